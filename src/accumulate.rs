@@ -1,0 +1,74 @@
+//! Mergeable analyses: how anything is learned from all rows of a data set.
+//!
+//! An [`Accumulate`] sees the rows in batches, in any number of places at once; the partial results merge into the
+//! whole. Statistics, the fitting of transforms and metrics are all accumulators, and
+//! [`Engine::accumulate`](crate::engine::Engine::accumulate) runs any of them over a plan in one pass. So is
+//! yours:
+//!
+//! ```
+//! use arrow::array::RecordBatch;
+//! use fourfold::accumulate::Accumulate;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+//! struct CountRows(u64);
+//!
+//! impl Accumulate for CountRows {
+//!     fn update(&mut self, batch: &RecordBatch) -> fourfold::Result<()> {
+//!         self.0 += batch.num_rows() as u64;
+//!         Ok(())
+//!     }
+//!
+//!     fn merge(&mut self, other: Self) -> fourfold::Result<()> {
+//!         self.0 += other.0;
+//!         Ok(())
+//!     }
+//! }
+//! ```
+
+use std::fmt::Debug;
+
+use arrow::array::RecordBatch;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+/// Something learned from rows, in parts that merge.
+///
+/// A value fresh from the caller is the *prototype*: every part starts as a clone of it, and the final result is
+/// the prototype merged with every part. Between places a part travels as its serialized form; what a prototype
+/// needs to work but is not a result (a model to predict with, say) is marked `#[serde(skip)]`.
+pub trait Accumulate: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Takes in some rows.
+    ///
+    /// # Errors
+    /// If the rows are not what the analysis needs.
+    fn update(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Takes in what another part has learned from other rows.
+    ///
+    /// # Errors
+    /// If the other part is of another configuration.
+    fn merge(&mut self, other: Self) -> Result<()>;
+
+    /// The part as bytes (CBOR).
+    ///
+    /// # Errors
+    /// If it cannot be serialized.
+    fn state(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(self, &mut bytes)
+            .map_err(|error| Error::internal("an accumulator's state cannot be written").with_source(error))?;
+        Ok(bytes)
+    }
+
+    /// A part from its bytes.
+    ///
+    /// # Errors
+    /// If the bytes are not such a part.
+    fn from_state(bytes: &[u8]) -> Result<Self> {
+        ciborium::from_reader(bytes)
+            .map_err(|error| Error::internal("an accumulator's state cannot be read").with_source(error))
+    }
+}

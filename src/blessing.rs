@@ -1,0 +1,249 @@
+//! The gate between training and serving: verdicts, and the token that only a passed one mints.
+//!
+//! A [`Candidate`] is a trained model with its transform and schema. A validator gives a [`Verdict`]. If and only
+//! if every check of it passed, the pipeline turns the candidate into a [`Blessed`] one, and that is the only
+//! thing a [`Server`](crate::serving::Server) takes. So this does not compile:
+//!
+//! ```compile_fail
+//! use fourfold::blessing::{Blessed, Candidate};
+//! use fourfold::model::LinearModel;
+//! use fourfold::serving::{ModelRepository, Server};
+//!
+//! async fn deploy(unvalidated: Candidate<LinearModel>) {
+//!     let _ = ModelRepository::at("models").deploy(unvalidated).await;
+//! }
+//! ```
+//!
+//! and its twin does, because a blessed model can only come out of a validated pipeline:
+//!
+//! ```
+//! use fourfold::blessing::{Blessed, Candidate};
+//! use fourfold::model::LinearModel;
+//! use fourfold::serving::{ModelRepository, Server};
+//!
+//! async fn deploy(validated: Blessed<LinearModel>) {
+//!     let _ = ModelRepository::at("models").deploy(validated).await;
+//! }
+//! ```
+//!
+//! Nor can the token be made by hand:
+//!
+//! ```compile_fail
+//! use fourfold::blessing::{Blessed, Candidate, Verdict};
+//! use fourfold::model::LinearModel;
+//!
+//! fn cheat(candidate: Candidate<LinearModel>, verdict: Verdict) -> Blessed<LinearModel> {
+//!     Blessed { candidate, verdict }
+//! }
+//! ```
+//!
+//! Architecture invariant: [`Blessed`] has private fields, no `Deserialize`, no `Clone` and one constructor,
+//! `Blessed::mint`, which is called in one place, the evaluation pipeline. Held by the doctests above, the
+//! compile-fail tests, and `tests/it/tidy.rs`, which counts the callers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::{Manifest, Model, Servable, Target};
+use crate::schema::Schema;
+use crate::transform::FittedTransform;
+
+/// One thing a validator looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at, such as `auc`.
+    pub name: String,
+    /// Whether it is good enough.
+    pub passed: bool,
+    /// What was found and what would do.
+    pub message: String,
+}
+
+/// What a validator says of a candidate: its checks.
+///
+/// ```
+/// use fourfold::blessing::Verdict;
+///
+/// let verdict = Verdict::new().check("auc", true, "auc is 0.74, at least 0.7 is wanted");
+/// assert!(verdict.is_blessed());
+/// assert!(!verdict.check("size", false, "the model is 2 GB").is_blessed());
+/// assert!(!Verdict::new().is_blessed(), "who has checked nothing has passed nothing");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    checks: Vec<Check>,
+}
+
+impl Verdict {
+    /// No checks yet; such a verdict does not bless.
+    #[must_use]
+    pub fn new() -> Self {
+        Verdict::default()
+    }
+
+    /// Adds a check.
+    #[must_use]
+    pub fn check(mut self, name: impl Into<String>, passed: bool, message: impl Into<String>) -> Self {
+        self.checks.push(Check {
+            name: name.into(),
+            passed,
+            message: message.into(),
+        });
+        self
+    }
+
+    /// Both verdicts' checks.
+    #[must_use]
+    pub fn and(mut self, other: Verdict) -> Self {
+        self.checks.extend(other.checks);
+        self
+    }
+
+    /// Whether there are checks and all passed.
+    #[must_use]
+    pub fn is_blessed(&self) -> bool {
+        !self.checks.is_empty() && self.checks.iter().all(|check| check.passed)
+    }
+
+    /// The checks, in the order they were made.
+    #[must_use]
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// Why it does not bless: the messages of the checks that failed.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&str> {
+        if self.checks.is_empty() {
+            return vec!["nothing was checked"];
+        }
+        self.checks
+            .iter()
+            .filter(|check| !check.passed)
+            .map(|check| check.message.as_str())
+            .collect()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_blessed() { "blessed" } else { "rejected" })
+    }
+}
+
+/// A trained model with all it needs to be served, not validated yet.
+#[derive(Debug)]
+pub struct Candidate<M> {
+    model: Arc<M>,
+    servable: Arc<Servable>,
+}
+
+impl<M: Model> Candidate<M> {
+    /// Puts a trained model together with the transform and schema it was trained behind.
+    ///
+    /// # Errors
+    /// As [`Servable::new`].
+    pub fn new(
+        name: &str,
+        model: M,
+        target: Target,
+        schema: &Schema,
+        transform: Arc<FittedTransform>,
+        details: BTreeMap<String, serde_json::Value>,
+    ) -> Result<Self> {
+        let model = Arc::new(model);
+        let manifest = Manifest {
+            format_version: Manifest::FORMAT_VERSION,
+            name: name.to_owned(),
+            model_format: M::FORMAT.to_owned(),
+            target,
+            details,
+        };
+        let servable = Servable::new(manifest, schema, transform, Arc::clone(&model) as _)?;
+        Ok(Candidate {
+            model,
+            servable: Arc::new(servable),
+        })
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// The model as it would be served: raw rows in, predictions out.
+    #[must_use]
+    pub fn servable(&self) -> &Arc<Servable> {
+        &self.servable
+    }
+
+    /// Saves it for a look, **not** for serving: without a blessing. The directory must not be there yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
+    pub fn save(&self, place: &Path) -> Result<()> {
+        self.servable.save(&*self.model, self.servable.manifest(), place)
+    }
+}
+
+/// A candidate that has passed its validation: the one thing that can be deployed.
+#[derive(Debug)]
+#[must_use = "a blessed model is there to be deployed"]
+pub struct Blessed<M> {
+    candidate: Candidate<M>,
+    verdict: Verdict,
+}
+
+impl<M: Model> Blessed<M> {
+    /// Blesses a candidate if the verdict allows it, else gives it back.
+    #[cfg_attr(not(feature = "datafusion"), expect(dead_code, reason = "only the pipelines bless"))]
+    pub(crate) fn mint(candidate: Candidate<M>, verdict: Verdict) -> Result<Self, (Candidate<M>, Verdict)> {
+        if verdict.is_blessed() {
+            Ok(Blessed { candidate, verdict })
+        } else {
+            Err((candidate, verdict))
+        }
+    }
+
+    /// The model's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.candidate.servable.manifest().name
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        self.candidate.model()
+    }
+
+    /// The model as it is served: raw rows in, predictions out.
+    #[must_use]
+    pub fn servable(&self) -> &Arc<Servable> {
+        self.candidate.servable()
+    }
+
+    /// The verdict that blessed it.
+    #[must_use]
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Saves the servable with its verdict, whole or not at all. The directory must not be there yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
+    pub fn save(&self, place: &Path) -> Result<()> {
+        let mut manifest = self.servable().manifest().clone();
+        let verdict = serde_json::to_value(&self.verdict)
+            .map_err(|error| Error::internal("a verdict cannot be serialized").with_source(error))?;
+        manifest.details.insert("verdict".to_owned(), verdict);
+        self.servable().save(&*self.candidate.model, &manifest, place)
+    }
+}

@@ -1,0 +1,245 @@
+//! Where the work over all rows runs: a DataFusion session.
+//!
+//! Everything that is proportional to the data is a plan or an [`Accumulate`] over one. The engine runs it on
+//! every core, in bounded memory.
+//!
+//! Architecture invariant: results do not depend on the number of threads. The rows are always cut into the same
+//! [`Engine::partitions`], whatever the machine; the parts' results are merged in an order that depends on their
+//! content only. Held by `tests/it/determinism.rs`.
+
+use std::any::Any;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+
+use crate::accumulate::Accumulate;
+use crate::error::{Error, Result};
+
+/// Where plans run. Cheap to clone.
+///
+/// ```
+/// use fourfold::engine::Engine;
+///
+/// let engine = Engine::new()?;
+/// assert_eq!(engine.partitions(), 8);
+/// # fourfold::Result::Ok(())
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    session: SessionContext,
+    partitions: usize,
+}
+
+impl Engine {
+    /// Into how many parts rows are cut unless told.
+    pub const DEFAULT_PARTITIONS: usize = 8;
+
+    /// An engine in this process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no directory for spilling can be had.
+    pub fn new() -> Result<Self> {
+        Engine::with_partitions(Self::DEFAULT_PARTITIONS)
+    }
+
+    /// An engine that cuts rows into so many parts, which is also the most threads that work at once. Results
+    /// that are sums of floats may differ in the last bits between different numbers of parts, and never between
+    /// machines or runs with the same.
+    ///
+    /// # Errors
+    /// As [`Engine::new`]; [`ErrorKind::Config`](crate::ErrorKind::Config) for no parts.
+    pub fn with_partitions(partitions: usize) -> Result<Self> {
+        if partitions == 0 {
+            return Err(Error::config("an engine of 0 partitions, must be at least 1"));
+        }
+        let mut config = SessionConfig::new()
+            .with_target_partitions(partitions)
+            .with_information_schema(false)
+            // Which rows a part gets must not depend on which thread is free first.
+            .with_round_robin_repartition(false);
+        let options = config.options_mut();
+        options.execution.enable_file_stream_work_stealing = false;
+        options.execution.parquet.schema_force_view_types = false;
+        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        Ok(Engine {
+            session: SessionContext::new_with_config_rt(config, runtime),
+            partitions,
+        })
+    }
+
+    /// Into how many parts rows are cut.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    /// The DataFusion session, to read and register tables with.
+    #[must_use]
+    pub fn session(&self) -> &SessionContext {
+        &self.session
+    }
+
+    /// Runs an analysis over all rows of a plan in one pass: the prototype merged with what each part has
+    /// learned. See [`Accumulate`].
+    ///
+    /// # Errors
+    /// Those of reading the rows and of the analysis.
+    pub async fn accumulate<A: Accumulate>(&self, rows: DataFrame, prototype: A) -> Result<A> {
+        let schema: SchemaRef = Arc::clone(rows.schema().inner());
+        if schema.fields().is_empty() {
+            return Ok(prototype);
+        }
+        let columns: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
+        let udaf = AggregateUDF::from(AccumulateUdaf {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            prototype: prototype.clone(),
+            schema,
+            signature: Signature::any(columns.len(), Volatility::Immutable),
+        });
+        let result = rows
+            .aggregate(vec![], vec![udaf.call(columns).alias("state")])?
+            .collect()
+            .await?;
+        let state = result
+            .iter()
+            .find(|batch| batch.num_rows() > 0)
+            .ok_or_else(|| Error::internal("an analysis without a result"))?
+            .column(0)
+            .as_binary::<i32>()
+            .value(0)
+            .to_vec();
+        // The prototype brings what does not travel.
+        let mut whole = prototype;
+        whole.merge(A::from_state(&state)?)?;
+        Ok(whole)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Carries any [`Accumulate`] through a plan.
+#[derive(Debug)]
+struct AccumulateUdaf<A> {
+    id: u64,
+    prototype: A,
+    schema: SchemaRef,
+    signature: Signature,
+}
+
+impl<A> PartialEq for AccumulateUdaf<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<A> Eq for AccumulateUdaf<A> {}
+
+impl<A> Hash for AccumulateUdaf<A> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+impl<A: Accumulate + Any> AggregateUDFImpl for AccumulateUdaf<A> {
+    fn name(&self) -> &str {
+        "accumulate"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> DataFusionResult<DataType> {
+        Ok(DataType::Binary)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> DataFusionResult<Vec<FieldRef>> {
+        Ok(vec![Arc::new(Field::new(
+            format!("{}_state", args.name),
+            DataType::Binary,
+            true,
+        ))])
+    }
+
+    fn accumulator(&self, _args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
+        Ok(Box::new(Part {
+            own: self.prototype.clone(),
+            fresh: self.prototype.clone(),
+            others: Vec::new(),
+            schema: Arc::clone(&self.schema),
+        }))
+    }
+}
+
+/// What one part of the rows has taught; or, in the final step, the states of all parts.
+#[derive(Debug)]
+struct Part<A> {
+    own: A,
+    fresh: A,
+    others: Vec<Vec<u8>>,
+    schema: SchemaRef,
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+impl<A: Accumulate> Part<A> {
+    fn result(&mut self) -> Result<Vec<u8>> {
+        if self.others.is_empty() {
+            return self.own.state();
+        }
+        // Parts end in any order; their merging must not show it.
+        self.others.sort_unstable();
+        let mut whole = self.fresh.clone();
+        for state in &self.others {
+            whole.merge(A::from_state(state)?)?;
+        }
+        whole.state()
+    }
+}
+
+impl<A: Accumulate> Accumulator for Part<A> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
+        let n_rows = values.first().map_or(0, |column| column.len());
+        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), values.to_vec(), &options)?;
+        self.own.update(&batch).map_err(external)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {
+        let states = states[0].as_binary::<i32>();
+        self.others.extend(states.iter().flatten().map(<[u8]>::to_vec));
+        Ok(())
+    }
+
+    fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::Binary(Some(self.result().map_err(external)?))])
+    }
+
+    fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
+        Ok(ScalarValue::Binary(Some(self.result().map_err(external)?)))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.others.iter().map(Vec::len).sum::<usize>()
+    }
+}

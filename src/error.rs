@@ -1,0 +1,251 @@
+//! The one error type of the crate.
+//!
+//! An [`Error`] is one word wide, says what happened in its [`Display`](fmt::Display) text, which kind of thing
+//! went wrong in [`Error::kind`], where in [`Error::stage`], and keeps the cause in
+//! [`source`](std::error::Error::source). Its `Debug` text is the whole chain, so that
+//! `fn main() -> fourfold::Result<()>` prints something a person can read.
+//!
+//! A model that a validator turns down is **not** an error: it is
+//! [`Outcome::Rejected`](crate::pipeline::Outcome), a value.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// What kind of thing went wrong, for code that wants to act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A stage is configured with a value it does not take, or stages do not fit together.
+    Config,
+    /// The data is not what the stage needs: a missing column, a wrong type, a value out of range.
+    Data,
+    /// The data breaks the schema, and the policy is to stop.
+    Schema,
+    /// Training or predicting failed.
+    Model,
+    /// A file, a model or a version that was asked for is not there.
+    NotFound,
+    /// What is stored is damaged or was changed after it was written.
+    Corrupt,
+    /// Reading, writing or the network failed.
+    Io,
+    /// Asked for something that this build or this format does not do.
+    Unsupported,
+    /// A bug in this crate.
+    Internal,
+}
+
+/// What went wrong, where, and why.
+///
+/// ```
+/// use fourfold::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Data, "column `age`, row 7: `abc` is not a number").in_stage("read");
+/// assert_eq!(error.kind(), ErrorKind::Data);
+/// assert_eq!(error.stage(), Some("read"));
+/// assert_eq!(error.to_string(), "read: column `age`, row 7: `abc` is not a number");
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    stage: Option<String>,
+    message: String,
+    source: Option<BoxError>,
+}
+
+impl Error {
+    /// An error of a kind, with a message that names the field, the value and what would be allowed.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error(Box::new(Inner {
+            kind,
+            stage: None,
+            message: message.into(),
+            source: None,
+        }))
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The same error with the name of the stage it happened in. The innermost name stays.
+    #[must_use]
+    pub fn in_stage(mut self, stage: &str) -> Self {
+        self.0.stage.get_or_insert_with(|| stage.to_owned());
+        self
+    }
+
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The stage it happened in, where it is known.
+    #[must_use]
+    pub fn stage(&self) -> Option<&str> {
+        self.0.stage.as_deref()
+    }
+
+    /// The message alone, without the stage.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Config, message)
+    }
+
+    pub(crate) fn data(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Data, message)
+    }
+
+    pub(crate) fn model(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Model, message)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::NotFound, message)
+    }
+
+    pub(crate) fn corrupt(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Corrupt, message)
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Internal, message)
+    }
+
+    /// An input or output error, with what was being done to which path.
+    pub(crate) fn io(doing: impl fmt::Display, source: std::io::Error) -> Self {
+        let kind = match source.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Io,
+        };
+        Error::new(kind, doing.to_string()).with_source(source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(stage) = &self.0.stage {
+            write!(f, "{stage}: ")?;
+        }
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(source: arrow::error::ArrowError) -> Self {
+        Error::new(ErrorKind::Data, "an Arrow operation failed").with_source(source)
+    }
+}
+
+#[cfg(feature = "datafusion")]
+impl From<datafusion::error::DataFusionError> for Error {
+    /// An [`Error`] that travelled through a plan comes out as it went in.
+    fn from(source: datafusion::error::DataFusionError) -> Self {
+        use datafusion::error::DataFusionError;
+        match source {
+            DataFusionError::External(inner) => match inner.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(inner) => Error::new(ErrorKind::Data, inner.to_string()).with_source(inner),
+            },
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => (*inner).into(),
+            DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
+                Ok(inner) => inner.into(),
+                Err(shared) => Error::new(ErrorKind::Data, first_line(&shared.to_string())),
+            },
+            other => {
+                let kind = match &other {
+                    DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => ErrorKind::Io,
+                    DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
+                    DataFusionError::Internal(_) => ErrorKind::Internal,
+                    _ => ErrorKind::Data,
+                };
+                Error::new(kind, first_line(&other.to_string())).with_source(other)
+            }
+        }
+    }
+}
+
+#[cfg(feature = "datafusion")]
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// ` (did you mean `x`?)` where a near match stands among the names, else the names themselves.
+pub(crate) fn near_names<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let near = names
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
+        .filter(|(score, _)| *score >= 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, candidate)) => format!("; did you mean `{candidate}`?"),
+        None if names.is_empty() => String::new(),
+        None => {
+            let shown: Vec<String> = names.iter().take(20).map(|name| format!("`{name}`")).collect();
+            let rest = names.len().saturating_sub(shown.len());
+            let more = if rest > 0 {
+                format!(" and {rest} more")
+            } else {
+                String::new()
+            };
+            format!("; there are {}{more}", shown.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_prints_the_chain() {
+        let io = std::io::Error::other("disk on fire");
+        let error = Error::io("writing `model.json`", io).in_stage("deploy");
+        assert_eq!(
+            format!("{error:?}"),
+            "deploy: writing `model.json`\n  caused by: disk on fire"
+        );
+    }
+
+    #[test]
+    fn near_names_suggests_or_lists() {
+        assert_eq!(
+            near_names("carier", ["origin", "carrier"]),
+            "; did you mean `carrier`?"
+        );
+        assert_eq!(near_names("zzz", ["a", "b"]), "; there are `a`, `b`");
+    }
+}

@@ -1,0 +1,177 @@
+//! One split of the data: a schema and rows that are read when needed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::prelude::{DataFrame, ParquetReadOptions};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+
+/// Rows of one schema, in Parquet files or in memory. Cheap to clone.
+///
+/// Column types are the physical ones of [`FieldType`](crate::schema::FieldType).
+#[derive(Clone, Debug)]
+pub struct Examples {
+    schema: SchemaRef,
+    rows: Rows,
+}
+
+#[derive(Clone, Debug)]
+enum Rows {
+    Files(Arc<[ExampleFile]>),
+    Batches(Arc<[RecordBatch]>),
+}
+
+/// A Parquet file of examples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExampleFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How many rows it has.
+    pub n_rows: usize,
+}
+
+impl Examples {
+    /// Examples in memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a batch has another schema.
+    pub fn from_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
+        if let Some(other) = batches.iter().find(|batch| batch.schema() != schema) {
+            return Err(Error::data(format!(
+                "a batch of schema {:?} among examples of schema {schema:?}",
+                other.schema()
+            )));
+        }
+        Ok(Examples {
+            schema,
+            rows: Rows::Batches(batches.into()),
+        })
+    }
+
+    pub(crate) fn from_files(schema: SchemaRef, files: Vec<ExampleFile>) -> Self {
+        Examples {
+            schema,
+            rows: Rows::Files(files.into()),
+        }
+    }
+
+    /// The Arrow schema.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        match &self.rows {
+            Rows::Files(files) => files.iter().map(|file| file.n_rows).sum(),
+            Rows::Batches(batches) => batches.iter().map(RecordBatch::num_rows).sum(),
+        }
+    }
+
+    /// The rows as a plan, for [`Engine::accumulate`] and everything else that DataFusion does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file cannot be read.
+    pub async fn data_frame(&self, engine: &Engine) -> Result<DataFrame> {
+        let session = engine.session();
+        match &self.rows {
+            Rows::Files(files) if !files.is_empty() => {
+                let paths: Vec<String> = files
+                    .iter()
+                    .map(|file| file.path.to_string_lossy().into_owned())
+                    .collect();
+                let options = ParquetReadOptions::default().schema(&self.schema);
+                Ok(session.read_parquet(paths, options).await?)
+            }
+            Rows::Files(_) => Ok(session.read_batch(RecordBatch::new_empty(Arc::clone(&self.schema)))?),
+            Rows::Batches(batches) if batches.is_empty() => {
+                Ok(session.read_batch(RecordBatch::new_empty(Arc::clone(&self.schema)))?)
+            }
+            Rows::Batches(batches) => Ok(session.read_batches(batches.iter().cloned())?),
+        }
+    }
+
+    /// The parts that can be read side by side: each file, or all that is in memory. Their order is that of the
+    /// rows.
+    #[must_use]
+    pub fn parts(&self) -> Vec<ExamplePart<'_>> {
+        match &self.rows {
+            Rows::Files(files) => files.iter().map(ExamplePart::File).collect(),
+            Rows::Batches(batches) => vec![ExamplePart::Batches(batches)],
+        }
+    }
+
+    /// All rows, batch by batch, with these columns only (all if none are named).
+    pub fn batches<'a>(&'a self, columns: &'a [&'a str]) -> impl Iterator<Item = Result<RecordBatch>> + 'a {
+        self.parts().into_iter().flat_map(move |part| part.batches(columns))
+    }
+}
+
+/// A part of [`Examples`].
+#[derive(Clone, Copy, Debug)]
+pub enum ExamplePart<'a> {
+    /// A file.
+    File(&'a ExampleFile),
+    /// Batches in memory.
+    Batches(&'a [RecordBatch]),
+}
+
+impl<'a> ExamplePart<'a> {
+    /// The number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        match self {
+            ExamplePart::File(file) => file.n_rows,
+            ExamplePart::Batches(batches) => batches.iter().map(RecordBatch::num_rows).sum(),
+        }
+    }
+
+    /// Its rows, batch by batch, with these columns only (all if none are named). An error ends them.
+    pub fn batches(self, columns: &'a [&'a str]) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
+        match self {
+            ExamplePart::File(file) => match read_file(&file.path, columns) {
+                Ok(batches) => Box::new(batches),
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            },
+            ExamplePart::Batches(batches) => Box::new(batches.iter().map(move |batch| {
+                if columns.is_empty() {
+                    return Ok(batch.clone());
+                }
+                let schema = batch.schema();
+                let places = columns
+                    .iter()
+                    .map(|name| schema.index_of(name))
+                    .collect::<std::result::Result<Vec<_>, _>>()?;
+                Ok(batch.project(&places)?)
+            })),
+        }
+    }
+}
+
+fn read_file(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+    let shown = path.display().to_string();
+    let unreadable = |error: parquet::errors::ParquetError| {
+        Error::corrupt(format!("`{shown}` is not a readable Parquet file")).with_source(error)
+    };
+    let file = File::open(path).map_err(|error| Error::io(format!("reading `{shown}`"), error))?;
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)
+        .map_err(unreadable)?
+        .with_batch_size(8_192);
+    if !columns.is_empty() {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        builder = builder.with_projection(mask);
+    }
+    let reader = builder.build().map_err(unreadable)?;
+    Ok(reader.map(move |batch| {
+        batch.map_err(|error| Error::corrupt(format!("`{shown}` cannot be decoded")).with_source(error))
+    }))
+}

@@ -1,0 +1,113 @@
+//! The accumulator that predicts and scores.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use serde::{Deserialize, Serialize};
+
+use super::{Evaluation, Slice, SliceMetrics, Sums};
+use crate::accumulate::Accumulate;
+use crate::error::{Error, Result};
+use crate::model::Servable;
+
+/// Predicts labelled raw rows with a servable and scores the answers, overall and by slice.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Evaluator {
+    #[serde(skip)]
+    servable: Option<Arc<Servable>>,
+    slice_by: Vec<String>,
+    overall: Sums,
+    slices: Vec<BTreeMap<String, Sums>>,
+}
+
+impl Evaluator {
+    /// The most values that a column to slice by may have.
+    pub const MAX_SLICES: usize = 10_000;
+
+    /// An evaluator of a servable, slicing by the values of these raw columns.
+    #[must_use]
+    pub fn new(servable: Arc<Servable>, slice_by: &[String]) -> Self {
+        Evaluator {
+            overall: Sums::new(servable.target()),
+            servable: Some(servable),
+            slice_by: slice_by.to_vec(),
+            slices: vec![BTreeMap::new(); slice_by.len()],
+        }
+    }
+
+    /// The metrics of what was seen.
+    #[must_use]
+    pub fn finish(&self) -> Evaluation {
+        let slices = self.slice_by.iter().zip(&self.slices).flat_map(|(column, values)| {
+            values.iter().map(|(value, sums)| SliceMetrics {
+                slice: Slice {
+                    column: column.clone(),
+                    value: value.clone(),
+                },
+                metrics: sums.finish(),
+            })
+        });
+        Evaluation {
+            overall: self.overall.finish(),
+            slices: slices.collect(),
+        }
+    }
+}
+
+impl Accumulate for Evaluator {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let servable = self
+            .servable
+            .clone()
+            .ok_or_else(|| Error::internal("an evaluator without its servable"))?;
+        let target = servable.target();
+        let column = |name: &str| {
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| Error::data(format!("there is no column `{name}` to evaluate with")))
+        };
+        let labels = target.encode(column(target.label())?)?;
+        let prediction = servable.predict(batch)?;
+        let outputs = prediction.outputs();
+        for (label, outputs) in labels.iter().zip(outputs.rows()) {
+            self.overall.add(*label, outputs);
+        }
+        for (name, slices) in self.slice_by.iter().zip(&mut self.slices) {
+            let values = cast(column(name)?, &DataType::Utf8)?;
+            let values = values.as_string::<i32>();
+            for (row, (label, outputs)) in labels.iter().zip(outputs.rows()).enumerate() {
+                let value = if values.is_null(row) { "<null>" } else { values.value(row) };
+                let sums = match slices.get_mut(value) {
+                    Some(sums) => sums,
+                    None if slices.len() >= Self::MAX_SLICES => {
+                        return Err(Error::data(format!(
+                            "column `{name}` has more than {} values, too many to slice by",
+                            Self::MAX_SLICES
+                        )));
+                    }
+                    None => slices.entry(value.to_owned()).or_insert(Sums::new(target)),
+                };
+                sums.add(*label, outputs);
+            }
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.overall.merge(&other.overall)?;
+        for (mine, theirs) in self.slices.iter_mut().zip(other.slices) {
+            for (value, sums) in theirs {
+                match mine.get_mut(&value) {
+                    Some(mine) => mine.merge(&sums)?,
+                    None => {
+                        mine.insert(value, sums);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

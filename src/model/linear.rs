@@ -1,0 +1,148 @@
+//! Linear models: weights, intercepts and a link.
+
+use std::path::Path;
+
+use ndarray::{Array1, Array2, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+use super::{Model, Predict, check_width, load_json, save_json};
+use crate::error::{Error, Result};
+
+/// What is done with the linear scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// Nothing: a linear regression.
+    Identity,
+    /// `1 / (1 + exp(-score))`: a logistic regression.
+    Logistic,
+    /// `exp(score) / sum(exp(scores))`: a multinomial logistic regression.
+    Softmax,
+}
+
+/// `link(features . weights + intercepts)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinearModel {
+    link: Link,
+    n_features: usize,
+    intercepts: Vec<f64>,
+    /// Row by row: the weights of each output.
+    weights: Vec<Vec<f64>>,
+}
+
+impl LinearModel {
+    /// A model from its weights `(n_outputs, n_features)` and intercepts `(n_outputs)`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the shapes do not agree or a number is not finite.
+    pub fn new(link: Link, weights: &Array2<f64>, intercepts: &Array1<f64>) -> Result<Self> {
+        let model = LinearModel {
+            link,
+            n_features: weights.ncols(),
+            intercepts: intercepts.to_vec(),
+            weights: weights.rows().into_iter().map(|row| row.to_vec()).collect(),
+        };
+        model.check()?;
+        Ok(model)
+    }
+
+    /// The weights of each output.
+    #[must_use]
+    pub fn weights(&self) -> &[Vec<f64>] {
+        &self.weights
+    }
+
+    /// The intercept of each output.
+    #[must_use]
+    pub fn intercepts(&self) -> &[f64] {
+        &self.intercepts
+    }
+
+    fn check(&self) -> Result<()> {
+        let shapes = self.weights.len() == self.intercepts.len()
+            && !self.weights.is_empty()
+            && self.weights.iter().all(|row| row.len() == self.n_features);
+        if !shapes {
+            return Err(Error::model("a linear model whose weights and intercepts differ in shape"));
+        }
+        let mut numbers = self.weights.iter().flatten().chain(&self.intercepts);
+        if let Some(bad) = numbers.find(|number| !number.is_finite()) {
+            return Err(Error::model(format!("a linear model with a weight of {bad}")));
+        }
+        Ok(())
+    }
+}
+
+impl Predict for LinearModel {
+    fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    fn n_outputs(&self) -> usize {
+        self.intercepts.len()
+    }
+
+    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        check_width(self, &features)?;
+        let mut outputs = Array2::zeros((features.nrows(), self.n_outputs()));
+        for (row, mut out) in features.rows().into_iter().zip(outputs.axis_iter_mut(Axis(0))) {
+            for ((score, weights), intercept) in out.iter_mut().zip(&self.weights).zip(&self.intercepts) {
+                // One order of summation for every batch size: one row gives the bits it gives among many.
+                *score = row
+                    .iter()
+                    .zip(weights)
+                    .fold(*intercept, |sum, (x, weight)| sum + f64::from(*x) * weight);
+            }
+            match self.link {
+                Link::Identity => {}
+                Link::Logistic => out.mapv_inplace(|score| 1.0 / (1.0 + (-score).exp())),
+                Link::Softmax => {
+                    let highest = out.fold(f64::NEG_INFINITY, |high, score| high.max(*score));
+                    out.mapv_inplace(|score| (score - highest).exp());
+                    let sum = out.sum();
+                    out.mapv_inplace(|share| share / sum);
+                }
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+impl Model for LinearModel {
+    const FORMAT: &'static str = "fourfold.linear.v1";
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        save_json(dir, "linear.json", self)
+    }
+
+    fn load(dir: &Path) -> Result<Self> {
+        let model: LinearModel = load_json(dir, "linear.json")?;
+        model
+            .check()
+            .map_err(|error| Error::corrupt("`linear.json` is not a linear model").with_source(error))?;
+        Ok(model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn links() {
+        let weights = array![[1.0, 0.0], [0.0, 1.0]];
+        let softmax = LinearModel::new(Link::Softmax, &weights, &array![0.0, 0.0]).unwrap();
+        let shares = softmax.predict(array![[0.0_f32, 0.0], [800.0, 0.0]].view()).unwrap();
+        assert_eq!(shares, array![[0.5, 0.5], [1.0, 0.0]]);
+
+        let logistic = LinearModel::new(Link::Logistic, &array![[2.0]], &array![-2.0]).unwrap();
+        assert_eq!(logistic.predict(array![[1.0_f32]].view()).unwrap(), array![[0.5]]);
+        assert!(logistic.predict(array![[1.0_f32, 2.0]].view()).is_err());
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused() {
+        assert!(LinearModel::new(Link::Identity, &array![[f64::NAN]], &array![0.0]).is_err());
+    }
+}

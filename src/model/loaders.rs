@@ -1,0 +1,71 @@
+//! Which code loads which saved model.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{ConstantModel, LinearModel, Model, Predict, TreeModel};
+use crate::error::{Error, ErrorKind, Result};
+
+type Loader = Arc<dyn Fn(&Path) -> Result<Arc<dyn Predict>> + Send + Sync>;
+
+/// The loaders by format tag: an explicit registry, nothing registers itself before `main`.
+///
+/// The default knows this crate's models; [`Loaders::with`] adds yours.
+#[derive(Clone)]
+pub struct Loaders(BTreeMap<String, Loader>);
+
+impl Loaders {
+    /// No loader at all.
+    #[must_use]
+    pub fn empty() -> Self {
+        Loaders(BTreeMap::new())
+    }
+
+    /// Adds the loader of a model type; one of the same tag is replaced.
+    #[must_use]
+    pub fn with<M: Model>(mut self) -> Self {
+        let load: Loader = Arc::new(|dir| Ok(Arc::new(M::load(dir)?)));
+        self.0.insert(M::FORMAT.to_owned(), load);
+        self
+    }
+
+    /// The tags that can be loaded, sorted.
+    pub fn formats(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Loads a model of a format from its directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if no loader has the tag, with the known ones; and what the loader reports.
+    pub fn load(&self, format: &str, dir: &Path) -> Result<Arc<dyn Predict>> {
+        let loader = self.0.get(format).ok_or_else(|| {
+            let known: Vec<&str> = self.formats().collect();
+            Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "no loader for models of format `{format}`; known are {}. Add yours with `Loaders::with`",
+                    known.join(", ")
+                ),
+            )
+        })?;
+        loader(dir)
+    }
+}
+
+impl Default for Loaders {
+    fn default() -> Self {
+        Loaders::empty()
+            .with::<ConstantModel>()
+            .with::<LinearModel>()
+            .with::<TreeModel>()
+    }
+}
+
+impl fmt::Debug for Loaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}

@@ -1,0 +1,168 @@
+//! Models: what a trainer makes, what is saved, what answers.
+//!
+//! A model is two traits. [`Predict`] is what answering needs, and is object-safe: features in, outputs out.
+//! [`Model`] adds saving and loading under a format tag. [`Loaders`] finds the loader for a tag that is read from
+//! a file.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use fourfold::model::{Model, Predict};
+//! use fourfold::ndarray::{Array2, ArrayView2};
+//! use fourfold::{Error, ErrorKind, Result};
+//!
+//! /// Answers with the sum of the features.
+//! #[derive(Debug)]
+//! struct Sum {
+//!     n_features: usize,
+//! }
+//!
+//! impl Predict for Sum {
+//!     fn n_features(&self) -> usize {
+//!         self.n_features
+//!     }
+//!
+//!     fn n_outputs(&self) -> usize {
+//!         1
+//!     }
+//!
+//!     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+//!         Ok(features.map(|x| f64::from(*x)).sum_axis(fourfold::ndarray::Axis(1)).insert_axis(fourfold::ndarray::Axis(1)))
+//!     }
+//! }
+//!
+//! impl Model for Sum {
+//!     const FORMAT: &'static str = "example.sum.v1";
+//!
+//!     fn save(&self, dir: &Path) -> Result<()> {
+//!         fourfold::model::save_json(dir, "sum.json", &self.n_features)
+//!     }
+//!
+//!     fn load(dir: &Path) -> Result<Self> {
+//!         Ok(Sum { n_features: fourfold::model::load_json(dir, "sum.json")? })
+//!     }
+//! }
+//!
+//! let loaders = fourfold::model::Loaders::default().with::<Sum>();
+//! assert!(loaders.formats().any(|format| format == "example.sum.v1"));
+//! ```
+
+mod constant;
+mod linear;
+mod loaders;
+mod prediction;
+mod servable;
+mod target;
+mod tree;
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::constant::ConstantModel;
+pub use self::linear::{LinearModel, Link};
+pub use self::loaders::Loaders;
+pub use self::prediction::Prediction;
+pub(crate) use self::prediction::most_probable;
+pub use self::servable::{Manifest, Servable};
+pub use self::target::{Target, Task};
+pub use self::tree::{TreeModel, TreeNode};
+use crate::error::{Error, Result};
+
+/// Features in, outputs out.
+///
+/// What the outputs mean is the [`Target`]'s to say: one value for a regression, the probability of the second
+/// class for a binary classification, one probability a class for a multi-class one.
+pub trait Predict: Debug + Send + Sync + 'static {
+    /// The number of features the model was trained on.
+    fn n_features(&self) -> usize;
+
+    /// The number of outputs for each row.
+    fn n_outputs(&self) -> usize;
+
+    /// Outputs `(n_rows, n_outputs)` for features `(n_rows, n_features)`, which are all finite. Rows must not
+    /// influence each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the model cannot answer.
+    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>>;
+}
+
+/// A model that can be saved and loaded.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model that can be saved and loaded",
+    note = "implement `fourfold::model::Model` (and `Predict`) for it"
+)]
+pub trait Model: Predict + Sized {
+    /// Names the format of the saved files, with a version: `<owner>.<kind>.v<n>`.
+    const FORMAT: &'static str;
+
+    /// Writes the model's files into a directory that exists and is empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file cannot be written.
+    fn save(&self, dir: &Path) -> Result<()>;
+
+    /// Reads what [`Model::save`] has written. The files are checked against their digests before; damage by
+    /// chance does not get here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the files are not such a model.
+    fn load(dir: &Path) -> Result<Self>;
+}
+
+/// Writes a value as JSON into a file of a directory: what most models' [`Model::save`] needs.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be written.
+pub fn save_json(dir: &Path, file: &str, value: &impl Serialize) -> Result<()> {
+    let path = dir.join(file);
+    let text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::internal(format!("`{file}` cannot be serialized")).with_source(error))?;
+    std::fs::write(&path, text).map_err(|error| Error::io(format!("writing `{}`", path.display()), error))
+}
+
+/// Reads a value from a JSON file of a directory.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the file is not such a value, and
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there.
+pub fn load_json<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
+    let path = dir.join(file);
+    let text =
+        std::fs::read(&path).map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        Error::corrupt(format!("`{}` is not what it should be", path.display())).with_source(error)
+    })
+}
+
+/// A shared model predicts like the model.
+impl<M: Predict + ?Sized> Predict for Arc<M> {
+    fn n_features(&self) -> usize {
+        (**self).n_features()
+    }
+
+    fn n_outputs(&self) -> usize {
+        (**self).n_outputs()
+    }
+
+    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        (**self).predict(features)
+    }
+}
+
+/// That the features are of the width a model was trained on.
+fn check_width(model: &impl Predict, features: &ArrayView2<'_, f32>) -> Result<()> {
+    if features.ncols() != model.n_features() {
+        return Err(Error::model(format!(
+            "{} features for a model of {}",
+            features.ncols(),
+            model.n_features()
+        )));
+    }
+    Ok(())
+}

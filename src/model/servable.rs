@@ -1,0 +1,190 @@
+//! What is served: transform, model and schema as one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::{Loaders, Model, Predict, Prediction, Target, load_json, save_json};
+use crate::error::{Error, Result};
+use crate::schema::Schema;
+use crate::store;
+use crate::transform::FittedTransform;
+
+const MANIFEST: &str = "manifest.json";
+const SCHEMA: &str = "schema.json";
+const TRANSFORM: &str = "transform.json";
+const MODEL: &str = "model";
+
+/// What a saved servable says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this format.
+    pub format_version: u32,
+    /// The model's name.
+    pub name: String,
+    /// The tag of the model's format, see [`Loaders`].
+    pub model_format: String,
+    /// What is predicted.
+    pub target: Target,
+    /// What else is known: metrics, the verdict, where it came from.
+    #[serde(default)]
+    pub details: BTreeMap<String, serde_json::Value>,
+}
+
+impl Manifest {
+    /// The version of the format that this build writes.
+    pub const FORMAT_VERSION: u32 = 1;
+}
+
+/// Raw rows in, predictions out: a model with the transform it was trained behind and the schema of its input.
+///
+/// On disk it is a directory: `manifest.json`, `schema.json`, `transform.json`, `model/` with the model's own
+/// files, and `SHA256SUMS`. Loading checks every digest.
+#[derive(Clone, Debug)]
+pub struct Servable {
+    manifest: Manifest,
+    schema: Arc<Schema>,
+    transform: Arc<FittedTransform>,
+    target: Arc<Target>,
+    model: Arc<dyn Predict>,
+}
+
+impl Servable {
+    /// Puts the parts together. Of the schema, what the transform reads is kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the model takes another number of features than the
+    /// transform makes, or has another number of outputs than the target; [`ErrorKind::Data`](crate::ErrorKind::Data)
+    /// if the schema lacks a column that the transform reads.
+    pub fn new(
+        manifest: Manifest,
+        schema: &Schema,
+        transform: Arc<FittedTransform>,
+        model: Arc<dyn Predict>,
+    ) -> Result<Self> {
+        for input in transform.inputs() {
+            schema.field(&input.name)?;
+        }
+        let schema = schema.project(transform.inputs().iter().map(|input| input.name.as_str()));
+        let (made, taken) = (transform.features().len(), model.n_features());
+        if made != taken {
+            return Err(Error::model(format!(
+                "the model takes {taken} features, the transform makes {made}"
+            )));
+        }
+        let (wanted, given) = (manifest.target.n_outputs(), model.n_outputs());
+        if wanted != given {
+            return Err(Error::model(format!(
+                "the model has {given} outputs, a {} target of label `{}` has {wanted}",
+                manifest.target.task(),
+                manifest.target.label()
+            )));
+        }
+        Ok(Servable {
+            target: Arc::new(manifest.target.clone()),
+            manifest,
+            schema: Arc::new(schema),
+            transform,
+            model,
+        })
+    }
+
+    /// Loads a saved servable.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a digest is wrong, naming the file;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if no loader has the model's format.
+    pub fn load(dir: &Path, loaders: &Loaders) -> Result<Self> {
+        store::verify_dir(dir)?;
+        let manifest: Manifest = load_json(dir, MANIFEST)?;
+        if manifest.format_version != Manifest::FORMAT_VERSION {
+            return Err(Error::corrupt(format!(
+                "`{}` is of format version {}, this build reads {}",
+                dir.display(),
+                manifest.format_version,
+                Manifest::FORMAT_VERSION
+            )));
+        }
+        let model = loaders.load(&manifest.model_format, &dir.join(MODEL))?;
+        let schema: Schema = load_json(dir, SCHEMA)?;
+        let transform: FittedTransform = load_json(dir, TRANSFORM)?;
+        Servable::new(manifest, &schema, Arc::new(transform), model)
+    }
+
+    /// Saves it with the model it was made from, whole or not at all.
+    pub(crate) fn save<M: Model>(&self, model: &M, manifest: &Manifest, place: &Path) -> Result<()> {
+        store::write_dir(place, |dir| {
+            save_json(dir, MANIFEST, manifest)?;
+            save_json(dir, SCHEMA, &*self.schema)?;
+            save_json(dir, TRANSFORM, &*self.transform)?;
+            let model_dir = dir.join(MODEL);
+            std::fs::create_dir(&model_dir)
+                .map_err(|error| Error::io(format!("writing `{}`", model_dir.display()), error))?;
+            model.save(&model_dir)
+        })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The schema of the raw rows it takes.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The transform from raw rows to features.
+    #[must_use]
+    pub fn transform(&self) -> &FittedTransform {
+        &self.transform
+    }
+
+    /// What is predicted.
+    #[must_use]
+    pub fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Arc<dyn Predict> {
+        &self.model
+    }
+
+    /// The features `(n_rows, n_features)` of raw rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if the rows break the schema, naming field and row.
+    pub fn features(&self, rows: &RecordBatch) -> Result<Array2<f32>> {
+        self.transform.apply(&self.schema.conform(rows)?)
+    }
+
+    /// The predictions for raw rows.
+    ///
+    /// # Errors
+    /// As [`Servable::features`]; [`ErrorKind::Model`](crate::ErrorKind::Model) if the model fails, or answers
+    /// with something that is not a finite number.
+    pub fn predict(&self, rows: &RecordBatch) -> Result<Prediction> {
+        let features = self.features(rows)?;
+        let outputs = self.model.predict(features.view())?;
+        let wanted = (rows.num_rows(), self.target.n_outputs());
+        if outputs.dim() != wanted {
+            return Err(Error::model(format!(
+                "the model answered with shape {:?}, must be {wanted:?}",
+                outputs.dim()
+            )));
+        }
+        if let Some(((row, _), output)) = outputs.indexed_iter().find(|(_, output)| !output.is_finite()) {
+            return Err(Error::model(format!("the model answered {output} for row {row}")));
+        }
+        Ok(Prediction::new(Arc::clone(&self.target), outputs))
+    }
+}

@@ -1,0 +1,183 @@
+//! Count, mean, variance, minimum and maximum of numbers, in one pass.
+
+use serde::{Deserialize, Serialize};
+
+/// The first two moments and the range of the finite numbers seen; NaN and infinities are counted apart.
+///
+/// Merged by the pairwise update of Chan, Golub and LeVeque (1979), which is stable where a sum of squares is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    count: u64,
+    mean: f64,
+    squares: f64,
+    min: f64,
+    max: f64,
+    zeros: u64,
+    nan: u64,
+    positive_infinity: u64,
+    negative_infinity: u64,
+}
+
+impl Moments {
+    /// Takes in one number (Welford's update).
+    pub fn update(&mut self, value: f64) {
+        if !value.is_finite() {
+            if value.is_nan() {
+                self.nan += 1;
+            } else if value > 0.0 {
+                self.positive_infinity += 1;
+            } else {
+                self.negative_infinity += 1;
+            }
+            return;
+        }
+        if self.count == 0 {
+            self.min = value;
+            self.max = value;
+        } else {
+            self.min = self.min.min(value);
+            self.max = self.max.max(value);
+        }
+        self.zeros += u64::from(value == 0.0);
+        self.count += 1;
+        let delta = value - self.mean;
+        self.mean += delta / self.count as f64;
+        self.squares += delta * (value - self.mean);
+    }
+
+    /// Takes in the moments of other numbers.
+    pub fn merge(&mut self, other: &Moments) {
+        self.nan += other.nan;
+        self.positive_infinity += other.positive_infinity;
+        self.negative_infinity += other.negative_infinity;
+        self.zeros += other.zeros;
+        if other.count == 0 {
+            return;
+        }
+        if self.count == 0 {
+            (self.min, self.max) = (other.min, other.max);
+        } else {
+            self.min = self.min.min(other.min);
+            self.max = self.max.max(other.max);
+        }
+        let (a, b) = (self.count as f64, other.count as f64);
+        let delta = other.mean - self.mean;
+        self.count += other.count;
+        let n = self.count as f64;
+        self.mean += delta * (b / n);
+        self.squares += other.squares + delta * delta * (a * b / n);
+    }
+
+    /// How many finite numbers were seen.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many were NaN or infinite.
+    #[must_use]
+    pub fn non_finite(&self) -> u64 {
+        self.nan + self.positive_infinity + self.negative_infinity
+    }
+
+    /// How many were NaN.
+    #[must_use]
+    pub fn nan(&self) -> u64 {
+        self.nan
+    }
+
+    /// How many were positive infinity.
+    #[must_use]
+    pub fn positive_infinity(&self) -> u64 {
+        self.positive_infinity
+    }
+
+    /// How many were negative infinity.
+    #[must_use]
+    pub fn negative_infinity(&self) -> u64 {
+        self.negative_infinity
+    }
+
+    /// How many were zero.
+    #[must_use]
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// The mean; `None` if no finite number was seen.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.mean)
+    }
+
+    /// The population variance (divided by `n`); `None` if no finite number was seen.
+    #[must_use]
+    pub fn variance(&self) -> Option<f64> {
+        (self.count > 0).then(|| (self.squares / self.count as f64).max(0.0))
+    }
+
+    /// The population standard deviation; `None` if no finite number was seen.
+    #[must_use]
+    pub fn std(&self) -> Option<f64> {
+        self.variance().map(f64::sqrt)
+    }
+
+    /// The smallest finite number.
+    #[must_use]
+    pub fn min(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.min)
+    }
+
+    /// The largest finite number.
+    #[must_use]
+    pub fn max(&self) -> Option<f64> {
+        (self.count > 0).then_some(self.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[f64]) -> Moments {
+        let mut moments = Moments::default();
+        values.iter().for_each(|value| moments.update(*value));
+        moments
+    }
+
+    #[test]
+    fn known_numbers() {
+        // TensorFlow Data Validation's own test: [1, 2], [3, 4, 5], [1] has mean 2.66666666, std 1.49071198.
+        let moments = of(&[1.0, 2.0, 3.0, 4.0, 5.0, 1.0]);
+        assert!((moments.mean().unwrap() - 2.666_666_666).abs() < 1e-8);
+        assert!((moments.std().unwrap() - 1.490_711_985).abs() < 1e-8);
+        assert_eq!((moments.min(), moments.max()), (Some(1.0), Some(5.0)));
+    }
+
+    #[test]
+    fn merges_like_the_reference() {
+        // TensorFlow Transform: 1..7 with 8..12 repeated 65,535 times with 100, 200, 3000.
+        let mut merged = of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let mut middle = Moments::default();
+        for _ in 0..65_535 {
+            middle.merge(&of(&[8.0, 9.0, 10.0, 11.0, 12.0]));
+        }
+        merged.merge(&middle);
+        merged.merge(&of(&[100.0, 200.0, 3000.0]));
+        assert!((merged.mean().unwrap() - 10.009_850_923_905_58).abs() < 1e-9);
+        assert!((merged.variance().unwrap() - 29.418_185_761_379_473).abs() < 1e-6);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_counted_apart() {
+        let moments = of(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0]);
+        assert_eq!((moments.count(), moments.non_finite(), moments.zeros()), (1, 3, 1));
+        assert_eq!(Moments::default().mean(), None);
+    }
+
+    #[test]
+    fn a_large_offset_keeps_the_variance() {
+        let moments = of(&[-2e15, 2e15, -1e15, 1e15]);
+        assert_eq!(moments.variance(), Some(2.5e30));
+    }
+}

@@ -1,0 +1,234 @@
+//! Directories that are there whole or not at all.
+//!
+//! A directory is written aside under a name that starts with a dot, every file is synced to the disk, its
+//! digests are listed in `SHA256SUMS` (the format of the `sha256sum` program, so `sha256sum -c SHA256SUMS` checks
+//! one by hand), and only then is it renamed to its place. A reader therefore sees all of it or nothing; what an
+//! interrupted writer leaves behind starts with a dot, and nothing here reads that.
+//!
+//! Architecture invariant: nothing of this crate that others read is written in place. Held by
+//! `tests/it/saving.rs`, which interrupts writers and flips bytes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::hex;
+
+/// The file that lists the digests.
+pub(crate) const SUMS: &str = "SHA256SUMS";
+const PREFIX: &str = ".writing-";
+
+/// Writes a directory: `write` fills an empty one aside, which is then synced and renamed to `place`.
+///
+/// # Errors
+/// Those of `write`; [`ErrorKind::Io`] if the disk fails or if `place` is there already. Nothing is left at
+/// `place` then.
+pub(crate) fn write_dir(place: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let parent = parent_of(place)?;
+    let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
+    fs::create_dir_all(parent).map_err(failed)?;
+    let aside = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .tempdir_in(parent)
+        .map_err(failed)?;
+    write(aside.path())?;
+    let sums = digests(aside.path())?;
+    let text: String = sums.iter().map(|(file, digest)| format!("{digest}  {file}\n")).collect();
+    fs::write(aside.path().join(SUMS), text).map_err(failed)?;
+    sync_tree(aside.path()).map_err(failed)?;
+    if place.exists() {
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!("`{}` is there already", place.display()),
+        ));
+    }
+    // Temporary directories are private to their user; what is published is read by servers of other users.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(aside.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
+    }
+    fs::rename(aside.path(), place).map_err(failed)?;
+    // It has moved: there is nothing left to remove.
+    let _ = aside.keep();
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+/// Checks a directory against its digests.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] naming the first file that is changed, missing or not listed;
+/// [`ErrorKind::NotFound`] if there is no such directory.
+pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
+    let sums = fs::read_to_string(dir.join(SUMS)).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if dir.is_dir() => Error::corrupt(format!(
+            "`{}` has no `{SUMS}`: it was not written whole",
+            dir.display()
+        )),
+        io::ErrorKind::InvalidData => Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display())),
+        _ => Error::io(format!("reading `{}`", dir.display()), error),
+    })?;
+    let mut found = digests(dir)?;
+    found.remove(SUMS);
+    for line in sums.lines() {
+        let (digest, file) = line
+            .split_once("  ")
+            .ok_or_else(|| Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display())))?;
+        match found.remove(file) {
+            Some(is) if is == digest => {}
+            Some(_) => {
+                return Err(Error::corrupt(format!(
+                    "`{}` was changed after it was written: its digest is not the listed one",
+                    dir.join(file).display()
+                )));
+            }
+            None => return Err(Error::corrupt(format!("`{}` is missing", dir.join(file).display()))),
+        }
+    }
+    match found.keys().next() {
+        Some(file) => Err(Error::corrupt(format!(
+            "`{}` is not listed in `{SUMS}`",
+            dir.join(file).display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The sub-directories that are version numbers, rising.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if there is no such directory.
+pub(crate) fn versions(dir: &Path) -> Result<Vec<u64>> {
+    let mut versions: Vec<u64> = sub_directories(dir)?
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    versions.sort_unstable();
+    Ok(versions)
+}
+
+/// The names of the sub-directories that do not start with a dot, sorted.
+pub(crate) fn sub_directories(dir: &Path) -> Result<Vec<String>> {
+    let failed = |error| Error::io(format!("reading directory `{}`", dir.display()), error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if let Ok(name) = entry.file_name().into_string()
+            && !name.starts_with('.')
+            && entry.path().is_dir()
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn parent_of(place: &Path) -> Result<&Path> {
+    match place.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(parent) => Ok(parent),
+        None => Err(Error::config(format!("`{}` cannot be written", place.display()))),
+    }
+}
+
+/// The SHA-256 of every file below a directory, by its path with `/`.
+fn digests(dir: &Path) -> Result<BTreeMap<String, String>> {
+    let mut sums = BTreeMap::new();
+    for path in files(dir).map_err(|error| Error::io(format!("reading `{}`", dir.display()), error))? {
+        let digest = digest_of(&path).map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
+        let name: Vec<String> = path
+            .strip_prefix(dir)
+            .unwrap_or(&path)
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        sums.insert(name.join("/"), digest);
+    }
+    Ok(sums)
+}
+
+fn digest_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&digest.finalize())),
+            n => digest.update(&buffer[..n]),
+        }
+    }
+}
+
+fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        } else {
+            File::open(&path)?.sync_all()?;
+        }
+    }
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("model");
+        let result = write_dir(&place, |dir| {
+            fs::write(dir.join("half"), "x").unwrap();
+            Err(Error::model("no"))
+        });
+        assert!(result.is_err());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn every_flipped_byte_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("1");
+        write_dir(&place, |dir| {
+            fs::create_dir(dir.join("sub")).unwrap();
+            fs::write(dir.join("sub").join("a"), "abc").unwrap();
+            fs::write(dir.join("b"), "xyz").unwrap();
+            Ok(())
+        })
+        .unwrap();
+        verify_dir(&place).unwrap();
+        for file in ["sub/a", "b", SUMS] {
+            let path = place.join(file);
+            let good = fs::read(&path).unwrap();
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 1;
+                fs::write(&path, &bad).unwrap();
+                assert_eq!(verify_dir(&place).unwrap_err().kind(), ErrorKind::Corrupt, "{file} {at}");
+            }
+            fs::write(&path, &good).unwrap();
+        }
+        assert_eq!(versions(root.path()).unwrap(), [1]);
+        assert!(write_dir(&place, |_| Ok(())).is_err());
+    }
+}
