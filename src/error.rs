@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Model,
     /// A file, a model or a version that was asked for is not there.
     NotFound,
+    /// What should be written is there already.
+    AlreadyExists,
     /// What is stored is damaged or was changed after it was written.
     Corrupt,
     /// Reading, writing or the network failed.

@@ -3,17 +3,25 @@
 pub mod accumulate;
 pub mod blessing;
 #[cfg(feature = "datafusion")]
+pub mod data;
+#[cfg(feature = "datafusion")]
 pub mod engine;
 mod error;
+#[cfg(feature = "datafusion")]
+pub mod evaluation;
 #[cfg(feature = "datafusion")]
 pub mod examples;
 pub mod fingerprint;
 pub mod metrics;
 pub mod model;
 pub mod schema;
+pub mod progress;
+pub mod serving;
 mod stage;
 pub mod statistics;
 mod store;
+#[cfg(feature = "datafusion")]
+pub mod training;
 pub mod transform;
 
 pub use self::error::{Error, ErrorKind, Result};

@@ -80,17 +80,19 @@ impl Accumulate for Evaluator {
             let values = values.as_string::<i32>();
             for (row, (label, outputs)) in labels.iter().zip(outputs.rows()).enumerate() {
                 let value = if values.is_null(row) { "<null>" } else { values.value(row) };
-                let sums = match slices.get_mut(value) {
-                    Some(sums) => sums,
-                    None if slices.len() >= Self::MAX_SLICES => {
-                        return Err(Error::data(format!(
-                            "column `{name}` has more than {} values, too many to slice by",
-                            Self::MAX_SLICES
-                        )));
-                    }
-                    None => slices.entry(value.to_owned()).or_insert(Sums::new(target)),
-                };
+                if let Some(sums) = slices.get_mut(value) {
+                    sums.add(*label, outputs);
+                    continue;
+                }
+                if slices.len() >= Self::MAX_SLICES {
+                    return Err(Error::data(format!(
+                        "column `{name}` has more than {} values, too many to slice by",
+                        Self::MAX_SLICES
+                    )));
+                }
+                let mut sums = Sums::new(target);
                 sums.add(*label, outputs);
+                slices.insert(value.to_owned(), sums);
             }
         }
         Ok(())

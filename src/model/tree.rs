@@ -12,13 +12,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TreeNode {
-    /// Goes to `below` if the feature is below the threshold, else to `above`.
+    /// Goes to `below` if the feature is at most the threshold, else to `above`.
     Split {
         /// The index of the feature.
         feature: usize,
         /// The threshold.
         threshold: f32,
-        /// The index of the node for values below it.
+        /// The index of the node for values up to it.
         below: usize,
         /// The index of the node for the others.
         above: usize,
@@ -71,7 +71,7 @@ impl TreeModel {
             above,
         } = &self.nodes[at]
         {
-            at = if row[*feature] < *threshold { *below } else { *above };
+            at = if row[*feature] <= *threshold { *below } else { *above };
         }
         at
     }
@@ -163,7 +163,7 @@ mod tests {
             TreeNode::Leaf { outputs: vec![0.75] },
         ];
         let tree = TreeModel::new(2, 1, nodes).unwrap();
-        let outputs = tree.predict(array![[9.0_f32, 0.4], [9.0, 0.5]].view()).unwrap();
+        let outputs = tree.predict(array![[9.0_f32, 0.4], [9.0, 0.6]].view()).unwrap();
         assert_eq!(outputs, array![[0.25], [0.75]]);
     }
 }

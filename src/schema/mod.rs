@@ -146,7 +146,7 @@ impl Schema {
     /// The schema with some fields marked as not there in serving.
     #[must_use]
     pub fn training_only<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let names: HashSet<&str> = names.into_iter().collect();
+        let names: HashSet<_> = names.into_iter().collect();
         for field in &mut self.fields {
             field.training_only |= names.contains(field.name.as_str());
         }
@@ -156,7 +156,7 @@ impl Schema {
     /// The part of the schema that a served model asks for: these columns, in the schema's order.
     #[must_use]
     pub fn project<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
-        let names: HashSet<&str> = names.into_iter().collect();
+        let names: HashSet<_> = names.into_iter().collect();
         Schema::new(
             self.fields
                 .iter()

@@ -25,37 +25,71 @@ const PREFIX: &str = ".writing-";
 /// Writes a directory: `write` fills an empty one aside, which is then synced and renamed to `place`.
 ///
 /// # Errors
-/// Those of `write`; [`ErrorKind::Io`] if the disk fails or if `place` is there already. Nothing is left at
-/// `place` then.
+/// Those of `write`; [`ErrorKind::Io`] if the disk fails; [`ErrorKind::AlreadyExists`] if `place` is there. Nothing
+/// is changed at `place` then.
 pub(crate) fn write_dir(place: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let parent = parent_of(place)?;
-    let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
-    fs::create_dir_all(parent).map_err(failed)?;
-    let aside = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .tempdir_in(parent)
-        .map_err(failed)?;
+    let aside = Aside::new(place)?;
     write(aside.path())?;
-    let sums = digests(aside.path())?;
-    let text: String = sums.iter().map(|(file, digest)| format!("{digest}  {file}\n")).collect();
-    fs::write(aside.path().join(SUMS), text).map_err(failed)?;
-    sync_tree(aside.path()).map_err(failed)?;
-    if place.exists() {
-        return Err(Error::new(
-            ErrorKind::Io,
-            format!("`{}` is there already", place.display()),
-        ));
+    aside.commit()
+}
+
+/// A directory that is being written aside. Dropped before [`Aside::commit`], it is gone.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    dir: tempfile::TempDir,
+    place: PathBuf,
+}
+
+impl Aside {
+    /// An empty directory beside `place`.
+    pub(crate) fn new(place: &Path) -> Result<Self> {
+        let parent = parent_of(place)?;
+        let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
+        fs::create_dir_all(parent).map_err(failed)?;
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(failed)?;
+        Ok(Aside {
+            dir,
+            place: place.to_owned(),
+        })
     }
-    // Temporary directories are private to their user; what is published is read by servers of other users.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(aside.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
+
+    /// Where to write.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
     }
-    fs::rename(aside.path(), place).map_err(failed)?;
-    // It has moved: there is nothing left to remove.
-    let _ = aside.keep();
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed)
+
+    /// Lists the digests, syncs, and moves it to its place.
+    pub(crate) fn commit(self) -> Result<()> {
+        let place = &self.place;
+        let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
+        let sums = digests(self.path())?;
+        let text: String = sums.iter().map(|(file, digest)| format!("{digest}  {file}\n")).collect();
+        fs::write(self.path().join(SUMS), text).map_err(failed)?;
+        sync_tree(self.path()).map_err(failed)?;
+        // Renaming would replace an empty directory without a word.
+        if place.exists() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("`{}` is there already", place.display()),
+            ));
+        }
+        // Temporary directories are private to their user; what is published is read by servers of other users.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        }
+        fs::rename(self.path(), place).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Error::new(
+                ErrorKind::AlreadyExists,
+                format!("`{}` is there already", place.display()),
+            ),
+            _ => failed(error),
+        })?;
+        // It has moved: there is nothing left to remove.
+        let _ = self.dir.keep();
+        File::open(parent_of(place)?).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
 }
 
 /// Checks a directory against its digests.

@@ -320,7 +320,7 @@ impl InputColumn {
 }
 
 impl FittedOp {
-    fn index(&self) -> Option<HashMap<String, u32>> {
+    pub(super) fn index(&self) -> Option<HashMap<String, u32>> {
         match self {
             FittedOp::OneHot { values } => Some(values.iter().cloned().zip(0..).collect()),
             _ => None,

@@ -1,0 +1,267 @@
+//! Reading a source once, and writing its labelled rows by split.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::prelude::DataFrame;
+use futures_util::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
+
+use super::{Label, Split};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::examples::{ExampleFile, Examples};
+use crate::model::{load_json, save_json};
+use crate::progress::RunningStep;
+use crate::schema::{normalize_batch, normalized_schema};
+use crate::store::{self, Aside};
+
+/// The splits of a source.
+#[derive(Debug)]
+pub(super) struct Extracted {
+    pub(super) splits: BTreeMap<String, Examples>,
+    /// Rows without a label.
+    pub(super) n_unlabelled: u64,
+}
+
+/// What is known of an extraction beside its rows.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    n_unlabelled: u64,
+}
+
+const NOTE: &str = "examples.json";
+
+/// What one part of the plan has written.
+type PartFiles = Vec<(usize, ExampleFile)>;
+
+struct Extraction {
+    label: Label,
+    split: Split,
+    raw: SchemaRef,
+    schema: SchemaRef,
+    dir: PathBuf,
+    n_read: AtomicU64,
+    n_unlabelled: AtomicU64,
+}
+
+/// Runs the plan; every part of it writes its own file of every split, so the order of rows is that of the source
+/// whatever the number of threads.
+pub(super) async fn extract(
+    rows: DataFrame,
+    label: &Label,
+    split: &Split,
+    engine: &Engine,
+    place: &Path,
+    step: &RunningStep,
+) -> Result<Extracted> {
+    check_names(&rows)?;
+    let raw = normalized_schema(rows.schema().as_arrow());
+    let aside = Aside::new(place)?;
+    for name in split.names() {
+        let dir = aside.path().join(split_dir(name));
+        std::fs::create_dir(&dir).map_err(|error| Error::io(format!("writing `{}`", dir.display()), error))?;
+    }
+    let extraction = Arc::new(Extraction {
+        label: label.clone(),
+        split: split.clone(),
+        schema: label.schema(&raw)?,
+        raw,
+        dir: aside.path().to_owned(),
+        n_read: AtomicU64::new(0),
+        n_unlabelled: AtomicU64::new(0),
+    });
+    // The keys are checked before the first row is read.
+    split.assign(&RecordBatch::new_empty(Arc::clone(&extraction.raw)))?;
+
+    let plan = rows.create_physical_plan().await?;
+    let streams = execute_stream_partitioned(plan, engine.session().task_ctx())?;
+    let mut parts = tokio::task::JoinSet::new();
+    for (number, stream) in streams.into_iter().enumerate() {
+        let extraction = Arc::clone(&extraction);
+        parts.spawn(async move { (number, extraction.part(number, stream).await) });
+    }
+    let mut written: BTreeMap<usize, PartFiles> = BTreeMap::new();
+    while let Some(part) = parts.join_next().await {
+        let (number, files) =
+            part.map_err(|error| Error::internal("a part of the extraction stopped").with_source(error))?;
+        written.insert(number, files?);
+        step.advance(extraction.n_read.load(Ordering::Relaxed), None);
+    }
+    let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
+    save_json(aside.path(), NOTE, &Note { n_unlabelled })?;
+    aside.commit()?;
+
+    let mut files: Vec<Vec<ExampleFile>> = vec![Vec::new(); split.names().count()];
+    for (index, file) in written.into_values().flatten() {
+        let relative = file.path.strip_prefix(&extraction.dir).unwrap_or(&file.path);
+        files[index].push(ExampleFile {
+            path: place.join(relative),
+            n_rows: file.n_rows,
+        });
+    }
+    let splits = split
+        .names()
+        .zip(files)
+        .map(|(name, files)| {
+            (
+                name.to_owned(),
+                Examples::from_files(Arc::clone(&extraction.schema), files),
+            )
+        })
+        .collect();
+    Ok(Extracted {
+        splits,
+        n_unlabelled,
+    })
+}
+
+/// The splits that an earlier extraction has left at `place`, if they are whole.
+pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
+    if !place.is_dir() {
+        return Ok(None);
+    }
+    store::verify_dir(place)?;
+    let mut found: Vec<(String, Vec<ExampleFile>)> = Vec::new();
+    let mut schema = None;
+    for name in split.names() {
+        let dir = place.join(split_dir(name));
+        let failed = |error| Error::io(format!("reading `{}`", dir.display()), error);
+        let mut paths = std::fs::read_dir(&dir)
+            .map_err(failed)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<std::io::Result<Vec<PathBuf>>>()
+            .map_err(failed)?;
+        paths.sort_unstable();
+        let mut files = Vec::new();
+        for path in paths {
+            let file = File::open(&path).map_err(failed)?;
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
+                Error::corrupt(format!("`{}` is not a readable Parquet file", path.display())).with_source(error)
+            })?;
+            let n_rows = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+            schema.get_or_insert_with(|| Arc::clone(reader.schema()));
+            files.push(ExampleFile { path, n_rows });
+        }
+        found.push((name.to_owned(), files));
+    }
+    let Note { n_unlabelled } = load_json(place, NOTE)?;
+    Ok(schema.map(|schema| {
+        let schema = normalized_schema(&schema);
+        let examples = |files| Examples::from_files(Arc::clone(&schema), files);
+        Extracted {
+            splits: found.into_iter().map(|(name, files)| (name, examples(files))).collect(),
+            n_unlabelled,
+        }
+    }))
+}
+
+/// As TFX names them.
+fn split_dir(name: &str) -> String {
+    format!("Split-{name}")
+}
+
+fn check_names(rows: &DataFrame) -> Result<()> {
+    let mut seen = HashSet::new();
+    for field in rows.schema().fields() {
+        if !seen.insert(field.name()) {
+            return Err(Error::data(format!(
+                "column name `{}` is there twice; names must be unique",
+                field.name()
+            )));
+        }
+    }
+    if seen.is_empty() {
+        return Err(Error::data("the data has no columns"));
+    }
+    Ok(())
+}
+
+impl Extraction {
+    async fn part(&self, number: usize, mut stream: SendableRecordBatchStream) -> Result<PartFiles> {
+        let mut writers: Vec<Option<SplitWriter>> = self.split.names().map(|_| None).collect();
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            self.n_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            let batch = normalize_batch(&batch, &self.raw)?;
+            let assigned = self.split.assign(&batch)?;
+            for (index, name) in self.split.names().enumerate() {
+                let members: BooleanArray = assigned.iter().map(|at| Some(*at == index)).collect();
+                let rows = filter_record_batch(&batch, &members)?;
+                let n_rows = rows.num_rows();
+                let rows = self.label.apply(&rows, &self.schema)?;
+                self.n_unlabelled
+                    .fetch_add((n_rows - rows.num_rows()) as u64, Ordering::Relaxed);
+                if rows.num_rows() == 0 {
+                    continue;
+                }
+                let writer = match &mut writers[index] {
+                    Some(writer) => writer,
+                    empty => {
+                        let file = format!("part-{number:05}.parquet");
+                        let path = self.dir.join(split_dir(name)).join(file);
+                        empty.insert(SplitWriter::create(path, &self.schema)?)
+                    }
+                };
+                writer.write(&rows)?;
+            }
+        }
+        writers
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, writer)| Some((index, writer?)))
+            .map(|(index, writer)| Ok((index, writer.finish()?)))
+            .collect()
+    }
+}
+
+struct SplitWriter {
+    writer: ArrowWriter<File>,
+    file: ExampleFile,
+}
+
+impl SplitWriter {
+    fn create(path: PathBuf, schema: &SchemaRef) -> Result<Self> {
+        let file = File::create(&path).map_err(|error| Error::io(format!("writing `{}`", path.display()), error))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(131_072))
+            .build();
+        let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties))
+            .map_err(|error| write_failed(&path, error))?;
+        Ok(SplitWriter {
+            writer,
+            file: ExampleFile { path, n_rows: 0 },
+        })
+    }
+
+    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.file.n_rows += rows.num_rows();
+        self.writer
+            .write(rows)
+            .map_err(|error| write_failed(&self.file.path, error))
+    }
+
+    fn finish(self) -> Result<ExampleFile> {
+        self.writer
+            .close()
+            .map_err(|error| write_failed(&self.file.path, error))?;
+        Ok(self.file)
+    }
+}
+
+fn write_failed(path: &Path, error: parquet::errors::ParquetError) -> Error {
+    Error::new(crate::ErrorKind::Io, format!("`{}` cannot be written", path.display())).with_source(error)
+}

@@ -1,0 +1,326 @@
+//! Running the data pipeline.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::prelude::{DataFrame, ident};
+use serde::Serialize;
+
+use super::extract::{Extracted, extract, reopen};
+use super::{DataPipeline, DataSource, EVAL, Label, TRAIN, TransformPlan};
+use crate::accumulate::Accumulate;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result, near_names};
+use crate::examples::Examples;
+use crate::fingerprint::Fingerprint;
+use crate::model::Target;
+use crate::progress::{Progress, Step};
+use crate::schema::{Anomaly, FieldType, Schema, Severity};
+use crate::statistics::{Statistics, StatisticsAccumulator};
+use crate::transform::{Decision, FittedTransform, Transform};
+
+/// What the data pipeline has made: all that training and evaluation need.
+#[derive(Debug)]
+pub struct PreparedData {
+    splits: BTreeMap<String, Examples>,
+    statistics: BTreeMap<String, Statistics>,
+    schema: Schema,
+    anomalies: BTreeMap<String, Vec<Anomaly>>,
+    target: Target,
+    transform: Arc<FittedTransform>,
+    decisions: Vec<Decision>,
+    n_unlabelled: u64,
+    fingerprint: Fingerprint,
+}
+
+impl PreparedData {
+    /// A split.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none of that name, with the near ones.
+    pub fn split(&self, name: &str) -> Result<&Examples> {
+        self.splits.get(name).ok_or_else(|| {
+            let near = near_names(name, self.splits.keys().map(String::as_str));
+            Error::not_found(format!("there is no split `{name}`{near}"))
+        })
+    }
+
+    /// All splits by name.
+    #[must_use]
+    pub fn splits(&self) -> &BTreeMap<String, Examples> {
+        &self.splits
+    }
+
+    /// The statistics of each split.
+    #[must_use]
+    pub fn statistics(&self) -> &BTreeMap<String, Statistics> {
+        &self.statistics
+    }
+
+    /// The schema that the splits fit.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What did not fit it in each split, and was let through.
+    #[must_use]
+    pub fn anomalies(&self) -> &BTreeMap<String, Vec<Anomaly>> {
+        &self.anomalies
+    }
+
+    /// What is to be predicted.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The transform, fitted on the `train` split.
+    #[must_use]
+    pub fn transform(&self) -> &Arc<FittedTransform> {
+        &self.transform
+    }
+
+    /// Why each column became what it did, if the transform was chosen.
+    #[must_use]
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    /// How many rows had no label, and are in no split.
+    #[must_use]
+    pub fn n_unlabelled(&self) -> u64 {
+        self.n_unlabelled
+    }
+
+    /// What this is the result of.
+    #[must_use]
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+}
+
+impl<S: DataSource> DataPipeline<S> {
+    /// Runs the pipeline. The splits are written below `dir`, into a folder named by their fingerprint; where the
+    /// source can tell that it has not changed, an earlier extraction there is used again.
+    ///
+    /// # Errors
+    /// Those of the source; [`ErrorKind::Data`] if a split that is needed is empty or the label cannot be learned;
+    /// [`ErrorKind::Schema`] with all anomalies if the data breaks the schema. Nothing half-written stays.
+    pub async fn run(&self, engine: &Engine, dir: &Path, progress: &Progress) -> Result<PreparedData> {
+        self.check()?;
+        let label = self
+            .label
+            .as_ref()
+            .ok_or_else(|| Error::config("there is no label"))?;
+        let extracted = self.extract(engine, label, dir, progress).await?;
+
+        let step = progress.step(Step::Analyse);
+        let (statistics, whole) = analyse(engine, &extracted.0.splits).await?;
+        let (schema, anomalies) = self.validate(label, &statistics, &whole)?;
+        let target = self.target(label, &statistics)?;
+        drop(step);
+
+        let step = progress.step(Step::Transform);
+        let train = &statistics[TRAIN];
+        let (transform, decisions) = self.plan_transform(label, &schema, train)?;
+        let transform = fit(engine, &transform, &extracted.0.splits[TRAIN])
+            .await
+            .map_err(|error| error.in_stage("transform"))?;
+        drop(step);
+
+        let fingerprint = Fingerprint::of(&(&extracted.1, &self.transform, &self.exclude, &self.schema, self.task))?;
+        Ok(PreparedData {
+            splits: extracted.0.splits,
+            statistics,
+            schema,
+            anomalies,
+            target,
+            transform: Arc::new(transform),
+            decisions,
+            n_unlabelled: extracted.0.n_unlabelled,
+            fingerprint,
+        })
+    }
+
+    async fn extract(
+        &self,
+        engine: &Engine,
+        label: &Label,
+        dir: &Path,
+        progress: &Progress,
+    ) -> Result<(Extracted, Fingerprint)> {
+        let step = progress.step(Step::Read);
+        let in_source = |error: Error| error.in_stage(self.source.name());
+        let snapshot = self.source.snapshot(engine).await.map_err(in_source)?;
+        let unchanged = snapshot.is_some();
+        let snapshot = match snapshot {
+            Some(snapshot) => snapshot,
+            None => one_of_a_kind()?,
+        };
+        let inputs = [snapshot, Fingerprint::of(&(label, &self.split))?];
+        let fingerprint = Fingerprint::of_stage(&self.source, 0, &inputs)?;
+        let place = dir.join(fingerprint.short());
+        if unchanged && let Some(extracted) = reopen(&self.split, &place)? {
+            return Ok((extracted, fingerprint));
+        }
+        let rows = self.source.read(engine).await.map_err(in_source)?;
+        let extracted = extract(rows, label, &self.split, engine, &place, &step)
+            .await
+            .map_err(in_source)?;
+        Ok((extracted, fingerprint))
+    }
+
+    fn validate(
+        &self,
+        label: &Label,
+        statistics: &BTreeMap<String, Statistics>,
+        whole: &Statistics,
+    ) -> Result<(Schema, BTreeMap<String, Vec<Anomaly>>)> {
+        let in_stage = |error: Error| error.in_stage("validate");
+        if whole.n_rows == 0 {
+            return Err(in_stage(Error::data(format!(
+                "no row has a value in label `{}`, or there are no rows",
+                label.name()
+            ))));
+        }
+        for needed in [TRAIN, EVAL] {
+            if statistics[needed].n_rows == 0 {
+                return Err(in_stage(Error::data(format!(
+                    "the `{needed}` split is empty: all of the {} labelled rows fell into other splits",
+                    whole.n_rows
+                ))));
+            }
+        }
+        let schema = match &self.schema {
+            Some(schema) => schema.clone(),
+            None => Schema::infer(whole),
+        };
+        let schema = schema.training_only([label.name()]);
+        let anomalies: BTreeMap<String, Vec<Anomaly>> = statistics
+            .iter()
+            .filter(|(_, statistics)| statistics.n_rows > 0)
+            .map(|(split, statistics)| (split.clone(), schema.validate(statistics)))
+            .collect();
+        let errors: Vec<String> = anomalies
+            .iter()
+            .flat_map(|(split, anomalies)| anomalies.iter().map(move |anomaly| (split, anomaly)))
+            .filter(|(_, anomaly)| anomaly.severity == Severity::Error)
+            .map(|(split, anomaly)| format!("\n  {anomaly} (split `{split}`)"))
+            .collect();
+        if !errors.is_empty() {
+            return Err(in_stage(Error::new(
+                ErrorKind::Schema,
+                format!("the data breaks its schema:{}", errors.concat()),
+            )));
+        }
+        Ok((schema, anomalies))
+    }
+
+    fn target(&self, label: &Label, statistics: &BTreeMap<String, Statistics>) -> Result<Target> {
+        Target::infer(statistics[TRAIN].column(label.name())?, self.task).map_err(|error| error.in_stage("label"))
+    }
+
+    fn plan_transform(
+        &self,
+        label: &Label,
+        schema: &Schema,
+        train: &Statistics,
+    ) -> Result<(Transform, Vec<Decision>)> {
+        let known = || train.columns.iter().map(|column| column.name.as_str());
+        for excluded in &self.exclude {
+            if !known().any(|name| name == excluded) {
+                return Err(Error::config(format!(
+                    "column `{excluded}` is excluded and not in the data{}",
+                    near_names(excluded, known())
+                ))
+                .in_stage("transform"));
+            }
+        }
+        match &self.transform {
+            TransformPlan::Given(transform) => {
+                if transform.inputs().contains(&label.name()) {
+                    return Err(Error::config(format!(
+                        "the transform reads the label `{}`; a feature must be known before the label is",
+                        label.name()
+                    ))
+                    .in_stage("transform"));
+                }
+                Ok((transform.clone(), Vec::new()))
+            }
+            TransformPlan::Auto(auto) => {
+                let columns: Vec<&str> = known()
+                    .filter(|name| *name != label.name() && !self.exclude.iter().any(|excluded| excluded == name))
+                    .filter(|name| schema.field(name).is_ok())
+                    .collect();
+                let optional = |name: &str| schema.field(name).is_ok_and(|field| !field.is_required());
+                let (transform, decisions) = auto.plan(train, &columns, optional);
+                if transform.steps().is_empty() {
+                    let reasons: Vec<String> = decisions.iter().map(|decision| format!("\n  {decision}")).collect();
+                    return Err(
+                        Error::data(format!("no column makes a feature:{}", reasons.concat())).in_stage("transform")
+                    );
+                }
+                Ok((transform, decisions))
+            }
+        }
+    }
+}
+
+/// The statistics of each split, and of all rows together.
+async fn analyse(
+    engine: &Engine,
+    splits: &BTreeMap<String, Examples>,
+) -> Result<(BTreeMap<String, Statistics>, Statistics)> {
+    let mut statistics = BTreeMap::new();
+    let mut whole: Option<StatisticsAccumulator> = None;
+    for (name, examples) in splits {
+        let rows = examples.data_frame(engine).await?;
+        let part = engine
+            .accumulate(rows, StatisticsAccumulator::new(examples.schema()))
+            .await
+            .map_err(|error| error.in_stage("analyse"))?;
+        statistics.insert(name.clone(), part.finish());
+        match &mut whole {
+            Some(whole) => whole.merge(part)?,
+            None => whole = Some(part),
+        }
+    }
+    let whole = whole.map(|whole| whole.finish()).unwrap_or_default();
+    Ok((statistics, whole))
+}
+
+/// Fits a transform in as few passes as its chains need, reading its columns only.
+async fn fit(engine: &Engine, transform: &Transform, train: &Examples) -> Result<FittedTransform> {
+    let mut fitting = transform.fitting(train.schema())?;
+    let inputs = transform.inputs();
+    while let Some(pass) = fitting.pass()? {
+        let rows = select(train.data_frame(engine).await?, &inputs)?;
+        fitting.absorb(engine.accumulate(rows, pass).await?)?;
+    }
+    let fitted = fitting.finish()?;
+    if let Some(input) = fitted.inputs().iter().find(|input| input.field_type == FieldType::Other) {
+        return Err(Error::config(format!(
+            "column `{}` is of a type that makes no features",
+            input.name
+        )));
+    }
+    Ok(fitted)
+}
+
+fn select(rows: DataFrame, columns: &[&str]) -> Result<DataFrame> {
+    Ok(rows.select(columns.iter().map(|column| ident(*column)))?)
+}
+
+/// A fingerprint that no other has: of a source that cannot tell whether it has changed.
+fn one_of_a_kind() -> Result<Fingerprint> {
+    #[derive(Serialize)]
+    struct Moment(u128, u32, u64);
+    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    Fingerprint::of(&Moment(now.as_nanos(), std::process::id(), count))
+}

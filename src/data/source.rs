@@ -1,0 +1,114 @@
+//! Where raw rows come from.
+
+use std::future::Future;
+
+use arrow::array::RecordBatch;
+use datafusion::prelude::DataFrame;
+use serde::{Serialize, Serializer};
+
+use super::{DataPipeline, Label};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::stage::Stage;
+
+/// A source of raw rows: the stage of the data pipeline that a user implements.
+///
+/// A source describes the rows as a DataFusion [`DataFrame`], a plan that is run later, in parts, on every core.
+/// Anything that DataFusion can read is a few lines; see [the module](crate::data).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a data source",
+    label = "this is not a `DataSource`",
+    note = "implement `fourfold::data::DataSource` for it, or use `FileSource` or `BatchSource`"
+)]
+pub trait DataSource: Stage {
+    /// The rows, as a plan.
+    ///
+    /// # Errors
+    /// Whatever keeps the source from being read, naming the file, the table or the column.
+    fn read(&self, engine: &Engine) -> impl Future<Output = Result<DataFrame>> + Send;
+
+    /// What the content of the source is now, so that unchanged data is not extracted again; `None`, the default,
+    /// if that cannot be told.
+    ///
+    /// # Errors
+    /// If the source cannot be looked at.
+    fn snapshot(&self, _engine: &Engine) -> impl Future<Output = Result<Option<Fingerprint>>> + Send {
+        async { Ok(None) }
+    }
+}
+
+/// What every source can do.
+pub trait DataSourceExt: DataSource + Sized {
+    /// A data pipeline over this source that learns to predict a column.
+    #[must_use]
+    fn label(self, label: impl Into<Label>) -> DataPipeline<Self> {
+        DataPipeline::new(self).label(label)
+    }
+}
+
+impl<S: DataSource> DataSourceExt for S {}
+
+/// Rows in memory.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+/// use fourfold::data::BatchSource;
+///
+/// let x: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+/// let source = BatchSource::new("numbers", vec![RecordBatch::try_from_iter([("x", x)])?]);
+/// # let _ = source;
+/// # fourfold::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct BatchSource {
+    name: String,
+    batches: Vec<RecordBatch>,
+}
+
+impl BatchSource {
+    /// The rows of batches of one schema.
+    #[must_use]
+    pub fn new(name: impl Into<String>, batches: Vec<RecordBatch>) -> Self {
+        BatchSource {
+            name: name.into(),
+            batches,
+        }
+    }
+}
+
+impl Serialize for BatchSource {
+    /// The name and the shape; the rows are content, not configuration.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let n_rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        (&self.name, n_rows).serialize(serializer)
+    }
+}
+
+impl Stage for BatchSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.batches.as_slice() {
+            [] => Err(Error::config("there are no batches, there must be at least one")),
+            [first, rest @ ..] => match rest.iter().find(|batch| batch.schema() != first.schema()) {
+                Some(other) => Err(Error::config(format!(
+                    "the batches differ in schema: {:?} and {:?}",
+                    first.schema(),
+                    other.schema()
+                ))),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+impl DataSource for BatchSource {
+    async fn read(&self, engine: &Engine) -> Result<DataFrame> {
+        self.check()?;
+        Ok(engine.session().read_batches(self.batches.iter().cloned())?)
+    }
+}

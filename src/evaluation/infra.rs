@@ -1,0 +1,63 @@
+//! Safe to serve: the candidate is saved, loaded back as a server loads it, and queried.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrow::array::RecordBatch;
+
+use crate::blessing::{Candidate, Verdict};
+use crate::error::{Error, Result};
+use crate::examples::Examples;
+use crate::model::{Loaders, Model, Prediction, Servable};
+
+/// The most rows that are asked.
+const N_ROWS: usize = 100;
+
+/// The check `servable`: the loaded copy must answer rows of the `eval` split, and each alone, with the very bits
+/// of the candidate.
+pub(super) fn validate<M: Model>(candidate: &Candidate<M>, eval: &Examples) -> Result<Verdict> {
+    let rows = match eval.batches(&[]).next() {
+        Some(rows) => rows?,
+        None => return Ok(Verdict::new().check("servable", false, "there is no row to query it with")),
+    };
+    let rows = rows.slice(0, rows.num_rows().min(N_ROWS));
+    let trial = catch_unwind(AssertUnwindSafe(|| try_out(candidate, &rows)))
+        .unwrap_or_else(|_| Err(Error::model("it panicked")));
+    Ok(match trial {
+        Ok(()) => Verdict::new().check(
+            "servable",
+            true,
+            format!("saved, loaded back and queried with {} rows: equal answers", rows.num_rows()),
+        ),
+        Err(error) => Verdict::new().check("servable", false, format!("it does not serve: {error:?}")),
+    })
+}
+
+fn try_out<M: Model>(candidate: &Candidate<M>, rows: &RecordBatch) -> Result<()> {
+    let dir = tempfile::tempdir().map_err(|error| Error::io("making a directory to try the model in", error))?;
+    let place = dir.path().join("1");
+    candidate.save(&place)?;
+    let loaded = Servable::load(&place, &Loaders::default().with::<M>())?;
+    let expected = candidate.servable().predict(rows)?;
+    same(&expected, &loaded.predict(rows)?, "loaded back")?;
+    for row in 0..rows.num_rows().min(10) {
+        let alone = loaded.predict(&rows.slice(row, 1))?;
+        let expected = expected.outputs().row(row).to_vec();
+        if alone.outputs().iter().ne(&expected) {
+            return Err(Error::model(format!(
+                "row {row} alone is answered {:?}, among others {expected:?}",
+                alone.outputs().row(0).to_vec()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn same(expected: &Prediction, found: &Prediction, when: &str) -> Result<()> {
+    match expected.outputs().iter().zip(found.outputs()).position(|(a, b)| a != b) {
+        Some(at) => Err(Error::model(format!(
+            "{when}, row {} is answered differently",
+            at / expected.outputs().ncols().max(1)
+        ))),
+        None => Ok(()),
+    }
+}

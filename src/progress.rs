@@ -1,0 +1,165 @@
+//! What a running pipeline tells those who watch it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// The steps of a run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Step {
+    /// Rows are read, labelled and split.
+    Read,
+    /// Statistics are computed, the schema is inferred and held against them.
+    Analyse,
+    /// The transform is fitted.
+    Transform,
+    /// The model is trained.
+    Train,
+    /// The model is evaluated and validated.
+    Evaluate,
+    /// The model is deployed.
+    Deploy,
+}
+
+impl Step {
+    /// All steps.
+    pub const ALL: [Step; 6] = [
+        Step::Read,
+        Step::Analyse,
+        Step::Transform,
+        Step::Train,
+        Step::Evaluate,
+        Step::Deploy,
+    ];
+
+    /// Its name, such as `read`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::Read => "read",
+            Step::Analyse => "analyse",
+            Step::Transform => "transform",
+            Step::Train => "train",
+            Step::Evaluate => "evaluate",
+            Step::Deploy => "deploy",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A step has begun.
+    Started(Step),
+    /// A step is under way: `done` of `total` (where that is known) units.
+    Advanced {
+        /// The step.
+        step: Step,
+        /// Units done: rows or iterations.
+        done: u64,
+        /// All units.
+        total: Option<u64>,
+    },
+    /// A step has ended.
+    Finished(Step, Duration),
+}
+
+type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Where stages report to, and the clock of a run. Cheap to clone; the default tells nobody.
+#[derive(Clone, Default)]
+pub struct Progress {
+    listener: Option<Listener>,
+    timings: Arc<Mutex<Vec<(Step, Duration)>>>,
+}
+
+impl Progress {
+    /// Tells a listener, which is called from several threads and should return soon.
+    #[must_use]
+    pub fn to(listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Progress {
+            listener: Some(Arc::new(listener)),
+            timings: Arc::default(),
+        }
+    }
+
+    /// Tells an event.
+    pub fn tell(&self, event: &Event) {
+        if let Some(listener) = &self.listener {
+            listener(event);
+        }
+    }
+
+    /// Begins a step, which ends when the result is dropped.
+    #[must_use]
+    pub fn step(&self, step: Step) -> RunningStep {
+        self.tell(&Event::Started(step));
+        RunningStep {
+            progress: self.clone(),
+            step,
+            started: Instant::now(),
+        }
+    }
+
+    /// The same listener with a new clock: for one more run.
+    pub(crate) fn fresh(&self) -> Self {
+        Progress {
+            listener: self.listener.clone(),
+            timings: Arc::default(),
+        }
+    }
+
+    /// How long each ended step took, in their order.
+    #[must_use]
+    pub fn timings(&self) -> Vec<(Step, Duration)> {
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").field("timings", &self.timings()).finish_non_exhaustive()
+    }
+}
+
+/// A step under way.
+#[derive(Debug)]
+pub struct RunningStep {
+    progress: Progress,
+    step: Step,
+    started: Instant,
+}
+
+impl RunningStep {
+    /// Tells how far it is.
+    pub fn advance(&self, done: u64, total: Option<u64>) {
+        self.progress.tell(&Event::Advanced {
+            step: self.step,
+            done,
+            total,
+        });
+    }
+}
+
+impl Drop for RunningStep {
+    fn drop(&mut self) {
+        let elapsed = self.started.elapsed();
+        self.progress
+            .timings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((self.step, elapsed));
+        self.progress.tell(&Event::Finished(self.step, elapsed));
+    }
+}

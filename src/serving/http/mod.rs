@@ -1,0 +1,2 @@
+//! draft
+pub struct HttpEndpoint; pub struct HttpServer;

@@ -1,0 +1,132 @@
+//! The serving pipeline: a blessed model in, an endpoint out.
+//!
+//! A [`Server`] is the stage a user implements; it takes a [`Blessed`] model and nothing else. Here are three:
+//!
+//! | server | endpoint |
+//! | --- | --- |
+//! | [`InProcess`] | a [`Predictor`] |
+//! | [`ModelRepository`] | a [`PushedModel`]: a version directory that any server process can load |
+//! | `HttpServer` (feature `http`) | an `HttpEndpoint`: pushed, loaded and answering on a port |
+//!
+//! Serving alone, without the pipelines that make models, is a [`Manager`] over a repository directory. It needs
+//! neither DataFusion nor linfa: `cargo build --no-default-features --features http`.
+//!
+//! # Writing your own server
+//!
+//! ```
+//! use std::path::PathBuf;
+//!
+//! use fourfold::blessing::Blessed;
+//! use fourfold::model::Model;
+//! use fourfold::serving::Server;
+//! use fourfold::{Result, Stage};
+//! use serde::Serialize;
+//!
+//! /// Saves the model under a fixed name.
+//! #[derive(Serialize)]
+//! struct SaveTo(PathBuf);
+//!
+//! impl Stage for SaveTo {
+//!     fn name(&self) -> &str {
+//!         "save_to"
+//!     }
+//! }
+//!
+//! impl<M: Model> Server<M> for SaveTo {
+//!     type Endpoint = PathBuf;
+//!
+//!     async fn deploy(&self, model: Blessed<M>) -> Result<PathBuf> {
+//!         model.save(&self.0)?;
+//!         Ok(self.0.clone())
+//!     }
+//! }
+//! ```
+
+#[cfg(feature = "http")]
+pub mod http;
+mod in_process;
+mod manager;
+mod repository;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+#[cfg(feature = "http")]
+pub use self::http::{HttpEndpoint, HttpServer};
+pub use self::in_process::{InProcess, Predictor};
+pub use self::manager::{Manager, ModelState, VersionState};
+pub use self::repository::{ModelRepository, PushedModel};
+use crate::blessing::Blessed;
+use crate::error::Result;
+use crate::model::{Model, Servable};
+use crate::stage::Stage;
+
+/// A blessed model in, an endpoint out: the stage of the serving pipeline that a user implements.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not serve models of type `{M}`",
+    label = "this is not a `Server<{M}>`",
+    note = "the trainer of this pipeline makes `{M}`; implement `fourfold::serving::Server<{M}>`, \
+            or use `ModelRepository` or `InProcess`, which serve every model"
+)]
+pub trait Server<M: Model>: Stage {
+    /// What the deployed model is reached by.
+    type Endpoint: Send + 'static;
+
+    /// Deploys.
+    ///
+    /// # Errors
+    /// If the model could not be deployed; what served before must go on serving then.
+    fn deploy(&self, model: Blessed<M>) -> impl Future<Output = Result<Self::Endpoint>> + Send;
+
+    /// The model of a name that is serving now, for validators to compare with; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// If there is one and it cannot be loaded.
+    fn serving(&self, _name: &str) -> impl Future<Output = Result<Option<Arc<Servable>>>> + Send {
+        async { Ok(None) }
+    }
+}
+
+/// The default serving pipeline: one server.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServingPipeline<R> {
+    server: R,
+}
+
+impl<R: Stage> ServingPipeline<R> {
+    /// A pipeline of a server.
+    #[must_use]
+    pub fn new(server: R) -> Self {
+        ServingPipeline { server }
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &R {
+        &self.server
+    }
+
+    /// Checks the configuration.
+    ///
+    /// # Errors
+    /// As [`Stage::check`], naming the server.
+    pub fn check(&self) -> Result<()> {
+        self.server.check().map_err(|error| error.in_stage(self.server.name()))
+    }
+
+    /// Deploys a blessed model.
+    ///
+    /// # Errors
+    /// Those of the server, naming it.
+    pub async fn run<M: Model>(&self, model: Blessed<M>) -> Result<R::Endpoint>
+    where
+        R: Server<M>,
+    {
+        self.server
+            .deploy(model)
+            .await
+            .map_err(|error| error.in_stage(self.server.name()))
+    }
+}

@@ -1,0 +1,115 @@
+//! Linear regression, by linfa.
+
+use linfa::DatasetBase;
+use linfa::traits::Fit;
+use linfa_elasticnet::ElasticNet;
+use ndarray::{Axis, arr1};
+use serde::{Deserialize, Serialize};
+
+use super::{TrainArgs, Trainer};
+use crate::error::{Error, Result};
+use crate::model::{LinearModel, Link, Target};
+use crate::stage::Stage;
+
+/// Linear regression with an elastic-net penalty, solved by coordinate descent (`linfa-elasticnet`).
+///
+/// A small penalty keeps the answer finite where features depend on each other, as the columns of a one-hot
+/// encoding do. It works best on scaled features. Deterministic; one thread; holds the feature matrix in memory,
+/// in double precision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinearRegression {
+    penalty: f64,
+    l1_ratio: f64,
+    max_iterations: u32,
+    tolerance: f64,
+}
+
+impl Default for LinearRegression {
+    /// Penalty 1e-4, all of it L2 (ridge), at most 1,000 iterations, tolerance 1e-4.
+    fn default() -> Self {
+        LinearRegression {
+            penalty: 1e-4,
+            l1_ratio: 0.0,
+            max_iterations: 1_000,
+            tolerance: 1e-4,
+        }
+    }
+}
+
+impl LinearRegression {
+    /// The weight of the penalty beside half the mean squared error; 1e-4 unless told.
+    #[must_use]
+    pub fn penalty(mut self, penalty: f64) -> Self {
+        self.penalty = penalty;
+        self
+    }
+
+    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; 0 unless told.
+    #[must_use]
+    pub fn l1_ratio(mut self, ratio: f64) -> Self {
+        self.l1_ratio = ratio;
+        self
+    }
+
+    /// The most rounds over all features; 1,000 unless told.
+    #[must_use]
+    pub fn max_iterations(mut self, n: u32) -> Self {
+        self.max_iterations = n;
+        self
+    }
+}
+
+impl Stage for LinearRegression {
+    fn name(&self) -> &str {
+        "linear_regression"
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(self.penalty.is_finite() && self.penalty >= 0.0) {
+            return Err(Error::config(format!(
+                "`penalty` is {}, must be a finite number of at least 0",
+                self.penalty
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            return Err(Error::config(format!(
+                "`l1_ratio` is {}, must be from 0 to 1",
+                self.l1_ratio
+            )));
+        }
+        if self.max_iterations == 0 {
+            return Err(Error::config("`max_iterations` is 0, must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+impl Trainer for LinearRegression {
+    type Model = LinearModel;
+
+    fn train(&self, args: TrainArgs<'_, LinearModel>) -> Result<LinearModel> {
+        if !matches!(args.target(), Target::Regression { .. }) {
+            return Err(Error::config(format!(
+                "label `{}` makes a {} task, linear regression predicts numbers",
+                args.target().label(),
+                args.target().task()
+            )));
+        }
+        let (features, labels) = args.train().matrix()?.into_parts();
+        // Labels of any unit: the solver sees mean 0 and standard deviation 1.
+        let mean = labels.mean().unwrap_or_default();
+        let spread = labels.std(0.0);
+        let spread = if spread > 0.0 && spread.is_finite() { spread } else { 1.0 };
+        let scaled = labels.mapv(|label| (label - mean) / spread);
+        let fitted = ElasticNet::params()
+            .penalty(self.penalty)
+            .l1_ratio(self.l1_ratio)
+            .max_iterations(self.max_iterations)
+            .tolerance(self.tolerance)
+            .fit(&DatasetBase::new(features.mapv(f64::from), scaled))
+            .map_err(|error| Error::model("linear regression found no model").with_source(error))?;
+        let weights = fitted.hyperplane().mapv(|weight| weight * spread);
+        let intercept = fitted.intercept() * spread + mean;
+        LinearModel::new(Link::Identity, &weights.insert_axis(Axis(0)), &arr1(&[intercept]))
+    }
+}
