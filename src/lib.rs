@@ -15,6 +15,9 @@ pub mod fingerprint;
 pub mod metrics;
 pub mod model;
 pub mod schema;
+#[cfg(feature = "datafusion")]
+pub mod pipeline;
+pub mod prelude;
 pub mod progress;
 pub mod serving;
 mod stage;

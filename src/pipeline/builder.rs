@@ -1,0 +1,229 @@
+//! The typed builder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::compose::{HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining, ModelOf};
+use super::Pipeline;
+use crate::blessing::Verdict;
+use crate::data::{DataPipeline, DataSource};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::evaluation::{EvalArgs, EvaluationPipeline, Validator, ValidatorFn};
+use crate::model::Model;
+use crate::progress::{Event, Progress};
+use crate::serving::{Server, ServingPipeline};
+use crate::training::{TrainArgs, TrainerFn, TrainingPipeline};
+
+/// No data yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NoData;
+
+/// No trainer yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTraining;
+
+/// No validator yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NoEvaluation;
+
+/// No server yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NoServing;
+
+/// A pipeline that is being put together; its types say what is there. See [the module](crate::pipeline).
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `.build()`"]
+pub struct PipelineBuilder<D, T, V, R> {
+    data: D,
+    training: T,
+    evaluation: V,
+    serving: R,
+    settings: Settings,
+}
+
+impl PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
+    pub(super) fn new(name: String) -> Self {
+        PipelineBuilder {
+            data: NoData,
+            training: NoTraining,
+            evaluation: NoEvaluation,
+            serving: NoServing,
+            settings: Settings {
+                name,
+                root: None,
+                engine: None,
+                progress: Progress::default(),
+            },
+        }
+    }
+}
+
+/// What has no type to agree on.
+#[derive(Clone, Debug)]
+struct Settings {
+    name: String,
+    root: Option<PathBuf>,
+    engine: Option<Engine>,
+    progress: Progress,
+}
+
+impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
+    /// The data pipeline. Of a bare source, `source.label("column")` makes one.
+    pub fn data<S: DataSource>(self, data: DataPipeline<S>) -> PipelineBuilder<DataPipeline<S>, T, V, R> {
+        PipelineBuilder {
+            data,
+            training: self.training,
+            evaluation: self.evaluation,
+            serving: self.serving,
+            settings: self.settings,
+        }
+    }
+
+    /// The trainer, or a [`TrainingPipeline`].
+    pub fn train<N: IntoTraining>(self, training: N) -> PipelineBuilder<D, TrainingPipeline<N::Trainer>, V, R> {
+        PipelineBuilder {
+            data: self.data,
+            training: training.into_training(),
+            evaluation: self.evaluation,
+            serving: self.serving,
+            settings: self.settings,
+        }
+    }
+
+    /// A closure as the trainer, with a name and a version.
+    ///
+    /// ```
+    /// use fourfold::model::ConstantModel;
+    /// use fourfold::prelude::*;
+    ///
+    /// let builder = Pipeline::builder("half").train_with("half", 1, |args: TrainArgs<'_, ConstantModel>| {
+    ///     Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn train_with<F, M>(
+        self,
+        name: impl Into<String>,
+        version: u32,
+        train: F,
+    ) -> PipelineBuilder<D, TrainingPipeline<TrainerFn<F, M>>, V, R>
+    where
+        F: Fn(TrainArgs<'_, M>) -> Result<M> + Send + Sync + 'static,
+        M: Model,
+    {
+        let trainer = TrainerFn::new(name, version, train);
+        PipelineBuilder {
+            data: self.data,
+            training: TrainingPipeline::new(trainer),
+            evaluation: self.evaluation,
+            serving: self.serving,
+            settings: self.settings,
+        }
+    }
+
+    /// The validator, or an [`EvaluationPipeline`].
+    pub fn evaluate<N: IntoEvaluation>(
+        self,
+        evaluation: N,
+    ) -> PipelineBuilder<D, T, EvaluationPipeline<N::Validator>, R> {
+        PipelineBuilder {
+            data: self.data,
+            training: self.training,
+            evaluation: evaluation.into_evaluation(),
+            serving: self.serving,
+            settings: self.settings,
+        }
+    }
+
+    /// A closure as the validator, with a name and a version; after `.train(..)`, which tells the model's type.
+    pub fn validate_with<F>(
+        self,
+        name: impl Into<String>,
+        version: u32,
+        validate: F,
+    ) -> PipelineBuilder<D, T, EvaluationPipeline<ValidatorFn<F, ModelOf<T>>>, R>
+    where
+        T: HasTraining,
+        F: Fn(EvalArgs<'_, ModelOf<T>>) -> Result<Verdict> + Send + Sync + 'static,
+    {
+        let validator = ValidatorFn::new(name, version, validate);
+        PipelineBuilder {
+            data: self.data,
+            training: self.training,
+            evaluation: EvaluationPipeline::new(validator),
+            serving: self.serving,
+            settings: self.settings,
+        }
+    }
+
+    /// The server, or a [`ServingPipeline`].
+    pub fn serve<N: IntoServing>(self, serving: N) -> PipelineBuilder<D, T, V, ServingPipeline<N::Server>> {
+        PipelineBuilder {
+            data: self.data,
+            training: self.training,
+            evaluation: self.evaluation,
+            serving: serving.into_serving(),
+            settings: self.settings,
+        }
+    }
+
+    /// Where artifacts are kept between runs. Without one, examples live in a temporary directory as long as the
+    /// run.
+    pub fn root(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.settings.root = Some(dir.into());
+        self
+    }
+
+    /// The engine that work over all rows runs on.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.settings.engine = Some(engine);
+        self
+    }
+
+    /// Tells a listener how each run goes. It is called from several threads and should return soon.
+    pub fn observe(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.settings.progress = Progress::to(listener);
+        self
+    }
+
+    /// Builds the pipeline. It compiles when all four stages are there, and the validator and the server are those
+    /// of the trainer's model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a stage is configured with a value it does not take,
+    /// naming the stage, the field, the value and the allowed range.
+    pub fn build(self) -> Result<Pipeline<D::Source, T::Trainer, V::Validator, R::Server>>
+    where
+        D: HasData,
+        T: HasTraining,
+        V: HasEvaluation,
+        R: HasServing,
+        V::Validator: Validator<ModelOf<T>>,
+        R::Server: Server<ModelOf<T>>,
+    {
+        let settings = self.settings;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if settings.name.is_empty() || settings.name.starts_with('.') || !settings.name.bytes().all(plain) {
+            return Err(Error::config(format!(
+                "pipeline name `{}` must be of letters, digits, `_`, `-` and `.`, and not start with a dot",
+                settings.name
+            )));
+        }
+        let pipeline = Pipeline {
+            name: settings.name,
+            data: Arc::new(self.data.data()),
+            training: Arc::new(self.training.training()),
+            evaluation: Arc::new(self.evaluation.evaluation()),
+            serving: Arc::new(self.serving.serving()),
+            root: settings.root,
+            engine: settings.engine,
+            progress: settings.progress,
+        };
+        pipeline.data.check().map_err(|error| error.in_stage("data"))?;
+        pipeline.training.check()?;
+        pipeline.evaluation.check()?;
+        pipeline.serving.check()?;
+        Ok(pipeline)
+    }
+}

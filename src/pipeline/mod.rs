@@ -1,0 +1,229 @@
+//! The four pipelines, composed.
+//!
+//! [`Pipeline::builder`] takes the four stages in any order. It builds only when all four are there and agree on
+//! the type of the model; what is missing or does not fit is a compile error that says which call is missing.
+//! What can only be known at run time (values out of range) is checked by `build()`.
+//!
+//! ```
+//! use fourfold::prelude::*;
+//!
+//! let pipeline = Pipeline::builder("flights")
+//!     .data(FileSource::parquet("flights/").label(Label::at_least("arr_delay", 15.0).named("late")))
+//!     .train(LogisticRegression::default())
+//!     .evaluate(Thresholds::new().at_least("auc", 0.65))
+//!     .serve(ModelRepository::at("models"))
+//!     .build()?;
+//! # let _ = pipeline;
+//! # Result::Ok(())
+//! ```
+//!
+//! Architecture invariant: the four pipelines never import each other; only this module knows all of them. Held by
+//! `tests/it/tidy.rs`.
+
+mod builder;
+mod compose;
+mod record;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+pub use self::builder::{NoData, NoEvaluation, NoServing, NoTraining, PipelineBuilder};
+pub use self::compose::{
+    HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining, ModelOf,
+};
+pub use self::record::RunRecord;
+use crate::blessing::Candidate;
+use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TRAIN};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
+use crate::progress::{Progress, Step};
+use crate::serving::{Server, ServingPipeline};
+use crate::training::{Dataset, Trainer, TrainingPipeline};
+
+/// Data, training, evaluation and serving as one; made by [`Pipeline::builder`].
+#[derive(Clone, Debug)]
+pub struct Pipeline<S, T, V, R> {
+    name: String,
+    data: Arc<DataPipeline<S>>,
+    training: Arc<TrainingPipeline<T>>,
+    evaluation: Arc<EvaluationPipeline<V>>,
+    serving: Arc<ServingPipeline<R>>,
+    root: Option<PathBuf>,
+    engine: Option<Engine>,
+    progress: Progress,
+}
+
+/// How a run has ended. A rejected model is a value, not an error.
+#[derive(Debug)]
+#[must_use = "a rejected model is no error: look which it is"]
+pub enum Outcome<E> {
+    /// The model was blessed and is deployed.
+    Deployed {
+        /// What it is reached by.
+        endpoint: E,
+        /// What happened.
+        run: Box<RunRecord>,
+    },
+    /// The model was not good enough. What served before goes on serving.
+    Rejected {
+        /// What happened; `run.verdict` says why.
+        run: Box<RunRecord>,
+    },
+}
+
+impl<E> Outcome<E> {
+    /// What happened.
+    #[must_use]
+    pub fn run(&self) -> &RunRecord {
+        match self {
+            Outcome::Deployed { run, .. } | Outcome::Rejected { run } => run,
+        }
+    }
+
+    /// Whether the model was deployed.
+    #[must_use]
+    pub fn is_deployed(&self) -> bool {
+        matches!(self, Outcome::Deployed { .. })
+    }
+
+    /// The endpoint, if the model was deployed.
+    #[must_use]
+    pub fn endpoint(self) -> Option<E> {
+        match self {
+            Outcome::Deployed { endpoint, .. } => Some(endpoint),
+            Outcome::Rejected { .. } => None,
+        }
+    }
+}
+
+impl Pipeline<(), (), (), ()> {
+    /// Starts a pipeline. The name is also that of its model: letters, digits, `_`, `-` and `.`.
+    #[must_use]
+    pub fn builder(name: impl Into<String>) -> PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
+        PipelineBuilder::new(name.into())
+    }
+}
+
+impl<S, T, V, R> Pipeline<S, T, V, R>
+where
+    S: DataSource,
+    T: Trainer,
+    V: Validator<T::Model>,
+    R: Server<T::Model>,
+{
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs the four pipelines, one after the other.
+    ///
+    /// # Errors
+    /// Those of the stages, naming the stage; nothing half-written is left, and what served before goes on
+    /// serving. A model that is not good enough is no error but [`Outcome::Rejected`].
+    pub async fn run(&self) -> Result<Outcome<R::Endpoint>> {
+        let progress = self.progress.fresh();
+        let engine = match &self.engine {
+            Some(engine) => engine.clone(),
+            None => Engine::new()?,
+        };
+        // Without a root, examples live as long as the run.
+        let scratch;
+        let dir: &Path = match &self.root {
+            Some(root) => &root.join("artifacts").join("examples"),
+            None => {
+                scratch = tempfile::Builder::new()
+                    .prefix("fourfold-")
+                    .tempdir()
+                    .map_err(|error| Error::io("making a directory for examples", error))?;
+                scratch.path()
+            }
+        };
+        let data = self.data.run(&engine, dir, &progress).await?;
+        let candidate = self.train(&data, &progress).await?;
+        let features = candidate.servable().transform().features().to_vec();
+        let model_format = candidate.servable().manifest().model_format.clone();
+        let serving = self.serving.server().serving(&self.name).await;
+        let evaluated = Arc::clone(&self.evaluation)
+            .run(candidate, data.split(EVAL)?, serving, &engine, &progress)
+            .await?;
+        let Evaluated {
+            metrics,
+            baseline,
+            verdict,
+            model,
+        } = evaluated;
+        let mut run = RunRecord::new(&self.name, &data, features, model_format);
+        run.evaluated(metrics, &baseline, verdict);
+        let endpoint = match model {
+            Ok(blessed) => {
+                let _step = progress.step(Step::Deploy);
+                Some(self.serving.run(blessed).await?)
+            }
+            Err(_rejected) => None,
+        };
+        run.timed(&progress);
+        let run = Box::new(run);
+        Ok(match endpoint {
+            Some(endpoint) => Outcome::Deployed { endpoint, run },
+            None => Outcome::Rejected { run },
+        })
+    }
+
+    /// As [`Pipeline::run`], for applications without a runtime. What it has deployed goes on after it returns: the
+    /// runtime that it starts lives as long as the process.
+    ///
+    /// # Errors
+    /// As [`Pipeline::run`]; [`ErrorKind::Config`](crate::ErrorKind::Config) if called from an async task, where
+    /// `run().await` belongs.
+    pub fn run_blocking(&self) -> Result<Outcome<R::Endpoint>> {
+        static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(Error::config(
+                "`run_blocking` was called from an async task; call `run().await` there",
+            ));
+        }
+        let runtime = match RUNTIME.get() {
+            Some(runtime) => runtime,
+            None => {
+                let fresh = tokio::runtime::Builder::new_multi_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(|error| Error::io("starting a runtime", error))?;
+                RUNTIME.get_or_init(|| fresh)
+            }
+        };
+        runtime.block_on(self.run())
+    }
+
+    async fn train(&self, data: &PreparedData, progress: &Progress) -> Result<Candidate<T::Model>> {
+        let target = Arc::new(data.target().clone());
+        let dataset = |split| -> Result<Dataset> {
+            Ok(Dataset::new(
+                data.split(split)?.clone(),
+                Arc::clone(data.transform()),
+                Arc::clone(&target),
+            ))
+        };
+        let (train, eval) = (dataset(TRAIN)?, dataset(EVAL)?);
+        let (training, progress) = (Arc::clone(&self.training), progress.clone());
+        let model = tokio::task::spawn_blocking(move || training.run(&train, &eval, None, &progress))
+            .await
+            .map_err(|error| {
+                Error::model("the trainer panicked")
+                    .with_source(error)
+                    .in_stage(self.training.trainer().name())
+            })??;
+        let details = RunRecord::lineage(data, self.training.trainer())?;
+        Candidate::new(
+            &self.name,
+            model,
+            data.target().clone(),
+            data.schema(),
+            Arc::clone(data.transform()),
+            details,
+        )
+    }
+}

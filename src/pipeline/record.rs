@@ -1,0 +1,117 @@
+//! What a run leaves for people to read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::blessing::Verdict;
+use crate::data::{PreparedData, TRAIN};
+use crate::error::{Error, Result};
+use crate::evaluation::Baseline;
+use crate::fingerprint::Fingerprint;
+use crate::metrics::Evaluation;
+use crate::model::Target;
+use crate::progress::{Progress, Step};
+use crate::schema::{Anomaly, Schema};
+use crate::statistics::Statistics;
+use crate::training::Trainer;
+use crate::transform::Decision;
+
+/// The record of a run: a JSON document, and what [reports](crate::report) are made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RunRecord {
+    /// The pipeline's name.
+    pub name: String,
+    /// What the data was.
+    pub data_fingerprint: Fingerprint,
+    /// The labelled rows of each split.
+    pub rows: BTreeMap<String, u64>,
+    /// Rows without a label, in no split.
+    pub unlabelled_rows: u64,
+    /// What was predicted.
+    pub target: Target,
+    /// The features' names.
+    pub features: Vec<String>,
+    /// The tag of the model's format.
+    pub model_format: String,
+    /// Why each column became what it did, if the transform was chosen.
+    pub decisions: Vec<Decision>,
+    /// The schema.
+    pub schema: Schema,
+    /// The statistics of the `train` split.
+    pub statistics: Statistics,
+    /// What did not fit the schema in each split, and was let through.
+    pub anomalies: BTreeMap<String, Vec<Anomaly>>,
+    /// The candidate's metrics on the `eval` split.
+    pub metrics: Evaluation,
+    /// The serving model's metrics on the same rows, if there was one that could be evaluated.
+    pub baseline_metrics: Option<Evaluation>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The seconds each step took.
+    pub timings_s: BTreeMap<Step, f64>,
+}
+
+impl RunRecord {
+    pub(super) fn new(name: &str, data: &PreparedData, features: Vec<String>, model_format: String) -> Self {
+        let rows = data
+            .splits()
+            .iter()
+            .map(|(name, examples)| (name.clone(), examples.n_rows() as u64))
+            .collect();
+        RunRecord {
+            name: name.to_owned(),
+            data_fingerprint: data.fingerprint().clone(),
+            rows,
+            unlabelled_rows: data.n_unlabelled(),
+            target: data.target().clone(),
+            features,
+            model_format,
+            decisions: data.decisions().to_vec(),
+            schema: data.schema().clone(),
+            statistics: data.statistics().get(TRAIN).cloned().unwrap_or_default(),
+            anomalies: data.anomalies().clone(),
+            metrics: Evaluation::default(),
+            baseline_metrics: None,
+            verdict: Verdict::new(),
+            timings_s: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn evaluated(&mut self, metrics: Evaluation, baseline: &Baseline, verdict: Verdict) {
+        self.metrics = metrics;
+        self.baseline_metrics = match baseline {
+            Baseline::Evaluated { metrics, .. } => Some(metrics.clone()),
+            Baseline::None | Baseline::Unusable(_) => None,
+        };
+        self.verdict = verdict;
+    }
+
+    pub(super) fn timed(&mut self, progress: &Progress) {
+        self.timings_s = Step::ALL.into_iter().map(|step| (step, 0.0)).collect();
+        for (step, elapsed) in progress.timings() {
+            *self.timings_s.entry(step).or_default() += elapsed.as_secs_f64();
+        }
+    }
+
+    /// What is saved with the model of where it came from.
+    pub(super) fn lineage(data: &PreparedData, trainer: &impl Trainer) -> Result<BTreeMap<String, Value>> {
+        let configuration = serde_json::to_value(trainer)
+            .map_err(|error| Error::config("a trainer cannot be serialized").with_source(error))?;
+        let rows: BTreeMap<&str, usize> = data
+            .splits()
+            .iter()
+            .map(|(name, examples)| (name.as_str(), examples.n_rows()))
+            .collect();
+        Ok(BTreeMap::from([
+            ("data".to_owned(), json!({"fingerprint": data.fingerprint(), "rows": rows})),
+            (
+                "trainer".to_owned(),
+                json!({"name": trainer.name(), "version": trainer.version(), "configuration": configuration}),
+            ),
+            ("crate_version".to_owned(), json!(env!("CARGO_PKG_VERSION"))),
+        ]))
+    }
+}

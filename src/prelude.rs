@@ -1,0 +1,23 @@
+//! What most programs need: `use fourfold::prelude::*;`.
+
+#[cfg(feature = "datafusion")]
+pub use crate::blessing::Verdict;
+#[cfg(feature = "datafusion")]
+pub use crate::data::{BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, Split};
+#[cfg(feature = "datafusion")]
+pub use crate::engine::Engine;
+pub use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "datafusion")]
+pub use crate::evaluation::{EvalArgs, EvaluationPipeline, Thresholds, Validator};
+pub use crate::model::{Loaders, Model, Predict, Task};
+#[cfg(feature = "datafusion")]
+pub use crate::pipeline::{Outcome, Pipeline};
+#[cfg(feature = "http")]
+pub use crate::serving::HttpServer;
+pub use crate::serving::{InProcess, Manager, ModelRepository, Predictor, Server, ServingPipeline};
+pub use crate::stage::Stage;
+#[cfg(all(feature = "datafusion", feature = "linfa"))]
+pub use crate::training::{DecisionTree, LinearRegression, LogisticRegression};
+#[cfg(feature = "datafusion")]
+pub use crate::training::{TrainArgs, Trainer, TrainingPipeline};
+pub use crate::transform::{AutoTransform, DatePart, Fill, Transform};
