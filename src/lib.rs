@@ -1,4 +1,95 @@
-//! draft
+//! **fourfold**: from raw data to a served model, as four typed pipelines in one embeddable crate.
+//!
+//! ```text
+//! DataSource ─▶ data ─▶ training ─▶ evaluation & validation ─▶ serving ─▶ clients
+//!               split     Trainer      Validator: Verdict         Server
+//!               analyse                Blessed<M> or rejected     Predictor, repository, HTTP
+//!               validate
+//!               transform
+//! ```
+//!
+//! It does what the TFX paper (Baylor et al., KDD 2017) describes, on Arrow, Parquet, DataFusion and linfa, within
+//! your process. Stages are ordinary structs; the builder composes them and the compiler checks that they fit:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+//! use fourfold::prelude::*;
+//!
+//! // Five hundred rows: heavy parcels by road are late.
+//! let kilograms: Vec<f64> = (0..500).map(|i| f64::from(i * 7 % 100)).collect();
+//! let road: Vec<&str> = (0..500).map(|i| if i % 3 == 0 { "air" } else { "road" }).collect();
+//! let late: Vec<&str> = (0..500)
+//!     .map(|i| if kilograms[i] > 60.0 && road[i] == "road" { "yes" } else { "no" })
+//!     .collect();
+//! let columns: [(&str, ArrayRef); 3] = [
+//!     ("kilograms", Arc::new(Float64Array::from(kilograms))),
+//!     ("road", Arc::new(StringArray::from(road))),
+//!     ("late", Arc::new(StringArray::from(late))),
+//! ];
+//! let parcels = RecordBatch::try_from_iter(columns)?;
+//!
+//! # #[cfg(feature = "linfa")] {
+//! let pipeline = Pipeline::builder("parcels")
+//!     .data(
+//!         BatchSource::new("parcels", vec![parcels.clone()])
+//!             .label("late")
+//!             .split(Split::by_row([("train", 3), ("eval", 1)]))
+//!             .transform(Transform::new().z_score("kilograms").one_hot("road")),
+//!     )
+//!     .train(LogisticRegression::default())
+//!     .evaluate(Thresholds::new().at_least("auc", 0.9).better_than_constant())
+//!     .serve(InProcess)
+//!     .build()?; // a stage that is missing or does not fit is a compile error
+//!
+//! match pipeline.run_blocking()? {
+//!     Outcome::Deployed { endpoint, .. } => {
+//!         let prediction = endpoint.predict(&parcels.slice(0, 3))?; // raw rows in, no second feature code
+//!         assert_eq!(prediction.n_rows(), 3);
+//!     }
+//!     Outcome::Rejected { run } => panic!("{:?}", run.verdict.reasons()),
+//! }
+//! # }
+//! # Result::Ok(())
+//! ```
+//!
+//! # What it holds to
+//!
+//! - **Nothing unvalidated is deployed.** A [server](serving::Server) takes a [`Blessed`](blessing::Blessed) model,
+//!   and only a passed validation makes one; the rest does not compile.
+//! - **No skew.** One piece of code turns raw rows into features, in training and in serving; it is fitted on the
+//!   `train` split only and saved with the model.
+//! - **Whole or not at all.** What is saved is written aside, synced, and renamed; loading checks digests.
+//! - **The same result on any number of threads.** See `engine`.
+//! - **Bad input gets a clear error** that names the stage, the column and the value.
+//!
+//! # Modules
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `pipeline` | the typed builder and the run |
+//! | `report` | a run as an HTML page |
+//! | `data` | `DataSource`, splits, extraction |
+//! | `training` | `Trainer`, linfa's algorithms |
+//! | `evaluation` | `Validator`, thresholds |
+//! | [`serving`] | [`Server`](serving::Server), model repository, manager, HTTP |
+//! | [`blessing`] | verdicts and the token |
+//! | [`model`], [`transform`], [`schema`], [`statistics`], [`metrics`] | what is saved, fitted, checked and computed |
+//! | [`accumulate`], `engine`, `examples` | how work over all rows runs |
+//! | [`fingerprint`], [`progress`] | what a result depends on; what a run tells |
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! | --- | --- | --- |
+//! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
+//! | `linfa` | yes | trainers: logistic and linear regression, decision trees |
+//! | `http` | yes | the HTTP server (Open Inference Protocol v2) |
+//!
+//! A server for models that were trained elsewhere needs `--no-default-features --features http`: no DataFusion, no
+//! solvers.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod accumulate;
 pub mod blessing;
@@ -14,11 +105,13 @@ pub mod examples;
 pub mod fingerprint;
 pub mod metrics;
 pub mod model;
-pub mod schema;
 #[cfg(feature = "datafusion")]
 pub mod pipeline;
 pub mod prelude;
 pub mod progress;
+#[cfg(feature = "datafusion")]
+pub mod report;
+pub mod schema;
 pub mod serving;
 mod stage;
 pub mod statistics;
@@ -33,3 +126,8 @@ pub use arrow;
 #[cfg(feature = "datafusion")]
 pub use datafusion;
 pub use ndarray;
+
+/// The README's examples are tests.
+#[cfg(all(doctest, feature = "datafusion", feature = "linfa", feature = "http"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -17,7 +17,7 @@ pub use crate::serving::HttpServer;
 pub use crate::serving::{InProcess, Manager, ModelRepository, Predictor, Server, ServingPipeline};
 pub use crate::stage::Stage;
 #[cfg(all(feature = "datafusion", feature = "linfa"))]
-pub use crate::training::{DecisionTree, LinearRegression, LogisticRegression};
+pub use crate::training::{DecisionTree, Linear, LinearRegression, LogisticRegression};
 #[cfg(feature = "datafusion")]
 pub use crate::training::{TrainArgs, Trainer, TrainingPipeline};
 pub use crate::transform::{AutoTransform, DatePart, Fill, Transform};

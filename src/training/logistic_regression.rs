@@ -3,7 +3,7 @@
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_logistic::{LogisticRegression as Binomial, MultiLogisticRegression as Multinomial};
-use ndarray::{Array1, Array2, Axis, arr1};
+use ndarray::{Array1, Array2, ArrayView2, Axis, ShapeBuilder, arr1};
 use serde::{Deserialize, Serialize};
 
 use super::{TrainArgs, Trainer};
@@ -32,12 +32,12 @@ pub struct LogisticRegression {
 }
 
 impl Default for LogisticRegression {
-    /// `alpha` 1, at most 100 iterations, gradient tolerance 1e-4.
+    /// `alpha` 1, at most 100 iterations, gradient tolerance 1e-3.
     fn default() -> Self {
         LogisticRegression {
             alpha: 1.0,
             max_iterations: 100,
-            tolerance: 1e-4,
+            tolerance: 1e-3,
         }
     }
 }
@@ -57,7 +57,7 @@ impl LogisticRegression {
         self
     }
 
-    /// The solver stops when the gradient is shorter than this; 1e-4 unless told.
+    /// The solver stops when the gradient of the mean loss is shorter than this; 1e-3 unless told.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
@@ -101,7 +101,7 @@ impl Trainer for LogisticRegression {
         }
         let matrix = args.train().matrix()?;
         let classes = matrix.classes()?;
-        let (features, _) = matrix.into_parts();
+        let features = by_column(matrix.features());
         match args.target() {
             Target::Multiclass { classes: known, .. } => self.multinomial(features, classes, known.len()),
             _ => self.binomial(features, classes),
@@ -110,11 +110,16 @@ impl Trainer for LogisticRegression {
 }
 
 impl LogisticRegression {
+    /// linfa's loss is the sum over the rows.
+    fn tolerance_of_sum(&self, features: &Array2<f32>) -> f32 {
+        (self.tolerance * features.nrows() as f64) as f32
+    }
+
     fn binomial(&self, features: Array2<f32>, classes: Array1<usize>) -> Result<LinearModel> {
         let fitted = Binomial::default()
             .alpha(self.alpha as f32)
             .max_iterations(self.max_iterations)
-            .gradient_tolerance(self.tolerance as f32)
+            .gradient_tolerance(self.tolerance_of_sum(&features))
             .fit(&DatasetBase::new(features, classes))
             .map_err(failed)?;
         // linfa picks which class its weights speak for; ours is always class 1.
@@ -128,7 +133,7 @@ impl LogisticRegression {
         let fitted = Multinomial::default()
             .alpha(self.alpha as f32)
             .max_iterations(self.max_iterations)
-            .gradient_tolerance(self.tolerance as f32)
+            .gradient_tolerance(self.tolerance_of_sum(&features))
             .fit(&DatasetBase::new(features, classes))
             .map_err(failed)?;
         let mut weights = Array2::zeros((n_classes, fitted.params().nrows()));
@@ -141,6 +146,14 @@ impl LogisticRegression {
         }
         LinearModel::new(Link::Softmax, &weights, &intercepts)
     }
+}
+
+/// The same matrix, stored column by column: the solver's products with it and with its transpose both run along
+/// memory then, which is several times faster.
+fn by_column(features: ArrayView2<'_, f32>) -> Array2<f32> {
+    let mut columns = Array2::zeros(features.dim().f());
+    columns.assign(&features);
+    columns
 }
 
 fn failed(error: linfa_logistic::error::Error) -> Error {

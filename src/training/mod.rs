@@ -42,11 +42,14 @@
 //! | --- | --- | --- |
 //! | [`LogisticRegression`] | classes | [`LinearModel`](crate::model::LinearModel) |
 //! | [`LinearRegression`] | regression | [`LinearModel`](crate::model::LinearModel) |
+//! | [`Linear`] | all | the one of the two above that fits the task |
 //! | [`DecisionTree`] | classes | [`TreeModel`](crate::model::TreeModel) |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
 //!
-//! The first three are adapters of linfa (feature `linfa`).
+//! All but the last are adapters of linfa (feature `linfa`).
 
+#[cfg(feature = "linfa")]
+mod auto;
 mod constant;
 mod dataset;
 #[cfg(feature = "linfa")]
@@ -59,6 +62,8 @@ mod trainer_fn;
 
 use serde::Serialize;
 
+#[cfg(feature = "linfa")]
+pub use self::auto::Linear;
 pub use self::constant::Constant;
 pub use self::dataset::{Dataset, Matrix};
 #[cfg(feature = "linfa")]

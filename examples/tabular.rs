@@ -1,0 +1,192 @@
+//! A model of any CSV or Parquet file: `tabular --input FILE --label COLUMN`.
+//!
+//! ```sh
+//! cargo run --example tabular -- --input houses.csv --label price
+//! ```
+//!
+//! Types are inferred, features are chosen by the statistics, the model is trained, evaluated on rows it has not
+//! seen, and blessed if it is better than predicting the majority or the mean. `--http` serves it.
+
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, ValueEnum};
+use fourfold::pipeline::RunRecord;
+use fourfold::prelude::*;
+use fourfold::serving::PushedModel;
+use fourfold::training::Constant;
+use serde_json::json;
+
+/// Trains, evaluates, blesses or rejects, and serves a model of a table.
+#[derive(Parser)]
+struct Args {
+    /// A CSV or Parquet file, or a directory of them.
+    #[arg(long)]
+    input: PathBuf,
+    /// The column to predict.
+    #[arg(long)]
+    label: String,
+    /// auto, binary, multiclass or regression.
+    #[arg(long, default_value = "auto")]
+    task: Task,
+    /// How to train.
+    #[arg(long, value_enum, default_value = "auto")]
+    trainer: TrainerName,
+    /// A column that must not be used (may be repeated).
+    #[arg(long)]
+    exclude: Vec<String>,
+    /// A column to evaluate by (may be repeated).
+    #[arg(long)]
+    slice: Vec<String>,
+    /// The model repository.
+    #[arg(long, default_value = "models")]
+    models: PathBuf,
+    /// Write the result as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write a report as HTML.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Serve the model at this address, such as 127.0.0.1:8000, until Ctrl-C.
+    #[arg(long)]
+    http: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TrainerName {
+    /// The linear model of the task.
+    Auto,
+    /// Logistic regression (classes).
+    Logistic,
+    /// Linear regression (numbers).
+    Linear,
+    /// A decision tree (classes).
+    Tree,
+    /// The mean, or the classes' shares.
+    Constant,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    match args.trainer {
+        TrainerName::Auto => run(&args, Linear::default()).await,
+        TrainerName::Logistic => run(&args, LogisticRegression::default()).await,
+        TrainerName::Linear => run(&args, LinearRegression::default()).await,
+        TrainerName::Tree => run(&args, DecisionTree::default()).await,
+        TrainerName::Constant => run(&args, Constant).await,
+    }
+}
+
+async fn run<T: Trainer>(args: &Args, trainer: T) -> Result<()> {
+    let pipeline = Pipeline::builder(model_name(&args.input, &args.label))
+        .data(
+            FileSource::detect(&args.input)?
+                .label(args.label.as_str())
+                .task(args.task)
+                .exclude(args.exclude.iter().cloned()),
+        )
+        .train(trainer)
+        .evaluate(EvaluationPipeline::new(Thresholds::new().better_than_constant()).slice_by(args.slice.clone()))
+        .serve(ModelRepository::at(&args.models))
+        .observe(support::progress_bar())
+        .build()?;
+    let outcome = pipeline.run().await?;
+    print(outcome.run());
+    let record = outcome.run().clone();
+    let pushed = outcome.endpoint();
+    match &pushed {
+        Some(pushed) => println!("blessed: version {} is in {}", pushed.version, pushed.path.display()),
+        None => println!("rejected: {}", record.verdict.reasons().join("; ")),
+    }
+    if let Some(path) = &args.json {
+        let result = summary(&record, pushed.as_ref());
+        write(path, &format!("{result:#}\n"))?;
+    }
+    if let Some(path) = &args.report {
+        write(path, &fourfold::report::html(&record))?;
+        println!("report: {}", path.display());
+    }
+    match (&args.http, pushed) {
+        (Some(address), Some(pushed)) => serve(args, address, &pushed).await,
+        _ => Ok(()),
+    }
+}
+
+fn print(run: &RunRecord) {
+    let rows: Vec<String> = run.rows.iter().map(|(split, n)| format!("{n} {split}")).collect();
+    println!(
+        "rows: {} ({} without a label left out)",
+        rows.join(", "),
+        run.unlabelled_rows
+    );
+    println!("label: `{}`, task: {}", run.target.label(), run.target.task());
+    if let [negative, positive] = run.target.classes() {
+        println!("classes: `{negative}`, `{positive}` (positive)");
+    }
+    println!("columns, {} features of them:", run.features.len());
+    for decision in &run.decisions {
+        println!("  {decision}");
+    }
+    println!("metrics on the eval split:");
+    for (name, value) in &run.metrics.overall {
+        println!("  {name:16} {value:.4}");
+    }
+    for slice in &run.metrics.slices {
+        let value = |name: &str| slice.metrics.get(name).copied().unwrap_or(f64::NAN);
+        println!(
+            "  {}: {} rows, skill {:.4}",
+            slice.slice,
+            value("example_count"),
+            value("skill")
+        );
+    }
+    for check in run.verdict.checks() {
+        println!("{}: {}", if check.passed { "passed" } else { "FAILED" }, check.message);
+    }
+}
+
+fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
+    let timings: BTreeMap<&str, f64> = run
+        .timings_s
+        .iter()
+        .map(|(step, seconds)| (step.name(), *seconds))
+        .collect();
+    json!({
+        "rows": run.rows.values().sum::<u64>() + run.unlabelled_rows,
+        "features": run.features.len(),
+        "task": run.target.task(),
+        "metrics": run.metrics.overall,
+        "verdict": run.verdict.to_string(),
+        "reasons": run.verdict.reasons(),
+        "timings_s": timings,
+        "model_dir": pushed.map(|pushed| &pushed.path),
+    })
+}
+
+async fn serve(args: &Args, address: &str, pushed: &PushedModel) -> Result<()> {
+    let manager = Manager::open(ModelRepository::at(&args.models), Loaders::default())?;
+    let server = fourfold::serving::http::serve(manager.into(), address).await?;
+    println!("serving at http://{}/v2/models/{} until Ctrl-C", server.address(), pushed.name);
+    let stopped = tokio::signal::ctrl_c().await;
+    stopped.map_err(|error| Error::new(ErrorKind::Io, "waiting for Ctrl-C").with_source(error))?;
+    server.shutdown().await
+}
+
+/// `houses-price` of `data/houses.csv` and `price`.
+fn model_name(input: &Path, label: &str) -> String {
+    let stem = input.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    format!("{}-{label}", stem.unwrap_or_default())
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text)
+        .map_err(|error| Error::new(ErrorKind::Io, format!("writing `{}`", path.display())).with_source(error))
+}

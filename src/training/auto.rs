@@ -1,0 +1,60 @@
+//! A trainer for any task.
+
+use serde::{Deserialize, Serialize};
+
+use super::{LinearRegression, LogisticRegression, TrainArgs, Trainer};
+use crate::error::Result;
+use crate::model::{LinearModel, Target};
+use crate::stage::Stage;
+
+/// The linear model of the task: [`LogisticRegression`] for classes, [`LinearRegression`] for numbers. For programs
+/// that do not know their label before they see it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Linear {
+    classes: LogisticRegression,
+    numbers: LinearRegression,
+}
+
+impl Linear {
+    /// Both with their defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Linear::default()
+    }
+
+    /// How classes are learned.
+    #[must_use]
+    pub fn classes(mut self, trainer: LogisticRegression) -> Self {
+        self.classes = trainer;
+        self
+    }
+
+    /// How numbers are learned.
+    #[must_use]
+    pub fn numbers(mut self, trainer: LinearRegression) -> Self {
+        self.numbers = trainer;
+        self
+    }
+}
+
+impl Stage for Linear {
+    fn name(&self) -> &str {
+        "linear"
+    }
+
+    fn check(&self) -> Result<()> {
+        self.classes.check()?;
+        self.numbers.check()
+    }
+}
+
+impl Trainer for Linear {
+    type Model = LinearModel;
+
+    fn train(&self, args: TrainArgs<'_, LinearModel>) -> Result<LinearModel> {
+        match args.target() {
+            Target::Regression { .. } => self.numbers.train(args),
+            Target::Binary { .. } | Target::Multiclass { .. } => self.classes.train(args),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The one integration binary.
+
+mod bad_input;
+mod data;
+mod determinism;
+mod props;
+mod support;
