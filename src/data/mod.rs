@@ -72,6 +72,12 @@ use crate::transform::{AutoTransform, Transform};
 #[derive(Clone, Debug, Serialize)]
 pub struct DataPipeline<S> {
     source: S,
+    plan: DataPlan,
+}
+
+/// All but the source. What it does is compiled once, not once a source.
+#[derive(Clone, Debug, Serialize)]
+struct DataPlan {
     label: Option<Label>,
     task: Task,
     split: Split,
@@ -109,33 +115,35 @@ impl<S: DataSource> DataPipeline<S> {
     pub fn new(source: S) -> Self {
         DataPipeline {
             source,
-            label: None,
-            task: Task::Auto,
-            split: Split::default(),
-            exclude: Vec::new(),
-            schema: None,
-            transform: TransformPlan::Auto(AutoTransform::default()),
+            plan: DataPlan {
+                label: None,
+                task: Task::Auto,
+                split: Split::default(),
+                exclude: Vec::new(),
+                schema: None,
+                transform: TransformPlan::Auto(AutoTransform::default()),
+            },
         }
     }
 
     /// What to predict: a column's name, or a [`Label`] made from one.
     #[must_use]
     pub fn label(mut self, label: impl Into<Label>) -> Self {
-        self.label = Some(label.into());
+        self.plan.label = Some(label.into());
         self
     }
 
     /// The task, where the label alone does not tell.
     #[must_use]
     pub fn task(mut self, task: Task) -> Self {
-        self.task = task;
+        self.plan.task = task;
         self
     }
 
     /// How rows are divided.
     #[must_use]
     pub fn split(mut self, split: Split) -> Self {
-        self.split = split;
+        self.plan.split = split;
         self
     }
 
@@ -143,21 +151,21 @@ impl<S: DataSource> DataPipeline<S> {
     /// uses the columns it names.
     #[must_use]
     pub fn exclude<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
-        self.exclude.extend(columns.into_iter().map(Into::into));
+        self.plan.exclude.extend(columns.into_iter().map(Into::into));
         self
     }
 
     /// A schema that the data must fit, instead of one inferred from it.
     #[must_use]
     pub fn schema(mut self, schema: Schema) -> Self {
-        self.schema = Some(schema);
+        self.plan.schema = Some(schema);
         self
     }
 
     /// The transform, or how to choose one.
     #[must_use]
     pub fn transform(mut self, transform: impl Into<TransformChoice>) -> Self {
-        self.transform = transform.into().0;
+        self.plan.transform = transform.into().0;
         self
     }
 
@@ -173,6 +181,12 @@ impl<S: DataSource> DataPipeline<S> {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the field, the value and the allowed range.
     pub fn check(&self) -> Result<()> {
         self.source.check().map_err(|error| error.in_stage(self.source.name()))?;
+        self.plan.check()
+    }
+}
+
+impl DataPlan {
+    fn check(&self) -> Result<()> {
         self.split.check()?;
         match &self.label {
             None => return Err(Error::config("there is no label; call `.label(\"column\")`")),

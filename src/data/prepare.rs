@@ -8,14 +8,14 @@ use datafusion::prelude::{DataFrame, ident};
 use serde::Serialize;
 
 use super::extract::{Extracted, extract, reopen};
-use super::{DataPipeline, DataSource, EVAL, Label, TRAIN, TransformPlan};
+use super::{DataPipeline, DataPlan, DataSource, EVAL, Label, TRAIN, TransformPlan};
 use crate::accumulate::Accumulate;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::examples::Examples;
 use crate::fingerprint::Fingerprint;
 use crate::model::Target;
-use crate::progress::{Progress, Step};
+use crate::progress::{Progress, RunningStep, Step};
 use crate::schema::{Anomaly, FieldType, Schema, Severity};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{Decision, FittedTransform, Transform};
@@ -110,47 +110,6 @@ impl<S: DataSource> DataPipeline<S> {
     /// [`ErrorKind::Schema`] with all anomalies if the data breaks the schema. Nothing half-written stays.
     pub async fn run(&self, engine: &Engine, dir: &Path, progress: &Progress) -> Result<PreparedData> {
         self.check()?;
-        let label = self
-            .label
-            .as_ref()
-            .ok_or_else(|| Error::config("there is no label"))?;
-        let extracted = self.extract(engine, label, dir, progress).await?;
-
-        let step = progress.step(Step::Analyse);
-        let (statistics, whole) = analyse(engine, &extracted.0.splits).await?;
-        let (schema, anomalies) = self.validate(label, &statistics, &whole)?;
-        let target = self.target(label, &statistics)?;
-        drop(step);
-
-        let step = progress.step(Step::Transform);
-        let train = &statistics[TRAIN];
-        let (transform, decisions) = self.plan_transform(label, &schema, train)?;
-        let transform = fit(engine, &transform, &extracted.0.splits[TRAIN])
-            .await
-            .map_err(|error| error.in_stage("transform"))?;
-        drop(step);
-
-        let fingerprint = Fingerprint::of(&(&extracted.1, &self.transform, &self.exclude, &self.schema, self.task))?;
-        Ok(PreparedData {
-            splits: extracted.0.splits,
-            statistics,
-            schema,
-            anomalies,
-            target,
-            transform: Arc::new(transform),
-            decisions,
-            n_unlabelled: extracted.0.n_unlabelled,
-            fingerprint,
-        })
-    }
-
-    async fn extract(
-        &self,
-        engine: &Engine,
-        label: &Label,
-        dir: &Path,
-        progress: &Progress,
-    ) -> Result<(Extracted, Fingerprint)> {
         let step = progress.step(Step::Read);
         let in_source = |error: Error| error.in_stage(self.source.name());
         let snapshot = self.source.snapshot(engine).await.map_err(in_source)?;
@@ -159,17 +118,73 @@ impl<S: DataSource> DataPipeline<S> {
             Some(snapshot) => snapshot,
             None => one_of_a_kind()?,
         };
-        let inputs = [snapshot, Fingerprint::of(&(label, &self.split))?];
+        let inputs = [snapshot, self.plan.extraction_fingerprint()?];
         let fingerprint = Fingerprint::of_stage(&self.source, 0, &inputs)?;
         let place = dir.join(fingerprint.short());
-        if unchanged && let Some(extracted) = reopen(&self.split, &place)? {
-            return Ok((extracted, fingerprint));
-        }
-        let rows = self.source.read(engine).await.map_err(in_source)?;
-        let extracted = extract(rows, label, &self.split, engine, &place, &step)
+        let earlier = if unchanged { reopen(&self.plan.split, &place)? } else { None };
+        let extracted = match earlier {
+            Some(extracted) => extracted,
+            None => {
+                let rows = self.source.read(engine).await.map_err(in_source)?;
+                self.plan
+                    .extract(rows, engine, &place, &step)
+                    .await
+                    .map_err(in_source)?
+            }
+        };
+        drop(step);
+        self.plan.prepare(extracted, &fingerprint, engine, progress).await
+    }
+}
+
+impl DataPlan {
+    fn label(&self) -> Result<&Label> {
+        self.label.as_ref().ok_or_else(|| Error::config("there is no label"))
+    }
+
+    fn extraction_fingerprint(&self) -> Result<Fingerprint> {
+        Fingerprint::of(&(&self.label, &self.split))
+    }
+
+    async fn extract(&self, rows: DataFrame, engine: &Engine, place: &Path, step: &RunningStep) -> Result<Extracted> {
+        extract(rows, self.label()?, &self.split, engine, place, step).await
+    }
+
+    async fn prepare(
+        &self,
+        extracted: Extracted,
+        extraction: &Fingerprint,
+        engine: &Engine,
+        progress: &Progress,
+    ) -> Result<PreparedData> {
+        let label = self.label()?;
+        let Extracted { splits, n_unlabelled } = extracted;
+        let step = progress.step(Step::Analyse);
+        let (statistics, whole) = analyse(engine, &splits).await?;
+        let (schema, anomalies) = self.validate(label, &statistics, &whole)?;
+        let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
+            .map_err(|error| error.in_stage("label"))?;
+        drop(step);
+
+        let step = progress.step(Step::Transform);
+        let (transform, decisions) = self.plan_transform(label, &schema, &statistics[TRAIN])?;
+        let transform = fit(engine, &transform, &splits[TRAIN])
             .await
-            .map_err(in_source)?;
-        Ok((extracted, fingerprint))
+            .map_err(|error| error.in_stage("transform"))?;
+        drop(step);
+
+        let fingerprint = Fingerprint::of(&(extraction, &self.transform, &self.exclude, &self.schema, self.task))?;
+        Ok(PreparedData {
+            splits,
+            statistics,
+            schema,
+            anomalies,
+            target,
+            transform: Arc::new(transform),
+            decisions,
+            n_unlabelled,
+            fingerprint,
+        })
     }
 
     fn validate(
@@ -216,10 +231,6 @@ impl<S: DataSource> DataPipeline<S> {
             )));
         }
         Ok((schema, anomalies))
-    }
-
-    fn target(&self, label: &Label, statistics: &BTreeMap<String, Statistics>) -> Result<Target> {
-        Target::infer(statistics[TRAIN].column(label.name())?, self.task).map_err(|error| error.in_stage("label"))
     }
 
     fn plan_transform(

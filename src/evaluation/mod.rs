@@ -219,10 +219,11 @@ impl<V: Stage> EvaluationPipeline<V> {
     {
         let _step = progress.step(Step::Evaluate);
         let in_stage = |error: Error| error.in_stage("evaluate");
-        let metrics = self.metrics(candidate.servable(), eval, engine).await.map_err(in_stage)?;
+        let metrics = evaluate(candidate.servable(), eval, &self.slice_by, engine)
+            .await.map_err(in_stage)?;
         let baseline = match baseline {
             Ok(None) => Baseline::None,
-            Ok(Some(servable)) => match self.metrics(&servable, eval, engine).await {
+            Ok(Some(servable)) => match evaluate(&servable, eval, &self.slice_by, engine).await {
                 Ok(metrics) => Baseline::Evaluated { servable, metrics },
                 Err(error) => Baseline::Unusable(error),
             },
@@ -256,10 +257,10 @@ impl<V: Stage> EvaluationPipeline<V> {
             .await
             .map_err(|error| Error::model("the validator panicked").with_source(error))?
     }
+}
 
-    async fn metrics(&self, servable: &Arc<Servable>, eval: &Examples, engine: &Engine) -> Result<Evaluation> {
-        let rows = eval.data_frame(engine).await?;
-        let evaluator = Evaluator::new(Arc::clone(servable), &self.slice_by);
-        Ok(engine.accumulate(rows, evaluator).await?.finish())
-    }
+async fn evaluate(servable: &Arc<Servable>, eval: &Examples, slice_by: &[String], engine: &Engine) -> Result<Evaluation> {
+    let rows = eval.data_frame(engine).await?;
+    let evaluator = Evaluator::new(Arc::clone(servable), slice_by);
+    Ok(engine.accumulate(rows, evaluator).await?.finish())
 }
