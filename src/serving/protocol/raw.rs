@@ -94,11 +94,11 @@ mod tests {
         let integers = |datatype, bytes: &[u8]| read(datatype, 1, bytes).unwrap().as_primitive::<Int64Type>().value(0);
         assert_eq!(integers(Datatype::Int8, &(-5_i8).to_le_bytes()), -5);
         assert_eq!(integers(Datatype::Int16, &(-500_i16).to_le_bytes()), -500);
-        assert_eq!(integers(Datatype::Int32, &i32::MIN.to_le_bytes()), i32::MIN.into());
+        assert_eq!(integers(Datatype::Int32, &i32::MIN.to_le_bytes()), i64::from(i32::MIN));
         assert_eq!(integers(Datatype::Int64, &i64::MIN.to_le_bytes()), i64::MIN);
         assert_eq!(integers(Datatype::Uint8, &[255]), 255);
         assert_eq!(integers(Datatype::Uint16, &[255, 255]), 65_535);
-        assert_eq!(integers(Datatype::Uint32, &[255; 4]), u32::MAX.into());
+        assert_eq!(integers(Datatype::Uint32, &[255; 4]), i64::from(u32::MAX));
         assert_eq!(integers(Datatype::Uint64, &7_u64.to_le_bytes()), 7);
         let floats = |datatype, bytes: &[u8]| read(datatype, 1, bytes).unwrap().as_primitive::<Float64Type>().value(0);
         assert_eq!(floats(Datatype::Fp16, &[0, 0x3e]), 1.5);

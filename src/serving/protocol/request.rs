@@ -1,13 +1,13 @@
 //! Inference requests: the JSON document, the binary tensors behind it, and the rows they make.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 
 use super::MAX_ROWS;
 use super::column::Column;
@@ -126,15 +126,15 @@ impl<'a> Request<'a> {
             columns.push((field.name.clone(), column));
             tail = rest;
         }
+        let Some((_, first)) = columns.first() else {
+            return Err(Error::data("`inputs` is empty, must have at least one tensor"));
+        };
         if !tail.is_empty() {
             return Err(Error::data(format!(
                 "{} bytes of binary data are left over: no input says `binary_data_size` for them",
                 tail.len()
             )));
         }
-        let Some((_, first)) = columns.first() else {
-            return Err(Error::data("`inputs` is empty, must have at least one tensor"));
-        };
         let options = RecordBatchOptions::new().with_row_count(Some(first.len()));
         let (fields, columns): (Vec<ArrowField>, Vec<ArrayRef>) = columns
             .into_iter()
