@@ -46,6 +46,8 @@
 pub mod http;
 mod in_process;
 mod manager;
+#[cfg(feature = "http")]
+mod protocol;
 mod repository;
 
 use std::future::Future;
@@ -54,7 +56,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 #[cfg(feature = "http")]
-pub use self::http::{HttpEndpoint, HttpServer};
+pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::{InProcess, Predictor};
 pub use self::manager::{Manager, ModelState, VersionState};
 pub use self::repository::{ModelRepository, PushedModel};

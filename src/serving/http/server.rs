@@ -1,0 +1,135 @@
+//! The stage: a blessed model in, a port that answers out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::handle::{HttpHandle, Listener};
+use crate::blessing::Blessed;
+use crate::error::{Error, Result};
+use crate::model::{Loaders, Model, Servable};
+use crate::serving::{Manager, ModelRepository, Predictor, PushedModel, Server};
+use crate::stage::Stage;
+
+/// The server that pushes a model to a repository and answers over HTTP with everything that is in it.
+///
+/// It runs on the tokio runtime that deploys. The address must be free: to bring another version to a server that is
+/// running, push it with [`ModelRepository`], and the running one takes it up within
+/// [a second](super::REFRESH_INTERVAL).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HttpServer {
+    repository: ModelRepository,
+    address: String,
+}
+
+impl HttpServer {
+    /// A server of a repository on an address, such as `127.0.0.1:8000`; port 0 is any free port.
+    #[must_use]
+    pub fn new(repository: ModelRepository, address: impl Into<String>) -> Self {
+        HttpServer {
+            repository,
+            address: address.into(),
+        }
+    }
+}
+
+impl Stage for HttpServer {
+    fn name(&self) -> &str {
+        "http_server"
+    }
+
+    fn check(&self) -> Result<()> {
+        self.repository.check()?;
+        let host_and_port = self.address.rsplit_once(':');
+        let named = host_and_port.is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains([':', '/', ' ']) && port.parse::<u16>().is_ok()
+        });
+        if named || self.address.parse::<SocketAddr>().is_ok() {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "`address` is `{}`, must be a host and a port, such as `127.0.0.1:8000`",
+            self.address
+        )))
+    }
+}
+
+impl<M: Model> Server<M> for HttpServer {
+    type Endpoint = HttpEndpoint;
+
+    async fn deploy(&self, model: Blessed<M>) -> Result<HttpEndpoint> {
+        // The port first: where it is taken, nothing is pushed.
+        let listener = Listener::bind(&self.address).await?;
+        let pushed = self.repository.push(&model)?;
+        let loaders = Loaders::default().with::<M>();
+        let manager = Manager::open(self.repository.clone(), loaders)?;
+        manager.get(&pushed.name, Some(pushed.version))?;
+        Ok(HttpEndpoint {
+            pushed,
+            handle: listener.serve(Arc::new(manager))?,
+        })
+    }
+
+    async fn serving(&self, name: &str) -> Result<Option<Arc<Servable>>> {
+        Server::<M>::serving(&self.repository, name).await
+    }
+}
+
+/// A deployed model that answers over HTTP. Dropping it stops the server; see [`HttpHandle`].
+#[derive(Debug)]
+#[must_use = "the server stops when its endpoint is dropped"]
+pub struct HttpEndpoint {
+    pushed: PushedModel,
+    handle: HttpHandle,
+}
+
+impl HttpEndpoint {
+    /// The address that is listened on, with its real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.handle.address()
+    }
+
+    /// The address as a URL, such as `http://127.0.0.1:8000`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.handle.url()
+    }
+
+    /// The version that was deployed.
+    #[must_use]
+    pub fn pushed(&self) -> &PushedModel {
+        &self.pushed
+    }
+
+    /// What is served.
+    #[must_use]
+    pub fn manager(&self) -> &Arc<Manager> {
+        self.handle.manager()
+    }
+
+    /// The version of the model that answers now, to ask it without a network.
+    ///
+    /// # Errors
+    /// As [`Manager::get`].
+    pub fn predictor(&self) -> Result<Predictor> {
+        self.manager().get(&self.pushed.name, None)
+    }
+
+    /// As [`HttpHandle::shutdown`].
+    ///
+    /// # Errors
+    /// As [`HttpHandle::shutdown`].
+    pub async fn shutdown(self) -> Result<()> {
+        self.handle.shutdown().await
+    }
+
+    /// As [`HttpHandle::wait`].
+    ///
+    /// # Errors
+    /// As [`HttpHandle::wait`].
+    pub async fn wait(self) -> Result<()> {
+        self.handle.wait().await
+    }
+}

@@ -1,0 +1,206 @@
+//! A real server on a port of this machine, asked by a real client.
+
+mod garbage;
+mod inference;
+mod lifecycle;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ndarray::{Array1, Array2, ArrayView2, array};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::{HttpHandle, serve};
+use crate::blessing::Candidate;
+use crate::error::Result;
+use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
+use crate::schema::{Field, FieldType, Schema};
+use crate::serving::{Manager, ModelRepository};
+use crate::transform::{DatePart, FittedOp, FittedStep, FittedTransform, InputColumn};
+
+/// The inputs of the tests' models: of every type, one of them required.
+const INPUTS: [(&str, FieldType); 6] = [
+    ("age", FieldType::Integer),
+    ("fare", FieldType::Float),
+    ("city", FieldType::Text),
+    ("vip", FieldType::Boolean),
+    ("day", FieldType::Date),
+    ("at", FieldType::Timestamp),
+];
+
+fn schema() -> Schema {
+    Schema::new(INPUTS.map(|(name, field_type)| Field {
+        name: name.to_owned(),
+        field_type,
+        min_fraction: if name == "age" { 1.0 } else { 0.0 },
+        domain: None,
+        training_only: false,
+    }))
+}
+
+fn transform() -> FittedTransform {
+    let step = |input: &str, op| FittedStep {
+        input: input.to_owned(),
+        output: input.to_owned(),
+        op,
+    };
+    let fill = || FittedOp::ImputeNumber { value: 0.5 };
+    let steps = vec![
+        step("age", FittedOp::Linear { offset: 40.0, scale: 0.1 }),
+        step("fare", fill()),
+        step("city", FittedOp::OneHot { values: vec!["Rome".to_owned(), "Zürich".to_owned()] }),
+        step("vip", fill()),
+        step("day", FittedOp::DatePart { part: DatePart::Weekday }),
+        step("day", fill()),
+        step("at", FittedOp::DatePart { part: DatePart::Hour }),
+        step("at", fill()),
+    ];
+    let inputs = INPUTS.map(|(name, field_type)| InputColumn {
+        name: name.to_owned(),
+        field_type,
+    });
+    FittedTransform::new(inputs.to_vec(), steps).unwrap()
+}
+
+const N_FEATURES: usize = 8;
+
+fn candidate<M: Model>(name: &str, model: M, target: Target) -> Candidate<M> {
+    Candidate::new(name, model, target, &schema(), Arc::new(transform()), BTreeMap::new()).unwrap()
+}
+
+/// Whether a passenger is late: a binary target.
+fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
+    let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1, 0.03, 0.05, 0.02]];
+    let model = LinearModel::new(Link::Logistic, &weights, &array![intercept]).unwrap();
+    let classes = ["no".to_owned(), "yes".to_owned()];
+    candidate(name, model, Target::Binary { label: "late".to_owned(), classes })
+}
+
+/// One of three meals.
+fn meal() -> Candidate<LinearModel> {
+    let weights = Array2::from_shape_fn((3, N_FEATURES), |(class, feature)| {
+        (class as f64 - 1.0) * (feature as f64 - 3.5) / 50.0
+    });
+    let model = LinearModel::new(Link::Softmax, &weights, &array![0.0, 0.1, 0.2]).unwrap();
+    let classes = ["fish", "meat", "none"].map(str::to_owned).to_vec();
+    candidate("meal", model, Target::Multiclass { label: "meal".to_owned(), classes })
+}
+
+/// A number.
+fn price() -> Candidate<LinearModel> {
+    let weights = Array2::from_elem((1, N_FEATURES), 1.0 / 3.0);
+    let model = LinearModel::new(Link::Identity, &weights, &Array1::zeros(1)).unwrap();
+    candidate("price", model, Target::Regression { label: "price".to_owned() })
+}
+
+/// A model with a bug.
+#[derive(Debug)]
+struct Panics;
+
+impl Predict for Panics {
+    fn n_features(&self) -> usize {
+        N_FEATURES
+    }
+
+    fn n_outputs(&self) -> usize {
+        1
+    }
+
+    fn predict(&self, _: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        panic!("a bug in a model")
+    }
+}
+
+impl Model for Panics {
+    const FORMAT: &'static str = "test.panics.v1";
+
+    fn save(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(_: &Path) -> Result<Self> {
+        Ok(Panics)
+    }
+}
+
+/// A server over models in a directory of its own.
+struct Running {
+    models: TempDir,
+    runtime: Runtime,
+    handle: Option<HttpHandle>,
+    url: String,
+}
+
+/// An answer: its status, and its JSON.
+type Answer = (u16, Value);
+
+impl Running {
+    /// Over the models `late`, `meal` and `price`.
+    fn start() -> Running {
+        Running::over(|root| {
+            late("late", 0.1).save(&root.join("late/1")).unwrap();
+            meal().save(&root.join("meal/1")).unwrap();
+            price().save(&root.join("price/1")).unwrap();
+        })
+    }
+
+    fn over(write: impl FnOnce(&Path)) -> Running {
+        let models = tempfile::tempdir().unwrap();
+        write(models.path());
+        let loaders = Loaders::default().with::<Panics>();
+        let manager = Manager::open(ModelRepository::at(models.path()), loaders).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let handle = runtime.block_on(serve(Arc::new(manager), "127.0.0.1:0")).unwrap();
+        let url = handle.url();
+        Running { models, runtime, handle: Some(handle), url }
+    }
+
+    fn manager(&self) -> &Manager {
+        self.handle.as_ref().unwrap().manager()
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        let request = ureq::get(format!("{}{path}", self.url)).config().http_status_as_error(false).build();
+        read_json(request.call().unwrap())
+    }
+
+    fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> ureq::http::Response<ureq::Body> {
+        let request = ureq::post(format!("{}{path}", self.url)).config().http_status_as_error(false).build();
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.send(body).unwrap()
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Answer {
+        read_json(self.send(path, &[], body.to_string().as_bytes()))
+    }
+
+    fn infer(&self, model: &str, inputs: Value) -> Answer {
+        self.post(&format!("/v2/models/{model}/infer"), &json!({ "inputs": inputs }))
+    }
+}
+
+fn read_json(mut response: ureq::http::Response<ureq::Body>) -> Answer {
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body = response.body_mut().read_to_vec().unwrap();
+    (response.status().as_u16(), serde_json::from_slice(&body).unwrap())
+}
+
+fn tensor(name: &str, datatype: &str, data: Value) -> Value {
+    let n_rows = data.as_array().unwrap().len();
+    json!({"name": name, "datatype": datatype, "shape": [n_rows], "data": data})
+}
+
+/// Three rows with every input, NULLs among them.
+fn all_inputs() -> Value {
+    json!([
+        tensor("age", "INT64", json!([31, 40, 99])),
+        tensor("fare", "FP64", json!([7.25, null, 0.1])),
+        tensor("city", "BYTES", json!(["Zürich", null, "elsewhere"])),
+        tensor("vip", "BOOL", json!([true, false, null])),
+        tensor("day", "BYTES", json!(["2013-01-31", null, "2013-12-01"])),
+        tensor("at", "BYTES", json!(["2013-01-31T05:00:00Z", "2013-01-31T05:00:00+02:00", null])),
+    ])
+}
