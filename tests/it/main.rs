@@ -1,7 +1,7 @@
 //! The one integration binary.
 
-mod bad_input;
-mod data;
-mod determinism;
-mod props;
+mod compile_fail;
+mod saving;
+mod skew;
 mod support;
+mod tidy;

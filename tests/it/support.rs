@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use fourfold::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 
 /// `n` rows: `id`, two columns that tell the label and one that does not, in one batch. No randomness.
 pub(crate) fn parcels(n: usize) -> RecordBatch {
@@ -16,7 +16,7 @@ pub(crate) fn parcels(n: usize) -> RecordBatch {
         })
         .collect();
     let columns: [(&str, ArrayRef); 4] = [
-        ("id", Arc::new(fourfold::arrow::array::Int64Array::from_iter_values(0..n as i64))),
+        ("id", Arc::new(Int64Array::from_iter_values(0..n as i64))),
         ("kilograms", Arc::new(Float64Array::from(kilograms))),
         ("road", Arc::new(StringArray::from(road))),
         ("late", Arc::new(StringArray::from(late))),

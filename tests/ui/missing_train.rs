@@ -1,0 +1,9 @@
+use fourfold::prelude::*;
+
+fn main() {
+    let _ = Pipeline::builder("parcels")
+        .data(FileSource::csv("parcels.csv").label("late"))
+        .evaluate(Thresholds::new().at_least("auc", 0.7))
+        .serve(InProcess)
+        .build();
+}

@@ -1,0 +1,5 @@
+use fourfold::prelude::*;
+
+fn main() {
+    let _ = Pipeline::builder("parcels").train("logistic");
+}

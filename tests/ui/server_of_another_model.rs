@@ -1,0 +1,29 @@
+use fourfold::blessing::Blessed;
+use fourfold::model::TreeModel;
+use fourfold::prelude::*;
+
+#[derive(serde::Serialize)]
+struct TreesOnly;
+
+impl Stage for TreesOnly {
+    fn name(&self) -> &str {
+        "trees_only"
+    }
+}
+
+impl Server<TreeModel> for TreesOnly {
+    type Endpoint = ();
+
+    async fn deploy(&self, _model: Blessed<TreeModel>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let _ = Pipeline::builder("parcels")
+        .data(FileSource::csv("parcels.csv").label("late"))
+        .train(LogisticRegression::default())
+        .evaluate(Thresholds::new().at_least("auc", 0.7))
+        .serve(TreesOnly)
+        .build();
+}
