@@ -24,6 +24,23 @@
 //! Inputs that are left out, and `null` among JSON data, are NULL. For clients that cannot send `null`, the request
 //! parameter `null_value` names a text that means it.
 //!
+//! A server of a directory of models, without the pipelines that make them:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use fourfold::model::Loaders;
+//! use fourfold::serving::{Manager, ModelRepository, http};
+//!
+//! # async fn main_of_an_application() -> fourfold::Result<()> {
+//! let manager = Manager::open(ModelRepository::at("models"), Loaders::default())?;
+//! let server = http::serve(Arc::new(manager), "127.0.0.1:8000").await?;
+//! println!("serving on {}", server.url());
+//! // .. until it is time to stop:
+//! server.shutdown().await
+//! # }
+//! ```
+//!
 //! There is no TLS, no authentication and no limit on idle connections: the port is for a trusted network, or for a
 //! proxy that has these.
 

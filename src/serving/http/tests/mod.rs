@@ -1,5 +1,7 @@
 //! A real server on a port of this machine, asked by a real client.
 
+#![expect(clippy::needless_pass_by_value, reason = "documents are made where they are passed")]
+
 mod garbage;
 mod inference;
 mod lifecycle;
