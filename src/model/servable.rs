@@ -174,7 +174,10 @@ impl Servable {
     /// with something that is not a finite number.
     pub fn predict(&self, rows: &RecordBatch) -> Result<Prediction> {
         let features = self.features(rows)?;
-        let outputs = self.model.predict(features.view())?;
+        let outputs = self.model.predict(features.view()).map_err(|error| {
+            // The rows were fine: whatever a model reports is not the client's fault.
+            Error::model(format!("the model failed: {error}")).with_source(error)
+        })?;
         let wanted = (rows.num_rows(), self.target.n_outputs());
         if outputs.dim() != wanted {
             return Err(Error::model(format!(

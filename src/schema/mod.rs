@@ -33,7 +33,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
-use arrow::datatypes::{Field as ArrowField, Float64Type, Schema as ArrowSchema, SchemaRef};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field as ArrowField, Float64Type, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 pub use self::field_type::{FieldType, normalize_batch, normalized_schema};
@@ -198,11 +199,10 @@ impl Schema {
                 Some(column) => field.conform(column)?,
                 None if field.is_required() => {
                     let schema = batch.schema();
-                    let names = schema.fields().iter().map(|field| field.name().as_str());
+                    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
                     return Err(Error::data(format!(
-                        "field `{}` is missing and required{}",
-                        field.name,
-                        near_names(&field.name, names)
+                        "field `{}` is missing and required; the rows have {names:?}",
+                        field.name
                     )));
                 }
                 None => new_null_array(&data_type, batch.num_rows()),
@@ -269,26 +269,23 @@ impl Field {
             .field_type
             .data_type()
             .ok_or_else(|| Error::internal("a time without a type"))?;
-        arrow::compute::cast_with_options(
-            column,
-            &data_type,
-            &arrow::compute::CastOptions {
-                safe: false,
-                ..Default::default()
-            },
-        )
-        .map_err(|error| {
-            Error::data(format!(
-                "field `{}` must be a {} written as ISO 8601, such as {}",
+        // What cannot be read comes back as NULL, so the value and its row can be named.
+        let times = cast(column, &data_type)?;
+        let texts = cast(column, &DataType::Utf8)?;
+        let texts = texts.as_string::<i32>();
+        match (0..times.len()).find(|row| times.is_null(*row) && !texts.is_null(*row)) {
+            None => Ok(times),
+            Some(row) => Err(Error::data(format!(
+                "field `{}` is `{}` in row {row}, must be a {} written as ISO 8601, such as {}",
                 self.name,
+                texts.value(row),
                 self.field_type,
                 match self.field_type {
                     FieldType::Date => "2013-01-31",
                     _ => "2013-01-31T05:00:00Z",
                 }
-            ))
-            .with_source(error)
-        })
+            ))),
+        }
     }
 
     fn check_range(&self, column: &ArrayRef) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use super::{ModelRepository, Predictor};
 use crate::error::{Error, Result, near_names};
 use crate::model::Loaders;
+use crate::store;
 
 /// Serves the newest version of every model of a repository, and swaps it when a newer one appears.
 ///
@@ -27,8 +29,25 @@ pub struct Manager {
 #[derive(Clone, Debug, Default)]
 struct Model {
     current: Option<Predictor>,
-    /// Versions that could not be loaded, and why. They are not tried again until their directory is gone.
-    failed: BTreeMap<u64, String>,
+    /// Versions that could not be loaded.
+    failed: BTreeMap<u64, Failure>,
+}
+
+/// A version that could not be loaded: tried again when its list of digests changes, and after a delay that doubles
+/// from a second to about a minute.
+#[derive(Clone, Debug)]
+struct Failure {
+    reason: String,
+    written: Option<SystemTime>,
+    tries: u32,
+    at: Instant,
+}
+
+impl Failure {
+    fn is_due(&self, written: Option<SystemTime>) -> bool {
+        let delay = Duration::from_secs(1_u64 << self.tries.clamp(1, 7) >> 1);
+        self.written != written || self.at.elapsed() >= delay
+    }
 }
 
 /// The versions of a model that a [`Manager`] knows.
@@ -112,19 +131,28 @@ impl Manager {
             if Some(*version) == current {
                 break;
             }
-            if model.failed.contains_key(version) {
+            let written = store::written(&self.repository.version_dir(name, *version));
+            let failure = model.failed.get(version);
+            if failure.is_some_and(|failure| !failure.is_due(written)) {
                 continue;
             }
             changed = true;
             match self.load(name, *version) {
                 Ok(predictor) => {
                     tracing::info!(model = name, version, "loaded");
+                    model.failed.remove(version);
                     model.current = Some(predictor);
                     break;
                 }
                 Err(error) => {
                     tracing::warn!(model = name, version, error = ?error, "cannot be loaded");
-                    model.failed.insert(*version, error.to_string());
+                    let failure = Failure {
+                        reason: error.to_string(),
+                        written,
+                        tries: failure.map_or(1, |failure| failure.tries.saturating_add(1)),
+                        at: Instant::now(),
+                    };
+                    model.failed.insert(*version, failure);
                 }
             }
         }
@@ -160,15 +188,18 @@ impl Manager {
             (Some(current), None) => Ok(current.clone()),
             (Some(current), Some(version)) if current.version() == version => Ok(current.clone()),
             (_, Some(version)) => Err(Error::not_found(match model.failed.get(&version) {
-                Some(reason) => format!("version {version} of model `{name}` could not be loaded: {reason}"),
+                Some(failure) => format!(
+                    "version {version} of model `{name}` could not be loaded: {}",
+                    failure.reason
+                ),
                 None => format!("version {version} of model `{name}` is not loaded"),
             })),
             (None, None) => {
-                let (version, reason) = model.failed.last_key_value().unzip();
+                let (version, failure) = model.failed.last_key_value().unzip();
                 Err(Error::not_found(format!(
                     "no version of model `{name}` could be loaded; the newest, {}: {}",
                     version.copied().unwrap_or_default(),
-                    reason.map_or("", String::as_str)
+                    failure.map_or("", |failure| failure.reason.as_str())
                 )))
             }
         }
@@ -179,10 +210,10 @@ impl Manager {
     pub fn states(&self) -> Vec<ModelState> {
         let models = self.models.load();
         let state = |(name, model): (&String, &Model)| {
-            let failed = model.failed.iter().map(|(version, reason)| VersionState {
+            let failed = model.failed.iter().map(|(version, failure)| VersionState {
                 version: *version,
                 available: false,
-                reason: Some(reason.clone()),
+                reason: Some(failure.reason.clone()),
             });
             let current = model.current.iter().map(|current| VersionState {
                 version: current.version(),

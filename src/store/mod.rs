@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -132,6 +133,11 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     }
 }
 
+/// When a directory's list of digests was written; `None` if it has none.
+pub(crate) fn written(dir: &Path) -> Option<SystemTime> {
+    fs::metadata(dir.join(SUMS)).and_then(|metadata| metadata.modified()).ok()
+}
+
 /// The sub-directories that are version numbers, rising.
 ///
 /// # Errors
@@ -139,7 +145,7 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
 pub(crate) fn versions(dir: &Path) -> Result<Vec<u64>> {
     let mut versions: Vec<u64> = sub_directories(dir)?
         .iter()
-        .filter_map(|name| name.parse().ok())
+        .filter_map(|name| name.parse().ok().filter(|version: &u64| version.to_string() == *name))
         .collect();
     versions.sort_unstable();
     Ok(versions)
