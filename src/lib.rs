@@ -126,6 +126,7 @@ pub use arrow;
 #[cfg(feature = "datafusion")]
 pub use datafusion;
 pub use ndarray;
+pub use serde;
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "datafusion", feature = "linfa", feature = "http"))]

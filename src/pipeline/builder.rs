@@ -13,7 +13,8 @@ use crate::evaluation::{EvalArgs, EvaluationPipeline, Validator, ValidatorFn};
 use crate::model::Model;
 use crate::progress::{Event, Progress};
 use crate::serving::{Server, ServingPipeline};
-use crate::training::{TrainArgs, TrainerFn, TrainingPipeline};
+use crate::stage::Stage;
+use crate::training::{TrainArgs, Trainer, TrainerFn, TrainingPipeline};
 
 /// No data yet.
 #[derive(Clone, Copy, Debug)]
@@ -193,14 +194,18 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a stage is configured with a value it does not take,
     /// naming the stage, the field, the value and the allowed range.
-    pub fn build(self) -> Result<Pipeline<D::Source, T::Trainer, V::Validator, R::Server>>
+    pub fn build<S, N, J, E>(self) -> Result<Pipeline<S, N, J, E>>
     where
-        D: HasData,
-        T: HasTraining,
-        V: HasEvaluation,
-        R: HasServing,
+        D: HasData<Source = S>,
+        T: HasTraining<Trainer = N>,
+        V: HasEvaluation<Validator = J>,
+        R: HasServing<Server = E>,
+        S: DataSource,
+        N: Trainer,
         V::Validator: Validator<ModelOf<T>>,
         R::Server: Server<ModelOf<T>>,
+        J: Stage,
+        E: Stage,
     {
         let settings = self.settings;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');

@@ -2,7 +2,8 @@ use fourfold::blessing::Blessed;
 use fourfold::model::TreeModel;
 use fourfold::prelude::*;
 
-#[derive(serde::Serialize)]
+#[derive(fourfold::serde::Serialize)]
+#[serde(crate = "fourfold::serde")]
 struct TreesOnly;
 
 impl Stage for TreesOnly {

@@ -1,7 +1,8 @@
 use fourfold::model::TreeModel;
 use fourfold::prelude::*;
 
-#[derive(serde::Serialize)]
+#[derive(fourfold::serde::Serialize)]
+#[serde(crate = "fourfold::serde")]
 struct TreesOnly;
 
 impl Stage for TreesOnly {
