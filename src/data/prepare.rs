@@ -16,7 +16,7 @@ use crate::examples::Examples;
 use crate::fingerprint::Fingerprint;
 use crate::model::Target;
 use crate::progress::{Progress, Step};
-use crate::schema::{Anomaly, FieldType, Schema, Severity};
+use crate::schema::{Anomaly, Schema, Severity};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{Decision, FittedTransform, Transform};
 
@@ -118,7 +118,7 @@ impl<S: DataSource> DataPipeline<S> {
 
         let step = progress.step(Step::Analyse);
         let (statistics, whole) = analyse(engine, &extracted.0.splits).await?;
-        let (schema, anomalies) = self.validate(label, &statistics, &whole)?;
+        let (schema, anomalies) = self.validate(label, &statistics, &whole, extracted.0.n_unlabelled)?;
         let target = self.target(label, &statistics)?;
         drop(step);
 
@@ -166,7 +166,7 @@ impl<S: DataSource> DataPipeline<S> {
             return Ok((extracted, fingerprint));
         }
         let rows = self.source.read(engine).await.map_err(in_source)?;
-        let extracted = extract(rows, label, &self.split, engine, &place, &step)
+        let extracted = extract(&self.source, rows, label, &self.split, engine, &place, &step)
             .await
             .map_err(in_source)?;
         Ok((extracted, fingerprint))
@@ -177,11 +177,12 @@ impl<S: DataSource> DataPipeline<S> {
         label: &Label,
         statistics: &BTreeMap<String, Statistics>,
         whole: &Statistics,
+        n_unlabelled: u64,
     ) -> Result<(Schema, BTreeMap<String, Vec<Anomaly>>)> {
         let in_stage = |error: Error| error.in_stage("validate");
         if whole.n_rows == 0 {
             return Err(in_stage(Error::data(format!(
-                "no row has a value in label `{}`, or there are no rows",
+                "label `{}` has no value in any of {n_unlabelled} rows",
                 label.name()
             ))));
         }
@@ -299,14 +300,7 @@ async fn fit(engine: &Engine, transform: &Transform, train: &Examples) -> Result
         let rows = select(train.data_frame(engine).await?, &inputs)?;
         fitting.absorb(engine.accumulate(rows, pass).await?)?;
     }
-    let fitted = fitting.finish()?;
-    if let Some(input) = fitted.inputs().iter().find(|input| input.field_type == FieldType::Other) {
-        return Err(Error::config(format!(
-            "column `{}` is of a type that makes no features",
-            input.name
-        )));
-    }
-    Ok(fitted)
+    fitting.finish()
 }
 
 fn select(rows: DataFrame, columns: &[&str]) -> Result<DataFrame> {
