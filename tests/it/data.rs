@@ -1,21 +1,22 @@
 //! The data pipeline: who sees which rows, and what stays where it was.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fourfold::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array,
 };
 use fourfold::arrow::compute::{concat_batches, take_record_batch};
-use fourfold::arrow::array::UInt32Array;
-use fourfold::arrow::datatypes::Int64Type;
+use fourfold::arrow::datatypes::{Float64Type, Int64Type};
 use fourfold::data::PreparedData;
+use fourfold::examples::Examples;
 use fourfold::model::ConstantModel;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 use fourfold::schema::Domain;
+use fourfold::transform::Op;
 
 use crate::support::{JANUARY, parcels, tree, write_csv, write_parquet};
 
@@ -62,7 +63,7 @@ async fn the_transform_sees_the_train_split_only() {
     assert!(in_eval.contains(&true));
 
     // Every row that judges is an outlier.
-    let kilograms = clean.column(1).as_primitive::<fourfold::arrow::datatypes::Float64Type>();
+    let kilograms = clean.column(1).as_primitive::<Float64Type>();
     let kilograms = Float64Array::from_iter(
         kilograms.iter().zip(&in_eval).map(|(usual, eval)| if *eval { Some(1e9) } else { usual }),
     );
@@ -75,8 +76,8 @@ async fn the_transform_sees_the_train_split_only() {
 
     let transform = || {
         Transform::new()
-            .step_to("kilograms", "ranked", fourfold::transform::Op::MinMax)
-            .step_to("kilograms", "bucket", fourfold::transform::Op::Bucketize { n_buckets: 5 })
+            .step_to("kilograms", "ranked", Op::MinMax)
+            .step_to("kilograms", "bucket", Op::Bucketize { n_buckets: 5 })
             .impute("kilograms", Fill::Mean)
             .clip("kilograms", 0.0, 1.0)
             .z_score("kilograms")
@@ -243,7 +244,7 @@ fn a_second_run_reads_the_extraction_of_the_first_and_refuses_it_when_a_byte_is_
         .build()
         .unwrap();
     let extraction = || tree(&dir.path().join("root"));
-    let written = |path: &std::path::PathBuf| std::fs::metadata(path).unwrap().modified().unwrap();
+    let written = |path: &PathBuf| std::fs::metadata(path).unwrap().modified().unwrap();
 
     let first = pipeline.run_blocking().unwrap();
     let files = extraction();
@@ -276,7 +277,7 @@ async fn the_statistics_of_the_flights_are_the_known_ones() {
     let prepared = prepare(FileSource::parquet(JANUARY).label(label), dir.path()).await.unwrap();
     assert_eq!(prepared.n_unlabelled(), 606);
     let splits = || prepared.splits().values();
-    assert_eq!(splits().map(fourfold::examples::Examples::n_rows).sum::<usize>(), 27_004 - 606);
+    assert_eq!(splits().map(Examples::n_rows).sum::<usize>(), 27_004 - 606);
     let mut late = 0;
     for examples in splits() {
         for batch in examples.batches(&["late"]) {

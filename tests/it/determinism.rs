@@ -1,14 +1,29 @@
 //! Equal inputs give equal results: on any number of threads, and in every run.
 
-use fourfold::arrow::array::RecordBatch;
+use std::path::Path;
+use std::sync::Arc;
+
+use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use fourfold::arrow::compute::concat_batches;
 use fourfold::data::PreparedData;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 
-use crate::support::{JANUARY, write_csv, write_parquet};
+use crate::support::{JANUARY, parcels, write_csv, write_parquet};
 
-fn flights() -> DataPipeline<FileSource> {
-    FileSource::parquet(JANUARY)
+/// January in eight files, so that there are parts to merge.
+fn cut_january(dir: &Path) {
+    let rows = january(usize::MAX);
+    let rows = concat_batches(&rows[0].schema(), &rows).unwrap();
+    let share = rows.num_rows() / 8 + 1;
+    for part in 0..8 {
+        let n = share.min(rows.num_rows() - part * share);
+        write_parquet(&dir.join(format!("{part}.parquet")), &[rows.slice(part * share, n)]);
+    }
+}
+
+fn flights(dir: &Path) -> DataPipeline<FileSource> {
+    FileSource::parquet(dir)
         .label(Label::at_least("arr_delay", 15.0).named("late"))
         .split(Split::by_hash(["carrier", "flight"], [("train", 8), ("eval", 1), ("test", 1)]))
         .transform(
@@ -23,14 +38,14 @@ fn flights() -> DataPipeline<FileSource> {
 }
 
 /// The statistics, the transform, the outputs bit for bit and the metrics of a run.
-fn run_on(threads: usize) -> [String; 4] {
+fn run_on(threads: usize, dir: &Path) -> [String; 4] {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()
         .build()
         .unwrap();
     let pipeline = Pipeline::builder("flights")
-        .data(flights())
+        .data(flights(dir))
         .train(LogisticRegression::default())
         .evaluate(Thresholds::new().at_least("auc", 0.5))
         .serve(InProcess)
@@ -60,9 +75,11 @@ fn january(n: usize) -> Vec<RecordBatch> {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let one = run_on(1);
+    let dir = tempfile::tempdir().unwrap();
+    cut_january(dir.path());
+    let one = run_on(1, dir.path());
     for threads in [2, 4] {
-        let more = run_on(threads);
+        let more = run_on(threads, dir.path());
         for (what, (one, more)) in ["statistics", "transform", "predictions", "metrics"].iter().zip(one.iter().zip(&more)) {
             assert!(one == more, "{what} differ between 1 and {threads} threads");
         }
@@ -70,10 +87,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 /// Eight files of equal categories whose numbers do not sum to the same in every order.
-fn hard_to_add(dir: &std::path::Path) {
-    use fourfold::arrow::array::{ArrayRef, Float64Array, StringArray};
-    use std::sync::Arc;
-
+fn hard_to_add(dir: &Path) {
     for file in 0..8_usize {
         let kind: ArrayRef = Arc::new(StringArray::from_iter_values((0..400).map(|i| format!("k{}", i % 40))));
         let size = (0..400_usize).map(|i| ((i * 7_919 + file * 101) % 1_009) as f64 * 10.0_f64.powi(file as i32 * 3 - 12));
@@ -110,7 +124,7 @@ async fn parts_that_are_merged_in_any_order_give_the_same_bits() {
 fn equal_inputs_have_equal_fingerprints_and_different_ones_do_not() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("parcels.csv");
-    write_csv(&file, &crate::support::parcels(300));
+    write_csv(&file, &parcels(300));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fingerprint = |data: DataPipeline<FileSource>| {
         let place = tempfile::tempdir().unwrap();
