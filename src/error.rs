@@ -179,12 +179,12 @@ impl From<datafusion::error::DataFusionError> for Error {
         match source {
             DataFusionError::External(inner) => match inner.downcast::<Error>() {
                 Ok(error) => *error,
-                Err(inner) => Error::new(ErrorKind::Data, inner.to_string()).with_source(inner),
+                Err(inner) => Error::new(ErrorKind::Data, plain(&inner.to_string())).with_source(inner),
             },
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => (*inner).into(),
             DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
                 Ok(inner) => inner.into(),
-                Err(shared) => Error::new(ErrorKind::Data, first_line(&shared.to_string())),
+                Err(shared) => Error::new(ErrorKind::Data, plain(&shared.to_string())),
             },
             other => {
                 let kind = match &other {
@@ -193,15 +193,27 @@ impl From<datafusion::error::DataFusionError> for Error {
                     DataFusionError::Internal(_) => ErrorKind::Internal,
                     _ => ErrorKind::Data,
                 };
-                Error::new(kind, first_line(&other.to_string())).with_source(other)
+                Error::new(kind, plain(&other.to_string())).with_source(other)
             }
         }
     }
 }
 
+/// The first line of a library's message in this crate's style: without `Arrow error: Csv error: ` before it, in
+/// lower case.
 #[cfg(feature = "datafusion")]
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+fn plain(text: &str) -> String {
+    let mut text = text.lines().next().unwrap_or_default();
+    while let Some((layer, rest)) = text.split_once(": ")
+        && layer.ends_with(" error")
+    {
+        text = rest;
+    }
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
 }
 
 /// ` (did you mean `x`?)` where a near match stands among the names, else the names themselves.

@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::schema::schema_text;
 
 /// Rows of one schema, in Parquet files or in memory. Cheap to clone.
 ///
@@ -45,8 +46,9 @@ impl Examples {
     pub fn from_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
         if let Some(other) = batches.iter().find(|batch| batch.schema() != schema) {
             return Err(Error::data(format!(
-                "a batch of schema {:?} among examples of schema {schema:?}",
-                other.schema()
+                "a batch of schema {} among examples of schema {}",
+                schema_text(&other.schema()),
+                schema_text(&schema)
             )));
         }
         Ok(Examples {

@@ -1,6 +1,6 @@
 //! Reading a source once, and writing its labelled rows by split.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::DataFrame;
@@ -19,6 +19,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
+use super::source::check_names;
 use super::{Label, Split};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -47,6 +48,22 @@ const NOTE: &str = "examples.json";
 /// What one part of the plan has written.
 type PartFiles = Vec<(usize, ExampleFile)>;
 
+/// What adds to an error what the source knows of it.
+pub(super) type Explain<'a> = dyn Fn(Error, &ArrowSchema) -> Error + Send + Sync + 'a;
+
+/// Why a part of the plan has stopped.
+enum Stopped {
+    /// The source failed, which can say more of it.
+    Reading(Error),
+    Dividing(Error),
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Stopped::Dividing(error)
+    }
+}
+
 struct Extraction {
     label: Label,
     split: Split,
@@ -61,13 +78,17 @@ struct Extraction {
 /// whatever the number of threads.
 pub(super) async fn extract(
     rows: DataFrame,
+    explain: &Explain<'_>,
     label: &Label,
     split: &Split,
     engine: &Engine,
     place: &Path,
     step: &RunningStep,
 ) -> Result<Extracted> {
-    check_names(&rows)?;
+    if rows.schema().fields().is_empty() {
+        return Err(Error::data("the data has no columns"));
+    }
+    check_names(rows.schema().fields().iter().map(|field| field.name().as_str()))?;
     let raw = normalized_schema(rows.schema().as_arrow());
     let aside = Aside::new(place)?;
     for name in split.names() {
@@ -97,8 +118,15 @@ pub(super) async fn extract(
     while let Some(part) = parts.join_next().await {
         let (number, files) =
             part.map_err(|error| Error::internal("a part of the extraction stopped").with_source(error))?;
-        written.insert(number, files?);
+        let files = files.map_err(|stopped| match stopped {
+            Stopped::Reading(error) => explain(error, &extraction.raw),
+            Stopped::Dividing(error) => error,
+        })?;
+        written.insert(number, files);
         step.advance(extraction.n_read.load(Ordering::Relaxed), None);
+    }
+    if extraction.n_read.load(Ordering::Relaxed) == 0 {
+        return Err(explain(Error::data("there are no rows"), &extraction.raw));
     }
     let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
     save_json(aside.path(), NOTE, &Note { n_unlabelled })?;
@@ -173,33 +201,17 @@ fn split_dir(name: &str) -> String {
     format!("Split-{name}")
 }
 
-fn check_names(rows: &DataFrame) -> Result<()> {
-    let mut seen = HashSet::new();
-    for field in rows.schema().fields() {
-        if !seen.insert(field.name()) {
-            return Err(Error::data(format!(
-                "column name `{}` is there twice; names must be unique",
-                field.name()
-            )));
-        }
-    }
-    if seen.is_empty() {
-        return Err(Error::data("the data has no columns"));
-    }
-    Ok(())
-}
-
 impl Extraction {
-    async fn part(&self, number: usize, mut stream: SendableRecordBatchStream) -> Result<PartFiles> {
+    async fn part(&self, number: usize, mut stream: SendableRecordBatchStream) -> Result<PartFiles, Stopped> {
         let mut writers: Vec<Option<SplitWriter>> = self.split.names().map(|_| None).collect();
         while let Some(batch) = stream.next().await {
-            let batch = batch?;
+            let batch = batch.map_err(|error| Stopped::Reading(error.into()))?;
             self.n_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             let batch = normalize_batch(&batch, &self.raw)?;
             let assigned = self.split.assign(&batch)?;
             for (index, name) in self.split.names().enumerate() {
                 let members: BooleanArray = assigned.iter().map(|at| Some(*at == index)).collect();
-                let rows = filter_record_batch(&batch, &members)?;
+                let rows = filter_record_batch(&batch, &members).map_err(Error::from)?;
                 let n_rows = rows.num_rows();
                 let rows = self.label.apply(&rows, &self.schema)?;
                 self.n_unlabelled

@@ -5,13 +5,16 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use arrow::datatypes::Schema as ArrowSchema;
 use datafusion::prelude::{CsvReadOptions, DataFrame, ParquetReadOptions};
 use serde::{Deserialize, Serialize};
 
 use super::DataSource;
+use super::source::check_names;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::schema::FieldType;
 use crate::stage::Stage;
 
 /// A CSV or Parquet file, or a directory of such files of one schema.
@@ -112,6 +115,27 @@ impl FileSource {
         &self.path
     }
 
+    /// `column `a` is `x` in line 7`, of Arrow's `value 'x' ... for column 0 at line 6` (it does not count the
+    /// header).
+    fn column_named(&self, message: &str, columns: &ArrowSchema) -> Option<String> {
+        let FileFormat::Csv { infer_rows, .. } = self.format else {
+            return None;
+        };
+        let (_, rest) = message.split_once("parsing value '")?;
+        let (value, rest) = rest.split_once("' as type '")?;
+        let (_, rest) = rest.split_once("' for column ")?;
+        let (column, rest) = rest.split_once(" at line ")?;
+        let (line, _) = rest.split_once('.')?;
+        let field = columns.fields().get(column.parse::<usize>().ok()?)?;
+        Some(format!(
+            "column `{}` is `{value}` in line {}, must be of type {} as the first {infer_rows} rows are; \
+             `infer_rows` says how many are looked at",
+            field.name(),
+            line.parse::<u64>().ok()? + 1,
+            FieldType::of(field.data_type())
+        ))
+    }
+
     async fn plan(&self, engine: &Engine, first: &Path) -> Result<DataFrame> {
         let path = self.path.to_string_lossy().into_owned();
         let extension = first
@@ -119,10 +143,18 @@ impl FileSource {
             .map_or_else(String::new, |extension| format!(".{}", extension.to_string_lossy()));
         match &self.format {
             FileFormat::Csv { delimiter, infer_rows } => {
-                let delimiter = match delimiter {
-                    Some(delimiter) => *delimiter,
-                    None => sniff_delimiter(first)?,
-                };
+                let header = first_line(first)?;
+                let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&header));
+                check_names(fields_of(&header, delimiter))?;
+                for other in files_of(&self.path)? {
+                    if other.extension() == first.extension() && first_line(&other)? != header {
+                        return Err(Error::data(format!(
+                            "`{}` has another first line than `{}`",
+                            other.display(),
+                            first.display()
+                        )));
+                    }
+                }
                 let options = CsvReadOptions::new()
                     .file_extension(&extension)
                     .delimiter(delimiter)
@@ -165,13 +197,22 @@ impl DataSource for FileSource {
         if size.len() == 0 {
             return Err(Error::data(format!("`{}` is empty", first.display())));
         }
-        self.plan(engine, &first).await.map_err(|error| {
-            Error::new(
-                error.kind(),
-                format!("`{}` cannot be read: {}", self.path.display(), error.message()),
-            )
-            .with_source(error)
-        })
+        self.plan(engine, &first)
+            .await
+            .map_err(|error| self.explain(error, &ArrowSchema::empty()))
+    }
+
+    fn explain(&self, error: Error, columns: &ArrowSchema) -> Error {
+        let named = self.column_named(error.message(), columns);
+        Error::new(
+            error.kind(),
+            format!(
+                "`{}` cannot be read: {}",
+                self.path.display(),
+                named.as_deref().unwrap_or(error.message())
+            ),
+        )
+        .with_source(error)
     }
 
     async fn snapshot(&self, _engine: &Engine) -> Result<Option<Fingerprint>> {
@@ -197,7 +238,12 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 
 /// The file itself, or the directory's files, sorted; names that start with a dot or an underscore are left out.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error| Error::io(format!("`{}` cannot be read", path.display()), error);
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::not_found(format!("there is no file or directory `{}`", path.display())).with_source(error)
+        }
+        _ => Error::io(format!("`{}` cannot be read", path.display()), error),
+    };
     if fs::metadata(path).map_err(failed)?.is_file() {
         return Ok(vec![path.to_owned()]);
     }
@@ -224,29 +270,35 @@ fn first_file(path: &Path, wanted: impl Fn(&Path) -> bool) -> Result<PathBuf> {
         .ok_or_else(|| Error::not_found(format!("there is no file to read in directory `{}`", path.display())))
 }
 
-/// The delimiter that the first line has most of, outside of quotes; a comma if none.
-fn sniff_delimiter(path: &Path) -> Result<u8> {
+/// The first line, without its end.
+fn first_line(path: &Path) -> Result<String> {
     let failed = |error| Error::io(format!("reading `{}`", path.display()), error);
     let file = File::open(path).map_err(failed)?;
     let mut line = Vec::new();
     BufReader::new(file.take(1 << 20))
         .read_until(b'\n', &mut line)
         .map_err(failed)?;
+    Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// The delimiter that a line has most of, outside of quotes; a comma if none.
+fn sniff_delimiter(line: &str) -> u8 {
+    let mut best = (0, b',');
+    for delimiter in *b",;\t|" {
+        let n = fields_of(line, delimiter).count() - 1;
+        if n > best.0 {
+            best = (n, delimiter);
+        }
+    }
+    best.1
+}
+
+/// The fields of a line, without their quotes.
+fn fields_of(line: &str, delimiter: u8) -> impl Iterator<Item = &str> {
     let mut quoted = false;
-    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
-    for byte in line {
-        if byte == b'"' {
-            quoted = !quoted;
-        }
-        if !quoted && let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == byte) {
-            *count += 1;
-        }
-    }
-    let mut best = counts[0];
-    for candidate in counts {
-        if candidate.1 > best.1 {
-            best = candidate;
-        }
-    }
-    Ok(best.0)
+    line.split(move |char| {
+        quoted ^= char == '"';
+        !quoted && char == char::from(delimiter)
+    })
+    .map(|field| field.trim_matches('"'))
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema as ArrowSchema;
 use datafusion::prelude::{DataFrame, ident};
 use serde::Serialize;
 
-use super::extract::{Extracted, extract, reopen};
+use super::extract::{Explain, Extracted, extract, reopen};
 use super::{DataPipeline, DataPlan, DataSource, EVAL, Label, TRAIN, TransformPlan};
 use crate::accumulate::Accumulate;
 use crate::engine::Engine;
@@ -16,7 +17,7 @@ use crate::examples::Examples;
 use crate::fingerprint::Fingerprint;
 use crate::model::Target;
 use crate::progress::{Progress, RunningStep, Step};
-use crate::schema::{Anomaly, FieldType, Schema, Severity};
+use crate::schema::{Anomaly, Schema, Severity};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{Decision, FittedTransform, Transform};
 
@@ -126,8 +127,9 @@ impl<S: DataSource> DataPipeline<S> {
             Some(extracted) => extracted,
             None => {
                 let rows = self.source.read(engine).await.map_err(in_source)?;
+                let explain = |error: Error, columns: &ArrowSchema| self.source.explain(error, columns);
                 self.plan
-                    .extract(rows, engine, &place, &step)
+                    .extract(rows, &explain, engine, &place, &step)
                     .await
                     .map_err(in_source)?
             }
@@ -146,8 +148,15 @@ impl DataPlan {
         Fingerprint::of(&(&self.label, &self.split))
     }
 
-    async fn extract(&self, rows: DataFrame, engine: &Engine, place: &Path, step: &RunningStep) -> Result<Extracted> {
-        extract(rows, self.label()?, &self.split, engine, place, step).await
+    async fn extract(
+        &self,
+        rows: DataFrame,
+        explain: &Explain<'_>,
+        engine: &Engine,
+        place: &Path,
+        step: &RunningStep,
+    ) -> Result<Extracted> {
+        extract(rows, explain, self.label()?, &self.split, engine, place, step).await
     }
 
     async fn prepare(
@@ -161,7 +170,7 @@ impl DataPlan {
         let Extracted { splits, n_unlabelled } = extracted;
         let step = progress.step(Step::Analyse);
         let (statistics, whole) = analyse(engine, &splits).await?;
-        let (schema, anomalies) = self.validate(label, &statistics, &whole)?;
+        let (schema, anomalies) = self.validate(label, &statistics, &whole, n_unlabelled)?;
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
             .map_err(|error| error.in_stage("label"))?;
         drop(step);
@@ -192,11 +201,12 @@ impl DataPlan {
         label: &Label,
         statistics: &BTreeMap<String, Statistics>,
         whole: &Statistics,
+        n_unlabelled: u64,
     ) -> Result<(Schema, BTreeMap<String, Vec<Anomaly>>)> {
         let in_stage = |error: Error| error.in_stage("validate");
         if whole.n_rows == 0 {
             return Err(in_stage(Error::data(format!(
-                "no row has a value in label `{}`, or there are no rows",
+                "label `{}` has no value in any of {n_unlabelled} rows",
                 label.name()
             ))));
         }
@@ -310,14 +320,7 @@ async fn fit(engine: &Engine, transform: &Transform, train: &Examples) -> Result
         let rows = select(train.data_frame(engine).await?, &inputs)?;
         fitting.absorb(engine.accumulate(rows, pass).await?)?;
     }
-    let fitted = fitting.finish()?;
-    if let Some(input) = fitted.inputs().iter().find(|input| input.field_type == FieldType::Other) {
-        return Err(Error::config(format!(
-            "column `{}` is of a type that makes no features",
-            input.name
-        )));
-    }
-    Ok(fitted)
+    fitting.finish()
 }
 
 fn select(rows: DataFrame, columns: &[&str]) -> Result<DataFrame> {

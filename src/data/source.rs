@@ -1,8 +1,10 @@
 //! Where raw rows come from.
 
+use std::collections::HashSet;
 use std::future::Future;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema as ArrowSchema;
 use datafusion::prelude::DataFrame;
 use serde::{Serialize, Serializer};
 
@@ -10,6 +12,7 @@ use super::{DataPipeline, Label};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::schema::schema_text;
 use crate::stage::Stage;
 
 /// A source of raw rows: the stage of the data pipeline that a user implements.
@@ -35,6 +38,23 @@ pub trait DataSource: Stage {
     /// If the source cannot be looked at.
     fn snapshot(&self, _engine: &Engine) -> impl Future<Output = Result<Option<Fingerprint>>> + Send {
         async { Ok(None) }
+    }
+
+    /// Adds to an error what this source knows of it, such as the file or the table. Called with what goes wrong
+    /// while the plan of [`DataSource::read`] runs, and with the plan's columns.
+    fn explain(&self, error: Error, _columns: &ArrowSchema) -> Error {
+        error
+    }
+}
+
+/// Refuses a name that is there twice.
+pub(super) fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut seen = HashSet::new();
+    match names.into_iter().find(|name| !seen.insert(*name)) {
+        Some(name) => Err(Error::data(format!(
+            "column name `{name}` is there twice; names must be unique"
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -96,11 +116,11 @@ impl Stage for BatchSource {
             [] => Err(Error::config("there are no batches, there must be at least one")),
             [first, rest @ ..] => match rest.iter().find(|batch| batch.schema() != first.schema()) {
                 Some(other) => Err(Error::config(format!(
-                    "the batches differ in schema: {:?} and {:?}",
-                    first.schema(),
-                    other.schema()
+                    "the batches differ in schema: {} and {}",
+                    schema_text(&first.schema()),
+                    schema_text(&other.schema())
                 ))),
-                None => Ok(()),
+                None => check_names(first.schema().fields().iter().map(|field| field.name().as_str())),
             },
         }
     }

@@ -232,5 +232,5 @@ mod tests {
         assert_eq!(assigned[..12], PINNED);
     }
 
-    const PINNED: [usize; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const PINNED: [usize; 12] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0];
 }

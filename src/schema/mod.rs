@@ -37,6 +37,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field as ArrowField, Float64Type, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "datafusion")]
+pub(crate) use self::field_type::schema_text;
 pub use self::field_type::{FieldType, normalize_batch, normalized_schema};
 pub use self::validate::{Anomaly, AnomalyKind, Severity};
 use crate::error::{Error, Result, near_names};

@@ -1,10 +1,10 @@
 //! The most frequent values of a stream in bounded memory.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Counts of values: exact while there are few distinct ones, the frequent ones for sure after that.
 ///
@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 /// [`TopValues::error`] says by how much a count may be too low; it is 0 until that happens, and at most
 /// `n / capacity`, so any value that is more frequent than that is certainly there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(deserialize = "K: Deserialize<'de> + Eq + Hash"))]
+#[serde(bound(serialize = "K: Serialize + Eq + Hash + Ord", deserialize = "K: Deserialize<'de> + Eq + Hash"))]
 pub struct TopValues<K: Eq + Hash> {
     capacity: usize,
+    #[serde(serialize_with = "sorted")]
     counts: HashMap<K, u64>,
     error: u64,
 }
@@ -100,6 +101,12 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
             .map(|(value, count)| (value.clone(), count))
             .collect()
     }
+}
+
+/// Equal counts have equal bytes, which a map's own order does not give: parts are merged in the order of their
+/// bytes.
+fn sorted<K: Serialize + Ord, S: Serializer>(counts: &HashMap<K, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().collect::<BTreeMap<_, _>>())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_empty_array};
 use arrow::datatypes::Schema as ArrowSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,10 +33,16 @@ impl Transform {
                         near_names(name, names)
                     ))
                 })?;
-                Ok(InputColumn {
-                    name: name.to_owned(),
-                    field_type: FieldType::of(field.data_type()),
-                })
+                match FieldType::of(field.data_type()) {
+                    FieldType::Other => Err(Error::config(format!(
+                        "column `{name}` is of type {}, which makes no features",
+                        field.data_type()
+                    ))),
+                    field_type => Ok(InputColumn {
+                        name: name.to_owned(),
+                        field_type,
+                    }),
+                }
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Fitting {
@@ -87,6 +93,8 @@ struct Plan {
     inputs: Vec<InputColumn>,
     /// For each step the place of its input, and its operation once it is fitted.
     steps: Vec<(usize, Option<FittedStep>)>,
+    /// For each step the name of its input.
+    names: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,6 +138,7 @@ impl Fitting {
             plan: Arc::new(Plan {
                 inputs: self.inputs.clone(),
                 steps,
+                names: self.steps.iter().map(|step| step.input.clone()).collect(),
             }),
         }))
     }
@@ -155,6 +164,7 @@ impl Fitting {
     /// The fitted transform.
     ///
     /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a step reads a column of a type that it does not take;
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if a pass is still to be run.
     pub fn finish(self) -> Result<FittedTransform> {
         let steps = self
@@ -164,7 +174,15 @@ impl Fitting {
             .map(|(step, op)| op.map(|op| step.fitted(op)))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| Error::internal("a transform was finished before it was fitted"))?;
-        FittedTransform::new(self.inputs, steps)
+        let empty = self.inputs.iter().filter_map(|input| {
+            let data_type = input.field_type.data_type()?;
+            Some((&input.name, new_empty_array(&data_type)))
+        });
+        let no_rows = RecordBatch::try_from_iter(empty)?;
+        let fitted = FittedTransform::new(self.inputs, steps)?;
+        // Steps that learn nothing see the types of their columns here.
+        fitted.apply(&no_rows)?;
+        Ok(fitted)
     }
 
     fn sources(&self) -> Vec<usize> {
@@ -205,10 +223,9 @@ impl Accumulate for FitPass {
             let value = values[source]
                 .as_ref()
                 .ok_or_else(|| Error::config("a transform step reads a column after it is dropped"))?;
-            learning.update(value).map_err(|error| {
-                let name = plan.inputs.get(source).map_or("a computed column", |input| &input.name);
-                error_of(name, &error)
-            })?;
+            learning
+                .update(value)
+                .map_err(|error| error_of(&plan.names[*number], &error))?;
         }
         Ok(())
     }

@@ -100,9 +100,12 @@ impl Value {
 
     pub(super) fn kind(&self) -> String {
         match self {
-            Value::Raw(_, field_type) => format!("a raw column of type {field_type}"),
-            Value::Numbers(_) => "a column of numbers".to_owned(),
-            Value::Text(_) => "a column of text".to_owned(),
+            Value::Raw(array, field_type) if !array.is_empty() && array.null_count() == array.len() => {
+                format!("of type {field_type} and NULL in every row")
+            }
+            Value::Raw(_, field_type) => format!("of type {field_type}"),
+            Value::Numbers(_) => "of numbers that are not whole".to_owned(),
+            Value::Text(_) => "of type text".to_owned(),
             Value::Categories { .. } => "one-hot already".to_owned(),
             Value::Circle { .. } => "on a circle already".to_owned(),
         }

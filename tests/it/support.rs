@@ -1,8 +1,15 @@
 //! What several tests need.
 
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fourfold::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use fourfold::arrow::util::display::array_value_to_string;
+use parquet::arrow::ArrowWriter;
+
+/// One month of the committed flights.
+pub(crate) const JANUARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights/2013-01.parquet");
 
 /// `n` rows: `id`, two columns that tell the label and one that does not, in one batch. No randomness.
 pub(crate) fn parcels(n: usize) -> RecordBatch {
@@ -22,4 +29,44 @@ pub(crate) fn parcels(n: usize) -> RecordBatch {
         ("late", Arc::new(StringArray::from(late))),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// Writes batches of one schema to a Parquet file.
+pub(crate) fn write_parquet(path: &Path, batches: &[RecordBatch]) {
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batches[0].schema(), None).unwrap();
+    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.close().unwrap();
+}
+
+/// Writes a batch of plain values to a CSV file; NULL is an empty field.
+pub(crate) fn write_csv(path: &Path, batch: &RecordBatch) {
+    let schema = batch.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let mut text = names.join(",");
+    for row in 0..batch.num_rows() {
+        let values: Vec<String> = batch
+            .columns()
+            .iter()
+            .map(|column| array_value_to_string(column, row).unwrap())
+            .collect();
+        write!(text, "\n{}", values.join(",")).unwrap();
+    }
+    std::fs::write(path, text + "\n").unwrap();
+}
+
+/// Every file and directory below a directory, sorted; none if it is not there.
+pub(crate) fn tree(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut found: Vec<PathBuf> = entries
+        .flat_map(|entry| {
+            let path = entry.unwrap().path();
+            let below = if path.is_dir() { tree(&path) } else { Vec::new() };
+            [path].into_iter().chain(below)
+        })
+        .collect();
+    found.sort_unstable();
+    found
 }
