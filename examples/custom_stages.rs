@@ -35,7 +35,10 @@ impl Stage for Thermometer {
         if self.n_measurements < 20 {
             return Err(Error::new(
                 ErrorKind::Config,
-                format!("`n_measurements` is {}, must be at least 20", self.n_measurements),
+                format!(
+                    "`n_measurements` is {}, must be at least 20",
+                    self.n_measurements
+                ),
             ));
         }
         Ok(())
@@ -46,7 +49,9 @@ impl DataSource for Thermometer {
     async fn read(&self, engine: &Engine) -> Result<DataFrame> {
         let boxes = || (0..self.n_measurements).map(|i| 10.0 + f64::from(i % 50));
         let noise = |i: usize| ((i * 37) % 11) as f64 / 100.0;
-        let drift = boxes().enumerate().map(|(i, celsius)| 0.25 * celsius - 4.0 + noise(i));
+        let drift = boxes()
+            .enumerate()
+            .map(|(i, celsius)| 0.25 * celsius - 4.0 + noise(i));
         let celsius: ArrayRef = Arc::new(Float64Array::from_iter_values(boxes()));
         let drift: ArrayRef = Arc::new(Float64Array::from_iter_values(drift));
         let batch = RecordBatch::try_from_iter([("box_celsius", celsius), ("drift", drift)])?;
@@ -133,11 +138,18 @@ impl Validator<Line> for WarmsUp {
         let slope = args.candidate().model().slope;
         let mae = args.metrics().metric("mae")?;
         Ok(Verdict::new()
-            .check("slope", slope > 0.0, format!("the slope is {slope:.3}, must be above 0"))
+            .check(
+                "slope",
+                slope > 0.0,
+                format!("the slope is {slope:.3}, must be above 0"),
+            )
             .check(
                 "mae",
                 mae <= self.max_mae,
-                format!("the mean error is {mae:.3} degrees, must be at most {}", self.max_mae),
+                format!(
+                    "the mean error is {mae:.3} degrees, must be at most {}",
+                    self.max_mae
+                ),
             ))
     }
 }
@@ -164,14 +176,17 @@ impl<M: Model> Server<M> for Directory {
 }
 
 fn main() -> Result<()> {
-    let dir = tempfile::tempdir().map_err(|error| Error::new(ErrorKind::Io, "no directory").with_source(error))?;
+    let dir = tempfile::tempdir()
+        .map_err(|error| Error::new(ErrorKind::Io, "no directory").with_source(error))?;
 
     // The four, composed. Leave one out, or take a validator of another model, and it does not compile.
     let pipeline = Pipeline::builder("thermometer")
         .data(
-            Thermometer { n_measurements: 200 }
-                .label("drift")
-                .transform(Transform::new().z_score("box_celsius")),
+            Thermometer {
+                n_measurements: 200,
+            }
+            .label("drift")
+            .transform(Transform::new().z_score("box_celsius")),
         )
         .train(LeastSquares)
         .evaluate(WarmsUp { max_mae: 0.1 })

@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 
 fn main() -> Result<()> {
     let flights = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights");
-    let models = tempfile::tempdir().map_err(|error| Error::new(ErrorKind::Io, "no directory").with_source(error))?;
+    let models = tempfile::tempdir()
+        .map_err(|error| Error::new(ErrorKind::Io, "no directory").with_source(error))?;
 
     // 1. Features: fitted on the train split only, saved with the model, applied by the same code when serving.
     let transform = Transform::new()
@@ -44,10 +45,17 @@ fn main() -> Result<()> {
         )
         .train(LogisticRegression::default())
         .evaluate(
-            EvaluationPipeline::new(Thresholds::new().at_least("auc", 0.62).better_than_constant())
-                .slice_by(["carrier"]),
+            EvaluationPipeline::new(
+                Thresholds::new()
+                    .at_least("auc", 0.62)
+                    .better_than_constant(),
+            )
+            .slice_by(["carrier"]),
         )
-        .serve(HttpServer::new(ModelRepository::at(models.path()), "127.0.0.1:0"))
+        .serve(HttpServer::new(
+            ModelRepository::at(models.path()),
+            "127.0.0.1:0",
+        ))
         .observe(support::progress_bar())
         .build()?;
 
@@ -59,8 +67,16 @@ fn main() -> Result<()> {
             return Ok(());
         }
     };
-    let rows: Vec<String> = run.rows.iter().map(|(split, n)| format!("{n} {split}")).collect();
-    println!("rows      {} ({} never arrived)", rows.join(", "), run.unlabelled_rows);
+    let rows: Vec<String> = run
+        .rows
+        .iter()
+        .map(|(split, n)| format!("{n} {split}"))
+        .collect();
+    println!(
+        "rows      {} ({} never arrived)",
+        rows.join(", "),
+        run.unlabelled_rows
+    );
     let delays = run.statistics.column("distance")?;
     let median = delays.numeric.as_ref().and_then(|numeric| numeric.median());
     println!(
@@ -75,14 +91,22 @@ fn main() -> Result<()> {
         run.metrics.metric("log_loss")?
     );
     for slice in &run.metrics.slices {
-        if let Some(auc) = slice.metrics.get("auc").filter(|_| slice.metrics["example_count"] >= 1_000.0) {
+        if let Some(auc) = slice
+            .metrics
+            .get("auc")
+            .filter(|_| slice.metrics["example_count"] >= 1_000.0)
+        {
             println!("          {} AUC {auc:.3}", slice.slice);
         }
     }
     for check in run.verdict.checks() {
         println!("blessed   {}", check.message);
     }
-    println!("pushed    version {} of {}", endpoint.pushed().version, endpoint.pushed().name);
+    println!(
+        "pushed    version {} of {}",
+        endpoint.pushed().version,
+        endpoint.pushed().name
+    );
 
     // 4. One flight, asked over HTTP and in process: the same bits.
     let over_http = ask(&endpoint.url())?;
@@ -111,9 +135,7 @@ fn flight() -> Result<RecordBatch> {
 
 /// The same row in the Open Inference Protocol.
 fn ask(url: &str) -> Result<f64> {
-    let tensor = |name: &str, datatype: &str, value: Value| {
-        json!({"name": name, "shape": [1], "datatype": datatype, "data": [value]})
-    };
+    let tensor = |name: &str, datatype: &str, value: Value| json!({"name": name, "shape": [1], "datatype": datatype, "data": [value]});
     let request = json!({"inputs": [
         tensor("month", "INT64", json!(7)),
         tensor("hour", "INT64", json!(19)),
@@ -121,7 +143,8 @@ fn ask(url: &str) -> Result<f64> {
         tensor("carrier", "BYTES", json!("UA")),
         tensor("origin", "BYTES", json!("EWR")),
     ]});
-    let failed = |error: ureq::Error| Error::new(ErrorKind::Io, "the request failed").with_source(error);
+    let failed =
+        |error: ureq::Error| Error::new(ErrorKind::Io, "the request failed").with_source(error);
     let response: Value = ureq::post(format!("{url}/v2/models/late-flights/infer"))
         .send_json(request)
         .and_then(|mut response| response.body_mut().read_json())

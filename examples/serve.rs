@@ -34,7 +34,10 @@ struct Arguments {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     if arguments.grpc.is_some() {
-        return Err(Error::new(ErrorKind::Unsupported, "`--grpc`: gRPC is not there yet"));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "`--grpc`: gRPC is not there yet",
+        ));
     }
     // Your own models: `Loaders::default().with::<MyModel>()`.
     let manager = Manager::open(ModelRepository::at(&arguments.models), Loaders::default())?;
@@ -47,7 +50,10 @@ async fn main() -> Result<()> {
     }
     let server = http::serve(Arc::clone(&manager), &arguments.http).await?;
     println!("serving on {}, Ctrl-C stops", server.url());
-    let first = manager.states().into_iter().find_map(|model| manager.get(&model.name, None).ok());
+    let first = manager
+        .states()
+        .into_iter()
+        .find_map(|model| manager.get(&model.name, None).ok());
     if let Some(model) = first {
         println!("{}", curl(&server.url(), &model));
     }
@@ -63,8 +69,13 @@ async fn main() -> Result<()> {
 fn curl(url: &str, model: &Predictor) -> String {
     let fields = &model.servable().schema().fields;
     let inputs: Vec<Value> = fields.iter().filter_map(tensor).collect();
-    let body = json!({ "inputs": inputs }).to_string().replace('\'', r"'\''");
-    format!("curl '{url}/v2/models/{}/infer' --json '{body}'", model.name())
+    let body = json!({ "inputs": inputs })
+        .to_string()
+        .replace('\'', r"'\''");
+    format!(
+        "curl '{url}/v2/models/{}/infer' --json '{body}'",
+        model.name()
+    )
 }
 
 /// A tensor of one row for a field.

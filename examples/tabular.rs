@@ -91,7 +91,10 @@ async fn run<T: Trainer>(args: &Args, trainer: T) -> Result<()> {
                 .exclude(args.exclude.iter().cloned()),
         )
         .train(trainer)
-        .evaluate(EvaluationPipeline::new(Thresholds::new().better_than_constant()).slice_by(args.slice.clone()))
+        .evaluate(
+            EvaluationPipeline::new(Thresholds::new().better_than_constant())
+                .slice_by(args.slice.clone()),
+        )
         .serve(ModelRepository::at(&args.models))
         .observe(support::progress_bar())
         .build()?;
@@ -100,7 +103,11 @@ async fn run<T: Trainer>(args: &Args, trainer: T) -> Result<()> {
     let record = outcome.run().clone();
     let pushed = outcome.endpoint();
     match &pushed {
-        Some(pushed) => println!("blessed: version {} is in {}", pushed.version, pushed.path.display()),
+        Some(pushed) => println!(
+            "blessed: version {} is in {}",
+            pushed.version,
+            pushed.path.display()
+        ),
         None => println!("rejected: {}", record.verdict.reasons().join("; ")),
     }
     if let Some(path) = &args.json {
@@ -118,13 +125,21 @@ async fn run<T: Trainer>(args: &Args, trainer: T) -> Result<()> {
 }
 
 fn print(run: &RunRecord) {
-    let rows: Vec<String> = run.rows.iter().map(|(split, n)| format!("{n} {split}")).collect();
+    let rows: Vec<String> = run
+        .rows
+        .iter()
+        .map(|(split, n)| format!("{n} {split}"))
+        .collect();
     println!(
         "rows: {} ({} without a label left out)",
         rows.join(", "),
         run.unlabelled_rows
     );
-    println!("label: `{}`, task: {}", run.target.label(), run.target.task());
+    println!(
+        "label: `{}`, task: {}",
+        run.target.label(),
+        run.target.task()
+    );
     if let [negative, positive] = run.target.classes() {
         println!("classes: `{negative}`, `{positive}` (positive)");
     }
@@ -146,7 +161,11 @@ fn print(run: &RunRecord) {
         );
     }
     for check in run.verdict.checks() {
-        println!("{}: {}", if check.passed { "passed" } else { "FAILED" }, check.message);
+        println!(
+            "{}: {}",
+            if check.passed { "passed" } else { "FAILED" },
+            check.message
+        );
     }
 }
 
@@ -171,7 +190,11 @@ fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
 async fn serve(args: &Args, address: &str, pushed: &PushedModel) -> Result<()> {
     let manager = Manager::open(ModelRepository::at(&args.models), Loaders::default())?;
     let server = fourfold::serving::http::serve(manager.into(), address).await?;
-    println!("serving at http://{}/v2/models/{} until Ctrl-C", server.address(), pushed.name);
+    println!(
+        "serving at http://{}/v2/models/{} until Ctrl-C",
+        server.address(),
+        pushed.name
+    );
     let stopped = tokio::signal::ctrl_c().await;
     stopped.map_err(|error| Error::new(ErrorKind::Io, "waiting for Ctrl-C").with_source(error))?;
     server.shutdown().await
@@ -179,7 +202,9 @@ async fn serve(args: &Args, address: &str, pushed: &PushedModel) -> Result<()> {
 
 /// `houses-price` of `data/houses.csv` and `price`.
 fn model_name(input: &Path, label: &str) -> String {
-    let stem = input.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let stem = input
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
     format!("{}-{label}", stem.unwrap_or_default())
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
@@ -187,6 +212,7 @@ fn model_name(input: &Path, label: &str) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text)
-        .map_err(|error| Error::new(ErrorKind::Io, format!("writing `{}`", path.display())).with_source(error))
+    std::fs::write(path, text).map_err(|error| {
+        Error::new(ErrorKind::Io, format!("writing `{}`", path.display())).with_source(error)
+    })
 }

@@ -58,8 +58,9 @@ pub trait Accumulate: Clone + Debug + Serialize + DeserializeOwned + Send + Sync
     /// If it cannot be serialized.
     fn state(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        ciborium::into_writer(self, &mut bytes)
-            .map_err(|error| Error::internal("an accumulator's state cannot be written").with_source(error))?;
+        ciborium::into_writer(self, &mut bytes).map_err(|error| {
+            Error::internal("an accumulator's state cannot be written").with_source(error)
+        })?;
         Ok(bytes)
     }
 
@@ -68,7 +69,8 @@ pub trait Accumulate: Clone + Debug + Serialize + DeserializeOwned + Send + Sync
     /// # Errors
     /// If the bytes are not such a part.
     fn from_state(bytes: &[u8]) -> Result<Self> {
-        ciborium::from_reader(bytes)
-            .map_err(|error| Error::internal("an accumulator's state cannot be read").with_source(error))
+        ciborium::from_reader(bytes).map_err(|error| {
+            Error::internal("an accumulator's state cannot be read").with_source(error)
+        })
     }
 }

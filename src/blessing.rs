@@ -88,7 +88,12 @@ impl Verdict {
 
     /// Adds a check.
     #[must_use]
-    pub fn check(mut self, name: impl Into<String>, passed: bool, message: impl Into<String>) -> Self {
+    pub fn check(
+        mut self,
+        name: impl Into<String>,
+        passed: bool,
+        message: impl Into<String>,
+    ) -> Self {
         self.checks.push(Check {
             name: name.into(),
             passed,
@@ -132,7 +137,11 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_blessed() { "blessed" } else { "rejected" })
+        f.write_str(if self.is_blessed() {
+            "blessed"
+        } else {
+            "rejected"
+        })
     }
 }
 
@@ -188,7 +197,8 @@ impl<M: Model> Candidate<M> {
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
     pub fn save(&self, place: &Path) -> Result<()> {
-        self.servable.save(&*self.model, self.servable.manifest(), place)
+        self.servable
+            .save(&*self.model, self.servable.manifest(), place)
     }
 }
 
@@ -202,8 +212,14 @@ pub struct Blessed<M> {
 
 impl<M: Model> Blessed<M> {
     /// Blesses a candidate if the verdict allows it, else gives it back.
-    #[cfg_attr(not(feature = "datafusion"), expect(dead_code, reason = "only the pipelines bless"))]
-    pub(crate) fn mint(candidate: Candidate<M>, verdict: Verdict) -> Result<Self, (Candidate<M>, Verdict)> {
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "only the pipelines bless")
+    )]
+    pub(crate) fn mint(
+        candidate: Candidate<M>,
+        verdict: Verdict,
+    ) -> Result<Self, (Candidate<M>, Verdict)> {
         if verdict.is_blessed() {
             Ok(Blessed { candidate, verdict })
         } else {
@@ -241,9 +257,11 @@ impl<M: Model> Blessed<M> {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
     pub fn save(&self, place: &Path) -> Result<()> {
         let mut manifest = self.servable().manifest().clone();
-        let verdict = serde_json::to_value(&self.verdict)
-            .map_err(|error| Error::internal("a verdict cannot be serialized").with_source(error))?;
+        let verdict = serde_json::to_value(&self.verdict).map_err(|error| {
+            Error::internal("a verdict cannot be serialized").with_source(error)
+        })?;
         manifest.details.insert("verdict".to_owned(), verdict);
-        self.servable().save(&*self.candidate.model, &manifest, place)
+        self.servable()
+            .save(&*self.candidate.model, &manifest, place)
     }
 }

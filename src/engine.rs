@@ -19,7 +19,9 @@ use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
+};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 
 use crate::accumulate::Accumulate;
@@ -60,7 +62,9 @@ impl Engine {
     /// As [`Engine::new`]; [`ErrorKind::Config`](crate::ErrorKind::Config) for no parts.
     pub fn with_partitions(partitions: usize) -> Result<Self> {
         if partitions == 0 {
-            return Err(Error::config("an engine of 0 partitions, must be at least 1"));
+            return Err(Error::config(
+                "an engine of 0 partitions, must be at least 1",
+            ));
         }
         let mut config = SessionConfig::new()
             .with_target_partitions(partitions)
@@ -99,7 +103,12 @@ impl Engine {
         if schema.fields().is_empty() {
             return Ok(prototype);
         }
-        let columns: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
+        let columns: Vec<Expr> = rows
+            .schema()
+            .columns()
+            .into_iter()
+            .map(Expr::Column)
+            .collect();
         let udaf = AggregateUDF::from(AccumulateUdaf {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             prototype: prototype.clone(),
@@ -221,18 +230,22 @@ impl<A: Accumulate> Accumulator for Part<A> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
         let n_rows = values.first().map_or(0, |column| column.len());
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), values.to_vec(), &options)?;
+        let batch =
+            RecordBatch::try_new_with_options(Arc::clone(&self.schema), values.to_vec(), &options)?;
         self.own.update(&batch).map_err(external)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {
         let states = states[0].as_binary::<i32>();
-        self.others.extend(states.iter().flatten().map(<[u8]>::to_vec));
+        self.others
+            .extend(states.iter().flatten().map(<[u8]>::to_vec));
         Ok(())
     }
 
     fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Binary(Some(self.result().map_err(external)?))])
+        Ok(vec![ScalarValue::Binary(Some(
+            self.result().map_err(external)?,
+        ))])
     }
 
     fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {

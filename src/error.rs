@@ -179,9 +179,13 @@ impl From<datafusion::error::DataFusionError> for Error {
         match source {
             DataFusionError::External(inner) => match inner.downcast::<Error>() {
                 Ok(error) => *error,
-                Err(inner) => Error::new(ErrorKind::Data, plain(&inner.to_string())).with_source(inner),
+                Err(inner) => {
+                    Error::new(ErrorKind::Data, plain(&inner.to_string())).with_source(inner)
+                }
             },
-            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => (*inner).into(),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+                (*inner).into()
+            }
             DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
                 Ok(inner) => inner.into(),
                 Err(shared) => Error::new(ErrorKind::Data, plain(&shared.to_string())),
@@ -228,7 +232,11 @@ pub(crate) fn near_names<'a>(name: &str, names: impl IntoIterator<Item = &'a str
         Some((_, candidate)) => format!("; did you mean `{candidate}`?"),
         None if names.is_empty() => String::new(),
         None => {
-            let shown: Vec<String> = names.iter().take(20).map(|name| format!("`{name}`")).collect();
+            let shown: Vec<String> = names
+                .iter()
+                .take(20)
+                .map(|name| format!("`{name}`"))
+                .collect();
             let rest = names.len().saturating_sub(shown.len());
             let more = if rest > 0 {
                 format!(" and {rest} more")

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use datafusion::prelude::{DataFrame, ParquetReadOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::schema::schema_text;
 
 /// Rows of one schema, in Parquet files or in memory. Cheap to clone.
 ///
@@ -46,9 +45,9 @@ impl Examples {
     pub fn from_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
         if let Some(other) = batches.iter().find(|batch| batch.schema() != schema) {
             return Err(Error::data(format!(
-                "a batch of schema {} among examples of schema {}",
-                schema_text(&other.schema()),
-                schema_text(&schema)
+                "a batch of columns {} among examples of columns {}",
+                columns(&other.schema()),
+                columns(&schema)
             )));
         }
         Ok(Examples {
@@ -94,7 +93,9 @@ impl Examples {
                 let options = ParquetReadOptions::default().schema(&self.schema);
                 Ok(session.read_parquet(paths, options).await?)
             }
-            Rows::Files(_) => Ok(session.read_batch(RecordBatch::new_empty(Arc::clone(&self.schema)))?),
+            Rows::Files(_) => {
+                Ok(session.read_batch(RecordBatch::new_empty(Arc::clone(&self.schema)))?)
+            }
             Rows::Batches(batches) if batches.is_empty() => {
                 Ok(session.read_batch(RecordBatch::new_empty(Arc::clone(&self.schema)))?)
             }
@@ -113,9 +114,25 @@ impl Examples {
     }
 
     /// All rows, batch by batch, with these columns only (all if none are named).
-    pub fn batches<'a>(&'a self, columns: &'a [&'a str]) -> impl Iterator<Item = Result<RecordBatch>> + 'a {
-        self.parts().into_iter().flat_map(move |part| part.batches(columns))
+    pub fn batches<'a>(
+        &'a self,
+        columns: &'a [&'a str],
+    ) -> impl Iterator<Item = Result<RecordBatch>> + 'a {
+        self.parts()
+            .into_iter()
+            .flat_map(move |part| part.batches(columns))
     }
+}
+
+/// `a: Int64, b: Utf8`.
+fn columns(schema: &SchemaRef) -> String {
+    let column = |field: &Arc<Field>| format!("{}: {}", field.name(), field.data_type());
+    schema
+        .fields()
+        .iter()
+        .map(column)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// A part of [`Examples`].
@@ -138,7 +155,10 @@ impl<'a> ExamplePart<'a> {
     }
 
     /// Its rows, batch by batch, with these columns only (all if none are named). An error ends them.
-    pub fn batches(self, columns: &'a [&'a str]) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
+    pub fn batches(
+        self,
+        columns: &'a [&'a str],
+    ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
         match self {
             ExamplePart::File(file) => match read_file(&file.path, columns) {
                 Ok(batches) => Box::new(batches),
@@ -159,7 +179,10 @@ impl<'a> ExamplePart<'a> {
     }
 }
 
-fn read_file(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
+fn read_file(
+    path: &Path,
+    columns: &[&str],
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let shown = path.display().to_string();
     let unreadable = |error: parquet::errors::ParquetError| {
         Error::corrupt(format!("`{shown}` is not a readable Parquet file")).with_source(error)
@@ -174,6 +197,8 @@ fn read_file(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Resul
     }
     let reader = builder.build().map_err(unreadable)?;
     Ok(reader.map(move |batch| {
-        batch.map_err(|error| Error::corrupt(format!("`{shown}` cannot be decoded")).with_source(error))
+        batch.map_err(|error| {
+            Error::corrupt(format!("`{shown}` cannot be decoded")).with_source(error)
+        })
     }))
 }

@@ -46,11 +46,13 @@ impl Fingerprint {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the value holds a number that is not finite or cannot
     /// be serialized.
     pub fn of(value: &impl Serialize) -> Result<Self> {
-        let tree = Value::serialized(value)
-            .map_err(|error| Error::config("a configuration cannot be serialized").with_source(error))?;
+        let tree = Value::serialized(value).map_err(|error| {
+            Error::config("a configuration cannot be serialized").with_source(error)
+        })?;
         let mut bytes = Vec::new();
-        ciborium::into_writer(&canonical(tree)?, &mut bytes)
-            .map_err(|error| Error::internal("a fingerprint cannot be written").with_source(error))?;
+        ciborium::into_writer(&canonical(tree)?, &mut bytes).map_err(|error| {
+            Error::internal("a fingerprint cannot be written").with_source(error)
+        })?;
         Ok(Fingerprint::of_bytes(bytes))
     }
 
@@ -91,10 +93,12 @@ impl fmt::Debug for Fingerprint {
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn canonical(value: Value) -> Result<Value> {
@@ -104,7 +108,9 @@ fn canonical(value: Value) -> Result<Value> {
                 "a configuration holds {number}, must be a finite number"
             )));
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(canonical).collect::<Result<_>>()?),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().map(canonical).collect::<Result<_>>()?)
+        }
         Value::Map(entries) => {
             let mut entries = entries
                 .into_iter()

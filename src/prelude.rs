@@ -3,7 +3,9 @@
 #[cfg(feature = "datafusion")]
 pub use crate::blessing::Verdict;
 #[cfg(feature = "datafusion")]
-pub use crate::data::{BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, Split};
+pub use crate::data::{
+    BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, Split,
+};
 #[cfg(feature = "datafusion")]
 pub use crate::engine::Engine;
 pub use crate::error::{Error, ErrorKind, Result};

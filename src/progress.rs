@@ -123,13 +123,18 @@ impl Progress {
     /// How long each ended step took, in their order.
     #[must_use]
     pub fn timings(&self) -> Vec<(Step, Duration)> {
-        self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.timings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Progress").field("timings", &self.timings()).finish_non_exhaustive()
+        f.debug_struct("Progress")
+            .field("timings", &self.timings())
+            .finish_non_exhaustive()
     }
 }
 

@@ -88,12 +88,18 @@ pub(super) async fn extract(
     if rows.schema().fields().is_empty() {
         return Err(Error::data("the data has no columns"));
     }
-    check_names(rows.schema().fields().iter().map(|field| field.name().as_str()))?;
+    check_names(
+        rows.schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str()),
+    )?;
     let raw = normalized_schema(rows.schema().as_arrow());
     let aside = Aside::new(place)?;
     for name in split.names() {
         let dir = aside.path().join(split_dir(name));
-        std::fs::create_dir(&dir).map_err(|error| Error::io(format!("writing `{}`", dir.display()), error))?;
+        std::fs::create_dir(&dir)
+            .map_err(|error| Error::io(format!("writing `{}`", dir.display()), error))?;
     }
     let extraction = Arc::new(Extraction {
         label: label.clone(),
@@ -116,8 +122,9 @@ pub(super) async fn extract(
     }
     let mut written: BTreeMap<usize, PartFiles> = BTreeMap::new();
     while let Some(part) = parts.join_next().await {
-        let (number, files) =
-            part.map_err(|error| Error::internal("a part of the extraction stopped").with_source(error))?;
+        let (number, files) = part.map_err(|error| {
+            Error::internal("a part of the extraction stopped").with_source(error)
+        })?;
         let files = files.map_err(|stopped| match stopped {
             Stopped::Reading(error) => explain(error, &extraction.raw),
             Stopped::Dividing(error) => error,
@@ -134,7 +141,10 @@ pub(super) async fn extract(
 
     let mut files: Vec<Vec<ExampleFile>> = vec![Vec::new(); split.names().count()];
     for (index, file) in written.into_values().flatten() {
-        let relative = file.path.strip_prefix(&extraction.dir).unwrap_or(&file.path);
+        let relative = file
+            .path
+            .strip_prefix(&extraction.dir)
+            .unwrap_or(&file.path);
         files[index].push(ExampleFile {
             path: place.join(relative),
             n_rows: file.n_rows,
@@ -177,9 +187,14 @@ pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
         for path in paths {
             let file = File::open(&path).map_err(failed)?;
             let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
-                Error::corrupt(format!("`{}` is not a readable Parquet file", path.display())).with_source(error)
+                Error::corrupt(format!(
+                    "`{}` is not a readable Parquet file",
+                    path.display()
+                ))
+                .with_source(error)
             })?;
-            let n_rows = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
+            let n_rows =
+                usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default();
             schema.get_or_insert_with(|| Arc::clone(reader.schema()));
             files.push(ExampleFile { path, n_rows });
         }
@@ -190,7 +205,10 @@ pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
         let schema = normalized_schema(&schema);
         let examples = |files| Examples::from_files(Arc::clone(&schema), files);
         Extracted {
-            splits: found.into_iter().map(|(name, files)| (name, examples(files))).collect(),
+            splits: found
+                .into_iter()
+                .map(|(name, files)| (name, examples(files)))
+                .collect(),
             n_unlabelled,
         }
     }))
@@ -202,11 +220,16 @@ fn split_dir(name: &str) -> String {
 }
 
 impl Extraction {
-    async fn part(&self, number: usize, mut stream: SendableRecordBatchStream) -> Result<PartFiles, Stopped> {
+    async fn part(
+        &self,
+        number: usize,
+        mut stream: SendableRecordBatchStream,
+    ) -> Result<PartFiles, Stopped> {
         let mut writers: Vec<Option<SplitWriter>> = self.split.names().map(|_| None).collect();
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| Stopped::Reading(error.into()))?;
-            self.n_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            self.n_read
+                .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             let batch = normalize_batch(&batch, &self.raw)?;
             let assigned = self.split.assign(&batch)?;
             for (index, name) in self.split.names().enumerate() {
@@ -246,7 +269,8 @@ struct SplitWriter {
 
 impl SplitWriter {
     fn create(path: PathBuf, schema: &SchemaRef) -> Result<Self> {
-        let file = File::create(&path).map_err(|error| Error::io(format!("writing `{}`", path.display()), error))?;
+        let file = File::create(&path)
+            .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(131_072))
@@ -275,5 +299,9 @@ impl SplitWriter {
 }
 
 fn write_failed(path: &Path, error: parquet::errors::ParquetError) -> Error {
-    Error::new(crate::ErrorKind::Io, format!("`{}` cannot be written", path.display())).with_source(error)
+    Error::new(
+        crate::ErrorKind::Io,
+        format!("`{}` cannot be written", path.display()),
+    )
+    .with_source(error)
 }

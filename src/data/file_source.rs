@@ -40,7 +40,10 @@ pub struct FileSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum FileFormat {
-    Csv { delimiter: Option<u8>, infer_rows: usize },
+    Csv {
+        delimiter: Option<u8>,
+        infer_rows: usize,
+    },
     Parquet,
 }
 
@@ -80,7 +83,9 @@ impl FileSource {
     pub fn detect(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let first = first_file(&path, |_| true)?;
-        let extension = first.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let extension = first
+            .extension()
+            .map(|extension| extension.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             Some("csv" | "tsv" | "txt") => Ok(FileSource::csv(path)),
             Some("parquet" | "pq") => Ok(FileSource::parquet(path)),
@@ -138,11 +143,14 @@ impl FileSource {
 
     async fn plan(&self, engine: &Engine, first: &Path) -> Result<DataFrame> {
         let path = self.path.to_string_lossy().into_owned();
-        let extension = first
-            .extension()
-            .map_or_else(String::new, |extension| format!(".{}", extension.to_string_lossy()));
+        let extension = first.extension().map_or_else(String::new, |extension| {
+            format!(".{}", extension.to_string_lossy())
+        });
         match &self.format {
-            FileFormat::Csv { delimiter, infer_rows } => {
+            FileFormat::Csv {
+                delimiter,
+                infer_rows,
+            } => {
                 let header = first_line(first)?;
                 let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&header));
                 check_names(fields_of(&header, delimiter))?;
@@ -193,7 +201,8 @@ impl DataSource for FileSource {
             FileFormat::Csv { .. } => !has_extension(path, &["parquet", "pq"]),
             FileFormat::Parquet => has_extension(path, &["parquet", "pq"]),
         })?;
-        let size = fs::metadata(&first).map_err(|error| Error::io(format!("reading `{}`", first.display()), error))?;
+        let size = fs::metadata(&first)
+            .map_err(|error| Error::io(format!("reading `{}`", first.display()), error))?;
         if size.len() == 0 {
             return Err(Error::data(format!("`{}` is empty", first.display())));
         }
@@ -225,23 +234,32 @@ impl DataSource for FileSource {
                 .map_err(failed)?
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
-            seen.push((path.clone(), metadata.len(), modified.as_nanos().to_string()));
+            seen.push((
+                path.clone(),
+                metadata.len(),
+                modified.as_nanos().to_string(),
+            ));
         }
         Ok(Some(Fingerprint::of(&seen)?))
     }
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    path.extension()
-        .is_some_and(|extension| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+    path.extension().is_some_and(|extension| {
+        extensions
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }
 
 /// The file itself, or the directory's files, sorted; names that start with a dot or an underscore are left out.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Error::not_found(format!("there is no file or directory `{}`", path.display())).with_source(error)
-        }
+        std::io::ErrorKind::NotFound => Error::not_found(format!(
+            "there is no file or directory `{}`",
+            path.display()
+        ))
+        .with_source(error),
         _ => Error::io(format!("`{}` cannot be read", path.display()), error),
     };
     if fs::metadata(path).map_err(failed)?.is_file() {
@@ -264,10 +282,12 @@ fn first_file(path: &Path, wanted: impl Fn(&Path) -> bool) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    files
-        .into_iter()
-        .find(|file| wanted(file))
-        .ok_or_else(|| Error::not_found(format!("there is no file to read in directory `{}`", path.display())))
+    files.into_iter().find(|file| wanted(file)).ok_or_else(|| {
+        Error::not_found(format!(
+            "there is no file to read in directory `{}`",
+            path.display()
+        ))
+    })
 }
 
 /// The first line, without its end.
@@ -278,7 +298,9 @@ fn first_line(path: &Path) -> Result<String> {
     BufReader::new(file.take(1 << 20))
         .read_until(b'\n', &mut line)
         .map_err(failed)?;
-    Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+    Ok(String::from_utf8_lossy(&line)
+        .trim_end_matches(['\r', '\n'])
+        .to_owned())
 }
 
 /// The delimiter that a line has most of, outside of quotes; a comma if none.

@@ -127,7 +127,9 @@ impl Label {
         if let Some(threshold) = self.at_least {
             let numbers = FieldType::Float.normalize(&self.column, &columns[place])?;
             let numbers = numbers.as_primitive::<Float64Type>();
-            let label: ArrayRef = Arc::new(BooleanArray::from_unary(numbers, |value| value >= threshold));
+            let label: ArrayRef = Arc::new(BooleanArray::from_unary(numbers, |value| {
+                value >= threshold
+            }));
             columns[place] = label;
         }
         let labelled = RecordBatch::try_new(Arc::clone(schema), columns)?;

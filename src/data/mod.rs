@@ -151,7 +151,9 @@ impl<S: DataSource> DataPipeline<S> {
     /// uses the columns it names.
     #[must_use]
     pub fn exclude<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
-        self.plan.exclude.extend(columns.into_iter().map(Into::into));
+        self.plan
+            .exclude
+            .extend(columns.into_iter().map(Into::into));
         self
     }
 
@@ -180,7 +182,9 @@ impl<S: DataSource> DataPipeline<S> {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the field, the value and the allowed range.
     pub fn check(&self) -> Result<()> {
-        self.source.check().map_err(|error| error.in_stage(self.source.name()))?;
+        self.source
+            .check()
+            .map_err(|error| error.in_stage(self.source.name()))?;
         self.plan.check()
     }
 }
@@ -189,7 +193,11 @@ impl DataPlan {
     fn check(&self) -> Result<()> {
         self.split.check()?;
         match &self.label {
-            None => return Err(Error::config("there is no label; call `.label(\"column\")`")),
+            None => {
+                return Err(Error::config(
+                    "there is no label; call `.label(\"column\")`",
+                ));
+            }
             Some(label) => label.check()?,
         }
         match &self.transform {

@@ -109,7 +109,12 @@ impl<S: DataSource> DataPipeline<S> {
     /// # Errors
     /// Those of the source; [`ErrorKind::Data`] if a split that is needed is empty or the label cannot be learned;
     /// [`ErrorKind::Schema`] with all anomalies if the data breaks the schema. Nothing half-written stays.
-    pub async fn run(&self, engine: &Engine, dir: &Path, progress: &Progress) -> Result<PreparedData> {
+    pub async fn run(
+        &self,
+        engine: &Engine,
+        dir: &Path,
+        progress: &Progress,
+    ) -> Result<PreparedData> {
         self.check()?;
         let step = progress.step(Step::Read);
         let in_source = |error: Error| error.in_stage(self.source.name());
@@ -122,12 +127,17 @@ impl<S: DataSource> DataPipeline<S> {
         let inputs = [snapshot, self.plan.extraction_fingerprint()?];
         let fingerprint = Fingerprint::of_stage(&self.source, 0, &inputs)?;
         let place = dir.join(fingerprint.short());
-        let earlier = if unchanged { reopen(&self.plan.split, &place)? } else { None };
+        let earlier = if unchanged {
+            reopen(&self.plan.split, &place)?
+        } else {
+            None
+        };
         let extracted = match earlier {
             Some(extracted) => extracted,
             None => {
                 let rows = self.source.read(engine).await.map_err(in_source)?;
-                let explain = |error: Error, columns: &ArrowSchema| self.source.explain(error, columns);
+                let explain =
+                    |error: Error, columns: &ArrowSchema| self.source.explain(error, columns);
                 self.plan
                     .extract(rows, &explain, engine, &place, &step)
                     .await
@@ -135,13 +145,17 @@ impl<S: DataSource> DataPipeline<S> {
             }
         };
         drop(step);
-        self.plan.prepare(extracted, &fingerprint, engine, progress).await
+        self.plan
+            .prepare(extracted, &fingerprint, engine, progress)
+            .await
     }
 }
 
 impl DataPlan {
     fn label(&self) -> Result<&Label> {
-        self.label.as_ref().ok_or_else(|| Error::config("there is no label"))
+        self.label
+            .as_ref()
+            .ok_or_else(|| Error::config("there is no label"))
     }
 
     fn extraction_fingerprint(&self) -> Result<Fingerprint> {
@@ -156,7 +170,16 @@ impl DataPlan {
         place: &Path,
         step: &RunningStep,
     ) -> Result<Extracted> {
-        extract(rows, explain, self.label()?, &self.split, engine, place, step).await
+        extract(
+            rows,
+            explain,
+            self.label()?,
+            &self.split,
+            engine,
+            place,
+            step,
+        )
+        .await
     }
 
     async fn prepare(
@@ -167,7 +190,10 @@ impl DataPlan {
         progress: &Progress,
     ) -> Result<PreparedData> {
         let label = self.label()?;
-        let Extracted { splits, n_unlabelled } = extracted;
+        let Extracted {
+            splits,
+            n_unlabelled,
+        } = extracted;
         let step = progress.step(Step::Analyse);
         let (statistics, whole) = analyse(engine, &splits).await?;
         let (schema, anomalies) = self.validate(label, &statistics, &whole, n_unlabelled)?;
@@ -182,7 +208,13 @@ impl DataPlan {
             .map_err(|error| error.in_stage("transform"))?;
         drop(step);
 
-        let fingerprint = Fingerprint::of(&(extraction, &self.transform, &self.exclude, &self.schema, self.task))?;
+        let fingerprint = Fingerprint::of(&(
+            extraction,
+            &self.transform,
+            &self.exclude,
+            &self.schema,
+            self.task,
+        ))?;
         Ok(PreparedData {
             splits,
             statistics,
@@ -272,16 +304,25 @@ impl DataPlan {
             }
             TransformPlan::Auto(auto) => {
                 let columns: Vec<&str> = known()
-                    .filter(|name| *name != label.name() && !self.exclude.iter().any(|excluded| excluded == name))
+                    .filter(|name| {
+                        *name != label.name()
+                            && !self.exclude.iter().any(|excluded| excluded == name)
+                    })
                     .filter(|name| schema.field(name).is_ok())
                     .collect();
-                let optional = |name: &str| schema.field(name).is_ok_and(|field| !field.is_required());
+                let optional =
+                    |name: &str| schema.field(name).is_ok_and(|field| !field.is_required());
                 let (transform, decisions) = auto.plan(train, &columns, optional);
                 if transform.steps().is_empty() {
-                    let reasons: Vec<String> = decisions.iter().map(|decision| format!("\n  {decision}")).collect();
-                    return Err(
-                        Error::data(format!("no column makes a feature:{}", reasons.concat())).in_stage("transform")
-                    );
+                    let reasons: Vec<String> = decisions
+                        .iter()
+                        .map(|decision| format!("\n  {decision}"))
+                        .collect();
+                    return Err(Error::data(format!(
+                        "no column makes a feature:{}",
+                        reasons.concat()
+                    ))
+                    .in_stage("transform"));
                 }
                 Ok((transform, decisions))
             }

@@ -36,7 +36,10 @@ pub trait DataSource: Stage {
     ///
     /// # Errors
     /// If the source cannot be looked at.
-    fn snapshot(&self, _engine: &Engine) -> impl Future<Output = Result<Option<Fingerprint>>> + Send {
+    fn snapshot(
+        &self,
+        _engine: &Engine,
+    ) -> impl Future<Output = Result<Option<Fingerprint>>> + Send {
         async { Ok(None) }
     }
 
@@ -113,15 +116,25 @@ impl Stage for BatchSource {
 
     fn check(&self) -> Result<()> {
         match self.batches.as_slice() {
-            [] => Err(Error::config("there are no batches, there must be at least one")),
-            [first, rest @ ..] => match rest.iter().find(|batch| batch.schema() != first.schema()) {
-                Some(other) => Err(Error::config(format!(
-                    "the batches differ in schema: {} and {}",
-                    schema_text(&first.schema()),
-                    schema_text(&other.schema())
-                ))),
-                None => check_names(first.schema().fields().iter().map(|field| field.name().as_str())),
-            },
+            [] => Err(Error::config(
+                "there are no batches, there must be at least one",
+            )),
+            [first, rest @ ..] => {
+                match rest.iter().find(|batch| batch.schema() != first.schema()) {
+                    Some(other) => Err(Error::config(format!(
+                        "the batches differ in schema: {} and {}",
+                        schema_text(&first.schema()),
+                        schema_text(&other.schema())
+                    ))),
+                    None => check_names(
+                        first
+                            .schema()
+                            .fields()
+                            .iter()
+                            .map(|field| field.name().as_str()),
+                    ),
+                }
+            }
         }
     }
 }
@@ -129,6 +142,8 @@ impl Stage for BatchSource {
 impl DataSource for BatchSource {
     async fn read(&self, engine: &Engine) -> Result<DataFrame> {
         self.check()?;
-        Ok(engine.session().read_batches(self.batches.iter().cloned())?)
+        Ok(engine
+            .session()
+            .read_batches(self.batches.iter().cloned())?)
     }
 }

@@ -50,7 +50,10 @@ impl Split {
     ) -> Self {
         Split {
             keys: keys.into_iter().map(Into::into).collect(),
-            splits: splits.into_iter().map(|(name, weight)| (name.into(), weight)).collect(),
+            splits: splits
+                .into_iter()
+                .map(|(name, weight)| (name.into(), weight))
+                .collect(),
         }
     }
 
@@ -189,7 +192,12 @@ fn append_key_bytes(column: &ArrayRef, keys: &mut [Vec<u8>]) -> Result<()> {
             }
             FieldType::Timestamp => {
                 key.push(6);
-                key.extend(column.as_primitive::<TimestampMicrosecondType>().value(row).to_le_bytes());
+                key.extend(
+                    column
+                        .as_primitive::<TimestampMicrosecondType>()
+                        .value(row)
+                        .to_le_bytes(),
+                );
             }
             FieldType::Other => {}
         }

@@ -17,7 +17,9 @@ const N_ROWS: usize = 100;
 pub(super) fn validate<M: Model>(candidate: &Candidate<M>, eval: &Examples) -> Result<Verdict> {
     let rows = match eval.batches(&[]).next() {
         Some(rows) => rows?,
-        None => return Ok(Verdict::new().check("servable", false, "there is no row to query it with")),
+        None => {
+            return Ok(Verdict::new().check("servable", false, "there is no row to query it with"));
+        }
     };
     let rows = rows.slice(0, rows.num_rows().min(N_ROWS));
     let trial = catch_unwind(AssertUnwindSafe(|| try_out(candidate, &rows)))
@@ -26,14 +28,20 @@ pub(super) fn validate<M: Model>(candidate: &Candidate<M>, eval: &Examples) -> R
         Ok(()) => Verdict::new().check(
             "servable",
             true,
-            format!("saved, loaded back and queried with {} rows: equal answers", rows.num_rows()),
+            format!(
+                "saved, loaded back and queried with {} rows: equal answers",
+                rows.num_rows()
+            ),
         ),
-        Err(error) => Verdict::new().check("servable", false, format!("it does not serve: {error:?}")),
+        Err(error) => {
+            Verdict::new().check("servable", false, format!("it does not serve: {error:?}"))
+        }
     })
 }
 
 fn try_out<M: Model>(candidate: &Candidate<M>, rows: &RecordBatch) -> Result<()> {
-    let dir = tempfile::tempdir().map_err(|error| Error::io("making a directory to try the model in", error))?;
+    let dir = tempfile::tempdir()
+        .map_err(|error| Error::io("making a directory to try the model in", error))?;
     let place = dir.path().join("1");
     candidate.save(&place)?;
     let loaded = Servable::load(&place, &Loaders::default().with::<M>())?;
@@ -53,7 +61,12 @@ fn try_out<M: Model>(candidate: &Candidate<M>, rows: &RecordBatch) -> Result<()>
 }
 
 fn same(expected: &Prediction, found: &Prediction, when: &str) -> Result<()> {
-    match expected.outputs().iter().zip(found.outputs()).position(|(a, b)| a != b) {
+    match expected
+        .outputs()
+        .iter()
+        .zip(found.outputs())
+        .position(|(a, b)| a != b)
+    {
         Some(at) => Err(Error::model(format!(
             "{when}, row {} is answered differently",
             at / expected.outputs().ncols().max(1)

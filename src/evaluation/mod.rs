@@ -220,7 +220,8 @@ impl<V: Stage> EvaluationPipeline<V> {
         let _step = progress.step(Step::Evaluate);
         let in_stage = |error: Error| error.in_stage("evaluate");
         let metrics = evaluate(candidate.servable(), eval, &self.slice_by, engine)
-            .await.map_err(in_stage)?;
+            .await
+            .map_err(in_stage)?;
         let baseline = match baseline {
             Ok(None) => Baseline::None,
             Ok(Some(servable)) => match evaluate(&servable, eval, &self.slice_by, engine).await {
@@ -238,14 +239,18 @@ impl<V: Stage> EvaluationPipeline<V> {
                 baseline: &baseline,
             };
             let name = self.validator.name();
-            let verdict = self.validator.validate(args).map_err(|error| error.in_stage(name))?;
+            let verdict = self
+                .validator
+                .validate(args)
+                .map_err(|error| error.in_stage(name))?;
             // The trial in a server blesses nobody that a validator has not looked at.
             let verdict = if verdict.checks().is_empty() {
                 verdict
             } else {
                 verdict.and(infra::validate(&candidate, &eval)?)
             };
-            let model = Blessed::mint(candidate, verdict.clone()).map_err(|(candidate, _)| candidate);
+            let model =
+                Blessed::mint(candidate, verdict.clone()).map_err(|(candidate, _)| candidate);
             Ok(Evaluated {
                 metrics,
                 baseline,
@@ -259,7 +264,12 @@ impl<V: Stage> EvaluationPipeline<V> {
     }
 }
 
-async fn evaluate(servable: &Arc<Servable>, eval: &Examples, slice_by: &[String], engine: &Engine) -> Result<Evaluation> {
+async fn evaluate(
+    servable: &Arc<Servable>,
+    eval: &Examples,
+    slice_by: &[String],
+    engine: &Engine,
+) -> Result<Evaluation> {
     let rows = eval.data_frame(engine).await?;
     let evaluator = Evaluator::new(Arc::clone(servable), slice_by);
     Ok(engine.accumulate(rows, evaluator).await?.finish())

@@ -108,7 +108,9 @@ impl Stage for Thresholds {
 
     fn check(&self) -> Result<()> {
         if self.thresholds.is_empty() {
-            return Err(Error::config("there is no threshold; who checks nothing blesses nothing"));
+            return Err(Error::config(
+                "there is no threshold; who checks nothing blesses nothing",
+            ));
         }
         for Threshold { metric, bound } in &self.thresholds {
             let value = match bound {
@@ -140,9 +142,12 @@ impl Stage for Thresholds {
 
 impl<M: Model> Validator<M> for Thresholds {
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
-        Ok(self.thresholds.iter().fold(Verdict::new(), |verdict, threshold| {
-            threshold.judge(verdict, args.metrics(), args.baseline())
-        }))
+        Ok(self
+            .thresholds
+            .iter()
+            .fold(Verdict::new(), |verdict, threshold| {
+                threshold.judge(verdict, args.metrics(), args.baseline())
+            }))
     }
 }
 
@@ -151,7 +156,11 @@ impl Threshold {
         let metric = self.metric.as_str();
         let Some(found) = metrics.overall.get(metric).copied() else {
             let near = near_names(metric, metrics.overall.keys().map(String::as_str));
-            return verdict.check(metric, false, format!("there is no metric `{metric}`{near}"));
+            return verdict.check(
+                metric,
+                false,
+                format!("there is no metric `{metric}`{near}"),
+            );
         };
         match &self.bound {
             Bound::AtLeast(low) => {
@@ -166,20 +175,38 @@ impl Threshold {
                 let message = format!("{metric} is {found:.4}, must be above {low}");
                 verdict.check(metric, found > *low, message)
             }
-            Bound::AtLeastInSlices { value, min_rows } => self.judge_slices(verdict, metrics, *value, *min_rows),
-            Bound::NoWorseThanBaseline(tolerance) => self.judge_baseline(verdict, found, baseline, *tolerance),
+            Bound::AtLeastInSlices { value, min_rows } => {
+                self.judge_slices(verdict, metrics, *value, *min_rows)
+            }
+            Bound::NoWorseThanBaseline(tolerance) => {
+                self.judge_baseline(verdict, found, baseline, *tolerance)
+            }
         }
     }
 
-    fn judge_slices(&self, verdict: Verdict, metrics: &Evaluation, low: f64, min_rows: u64) -> Verdict {
+    fn judge_slices(
+        &self,
+        verdict: Verdict,
+        metrics: &Evaluation,
+        low: f64,
+        min_rows: u64,
+    ) -> Verdict {
         let metric = self.metric.as_str();
         let large: Vec<_> = metrics
             .slices
             .iter()
-            .filter(|slice| slice.metrics.get("example_count").copied().unwrap_or_default() >= min_rows as f64)
+            .filter(|slice| {
+                slice
+                    .metrics
+                    .get("example_count")
+                    .copied()
+                    .unwrap_or_default()
+                    >= min_rows as f64
+            })
             .collect();
         if large.is_empty() {
-            let message = format!("no slice has {min_rows} rows; call `.slice_by(..)` or lower `min_rows`");
+            let message =
+                format!("no slice has {min_rows} rows; call `.slice_by(..)` or lower `min_rows`");
             return verdict.check(metric, false, message);
         }
         let bad: Vec<String> = large
@@ -191,7 +218,10 @@ impl Threshold {
             })
             .collect();
         let message = if bad.is_empty() {
-            format!("{metric} is at least {low} in all {} slices of {min_rows} rows or more", large.len())
+            format!(
+                "{metric} is at least {low} in all {} slices of {min_rows} rows or more",
+                large.len()
+            )
         } else {
             format!(
                 "{metric} must be at least {low} in each of {} slices, is not in {}",
@@ -202,17 +232,29 @@ impl Threshold {
         verdict.check(format!("{metric} in slices"), bad.is_empty(), message)
     }
 
-    fn judge_baseline(&self, verdict: Verdict, found: f64, baseline: &Baseline, tolerance: f64) -> Verdict {
+    fn judge_baseline(
+        &self,
+        verdict: Verdict,
+        found: f64,
+        baseline: &Baseline,
+        tolerance: f64,
+    ) -> Verdict {
         let metric = self.metric.as_str();
         let name = format!("{metric} against baseline");
         match baseline {
             Baseline::None => verdict.check(name, true, "nothing is serving yet"),
-            Baseline::Unusable(error) => {
-                verdict.check(name, false, format!("what is serving cannot be compared with: {error}"))
-            }
+            Baseline::Unusable(error) => verdict.check(
+                name,
+                false,
+                format!("what is serving cannot be compared with: {error}"),
+            ),
             Baseline::Evaluated { metrics, .. } => {
                 let Some(serving) = metrics.overall.get(metric) else {
-                    return verdict.check(name, false, format!("the serving model has no metric `{metric}`"));
+                    return verdict.check(
+                        name,
+                        false,
+                        format!("the serving model has no metric `{metric}`"),
+                    );
                 };
                 let worse_by = match higher_is_better(metric) {
                     Some(true) => serving - found,

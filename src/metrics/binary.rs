@@ -41,7 +41,11 @@ impl Binary {
             return;
         }
         let positive = label > 0.5;
-        self.loss += surprise(if positive { probability } else { 1.0 - probability });
+        self.loss += surprise(if positive {
+            probability
+        } else {
+            1.0 - probability
+        });
         let above = probability > 0.5;
         self.positives += u64::from(positive);
         self.true_positives += u64::from(positive && above);
@@ -109,7 +113,8 @@ mod tests {
 
     fn of(rows: &[(f64, f64)]) -> BTreeMap<&'static str, f64> {
         let mut sums = Binary::default();
-        rows.iter().for_each(|(label, probability)| sums.add(*label, *probability));
+        rows.iter()
+            .for_each(|(label, probability)| sums.add(*label, *probability));
         sums.finish().into_iter().collect()
     }
 

@@ -41,15 +41,19 @@ impl Evaluator {
     /// The metrics of what was seen.
     #[must_use]
     pub fn finish(&self) -> Evaluation {
-        let slices = self.slice_by.iter().zip(&self.slices).flat_map(|(column, values)| {
-            values.iter().map(|(value, sums)| SliceMetrics {
-                slice: Slice {
-                    column: column.clone(),
-                    value: value.clone(),
-                },
-                metrics: sums.finish(),
-            })
-        });
+        let slices = self
+            .slice_by
+            .iter()
+            .zip(&self.slices)
+            .flat_map(|(column, values)| {
+                values.iter().map(|(value, sums)| SliceMetrics {
+                    slice: Slice {
+                        column: column.clone(),
+                        value: value.clone(),
+                    },
+                    metrics: sums.finish(),
+                })
+            });
         Evaluation {
             overall: self.overall.finish(),
             slices: slices.collect(),
@@ -79,7 +83,11 @@ impl Accumulate for Evaluator {
             let values = cast(column(name)?, &DataType::Utf8)?;
             let values = values.as_string::<i32>();
             for (row, (label, outputs)) in labels.iter().zip(outputs.rows()).enumerate() {
-                let value = if values.is_null(row) { "<null>" } else { values.value(row) };
+                let value = if values.is_null(row) {
+                    "<null>"
+                } else {
+                    values.value(row)
+                };
                 if let Some(sums) = slices.get_mut(value) {
                     sums.add(*label, outputs);
                     continue;

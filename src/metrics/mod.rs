@@ -88,7 +88,9 @@ impl Evaluation {
 #[must_use]
 pub fn higher_is_better(metric: &str) -> Option<bool> {
     match metric {
-        "skill" | "auc" | "accuracy" | "precision" | "recall" | "f1" | "macro_f1" | "r2" => Some(true),
+        "skill" | "auc" | "accuracy" | "precision" | "recall" | "f1" | "macro_f1" | "r2" => {
+            Some(true)
+        }
         "log_loss" | "mae" | "mse" | "rmse" => Some(false),
         _ => None,
     }

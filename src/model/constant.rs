@@ -19,7 +19,10 @@ impl ConstantModel {
     /// The model with these outputs.
     #[must_use]
     pub fn new(n_features: usize, outputs: Vec<f64>) -> Self {
-        ConstantModel { n_features, outputs }
+        ConstantModel {
+            n_features,
+            outputs,
+        }
     }
 }
 

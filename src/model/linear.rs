@@ -63,11 +63,15 @@ impl LinearModel {
             && !self.weights.is_empty()
             && self.weights.iter().all(|row| row.len() == self.n_features);
         if !shapes {
-            return Err(Error::model("a linear model whose weights and intercepts differ in shape"));
+            return Err(Error::model(
+                "a linear model whose weights and intercepts differ in shape",
+            ));
         }
         let mut numbers = self.weights.iter().flatten().chain(&self.intercepts);
         if let Some(bad) = numbers.find(|number| !number.is_finite()) {
-            return Err(Error::model(format!("a linear model with a weight of {bad}")));
+            return Err(Error::model(format!(
+                "a linear model with a weight of {bad}"
+            )));
         }
         Ok(())
     }
@@ -85,8 +89,14 @@ impl Predict for LinearModel {
     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         check_width(self, &features)?;
         let mut outputs = Array2::zeros((features.nrows(), self.n_outputs()));
-        for (row, mut out) in features.rows().into_iter().zip(outputs.axis_iter_mut(Axis(0))) {
-            for ((score, weights), intercept) in out.iter_mut().zip(&self.weights).zip(&self.intercepts) {
+        for (row, mut out) in features
+            .rows()
+            .into_iter()
+            .zip(outputs.axis_iter_mut(Axis(0)))
+        {
+            for ((score, weights), intercept) in
+                out.iter_mut().zip(&self.weights).zip(&self.intercepts)
+            {
                 // One order of summation for every batch size: one row gives the bits it gives among many.
                 *score = row
                     .iter()
@@ -117,9 +127,9 @@ impl Model for LinearModel {
 
     fn load(dir: &Path) -> Result<Self> {
         let model: LinearModel = load_json(dir, "linear.json")?;
-        model
-            .check()
-            .map_err(|error| Error::corrupt("`linear.json` is not a linear model").with_source(error))?;
+        model.check().map_err(|error| {
+            Error::corrupt("`linear.json` is not a linear model").with_source(error)
+        })?;
         Ok(model)
     }
 }
@@ -133,11 +143,16 @@ mod tests {
     fn links() {
         let weights = array![[1.0, 0.0], [0.0, 1.0]];
         let softmax = LinearModel::new(Link::Softmax, &weights, &array![0.0, 0.0]).unwrap();
-        let shares = softmax.predict(array![[0.0_f32, 0.0], [800.0, 0.0]].view()).unwrap();
+        let shares = softmax
+            .predict(array![[0.0_f32, 0.0], [800.0, 0.0]].view())
+            .unwrap();
         assert_eq!(shares, array![[0.5, 0.5], [1.0, 0.0]]);
 
         let logistic = LinearModel::new(Link::Logistic, &array![[2.0]], &array![-2.0]).unwrap();
-        assert_eq!(logistic.predict(array![[1.0_f32]].view()).unwrap(), array![[0.5]]);
+        assert_eq!(
+            logistic.predict(array![[1.0_f32]].view()).unwrap(),
+            array![[0.5]]
+        );
         assert!(logistic.predict(array![[1.0_f32, 2.0]].view()).is_err());
     }
 

@@ -121,9 +121,11 @@ pub trait Model: Predict + Sized {
 /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be written.
 pub fn save_json(dir: &Path, file: &str, value: &impl Serialize) -> Result<()> {
     let path = dir.join(file);
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|error| Error::internal(format!("`{file}` cannot be serialized")).with_source(error))?;
-    std::fs::write(&path, text).map_err(|error| Error::io(format!("writing `{}`", path.display()), error))
+    let text = serde_json::to_vec_pretty(value).map_err(|error| {
+        Error::internal(format!("`{file}` cannot be serialized")).with_source(error)
+    })?;
+    std::fs::write(&path, text)
+        .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))
 }
 
 /// Reads a value from a JSON file of a directory.
@@ -133,8 +135,8 @@ pub fn save_json(dir: &Path, file: &str, value: &impl Serialize) -> Result<()> {
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there.
 pub fn load_json<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
     let path = dir.join(file);
-    let text =
-        std::fs::read(&path).map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
+    let text = std::fs::read(&path)
+        .map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
     serde_json::from_slice(&text).map_err(|error| {
         Error::corrupt(format!("`{}` is not what it should be", path.display())).with_source(error)
     })

@@ -67,7 +67,8 @@ impl Prediction {
     /// # Errors
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) never for a prediction that a servable made.
     pub fn to_batch(&self) -> Result<RecordBatch> {
-        let numbers: ArrayRef = Arc::new(Float64Array::from_iter_values(self.outputs.iter().copied()));
+        let numbers: ArrayRef =
+            Arc::new(Float64Array::from_iter_values(self.outputs.iter().copied()));
         let classes = || Arc::new(StringArray::from(self.classes())) as ArrayRef;
         Ok(match &*self.target {
             Target::Regression { .. } => RecordBatch::try_from_iter([("value", numbers)])?,
@@ -77,7 +78,8 @@ impl Prediction {
             Target::Multiclass { .. } => {
                 let item = Arc::new(Field::new("item", DataType::Float64, true));
                 let width = i32::try_from(self.outputs.len_of(Axis(1))).unwrap_or(i32::MAX);
-                let lists: ArrayRef = Arc::new(FixedSizeListArray::try_new(item, width, numbers, None)?);
+                let lists: ArrayRef =
+                    Arc::new(FixedSizeListArray::try_new(item, width, numbers, None)?);
                 RecordBatch::try_from_iter([("class", classes()), ("probabilities", lists)])?
             }
         })

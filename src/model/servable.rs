@@ -117,7 +117,12 @@ impl Servable {
     }
 
     /// Saves it with the model it was made from, whole or not at all.
-    pub(crate) fn save<M: Model>(&self, model: &M, manifest: &Manifest, place: &Path) -> Result<()> {
+    pub(crate) fn save<M: Model>(
+        &self,
+        model: &M,
+        manifest: &Manifest,
+        place: &Path,
+    ) -> Result<()> {
         store::write_dir(place, |dir| {
             save_json(dir, MANIFEST, manifest)?;
             save_json(dir, SCHEMA, &*self.schema)?;
@@ -185,8 +190,13 @@ impl Servable {
                 outputs.dim()
             )));
         }
-        if let Some(((row, _), output)) = outputs.indexed_iter().find(|(_, output)| !output.is_finite()) {
-            return Err(Error::model(format!("the model answered {output} for row {row}")));
+        if let Some(((row, _), output)) = outputs
+            .indexed_iter()
+            .find(|(_, output)| !output.is_finite())
+        {
+            return Err(Error::model(format!(
+                "the model answered {output} for row {row}"
+            )));
         }
         Ok(Prediction::new(Arc::clone(&self.target), outputs))
     }

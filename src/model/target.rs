@@ -107,12 +107,17 @@ impl Target {
                 )));
             }
             let numbers = label.numeric.as_ref();
-            if let Some(bad) = numbers.map(|numbers| numbers.non_finite()).filter(|bad| *bad > 0) {
+            if let Some(bad) = numbers
+                .map(|numbers| numbers.non_finite())
+                .filter(|bad| *bad > 0)
+            {
                 return Err(wrong(format!("is NaN or infinite in {bad} rows")));
             }
             if label.distinct < 2 {
                 let value = label.top_values.first().map_or("?", |(value, _)| value);
-                return Err(wrong(format!("is {value} in every row, there is nothing to learn")));
+                return Err(wrong(format!(
+                    "is {value} in every row, there is nothing to learn"
+                )));
             }
             return Ok(Target::Regression { label: name });
         }
@@ -129,7 +134,11 @@ impl Target {
                 Self::MAX_CLASSES
             )));
         }
-        let mut classes: Vec<String> = label.top_values.iter().map(|(value, _)| value.clone()).collect();
+        let mut classes: Vec<String> = label
+            .top_values
+            .iter()
+            .map(|(value, _)| value.clone())
+            .collect();
         if numeric {
             classes.sort_by(|a, b| {
                 let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
@@ -144,7 +153,9 @@ impl Target {
                 classes.first().map_or("", String::as_str),
                 label.count
             ))),
-            (Task::Binary, n) if n != 2 => Err(wrong(format!("has {n} classes, a binary task has two"))),
+            (Task::Binary, n) if n != 2 => {
+                Err(wrong(format!("has {n} classes, a binary task has two")))
+            }
             (_, 2) => {
                 let positive = classes.pop().unwrap_or_default();
                 let negative = classes.pop().unwrap_or_default();
@@ -153,7 +164,10 @@ impl Target {
                     classes: [negative, positive],
                 })
             }
-            _ => Ok(Target::Multiclass { label: name, classes }),
+            _ => Ok(Target::Multiclass {
+                label: name,
+                classes,
+            }),
         }
     }
 
@@ -161,7 +175,9 @@ impl Target {
     #[must_use]
     pub fn label(&self) -> &str {
         match self {
-            Target::Regression { label } | Target::Binary { label, .. } | Target::Multiclass { label, .. } => label,
+            Target::Regression { label }
+            | Target::Binary { label, .. }
+            | Target::Multiclass { label, .. } => label,
         }
     }
 

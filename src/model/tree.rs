@@ -71,7 +71,11 @@ impl TreeModel {
             above,
         } = &self.nodes[at]
         {
-            at = if row[*feature] <= *threshold { *below } else { *above };
+            at = if row[*feature] <= *threshold {
+                *below
+            } else {
+                *above
+            };
         }
         at
     }
@@ -92,7 +96,9 @@ impl TreeModel {
             }
         };
         if self.nodes.is_empty() || !self.nodes.iter().enumerate().all(sound) {
-            return Err(Error::model("a decision tree whose nodes do not form a tree"));
+            return Err(Error::model(
+                "a decision tree whose nodes do not form a tree",
+            ));
         }
         Ok(())
     }
@@ -110,9 +116,15 @@ impl Predict for TreeModel {
     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         check_width(self, &features)?;
         let mut outputs = Array2::zeros((features.nrows(), self.n_outputs));
-        for (row, mut out) in features.rows().into_iter().zip(outputs.axis_iter_mut(Axis(0))) {
+        for (row, mut out) in features
+            .rows()
+            .into_iter()
+            .zip(outputs.axis_iter_mut(Axis(0)))
+        {
             if let TreeNode::Leaf { outputs } = &self.nodes[self.leaf_of(row)] {
-                out.iter_mut().zip(outputs).for_each(|(out, value)| *out = *value);
+                out.iter_mut()
+                    .zip(outputs)
+                    .for_each(|(out, value)| *out = *value);
             }
         }
         Ok(outputs)
@@ -159,11 +171,17 @@ mod tests {
                 below: 1,
                 above: 2,
             },
-            TreeNode::Leaf { outputs: vec![0.25] },
-            TreeNode::Leaf { outputs: vec![0.75] },
+            TreeNode::Leaf {
+                outputs: vec![0.25],
+            },
+            TreeNode::Leaf {
+                outputs: vec![0.75],
+            },
         ];
         let tree = TreeModel::new(2, 1, nodes).unwrap();
-        let outputs = tree.predict(array![[9.0_f32, 0.4], [9.0, 0.6]].view()).unwrap();
+        let outputs = tree
+            .predict(array![[9.0_f32, 0.4], [9.0, 0.6]].view())
+            .unwrap();
         assert_eq!(outputs, array![[0.25], [0.75]]);
     }
 }

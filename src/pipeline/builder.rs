@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::compose::{HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining, ModelOf};
 use super::Pipeline;
+use super::compose::{
+    HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining,
+    ModelOf,
+};
 use crate::blessing::Verdict;
 use crate::data::{DataPipeline, DataSource};
 use crate::engine::Engine;
@@ -71,7 +74,10 @@ struct Settings {
 
 impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     /// The data pipeline. Of a bare source, `source.label("column")` makes one.
-    pub fn data<S: DataSource>(self, data: DataPipeline<S>) -> PipelineBuilder<DataPipeline<S>, T, V, R> {
+    pub fn data<S: DataSource>(
+        self,
+        data: DataPipeline<S>,
+    ) -> PipelineBuilder<DataPipeline<S>, T, V, R> {
         PipelineBuilder {
             data,
             training: self.training,
@@ -82,7 +88,10 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     }
 
     /// The trainer, or a [`TrainingPipeline`].
-    pub fn train<N: IntoTraining>(self, training: N) -> PipelineBuilder<D, TrainingPipeline<N::Trainer>, V, R> {
+    pub fn train<N: IntoTraining>(
+        self,
+        training: N,
+    ) -> PipelineBuilder<D, TrainingPipeline<N::Trainer>, V, R> {
         PipelineBuilder {
             data: self.data,
             training: training.into_training(),
@@ -159,7 +168,10 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     }
 
     /// The server, or a [`ServingPipeline`].
-    pub fn serve<N: IntoServing>(self, serving: N) -> PipelineBuilder<D, T, V, ServingPipeline<N::Server>> {
+    pub fn serve<N: IntoServing>(
+        self,
+        serving: N,
+    ) -> PipelineBuilder<D, T, V, ServingPipeline<N::Server>> {
         PipelineBuilder {
             data: self.data,
             training: self.training,
@@ -209,7 +221,10 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     {
         let settings = self.settings;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        if settings.name.is_empty() || settings.name.starts_with('.') || !settings.name.bytes().all(plain) {
+        if settings.name.is_empty()
+            || settings.name.starts_with('.')
+            || !settings.name.bytes().all(plain)
+        {
             return Err(Error::config(format!(
                 "pipeline name `{}` must be of letters, digits, `_`, `-` and `.`, and not start with a dot",
                 settings.name
@@ -225,7 +240,10 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
             engine: settings.engine,
             progress: settings.progress,
         };
-        pipeline.data.check().map_err(|error| error.in_stage("data"))?;
+        pipeline
+            .data
+            .check()
+            .map_err(|error| error.in_stage("data"))?;
         pipeline.training.check()?;
         pipeline.evaluation.check()?;
         pipeline.serving.check()?;

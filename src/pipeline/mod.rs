@@ -29,7 +29,8 @@ use std::sync::{Arc, OnceLock};
 
 pub use self::builder::{NoData, NoEvaluation, NoServing, NoTraining, PipelineBuilder};
 pub use self::compose::{
-    HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining, ModelOf,
+    HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining,
+    ModelOf,
 };
 pub use self::record::RunRecord;
 use crate::blessing::Candidate;
@@ -100,7 +101,9 @@ impl<E> Outcome<E> {
 impl Pipeline<(), (), (), ()> {
     /// Starts a pipeline. The name is also that of its model: letters, digits, `_`, `-` and `.`.
     #[must_use]
-    pub fn builder(name: impl Into<String>) -> PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
+    pub fn builder(
+        name: impl Into<String>,
+    ) -> PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
         PipelineBuilder::new(name.into())
     }
 }
@@ -209,13 +212,14 @@ where
         };
         let (train, eval) = (dataset(TRAIN)?, dataset(EVAL)?);
         let (training, progress) = (Arc::clone(&self.training), progress.clone());
-        let model = tokio::task::spawn_blocking(move || training.run(&train, &eval, None, &progress))
-            .await
-            .map_err(|error| {
-                Error::model("the trainer panicked")
-                    .with_source(error)
-                    .in_stage(self.training.trainer().name())
-            })??;
+        let model =
+            tokio::task::spawn_blocking(move || training.run(&train, &eval, None, &progress))
+                .await
+                .map_err(|error| {
+                    Error::model("the trainer panicked")
+                        .with_source(error)
+                        .in_stage(self.training.trainer().name())
+                })??;
         let details = RunRecord::lineage(data, self.training.trainer())?;
         Candidate::new(
             &self.name,

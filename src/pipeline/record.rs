@@ -55,7 +55,12 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    pub(super) fn new(name: &str, data: &PreparedData, features: Vec<String>, model_format: String) -> Self {
+    pub(super) fn new(
+        name: &str,
+        data: &PreparedData,
+        features: Vec<String>,
+        model_format: String,
+    ) -> Self {
         let rows = data
             .splits()
             .iter()
@@ -97,7 +102,10 @@ impl RunRecord {
     }
 
     /// What is saved with the model of where it came from.
-    pub(super) fn lineage(data: &PreparedData, trainer: &impl Trainer) -> Result<BTreeMap<String, Value>> {
+    pub(super) fn lineage(
+        data: &PreparedData,
+        trainer: &impl Trainer,
+    ) -> Result<BTreeMap<String, Value>> {
         let configuration = serde_json::to_value(trainer)
             .map_err(|error| Error::config("a trainer cannot be serialized").with_source(error))?;
         let rows: BTreeMap<&str, usize> = data
@@ -106,7 +114,10 @@ impl RunRecord {
             .map(|(name, examples)| (name.as_str(), examples.n_rows()))
             .collect();
         Ok(BTreeMap::from([
-            ("data".to_owned(), json!({"fingerprint": data.fingerprint(), "rows": rows})),
+            (
+                "data".to_owned(),
+                json!({"fingerprint": data.fingerprint(), "rows": rows}),
+            ),
             (
                 "trainer".to_owned(),
                 json!({"name": trainer.name(), "version": trainer.version(), "configuration": configuration}),

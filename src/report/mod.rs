@@ -101,8 +101,16 @@ fn write_verdict(page: &mut String, run: &RunRecord) -> fmt::Result {
         "<section><h2>Verdict</h2><p><span class=\"verdict {verdict}\">{verdict}</span></p><table>"
     )?;
     for check in run.verdict.checks() {
-        let mark = if check.passed { "passed" } else { "<b>failed</b>" };
-        write!(page, "<tr><td>{mark}</td><td>{}</td></tr>", Text(&check.message))?;
+        let mark = if check.passed {
+            "passed"
+        } else {
+            "<b>failed</b>"
+        };
+        write!(
+            page,
+            "<tr><td>{mark}</td><td>{}</td></tr>",
+            Text(&check.message)
+        )?;
     }
     page.push_str("</table></section>");
     Ok(())
@@ -115,7 +123,12 @@ fn write_metrics(page: &mut String, run: &RunRecord) -> fmt::Result {
     }
     page.push_str("<th>better</th></tr>");
     for (name, value) in &run.metrics.overall {
-        write!(page, "<tr><td>{}</td><td class=\"n\">{}</td>", Text(name), Number(*value))?;
+        write!(
+            page,
+            "<tr><td>{}</td><td class=\"n\">{}</td>",
+            Text(name),
+            Number(*value)
+        )?;
         if let Some(baseline) = &run.baseline_metrics {
             let value = baseline.overall.get(name).copied().unwrap_or(f64::NAN);
             write!(page, "<td class=\"n\">{}</td>", Number(value))?;
@@ -172,7 +185,10 @@ fn write_columns(page: &mut String, run: &RunRecord) -> fmt::Result {
         run.features.len()
     )?;
     for column in &run.statistics.columns {
-        let decision = run.decisions.iter().find(|decision| decision.column == column.name);
+        let decision = run
+            .decisions
+            .iter()
+            .find(|decision| decision.column == column.name);
         write!(
             page,
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{:.1}%</td><td class=\"n\">{}</td><td>",
@@ -230,7 +246,12 @@ fn write_anomalies(page: &mut String, run: &RunRecord) -> fmt::Result {
     page.push_str("<section><h2>Warnings</h2><table>");
     for (split, anomalies) in &run.anomalies {
         for anomaly in anomalies {
-            write!(page, "<tr><td>{}</td><td>{}</td></tr>", Text(split), Text(anomaly))?;
+            write!(
+                page,
+                "<tr><td>{}</td><td>{}</td></tr>",
+                Text(split),
+                Text(anomaly)
+            )?;
         }
     }
     page.push_str("</table></section>");
@@ -238,7 +259,11 @@ fn write_anomalies(page: &mut String, run: &RunRecord) -> fmt::Result {
 }
 
 fn write_timings(page: &mut String, run: &RunRecord) -> fmt::Result {
-    let longest = run.timings_s.values().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let longest = run
+        .timings_s
+        .values()
+        .copied()
+        .fold(f64::MIN_POSITIVE, f64::max);
     page.push_str("<section><h2>Time</h2><table>");
     for (step, seconds) in &run.timings_s {
         write!(

@@ -56,7 +56,9 @@ impl FieldType {
             | DataType::Decimal64(..)
             | DataType::Decimal128(..)
             | DataType::Decimal256(..) => FieldType::Float,
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => FieldType::Text,
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
+                FieldType::Text
+            }
             DataType::Dictionary(_, values) => FieldType::of(values),
             DataType::Date32 | DataType::Date64 => FieldType::Date,
             DataType::Timestamp(..) => FieldType::Timestamp,
@@ -81,7 +83,10 @@ impl FieldType {
     /// Whether its values are numbers, or read as numbers (`boolean` is 0 or 1).
     #[must_use]
     pub fn is_numeric(self) -> bool {
-        matches!(self, FieldType::Boolean | FieldType::Integer | FieldType::Float)
+        matches!(
+            self,
+            FieldType::Boolean | FieldType::Integer | FieldType::Float
+        )
     }
 
     /// A column brought to the physical type; free where it has it already.

@@ -34,7 +34,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field as ArrowField, Float64Type, Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{
+    DataType, Field as ArrowField, Float64Type, Schema as ArrowSchema, SchemaRef,
+};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "datafusion")]
@@ -116,14 +118,18 @@ impl Schema {
     #[must_use]
     pub fn infer(statistics: &Statistics) -> Self {
         Schema::new(statistics.columns.iter().map(|column| {
-            let listed = column.field_type == FieldType::Text && column.top_values_exact && column.count > 0;
+            let listed =
+                column.field_type == FieldType::Text && column.top_values_exact && column.count > 0;
             Field {
                 name: column.name.clone(),
                 field_type: column.field_type,
                 min_fraction: f64::from(u8::from(column.missing == 0 && column.count > 0)),
                 domain: listed.then(|| {
-                    let mut values: Vec<String> =
-                        column.top_values.iter().map(|(value, _)| value.clone()).collect();
+                    let mut values: Vec<String> = column
+                        .top_values
+                        .iter()
+                        .map(|(value, _)| value.clone())
+                        .collect();
                     values.sort_unstable();
                     Domain::Values(values)
                 }),
@@ -142,7 +148,10 @@ impl Schema {
             .find(|field| field.name == name)
             .ok_or_else(|| {
                 let names = self.fields.iter().map(|field| field.name.as_str());
-                Error::data(format!("there is no field `{name}`{}", near_names(name, names)))
+                Error::data(format!(
+                    "there is no field `{name}`{}",
+                    near_names(name, names)
+                ))
             })
     }
 
@@ -201,7 +210,11 @@ impl Schema {
                 Some(column) => field.conform(column)?,
                 None if field.is_required() => {
                     let schema = batch.schema();
-                    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                    let names: Vec<&str> = schema
+                        .fields()
+                        .iter()
+                        .map(|field| field.name().as_str())
+                        .collect();
                     return Err(Error::data(format!(
                         "field `{}` is missing and required; the rows have {names:?}",
                         field.name
@@ -211,8 +224,13 @@ impl Schema {
             };
             columns.push(column);
         }
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(self.arrow(), columns, &options)?)
+        let options =
+            arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(
+            self.arrow(),
+            columns,
+            &options,
+        )?)
     }
 }
 
@@ -227,7 +245,9 @@ impl Field {
             self.field_type.normalize(&self.name, column)?
         } else if self.field_type == FieldType::Integer && found == FieldType::Float {
             self.whole_numbers(&FieldType::Float.normalize(&self.name, column)?)?
-        } else if matches!(self.field_type, FieldType::Date | FieldType::Timestamp) && found == FieldType::Text {
+        } else if matches!(self.field_type, FieldType::Date | FieldType::Timestamp)
+            && found == FieldType::Text
+        {
             self.times(column)?
         } else {
             return Err(Error::data(format!(
@@ -236,7 +256,9 @@ impl Field {
             )));
         };
         if self.is_required() && column.null_count() > 0 {
-            let row = (0..column.len()).find(|row| column.is_null(*row)).unwrap_or_default();
+            let row = (0..column.len())
+                .find(|row| column.is_null(*row))
+                .unwrap_or_default();
             return Err(Error::data(format!(
                 "field `{}` is NULL in row {row}, and required",
                 self.name
@@ -255,7 +277,9 @@ impl Field {
             .enumerate()
             .map(|(row, value)| match value {
                 Some(value) if value.is_nan() => Ok(None),
-                Some(value) if value.fract() == 0.0 && value.abs() <= LARGEST => Ok(Some(value as i64)),
+                Some(value) if value.fract() == 0.0 && value.abs() <= LARGEST => {
+                    Ok(Some(value as i64))
+                }
                 Some(value) => Err(Error::data(format!(
                     "field `{}` is {value} in row {row}, must be a whole number",
                     self.name

@@ -71,7 +71,12 @@ impl Schema {
             });
         };
         if statistics.n_rows == 0 {
-            add("", AnomalyKind::DataMissing, Severity::Error, "there are no rows".to_owned());
+            add(
+                "",
+                AnomalyKind::DataMissing,
+                Severity::Error,
+                "there are no rows".to_owned(),
+            );
             return anomalies;
         }
         for field in &self.fields {
@@ -87,13 +92,17 @@ impl Schema {
                 }
                 continue;
             };
-            let widened = field.field_type == FieldType::Float && column.field_type == FieldType::Integer;
+            let widened =
+                field.field_type == FieldType::Float && column.field_type == FieldType::Integer;
             if column.count > 0 && column.field_type != field.field_type && !widened {
                 add(
                     name,
                     AnomalyKind::UnexpectedDataType,
                     Severity::Error,
-                    format!("is of type {}, must be {}", column.field_type, field.field_type),
+                    format!(
+                        "is of type {}, must be {}",
+                        column.field_type, field.field_type
+                    ),
                 );
                 continue;
             }
@@ -250,7 +259,10 @@ mod tests {
             }),
             training_only: false,
         }]);
-        let found = schema.validate(&statistics(vec![("n", Arc::new(Int64Array::from(vec![-1, 2])))]));
+        let found = schema.validate(&statistics(vec![(
+            "n",
+            Arc::new(Int64Array::from(vec![-1, 2])),
+        )]));
         assert_eq!(found[0].kind, AnomalyKind::OutOfRange);
     }
 }

@@ -93,7 +93,10 @@ impl Manager {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository is not there; everything loaded goes
     /// on serving then.
     pub fn refresh(&self) -> Result<bool> {
-        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let before = self.models.load_full();
         let mut after = BTreeMap::new();
         let mut changed = false;

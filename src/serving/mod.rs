@@ -115,7 +115,9 @@ impl<R: Stage> ServingPipeline<R> {
     /// # Errors
     /// As [`Stage::check`], naming the server.
     pub fn check(&self) -> Result<()> {
-        self.server.check().map_err(|error| error.in_stage(self.server.name()))
+        self.server
+            .check()
+            .map_err(|error| error.in_stage(self.server.name()))
     }
 
     /// Deploys a blessed model.

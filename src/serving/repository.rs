@@ -87,9 +87,9 @@ impl ModelRepository {
                 Err(error) if error.kind() == ErrorKind::NotFound => 0,
                 Err(error) => return Err(error),
             };
-            let version = last
-                .checked_add(1)
-                .ok_or_else(|| Error::config(format!("model `{name}` has no version number left")))?;
+            let version = last.checked_add(1).ok_or_else(|| {
+                Error::config(format!("model `{name}` has no version number left"))
+            })?;
             let path = self.version_dir(name, version);
             match model.save(&path) {
                 Ok(()) => {

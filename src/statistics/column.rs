@@ -5,7 +5,8 @@ use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondT
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ColumnStatistics, DistinctSketch, Moments, NumericStatistics, QuantileSketch, TextStatistics, TopValues,
+    ColumnStatistics, DistinctSketch, Moments, NumericStatistics, QuantileSketch, TextStatistics,
+    TopValues,
 };
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
@@ -54,11 +55,13 @@ enum Values {
 impl ColumnAccumulator {
     pub(super) fn new(name: &str, field_type: FieldType) -> Self {
         let values = match field_type {
-            FieldType::Boolean | FieldType::Integer | FieldType::Date | FieldType::Timestamp => Values::Whole {
-                moments: Moments::default(),
-                quantiles: QuantileSketch::default(),
-                top: TopValues::new(TOP_CAPACITY),
-            },
+            FieldType::Boolean | FieldType::Integer | FieldType::Date | FieldType::Timestamp => {
+                Values::Whole {
+                    moments: Moments::default(),
+                    quantiles: QuantileSketch::default(),
+                    top: TopValues::new(TOP_CAPACITY),
+                }
+            }
             FieldType::Float => Values::Real {
                 moments: Moments::default(),
                 quantiles: QuantileSketch::default(),
@@ -88,7 +91,14 @@ impl ColumnAccumulator {
         self.count += (column.len() - missing) as u64;
         let column = self.field_type.normalize(&self.name, column)?;
         match (&mut self.values, self.field_type) {
-            (Values::Whole { moments, quantiles, top }, field_type) => {
+            (
+                Values::Whole {
+                    moments,
+                    quantiles,
+                    top,
+                },
+                field_type,
+            ) => {
                 let distinct = &mut self.distinct;
                 let mut add = |value: i64| {
                     moments.update(value as f64);
@@ -112,10 +122,21 @@ impl ColumnAccumulator {
                         .iter()
                         .flatten()
                         .for_each(add),
-                    _ => column.as_primitive::<Int64Type>().iter().flatten().for_each(add),
+                    _ => column
+                        .as_primitive::<Int64Type>()
+                        .iter()
+                        .flatten()
+                        .for_each(add),
                 }
             }
-            (Values::Real { moments, quantiles, top }, _) => {
+            (
+                Values::Real {
+                    moments,
+                    quantiles,
+                    top,
+                },
+                _,
+            ) => {
                 for value in column.as_primitive::<Float64Type>().iter().flatten() {
                     moments.update(value);
                     // -0.0 and 0.0 are one value, and so are all NaNs.
@@ -160,13 +181,22 @@ impl ColumnAccumulator {
     }
 
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
-        let apart = || Error::internal(format!("statistics of different columns merged at `{}`", self.name));
+        let apart = || {
+            Error::internal(format!(
+                "statistics of different columns merged at `{}`",
+                self.name
+            ))
+        };
         if self.name != other.name {
             return Err(apart());
         }
         match (&mut self.values, other.values) {
             (
-                Values::Whole { moments, quantiles, top },
+                Values::Whole {
+                    moments,
+                    quantiles,
+                    top,
+                },
                 Values::Whole {
                     moments: more,
                     quantiles: ranks,
@@ -178,7 +208,11 @@ impl ColumnAccumulator {
                 top.merge(counts);
             }
             (
-                Values::Real { moments, quantiles, top },
+                Values::Real {
+                    moments,
+                    quantiles,
+                    top,
+                },
                 Values::Real {
                     moments: more,
                     quantiles: ranks,
@@ -235,11 +269,19 @@ impl ColumnAccumulator {
             top_values_exact: false,
         };
         match &self.values {
-            Values::Whole { moments, quantiles, top } => {
+            Values::Whole {
+                moments,
+                quantiles,
+                top,
+            } => {
                 statistics.numeric = Some(NumericStatistics::new(moments, quantiles));
                 statistics.set_top(top, TOP_SHOWN, |value| whole_text(self.field_type, *value));
             }
-            Values::Real { moments, quantiles, top } => {
+            Values::Real {
+                moments,
+                quantiles,
+                top,
+            } => {
                 statistics.numeric = Some(NumericStatistics::new(moments, quantiles));
                 if let Some(top) = top {
                     statistics.set_top(top, TOP_SHOWN, |bits| f64::from_bits(*bits).to_string());

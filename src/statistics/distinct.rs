@@ -17,7 +17,10 @@ pub struct DistinctSketch(HllSketch);
 
 impl Default for DistinctSketch {
     fn default() -> Self {
-        #[expect(clippy::expect_used, reason = "the constant is within the allowed range 4..=21")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the constant is within the allowed range 4..=21"
+        )]
         DistinctSketch(HllSketch::new(LG_K, HllType::Hll8).expect("a valid size"))
     }
 }
@@ -33,8 +36,9 @@ impl DistinctSketch {
     /// # Errors
     /// Never with sketches of this crate.
     pub fn merge(&mut self, other: &DistinctSketch) -> Result<()> {
-        let mut union = HllUnion::new(LG_K)
-            .map_err(|error| Error::internal("a distinct-count sketch is damaged").with_source(error))?;
+        let mut union = HllUnion::new(LG_K).map_err(|error| {
+            Error::internal("a distinct-count sketch is damaged").with_source(error)
+        })?;
         union.update(&self.0);
         union.update(&other.0);
         self.0 = union.to_sketch(HllType::Hll8);

@@ -69,7 +69,10 @@ impl Statistics {
             .find(|column| column.name == name)
             .ok_or_else(|| {
                 let names = self.columns.iter().map(|column| column.name.as_str());
-                Error::data(format!("there is no column `{name}`{}", near_names(name, names)))
+                Error::data(format!(
+                    "there is no column `{name}`{}",
+                    near_names(name, names)
+                ))
             })
     }
 }
@@ -116,7 +119,11 @@ impl ColumnStatistics {
         text: impl Fn(&K) -> String,
     ) {
         self.top_values_exact = top.error() == 0 && top.len() <= shown;
-        self.top_values = top.top(shown).iter().map(|(value, n)| (text(value), *n)).collect();
+        self.top_values = top
+            .top(shown)
+            .iter()
+            .map(|(value, n)| (text(value), *n))
+            .collect();
     }
 }
 
@@ -227,7 +234,9 @@ impl StatisticsAccumulator {
 impl Accumulate for StatisticsAccumulator {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_columns() != self.columns.len() {
-            return Err(Error::internal("statistics of batches of different schemas"));
+            return Err(Error::internal(
+                "statistics of batches of different schemas",
+            ));
         }
         self.n_rows += batch.num_rows() as u64;
         self.columns
@@ -258,6 +267,8 @@ pub(crate) fn days_text(days: i64) -> String {
 
 /// Microseconds since 1970-01-01 as `2013-01-31T05:00:00Z`.
 pub(crate) fn micros_text(micros: i64) -> String {
-    timestamp_us_to_datetime(micros)
-        .map_or_else(|| micros.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
+    timestamp_us_to_datetime(micros).map_or_else(
+        || micros.to_string(),
+        |time| time.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string(),
+    )
 }

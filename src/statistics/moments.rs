@@ -171,7 +171,10 @@ mod tests {
     #[test]
     fn numbers_that_are_not_finite_are_counted_apart() {
         let moments = of(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0]);
-        assert_eq!((moments.count(), moments.non_finite(), moments.zeros()), (1, 3, 1));
+        assert_eq!(
+            (moments.count(), moments.non_finite(), moments.zeros()),
+            (1, 3, 1)
+        );
         assert_eq!(Moments::default().mean(), None);
     }
 

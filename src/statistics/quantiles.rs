@@ -98,7 +98,9 @@ impl QuantileSketch {
     /// The inner boundaries of `n_buckets` buckets of equal share, without repeats: at most `n_buckets - 1`.
     #[must_use]
     pub fn boundaries(&self, n_buckets: usize) -> Vec<f64> {
-        let ranks: Vec<f64> = (1..n_buckets).map(|i| i as f64 / n_buckets as f64).collect();
+        let ranks: Vec<f64> = (1..n_buckets)
+            .map(|i| i as f64 / n_buckets as f64)
+            .collect();
         let mut boundaries = self.quantiles(&ranks);
         boundaries.dedup();
         boundaries
@@ -106,7 +108,8 @@ impl QuantileSketch {
 
     fn capacity(&self, level: usize) -> usize {
         let depth = self.levels.len().saturating_sub(level + 1);
-        let scaled = Self::K as f64 * (2.0_f64 / 3.0).powi(i32::try_from(depth).unwrap_or(i32::MAX));
+        let scaled =
+            Self::K as f64 * (2.0_f64 / 3.0).powi(i32::try_from(depth).unwrap_or(i32::MAX));
         (scaled as usize).max(Self::SMALLEST_LEVEL)
     }
 

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize, Serializer};
 /// [`TopValues::error`] says by how much a count may be too low; it is 0 until that happens, and at most
 /// `n / capacity`, so any value that is more frequent than that is certainly there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "K: Serialize + Eq + Hash + Ord", deserialize = "K: Deserialize<'de> + Eq + Hash"))]
+#[serde(bound(
+    serialize = "K: Serialize + Eq + Hash + Ord",
+    deserialize = "K: Deserialize<'de> + Eq + Hash"
+))]
 pub struct TopValues<K: Eq + Hash> {
     capacity: usize,
     #[serde(serialize_with = "sorted")]
@@ -93,7 +96,11 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     /// smallest.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(K, u64)> {
-        let mut entries: Vec<(&K, u64)> = self.counts.iter().map(|(value, count)| (value, *count)).collect();
+        let mut entries: Vec<(&K, u64)> = self
+            .counts
+            .iter()
+            .map(|(value, count)| (value, *count))
+            .collect();
         entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         entries
             .into_iter()
@@ -105,7 +112,10 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
 
 /// Equal counts have equal bytes, which a map's own order does not give: parts are merged in the order of their
 /// bytes.
-fn sorted<K: Serialize + Ord, S: Serializer>(counts: &HashMap<K, u64>, serializer: S) -> Result<S::Ok, S::Error> {
+fn sorted<K: Serialize + Ord, S: Serializer>(
+    counts: &HashMap<K, u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_map(counts.iter().collect::<BTreeMap<_, _>>())
 }
 

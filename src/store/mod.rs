@@ -47,7 +47,10 @@ impl Aside {
         let parent = parent_of(place)?;
         let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
         fs::create_dir_all(parent).map_err(failed)?;
-        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).map_err(failed)?;
+        let dir = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(parent)
+            .map_err(failed)?;
         Ok(Aside {
             dir,
             place: place.to_owned(),
@@ -64,7 +67,10 @@ impl Aside {
         let place = &self.place;
         let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
         let sums = digests(self.path())?;
-        let text: String = sums.iter().map(|(file, digest)| format!("{digest}  {file}\n")).collect();
+        let text: String = sums
+            .iter()
+            .map(|(file, digest)| format!("{digest}  {file}\n"))
+            .collect();
         fs::write(self.path().join(SUMS), text).map_err(failed)?;
         sync_tree(self.path()).map_err(failed)?;
         // Renaming would replace an empty directory without a word.
@@ -89,7 +95,9 @@ impl Aside {
         })?;
         // It has moved: there is nothing left to remove.
         let _ = self.dir.keep();
-        File::open(parent_of(place)?).and_then(|dir| dir.sync_all()).map_err(failed)
+        File::open(parent_of(place)?)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed)
     }
 }
 
@@ -104,7 +112,9 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
             "`{}` has no `{SUMS}`: it was not written whole",
             dir.display()
         )),
-        io::ErrorKind::InvalidData => Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display())),
+        io::ErrorKind::InvalidData => {
+            Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display()))
+        }
         _ => Error::io(format!("reading `{}`", dir.display()), error),
     })?;
     let mut found = digests(dir)?;
@@ -121,7 +131,12 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
                     dir.join(file).display()
                 )));
             }
-            None => return Err(Error::corrupt(format!("`{}` is missing", dir.join(file).display()))),
+            None => {
+                return Err(Error::corrupt(format!(
+                    "`{}` is missing",
+                    dir.join(file).display()
+                )));
+            }
         }
     }
     match found.keys().next() {
@@ -135,7 +150,9 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
 
 /// When a directory's list of digests was written; `None` if it has none.
 pub(crate) fn written(dir: &Path) -> Option<SystemTime> {
-    fs::metadata(dir.join(SUMS)).and_then(|metadata| metadata.modified()).ok()
+    fs::metadata(dir.join(SUMS))
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 /// The sub-directories that are version numbers, rising.
@@ -145,7 +162,11 @@ pub(crate) fn written(dir: &Path) -> Option<SystemTime> {
 pub(crate) fn versions(dir: &Path) -> Result<Vec<u64>> {
     let mut versions: Vec<u64> = sub_directories(dir)?
         .iter()
-        .filter_map(|name| name.parse().ok().filter(|version: &u64| version.to_string() == *name))
+        .filter_map(|name| {
+            name.parse()
+                .ok()
+                .filter(|version: &u64| version.to_string() == *name)
+        })
         .collect();
     versions.sort_unstable();
     Ok(versions)
@@ -172,15 +193,21 @@ fn parent_of(place: &Path) -> Result<&Path> {
     match place.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Ok(Path::new(".")),
         Some(parent) => Ok(parent),
-        None => Err(Error::config(format!("`{}` cannot be written", place.display()))),
+        None => Err(Error::config(format!(
+            "`{}` cannot be written",
+            place.display()
+        ))),
     }
 }
 
 /// The SHA-256 of every file below a directory, by its path with `/`.
 fn digests(dir: &Path) -> Result<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
-    for path in files(dir).map_err(|error| Error::io(format!("reading `{}`", dir.display()), error))? {
-        let digest = digest_of(&path).map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
+    for path in
+        files(dir).map_err(|error| Error::io(format!("reading `{}`", dir.display()), error))?
+    {
+        let digest = digest_of(&path)
+            .map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
         let name: Vec<String> = path
             .strip_prefix(dir)
             .unwrap_or(&path)
@@ -264,7 +291,11 @@ mod tests {
                 let mut bad = good.clone();
                 bad[at] ^= 1;
                 fs::write(&path, &bad).unwrap();
-                assert_eq!(verify_dir(&place).unwrap_err().kind(), ErrorKind::Corrupt, "{file} {at}");
+                assert_eq!(
+                    verify_dir(&place).unwrap_err().kind(),
+                    ErrorKind::Corrupt,
+                    "{file} {at}"
+                );
             }
             fs::write(&path, &good).unwrap();
         }

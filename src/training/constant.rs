@@ -26,8 +26,13 @@ impl Trainer for Constant {
         for batch in args.train().batches() {
             let batch = batch?;
             match args.target() {
-                Target::Regression { .. } | Target::Binary { .. } => sums[0] += batch.labels().sum(),
-                Target::Multiclass { .. } => batch.classes()?.iter().for_each(|class| sums[*class] += 1.0),
+                Target::Regression { .. } | Target::Binary { .. } => {
+                    sums[0] += batch.labels().sum()
+                }
+                Target::Multiclass { .. } => batch
+                    .classes()?
+                    .iter()
+                    .for_each(|class| sums[*class] += 1.0),
             }
         }
         let n = args.train().n_rows() as f64;

@@ -50,7 +50,9 @@ impl Matrix {
                 if label.fract() == 0.0 && (0.0..1e6).contains(label) {
                     Ok(*label as usize)
                 } else {
-                    Err(Error::data(format!("label {label} is not the index of a class")))
+                    Err(Error::data(format!(
+                        "label {label} is not the index of a class"
+                    )))
                 }
             })
             .collect()
@@ -121,7 +123,9 @@ impl Dataset {
             jobs.push((part, mine, my_labels));
             rest = (others, other_labels);
         }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+        let threads = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(jobs.len());
         let mut shares: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
         for (number, job) in jobs.into_iter().enumerate() {
             shares[number % threads].push(job);
@@ -132,16 +136,16 @@ impl Dataset {
                 .map(|share| {
                     let columns = &columns;
                     scope.spawn(move || {
-                        share
-                            .into_iter()
-                            .try_for_each(|(part, features, labels)| self.fill(part, columns, features, labels))
+                        share.into_iter().try_for_each(|(part, features, labels)| {
+                            self.fill(part, columns, features, labels)
+                        })
                     })
                 })
                 .collect();
             workers.into_iter().try_for_each(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| Err(Error::internal("a thread that computes features panicked")))
+                worker.join().unwrap_or_else(|_| {
+                    Err(Error::internal("a thread that computes features panicked"))
+                })
             })
         })?;
         Ok(Matrix { features, labels })
@@ -149,7 +153,9 @@ impl Dataset {
 
     /// The rows batch by batch, for trainers that stream.
     pub fn batches(&self) -> impl Iterator<Item = Result<Matrix>> + '_ {
-        self.examples.batches(&[]).map(move |batch| self.convert(&batch?))
+        self.examples
+            .batches(&[])
+            .map(move |batch| self.convert(&batch?))
     }
 
     fn convert(&self, batch: &RecordBatch) -> Result<Matrix> {
@@ -168,7 +174,11 @@ impl Dataset {
     }
 
     fn columns(&self) -> Vec<&str> {
-        let inputs = self.transform.inputs().iter().map(|input| input.name.as_str());
+        let inputs = self
+            .transform
+            .inputs()
+            .iter()
+            .map(|input| input.name.as_str());
         inputs.chain([self.target.label()]).collect()
     }
 

@@ -113,7 +113,9 @@ impl Trainer for DecisionTree {
 /// Copies a node and what is below it, parents first; returns its index. Leaves have no outputs yet.
 fn copy(node: &LinfaNode<f32, usize>, nodes: &mut Vec<TreeNode>) -> usize {
     let at = nodes.len();
-    nodes.push(TreeNode::Leaf { outputs: Vec::new() });
+    nodes.push(TreeNode::Leaf {
+        outputs: Vec::new(),
+    });
     if let [Some(left), Some(right)] = node.children().as_slice() {
         let (feature, threshold, _) = node.split();
         let below = copy(left, nodes);

@@ -99,7 +99,11 @@ impl Trainer for LinearRegression {
         // Labels of any unit: the solver sees mean 0 and standard deviation 1.
         let mean = labels.mean().unwrap_or_default();
         let spread = labels.std(0.0);
-        let spread = if spread > 0.0 && spread.is_finite() { spread } else { 1.0 };
+        let spread = if spread > 0.0 && spread.is_finite() {
+            spread
+        } else {
+            1.0
+        };
         let scaled = labels.mapv(|label| (label - mean) / spread);
         let fitted = ElasticNet::params()
             .penalty(self.penalty)
@@ -110,6 +114,10 @@ impl Trainer for LinearRegression {
             .map_err(|error| Error::model("linear regression found no model").with_source(error))?;
         let weights = fitted.hyperplane().mapv(|weight| weight * spread);
         let intercept = fitted.intercept() * spread + mean;
-        LinearModel::new(Link::Identity, &weights.insert_axis(Axis(0)), &arr1(&[intercept]))
+        LinearModel::new(
+            Link::Identity,
+            &weights.insert_axis(Axis(0)),
+            &arr1(&[intercept]),
+        )
     }
 }

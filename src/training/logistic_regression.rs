@@ -103,7 +103,9 @@ impl Trainer for LogisticRegression {
         let classes = matrix.classes()?;
         let features = by_column(matrix.features());
         match args.target() {
-            Target::Multiclass { classes: known, .. } => self.multinomial(features, classes, known.len()),
+            Target::Multiclass { classes: known, .. } => {
+                self.multinomial(features, classes, known.len())
+            }
             _ => self.binomial(features, classes),
         }
     }
@@ -123,13 +125,26 @@ impl LogisticRegression {
             .fit(&DatasetBase::new(features, classes))
             .map_err(failed)?;
         // linfa picks which class its weights speak for; ours is always class 1.
-        let sign = if fitted.labels().pos.class == 1 { 1.0 } else { -1.0 };
+        let sign = if fitted.labels().pos.class == 1 {
+            1.0
+        } else {
+            -1.0
+        };
         let weights = fitted.params().mapv(|weight| sign * f64::from(weight));
         let intercept = sign * f64::from(fitted.intercept());
-        LinearModel::new(Link::Logistic, &weights.insert_axis(Axis(0)), &arr1(&[intercept]))
+        LinearModel::new(
+            Link::Logistic,
+            &weights.insert_axis(Axis(0)),
+            &arr1(&[intercept]),
+        )
     }
 
-    fn multinomial(&self, features: Array2<f32>, classes: Array1<usize>, n_classes: usize) -> Result<LinearModel> {
+    fn multinomial(
+        &self,
+        features: Array2<f32>,
+        classes: Array1<usize>,
+        n_classes: usize,
+    ) -> Result<LinearModel> {
         let fitted = Multinomial::default()
             .alpha(self.alpha as f32)
             .max_iterations(self.max_iterations)

@@ -178,7 +178,9 @@ impl<T: Trainer> TrainingPipeline<T> {
     /// # Errors
     /// As [`Stage::check`], naming the trainer.
     pub fn check(&self) -> Result<()> {
-        self.trainer.check().map_err(|error| error.in_stage(self.trainer.name()))
+        self.trainer
+            .check()
+            .map_err(|error| error.in_stage(self.trainer.name()))
     }
 
     /// Trains.

@@ -92,7 +92,8 @@ impl AutoTransform {
             if !columns.contains(&column.name.as_str()) {
                 continue;
             }
-            let (next, action, reason) = self.plan_column(transform, column, optional(&column.name));
+            let (next, action, reason) =
+                self.plan_column(transform, column, optional(&column.name));
             transform = next;
             decisions.push(Decision {
                 column: column.name.clone(),
@@ -131,7 +132,11 @@ impl AutoTransform {
                 "one-hot".to_owned(),
                 format!("boolean, {}", missing_text(column)),
             ),
-            (FieldType::Boolean, _) => (transform.number(name), "0 or 1".to_owned(), "boolean".to_owned()),
+            (FieldType::Boolean, _) => (
+                transform.number(name),
+                "0 or 1".to_owned(),
+                "boolean".to_owned(),
+            ),
             (FieldType::Integer, _) if (3..=self.max_small).contains(&distinct) => (
                 transform.one_hot(name),
                 "one-hot".to_owned(),
@@ -140,7 +145,9 @@ impl AutoTransform {
             (FieldType::Integer | FieldType::Float, Some(numeric)) => {
                 self.plan_number(transform, column, numeric, missing)
             }
-            (FieldType::Date | FieldType::Timestamp, Some(numeric)) => plan_time(transform, column, numeric, missing),
+            (FieldType::Date | FieldType::Timestamp, Some(numeric)) => {
+                plan_time(transform, column, numeric, missing)
+            }
             _ if distinct <= self.max_one_hot => (
                 transform.one_hot(name),
                 "one-hot".to_owned(),
@@ -148,7 +155,10 @@ impl AutoTransform {
             ),
             _ if distinct.saturating_mul(2) > column.count => drop(
                 transform,
-                format!("free text: {distinct} distinct values in {} rows", column.count),
+                format!(
+                    "free text: {distinct} distinct values in {} rows",
+                    column.count
+                ),
             ),
             _ => (
                 transform.hash(name, self.hash_buckets),
@@ -167,7 +177,11 @@ impl AutoTransform {
     ) -> (Transform, String, String) {
         let name = column.name.as_str();
         if numeric.mean.is_none() {
-            return (transform, "dropped".to_owned(), "no finite number".to_owned());
+            return (
+                transform,
+                "dropped".to_owned(),
+                "no finite number".to_owned(),
+            );
         }
         let mut action = Vec::new();
         let mut reason = vec!["number".to_owned()];
@@ -225,7 +239,11 @@ fn plan_time(
         parts.push(DatePart::Year);
     }
     if parts.is_empty() {
-        return (transform, "dropped".to_owned(), format!("spans {days:.1} days only"));
+        return (
+            transform,
+            "dropped".to_owned(),
+            format!("spans {days:.1} days only"),
+        );
     }
     if missing {
         transform = transform.missing_indicator(name);
@@ -271,7 +289,10 @@ fn looks_like_a_key(column: &ColumnStatistics) -> Option<String> {
     if column.count < 20 || (column.distinct as f64) < 0.95 * column.count as f64 {
         return None;
     }
-    let unique = format!("unique id: {} distinct values in {} rows", column.distinct, column.count);
+    let unique = format!(
+        "unique id: {} distinct values in {} rows",
+        column.distinct, column.count
+    );
     match column.field_type {
         FieldType::Text => Some(unique),
         FieldType::Integer => {
@@ -298,7 +319,10 @@ fn looks_like_a_key(column: &ColumnStatistics) -> Option<String> {
 }
 
 fn missing_text(column: &ColumnStatistics) -> String {
-    let non_finite = column.numeric.as_ref().map_or(0, NumericStatistics::non_finite);
+    let non_finite = column
+        .numeric
+        .as_ref()
+        .map_or(0, NumericStatistics::non_finite);
     match (column.missing, non_finite) {
         (0, 0) => "may be missing".to_owned(),
         (missing, 0) => format!("{missing} missing"),

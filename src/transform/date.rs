@@ -60,10 +60,15 @@ fn civil(day: i64) -> (i64, i64, i64) {
     let z = day + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
@@ -100,9 +105,15 @@ mod tests {
             [2013.0, 5.0, 29.0, 6.0, 13.5]
         );
         // 1969-12-31, a Wednesday.
-        assert_eq!(parts.map(|part| part.of_days(-1)), [1969.0, 11.0, 30.0, 2.0, 0.0]);
+        assert_eq!(
+            parts.map(|part| part.of_days(-1)),
+            [1969.0, 11.0, 30.0, 2.0, 0.0]
+        );
         // 2000-02-29, a Tuesday.
-        assert_eq!(parts.map(|part| part.of_days(11_016)), [2000.0, 1.0, 28.0, 1.0, 0.0]);
+        assert_eq!(
+            parts.map(|part| part.of_days(11_016)),
+            [2000.0, 1.0, 28.0, 1.0, 0.0]
+        );
         assert!(DatePart::Year.of_micros(i64::MAX) > 200_000.0);
     }
 }

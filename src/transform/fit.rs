@@ -209,20 +209,19 @@ impl Accumulate for FitPass {
         let mut values = raw.evaluate(batch)?;
         for (source, step) in &plan.steps {
             let value = match (values[*source].as_ref(), step) {
-                (Some(value), Some(step)) => {
-                    step.op
-                        .apply(value, step.op.index().as_ref())
-                        .map_err(|error| error_of(&step.input, &error))?
-                }
+                (Some(value), Some(step)) => step
+                    .op
+                    .apply(value, step.op.index().as_ref())
+                    .map_err(|error| error_of(&step.input, &error))?,
                 _ => None,
             };
             values.push(value);
         }
         for (number, learning) in &mut self.learning {
             let (source, _) = plan.steps[*number];
-            let value = values[source]
-                .as_ref()
-                .ok_or_else(|| Error::config("a transform step reads a column after it is dropped"))?;
+            let value = values[source].as_ref().ok_or_else(|| {
+                Error::config("a transform step reads a column after it is dropped")
+            })?;
             learning
                 .update(value)
                 .map_err(|error| error_of(&plan.names[*number], &error))?;
@@ -242,7 +241,10 @@ impl Accumulate for FitPass {
 }
 
 fn error_of(column: &str, error: &Error) -> Error {
-    Error::new(error.kind(), format!("transform of `{column}`: {}", error.message()))
+    Error::new(
+        error.kind(),
+        format!("transform of `{column}`: {}", error.message()),
+    )
 }
 
 impl Step {
@@ -263,7 +265,9 @@ impl Op {
             Op::MissingIndicator => FittedOp::MissingIndicator,
             Op::Log1p => FittedOp::Log1p,
             Op::Cyclic { period } => FittedOp::Cyclic { period: *period },
-            Op::Hash { n_buckets } => FittedOp::Hash { n_buckets: *n_buckets },
+            Op::Hash { n_buckets } => FittedOp::Hash {
+                n_buckets: *n_buckets,
+            },
             Op::DatePart { part } => FittedOp::DatePart { part: *part },
             Op::Drop => FittedOp::Drop,
             Op::Impute {
@@ -271,7 +275,9 @@ impl Op {
             } => FittedOp::ImputeNumber { value: *value },
             Op::Impute {
                 fill: Fill::Text(value),
-            } => FittedOp::ImputeText { value: value.clone() },
+            } => FittedOp::ImputeText {
+                value: value.clone(),
+            },
             Op::Impute { .. }
             | Op::ZScore
             | Op::MinMax
@@ -286,12 +292,16 @@ impl Learning {
     /// What an operation has to learn, if anything.
     fn of(op: &Op) -> Option<Learning> {
         Some(match op {
-            Op::ZScore | Op::MinMax | Op::Impute { fill: Fill::Mean } => Learning::Moments(Moments::default()),
+            Op::ZScore | Op::MinMax | Op::Impute { fill: Fill::Mean } => {
+                Learning::Moments(Moments::default())
+            }
             Op::Clip { .. } | Op::Bucketize { .. } | Op::Impute { fill: Fill::Median } => {
                 Learning::Quantiles(QuantileSketch::default())
             }
             Op::Impute { fill: Fill::Mode } => Learning::Top(TopValues::new(1_024)),
-            Op::OneHot { max_categories } => Learning::Top(TopValues::new(max_categories.saturating_mul(10).max(1_024))),
+            Op::OneHot { max_categories } => {
+                Learning::Top(TopValues::new(max_categories.saturating_mul(10).max(1_024)))
+            }
             _ => return None,
         })
     }
@@ -355,10 +365,12 @@ impl Learning {
                     .ok_or_else(|| Error::data("the training split has no value to learn from"))?
                     .0,
             },
-            (Op::Clip { low, high }, Learning::Quantiles(sketch)) => match sketch.quantiles(&[*low, *high])[..] {
-                [low, high] => FittedOp::Clip { low, high },
-                _ => return Err(nothing()),
-            },
+            (Op::Clip { low, high }, Learning::Quantiles(sketch)) => {
+                match sketch.quantiles(&[*low, *high])[..] {
+                    [low, high] => FittedOp::Clip { low, high },
+                    _ => return Err(nothing()),
+                }
+            }
             (Op::Bucketize { n_buckets }, Learning::Quantiles(sketch)) => {
                 if sketch.count() == 0 {
                     return Err(nothing());
@@ -368,7 +380,11 @@ impl Learning {
                 }
             }
             (Op::OneHot { max_categories }, Learning::Top(top)) => FittedOp::OneHot {
-                values: top.top(*max_categories).into_iter().map(|(value, _)| value).collect(),
+                values: top
+                    .top(*max_categories)
+                    .into_iter()
+                    .map(|(value, _)| value)
+                    .collect(),
             },
             _ => return Err(Error::internal("a transform step learned the wrong thing")),
         })
@@ -378,5 +394,9 @@ impl Learning {
 /// `1 / spread`; 1 for a constant column, and for one whose spread is lost in rounding.
 fn scale_of(spread: f64) -> f64 {
     let scale = 1.0 / spread;
-    if scale.is_finite() && spread > 0.0 { scale } else { 1.0 }
+    if scale.is_finite() && spread > 0.0 {
+        scale
+    } else {
+        1.0
+    }
 }

@@ -144,7 +144,9 @@ impl TryFrom<Document> for FittedTransform {
         let features = document.features;
         let fitted = FittedTransform::new(document.inputs, document.steps)?;
         if fitted.features != features {
-            return Err(Error::corrupt("a transform whose features do not follow from its steps"));
+            return Err(Error::corrupt(
+                "a transform whose features do not follow from its steps",
+            ));
         }
         Ok(fitted)
     }
@@ -264,7 +266,10 @@ impl FittedTransform {
                 .as_ref()
                 .ok_or_else(|| Error::internal("a feature was not computed"))?;
             if value.width() != *width {
-                return Err(Error::internal(format!("feature `{}` has a wrong width", self.features[at])));
+                return Err(Error::internal(format!(
+                    "feature `{}` has a wrong width",
+                    self.features[at]
+                )));
             }
             value
                 .write(&mut out, at)
@@ -276,7 +281,8 @@ impl FittedTransform {
 
     /// The value of every place: the raw columns, then the output of each step.
     pub(super) fn evaluate(&self, batch: &RecordBatch) -> Result<Vec<Option<Value>>> {
-        let mut values: Vec<Option<Value>> = Vec::with_capacity(self.inputs.len() + self.steps.len());
+        let mut values: Vec<Option<Value>> =
+            Vec::with_capacity(self.inputs.len() + self.steps.len());
         for input in &self.inputs {
             values.push(Some(input.read(batch)?));
         }
@@ -286,7 +292,12 @@ impl FittedTransform {
                     .op
                     .apply(value, self.program.indexes[number].as_ref())
                     .map_err(|error| named(error, "transform of", &step.input))?,
-                None => return Err(Error::config(format!("`{}` is used after it is dropped", step.input))),
+                None => {
+                    return Err(Error::config(format!(
+                        "`{}` is used after it is dropped",
+                        step.input
+                    )));
+                }
             };
             values.push(value);
         }
@@ -295,14 +306,20 @@ impl FittedTransform {
 }
 
 fn named(error: Error, what: &str, name: &str) -> Error {
-    Error::new(error.kind(), format!("{what} `{name}`: {}", error.message()))
+    Error::new(
+        error.kind(),
+        format!("{what} `{name}`: {}", error.message()),
+    )
 }
 
 impl InputColumn {
     fn read(&self, batch: &RecordBatch) -> Result<Value> {
         let column = batch.column_by_name(&self.name).ok_or_else(|| {
             let schema = batch.schema();
-            let near = near_names(&self.name, schema.fields().iter().map(|field| field.name().as_str()));
+            let near = near_names(
+                &self.name,
+                schema.fields().iter().map(|field| field.name().as_str()),
+            );
             Error::data(format!("there is no column `{}`{near}", self.name))
         })?;
         let found = FieldType::of(column.data_type());
@@ -315,7 +332,10 @@ impl InputColumn {
                 self.name, self.field_type
             )));
         }
-        Ok(Value::Raw(self.field_type.normalize(&self.name, column)?, self.field_type))
+        Ok(Value::Raw(
+            self.field_type.normalize(&self.name, column)?,
+            self.field_type,
+        ))
     }
 }
 
@@ -335,14 +355,20 @@ impl FittedOp {
                 .chain(["<other>"])
                 .map(|value| format!("{name}={value}"))
                 .collect(),
-            FittedOp::Hash { n_buckets } => (0..*n_buckets).map(|bucket| format!("{name}#{bucket}")).collect(),
+            FittedOp::Hash { n_buckets } => (0..*n_buckets)
+                .map(|bucket| format!("{name}#{bucket}"))
+                .collect(),
             FittedOp::Cyclic { .. } => vec![format!("{name}_sin"), format!("{name}_cos")],
             _ => vec![name.to_owned()],
         }
     }
 
     /// `None` is a dropped column.
-    pub(super) fn apply(&self, value: &Value, index: Option<&HashMap<String, u32>>) -> Result<Option<Value>> {
+    pub(super) fn apply(
+        &self,
+        value: &Value,
+        index: Option<&HashMap<String, u32>>,
+    ) -> Result<Option<Value>> {
         Ok(Some(match self {
             FittedOp::Number => Value::Numbers(value.numbers()?.into_owned()),
             FittedOp::ImputeNumber { value: fill } => kernels::impute_number(value, *fill)?,

@@ -52,7 +52,9 @@ pub(super) fn linear(value: &Value, offset: f64, scale: f64) -> Result<Value> {
 }
 
 pub(super) fn clip(value: &Value, low: f64, high: f64) -> Result<Value> {
-    Ok(map(value.numbers()?.as_ref(), |x| if x.is_nan() { x } else { x.clamp(low, high) }))
+    Ok(map(value.numbers()?.as_ref(), |x| {
+        if x.is_nan() { x } else { x.clamp(low, high) }
+    }))
 }
 
 pub(super) fn log1p(value: &Value) -> Result<Value> {
@@ -84,7 +86,9 @@ pub(super) fn one_hot(value: &Value, index: &HashMap<String, u32>) -> Result<Val
     let other = index.len() as u32;
     let mut ids = Vec::new();
     value.for_each_text(|text| {
-        ids.push(text.map_or(NO_CATEGORY, |text| index.get(text).copied().unwrap_or(other)));
+        ids.push(text.map_or(NO_CATEGORY, |text| {
+            index.get(text).copied().unwrap_or(other)
+        }));
     })?;
     Ok(Value::Categories {
         ids,
@@ -99,7 +103,10 @@ pub(super) fn hash(value: &Value, n_buckets: usize) -> Result<Value> {
             (XxHash64::oneshot(0, text.as_bytes()) % n_buckets as u64) as u32
         }));
     })?;
-    Ok(Value::Categories { ids, width: n_buckets })
+    Ok(Value::Categories {
+        ids,
+        width: n_buckets,
+    })
 }
 
 pub(super) fn date_part(value: &Value, part: DatePart) -> Result<Value> {

@@ -289,7 +289,11 @@ impl Transform {
     /// As [`Transform::date_part`] for several parts, each scaled for use: periodic parts on a circle, the year
     /// to z-scores.
     #[must_use]
-    pub fn date_parts(mut self, column: impl Into<String>, parts: impl IntoIterator<Item = DatePart>) -> Self {
+    pub fn date_parts(
+        mut self,
+        column: impl Into<String>,
+        parts: impl IntoIterator<Item = DatePart>,
+    ) -> Self {
         let column = column.into();
         for part in parts {
             let output = format!("{column}_{part}");
@@ -345,7 +349,9 @@ impl Transform {
             match op {
                 Op::Bucketize { n_buckets } => at_least("`n_buckets` of bucketize", *n_buckets, 2)?,
                 Op::Hash { n_buckets } => at_least("`n_buckets` of hash", *n_buckets, 1)?,
-                Op::OneHot { max_categories } => at_least("`max_categories` of one_hot", *max_categories, 1)?,
+                Op::OneHot { max_categories } => {
+                    at_least("`max_categories` of one_hot", *max_categories, 1)?
+                }
                 Op::Clip { low, high } if !(0.0 <= *low && low < high && *high <= 1.0) => {
                     return Err(Error::config(format!(
                         "transform of `{input}`: clip to ranks {low} and {high}, must be 0 <= low < high <= 1"

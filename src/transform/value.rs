@@ -21,7 +21,10 @@ pub(super) enum Value {
     /// Categories: `width` features, of which number `id` is 1; [`NO_CATEGORY`] sets none.
     Categories { ids: Vec<u32>, width: usize },
     /// A sine and a cosine.
-    Circle { sin: Float64Array, cos: Float64Array },
+    Circle {
+        sin: Float64Array,
+        cos: Float64Array,
+    },
 }
 
 /// The id of a value that is in no category.
@@ -41,9 +44,13 @@ impl Value {
     pub(super) fn numbers(&self) -> Result<Cow<'_, Float64Array>> {
         match self {
             Value::Numbers(numbers) => Ok(Cow::Borrowed(numbers)),
-            Value::Raw(array, FieldType::Float) => Ok(Cow::Borrowed(array.as_primitive::<Float64Type>())),
+            Value::Raw(array, FieldType::Float) => {
+                Ok(Cow::Borrowed(array.as_primitive::<Float64Type>()))
+            }
             Value::Raw(array, FieldType::Integer) => Ok(Cow::Owned(
-                array.as_primitive::<Int64Type>().unary::<_, Float64Type>(|value| value as f64),
+                array
+                    .as_primitive::<Int64Type>()
+                    .unary::<_, Float64Type>(|value| value as f64),
             )),
             Value::Raw(array, FieldType::Boolean) => Ok(Cow::Owned(
                 array
@@ -81,7 +88,9 @@ impl Value {
                     }));
                 }
             }
-            Value::Numbers(numbers) if numbers.iter().flatten().all(|value| value.fract() == 0.0) => {
+            Value::Numbers(numbers)
+                if numbers.iter().flatten().all(|value| value.fract() == 0.0) =>
+            {
                 for value in numbers {
                     let digits = value.map(|value| format!("{value:.0}"));
                     each(digits.as_deref());
@@ -100,7 +109,9 @@ impl Value {
 
     pub(super) fn kind(&self) -> String {
         match self {
-            Value::Raw(array, field_type) if !array.is_empty() && array.null_count() == array.len() => {
+            Value::Raw(array, field_type)
+                if !array.is_empty() && array.null_count() == array.len() =>
+            {
                 format!("of type {field_type} and NULL in every row")
             }
             Value::Raw(_, field_type) => format!("of type {field_type}"),
@@ -133,7 +144,11 @@ impl Value {
     }
 }
 
-fn write_numbers(numbers: &Float64Array, out: &mut ArrayViewMut2<'_, f32>, at: usize) -> Result<()> {
+fn write_numbers(
+    numbers: &Float64Array,
+    out: &mut ArrayViewMut2<'_, f32>,
+    at: usize,
+) -> Result<()> {
     let mut column = out.column_mut(at);
     for (row, (cell, value)) in column.iter_mut().zip(numbers.values()).enumerate() {
         let narrow = *value as f32;

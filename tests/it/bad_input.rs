@@ -31,7 +31,10 @@ impl Place {
         self.path(name)
     }
 
-    fn run<S: DataSource>(&self, data: DataPipeline<S>) -> Result<Outcome<fourfold::serving::PushedModel>> {
+    fn run<S: DataSource>(
+        &self,
+        data: DataPipeline<S>,
+    ) -> Result<Outcome<fourfold::serving::PushedModel>> {
         Pipeline::builder("parcels")
             .data(data)
             .train(LogisticRegression::default())
@@ -46,7 +49,12 @@ impl Place {
     fn refusal<S: DataSource>(&self, data: DataPipeline<S>) -> String {
         let error = self.run(data).expect_err("bad input was taken");
         let half_written = |path: &PathBuf| path.to_string_lossy().contains("/.writing-");
-        assert_eq!(tree(&self.path("root")).iter().find(|path| half_written(path)), None);
+        assert_eq!(
+            tree(&self.path("root"))
+                .iter()
+                .find(|path| half_written(path)),
+            None
+        );
         assert_eq!(tree(&self.path("models")), [] as [PathBuf; 0]);
         let dir = self.0.path().to_string_lossy().into_owned();
         format!("{:?} | {error}", error.kind()).replace(&dir, "<dir>")
@@ -75,7 +83,12 @@ fn parcels_weighing(kilograms: impl Fn(usize) -> Option<f64>) -> RecordBatch {
     columns[1] = Arc::new(Float64Array::from_iter((0..300).map(kilograms)));
     let schema = good.schema();
     let names = schema.fields().iter().map(|field| field.name());
-    RecordBatch::try_from_iter_with_nullable(names.zip(columns).map(|(name, column)| (name, column, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(
+        names
+            .zip(columns)
+            .map(|(name, column)| (name, column, true)),
+    )
+    .unwrap()
 }
 
 fn in_memory(batch: RecordBatch) -> DataPipeline<BatchSource> {
@@ -136,7 +149,10 @@ fn a_label_that_cannot_be_learned_is_named() {
 #[test]
 fn a_column_that_is_all_null_is_dropped_by_the_auto_transform_and_refused_by_a_given_one() {
     let place = Place::new();
-    let file = place.file("parcels.csv", csv("gap,kilograms,road,late", |i| format!(",{}", good_line(i))));
+    let file = place.file(
+        "parcels.csv",
+        csv("gap,kilograms,road,late", |i| format!(",{}", good_line(i))),
+    );
     let source = || FileSource::csv(&file).label("late");
     assert_snapshot!(place.refusal(source().transform(Transform::new().z_score("gap"))), @"Config | transform: transform of `gap`: this step takes numbers, the column is of type text and NULL in every row");
 
@@ -147,7 +163,10 @@ fn a_column_that_is_all_null_is_dropped_by_the_auto_transform_and_refused_by_a_g
     assert_snapshot!(place.refusal(given), @"Data | transform: transform of `kilograms`: the training split has no finite value to learn from");
 
     let outcome = place.run(source()).unwrap();
-    assert_eq!(outcome.run().decisions[0].to_string(), "gap: dropped (all values are NULL)");
+    assert_eq!(
+        outcome.run().decisions[0].to_string(),
+        "gap: dropped (all values are NULL)"
+    );
 }
 
 #[test]
@@ -175,21 +194,39 @@ fn a_csv_column_that_turns_to_text_after_the_inferred_rows_is_named_with_the_lin
 #[test]
 fn a_feature_that_is_not_finite_is_named_with_its_row_unless_it_is_imputed() {
     let place = Place::new();
-    for (odd, what) in [(Some(f64::NAN), "NaN"), (Some(f64::INFINITY), "inf"), (None, "NULL")] {
+    for (odd, what) in [
+        (Some(f64::NAN), "NaN"),
+        (Some(f64::INFINITY), "inf"),
+        (None, "NULL"),
+    ] {
         let batch = parcels_weighing(|i| if i % 10 == 3 { odd } else { Some(i as f64) });
         let file = place.path("odd.parquet");
         write_parquet(&file, std::slice::from_ref(&batch));
         let source = || FileSource::parquet(&file).label("late").exclude(["id"]);
-        let refusal = place.refusal(source().transform(Transform::new().z_score("kilograms").one_hot("road")));
+        let refusal = place
+            .refusal(source().transform(Transform::new().z_score("kilograms").one_hot("road")));
         let named = format!("feature `kilograms`: is {what} in row ");
         assert!(refusal.contains(&named), "{refusal}");
 
         let outcome = place.run(source()).unwrap();
-        let decision = outcome.run().decisions.iter().find(|decision| decision.column == "kilograms");
-        assert!(decision.unwrap().action.contains("median imputed"), "{decision:?}");
+        let decision = outcome
+            .run()
+            .decisions
+            .iter()
+            .find(|decision| decision.column == "kilograms");
+        assert!(
+            decision.unwrap().action.contains("median imputed"),
+            "{decision:?}"
+        );
         std::fs::remove_dir_all(place.path("models")).unwrap();
     }
-    let batch = parcels_weighing(|i| Some(if i % 10 == 3 { f64::NEG_INFINITY } else { i as f64 }));
+    let batch = parcels_weighing(|i| {
+        Some(if i % 10 == 3 {
+            f64::NEG_INFINITY
+        } else {
+            i as f64
+        })
+    });
     assert_snapshot!(place.refusal(in_memory(batch).transform(Transform::new().z_score("kilograms"))), @"Data | logistic_regression: feature `kilograms`: is -inf in row 2, must be a finite single-precision number; add `.impute(..)` or `.clip(..)`");
 }
 
@@ -227,9 +264,8 @@ fn a_csv_line_with_more_or_fewer_fields_than_the_header_is_named() {
             i => good_line(i),
         };
         let file = place.file(name, csv("kilograms,road,late", line));
-        let refusals = [FileSource::INFER_ROWS, 10].map(|n| {
-            place.refusal(FileSource::csv(&file).infer_rows(n).label("late"))
-        });
+        let refusals = [FileSource::INFER_ROWS, 10]
+            .map(|n| place.refusal(FileSource::csv(&file).infer_rows(n).label("late")));
         match name {
             "more.csv" => assert_snapshot!(refusals.join("\n"), @r#"
             Data | file: `<dir>/more.csv` cannot be read: encountered unequal lengths between records on CSV file. Expected 3 records, found 4 records at line 202

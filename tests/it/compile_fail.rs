@@ -18,11 +18,22 @@ fn compile(case: &str) -> (bool, String) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             name.starts_with("libfourfold-") && name.ends_with(".rlib")
         })
-        .max_by_key(|path| path.metadata().and_then(|metadata| metadata.modified()).unwrap());
+        .max_by_key(|path| {
+            path.metadata()
+                .and_then(|metadata| metadata.modified())
+                .unwrap()
+        });
     let library: PathBuf = newest.expect("the library beside this test");
     let out = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()))
-        .args(["--edition", "2024", "--emit", "metadata", "--color", "never"])
+        .args([
+            "--edition",
+            "2024",
+            "--emit",
+            "metadata",
+            "--color",
+            "never",
+        ])
         .arg("--out-dir")
         .arg(out.path())
         .arg("-L")
@@ -40,7 +51,12 @@ fn compile(case: &str) -> (bool, String) {
         let shown = !long_type && line.starts_with("error") && !line.starts_with("error: aborting")
             || line.contains("^ ")
             || !long_type && line.starts_with("= note: ");
-        shown.then(|| line.rsplit_once('^').map_or(line, |(_, label)| label).trim().to_owned())
+        shown.then(|| {
+            line.rsplit_once('^')
+                .map_or(line, |(_, label)| label)
+                .trim()
+                .to_owned()
+        })
     });
     (output.status.success(), kept.collect::<Vec<_>>().join("\n"))
 }
@@ -68,8 +84,14 @@ fn a_missing_stage_is_named_with_the_call() {
 
 #[test]
 fn a_stage_of_another_model_is_named_with_the_types() {
-    insta::assert_snapshot!("validator_of_another_model", refused("validator_of_another_model"));
-    insta::assert_snapshot!("server_of_another_model", refused("server_of_another_model"));
+    insta::assert_snapshot!(
+        "validator_of_another_model",
+        refused("validator_of_another_model")
+    );
+    insta::assert_snapshot!(
+        "server_of_another_model",
+        refused("server_of_another_model")
+    );
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fourfold::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    UInt32Array,
 };
 use fourfold::arrow::compute::{concat_batches, take_record_batch};
 use fourfold::arrow::datatypes::{Float64Type, Int64Type};
@@ -25,7 +26,9 @@ fn by_id() -> Split {
 }
 
 fn in_memory(batch: &RecordBatch) -> DataPipeline<BatchSource> {
-    BatchSource::new("parcels", vec![batch.clone()]).label("late").split(by_id())
+    BatchSource::new("parcels", vec![batch.clone()])
+        .label("late")
+        .split(by_id())
 }
 
 async fn prepare<S: DataSource>(data: DataPipeline<S>, dir: &Path) -> Result<PreparedData> {
@@ -37,9 +40,17 @@ fn places(prepared: &PreparedData, key: &str) -> BTreeMap<i64, String> {
     let mut places = BTreeMap::new();
     for (name, examples) in prepared.splits() {
         for batch in examples.batches(&[key]) {
-            for value in batch.unwrap().column(0).as_primitive::<Int64Type>().values() {
+            for value in batch
+                .unwrap()
+                .column(0)
+                .as_primitive::<Int64Type>()
+                .values()
+            {
                 let before = places.insert(*value, name.clone());
-                assert!(before.is_none_or(|before| before == *name), "key {value} is in two splits");
+                assert!(
+                    before.is_none_or(|before| before == *name),
+                    "key {value} is in two splits"
+                );
             }
         }
     }
@@ -48,10 +59,14 @@ fn places(prepared: &PreparedData, key: &str) -> BTreeMap<i64, String> {
 
 fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
     let schema = batch.schema();
-    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, old)| {
-        let column = if field.name() == name { &column } else { old };
-        (field.name().clone(), Arc::clone(column), true)
-    });
+    let columns = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, old)| {
+            let column = if field.name() == name { &column } else { old };
+            (field.name().clone(), Arc::clone(column), true)
+        });
     RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
@@ -59,17 +74,27 @@ fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch
 async fn the_transform_sees_the_train_split_only() {
     let dir = tempfile::tempdir().unwrap();
     let clean = parcels(1_000);
-    let in_eval: Vec<bool> = by_id().assign(&clean).unwrap().iter().map(|split| *split == 1).collect();
+    let in_eval: Vec<bool> = by_id()
+        .assign(&clean)
+        .unwrap()
+        .iter()
+        .map(|split| *split == 1)
+        .collect();
     assert!(in_eval.contains(&true));
 
     // Every row that judges is an outlier.
     let kilograms = clean.column(1).as_primitive::<Float64Type>();
     let kilograms = Float64Array::from_iter(
-        kilograms.iter().zip(&in_eval).map(|(usual, eval)| if *eval { Some(1e9) } else { usual }),
+        kilograms
+            .iter()
+            .zip(&in_eval)
+            .map(|(usual, eval)| if *eval { Some(1e9) } else { usual }),
     );
     let road = clean.column(2).as_string::<i32>();
     let road = StringArray::from_iter(
-        road.iter().zip(&in_eval).map(|(usual, eval)| if *eval { Some("zeppelin") } else { usual }),
+        road.iter()
+            .zip(&in_eval)
+            .map(|(usual, eval)| if *eval { Some("zeppelin") } else { usual }),
     );
     let planted = with_column(&clean, "kilograms", Arc::new(kilograms));
     let planted = with_column(&planted, "road", Arc::new(road));
@@ -83,19 +108,40 @@ async fn the_transform_sees_the_train_split_only() {
             .z_score("kilograms")
             .one_hot("road")
     };
-    let clean = prepare(in_memory(&clean).transform(transform()), dir.path()).await.unwrap();
-    let seen = prepare(in_memory(&planted).transform(transform()), dir.path()).await.unwrap();
+    let clean = prepare(in_memory(&clean).transform(transform()), dir.path())
+        .await
+        .unwrap();
+    let seen = prepare(in_memory(&planted).transform(transform()), dir.path())
+        .await
+        .unwrap();
     let json = serde_json::to_string(seen.transform().as_ref()).unwrap();
     assert!(!json.contains("zeppelin"), "{json}");
-    assert_eq!(json, serde_json::to_string(clean.transform().as_ref()).unwrap());
+    assert_eq!(
+        json,
+        serde_json::to_string(clean.transform().as_ref()).unwrap()
+    );
 
     let eval = &seen.statistics()["eval"];
-    assert_eq!(eval.column("road").unwrap().top_values, [("zeppelin".to_owned(), eval.n_rows)]);
-    assert_eq!(eval.column("kilograms").unwrap().numeric.as_ref().unwrap().max, Some(1e9));
+    assert_eq!(
+        eval.column("road").unwrap().top_values,
+        [("zeppelin".to_owned(), eval.n_rows)]
+    );
+    assert_eq!(
+        eval.column("kilograms")
+            .unwrap()
+            .numeric
+            .as_ref()
+            .unwrap()
+            .max,
+        Some(1e9)
+    );
 
     let chosen = prepare(in_memory(&planted), dir.path()).await.unwrap();
     let json = serde_json::to_string(&(chosen.transform().as_ref(), chosen.decisions())).unwrap();
-    assert!(!json.contains("zeppelin") && !json.contains("1000000000"), "{json}");
+    assert!(
+        !json.contains("zeppelin") && !json.contains("1000000000"),
+        "{json}"
+    );
 }
 
 #[tokio::test]
@@ -109,16 +155,36 @@ async fn rows_that_are_added_anywhere_move_no_old_row() {
         ("alone", vec![old.clone()]),
         ("appended", vec![glue(&[old.clone(), more.clone()])]),
         ("in_front", vec![glue(&[more.clone(), old.clone()])]),
-        ("between", vec![glue(&[old.slice(0, 250), more.clone(), old.slice(250, 350)])]),
-        ("shuffled", vec![take_record_batch(&rows, &shuffled).unwrap()]),
-        ("three_files", vec![rows.slice(700, 200), rows.slice(0, 333), rows.slice(333, 367)]),
+        (
+            "between",
+            vec![glue(&[
+                old.slice(0, 250),
+                more.clone(),
+                old.slice(250, 350),
+            ])],
+        ),
+        (
+            "shuffled",
+            vec![take_record_batch(&rows, &shuffled).unwrap()],
+        ),
+        (
+            "three_files",
+            vec![
+                rows.slice(700, 200),
+                rows.slice(0, 333),
+                rows.slice(333, 367),
+            ],
+        ),
     ];
     let mut expected: Option<BTreeMap<i64, String>> = None;
     for (name, parts) in variants {
         let files = dir.path().join(name);
         std::fs::create_dir(&files).unwrap();
         for (number, part) in parts.iter().enumerate() {
-            write_parquet(&files.join(format!("{number}.parquet")), std::slice::from_ref(part));
+            write_parquet(
+                &files.join(format!("{number}.parquet")),
+                std::slice::from_ref(part),
+            );
         }
         let n_rows: usize = parts.iter().map(RecordBatch::num_rows).sum();
         let data = FileSource::parquet(&files).label("late");
@@ -141,8 +207,16 @@ async fn csv_and_parquet_of_the_same_rows_split_alike() {
     write_csv(&dir.path().join("rows.csv"), &rows);
     write_parquet(&dir.path().join("rows.parquet"), &[rows]);
     let examples = dir.path().join("examples");
-    let csv = prepare(FileSource::csv(dir.path().join("rows.csv")).label("late"), &examples).await;
-    let parquet = prepare(FileSource::parquet(dir.path().join("rows.parquet")).label("late"), &examples).await;
+    let csv = prepare(
+        FileSource::csv(dir.path().join("rows.csv")).label("late"),
+        &examples,
+    )
+    .await;
+    let parquet = prepare(
+        FileSource::parquet(dir.path().join("rows.parquet")).label("late"),
+        &examples,
+    )
+    .await;
     assert_eq!(places(&csv.unwrap(), "id"), places(&parquet.unwrap(), "id"));
 }
 
@@ -164,13 +238,27 @@ async fn rows_without_a_label_are_counted_and_in_no_split() {
     let dir = tempfile::tempdir().unwrap();
     let rows = parcels(700);
     let late = rows.column(3).as_string::<i32>();
-    let late = StringArray::from_iter(late.iter().enumerate().map(|(i, late)| late.filter(|_| i % 7 != 0)));
-    let prepared = prepare(in_memory(&with_column(&rows, "late", Arc::new(late))), dir.path()).await.unwrap();
+    let late = StringArray::from_iter(
+        late.iter()
+            .enumerate()
+            .map(|(i, late)| late.filter(|_| i % 7 != 0)),
+    );
+    let prepared = prepare(
+        in_memory(&with_column(&rows, "late", Arc::new(late))),
+        dir.path(),
+    )
+    .await
+    .unwrap();
     assert_eq!(prepared.n_unlabelled(), 100);
     let places = places(&prepared, "id");
     assert_eq!(places.len(), 600);
     assert!(places.keys().all(|id| id % 7 != 0));
-    assert!(prepared.statistics().values().all(|split| split.column("late").unwrap().missing == 0));
+    assert!(
+        prepared
+            .statistics()
+            .values()
+            .all(|split| split.column("late").unwrap().missing == 0)
+    );
 }
 
 #[tokio::test]
@@ -182,10 +270,15 @@ async fn a_label_that_is_nan_is_none() {
         _ => Some(f64::from(i)),
     }));
     let rows = with_column(&parcels(600), "late", Arc::new(minutes));
-    let data = BatchSource::new("parcels", vec![rows]).label(Label::at_least("late", 300.0).named("very_late"));
+    let data = BatchSource::new("parcels", vec![rows])
+        .label(Label::at_least("late", 300.0).named("very_late"));
     let prepared = prepare(data.split(by_id()), dir.path()).await.unwrap();
     assert_eq!(prepared.n_unlabelled(), 200);
-    let n: u64 = prepared.statistics().values().map(|split| split.column("very_late").unwrap().count).sum();
+    let n: u64 = prepared
+        .statistics()
+        .values()
+        .map(|split| split.column("very_late").unwrap().count)
+        .sum();
     assert_eq!(n, 400);
 }
 
@@ -194,14 +287,29 @@ fn data_that_breaks_its_schema_stops_before_training() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let clean = parcels(1_000);
-    let prepared = runtime.block_on(prepare(in_memory(&clean), dir.path())).unwrap();
+    let prepared = runtime
+        .block_on(prepare(in_memory(&clean), dir.path()))
+        .unwrap();
     let mut schema = prepared.schema().clone();
-    let road = schema.fields.iter_mut().find(|field| field.name == "road").unwrap();
-    assert_eq!(road.domain, Some(Domain::Values(vec!["air".to_owned(), "road".to_owned()])));
+    let road = schema
+        .fields
+        .iter_mut()
+        .find(|field| field.name == "road")
+        .unwrap();
+    assert_eq!(
+        road.domain,
+        Some(Domain::Values(vec!["air".to_owned(), "road".to_owned()]))
+    );
 
-    let in_test: Vec<bool> = by_id().assign(&clean).unwrap().iter().map(|split| *split == 2).collect();
+    let in_test: Vec<bool> = by_id()
+        .assign(&clean)
+        .unwrap()
+        .iter()
+        .map(|split| *split == 2)
+        .collect();
     let road = clean.column(2).as_string::<i32>().iter().zip(&in_test);
-    let road = StringArray::from_iter(road.map(|(usual, test)| if *test { Some("sea") } else { usual }));
+    let road =
+        StringArray::from_iter(road.map(|(usual, test)| if *test { Some("sea") } else { usual }));
     let dirty = with_column(&clean, "road", Arc::new(road));
 
     let trained = Arc::new(AtomicBool::new(false));
@@ -256,25 +364,38 @@ fn a_second_run_reads_the_extraction_of_the_first_and_refuses_it_when_a_byte_is_
     assert_eq!(second.run().statistics, first.run().statistics);
     assert_eq!(second.run().metrics, first.run().metrics);
 
-    let part = files.iter().find(|path| path.ends_with("Split-eval/part-00000.parquet")).unwrap();
+    let part = files
+        .iter()
+        .find(|path| path.ends_with("Split-eval/part-00000.parquet"))
+        .unwrap();
     let mut bytes = std::fs::read(part).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(part, bytes).unwrap();
     let error = pipeline.run_blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().contains("Split-eval/part-00000.parquet` was changed"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("Split-eval/part-00000.parquet` was changed"),
+        "{error}"
+    );
 
     // Other content is another extraction.
     write_csv(&file, &parcels(700));
-    assert_ne!(pipeline.run_blocking().unwrap().run().data_fingerprint, first.run().data_fingerprint);
+    assert_ne!(
+        pipeline.run_blocking().unwrap().run().data_fingerprint,
+        first.run().data_fingerprint
+    );
 }
 
 #[tokio::test]
 async fn the_statistics_of_the_flights_are_the_known_ones() {
     let dir = tempfile::tempdir().unwrap();
     let label = Label::at_least("arr_delay", 15.0).named("late");
-    let prepared = prepare(FileSource::parquet(JANUARY).label(label), dir.path()).await.unwrap();
+    let prepared = prepare(FileSource::parquet(JANUARY).label(label), dir.path())
+        .await
+        .unwrap();
     assert_eq!(prepared.n_unlabelled(), 606);
     let splits = || prepared.splits().values();
     assert_eq!(splits().map(Examples::n_rows).sum::<usize>(), 27_004 - 606);
@@ -293,6 +414,12 @@ async fn the_statistics_of_the_flights_are_the_known_ones() {
     let train = &prepared.statistics()["train"];
     assert!(train.column("arr_delay").is_err());
     assert_eq!(train.column("carrier").unwrap().distinct, 16);
-    let airports: Vec<&str> = train.column("origin").unwrap().top_values.iter().map(|top| top.0.as_str()).collect();
+    let airports: Vec<&str> = train
+        .column("origin")
+        .unwrap()
+        .top_values
+        .iter()
+        .map(|top| top.0.as_str())
+        .collect();
     assert_eq!(airports, ["EWR", "JFK", "LGA"]);
 }

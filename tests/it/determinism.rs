@@ -18,14 +18,20 @@ fn cut_january(dir: &Path) {
     let share = rows.num_rows() / 8 + 1;
     for part in 0..8 {
         let n = share.min(rows.num_rows() - part * share);
-        write_parquet(&dir.join(format!("{part}.parquet")), &[rows.slice(part * share, n)]);
+        write_parquet(
+            &dir.join(format!("{part}.parquet")),
+            &[rows.slice(part * share, n)],
+        );
     }
 }
 
 fn flights(dir: &Path) -> DataPipeline<FileSource> {
     FileSource::parquet(dir)
         .label(Label::at_least("arr_delay", 15.0).named("late"))
-        .split(Split::by_hash(["carrier", "flight"], [("train", 8), ("eval", 1), ("test", 1)]))
+        .split(Split::by_hash(
+            ["carrier", "flight"],
+            [("train", 8), ("eval", 1), ("test", 1)],
+        ))
         .transform(
             Transform::new()
                 .one_hot("origin")
@@ -56,7 +62,15 @@ fn run_on(threads: usize, dir: &Path) -> [String; 4] {
     let predictor = outcome.endpoint().unwrap();
     let predictions: Vec<u64> = january(200)
         .iter()
-        .flat_map(|rows| predictor.predict(rows).unwrap().outputs().iter().map(|p| p.to_bits()).collect::<Vec<_>>())
+        .flat_map(|rows| {
+            predictor
+                .predict(rows)
+                .unwrap()
+                .outputs()
+                .iter()
+                .map(|p| p.to_bits())
+                .collect::<Vec<_>>()
+        })
         .collect();
     assert!(predictions.len() >= 200);
     [
@@ -69,8 +83,14 @@ fn run_on(threads: usize, dir: &Path) -> [String; 4] {
 
 fn january(n: usize) -> Vec<RecordBatch> {
     let file = std::fs::File::open(JANUARY).unwrap();
-    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    reader.with_limit(n).build().unwrap().map(|batch| batch.unwrap()).collect()
+    let reader =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    reader
+        .with_limit(n)
+        .build()
+        .unwrap()
+        .map(|batch| batch.unwrap())
+        .collect()
 }
 
 #[test]
@@ -80,7 +100,10 @@ fn any_number_of_threads_gives_the_same_bits() {
     let one = run_on(1, dir.path());
     for threads in [2, 4] {
         let more = run_on(threads, dir.path());
-        for (what, (one, more)) in ["statistics", "transform", "predictions", "metrics"].iter().zip(one.iter().zip(&more)) {
+        for (what, (one, more)) in ["statistics", "transform", "predictions", "metrics"]
+            .iter()
+            .zip(one.iter().zip(&more))
+        {
             assert!(one == more, "{what} differ between 1 and {threads} threads");
         }
     }
@@ -89,13 +112,24 @@ fn any_number_of_threads_gives_the_same_bits() {
 /// Eight files with other counts of the same categories, and numbers that do not sum to the same in every order.
 fn hard_to_add(dir: &Path) {
     for file in 0..8_usize {
-        let kind: ArrayRef = Arc::new(StringArray::from_iter_values(
-            (0..400).map(|i| format!("k{}", if i < 200 { i % 8 } else { i * (file + 1) % 8 / 2 + file % 5 })),
-        ));
-        let size = (0..400).map(|i| ((i * 7_919 + file * 101) % 1_009) as f64 / 7.0 * (file + 1) as f64);
+        let kind: ArrayRef = Arc::new(StringArray::from_iter_values((0..400).map(|i| {
+            format!(
+                "k{}",
+                if i < 200 {
+                    i % 8
+                } else {
+                    i * (file + 1) % 8 / 2 + file % 5
+                }
+            )
+        })));
+        let size =
+            (0..400).map(|i| ((i * 7_919 + file * 101) % 1_009) as f64 / 7.0 * (file + 1) as f64);
         let size: ArrayRef = Arc::new(Float64Array::from_iter_values(size));
-        let late: ArrayRef = Arc::new(StringArray::from_iter_values((0..400).map(|i| ["no", "yes"][i / 7 % 2])));
-        let rows = RecordBatch::try_from_iter([("kind", kind), ("size", size), ("late", late)]).unwrap();
+        let late: ArrayRef = Arc::new(StringArray::from_iter_values(
+            (0..400).map(|i| ["no", "yes"][i / 7 % 2]),
+        ));
+        let rows =
+            RecordBatch::try_from_iter([("kind", kind), ("size", size), ("late", late)]).unwrap();
         write_parquet(&dir.join(format!("{file}.parquet")), &[rows]);
     }
 }
@@ -111,8 +145,12 @@ async fn parts_that_are_merged_in_any_order_give_the_same_bits() {
             .label("late")
             .transform(Transform::new().one_hot("kind").z_score("size"));
         let place = examples.path().join(run.to_string());
-        let prepared: PreparedData = data.run(&Engine::new().unwrap(), &place, &Progress::default()).await.unwrap();
-        let made = serde_json::to_string(&(prepared.transform().as_ref(), prepared.statistics())).unwrap();
+        let prepared: PreparedData = data
+            .run(&Engine::new().unwrap(), &place, &Progress::default())
+            .await
+            .unwrap();
+        let made =
+            serde_json::to_string(&(prepared.transform().as_ref(), prepared.statistics())).unwrap();
         match &first {
             Some(first) => assert!(&made == first, "run {run} differs:\n{made}\n{first}"),
             None => first = Some(made),
@@ -129,7 +167,9 @@ fn equal_inputs_have_equal_fingerprints_and_different_ones_do_not() {
     let fingerprint = |data: DataPipeline<FileSource>| {
         let place = tempfile::tempdir().unwrap();
         let engine = Engine::new().unwrap();
-        let prepared = runtime.block_on(data.run(&engine, place.path(), &Progress::default())).unwrap();
+        let prepared = runtime
+            .block_on(data.run(&engine, place.path(), &Progress::default()))
+            .unwrap();
         prepared.fingerprint().clone()
     };
     let data = || FileSource::csv(&file).label("late");
@@ -137,16 +177,24 @@ fn equal_inputs_have_equal_fingerprints_and_different_ones_do_not() {
         fingerprint(data()),
         fingerprint(data().exclude(["road"])),
         fingerprint(data().task(Task::Binary)),
-        fingerprint(data().split(Split::by_hash(["id"], [("train", 8), ("eval", 1), ("test", 1)]))),
+        fingerprint(data().split(Split::by_hash(
+            ["id"],
+            [("train", 8), ("eval", 1), ("test", 1)],
+        ))),
         fingerprint(data().split(Split::by_row([("train", 7), ("eval", 1), ("test", 1)]))),
         fingerprint(data().transform(Transform::new().z_score("kilograms"))),
         fingerprint(data().transform(Transform::new().min_max("kilograms"))),
         fingerprint(data().transform(AutoTransform::new().max_one_hot(3))),
         fingerprint(FileSource::csv(&file).infer_rows(200).label("late")),
-        fingerprint(FileSource::csv(&file).label(Label::at_least("kilograms", 60.0).named("heavy"))),
+        fingerprint(
+            FileSource::csv(&file).label(Label::at_least("kilograms", 60.0).named("heavy")),
+        ),
     ];
     assert_eq!(variants[0], fingerprint(data()));
     for (i, one) in variants.iter().enumerate() {
-        assert!(!variants[i + 1..].contains(one), "variant {i} is not told apart");
+        assert!(
+            !variants[i + 1..].contains(one),
+            "variant {i} is not told apart"
+        );
     }
 }

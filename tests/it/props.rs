@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use fourfold::accumulate::Accumulate;
 use fourfold::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    UInt32Array,
 };
 use fourfold::arrow::compute::{concat_batches, take_record_batch};
 use fourfold::data::Split;
@@ -20,10 +21,21 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 /// A row of every type that features are made of.
-type Row = (Option<i64>, Option<f64>, Option<String>, Option<bool>, Option<i32>);
+type Row = (
+    Option<i64>,
+    Option<f64>,
+    Option<String>,
+    Option<bool>,
+    Option<i32>,
+);
 
 fn row(odd_floats: bool) -> impl Strategy<Value = Row> {
-    let odd = prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-0.0)];
+    let odd = prop_oneof![
+        Just(f64::NAN),
+        Just(f64::INFINITY),
+        Just(f64::NEG_INFINITY),
+        Just(-0.0)
+    ];
     let float = prop_oneof![8 => -1e6..1e6, 1 => Just(0.0), u32::from(odd_floats) => odd];
     (
         weighted(0.9, -50_i64..50),
@@ -36,13 +48,31 @@ fn row(odd_floats: bool) -> impl Strategy<Value = Row> {
 
 fn batch(rows: &[Row]) -> RecordBatch {
     let columns: [(&str, ArrayRef); 5] = [
-        ("whole", Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.0)))),
-        ("real", Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.1)))),
-        ("text", Arc::new(StringArray::from_iter(rows.iter().map(|row| row.2.as_deref())))),
-        ("flag", Arc::new(BooleanArray::from_iter(rows.iter().map(|row| row.3)))),
-        ("day", Arc::new(Date32Array::from_iter(rows.iter().map(|row| row.4)))),
+        (
+            "whole",
+            Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.0))),
+        ),
+        (
+            "real",
+            Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.1))),
+        ),
+        (
+            "text",
+            Arc::new(StringArray::from_iter(
+                rows.iter().map(|row| row.2.as_deref()),
+            )),
+        ),
+        (
+            "flag",
+            Arc::new(BooleanArray::from_iter(rows.iter().map(|row| row.3))),
+        ),
+        (
+            "day",
+            Arc::new(Date32Array::from_iter(rows.iter().map(|row| row.4))),
+        ),
     ];
-    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))
+        .unwrap()
 }
 
 /// The batch in pieces; each cut is taken modulo the rows.
@@ -50,12 +80,16 @@ fn pieces(batch: &RecordBatch, cuts: &[usize]) -> Vec<RecordBatch> {
     let n = batch.num_rows();
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (n + 1)).chain([0, n]).collect();
     ends.sort_unstable();
-    ends.windows(2).map(|ends| batch.slice(ends[0], ends[1] - ends[0])).collect()
+    ends.windows(2)
+        .map(|ends| batch.slice(ends[0], ends[1] - ends[0]))
+        .collect()
 }
 
 fn accumulated(batches: &[RecordBatch]) -> StatisticsAccumulator {
     let mut accumulator = StatisticsAccumulator::new(&batches[0].schema());
-    batches.iter().for_each(|batch| accumulator.update(batch).unwrap());
+    batches
+        .iter()
+        .for_each(|batch| accumulator.update(batch).unwrap());
     accumulator
 }
 
@@ -311,7 +345,12 @@ fn transform() -> Transform {
 }
 
 fn bits(transform: &FittedTransform, rows: &RecordBatch) -> Vec<u32> {
-    transform.apply(rows).unwrap().iter().map(|value| value.to_bits()).collect()
+    transform
+        .apply(rows)
+        .unwrap()
+        .iter()
+        .map(|value| value.to_bits())
+        .collect()
 }
 
 /// A value of a configuration, which may be a tree.
@@ -326,7 +365,8 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(2, 12, 4, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            vec(("[a-z]{1,3}", inner), 0..4).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            vec(("[a-z]{1,3}", inner), 0..4)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
         ]
     })
 }
@@ -357,13 +397,20 @@ fn field() -> impl Strategy<Value = Field> {
         vec(".{0,5}", 0..5).prop_map(Domain::Values),
         (bound(), bound()).prop_map(|(min, max)| Domain::Range { min, max }),
     ];
-    (".{0,8}", prop::sample::select(types.to_vec()), 0.0..=1.0, weighted(0.5, domain), any::<bool>()).prop_map(
-        |(name, field_type, min_fraction, domain, training_only)| Field {
-            name,
-            field_type,
-            min_fraction,
-            domain,
-            training_only,
-        },
+    (
+        ".{0,8}",
+        prop::sample::select(types.to_vec()),
+        0.0..=1.0,
+        weighted(0.5, domain),
+        any::<bool>(),
     )
+        .prop_map(
+            |(name, field_type, min_fraction, domain, training_only)| Field {
+                name,
+                field_type,
+                min_fraction,
+                domain,
+                training_only,
+            },
+        )
 }

@@ -14,9 +14,7 @@ async fn repository(root: &Path) -> PathBuf {
     outcome.endpoint().expect("blessed").path
 }
 
-fn pipeline(
-    root: &Path,
-) -> Pipeline<BatchSource, LogisticRegression, Thresholds, ModelRepository> {
+fn pipeline(root: &Path) -> Pipeline<BatchSource, LogisticRegression, Thresholds, ModelRepository> {
     Pipeline::builder("parcels")
         .data(
             BatchSource::new("parcels", vec![parcels(2_000)])
@@ -24,7 +22,11 @@ fn pipeline(
                 .transform(Transform::new().z_score("kilograms").one_hot("road")),
         )
         .train(LogisticRegression::default())
-        .evaluate(Thresholds::new().at_least("auc", 0.7).no_worse_than_baseline("auc", 0.01))
+        .evaluate(
+            Thresholds::new()
+                .at_least("auc", 0.7)
+                .no_worse_than_baseline("auc", 0.01),
+        )
         .serve(ModelRepository::at(root))
         .build()
         .unwrap()
@@ -86,11 +88,21 @@ async fn what_an_interrupted_run_leaves_is_read_by_nobody() {
     assert_eq!(manager.get("parcels", None).unwrap().version(), 1);
     let error = manager.get("parcels", Some(2)).unwrap_err().to_string();
     assert!(error.contains("was not written whole"), "{error}");
-    assert_eq!(ModelRepository::at(root.path()).versions("parcels").unwrap(), [1, 2]);
+    assert_eq!(
+        ModelRepository::at(root.path())
+            .versions("parcels")
+            .unwrap(),
+        [1, 2]
+    );
 
     // The next push takes the next number and serves.
     fs::remove_dir_all(&half).unwrap();
-    let pushed = pipeline(root.path()).run().await.unwrap().endpoint().unwrap();
+    let pushed = pipeline(root.path())
+        .run()
+        .await
+        .unwrap()
+        .endpoint()
+        .unwrap();
     assert_eq!(pushed.version, 2);
     assert!(manager.refresh().unwrap());
     assert_eq!(manager.get("parcels", None).unwrap().version(), 2);
@@ -104,7 +116,10 @@ async fn a_baseline_that_cannot_be_read_blocks_a_comparison_with_it_and_says_so(
     let outcome = pipeline(root.path()).run().await.unwrap();
     assert!(!outcome.is_deployed());
     let reasons = outcome.run().verdict.reasons().join("; ");
-    assert!(reasons.contains("schema.json") && reasons.contains("cannot be compared"), "{reasons}");
+    assert!(
+        reasons.contains("schema.json") && reasons.contains("cannot be compared"),
+        "{reasons}"
+    );
 }
 
 #[tokio::test]
@@ -122,6 +137,9 @@ async fn versions_count_up_and_their_digests_agree_with_sha256sum() {
     }
     // Equal data and configuration make an equal model: every file but none of the clock.
     for file in ["model/linear.json", "transform.json", "schema.json"] {
-        assert_eq!(fs::read(first.join(file)).unwrap(), fs::read(second.join(file)).unwrap());
+        assert_eq!(
+            fs::read(first.join(file)).unwrap(),
+            fs::read(second.join(file)).unwrap()
+        );
     }
 }

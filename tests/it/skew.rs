@@ -17,7 +17,10 @@ use fourfold::training::{Dataset, Linear};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-const FLIGHTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights/2013-01.parquet");
+const FLIGHTS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/examples/data/flights/2013-01.parquet"
+);
 
 fn data() -> DataPipeline<FileSource> {
     FileSource::parquet(FLIGHTS)
@@ -32,19 +35,27 @@ async fn training_the_predictor_and_http_agree_on_a_thousand_rows() {
         .data(data())
         .train(Linear::default())
         .evaluate(Thresholds::new().better_than_constant())
-        .serve(HttpServer::new(ModelRepository::at(models.path()), "127.0.0.1:0"))
+        .serve(HttpServer::new(
+            ModelRepository::at(models.path()),
+            "127.0.0.1:0",
+        ))
         .build()
         .unwrap()
         .run()
         .await
         .unwrap();
-    let endpoint: HttpEndpoint = outcome.endpoint().expect("a better model than the constant");
+    let endpoint: HttpEndpoint = outcome
+        .endpoint()
+        .expect("a better model than the constant");
 
     // The training path: the data pipeline's own examples behind its own transform. It is deterministic, so this
     // second run has fitted the same transform.
     let scratch = tempfile::tempdir().unwrap();
     let engine = Engine::new().unwrap();
-    let prepared = data().run(&engine, scratch.path(), &Progress::default()).await.unwrap();
+    let prepared = data()
+        .run(&engine, scratch.path(), &Progress::default())
+        .await
+        .unwrap();
     let examples = prepared.split(EVAL).unwrap();
     let target = Arc::new(prepared.target().clone());
     let dataset = Dataset::new(examples.clone(), Arc::clone(prepared.transform()), target);
@@ -57,10 +68,17 @@ async fn training_the_predictor_and_http_agree_on_a_thousand_rows() {
 
     let features = predictor.servable().features(&rows).unwrap();
     assert_eq!(features.nrows(), 1_000);
-    assert_eq!(features, trained_on.features().slice_axis(Axis(0), (0..1_000).into()));
+    assert_eq!(
+        features,
+        trained_on.features().slice_axis(Axis(0), (0..1_000).into())
+    );
 
     let in_process = predictor.predict(&rows).unwrap();
-    let on_features = predictor.servable().model().predict(features.view()).unwrap();
+    let on_features = predictor
+        .servable()
+        .model()
+        .predict(features.view())
+        .unwrap();
     assert_eq!(in_process.outputs(), &on_features);
 
     // As Arrow, from disk, in another manager: what a server on another machine does.
@@ -100,20 +118,41 @@ fn request(servable: &Servable, rows: &RecordBatch) -> Value {
         .iter()
         .map(|field| {
             let column = rows.column_by_name(&field.name).unwrap();
-            let value = |row: usize, value: Value| if column.is_null(row) { Value::Null } else { value };
+            let value = |row: usize, value: Value| {
+                if column.is_null(row) {
+                    Value::Null
+                } else {
+                    value
+                }
+            };
             let (datatype, data): (&str, Vec<Value>) = match field.field_type {
                 FieldType::Integer => {
                     let numbers = column.as_primitive::<Int64Type>();
-                    ("INT64", (0..n).map(|row| value(row, json!(numbers.value(row)))).collect())
+                    (
+                        "INT64",
+                        (0..n)
+                            .map(|row| value(row, json!(numbers.value(row))))
+                            .collect(),
+                    )
                 }
                 FieldType::Float => {
                     let numbers = column.as_primitive::<Float64Type>();
-                    ("FP64", (0..n).map(|row| value(row, json!(numbers.value(row)))).collect())
+                    (
+                        "FP64",
+                        (0..n)
+                            .map(|row| value(row, json!(numbers.value(row))))
+                            .collect(),
+                    )
                 }
                 _ => {
                     let texts = cast(column, &DataType::Utf8).unwrap();
                     let texts = texts.as_string::<i32>();
-                    ("BYTES", (0..n).map(|row| value(row, json!(texts.value(row)))).collect())
+                    (
+                        "BYTES",
+                        (0..n)
+                            .map(|row| value(row, json!(texts.value(row))))
+                            .collect(),
+                    )
                 }
             };
             json!({"name": field.name, "shape": [n], "datatype": datatype, "data": data})

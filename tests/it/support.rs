@@ -9,17 +9,26 @@ use fourfold::arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
 
 /// One month of the committed flights.
-pub(crate) const JANUARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights/2013-01.parquet");
+pub(crate) const JANUARY: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/examples/data/flights/2013-01.parquet"
+);
 
 /// `n` rows: `id`, two columns that tell the label and one that does not, in one batch. No randomness.
 pub(crate) fn parcels(n: usize) -> RecordBatch {
     let noise = |i: usize, m: usize| ((i * 7_919 + 13) % 1_009) % m;
     let kilograms: Vec<f64> = (0..n).map(|i| noise(i, 100) as f64).collect();
-    let road: Vec<&str> = (0..n).map(|i| if noise(i, 3) == 0 { "air" } else { "road" }).collect();
+    let road: Vec<&str> = (0..n)
+        .map(|i| if noise(i, 3) == 0 { "air" } else { "road" })
+        .collect();
     let late: Vec<&str> = (0..n)
         .map(|i| {
             let late = kilograms[i] > 60.0 && road[i] == "road";
-            if late != (noise(i, 17) == 0) { "yes" } else { "no" }
+            if late != (noise(i, 17) == 0) {
+                "yes"
+            } else {
+                "no"
+            }
         })
         .collect();
     let columns: [(&str, ArrayRef); 4] = [
@@ -35,14 +44,20 @@ pub(crate) fn parcels(n: usize) -> RecordBatch {
 pub(crate) fn write_parquet(path: &Path, batches: &[RecordBatch]) {
     let file = std::fs::File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, batches[0].schema(), None).unwrap();
-    batches.iter().for_each(|batch| writer.write(batch).unwrap());
+    batches
+        .iter()
+        .for_each(|batch| writer.write(batch).unwrap());
     writer.close().unwrap();
 }
 
 /// Writes a batch of plain values to a CSV file; NULL is an empty field.
 pub(crate) fn write_csv(path: &Path, batch: &RecordBatch) {
     let schema = batch.schema();
-    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let mut text = names.join(",");
     for row in 0..batch.num_rows() {
         let values: Vec<String> = batch
@@ -63,7 +78,11 @@ pub(crate) fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = entries
         .flat_map(|entry| {
             let path = entry.unwrap().path();
-            let below = if path.is_dir() { tree(&path) } else { Vec::new() };
+            let below = if path.is_dir() {
+                tree(&path)
+            } else {
+                Vec::new()
+            };
             [path].into_iter().chain(below)
         })
         .collect();

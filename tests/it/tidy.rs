@@ -25,7 +25,9 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
 /// The code of a file: without its comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -34,8 +36,22 @@ fn code(path: &Path) -> String {
 fn layers_point_down() {
     let layers: &[&[&str]] = &[
         &["error"],
-        &["accumulate", "engine", "examples", "fingerprint", "progress", "stage"],
-        &["metrics", "model", "schema", "statistics", "store", "transform"],
+        &[
+            "accumulate",
+            "engine",
+            "examples",
+            "fingerprint",
+            "progress",
+            "stage",
+        ],
+        &[
+            "metrics",
+            "model",
+            "schema",
+            "statistics",
+            "store",
+            "transform",
+        ],
         &["blessing"],
         &["data", "evaluation", "serving", "training"],
         &["pipeline", "report"],
@@ -45,15 +61,29 @@ fn layers_point_down() {
     let mut wrong = Vec::new();
     for path in rust_files(&src) {
         let relative = path.strip_prefix(&src).unwrap().to_path_buf();
-        let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        let first = relative
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_string_lossy()
+            .into_owned();
         let module = first.trim_end_matches(".rs").to_owned();
         let Some(own) = layer_of(&module) else {
-            assert!(["lib", "prelude"].contains(&module.as_str()), "{module} is in no layer");
+            assert!(
+                ["lib", "prelude"].contains(&module.as_str()),
+                "{module} is in no layer"
+            );
             continue;
         };
         for used in code(&path).split("crate::").skip(1) {
-            let used: String = used.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let Some(layer) = layer_of(&used) else { continue };
+            let used: String = used
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
+            let Some(layer) = layer_of(&used) else {
+                continue;
+            };
             let sideways = own == 4 && layer == 4 && used != module;
             if layer > own || sideways {
                 wrong.push(format!("{} uses `{used}`", relative.display()));
@@ -91,7 +121,9 @@ fn every_test_file_is_compiled() {
     let compile_fail = fs::read_to_string(root().join("tests/it/compile_fail.rs")).unwrap();
     for path in rust_files(&root().join("tests")) {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let reached = name == "main" || main.contains(&format!("mod {name};")) || compile_fail.contains(&name);
+        let reached = name == "main"
+            || main.contains(&format!("mod {name};"))
+            || compile_fail.contains(&name);
         assert!(reached, "no module reaches {}", path.display());
     }
 }
@@ -100,7 +132,10 @@ fn every_test_file_is_compiled() {
 fn the_changelog_has_the_version() {
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     let version = env!("CARGO_PKG_VERSION");
-    assert!(changelog.contains(&format!("## [{version}]")), "no entry for {version}");
+    assert!(
+        changelog.contains(&format!("## [{version}]")),
+        "no entry for {version}"
+    );
 }
 
 /// A server for models trained elsewhere builds without DataFusion and without solvers.
@@ -108,17 +143,31 @@ fn the_changelog_has_the_version() {
 fn the_serving_side_is_light() {
     let tree = |features: &str| {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--edges", "normal", "--prefix", "none", "--no-default-features"])
+            .args([
+                "tree",
+                "--edges",
+                "normal",
+                "--prefix",
+                "none",
+                "--no-default-features",
+            ])
             .args(["--features", features, "--offline"])
             .current_dir(root())
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
     let light = tree("http");
     for heavy in ["datafusion", "linfa", "argmin", "parquet", "object_store"] {
-        assert!(!light.lines().any(|line| line.starts_with(heavy)), "`http` brings {heavy}");
+        assert!(
+            !light.lines().any(|line| line.starts_with(heavy)),
+            "`http` brings {heavy}"
+        );
     }
     assert!(light.contains("axum") && tree("datafusion").contains("datafusion"));
 }

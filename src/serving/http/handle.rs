@@ -125,10 +125,12 @@ impl Listener {
                 tracing::debug!(%error, "answers may be delayed");
             }
         });
-        let serving = axum::serve(listener, router(Arc::clone(&manager))).with_graceful_shutdown(async move {
-            // It ends with an error when the sender is dropped, which is how a server is stopped.
-            let _ = stopped.await;
-        });
+        let serving = axum::serve(listener, router(Arc::clone(&manager))).with_graceful_shutdown(
+            async move {
+                // It ends with an error when the sender is dropped, which is how a server is stopped.
+                let _ = stopped.await;
+            },
+        );
         let refreshing = refresh_for_ever(Arc::clone(&manager));
         let task = tokio::spawn(async move {
             tokio::select! {

@@ -90,8 +90,16 @@ async fn ready(State(manager): Served) -> Response {
         .iter()
         .filter(|model| !model.versions.iter().any(|version| version.available))
         .map(|model| {
-            let newest = model.versions.iter().rev().find_map(|version| version.reason.as_deref());
-            format!("model `{}`: {}", model.name, newest.unwrap_or("no version answers"))
+            let newest = model
+                .versions
+                .iter()
+                .rev()
+                .find_map(|version| version.reason.as_deref());
+            format!(
+                "model `{}`: {}",
+                model.name,
+                newest.unwrap_or("no version answers")
+            )
         })
         .collect();
     if reasons.is_empty() {
@@ -113,18 +121,21 @@ async fn index(State(manager): Served, body: Result<Bytes, BytesRejection>) -> A
     let asked: IndexRequest = if body.is_empty() {
         IndexRequest::default()
     } else {
-        serde_json::from_slice(&body).map_err(|error| Error::data(format!("the request is not valid: {error}")))?
+        serde_json::from_slice(&body)
+            .map_err(|error| Error::data(format!("the request is not valid: {error}")))?
     };
     let versions = manager.states().into_iter().flat_map(|model| {
         let versions = model.versions.into_iter();
-        versions.filter(|version| version.available || !asked.ready).map(move |version| {
-            json!({
-                "name": model.name,
-                "version": version.version.to_string(),
-                "state": if version.available { "READY" } else { "UNAVAILABLE" },
-                "reason": version.reason.unwrap_or_default(),
+        versions
+            .filter(|version| version.available || !asked.ready)
+            .map(move |version| {
+                json!({
+                    "name": model.name,
+                    "version": version.version.to_string(),
+                    "state": if version.available { "READY" } else { "UNAVAILABLE" },
+                    "reason": version.reason.unwrap_or_default(),
+                })
             })
-        })
     });
     Ok(Json(versions.collect()))
 }
@@ -137,7 +148,10 @@ async fn infer(State(manager): Served, asked: AskedPath, request: Request) -> An
     let answer = move || {
         let answer = || protocol::infer(&predictor, &body, json_length);
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
-            Err(Error::model(format!("model `{}` panicked", predictor.name())))
+            Err(Error::model(format!(
+                "model `{}` panicked",
+                predictor.name()
+            )))
         })
     };
     let reply = if small {
@@ -152,21 +166,33 @@ async fn infer(State(manager): Served, asked: AskedPath, request: Request) -> An
 
 /// Checks what the headers say of the body; how much of it is JSON.
 fn check_headers(headers: &HeaderMap) -> Answer<Option<usize>> {
-    let number = |name: &HeaderName| headers.get(name).map(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if number(&CONTENT_LENGTH).flatten().is_some_and(|length| length > BODY_LIMIT) {
+    let number = |name: &HeaderName| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().ok()?.parse::<usize>().ok())
+    };
+    if number(&CONTENT_LENGTH)
+        .flatten()
+        .is_some_and(|length| length > BODY_LIMIT)
+    {
         return Err(Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is larger than {BODY_LIMIT} bytes"),
         ));
     }
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    if headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| encoding != "identity")
+    {
         return Err(Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the header `Content-Encoding` must be `identity`: bodies are not decompressed",
         ));
     }
     match number(&JSON_LENGTH) {
-        Some(None) => Err(Error::data("the header `Inference-Header-Content-Length` must be a number").into()),
+        Some(None) => {
+            Err(Error::data("the header `Inference-Header-Content-Length` must be a number").into())
+        }
         length => Ok(length.flatten()),
     }
 }
@@ -185,7 +211,10 @@ fn into_response(reply: Reply) -> Response {
 }
 
 async fn unknown_path(uri: Uri) -> Failure {
-    Failure::new(StatusCode::NOT_FOUND, format!("there is no path `{}`", uri.path()))
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no path `{}`", uri.path()),
+    )
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Failure {
@@ -222,7 +251,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let status = match error.kind() {
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Data | ErrorKind::Config | ErrorKind::Schema | ErrorKind::Unsupported => StatusCode::BAD_REQUEST,
+            ErrorKind::Data | ErrorKind::Config | ErrorKind::Schema | ErrorKind::Unsupported => {
+                StatusCode::BAD_REQUEST
+            }
             ErrorKind::Model
             | ErrorKind::AlreadyExists
             | ErrorKind::Corrupt

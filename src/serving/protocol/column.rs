@@ -60,7 +60,9 @@ impl<'a> Column<'a> {
     /// An empty column for `n_rows` elements, of which the caller knows that they are not too many.
     pub(super) fn new(datatype: Datatype, n_rows: usize, null: Option<&'a str>) -> Self {
         let values = match (datatype, datatype.whole_range()) {
-            (_, Some((low, high))) => Values::Integers(Int64Builder::with_capacity(n_rows), low, high),
+            (_, Some((low, high))) => {
+                Values::Integers(Int64Builder::with_capacity(n_rows), low, high)
+            }
             (Datatype::Bool, None) => Values::Booleans(BooleanBuilder::with_capacity(n_rows)),
             (Datatype::Bytes, None) => Values::Texts(StringBuilder::with_capacity(n_rows, 0)),
             (_, None) => Values::Floats(Float64Builder::with_capacity(n_rows)),
@@ -86,10 +88,16 @@ impl<'a> Column<'a> {
     /// Adds an element.
     pub(super) fn push(&mut self, element: Element<'_>) -> Result<()> {
         if self.filled == self.n_rows {
-            return Err(Error::data(format!("more elements than the {} of its shape", self.n_rows)));
+            return Err(Error::data(format!(
+                "more elements than the {} of its shape",
+                self.n_rows
+            )));
         }
         let wrong = |must: String| {
-            Error::data(format!("element {} is {element}, must be {must}", self.filled))
+            Error::data(format!(
+                "element {} is {element}, must be {must}",
+                self.filled
+            ))
         };
         let datatype = self.datatype;
         match &mut self.values {
@@ -102,9 +110,10 @@ impl<'a> Column<'a> {
                 let value = match element {
                     Element::Null => None,
                     Element::Signed(value) => Some(value),
-                    Element::Unsigned(value) => Some(i64::try_from(value).map_err(|_| {
-                        wrong(format!("from {low} to {high} ({datatype})"))
-                    })?),
+                    Element::Unsigned(value) => Some(
+                        i64::try_from(value)
+                            .map_err(|_| wrong(format!("from {low} to {high} ({datatype})")))?,
+                    ),
                     _ => return Err(wrong(format!("a whole number ({datatype})"))),
                 };
                 if value.is_some_and(|value| !(*low..=*high).contains(&value)) {
@@ -152,12 +161,16 @@ impl<'a> Column<'a> {
             return Err(Error::data("`data` must be a list"));
         }
         if self.datatype == Datatype::Fp16 {
-            return Err(Error::data("datatype FP16 has no form in JSON: send FP32, or binary data"));
+            return Err(Error::data(
+                "datatype FP16 has no form in JSON: send FP32, or binary data",
+            ));
         }
         let mut deserializer = serde_json::Deserializer::from_str(json);
         match DeserializeSeed::deserialize(&mut *self, &mut deserializer) {
             Ok(()) => Ok(()),
-            Err(error) => Err(Error::data(self.problem.take().unwrap_or_else(|| error.to_string()))),
+            Err(error) => Err(Error::data(
+                self.problem.take().unwrap_or_else(|| error.to_string()),
+            )),
         }
     }
 
@@ -230,7 +243,10 @@ impl<'de> Visitor<'de> for &mut Column<'_> {
     }
 
     fn visit_map<A: serde::de::MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        let problem = format!("element {} is an object, must be {}", self.filled, self.datatype);
+        let problem = format!(
+            "element {} is an object, must be {}",
+            self.filled, self.datatype
+        );
         Err(A::Error::custom(self.problem.insert(problem)))
     }
 }
@@ -261,28 +277,74 @@ mod tests {
     #[test]
     fn numbers_are_those_of_their_datatype() {
         let floats = read(Datatype::Fp32, 2, "[0.1, 3]").unwrap();
-        assert_eq!(floats.as_primitive::<Float64Type>().values(), &[f64::from(0.1_f32), 3.0]);
+        assert_eq!(
+            floats.as_primitive::<Float64Type>().values(),
+            &[f64::from(0.1_f32), 3.0]
+        );
         let doubles = read(Datatype::Fp64, 2, "[0.1, 18446744073709551615]").unwrap();
-        assert_eq!(doubles.as_primitive::<Float64Type>().values(), &[0.1, 18_446_744_073_709_552_000.0]);
+        assert_eq!(
+            doubles.as_primitive::<Float64Type>().values(),
+            &[0.1, 18_446_744_073_709_552_000.0]
+        );
     }
 
     #[test]
     fn what_does_not_fit_is_named() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for (datatype, json, problem) in [
-            (Datatype::Int8, "[0, 128]", "element 1 is 128, must be from -128 to 127 (INT8)"),
-            (Datatype::Uint8, "[0, -1]", "element 1 is -1, must be from 0 to 255 (UINT8)"),
-            (Datatype::Uint64, "[0, 9223372036854775808]", "must be from 0 to 9223372036854775807"),
-            (Datatype::Int64, "[1.5, 2]", "element 0 is 1.5, must be a whole number (INT64)"),
-            (Datatype::Int64, "[\"1\", 2]", "element 0 is a text, must be a whole number"),
-            (Datatype::Fp64, "[1, true]", "element 1 is true, must be a number (FP64)"),
-            (Datatype::Fp32, "[1, 1e39]", "element 1 is 1e39, must be within the range of FP32"),
+            (
+                Datatype::Int8,
+                "[0, 128]",
+                "element 1 is 128, must be from -128 to 127 (INT8)",
+            ),
+            (
+                Datatype::Uint8,
+                "[0, -1]",
+                "element 1 is -1, must be from 0 to 255 (UINT8)",
+            ),
+            (
+                Datatype::Uint64,
+                "[0, 9223372036854775808]",
+                "must be from 0 to 9223372036854775807",
+            ),
+            (
+                Datatype::Int64,
+                "[1.5, 2]",
+                "element 0 is 1.5, must be a whole number (INT64)",
+            ),
+            (
+                Datatype::Int64,
+                "[\"1\", 2]",
+                "element 0 is a text, must be a whole number",
+            ),
+            (
+                Datatype::Fp64,
+                "[1, true]",
+                "element 1 is true, must be a number (FP64)",
+            ),
+            (
+                Datatype::Fp32,
+                "[1, 1e39]",
+                "element 1 is 1e39, must be within the range of FP32",
+            ),
             (Datatype::Fp64, "[1, 1e999]", "number out of range"),
-            (Datatype::Bool, "[1, true]", "element 0 is 1, must be true or false (BOOL)"),
-            (Datatype::Bytes, "[\"a\", 1]", "element 1 is 1, must be a text (BYTES)"),
+            (
+                Datatype::Bool,
+                "[1, true]",
+                "element 0 is 1, must be true or false (BOOL)",
+            ),
+            (
+                Datatype::Bytes,
+                "[\"a\", 1]",
+                "element 1 is 1, must be a text (BYTES)",
+            ),
             (Datatype::Fp64, "[{}, 1]", "element 0 is an object"),
             (Datatype::Fp64, "[1]", "1 elements, its shape has 2"),
-            (Datatype::Fp64, "[1, 2, 3]", "more elements than the 2 of its shape"),
+            (
+                Datatype::Fp64,
+                "[1, 2, 3]",
+                "more elements than the 2 of its shape",
+            ),
             (Datatype::Fp64, "1", "`data` must be a list"),
             (Datatype::Fp16, "[1, 2]", "FP16 has no form in JSON"),
             (Datatype::Fp64, deep.as_str(), "recursion limit exceeded"),

@@ -59,7 +59,9 @@ impl Datatype {
     }
 
     pub(super) fn parse(name: &str) -> Option<Self> {
-        Datatype::ALL.into_iter().find(|datatype| datatype.name() == name)
+        Datatype::ALL
+            .into_iter()
+            .find(|datatype| datatype.name() == name)
     }
 
     /// The datatype that a field is described with; none for fields that are not served.
@@ -80,12 +82,18 @@ impl Datatype {
         match described {
             Some(described) if described == self || (numeric(described) && numeric(self)) => Ok(()),
             Some(described) => {
-                let others = if numeric(described) { " or another number" } else { "" };
+                let others = if numeric(described) {
+                    " or another number"
+                } else {
+                    ""
+                };
                 Err(Error::data(format!(
                     "datatype {self}, must be {described}{others} for a field of type {field_type}"
                 )))
             }
-            None => Err(Error::data(format!("a field of type {field_type} cannot be sent"))),
+            None => Err(Error::data(format!(
+                "a field of type {field_type} cannot be sent"
+            ))),
         }
     }
 
@@ -112,7 +120,9 @@ impl Datatype {
             Datatype::Uint16 => Some((0, u16::MAX.into())),
             Datatype::Uint32 => Some((0, u32::MAX.into())),
             Datatype::Uint64 => Some((0, i64::MAX)),
-            Datatype::Bool | Datatype::Fp16 | Datatype::Fp32 | Datatype::Fp64 | Datatype::Bytes => None,
+            Datatype::Bool | Datatype::Fp16 | Datatype::Fp32 | Datatype::Fp64 | Datatype::Bytes => {
+                None
+            }
         }
     }
 }

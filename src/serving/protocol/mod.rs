@@ -31,7 +31,11 @@ pub const MAX_ROWS: usize = 100_000;
 
 /// Answers one inference request: the JSON of `body` up to `json_length` (all of it if `None`), then the binary
 /// tensors.
-pub(crate) fn infer(predictor: &Predictor, body: &[u8], json_length: Option<usize>) -> Result<Reply> {
+pub(crate) fn infer(
+    predictor: &Predictor,
+    body: &[u8],
+    json_length: Option<usize>,
+) -> Result<Reply> {
     let (json, tail) = request::split(body, json_length)?;
     let request = request::Request::parse(json)?;
     let wanted = response::wanted(predictor, &request)?;

@@ -26,7 +26,9 @@ impl Column<'_> {
             Datatype::Bool => {
                 for (index, byte) in bytes.iter().enumerate() {
                     if *byte > 1 {
-                        return Err(Error::data(format!("element {index} is {byte}, must be 0 or 1 (BOOL)")));
+                        return Err(Error::data(format!(
+                            "element {index} is {byte}, must be 0 or 1 (BOOL)"
+                        )));
                     }
                     self.push(Element::Boolean(*byte == 1))?;
                 }
@@ -37,8 +39,12 @@ impl Column<'_> {
             Datatype::Int32 => self.fill(bytes, |b| Element::Signed(i32::from_le_bytes(b).into())),
             Datatype::Int64 => self.fill(bytes, |b| Element::Signed(i64::from_le_bytes(b))),
             Datatype::Uint8 => self.fill(bytes, |b| Element::Unsigned(u8::from_le_bytes(b).into())),
-            Datatype::Uint16 => self.fill(bytes, |b| Element::Unsigned(u16::from_le_bytes(b).into())),
-            Datatype::Uint32 => self.fill(bytes, |b| Element::Unsigned(u32::from_le_bytes(b).into())),
+            Datatype::Uint16 => {
+                self.fill(bytes, |b| Element::Unsigned(u16::from_le_bytes(b).into()))
+            }
+            Datatype::Uint32 => {
+                self.fill(bytes, |b| Element::Unsigned(u32::from_le_bytes(b).into()))
+            }
             Datatype::Uint64 => self.fill(bytes, |b| Element::Unsigned(u64::from_le_bytes(b))),
             Datatype::Fp16 => self.fill(bytes, |b| Element::Float(Half::from_le_bytes(b).to_f64())),
             Datatype::Fp32 => self.fill(bytes, |b| Element::Float(f32::from_le_bytes(b).into())),
@@ -47,9 +53,15 @@ impl Column<'_> {
         }
     }
 
-    fn fill<const N: usize>(&mut self, bytes: &[u8], element: impl Fn([u8; N]) -> Element<'static>) -> Result<()> {
+    fn fill<const N: usize>(
+        &mut self,
+        bytes: &[u8],
+        element: impl Fn([u8; N]) -> Element<'static>,
+    ) -> Result<()> {
         let (elements, _) = bytes.as_chunks::<N>();
-        elements.iter().try_for_each(|bytes| self.push(element(*bytes)))
+        elements
+            .iter()
+            .try_for_each(|bytes| self.push(element(*bytes)))
     }
 
     fn fill_from_texts(&mut self, mut bytes: &[u8]) -> Result<()> {
@@ -91,18 +103,34 @@ mod tests {
 
     #[test]
     fn every_datatype_is_widened() {
-        let integers = |datatype, bytes: &[u8]| read(datatype, 1, bytes).unwrap().as_primitive::<Int64Type>().value(0);
+        let integers = |datatype, bytes: &[u8]| {
+            read(datatype, 1, bytes)
+                .unwrap()
+                .as_primitive::<Int64Type>()
+                .value(0)
+        };
         assert_eq!(integers(Datatype::Int8, &(-5_i8).to_le_bytes()), -5);
         assert_eq!(integers(Datatype::Int16, &(-500_i16).to_le_bytes()), -500);
-        assert_eq!(integers(Datatype::Int32, &i32::MIN.to_le_bytes()), i64::from(i32::MIN));
+        assert_eq!(
+            integers(Datatype::Int32, &i32::MIN.to_le_bytes()),
+            i64::from(i32::MIN)
+        );
         assert_eq!(integers(Datatype::Int64, &i64::MIN.to_le_bytes()), i64::MIN);
         assert_eq!(integers(Datatype::Uint8, &[255]), 255);
         assert_eq!(integers(Datatype::Uint16, &[255, 255]), 65_535);
         assert_eq!(integers(Datatype::Uint32, &[255; 4]), i64::from(u32::MAX));
         assert_eq!(integers(Datatype::Uint64, &7_u64.to_le_bytes()), 7);
-        let floats = |datatype, bytes: &[u8]| read(datatype, 1, bytes).unwrap().as_primitive::<Float64Type>().value(0);
+        let floats = |datatype, bytes: &[u8]| {
+            read(datatype, 1, bytes)
+                .unwrap()
+                .as_primitive::<Float64Type>()
+                .value(0)
+        };
         assert_eq!(floats(Datatype::Fp16, &[0, 0x3e]), 1.5);
-        assert_eq!(floats(Datatype::Fp32, &0.1_f32.to_le_bytes()), f64::from(0.1_f32));
+        assert_eq!(
+            floats(Datatype::Fp32, &0.1_f32.to_le_bytes()),
+            f64::from(0.1_f32)
+        );
         assert_eq!(floats(Datatype::Fp64, &0.1_f64.to_le_bytes()), 0.1);
         assert!(floats(Datatype::Fp64, &f64::NAN.to_le_bytes()).is_nan());
         let booleans = read(Datatype::Bool, 2, &[1, 0]).unwrap();
@@ -113,7 +141,9 @@ mod tests {
     fn texts_come_back_as_they_went() {
         let mut bytes = Vec::new();
         let texts = ["", "a", "Zürich", "None", "\0"];
-        texts.iter().for_each(|text| append_text(&mut bytes, text).unwrap());
+        texts
+            .iter()
+            .for_each(|text| append_text(&mut bytes, text).unwrap());
         let column = read(Datatype::Bytes, 5, &bytes).unwrap();
         assert_eq!(column.null_count(), 1);
         assert!(column.is_null(3));
@@ -121,25 +151,62 @@ mod tests {
             assert_eq!(column.as_string::<i32>().value(row), *text);
         }
         for cut in 1..bytes.len() {
-            assert!(read(Datatype::Bytes, 5, &bytes[..cut]).is_err(), "cut at {cut}");
+            assert!(
+                read(Datatype::Bytes, 5, &bytes[..cut]).is_err(),
+                "cut at {cut}"
+            );
         }
     }
 
     #[test]
     fn lying_lengths_are_refused() {
         for (datatype, n_rows, bytes, problem) in [
-            (Datatype::Int64, 2, &[0_u8; 8][..], "8 bytes of binary data, 2 elements of INT64"),
+            (
+                Datatype::Int64,
+                2,
+                &[0_u8; 8][..],
+                "8 bytes of binary data, 2 elements of INT64",
+            ),
             (Datatype::Int64, 1, &[0; 9], "9 bytes"),
-            (Datatype::Bool, 1, &[2], "element 0 is 2, must be 0 or 1 (BOOL)"),
-            (Datatype::Uint64, 1, &[255; 8], "element 0 is 18446744073709551615"),
-            (Datatype::Bytes, 1, &[255, 255, 255, 255, b'a'], "element 0 is cut off"),
+            (
+                Datatype::Bool,
+                1,
+                &[2],
+                "element 0 is 2, must be 0 or 1 (BOOL)",
+            ),
+            (
+                Datatype::Uint64,
+                1,
+                &[255; 8],
+                "element 0 is 18446744073709551615",
+            ),
+            (
+                Datatype::Bytes,
+                1,
+                &[255, 255, 255, 255, b'a'],
+                "element 0 is cut off",
+            ),
             (Datatype::Bytes, 1, &[1, 0, 0], "element 0 is cut off"),
-            (Datatype::Bytes, 1, &[1, 0, 0, 0, 0xff], "element 0 is not UTF-8 text"),
-            (Datatype::Bytes, 1, &[0; 8], "more elements than the 1 of its shape"),
+            (
+                Datatype::Bytes,
+                1,
+                &[1, 0, 0, 0, 0xff],
+                "element 0 is not UTF-8 text",
+            ),
+            (
+                Datatype::Bytes,
+                1,
+                &[0; 8],
+                "more elements than the 1 of its shape",
+            ),
             (Datatype::Bytes, 3, &[0; 8], "2 elements, its shape has 3"),
         ] {
             let mut column = Column::new(datatype, n_rows, None);
-            let error = column.fill_from_bytes(bytes).and_then(|()| column.finish()).unwrap_err().to_string();
+            let error = column
+                .fill_from_bytes(bytes)
+                .and_then(|()| column.finish())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(problem), "{error}");
         }
     }

@@ -97,7 +97,9 @@ impl<'a> Request<'a> {
                 true => " (NaN and Infinity are not JSON: send null, or binary data)",
                 false => "",
             };
-            Error::data(format!("the request is not an inference request: {error}{hint}"))
+            Error::data(format!(
+                "the request is not an inference request: {error}{hint}"
+            ))
         })
     }
 
@@ -108,7 +110,10 @@ impl<'a> Request<'a> {
             let input = Input::parse(json, index)?;
             let field = input.field(schema)?;
             if columns.iter().any(|(name, _)| *name == field.name) {
-                return Err(Error::data(format!("input `{}` is there twice", field.name)));
+                return Err(Error::data(format!(
+                    "input `{}` is there twice",
+                    field.name
+                )));
             }
             let n_rows = input.n_rows().map_err(|error| input.named(&error))?;
             if let Some((first, column)) = columns.first()
@@ -127,7 +132,9 @@ impl<'a> Request<'a> {
             tail = rest;
         }
         let Some((_, first)) = columns.first() else {
-            return Err(Error::data("`inputs` is empty, must have at least one tensor"));
+            return Err(Error::data(
+                "`inputs` is empty, must have at least one tensor",
+            ));
         };
         if !tail.is_empty() {
             return Err(Error::data(format!(
@@ -138,10 +145,17 @@ impl<'a> Request<'a> {
         let options = RecordBatchOptions::new().with_row_count(Some(first.len()));
         let (fields, columns): (Vec<ArrowField>, Vec<ArrayRef>) = columns
             .into_iter()
-            .map(|(name, column)| (ArrowField::new(name, column.data_type().clone(), true), column))
+            .map(|(name, column)| {
+                (
+                    ArrowField::new(name, column.data_type().clone(), true),
+                    column,
+                )
+            })
             .unzip();
         let schema = Arc::new(ArrowSchema::new(fields));
-        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?)
     }
 }
 
@@ -162,15 +176,25 @@ impl<'a> Input<'a> {
     }
 
     fn named(&self, error: &Error) -> Error {
-        Error::new(error.kind(), format!("input `{}`: {}", self.name, error.message()))
+        Error::new(
+            error.kind(),
+            format!("input `{}`: {}", self.name, error.message()),
+        )
     }
 
     fn field<'s>(&self, schema: &'s Schema) -> Result<&'s Field> {
-        schema.fields.iter().find(|field| field.name == *self.name).ok_or_else(|| {
-            let name = shortened(&self.name);
-            let names = schema.fields.iter().map(|field| field.name.as_str());
-            Error::data(format!("the model has no input `{name}`{}", near_names(&name, names)))
-        })
+        schema
+            .fields
+            .iter()
+            .find(|field| field.name == *self.name)
+            .ok_or_else(|| {
+                let name = shortened(&self.name);
+                let names = schema.fields.iter().map(|field| field.name.as_str());
+                Error::data(format!(
+                    "the model has no input `{name}`{}",
+                    near_names(&name, names)
+                ))
+            })
     }
 
     fn n_rows(&self) -> Result<usize> {
@@ -180,10 +204,15 @@ impl<'a> Input<'a> {
         };
         match n_rows {
             Some(n_rows) if n_rows <= MAX_ROWS => Ok(n_rows),
-            Some(n_rows) => Err(Error::data(format!("{n_rows} rows, a request has at most {MAX_ROWS}"))),
+            Some(n_rows) => Err(Error::data(format!(
+                "{n_rows} rows, a request has at most {MAX_ROWS}"
+            ))),
             None => {
                 let shown: Vec<String> = self.shape.iter().take(8).map(i64::to_string).collect();
-                Err(Error::data(format!("shape [{}], must be [rows] or [rows, 1]", shown.join(", "))))
+                Err(Error::data(format!(
+                    "shape [{}], must be [rows] or [rows, 1]",
+                    shown.join(", ")
+                )))
             }
         }
     }
@@ -196,8 +225,12 @@ impl<'a> Input<'a> {
         null: Option<&str>,
         tail: &'t [u8],
     ) -> Result<(ArrayRef, &'t [u8])> {
-        let datatype = Datatype::parse(&self.datatype)
-            .ok_or_else(|| Error::data(format!("there is no datatype `{}`", shortened(&self.datatype))))?;
+        let datatype = Datatype::parse(&self.datatype).ok_or_else(|| {
+            Error::data(format!(
+                "there is no datatype `{}`",
+                shortened(&self.datatype)
+            ))
+        })?;
         datatype.check_fits(field.field_type)?;
         let mut column = Column::new(datatype, n_rows, null);
         let rest = match (self.data, self.parameters.binary_data_size) {
@@ -218,8 +251,16 @@ impl<'a> Input<'a> {
                 column.fill_from_bytes(bytes)?;
                 rest
             }
-            (Some(_), Some(_)) => return Err(Error::data("both `data` and `binary_data_size`, must be one")),
-            (None, None) => return Err(Error::data("neither `data` nor `binary_data_size`, must be one")),
+            (Some(_), Some(_)) => {
+                return Err(Error::data(
+                    "both `data` and `binary_data_size`, must be one",
+                ));
+            }
+            (None, None) => {
+                return Err(Error::data(
+                    "neither `data` nor `binary_data_size`, must be one",
+                ));
+            }
         };
         Ok((column.finish()?, rest))
     }
@@ -246,7 +287,10 @@ mod tests {
             domain: None,
             training_only: false,
         };
-        Schema::new([field("age", FieldType::Integer), field("city", FieldType::Text)])
+        Schema::new([
+            field("age", FieldType::Integer),
+            field("city", FieldType::Text),
+        ])
     }
 
     fn rows(json: &str, tail: &[u8]) -> Result<RecordBatch> {
@@ -272,9 +316,12 @@ mod tests {
 
     #[test]
     fn bad_requests_are_named() {
-        let age = |rest: &str| format!(r#"{{"inputs": [{{"name": "age", "shape": [2], {rest}}}]}}"#);
+        let age =
+            |rest: &str| format!(r#"{{"inputs": [{{"name": "age", "shape": [2], {rest}}}]}}"#);
         let shape = |shape: &str| {
-            format!(r#"{{"inputs": [{{"name": "age", "shape": {shape}, "datatype": "INT64", "data": [1, 2]}}]}}"#)
+            format!(
+                r#"{{"inputs": [{{"name": "age", "shape": {shape}, "datatype": "INT64", "data": [1, 2]}}]}}"#
+            )
         };
         let two = |second: &str| {
             format!(
@@ -285,15 +332,38 @@ mod tests {
             ("{}".to_owned(), "missing field `inputs`"),
             ("[".to_owned(), "not an inference request"),
             (r#"{"inputs": []}"#.to_owned(), "`inputs` is empty"),
-            (r#"{"inputs": [{}]}"#.to_owned(), "input 0 is not a tensor: missing field `name`"),
-            (r#"{"inputs": [{"name": "age"}]}"#.to_owned(), "input 0 `age` is not a tensor: missing field `shape`"),
-            (age(r#""datatype": "INT64""#), "input `age`: neither `data` nor"),
-            (age(r#""datatype": "INT65", "data": [1, 2]"#), "input `age`: there is no datatype `INT65`"),
-            (age(r#""datatype": "BYTES", "data": [1, 2]"#), "input `age`: datatype BYTES, must be INT64 or another"),
-            (age(r#""datatype": "INT64", "data": [NaN, 2]"#), "NaN and Infinity are not JSON"),
-            (age(r#""datatype": "INT64", "data": [[1, 2], [3]]"#), "input `age`: more elements than the 2"),
             (
-                age(r#""datatype": "INT64", "data": [1, 2], "parameters": {"binary_data_size": 0}"#),
+                r#"{"inputs": [{}]}"#.to_owned(),
+                "input 0 is not a tensor: missing field `name`",
+            ),
+            (
+                r#"{"inputs": [{"name": "age"}]}"#.to_owned(),
+                "input 0 `age` is not a tensor: missing field `shape`",
+            ),
+            (
+                age(r#""datatype": "INT64""#),
+                "input `age`: neither `data` nor",
+            ),
+            (
+                age(r#""datatype": "INT65", "data": [1, 2]"#),
+                "input `age`: there is no datatype `INT65`",
+            ),
+            (
+                age(r#""datatype": "BYTES", "data": [1, 2]"#),
+                "input `age`: datatype BYTES, must be INT64 or another",
+            ),
+            (
+                age(r#""datatype": "INT64", "data": [NaN, 2]"#),
+                "NaN and Infinity are not JSON",
+            ),
+            (
+                age(r#""datatype": "INT64", "data": [[1, 2], [3]]"#),
+                "input `age`: more elements than the 2",
+            ),
+            (
+                age(
+                    r#""datatype": "INT64", "data": [1, 2], "parameters": {"binary_data_size": 0}"#,
+                ),
                 "input `age`: both",
             ),
             (
@@ -304,13 +374,25 @@ mod tests {
                 age(r#""datatype": "INT64", "parameters": {"binary_data_size": -1}"#),
                 "input 0 `age` is not a tensor: invalid value",
             ),
-            (shape("[2, 2]"), "input `age`: shape [2, 2], must be [rows] or [rows, 1]"),
+            (
+                shape("[2, 2]"),
+                "input `age`: shape [2, 2], must be [rows] or [rows, 1]",
+            ),
             (shape("[]"), "input `age`: shape []"),
             (shape("[-1]"), "input `age`: shape [-1]"),
             (shape("[1.5]"), "input 0 `age` is not a tensor"),
-            (shape("[9223372036854775807, 9223372036854775807]"), "input `age`: shape"),
-            (shape("[9223372036854775807]"), "input `age`: 9223372036854775807 rows, a request has at most 100000"),
-            (two(r#"{"name": "age", "shape": [2], "datatype": "INT64", "data": [1, 2]}"#), "`age` is there twice"),
+            (
+                shape("[9223372036854775807, 9223372036854775807]"),
+                "input `age`: shape",
+            ),
+            (
+                shape("[9223372036854775807]"),
+                "input `age`: 9223372036854775807 rows, a request has at most 100000",
+            ),
+            (
+                two(r#"{"name": "age", "shape": [2], "datatype": "INT64", "data": [1, 2]}"#),
+                "`age` is there twice",
+            ),
             (
                 two(r#"{"name": "city", "shape": [1], "datatype": "BYTES", "data": ["a"]}"#),
                 "input `city` has 1 rows, input `age` has 2",

@@ -122,7 +122,9 @@ pub(super) fn wanted(predictor: &Predictor, request: &Request<'_>) -> Result<Vec
         if parameters.classification.is_some() || parameters.shared_memory_region.is_some() {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("output `{name}`: the classification and shared-memory extensions are not there"),
+                format!(
+                    "output `{name}`: the classification and shared-memory extensions are not there"
+                ),
             ));
         }
         wanted.push(Wanted {
@@ -148,7 +150,11 @@ pub(super) fn encode(
             .ok_or_else(|| Error::internal(format!("there is no answer `{}`", column.name)))?;
         let data = data(values);
         let n_rows = i64::try_from(values.len()).unwrap_or(i64::MAX);
-        let size = if *binary { Some(append(&mut tail, &data)?) } else { None };
+        let size = if *binary {
+            Some(append(&mut tail, &data)?)
+        } else {
+            None
+        };
         outputs.push(Tensor {
             name: &column.name,
             datatype: column.datatype.name(),
@@ -165,7 +171,10 @@ pub(super) fn encode(
     };
     let mut body = serde_json::to_vec(&document)
         .map_err(|error| Error::internal("an answer cannot be serialized").with_source(error))?;
-    let json_length = wanted.iter().any(|wanted| wanted.binary).then_some(body.len());
+    let json_length = wanted
+        .iter()
+        .any(|wanted| wanted.binary)
+        .then_some(body.len());
     body.append(&mut tail);
     Ok(Reply { body, json_length })
 }
@@ -173,11 +182,21 @@ pub(super) fn encode(
 /// The elements of a column of answers, none of which is NULL; lists one after the other.
 fn data(values: &ArrayRef) -> Data<'_> {
     match values.data_type() {
-        DataType::FixedSizeList(..) => {
-            Data::Numbers(values.as_fixed_size_list().values().as_primitive::<Float64Type>().values())
-        }
+        DataType::FixedSizeList(..) => Data::Numbers(
+            values
+                .as_fixed_size_list()
+                .values()
+                .as_primitive::<Float64Type>()
+                .values(),
+        ),
         DataType::Float64 => Data::Numbers(values.as_primitive::<Float64Type>().values()),
-        _ => Data::Texts(values.as_string::<i32>().iter().map(Option::unwrap_or_default).collect()),
+        _ => Data::Texts(
+            values
+                .as_string::<i32>()
+                .iter()
+                .map(Option::unwrap_or_default)
+                .collect(),
+        ),
     }
 }
 

@@ -55,25 +55,42 @@ fn garbage_never_fails_the_server() {
     ]})
     .to_string();
     let length = binary.len().to_string();
-    let tail = b"\x01\0\x02\0\x04\0\0\0Rome\x04\0\0\0Bonn\x0a\0\0\x002013-01-31\x0a\0\0\x002013-12-01";
+    let tail =
+        b"\x01\0\x02\0\x04\0\0\0Rome\x04\0\0\0Bonn\x0a\0\0\x002013-01-31\x0a\0\0\x002013-12-01";
     let binary = [binary.as_bytes(), tail].concat();
     let mut numbers = Numbers(42);
     let (mut fine, mut refused) = (0, 0);
     for round in 0..3_000 {
-        let mut body = if round % 2 == 0 { json.clone().into_bytes() } else { binary.clone() };
+        let mut body = if round % 2 == 0 {
+            json.clone().into_bytes()
+        } else {
+            binary.clone()
+        };
         if round > 1 {
             numbers.mutate(&mut body);
         }
         let header = ("Inference-Header-Content-Length", length.as_str());
-        let headers = if round % 2 == 0 { &[][..] } else { &[header][..] };
+        let headers = if round % 2 == 0 {
+            &[][..]
+        } else {
+            &[header][..]
+        };
         let mut response = server.send("/v2/models/late/infer", headers, &body);
         let answer = response.body_mut().read_to_vec().unwrap();
         match response.status().as_u16() {
             200 => fine += 1,
             400 => refused += 1,
-            status => panic!("{status} {} for {}", String::from_utf8_lossy(&answer), String::from_utf8_lossy(&body)),
+            status => panic!(
+                "{status} {} for {}",
+                String::from_utf8_lossy(&answer),
+                String::from_utf8_lossy(&body)
+            ),
         }
-        assert!(round > 1 || fine == round + 1, "{}", String::from_utf8_lossy(&answer));
+        assert!(
+            round > 1 || fine == round + 1,
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     assert!(fine > 50 && refused > 500, "{fine} fine, {refused} refused");
     assert_eq!(server.infer("late", all_inputs()).0, 200);
@@ -82,7 +99,9 @@ fn garbage_never_fails_the_server() {
 /// Sends bytes, and reads what is answered until the server closes or falls silent.
 fn raw(server: &Running, bytes: &[u8]) -> String {
     let mut connection = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
-    connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    connection
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     connection.write_all(bytes).unwrap();
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
@@ -101,8 +120,14 @@ fn raw(server: &Running, bytes: &[u8]) -> String {
 fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     let server = Running::start();
     let head = "POST /v2/models/late/infer HTTP/1.1\r\nHost: x\r\n";
-    let announced = raw(&server, format!("{head}Content-Length: {}\r\n\r\n", BODY_LIMIT + 1).as_bytes());
-    assert!(announced.starts_with("HTTP/1.1 413") && announced.contains(r#"{"error":"#), "{announced}");
+    let announced = raw(
+        &server,
+        format!("{head}Content-Length: {}\r\n\r\n", BODY_LIMIT + 1).as_bytes(),
+    );
+    assert!(
+        announced.starts_with("HTTP/1.1 413") && announced.contains(r#"{"error":"#),
+        "{announced}"
+    );
 
     // Not announced: in chunks.
     let chunk = format!("{BODY_LIMIT:x}\r\n");
@@ -110,16 +135,23 @@ fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     bytes.resize(bytes.len() + BODY_LIMIT, b' ');
     bytes.extend(b"\r\n4\r\n    \r\n0\r\n\r\n");
     let chunked = raw(&server, &bytes);
-    assert!(chunked.starts_with("HTTP/1.1 413") && chunked.contains(r#"{"error":"#), "{chunked}");
+    assert!(
+        chunked.starts_with("HTTP/1.1 413") && chunked.contains(r#"{"error":"#),
+        "{chunked}"
+    );
     assert_eq!(server.get("/v2/health/ready").0, 200);
 }
 
 #[test]
 fn many_rows_are_too_many() {
     let server = Running::start();
-    let rows = |n: usize| json!([{"name": "age", "datatype": "UINT8", "shape": [n], "data": vec![1; n]}]);
+    let rows =
+        |n: usize| json!([{"name": "age", "datatype": "UINT8", "shape": [n], "data": vec![1; n]}]);
     let (status, answer) = server.infer("late", rows(100_001));
     assert_eq!(status, 400);
-    assert_eq!(answer["error"], "input `age`: 100001 rows, a request has at most 100000");
+    assert_eq!(
+        answer["error"],
+        "input `age`: 100001 rows, a request has at most 100000"
+    );
     assert_eq!(server.infer("late", rows(100_000)).0, 200);
 }

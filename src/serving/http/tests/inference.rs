@@ -12,29 +12,60 @@ use crate::model::Prediction;
 
 /// The rows of [`all_inputs`], made without a request.
 fn rows() -> RecordBatch {
-    let at = TimestampMicrosecondArray::from(vec![Some(1_359_608_400_000_000), Some(1_359_601_200_000_000), None]);
+    let at = TimestampMicrosecondArray::from(vec![
+        Some(1_359_608_400_000_000),
+        Some(1_359_601_200_000_000),
+        None,
+    ]);
     let columns: [(&str, ArrayRef); 6] = [
         ("age", Arc::new(Int64Array::from(vec![31, 40, 99]))),
-        ("fare", Arc::new(Float64Array::from(vec![Some(7.25), None, Some(0.1)]))),
-        ("city", Arc::new(StringArray::from(vec![Some("Zürich"), None, Some("elsewhere")]))),
-        ("vip", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
-        ("day", Arc::new(Date32Array::from(vec![Some(15_736), None, Some(16_040)]))),
+        (
+            "fare",
+            Arc::new(Float64Array::from(vec![Some(7.25), None, Some(0.1)])),
+        ),
+        (
+            "city",
+            Arc::new(StringArray::from(vec![
+                Some("Zürich"),
+                None,
+                Some("elsewhere"),
+            ])),
+        ),
+        (
+            "vip",
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])),
+        ),
+        (
+            "day",
+            Arc::new(Date32Array::from(vec![Some(15_736), None, Some(16_040)])),
+        ),
         ("at", Arc::new(at.with_timezone("UTC"))),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
 fn in_process(server: &Running, model: &str, rows: &RecordBatch) -> Prediction {
-    server.manager().get(model, None).unwrap().predict(rows).unwrap()
+    server
+        .manager()
+        .get(model, None)
+        .unwrap()
+        .predict(rows)
+        .unwrap()
 }
 
 fn bits(numbers: &Value) -> Vec<u64> {
     let numbers = numbers.as_array().unwrap().iter();
-    numbers.map(|number| number.as_f64().unwrap().to_bits()).collect()
+    numbers
+        .map(|number| number.as_f64().unwrap().to_bits())
+        .collect()
 }
 
 fn bits_of(prediction: &Prediction) -> Vec<u64> {
-    prediction.outputs().iter().map(|number| number.to_bits()).collect()
+    prediction
+        .outputs()
+        .iter()
+        .map(|number| number.to_bits())
+        .collect()
 }
 
 #[test]
@@ -45,7 +76,10 @@ fn answers_are_those_of_the_model_bit_for_bit() {
     let expected = in_process(&server, "late", &rows());
     assert_eq!(answer["model_name"], "late");
     assert_eq!(answer["model_version"], "1");
-    assert_eq!(answer["outputs"][0], tensor("class", "BYTES", json!(expected.classes())));
+    assert_eq!(
+        answer["outputs"][0],
+        tensor("class", "BYTES", json!(expected.classes()))
+    );
     assert_eq!(answer["outputs"][1]["shape"], json!([3]));
     assert_eq!(answer["outputs"][1]["datatype"], "FP64");
     assert_eq!(bits(&answer["outputs"][1]["data"]), bits_of(&expected));
@@ -53,11 +87,17 @@ fn answers_are_those_of_the_model_bit_for_bit() {
     let (_, answer) = server.infer("meal", all_inputs());
     assert_eq!(answer["outputs"][1]["name"], "probabilities");
     assert_eq!(answer["outputs"][1]["shape"], json!([3, 3]));
-    assert_eq!(bits(&answer["outputs"][1]["data"]), bits_of(&in_process(&server, "meal", &rows())));
+    assert_eq!(
+        bits(&answer["outputs"][1]["data"]),
+        bits_of(&in_process(&server, "meal", &rows()))
+    );
 
     let (_, answer) = server.infer("price", all_inputs());
     assert_eq!(answer["outputs"][0]["name"], "value");
-    assert_eq!(bits(&answer["outputs"][0]["data"]), bits_of(&in_process(&server, "price", &rows())));
+    assert_eq!(
+        bits(&answer["outputs"][0]["data"]),
+        bits_of(&in_process(&server, "price", &rows()))
+    );
 }
 
 #[test]
@@ -66,10 +106,16 @@ fn many_rows_are_answered_like_few() {
     let ages: Vec<i64> = (0..20_000).collect();
     let (_, many) = server.infer("late", json!([tensor("age", "INT64", json!(ages))]));
     let (_, few) = server.infer("late", json!([tensor("age", "INT64", json!(&ages[7..9]))]));
-    let (many, few) = (bits(&many["outputs"][1]["data"]), bits(&few["outputs"][1]["data"]));
+    let (many, few) = (
+        bits(&many["outputs"][1]["data"]),
+        bits(&few["outputs"][1]["data"]),
+    );
     assert_eq!((many.len(), &many[7..9]), (20_000, &few[..]));
     let (status, none) = server.infer("meal", json!([tensor("age", "INT64", json!([]))]));
-    assert_eq!((status, &none["outputs"][1]["shape"]), (200, &json!([0, 3])));
+    assert_eq!(
+        (status, &none["outputs"][1]["shape"]),
+        (200, &json!([0, 3]))
+    );
 }
 
 #[test]
@@ -81,16 +127,25 @@ fn missing_values_have_many_names() {
         bits(&answer.1["outputs"][1]["data"])
     };
     let left_out = data(server.infer("late", json!([age()])));
-    let nulls = data(server.infer("late", json!([age(), tensor("city", "BYTES", json!([null, null]))])));
+    let nulls = data(server.infer(
+        "late",
+        json!([age(), tensor("city", "BYTES", json!([null, null]))]),
+    ));
     let body = json!({
         "parameters": {"null_value": "None"},
         "inputs": [age(), tensor("city", "BYTES", json!(["None", "None"])), tensor("day", "BYTES", json!(["None", null]))],
     });
     let named = data(server.post("/v2/models/late/infer", &body));
-    let text = data(server.infer("late", json!([age(), tensor("city", "BYTES", json!(["None", "None"]))])));
+    let text = data(server.infer(
+        "late",
+        json!([age(), tensor("city", "BYTES", json!(["None", "None"]))]),
+    ));
     assert_eq!(left_out, nulls);
     assert_eq!(left_out, named);
-    assert_ne!(left_out, text, "without `null_value` it is a text like others");
+    assert_ne!(
+        left_out, text,
+        "without `null_value` it is a text like others"
+    );
 }
 
 #[test]
@@ -113,8 +168,13 @@ fn binary_tensors_both_ways() {
     let path = "/v2/models/late/infer";
     let mut response = server.send(path, &[("Inference-Header-Content-Length", &length)], &body);
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["content-type"], "application/octet-stream");
-    let header = response.headers()["inference-header-content-length"].to_str().unwrap();
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/octet-stream"
+    );
+    let header = response.headers()["inference-header-content-length"]
+        .to_str()
+        .unwrap();
     let split: usize = header.parse().unwrap();
     let answer = response.body_mut().read_to_vec().unwrap();
     let (json, tail) = answer.split_at(split);
@@ -125,17 +185,27 @@ fn binary_tensors_both_ways() {
 
     let rows: [(&str, ArrayRef); 3] = [
         ("age", Arc::new(Int64Array::from(vec![31, 40]))),
-        ("fare", Arc::new(Float64Array::from(vec![f64::from(0.1_f32), 3.0]))),
+        (
+            "fare",
+            Arc::new(Float64Array::from(vec![f64::from(0.1_f32), 3.0])),
+        ),
         ("city", Arc::new(StringArray::from(vec!["Rome", "Bonn"]))),
     ];
     let expected = in_process(&server, "late", &RecordBatch::try_from_iter(rows).unwrap());
-    let expected: Vec<u8> = expected.outputs().iter().flat_map(|number| number.to_le_bytes()).collect();
+    let expected: Vec<u8> = expected
+        .outputs()
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
     assert_eq!(tail, expected);
 
     let all_binary = json!({"parameters": {"binary_data_output": true}, "inputs": all_inputs()});
     let mut response = server.send(path, &[], all_binary.to_string().as_bytes());
     let answer = response.body_mut().read_to_vec().unwrap();
-    assert!(answer.windows(6).any(|bytes| bytes == b"\x02\0\0\0no"), "class as BYTES");
+    assert!(
+        answer.windows(6).any(|bytes| bytes == b"\x02\0\0\0no"),
+        "class as BYTES"
+    );
 }
 
 #[test]
@@ -146,39 +216,99 @@ fn bad_requests_are_told_what_is_wrong() {
     let wrong: [(Value, &str); 16] = [
         (json!({"inputs": []}), "`inputs`"),
         (json!({"input": []}), "`inputs`"),
-        (json!({"inputs": [age(), age()]}), "input `age` is there twice"),
-        (json!({"inputs": [tensor("agee", "INT64", json!([1]))]}), "no input `agee`; did you mean `age`?"),
-        (json!({"inputs": [tensor("fare", "FP64", json!([1]))]}), "field `age` is missing and required"),
-        (json!({"inputs": [tensor("age", "INT64", json!([1, null]))]}), "field `age` is NULL in row 1, and required"),
-        (json!({"inputs": [tensor("age", "FP64", json!([1, 1.5]))]}), "field `age` is 1.5 in row 1"),
-        (json!({"inputs": [tensor("age", "BYTES", json!(["1"]))]}), "input `age`: datatype BYTES"),
-        (json!({"inputs": [tensor("age", "INT64", json!(["1"]))]}), "input `age`: element 0 is a text"),
-        (json!({"inputs": [age(), tensor("vip", "INT8", json!([1, 0]))]}), "input `vip`: datatype INT8, must be BOOL"),
-        (json!({"inputs": [age(), tensor("city", "BYTES", json!(["a"]))]}), "input `city` has 1 rows"),
-        (json!({"inputs": [age(), tensor("day", "BYTES", json!(["x", "y"]))]}), "field `day` must be a date"),
-        (json!({"inputs": [age(), tensor("at", "BYTES", json!(["x", "y"]))]}), "field `at` must be a timestamp"),
-        (json!({"inputs": [not_utf8()]}), "input `city`: element 0 is not UTF-8"),
-        (json!({"inputs": [age()], "outputs": [{"name": "probabilty"}]}), "did you mean `probability`?"),
-        (json!({"inputs": [age()], "outputs": [{"name": "class", "parameters": {"classification": 2}}]}), "output `class`"),
+        (
+            json!({"inputs": [age(), age()]}),
+            "input `age` is there twice",
+        ),
+        (
+            json!({"inputs": [tensor("agee", "INT64", json!([1]))]}),
+            "no input `agee`; did you mean `age`?",
+        ),
+        (
+            json!({"inputs": [tensor("fare", "FP64", json!([1]))]}),
+            "field `age` is missing and required",
+        ),
+        (
+            json!({"inputs": [tensor("age", "INT64", json!([1, null]))]}),
+            "field `age` is NULL in row 1, and required",
+        ),
+        (
+            json!({"inputs": [tensor("age", "FP64", json!([1, 1.5]))]}),
+            "field `age` is 1.5 in row 1",
+        ),
+        (
+            json!({"inputs": [tensor("age", "BYTES", json!(["1"]))]}),
+            "input `age`: datatype BYTES",
+        ),
+        (
+            json!({"inputs": [tensor("age", "INT64", json!(["1"]))]}),
+            "input `age`: element 0 is a text",
+        ),
+        (
+            json!({"inputs": [age(), tensor("vip", "INT8", json!([1, 0]))]}),
+            "input `vip`: datatype INT8, must be BOOL",
+        ),
+        (
+            json!({"inputs": [age(), tensor("city", "BYTES", json!(["a"]))]}),
+            "input `city` has 1 rows",
+        ),
+        (
+            json!({"inputs": [age(), tensor("day", "BYTES", json!(["x", "y"]))]}),
+            "field `day` must be a date",
+        ),
+        (
+            json!({"inputs": [age(), tensor("at", "BYTES", json!(["x", "y"]))]}),
+            "field `at` must be a timestamp",
+        ),
+        (
+            json!({"inputs": [not_utf8()]}),
+            "input `city`: element 0 is not UTF-8",
+        ),
+        (
+            json!({"inputs": [age()], "outputs": [{"name": "probabilty"}]}),
+            "did you mean `probability`?",
+        ),
+        (
+            json!({"inputs": [age()], "outputs": [{"name": "class", "parameters": {"classification": 2}}]}),
+            "output `class`",
+        ),
     ];
     for (body, problem) in wrong {
         let json = body.to_string();
-        let tail: &[u8] = if problem.contains("UTF-8") { b"\x01\0\0\0\xff" } else { b"" };
+        let tail: &[u8] = if problem.contains("UTF-8") {
+            b"\x01\0\0\0\xff"
+        } else {
+            b""
+        };
         let length = json.len().to_string();
         let headers = [("Inference-Header-Content-Length", length.as_str())];
         let body = [json.as_bytes(), tail].concat();
         let (status, answer) = read_json(server.send("/v2/models/late/infer", &headers, &body));
         assert_eq!(status, 400, "{json}\n{answer}");
-        assert!(answer["error"].as_str().unwrap().contains(problem), "{json}\n{answer}");
+        assert!(
+            answer["error"].as_str().unwrap().contains(problem),
+            "{json}\n{answer}"
+        );
     }
     for length in ["1000000", "-1", "x", "99999999999999999999"] {
         let body = json!({"inputs": [age()]}).to_string();
         let headers = [("Inference-Header-Content-Length", length)];
-        let (status, answer) = read_json(server.send("/v2/models/late/infer", &headers, body.as_bytes()));
+        let (status, answer) =
+            read_json(server.send("/v2/models/late/infer", &headers, body.as_bytes()));
         assert_eq!(status, 400);
-        assert!(answer["error"].as_str().unwrap().contains("Inference-Header-Content-Length"), "{answer}");
+        assert!(
+            answer["error"]
+                .as_str()
+                .unwrap()
+                .contains("Inference-Header-Content-Length"),
+            "{answer}"
+        );
     }
-    let (status, answer) = read_json(server.send("/v2/models/late/infer", &[("Content-Encoding", "gzip")], b"{}"));
+    let (status, answer) = read_json(server.send(
+        "/v2/models/late/infer",
+        &[("Content-Encoding", "gzip")],
+        b"{}",
+    ));
     assert_eq!(status, 415, "{answer}");
 }
 
@@ -187,22 +317,44 @@ fn what_is_not_there_is_404_and_a_wrong_method_405() {
     let server = Running::start();
     let body = json!({"inputs": all_inputs()});
     for (path, problem) in [
-        ("/v2/models/lat/infer", "no model `lat`; did you mean `late`?"),
-        ("/v2/models/late/versions/7/infer", "version 7 of model `late` is not loaded"),
-        ("/v2/models/late/predict", "no path `/v2/models/late/predict`"),
+        (
+            "/v2/models/lat/infer",
+            "no model `lat`; did you mean `late`?",
+        ),
+        (
+            "/v2/models/late/versions/7/infer",
+            "version 7 of model `late` is not loaded",
+        ),
+        (
+            "/v2/models/late/predict",
+            "no path `/v2/models/late/predict`",
+        ),
         ("/", "no path `/`"),
     ] {
         let (status, answer) = server.post(path, &body);
         assert_eq!(status, 404, "{path}");
-        assert!(answer["error"].as_str().unwrap().contains(problem), "{path} {answer}");
+        assert!(
+            answer["error"].as_str().unwrap().contains(problem),
+            "{path} {answer}"
+        );
     }
     let (status, answer) = server.post("/v2/models/late/versions/one/infer", &body);
     assert_eq!(status, 400);
-    assert!(answer["error"].as_str().unwrap().contains("version"), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("version"),
+        "{answer}"
+    );
     assert_eq!(server.get("/v2/models/%ff").0, 400);
-    for (status, answer) in [server.get("/v2/models/late/infer"), server.post("/v2/models/late", &body), server.post("/v2", &body)] {
+    for (status, answer) in [
+        server.get("/v2/models/late/infer"),
+        server.post("/v2/models/late", &body),
+        server.post("/v2", &body),
+    ] {
         assert_eq!(status, 405);
-        assert!(answer["error"].as_str().unwrap().contains("does not take"), "{answer}");
+        assert!(
+            answer["error"].as_str().unwrap().contains("does not take"),
+            "{answer}"
+        );
     }
 }
 
@@ -210,11 +362,20 @@ fn what_is_not_there_is_404_and_a_wrong_method_405() {
 fn metadata_says_what_goes_in_and_out() {
     let server = Running::start();
     let (_, about) = server.get("/v2");
-    assert_eq!((&about["name"], &about["extensions"][0]), (&json!("fourfold"), &json!("binary_tensor_data")));
+    assert_eq!(
+        (&about["name"], &about["extensions"][0]),
+        (&json!("fourfold"), &json!("binary_tensor_data"))
+    );
     assert_eq!(server.get("/v2/health/live").0, 200);
     assert_eq!(server.get("/v2/health/ready").0, 200);
-    assert_eq!(server.get("/v2/models").1, json!({"models": ["late", "meal", "price"]}));
-    assert_eq!(server.get("/v2/models/late/ready").1, json!({"name": "late", "ready": true}));
+    assert_eq!(
+        server.get("/v2/models").1,
+        json!({"models": ["late", "meal", "price"]})
+    );
+    assert_eq!(
+        server.get("/v2/models/late/ready").1,
+        json!({"name": "late", "ready": true})
+    );
     assert_eq!(server.get("/v2/models/late/versions/1/ready").0, 200);
     let (_, meal) = server.get("/v2/models/meal");
     assert_eq!(server.get("/v2/models/meal/versions/1").1, meal);
@@ -239,5 +400,8 @@ fn metadata_says_what_goes_in_and_out() {
             {"name": "probabilities", "datatype": "FP64", "shape": [-1, 3]},
         ])
     );
-    assert_eq!(meal["properties"], json!({"task": "multiclass", "label": "meal", "classes": ["fish", "meat", "none"]}));
+    assert_eq!(
+        meal["properties"],
+        json!({"task": "multiclass", "label": "meal", "classes": ["fish", "meat", "none"]})
+    );
 }

@@ -15,7 +15,9 @@ fn a_new_version_is_taken_up_while_serving() {
     let server = Running::start();
     let (_, before) = server.infer("late", all_inputs());
     assert_eq!(before["model_version"], "1");
-    late("late", 2.0).save(&server.models.path().join("late/2")).unwrap();
+    late("late", 2.0)
+        .save(&server.models.path().join("late/2"))
+        .unwrap();
     let started = Instant::now();
     loop {
         let (status, answer) = server.infer("late", all_inputs());
@@ -24,7 +26,10 @@ fn a_new_version_is_taken_up_while_serving() {
             assert_ne!(answer["outputs"][1]["data"], before["outputs"][1]["data"]);
             break;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "version 2 was not taken up");
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "version 2 was not taken up"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.get("/v2/models/late").1["versions"], json!(["2"]));
@@ -46,36 +51,72 @@ fn a_damaged_model_leaves_the_others_serving() {
     assert_eq!((status, &answer["model_version"]), (200, &json!("1")));
     let (status, answer) = server.infer("price", all_inputs());
     assert_eq!(status, 404);
-    assert!(answer["error"].as_str().unwrap().contains("linear.json"), "{answer}");
+    assert!(
+        answer["error"].as_str().unwrap().contains("linear.json"),
+        "{answer}"
+    );
     assert_eq!(server.get("/v2/models/price/ready").0, 404);
     let (status, answer) = server.get("/v2/health/ready");
     assert_eq!(status, 503);
-    assert!(answer["error"].as_str().unwrap().starts_with("model `price`: "), "{answer}");
+    assert!(
+        answer["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("model `price`: "),
+        "{answer}"
+    );
 
     let (_, index) = server.post("/v2/repository/index", &json!({}));
-    let states: Vec<String> = index.as_array().unwrap().iter().map(|entry| {
-        format!("{} {} {}", entry["name"], entry["version"], entry["state"]).replace('"', "")
-    }).collect();
-    assert_eq!(states, ["late 1 READY", "late 2 UNAVAILABLE", "price 1 UNAVAILABLE"]);
-    assert!(index[2]["reason"].as_str().unwrap().contains("was changed after it was written"), "{index}");
+    let states: Vec<String> = index
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            format!("{} {} {}", entry["name"], entry["version"], entry["state"]).replace('"', "")
+        })
+        .collect();
+    assert_eq!(
+        states,
+        ["late 1 READY", "late 2 UNAVAILABLE", "price 1 UNAVAILABLE"]
+    );
+    assert!(
+        index[2]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("was changed after it was written"),
+        "{index}"
+    );
     assert_eq!(index[0]["reason"], "");
     let (_, ready) = server.post("/v2/repository/index", &json!({"ready": true}));
     assert_eq!(ready.as_array().unwrap().len(), 1);
-    assert_eq!(read_json(server.send("/v2/repository/index", &[], b"")).1, index);
-    assert_eq!(server.post("/v2/repository/index", &json!({"ready": 1})).0, 400);
+    assert_eq!(
+        read_json(server.send("/v2/repository/index", &[], b"")).1,
+        index
+    );
+    assert_eq!(
+        server.post("/v2/repository/index", &json!({"ready": 1})).0,
+        400
+    );
 }
 
 #[test]
 fn a_model_that_panics_is_a_500_and_nothing_more() {
     let server = Running::over(|root| {
-        let target = Target::Regression { label: "y".to_owned() };
-        candidate("panics", Panics, target).save(&root.join("panics/1")).unwrap();
+        let target = Target::Regression {
+            label: "y".to_owned(),
+        };
+        candidate("panics", Panics, target)
+            .save(&root.join("panics/1"))
+            .unwrap();
         late("late", 0.1).save(&root.join("late/1")).unwrap();
     });
     let many = json!([tensor("age", "INT64", json!(vec![1; 20_000]))]);
     for inputs in [all_inputs(), many, all_inputs()] {
         let (status, answer) = server.infer("panics", inputs);
-        assert_eq!((status, answer), (500, json!({"error": "model `panics` panicked"})));
+        assert_eq!(
+            (status, answer),
+            (500, json!({"error": "model `panics` panicked"}))
+        );
     }
     assert_eq!(server.infer("late", all_inputs()).0, 200);
 }
@@ -86,11 +127,20 @@ fn a_shutdown_does_not_wait_for_idle_connections() {
     let address = server.url.trim_start_matches("http://").to_owned();
     let _idle = TcpStream::connect(&address).unwrap();
     let mut asked = TcpStream::connect(&address).unwrap();
-    asked.write_all(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    asked
+        .write_all(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
     assert_eq!(server.get("/v2").0, 200);
     let started = Instant::now();
-    server.runtime.block_on(server.handle.take().unwrap().shutdown()).unwrap();
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    server
+        .runtime
+        .block_on(server.handle.take().unwrap().shutdown())
+        .unwrap();
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
     assert!(TcpStream::connect(&address).is_err());
 }
 
@@ -102,7 +152,10 @@ fn dropping_the_handle_stops_the_server() {
     let address = server.url.trim_start_matches("http://");
     let started = Instant::now();
     while TcpStream::connect(address).is_ok() {
-        assert!(started.elapsed() < Duration::from_secs(10), "it goes on listening");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "it goes on listening"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -119,10 +172,23 @@ fn waiting_serves_until_it_is_dropped() {
 #[test]
 fn addresses_are_checked() {
     let server = |address: &str| HttpServer::new(ModelRepository::at("models"), address);
-    for address in ["127.0.0.1:0", "[::1]:8000", "localhost:8000", "my-host.example:80"] {
+    for address in [
+        "127.0.0.1:0",
+        "[::1]:8000",
+        "localhost:8000",
+        "my-host.example:80",
+    ] {
         server(address).check().unwrap();
     }
-    for address in ["", "127.0.0.1", ":8000", "localhost:http", "localhost:70000", "http://localhost:8000", "::1:"] {
+    for address in [
+        "",
+        "127.0.0.1",
+        ":8000",
+        "localhost:http",
+        "localhost:70000",
+        "http://localhost:8000",
+        "::1:",
+    ] {
         let error = server(address).check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("`address`"), "{error}");
@@ -137,7 +203,10 @@ fn an_address_that_is_taken_and_no_runtime_are_errors() {
         Arc::new(Manager::open(repository, Loaders::default()).unwrap())
     };
     let address = server.url.trim_start_matches("http://");
-    let error = server.runtime.block_on(serve(manager(), address)).unwrap_err();
+    let error = server
+        .runtime
+        .block_on(serve(manager(), address))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains(address), "{error}");
     let mut outside = std::pin::pin!(serve(manager(), "127.0.0.1:0"));
@@ -163,20 +232,55 @@ fn the_stage_pushes_and_serves() {
         Blessed::mint(late("late", intercept), verdict).unwrap()
     };
     runtime.block_on(async {
-        assert!(Server::<LinearModel>::serving(&stage, "late").await.unwrap().is_none());
-        let endpoint = ServingPipeline::new(stage.clone()).run(blessed(0.1)).await.unwrap();
-        assert_eq!((endpoint.pushed().version, endpoint.predictor().unwrap().version()), (1, 1));
-        assert!(endpoint.url().ends_with(&endpoint.address().port().to_string()));
+        assert!(
+            Server::<LinearModel>::serving(&stage, "late")
+                .await
+                .unwrap()
+                .is_none()
+        );
+        let endpoint = ServingPipeline::new(stage.clone())
+            .run(blessed(0.1))
+            .await
+            .unwrap();
+        assert_eq!(
+            (
+                endpoint.pushed().version,
+                endpoint.predictor().unwrap().version()
+            ),
+            (1, 1)
+        );
+        assert!(
+            endpoint
+                .url()
+                .ends_with(&endpoint.address().port().to_string())
+        );
         assert_eq!(endpoint.manager().states().len(), 1);
-        assert!(Server::<LinearModel>::serving(&stage, "late").await.unwrap().is_some());
+        assert!(
+            Server::<LinearModel>::serving(&stage, "late")
+                .await
+                .unwrap()
+                .is_some()
+        );
 
         // Where the port is taken, nothing is pushed.
-        let taken = HttpServer::new(ModelRepository::at(models.path()), endpoint.address().to_string());
-        let error = ServingPipeline::new(taken).run(blessed(0.2)).await.unwrap_err();
+        let taken = HttpServer::new(
+            ModelRepository::at(models.path()),
+            endpoint.address().to_string(),
+        );
+        let error = ServingPipeline::new(taken)
+            .run(blessed(0.2))
+            .await
+            .unwrap_err();
         assert_eq!(error.stage(), Some("http_server"));
-        assert_eq!(ModelRepository::at(models.path()).versions("late").unwrap(), [1]);
+        assert_eq!(
+            ModelRepository::at(models.path()).versions("late").unwrap(),
+            [1]
+        );
 
-        let second = ServingPipeline::new(stage.clone()).run(blessed(0.2)).await.unwrap();
+        let second = ServingPipeline::new(stage.clone())
+            .run(blessed(0.2))
+            .await
+            .unwrap();
         assert_eq!(second.predictor().unwrap().version(), 2);
         second.shutdown().await.unwrap();
         endpoint.shutdown().await.unwrap();

@@ -1,6 +1,9 @@
 //! A real server on a port of this machine, asked by a real client.
 
-#![expect(clippy::needless_pass_by_value, reason = "documents are made where they are passed")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "documents are made where they are passed"
+)]
 
 mod garbage;
 mod inference;
@@ -51,13 +54,34 @@ fn transform() -> FittedTransform {
     };
     let fill = || FittedOp::ImputeNumber { value: 0.5 };
     let steps = vec![
-        step("age", FittedOp::Linear { offset: 40.0, scale: 0.1 }),
+        step(
+            "age",
+            FittedOp::Linear {
+                offset: 40.0,
+                scale: 0.1,
+            },
+        ),
         step("fare", fill()),
-        step("city", FittedOp::OneHot { values: vec!["Rome".to_owned(), "Zürich".to_owned()] }),
+        step(
+            "city",
+            FittedOp::OneHot {
+                values: vec!["Rome".to_owned(), "Zürich".to_owned()],
+            },
+        ),
         step("vip", fill()),
-        step("day", FittedOp::DatePart { part: DatePart::Weekday }),
+        step(
+            "day",
+            FittedOp::DatePart {
+                part: DatePart::Weekday,
+            },
+        ),
         step("day", fill()),
-        step("at", FittedOp::DatePart { part: DatePart::Hour }),
+        step(
+            "at",
+            FittedOp::DatePart {
+                part: DatePart::Hour,
+            },
+        ),
         step("at", fill()),
     ];
     let inputs = INPUTS.map(|(name, field_type)| InputColumn {
@@ -70,7 +94,15 @@ fn transform() -> FittedTransform {
 const N_FEATURES: usize = 8;
 
 fn candidate<M: Model>(name: &str, model: M, target: Target) -> Candidate<M> {
-    Candidate::new(name, model, target, &schema(), Arc::new(transform()), BTreeMap::new()).unwrap()
+    Candidate::new(
+        name,
+        model,
+        target,
+        &schema(),
+        Arc::new(transform()),
+        BTreeMap::new(),
+    )
+    .unwrap()
 }
 
 /// Whether a passenger is late: a binary target.
@@ -78,7 +110,14 @@ fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
     let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1, 0.03, 0.05, 0.02]];
     let model = LinearModel::new(Link::Logistic, &weights, &array![intercept]).unwrap();
     let classes = ["no".to_owned(), "yes".to_owned()];
-    candidate(name, model, Target::Binary { label: "late".to_owned(), classes })
+    candidate(
+        name,
+        model,
+        Target::Binary {
+            label: "late".to_owned(),
+            classes,
+        },
+    )
 }
 
 /// One of three meals.
@@ -88,14 +127,27 @@ fn meal() -> Candidate<LinearModel> {
     });
     let model = LinearModel::new(Link::Softmax, &weights, &array![0.0, 0.1, 0.2]).unwrap();
     let classes = ["fish", "meat", "none"].map(str::to_owned).to_vec();
-    candidate("meal", model, Target::Multiclass { label: "meal".to_owned(), classes })
+    candidate(
+        "meal",
+        model,
+        Target::Multiclass {
+            label: "meal".to_owned(),
+            classes,
+        },
+    )
 }
 
 /// A number.
 fn price() -> Candidate<LinearModel> {
     let weights = Array2::from_elem((1, N_FEATURES), 1.0 / 3.0);
     let model = LinearModel::new(Link::Identity, &weights, &Array1::zeros(1)).unwrap();
-    candidate("price", model, Target::Regression { label: "price".to_owned() })
+    candidate(
+        "price",
+        model,
+        Target::Regression {
+            label: "price".to_owned(),
+        },
+    )
 }
 
 /// A model with a bug.
@@ -155,9 +207,16 @@ impl Running {
         let loaders = Loaders::default().with::<Panics>();
         let manager = Manager::open(ModelRepository::at(models.path()), loaders).unwrap();
         let runtime = Runtime::new().unwrap();
-        let handle = runtime.block_on(serve(Arc::new(manager), "127.0.0.1:0")).unwrap();
+        let handle = runtime
+            .block_on(serve(Arc::new(manager), "127.0.0.1:0"))
+            .unwrap();
         let url = handle.url();
-        Running { models, runtime, handle: Some(handle), url }
+        Running {
+            models,
+            runtime,
+            handle: Some(handle),
+            url,
+        }
     }
 
     fn manager(&self) -> &Manager {
@@ -165,13 +224,26 @@ impl Running {
     }
 
     fn get(&self, path: &str) -> Answer {
-        let request = ureq::get(format!("{}{path}", self.url)).config().http_status_as_error(false).build();
+        let request = ureq::get(format!("{}{path}", self.url))
+            .config()
+            .http_status_as_error(false)
+            .build();
         read_json(request.call().unwrap())
     }
 
-    fn send(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> ureq::http::Response<ureq::Body> {
-        let request = ureq::post(format!("{}{path}", self.url)).config().http_status_as_error(false).build();
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    fn send(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> ureq::http::Response<ureq::Body> {
+        let request = ureq::post(format!("{}{path}", self.url))
+            .config()
+            .http_status_as_error(false)
+            .build();
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
         request.send(body).unwrap()
     }
 
@@ -180,14 +252,20 @@ impl Running {
     }
 
     fn infer(&self, model: &str, inputs: Value) -> Answer {
-        self.post(&format!("/v2/models/{model}/infer"), &json!({ "inputs": inputs }))
+        self.post(
+            &format!("/v2/models/{model}/infer"),
+            &json!({ "inputs": inputs }),
+        )
     }
 }
 
 fn read_json(mut response: ureq::http::Response<ureq::Body>) -> Answer {
     assert_eq!(response.headers()["content-type"], "application/json");
     let body = response.body_mut().read_to_vec().unwrap();
-    (response.status().as_u16(), serde_json::from_slice(&body).unwrap())
+    (
+        response.status().as_u16(),
+        serde_json::from_slice(&body).unwrap(),
+    )
 }
 
 fn tensor(name: &str, datatype: &str, data: Value) -> Value {
@@ -203,6 +281,10 @@ fn all_inputs() -> Value {
         tensor("city", "BYTES", json!(["Zürich", null, "elsewhere"])),
         tensor("vip", "BOOL", json!([true, false, null])),
         tensor("day", "BYTES", json!(["2013-01-31", null, "2013-12-01"])),
-        tensor("at", "BYTES", json!(["2013-01-31T05:00:00Z", "2013-01-31T05:00:00+02:00", null])),
+        tensor(
+            "at",
+            "BYTES",
+            json!(["2013-01-31T05:00:00Z", "2013-01-31T05:00:00+02:00", null])
+        ),
     ])
 }
