@@ -52,8 +52,12 @@ pub enum ErrorKind {
 /// assert_eq!(error.stage(), Some("read"));
 /// assert_eq!(error.to_string(), "read: column `age`, row 7: `abc` is not a number");
 /// ```
+#[derive(thiserror::Error)]
+#[error(transparent)]
 pub struct Error(Box<Inner>);
 
+#[derive(Debug, thiserror::Error)]
+#[error("{}{message}", stage.as_ref().map(|stage| format!("{stage}: ")).unwrap_or_default())]
 struct Inner {
     kind: ErrorKind,
     stage: Option<String>,
@@ -138,15 +142,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(stage) = &self.0.stage {
-            write!(f, "{stage}: ")?;
-        }
-        f.write_str(&self.0.message)
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
@@ -156,12 +151,6 @@ impl fmt::Debug for Error {
             cause = error.source();
         }
         Ok(())
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
     }
 }
 

@@ -155,6 +155,7 @@ impl<'a> ExamplePart<'a> {
     }
 
     /// Its rows, batch by batch, with these columns only (all if none are named). An error ends them.
+    #[must_use]
     pub fn batches(
         self,
         columns: &'a [&'a str],

@@ -4,7 +4,7 @@ use fourfold::progress::{Event, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A listener for `PipelineBuilder::observe` that shows the steps of a run on standard error.
-pub fn progress_bar() -> impl Fn(&Event) + Send + Sync {
+pub(crate) fn progress_bar() -> impl Fn(&Event) + Send + Sync {
     let bar = ProgressBar::new(Step::ALL.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {elapsed}") {
         bar.set_style(style);

@@ -172,8 +172,10 @@ impl FileSource {
                 Ok(engine.session().read_csv(path, options).await?)
             }
             FileFormat::Parquet => {
-                let mut options = ParquetReadOptions::default();
-                options.file_extension = &extension;
+                let options = ParquetReadOptions {
+                    file_extension: &extension,
+                    ..ParquetReadOptions::default()
+                };
                 Ok(engine.session().read_parquet(path, options).await?)
             }
         }

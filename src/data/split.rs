@@ -171,7 +171,7 @@ fn append_key_bytes(column: &ArrayRef, keys: &mut [Vec<u8>]) -> Result<()> {
             FieldType::Float => {
                 let value = column.as_primitive::<Float64Type>().value(row);
                 // 2^63: below it, a whole float has an exact integer.
-                if value.fract() == 0.0 && value.abs() < 9_223_372_036_854_775_808.0 {
+                if value.fract() == 0.0 && value.abs() < 9.223_372_036_854_776e18 {
                     whole(value as i64, key);
                 } else {
                     key.push(2);

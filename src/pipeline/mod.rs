@@ -100,7 +100,6 @@ impl<E> Outcome<E> {
 
 impl Pipeline<(), (), (), ()> {
     /// Starts a pipeline. The name is also that of its model: letters, digits, `_`, `-` and `.`.
-    #[must_use]
     pub fn builder(
         name: impl Into<String>,
     ) -> PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {

@@ -273,7 +273,7 @@ impl FittedTransform {
             }
             value
                 .write(&mut out, at)
-                .map_err(|error| named(error, "feature", &self.features[at]))?;
+                .map_err(|error| named(&error, "feature", &self.features[at]))?;
             at += width;
         }
         Ok(())
@@ -291,7 +291,7 @@ impl FittedTransform {
                 Some(value) => step
                     .op
                     .apply(value, self.program.indexes[number].as_ref())
-                    .map_err(|error| named(error, "transform of", &step.input))?,
+                    .map_err(|error| named(&error, "transform of", &step.input))?,
                 None => {
                     return Err(Error::config(format!(
                         "`{}` is used after it is dropped",
@@ -305,7 +305,7 @@ impl FittedTransform {
     }
 }
 
-fn named(error: Error, what: &str, name: &str) -> Error {
+fn named(error: &Error, what: &str, name: &str) -> Error {
     Error::new(
         error.kind(),
         format!("{what} `{name}`: {}", error.message()),

@@ -1,5 +1,11 @@
 //! The one integration binary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed; the helpers are tests too"
+)]
+
 mod bad_input;
 mod compile_fail;
 mod data;
