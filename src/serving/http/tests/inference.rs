@@ -254,11 +254,11 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             json!({"inputs": [age(), tensor("day", "BYTES", json!(["x", "y"]))]}),
-            "field `day` must be a date",
+            "field `day` is `x` in row 0, must be a date",
         ),
         (
             json!({"inputs": [age(), tensor("at", "BYTES", json!(["x", "y"]))]}),
-            "field `at` must be a timestamp",
+            "field `at` is `x` in row 0, must be a timestamp",
         ),
         (
             json!({"inputs": [not_utf8()]}),
