@@ -3,7 +3,7 @@
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_elasticnet::ElasticNet;
-use ndarray::{Axis, arr1};
+use ndarray::{Array2, Axis, ShapeBuilder, Zip, arr1};
 use serde::{Deserialize, Serialize};
 
 use super::{TrainArgs, Trainer};
@@ -105,12 +105,18 @@ impl Trainer for LinearRegression {
             1.0
         };
         let scaled = labels.mapv(|label| (label - mean) / spread);
+        // Coordinate descent walks along columns.
+        let mut columns = Array2::zeros(features.dim().f());
+        Zip::from(&mut columns)
+            .and(&features)
+            .for_each(|to, from| *to = f64::from(*from));
+        drop(features);
         let fitted = ElasticNet::params()
             .penalty(self.penalty)
             .l1_ratio(self.l1_ratio)
             .max_iterations(self.max_iterations)
             .tolerance(self.tolerance)
-            .fit(&DatasetBase::new(features.mapv(f64::from), scaled))
+            .fit(&DatasetBase::new(columns, scaled))
             .map_err(|error| Error::model("linear regression found no model").with_source(error))?;
         let weights = fitted.hyperplane().mapv(|weight| weight * spread);
         let intercept = fitted.intercept() * spread + mean;

@@ -3,7 +3,7 @@
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_logistic::{LogisticRegression as Binomial, MultiLogisticRegression as Multinomial};
-use ndarray::{Array1, Array2, ArrayView2, Axis, ShapeBuilder, arr1};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, ShapeBuilder, arr1};
 use serde::{Deserialize, Serialize};
 
 use super::{TrainArgs, Trainer};
@@ -101,7 +101,8 @@ impl Trainer for LogisticRegression {
         }
         let matrix = args.train().matrix()?;
         let classes = matrix.classes()?;
-        let features = by_column(matrix.features());
+        let features = Scaled::new(matrix.features());
+        drop(matrix);
         match args.target() {
             Target::Multiclass { classes: known, .. } => {
                 self.multinomial(features, classes, known.len())
@@ -111,64 +112,103 @@ impl Trainer for LogisticRegression {
     }
 }
 
-impl LogisticRegression {
-    /// linfa's loss is the sum over the rows.
-    fn tolerance_of_sum(&self, features: &Array2<f32>) -> f32 {
-        (self.tolerance * features.nrows() as f64) as f32
+/// The features as the solver likes them: column by column, so that its products with the matrix and with its
+/// transpose both run along memory; and shrunk by the root of the number of rows, with the intercept as a column.
+///
+/// linfa's loss is the sum over the rows. Its curvature grows with them, and the solver's first step overshoots so far
+/// that single precision loses it. After the change of unit the curvature is about 1, whatever the number of rows. The
+/// optimum stays the same, but for the intercept's column, which is penalised a hundredth as much as the others.
+struct Scaled {
+    columns: Array2<f32>,
+    scale: f64,
+}
+
+impl Scaled {
+    const INTERCEPT: f64 = 10.0;
+
+    fn new(features: ArrayView2<'_, f32>) -> Self {
+        let (n_rows, n_features) = features.dim();
+        let scale = 1.0 / (n_rows as f64).sqrt();
+        let mut columns = Array2::zeros((n_rows, n_features + 1).f());
+        let (mut scaled, mut intercept) = columns.view_mut().split_at(Axis(1), n_features);
+        scaled.assign(&features);
+        scaled *= scale as f32;
+        intercept.fill((Self::INTERCEPT * scale) as f32);
+        Scaled { columns, scale }
     }
 
-    fn binomial(&self, features: Array2<f32>, classes: Array1<usize>) -> Result<LinearModel> {
+    /// The penalty in the unit of the shrunk features.
+    fn penalty(&self, alpha: f64) -> f32 {
+        (alpha * self.scale * self.scale) as f32
+    }
+
+    /// What the gradient of the sum, by the shrunk features, must fall below, of a tolerance for that of the mean.
+    fn tolerance(&self, of_mean: f64) -> f32 {
+        (of_mean / self.scale) as f32
+    }
+
+    /// The weights and the intercept of the features as they were.
+    fn restore(&self, fitted: ArrayView1<'_, f32>) -> (Array1<f64>, f64) {
+        let last = fitted.len() - 1;
+        let weights = fitted
+            .iter()
+            .take(last)
+            .map(|weight| f64::from(*weight) * self.scale);
+        (
+            weights.collect(),
+            f64::from(fitted[last]) * self.scale * Self::INTERCEPT,
+        )
+    }
+}
+
+impl LogisticRegression {
+    fn binomial(&self, mut features: Scaled, classes: Array1<usize>) -> Result<LinearModel> {
+        let columns = std::mem::take(&mut features.columns);
         let fitted = Binomial::default()
-            .alpha(self.alpha as f32)
+            .with_intercept(false)
+            .alpha(features.penalty(self.alpha))
             .max_iterations(self.max_iterations)
-            .gradient_tolerance(self.tolerance_of_sum(&features))
-            .fit(&DatasetBase::new(features, classes))
+            .gradient_tolerance(features.tolerance(self.tolerance))
+            .fit(&DatasetBase::new(columns, classes))
             .map_err(failed)?;
+        let (weights, intercept) = features.restore(fitted.params().view());
         // linfa picks which class its weights speak for; ours is always class 1.
         let sign = if fitted.labels().pos.class == 1 {
             1.0
         } else {
             -1.0
         };
-        let weights = fitted.params().mapv(|weight| sign * f64::from(weight));
-        let intercept = sign * f64::from(fitted.intercept());
         LinearModel::new(
             Link::Logistic,
-            &weights.insert_axis(Axis(0)),
-            &arr1(&[intercept]),
+            &(weights * sign).insert_axis(Axis(0)),
+            &arr1(&[intercept * sign]),
         )
     }
 
     fn multinomial(
         &self,
-        features: Array2<f32>,
+        mut features: Scaled,
         classes: Array1<usize>,
         n_classes: usize,
     ) -> Result<LinearModel> {
+        let columns = std::mem::take(&mut features.columns);
+        let n_features = columns.ncols() - 1;
         let fitted = Multinomial::default()
-            .alpha(self.alpha as f32)
+            .with_intercept(false)
+            .alpha(features.penalty(self.alpha))
             .max_iterations(self.max_iterations)
-            .gradient_tolerance(self.tolerance_of_sum(&features))
-            .fit(&DatasetBase::new(features, classes))
+            .gradient_tolerance(features.tolerance(self.tolerance))
+            .fit(&DatasetBase::new(columns, classes))
             .map_err(failed)?;
-        let mut weights = Array2::zeros((n_classes, fitted.params().nrows()));
+        let mut weights = Array2::zeros((n_classes, n_features));
         let mut intercepts = Array1::zeros(n_classes);
         for (place, class) in fitted.classes().iter().enumerate() {
-            weights
-                .row_mut(*class)
-                .assign(&fitted.params().column(place).mapv(f64::from));
-            intercepts[*class] = f64::from(fitted.intercept()[place]);
+            let (row, intercept) = features.restore(fitted.params().column(place));
+            weights.row_mut(*class).assign(&row);
+            intercepts[*class] = intercept;
         }
         LinearModel::new(Link::Softmax, &weights, &intercepts)
     }
-}
-
-/// The same matrix, stored column by column: the solver's products with it and with its transpose both run along
-/// memory then, which is several times faster.
-fn by_column(features: ArrayView2<'_, f32>) -> Array2<f32> {
-    let mut columns = Array2::zeros(features.dim().f());
-    columns.assign(&features);
-    columns
 }
 
 fn failed(error: linfa_logistic::error::Error) -> Error {

@@ -1,13 +1,16 @@
 #!/bin/sh
 # Asks a running server with the public Python client, which is installed into a directory that is removed after.
 #
-#     tests/clients/run.sh 127.0.0.1:8000 flights
+#     tests/clients/run.sh 127.0.0.1:8000 flights [model ..]
 set -eu
 url=${1:?the server\'s host and port}
-model=${2:?the model\'s name}
+: "${2:?the model\'s name}"
+shift
 here=$(cd "$(dirname "$0")" && pwd)
 venv=$(mktemp -d)
 trap 'rm -rf "$venv"' EXIT
 python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-"$venv/bin/python" "$here/tritonclient_http.py" --url "$url" --model "$model"
+for model; do
+  "$venv/bin/python" "$here/tritonclient_http.py" --url "$url" --model "$model"
+done
