@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::prelude::{DataFrame, ParquetReadOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -45,9 +45,9 @@ impl Examples {
     pub fn from_batches(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
         if let Some(other) = batches.iter().find(|batch| batch.schema() != schema) {
             return Err(Error::data(format!(
-                "a batch of columns {} among examples of columns {}",
-                columns(&other.schema()),
-                columns(&schema)
+                "a batch of schema {} among examples of schema {}",
+                columns_text(&other.schema()),
+                columns_text(&schema)
             )));
         }
         Ok(Examples {
@@ -124,15 +124,17 @@ impl Examples {
     }
 }
 
-/// `a: Int64, b: Utf8`.
-fn columns(schema: &SchemaRef) -> String {
-    let column = |field: &Arc<Field>| format!("{}: {}", field.name(), field.data_type());
-    schema
+/// "(`a` Int64, `b` Utf8 not null)", for messages.
+pub(crate) fn columns_text(schema: &SchemaRef) -> String {
+    let columns: Vec<String> = schema
         .fields()
         .iter()
-        .map(column)
-        .collect::<Vec<_>>()
-        .join(", ")
+        .map(|field| {
+            let not_null = if field.is_nullable() { "" } else { " not null" };
+            format!("`{}` {}{not_null}", field.name(), field.data_type())
+        })
+        .collect();
+    format!("({})", columns.join(", "))
 }
 
 /// A part of [`Examples`].

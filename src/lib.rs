@@ -121,7 +121,7 @@ pub mod training;
 pub mod transform;
 
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::stage::Stage;
+pub use self::stage::{Stage, StageFn};
 pub use arrow;
 #[cfg(feature = "datafusion")]
 pub use datafusion;

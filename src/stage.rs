@@ -24,7 +24,10 @@
 //! assert!(TopN { n: 0 }.check().is_err());
 //! ```
 
-use serde::Serialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::{Serialize, Serializer};
 
 use crate::error::Result;
 
@@ -76,3 +79,58 @@ macro_rules! tuple_stage {
 }
 tuple_stage!(A.0, B.1);
 tuple_stage!(A.0, B.1, C.2);
+
+/// A closure as a stage, with a name and a version: these are all there is to take a fingerprint of, so raise the
+/// version when the code changes. `M` is the model that the closure makes or judges.
+///
+/// Made by [`train_with`](crate::pipeline::PipelineBuilder::train_with) and
+/// [`validate_with`](crate::pipeline::PipelineBuilder::validate_with).
+pub struct StageFn<F, M> {
+    name: String,
+    version: u32,
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "only trainers and validators may be closures")
+    )]
+    pub(crate) call: F,
+    model: PhantomData<fn() -> M>,
+}
+
+impl<F, M> StageFn<F, M> {
+    /// Names a closure.
+    #[must_use]
+    pub fn new(name: impl Into<String>, version: u32, call: F) -> Self {
+        StageFn {
+            name: name.into(),
+            version,
+            call,
+            model: PhantomData,
+        }
+    }
+}
+
+impl<F, M> fmt::Debug for StageFn<F, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StageFn({} v{})", self.name, self.version)
+    }
+}
+
+impl<F, M> Serialize for StageFn<F, M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.name, self.version).serialize(serializer)
+    }
+}
+
+impl<F, M> Stage for StageFn<F, M>
+where
+    F: Send + Sync + 'static,
+    M: 'static,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+}

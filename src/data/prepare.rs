@@ -138,10 +138,17 @@ impl<S: DataSource> DataPipeline<S> {
                 let rows = self.source.read(engine).await.map_err(in_source)?;
                 let explain =
                     |error: Error, columns: &ArrowSchema| self.source.explain(error, columns);
-                self.plan
+                let extracted = self
+                    .plan
                     .extract(rows, &explain, engine, &place, &step)
-                    .await
-                    .map_err(in_source)?
+                    .await;
+                match extracted {
+                    // Another run of the same extraction was faster.
+                    Err(error) if unchanged && error.kind() == ErrorKind::AlreadyExists => {
+                        reopen(&self.plan.split, &place)?.ok_or(error)?
+                    }
+                    extracted => extracted.map_err(in_source)?,
+                }
             }
         };
         drop(step);

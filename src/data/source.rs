@@ -11,8 +11,8 @@ use serde::{Serialize, Serializer};
 use super::{DataPipeline, Label};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::examples::columns_text;
 use crate::fingerprint::Fingerprint;
-use crate::schema::schema_text;
 use crate::stage::Stage;
 
 /// A source of raw rows: the stage of the data pipeline that a user implements.
@@ -123,8 +123,8 @@ impl Stage for BatchSource {
                 match rest.iter().find(|batch| batch.schema() != first.schema()) {
                     Some(other) => Err(Error::config(format!(
                         "the batches differ in schema: {} and {}",
-                        schema_text(&first.schema()),
-                        schema_text(&other.schema())
+                        columns_text(&first.schema()),
+                        columns_text(&other.schema())
                     ))),
                     None => check_names(
                         first

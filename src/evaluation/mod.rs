@@ -38,14 +38,12 @@
 
 mod infra;
 mod thresholds;
-mod validator_fn;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use self::thresholds::Thresholds;
-pub use self::validator_fn::ValidatorFn;
 use crate::blessing::{Blessed, Candidate, Verdict};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -53,7 +51,7 @@ use crate::examples::Examples;
 use crate::metrics::{Evaluation, Evaluator};
 use crate::model::{Model, Servable};
 use crate::progress::{Progress, Step};
-use crate::stage::Stage;
+use crate::stage::{Stage, StageFn};
 
 /// Candidate and baseline in, verdict out: the stage of the evaluation pipeline that a user implements.
 #[diagnostic::on_unimplemented(
@@ -68,6 +66,16 @@ pub trait Validator<M: Model>: Stage {
     /// # Errors
     /// If the candidate could not be judged at all.
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict>;
+}
+
+impl<F, M> Validator<M> for StageFn<F, M>
+where
+    F: Fn(EvalArgs<'_, M>) -> Result<Verdict> + Send + Sync + 'static,
+    M: Model,
+{
+    fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
+        (self.call)(args)
+    }
 }
 
 /// What a validator is given.

@@ -12,12 +12,12 @@ use crate::blessing::Verdict;
 use crate::data::{DataPipeline, DataSource};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::evaluation::{EvalArgs, EvaluationPipeline, Validator, ValidatorFn};
+use crate::evaluation::{EvalArgs, EvaluationPipeline, Validator};
 use crate::model::Model;
 use crate::progress::{Event, Progress};
 use crate::serving::{Server, ServingPipeline};
-use crate::stage::Stage;
-use crate::training::{TrainArgs, Trainer, TrainerFn, TrainingPipeline};
+use crate::stage::{Stage, StageFn};
+use crate::training::{TrainArgs, Trainer, TrainingPipeline};
 
 /// No data yet.
 #[derive(Clone, Copy, Debug)]
@@ -117,12 +117,12 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         name: impl Into<String>,
         version: u32,
         train: F,
-    ) -> PipelineBuilder<D, TrainingPipeline<TrainerFn<F, M>>, V, R>
+    ) -> PipelineBuilder<D, TrainingPipeline<StageFn<F, M>>, V, R>
     where
         F: Fn(TrainArgs<'_, M>) -> Result<M> + Send + Sync + 'static,
         M: Model,
     {
-        let trainer = TrainerFn::new(name, version, train);
+        let trainer = StageFn::new(name, version, train);
         PipelineBuilder {
             data: self.data,
             training: TrainingPipeline::new(trainer),
@@ -152,12 +152,12 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         name: impl Into<String>,
         version: u32,
         validate: F,
-    ) -> PipelineBuilder<D, T, EvaluationPipeline<ValidatorFn<F, ModelOf<T>>>, R>
+    ) -> PipelineBuilder<D, T, EvaluationPipeline<StageFn<F, ModelOf<T>>>, R>
     where
         T: HasTraining,
         F: Fn(EvalArgs<'_, ModelOf<T>>) -> Result<Verdict> + Send + Sync + 'static,
     {
-        let validator = ValidatorFn::new(name, version, validate);
+        let validator = StageFn::new(name, version, validate);
         PipelineBuilder {
             data: self.data,
             training: self.training,

@@ -147,20 +147,6 @@ pub fn normalized_schema(schema: &ArrowSchema) -> SchemaRef {
     Arc::new(ArrowSchema::new(fields))
 }
 
-/// The columns with their Arrow types, for messages.
-#[cfg(feature = "datafusion")]
-pub(crate) fn schema_text(schema: &ArrowSchema) -> String {
-    let columns: Vec<String> = schema
-        .fields()
-        .iter()
-        .map(|field| {
-            let not_null = if field.is_nullable() { "" } else { " not null" };
-            format!("`{}` {}{not_null}", field.name(), field.data_type())
-        })
-        .collect();
-    format!("({})", columns.join(", "))
-}
-
 /// A batch with the physical types of [`FieldType`]; columns that have them are not copied.
 ///
 /// # Errors

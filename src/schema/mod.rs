@@ -39,8 +39,6 @@ use arrow::datatypes::{
 };
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "datafusion")]
-pub(crate) use self::field_type::schema_text;
 pub use self::field_type::{FieldType, normalize_batch, normalized_schema};
 pub use self::validate::{Anomaly, AnomalyKind, Severity};
 use crate::error::{Error, Result, near_names};

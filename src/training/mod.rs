@@ -58,7 +58,6 @@ mod decision_tree;
 mod linear_regression;
 #[cfg(feature = "linfa")]
 mod logistic_regression;
-mod trainer_fn;
 
 use serde::Serialize;
 
@@ -72,11 +71,10 @@ pub use self::decision_tree::DecisionTree;
 pub use self::linear_regression::LinearRegression;
 #[cfg(feature = "linfa")]
 pub use self::logistic_regression::LogisticRegression;
-pub use self::trainer_fn::TrainerFn;
 use crate::error::{Error, Result};
 use crate::model::{Model, Predict, Target};
 use crate::progress::{Progress, Step};
-use crate::stage::Stage;
+use crate::stage::{Stage, StageFn};
 
 /// Examples in, model out: the stage of the training pipeline that a user implements.
 ///
@@ -96,6 +94,18 @@ pub trait Trainer: Stage {
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if no model comes of it;
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the trainer does not do the task.
     fn train(&self, args: TrainArgs<'_, Self::Model>) -> Result<Self::Model>;
+}
+
+impl<F, M> Trainer for StageFn<F, M>
+where
+    F: Fn(TrainArgs<'_, M>) -> Result<M> + Send + Sync + 'static,
+    M: Model,
+{
+    type Model = M;
+
+    fn train(&self, args: TrainArgs<'_, M>) -> Result<M> {
+        (self.call)(args)
+    }
 }
 
 /// What a trainer is given.

@@ -57,7 +57,8 @@ fn places(prepared: &PreparedData, key: &str) -> BTreeMap<i64, String> {
     places
 }
 
-fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+fn with_column(batch: &RecordBatch, name: &str, column: impl Array + 'static) -> RecordBatch {
+    let column: ArrayRef = Arc::new(column);
     let schema = batch.schema();
     let columns = schema
         .fields()
@@ -96,8 +97,8 @@ async fn the_transform_sees_the_train_split_only() {
             .zip(&in_eval)
             .map(|(usual, eval)| if *eval { Some("zeppelin") } else { usual }),
     );
-    let planted = with_column(&clean, "kilograms", Arc::new(kilograms));
-    let planted = with_column(&planted, "road", Arc::new(road));
+    let planted = with_column(&clean, "kilograms", kilograms);
+    let planted = with_column(&planted, "road", road);
 
     let transform = || {
         Transform::new()
@@ -243,12 +244,9 @@ async fn rows_without_a_label_are_counted_and_in_no_split() {
             .enumerate()
             .map(|(i, late)| late.filter(|_| i % 7 != 0)),
     );
-    let prepared = prepare(
-        in_memory(&with_column(&rows, "late", Arc::new(late))),
-        dir.path(),
-    )
-    .await
-    .unwrap();
+    let prepared = prepare(in_memory(&with_column(&rows, "late", late)), dir.path())
+        .await
+        .unwrap();
     assert_eq!(prepared.n_unlabelled(), 100);
     let places = places(&prepared, "id");
     assert_eq!(places.len(), 600);
@@ -269,7 +267,7 @@ async fn a_label_that_is_nan_is_none() {
         1 => None,
         _ => Some(f64::from(i)),
     }));
-    let rows = with_column(&parcels(600), "late", Arc::new(minutes));
+    let rows = with_column(&parcels(600), "late", minutes);
     let data = BatchSource::new("parcels", vec![rows])
         .label(Label::at_least("late", 300.0).named("very_late"));
     let prepared = prepare(data.split(by_id()), dir.path()).await.unwrap();
@@ -310,7 +308,7 @@ fn data_that_breaks_its_schema_stops_before_training() {
     let road = clean.column(2).as_string::<i32>().iter().zip(&in_test);
     let road =
         StringArray::from_iter(road.map(|(usual, test)| if *test { Some("sea") } else { usual }));
-    let dirty = with_column(&clean, "road", Arc::new(road));
+    let dirty = with_column(&clean, "road", road);
 
     let trained = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&trained);
@@ -422,4 +420,21 @@ async fn the_statistics_of_the_flights_are_the_known_ones() {
         .map(|top| top.0.as_str())
         .collect();
     assert_eq!(airports, ["EWR", "JFK", "LGA"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_side_by_side_share_one_extraction() {
+    let root = tempfile::tempdir().unwrap();
+    let run = || async {
+        let engine = Engine::new().unwrap();
+        let data = FileSource::parquet(JANUARY).label(Label::at_least("arr_delay", 15.0));
+        let data = data.transform(Transform::new().z_score("distance"));
+        data.run(&engine, root.path(), &Progress::default())
+            .await
+            .unwrap()
+    };
+    let (a, b) = tokio::join!(run(), run());
+    assert_eq!(a.fingerprint(), b.fingerprint());
+    assert_eq!(a.statistics(), b.statistics());
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
 }
