@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 ///
 /// let engine = Engine::new()?;
 /// assert_eq!(engine.partitions(), 8);
-/// # fourfold::Result::Ok(())
+/// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Engine {

@@ -39,7 +39,7 @@ impl Fingerprint {
     /// let b = Fingerprint::of(&serde_json::json!({"y": 2, "x": 1}))?;
     /// assert_eq!(a, b);
     /// assert!(Fingerprint::of(&f64::NAN).is_err());
-    /// # fourfold::Result::Ok(())
+    /// # Ok::<(), fourfold::Error>(())
     /// ```
     ///
     /// # Errors

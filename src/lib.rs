@@ -51,7 +51,7 @@
 //!     Outcome::Rejected { run } => panic!("{:?}", run.verdict.reasons()),
 //! }
 //! # }
-//! # Result::Ok(())
+//! # Ok::<(), Error>(())
 //! ```
 //!
 //! # What it holds to

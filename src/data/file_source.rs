@@ -29,7 +29,7 @@ use crate::stage::Stage;
 /// let one_file = FileSource::csv("houses.csv");
 /// let many_files = FileSource::parquet("flights/");
 /// let by_the_name = FileSource::detect("houses.csv")?;
-/// # fourfold::Result::Ok(())
+/// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSource {

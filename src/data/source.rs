@@ -82,7 +82,7 @@ impl<S: DataSource> DataSourceExt for S {}
 /// let x: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
 /// let source = BatchSource::new("numbers", vec![RecordBatch::try_from_iter([("x", x)])?]);
 /// # let _ = source;
-/// # fourfold::Result::Ok(())
+/// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct BatchSource {

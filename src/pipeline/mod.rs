@@ -14,7 +14,7 @@
 //!     .serve(ModelRepository::at("models"))
 //!     .build()?;
 //! # let _ = pipeline;
-//! # Result::Ok(())
+//! # Ok::<(), Error>(())
 //! ```
 //!
 //! Architecture invariant: the four pipelines never import each other; only this module knows all of them. Held by

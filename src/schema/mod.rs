@@ -23,7 +23,7 @@
 //! let request = RecordBatch::try_from_iter([("fare", text)])?;
 //! let error = schema.conform(&request).unwrap_err();
 //! assert_eq!(error.to_string(), "field `fare` is of type text, must be float");
-//! # fourfold::Result::Ok(())
+//! # Ok::<(), fourfold::Error>(())
 //! ```
 
 mod field_type;

@@ -20,7 +20,7 @@
 //! let statistics = accumulator.finish();
 //! assert_eq!(statistics.column("fare")?.missing, 1);
 //! assert_eq!(statistics.column("kind")?.top_values[0], ("a".to_owned(), 2));
-//! # fourfold::Result::Ok(())
+//! # Ok::<(), fourfold::Error>(())
 //! ```
 //!
 //! Determinism: equal batches in equal parts give equal bits; the engine keeps the parts equal for any number of

@@ -23,7 +23,7 @@
 //!
 //! let features = fitted.apply(&batch)?; // (n_rows, n_features)
 //! assert_eq!(features.row(2).to_vec(), [0.0, 1.0, 0.0, 0.0]);
-//! # fourfold::Result::Ok(())
+//! # Ok::<(), fourfold::Error>(())
 //! ```
 //!
 //! The features are all columns that a step has written, in the order of first writing, less the dropped ones. A
