@@ -77,7 +77,7 @@
 //! | [`blessing`] | verdicts and the token |
 //! | [`model`], [`transform`], [`schema`], [`statistics`], [`metrics`] | what is saved, fitted, checked and computed |
 //! | [`accumulate`], `engine`, `examples` | how work over all rows runs |
-//! | [`fingerprint`], [`progress`] | what a result depends on; what a run tells |
+//! | [`fingerprint`], `progress` | what a result depends on; what a run tells |
 //!
 //! # Features
 //!
@@ -108,6 +108,7 @@ pub mod model;
 #[cfg(feature = "datafusion")]
 pub mod pipeline;
 pub mod prelude;
+#[cfg(feature = "datafusion")]
 pub mod progress;
 #[cfg(feature = "datafusion")]
 pub mod report;
