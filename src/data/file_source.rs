@@ -5,7 +5,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use arrow::datatypes::Schema as ArrowSchema;
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use datafusion::prelude::{CsvReadOptions, DataFrame, ParquetReadOptions};
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +49,10 @@ enum FileFormat {
     Parquet,
 }
 
-/// What stands for NULL in a CSV file.
-const MISSING: &str = r"^\s*(|NA|N/A|n/a|null|NULL|None|NaN|nan|\?)\s*$";
+/// What stands for NULL in a CSV file, beside an empty field.
+const MISSING: [&str; 9] = [
+    "NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?",
+];
 
 impl FileSource {
     /// How many rows of a CSV file the types are inferred from, unless told.
@@ -163,13 +167,14 @@ impl FileSource {
                         )));
                     }
                 }
-                let options = CsvReadOptions::new()
-                    .file_extension(&extension)
-                    .delimiter(delimiter)
-                    .null_regex(Some(MISSING.to_owned()))
-                    .schema_infer_max_records(*infer_rows)
-                    .newlines_in_values(true);
-                Ok(engine.session().read_csv(path, options).await?)
+                let options = || {
+                    CsvReadOptions::new()
+                        .file_extension(&extension)
+                        .delimiter(delimiter)
+                        .schema_infer_max_records(*infer_rows)
+                        .newlines_in_values(true)
+                };
+                read_csv(engine, &path, options).await
             }
             FileFormat::Parquet => {
                 let options = ParquetReadOptions {
@@ -180,6 +185,60 @@ impl FileSource {
             }
         }
     }
+}
+
+/// Reads a CSV file with its marks for missing values as NULL. DataFusion heeds such marks when it infers types, and
+/// not when it reads: columns whose type they would change are read as text, and cast after the marks are gone.
+async fn read_csv<'a>(
+    engine: &Engine,
+    path: &str,
+    options: impl Fn() -> CsvReadOptions<'a>,
+) -> Result<DataFrame> {
+    let session = engine.session();
+    let marks = Some(format!("^(|{})$", MISSING.join("|").replace('?', r"\?")));
+    let wanted = session.read_csv(path, options().null_regex(marks)).await?;
+    let plain = session.read_csv(path, options()).await?;
+    let wanted = wanted.schema().as_arrow().clone();
+    let read: Vec<Field> = plain
+        .schema()
+        .fields()
+        .iter()
+        .zip(wanted.fields())
+        .map(|(plain, wanted)| {
+            let same = plain.data_type() == wanted.data_type() && !wanted.data_type().is_null();
+            let data_type = if same {
+                wanted.data_type().clone()
+            } else {
+                DataType::Utf8
+            };
+            Field::new(plain.name(), data_type, true)
+        })
+        .collect();
+    let read = ArrowSchema::new(read);
+    let rows = session.read_csv(path, options().schema(&read)).await?;
+    let columns = read
+        .fields()
+        .iter()
+        .zip(wanted.fields())
+        .map(|(read, wanted)| {
+            let column = ident(read.name());
+            if read.data_type() != &DataType::Utf8 {
+                return Ok(column);
+            }
+            let marks = MISSING.iter().map(|mark| lit(*mark)).collect();
+            let known = when(
+                column.clone().in_list(marks, false),
+                lit(ScalarValue::Utf8(None)),
+            )
+            .otherwise(column)?;
+            let typed = match wanted.data_type() {
+                DataType::Utf8 | DataType::Null => known,
+                data_type => cast(known, data_type.clone()),
+            };
+            Ok(typed.alias(read.name()))
+        });
+    let columns = columns.collect::<Result<Vec<Expr>>>()?;
+    Ok(rows.select(columns)?)
 }
 
 impl Stage for FileSource {

@@ -438,3 +438,47 @@ async fn runs_side_by_side_share_one_extraction() {
     assert_eq!(a.statistics(), b.statistics());
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_for_missing_values_are_null_and_do_not_change_a_type() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("marks.csv");
+    let mut text = "miles;carrier;when;late\n".to_owned();
+    for i in 0..300 {
+        let miles = if i % 9 == 0 {
+            "NA".to_owned()
+        } else {
+            format!("{}", 100 + i)
+        };
+        let carrier = ["AA", "UA", "?"][i % 3];
+        let late = if i % 2 == 0 { "yes" } else { "no" };
+        text.push_str(&format!(
+            "{miles};{carrier};2013-01-{:02}T05:00:00;{late}\n",
+            1 + i % 28
+        ));
+    }
+    std::fs::write(&file, text).unwrap();
+    let engine = Engine::new().unwrap();
+    let data = FileSource::csv(&file).label("late");
+    let data = data
+        .run(&engine, dir.path(), &Progress::default())
+        .await
+        .unwrap();
+    let missing = |name: &str| -> u64 {
+        let splits = data.statistics().values();
+        splits
+            .map(|statistics| statistics.column(name).unwrap().missing)
+            .sum()
+    };
+    assert_eq!(
+        (missing("miles"), missing("carrier"), missing("when")),
+        (34, 100, 0)
+    );
+    let types: Vec<String> = data
+        .schema()
+        .fields
+        .iter()
+        .map(|field| field.field_type.to_string())
+        .collect();
+    assert_eq!(types, ["integer", "text", "timestamp", "text"]);
+}
