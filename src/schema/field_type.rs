@@ -66,6 +66,19 @@ impl FieldType {
         }
     }
 
+    /// The type of a list's items; `None` of anything but a list (of any list layout of Arrow) of them.
+    #[must_use]
+    pub fn of_items(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::List(item)
+            | DataType::LargeList(item)
+            | DataType::FixedSizeList(item, _)
+            | DataType::ListView(item)
+            | DataType::LargeListView(item) => Some(FieldType::of(item.data_type())),
+            _ => None,
+        }
+    }
+
     /// The physical Arrow type, where there is one.
     #[must_use]
     pub fn data_type(self) -> Option<DataType> {

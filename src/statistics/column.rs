@@ -267,6 +267,9 @@ impl ColumnAccumulator {
             text: None,
             top_values: Vec::new(),
             top_values_exact: false,
+            valency: None,
+            weighted: None,
+            association: None,
         };
         match &self.values {
             Values::Whole {
@@ -298,6 +301,7 @@ impl ColumnAccumulator {
                         mean_bytes: *bytes as f64 / self.count as f64,
                         min_bytes: *shortest,
                         max_bytes: *longest,
+                        invalid_utf8: 0,
                     });
                 }
                 statistics.set_top(top, TOP_SHOWN, String::clone);

@@ -30,175 +30,26 @@ mod column;
 mod distinct;
 mod moments;
 mod quantiles;
+mod result;
 mod top_values;
-
-use std::hash::Hash;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema as ArrowSchema;
 use arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
 use serde::{Deserialize, Serialize};
 
-use self::column::{ColumnAccumulator, RANKS};
+use self::column::ColumnAccumulator;
 pub use self::distinct::DistinctSketch;
 pub use self::moments::Moments;
 pub use self::quantiles::QuantileSketch;
+pub use self::result::{
+    Association, Bucket, ColumnStatistics, Histogram, Lift, NumericStatistics, PairStatistics,
+    SliceStatistics, Statistics, TextStatistics, Valency, WeightedStatistics,
+};
 pub use self::top_values::TopValues;
 use crate::accumulate::Accumulate;
-use crate::error::{Error, Result, near_names};
+use crate::error::{Error, Result};
 use crate::schema::FieldType;
-
-/// What is known of a data set's columns.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Statistics {
-    /// The number of rows.
-    pub n_rows: u64,
-    /// One entry per column, in the order of the data.
-    pub columns: Vec<ColumnStatistics>,
-}
-
-impl Statistics {
-    /// The statistics of a column.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if there is none of that name, with the near ones.
-    pub fn column(&self, name: &str) -> Result<&ColumnStatistics> {
-        self.columns
-            .iter()
-            .find(|column| column.name == name)
-            .ok_or_else(|| {
-                let names = self.columns.iter().map(|column| column.name.as_str());
-                Error::data(format!(
-                    "there is no column `{name}`{}",
-                    near_names(name, names)
-                ))
-            })
-    }
-}
-
-/// What is known of one column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ColumnStatistics {
-    /// The column's name.
-    pub name: String,
-    /// The column's type.
-    pub field_type: FieldType,
-    /// Rows with a value (NaN is a value).
-    pub count: u64,
-    /// Rows that are NULL.
-    pub missing: u64,
-    /// Distinct values: a HyperLogLog estimate, exact while there are few (NULL does not count).
-    pub distinct: u64,
-    /// Of booleans (0 and 1), integers, floats, dates (days since 1970-01-01) and timestamps (microseconds since).
-    pub numeric: Option<NumericStatistics>,
-    /// Of text.
-    pub text: Option<TextStatistics>,
-    /// The most frequent values as text with their counts, at most 100: by count from the highest, then by value.
-    /// Empty for floats with many values.
-    pub top_values: Vec<(String, u64)>,
-    /// Whether `top_values` are all the values there are, with exact counts.
-    pub top_values_exact: bool,
-}
-
-impl ColumnStatistics {
-    /// The share of rows with a value, in `0..=1`; 0 if there are no rows.
-    #[must_use]
-    pub fn present(&self) -> f64 {
-        match self.count + self.missing {
-            0 => 0.0,
-            rows => self.count as f64 / rows as f64,
-        }
-    }
-
-    fn set_top<K: Eq + Hash + Ord + Clone>(
-        &mut self,
-        top: &TopValues<K>,
-        shown: usize,
-        text: impl Fn(&K) -> String,
-    ) {
-        self.top_values_exact = top.error() == 0 && top.len() <= shown;
-        self.top_values = top
-            .top(shown)
-            .iter()
-            .map(|(value, n)| (text(value), *n))
-            .collect();
-    }
-}
-
-/// What is known of a column of numbers. Moments and quantiles are those of the finite values; infinities take
-/// part in quantiles only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct NumericStatistics {
-    /// Mean; absent if there is no finite value.
-    pub mean: Option<f64>,
-    /// Population standard deviation.
-    pub std: Option<f64>,
-    /// Smallest finite value.
-    pub min: Option<f64>,
-    /// Largest finite value.
-    pub max: Option<f64>,
-    /// Values equal to zero.
-    pub zeros: u64,
-    /// Values that are NaN.
-    pub nan: u64,
-    /// Values that are positive infinity.
-    pub positive_infinity: u64,
-    /// Values that are negative infinity.
-    pub negative_infinity: u64,
-    /// `(rank, value)` pairs: the value at ranks 0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99 and 1.
-    /// Exact up to 1,024 values, then within half a percent of rank.
-    pub quantiles: Vec<(f64, f64)>,
-}
-
-impl NumericStatistics {
-    fn new(moments: &Moments, quantiles: &QuantileSketch) -> Self {
-        NumericStatistics {
-            mean: moments.mean(),
-            std: moments.std(),
-            min: moments.min(),
-            max: moments.max(),
-            zeros: moments.zeros(),
-            nan: moments.nan(),
-            positive_infinity: moments.positive_infinity(),
-            negative_infinity: moments.negative_infinity(),
-            quantiles: RANKS
-                .into_iter()
-                .zip(quantiles.quantiles(&RANKS))
-                .filter(|(_, value)| value.is_finite())
-                .collect(),
-        }
-    }
-
-    /// Values that are NaN or infinite.
-    #[must_use]
-    pub fn non_finite(&self) -> u64 {
-        self.nan + self.positive_infinity + self.negative_infinity
-    }
-
-    /// The median; `None` if there is no finite value.
-    #[must_use]
-    pub fn median(&self) -> Option<f64> {
-        self.quantiles
-            .iter()
-            .find(|(rank, _)| *rank == 0.5)
-            .map(|(_, value)| *value)
-    }
-}
-
-/// What is known of a column of text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TextStatistics {
-    /// Mean length in bytes.
-    pub mean_bytes: f64,
-    /// Length of the shortest value in bytes.
-    pub min_bytes: u64,
-    /// Length of the longest value in bytes.
-    pub max_bytes: u64,
-}
 
 /// The analysis that makes [`Statistics`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -227,6 +78,7 @@ impl StatisticsAccumulator {
         Statistics {
             n_rows: self.n_rows,
             columns: self.columns.iter().map(ColumnAccumulator::finish).collect(),
+            ..Statistics::default()
         }
     }
 }

@@ -1,0 +1,304 @@
+//! What is known of a data set, as people and programs read it.
+
+use serde::{Deserialize, Serialize};
+
+use super::column::RANKS;
+use super::{Moments, QuantileSketch};
+use crate::error::{Error, Result, near_names};
+use crate::schema::FieldType;
+
+/// What is known of a data set's columns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// The number of rows.
+    pub n_rows: u64,
+    /// One entry per column, in the order of the data. Fields of a struct follow it, named by their path
+    /// (`trip.fare`).
+    pub columns: Vec<ColumnStatistics>,
+    /// Of pairs of columns of single numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairStatistics>,
+    /// Of slices of the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceStatistics>,
+}
+
+/// The statistics of the rows that have some value in a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SliceStatistics {
+    /// `column=value`, or several joined by `, `.
+    pub slice: String,
+    /// Of its rows; it has no slices of its own.
+    pub statistics: Statistics,
+}
+
+/// How two columns of numbers move together, over the rows in which both are finite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PairStatistics {
+    /// The one column.
+    pub a: String,
+    /// The other column.
+    pub b: String,
+    /// Rows in which both are finite.
+    pub count: u64,
+    /// Population covariance.
+    pub covariance: f64,
+    /// Pearson's correlation, in `-1..=1`; absent if either is constant.
+    pub correlation: Option<f64>,
+}
+
+impl Statistics {
+    /// The version of the JSON layout that this build writes.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// The quantile sketch behind a column's numbers, for analyses that need finer ranks than the
+    /// [quantiles](NumericStatistics::quantiles); `None` for other columns, and if the statistics were stripped of it.
+    #[must_use]
+    pub fn quantile_sketch(&self, _column: &str) -> Option<&QuantileSketch> {
+        None
+    }
+
+    /// The statistics of a column.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if there is none of that name, with the near ones.
+    pub fn column(&self, name: &str) -> Result<&ColumnStatistics> {
+        self.columns
+            .iter()
+            .find(|column| column.name == name)
+            .ok_or_else(|| {
+                let names = self.columns.iter().map(|column| column.name.as_str());
+                Error::data(format!(
+                    "there is no column `{name}`{}",
+                    near_names(name, names)
+                ))
+            })
+    }
+}
+
+/// What is known of one column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ColumnStatistics {
+    /// The column's name.
+    pub name: String,
+    /// The type of the column's values; of the items, if it is a list.
+    pub field_type: FieldType,
+    /// Rows with a value (NaN is a value).
+    pub count: u64,
+    /// Rows that are NULL.
+    pub missing: u64,
+    /// How many items the rows of a list column have; absent for other columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valency: Option<Valency>,
+    /// Distinct values: a HyperLogLog estimate, exact while there are few (NULL does not count).
+    pub distinct: u64,
+    /// Of booleans (0 and 1), integers, floats, dates (days since 1970-01-01) and timestamps (microseconds since).
+    pub numeric: Option<NumericStatistics>,
+    /// Of text.
+    pub text: Option<TextStatistics>,
+    /// The most frequent values as text with their counts, at most 100: by count from the highest, then by value.
+    /// Empty for floats with many values.
+    pub top_values: Vec<(String, u64)>,
+    /// Whether `top_values` are all the values there are, with exact counts.
+    pub top_values_exact: bool,
+    /// The same with every row counted by its weight, if there is a weight column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighted: Option<WeightedStatistics>,
+    /// How much the column tells of the label, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association: Option<Association>,
+}
+
+/// How many items the rows of a list column have. Rows that are NULL take no part, an empty list has 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Valency {
+    /// The fewest items of a row.
+    pub min: u64,
+    /// The most items of a row.
+    pub max: u64,
+    /// The mean number of items.
+    pub mean: f64,
+    /// All items together, NULL ones too.
+    pub total: u64,
+    /// Ten buckets of equal share.
+    pub quantile_histogram: Histogram,
+}
+
+/// Counts of numbers by range: each bucket is from `low` to `high`, and includes `high` only if it is the last one or
+/// a single point. Infinite values have point buckets of their own; NaN is in no bucket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The buckets, rising.
+    pub buckets: Vec<Bucket>,
+}
+
+/// A bucket of a [`Histogram`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// How many values are in it: an estimate once there are more than the sketch holds, so not always whole.
+    pub count: f64,
+}
+
+/// Statistics with every row counted by its weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WeightedStatistics {
+    /// Weight of the rows with a value.
+    pub count: f64,
+    /// Weight of the rows that are NULL.
+    pub missing: f64,
+    /// Mean of the finite numbers.
+    pub mean: Option<f64>,
+    /// Population standard deviation of the finite numbers.
+    pub std: Option<f64>,
+    /// Median of the finite numbers.
+    pub median: Option<f64>,
+    /// Equal widths, of numbers.
+    pub histogram: Histogram,
+    /// The weightiest values.
+    pub top_values: Vec<(String, f64)>,
+}
+
+/// How much a column tells of the label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Association {
+    /// Mutual information with the label in bits; numbers are cut into buckets first.
+    pub mutual_information: f64,
+    /// `P(label | value) / P(label)` of the values that stand out most, by label and value.
+    pub lift: Vec<Lift>,
+}
+
+/// How much more (or less) often a label comes with a value than without.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Lift {
+    /// The label.
+    pub label: String,
+    /// The value of the column.
+    pub value: String,
+    /// `P(label | value) / P(label)`.
+    pub lift: f64,
+    /// Rows with the value.
+    pub value_count: u64,
+    /// Rows with the value and the label.
+    pub both_count: u64,
+}
+
+impl ColumnStatistics {
+    /// The share of rows with a value, in `0..=1`; 0 if there are no rows.
+    #[must_use]
+    pub fn present(&self) -> f64 {
+        match self.count + self.missing {
+            0 => 0.0,
+            rows => self.count as f64 / rows as f64,
+        }
+    }
+
+    pub(super) fn set_top<K: Eq + std::hash::Hash + Ord + Clone>(
+        &mut self,
+        top: &super::TopValues<K>,
+        shown: usize,
+        text: impl Fn(&K) -> String,
+    ) {
+        self.top_values_exact = top.error() == 0 && top.len() <= shown;
+        self.top_values = top
+            .top(shown)
+            .iter()
+            .map(|(value, n)| (text(value), *n))
+            .collect();
+    }
+}
+
+/// What is known of a column of numbers. Moments and quantiles are those of the finite values; infinities take
+/// part in quantiles only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NumericStatistics {
+    /// Mean; absent if there is no finite value.
+    pub mean: Option<f64>,
+    /// Population standard deviation.
+    pub std: Option<f64>,
+    /// Smallest finite value.
+    pub min: Option<f64>,
+    /// Largest finite value.
+    pub max: Option<f64>,
+    /// Values equal to zero.
+    pub zeros: u64,
+    /// Values that are NaN.
+    pub nan: u64,
+    /// Values that are positive infinity.
+    pub positive_infinity: u64,
+    /// Values that are negative infinity.
+    pub negative_infinity: u64,
+    /// `(rank, value)` pairs: the value at ranks 0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99 and 1.
+    /// Exact up to 1,024 values, then within half a percent of rank.
+    pub quantiles: Vec<(f64, f64)>,
+    /// Ten buckets of equal width between `min` and `max`.
+    #[serde(default)]
+    pub histogram: Histogram,
+    /// Ten buckets of equal share.
+    #[serde(default)]
+    pub quantile_histogram: Histogram,
+}
+
+impl NumericStatistics {
+    pub(super) fn new(moments: &Moments, quantiles: &QuantileSketch) -> Self {
+        NumericStatistics {
+            mean: moments.mean(),
+            std: moments.std(),
+            min: moments.min(),
+            max: moments.max(),
+            zeros: moments.zeros(),
+            nan: moments.nan(),
+            positive_infinity: moments.positive_infinity(),
+            negative_infinity: moments.negative_infinity(),
+            quantiles: RANKS
+                .into_iter()
+                .zip(quantiles.quantiles(&RANKS))
+                .filter(|(_, value)| value.is_finite())
+                .collect(),
+            histogram: Histogram::default(),
+            quantile_histogram: Histogram::default(),
+        }
+    }
+
+    /// Values that are NaN or infinite.
+    #[must_use]
+    pub fn non_finite(&self) -> u64 {
+        self.nan + self.positive_infinity + self.negative_infinity
+    }
+
+    /// The median; `None` if there is no finite value.
+    #[must_use]
+    pub fn median(&self) -> Option<f64> {
+        self.quantiles
+            .iter()
+            .find(|(rank, _)| *rank == 0.5)
+            .map(|(_, value)| *value)
+    }
+}
+
+/// What is known of a column of text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TextStatistics {
+    /// Mean length in bytes.
+    pub mean_bytes: f64,
+    /// Length of the shortest value in bytes.
+    pub min_bytes: u64,
+    /// Length of the longest value in bytes.
+    pub max_bytes: u64,
+    /// Values that are not UTF-8; 0 unless the column is binary.
+    #[serde(default)]
+    pub invalid_utf8: u64,
+}
