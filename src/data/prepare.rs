@@ -19,7 +19,7 @@ use crate::model::Target;
 use crate::progress::{Progress, RunningStep, Step};
 use crate::schema::{Anomaly, Schema, Severity};
 use crate::statistics::{Statistics, StatisticsAccumulator};
-use crate::transform::{Decision, FittedTransform, Transform};
+use crate::transform::{Decision, FittedTransform, Roles, Transform};
 
 /// What the data pipeline has made: all that training and evaluation need.
 #[derive(Debug)]
@@ -210,7 +210,7 @@ impl DataPlan {
 
         let step = progress.step(Step::Transform);
         let (transform, decisions) = self.plan_transform(label, &schema, &statistics[TRAIN])?;
-        let transform = fit(engine, &transform, &splits[TRAIN])
+        let transform = fit(engine, &transform, &splits[TRAIN], label.name())
             .await
             .map_err(|error| error.in_stage("transform"))?;
         drop(step);
@@ -299,16 +299,7 @@ impl DataPlan {
             }
         }
         match &self.transform {
-            TransformPlan::Given(transform) => {
-                if transform.inputs().contains(&label.name()) {
-                    return Err(Error::config(format!(
-                        "the transform reads the label `{}`; a feature must be known before the label is",
-                        label.name()
-                    ))
-                    .in_stage("transform"));
-                }
-                Ok((transform.clone(), Vec::new()))
-            }
+            TransformPlan::Given(transform) => Ok((transform.clone(), Vec::new())),
             TransformPlan::Auto(auto) => {
                 let columns: Vec<&str> = known()
                     .filter(|name| {
@@ -361,11 +352,15 @@ async fn analyse(
 }
 
 /// Fits a transform in as few passes as its chains need, reading its columns only.
-async fn fit(engine: &Engine, transform: &Transform, train: &Examples) -> Result<FittedTransform> {
-    let mut fitting = transform.fitting(train.schema())?;
-    let inputs = transform.inputs();
+async fn fit(
+    engine: &Engine,
+    transform: &Transform,
+    train: &Examples,
+    label: &str,
+) -> Result<FittedTransform> {
+    let mut fitting = transform.fitting(train.schema(), Roles::label(label))?;
     while let Some(pass) = fitting.pass()? {
-        let rows = select(train.data_frame(engine).await?, &inputs)?;
+        let rows = select(train.data_frame(engine).await?, &fitting.columns())?;
         fitting.absorb(engine.accumulate(rows, pass).await?)?;
     }
     fitting.finish()

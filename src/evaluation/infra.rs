@@ -44,7 +44,9 @@ fn try_out<M: Model>(candidate: &Candidate<M>, rows: &RecordBatch) -> Result<()>
         .map_err(|error| Error::io("making a directory to try the model in", error))?;
     let place = dir.path().join("1");
     candidate.save(&place)?;
-    let loaded = Servable::load(&place, &Loaders::default().with::<M>())?;
+    let operations = candidate.servable().transform().operations();
+    let loaders = Loaders::default().with::<M>().with_operations(&operations);
+    let loaded = Servable::load(&place, &loaders)?;
     let expected = candidate.servable().predict(rows)?;
     same(&expected, &loaded.predict(rows)?, "loaded back")?;
     for row in 0..rows.num_rows().min(10) {

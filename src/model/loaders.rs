@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{ConstantModel, LinearModel, Model, Predict, TreeModel};
 use crate::error::{Error, ErrorKind, Result};
+use crate::transform::{CustomOperation, Operations};
 
 type Loader = Arc<dyn Fn(&Path) -> Result<Arc<dyn Predict>> + Send + Sync>;
 
@@ -14,26 +15,52 @@ type Loader = Arc<dyn Fn(&Path) -> Result<Arc<dyn Predict>> + Send + Sync>;
 ///
 /// The default knows this crate's models; [`Loaders::with`] adds yours.
 #[derive(Clone)]
-pub struct Loaders(BTreeMap<String, Loader>);
+pub struct Loaders {
+    models: BTreeMap<String, Loader>,
+    operations: Operations,
+}
 
 impl Loaders {
     /// No loader at all.
     #[must_use]
     pub fn empty() -> Self {
-        Loaders(BTreeMap::new())
+        Loaders {
+            models: BTreeMap::new(),
+            operations: Operations::new(),
+        }
     }
 
     /// Adds the loader of a model type; one of the same tag is replaced.
     #[must_use]
     pub fn with<M: Model>(mut self) -> Self {
         let load: Loader = Arc::new(|dir| Ok(Arc::new(M::load(dir)?)));
-        self.0.insert(M::FORMAT.to_owned(), load);
+        self.models.insert(M::FORMAT.to_owned(), load);
         self
+    }
+
+    /// Adds a custom operation, for the transforms of models that use it.
+    #[must_use]
+    pub fn with_operation<O: CustomOperation>(mut self) -> Self {
+        self.operations = self.operations.with::<O>();
+        self
+    }
+
+    /// Adds all custom operations of a registry.
+    #[must_use]
+    pub fn with_operations(mut self, operations: &Operations) -> Self {
+        self.operations = self.operations.with_all(operations);
+        self
+    }
+
+    /// The custom operations that are known.
+    #[must_use]
+    pub fn operations(&self) -> &Operations {
+        &self.operations
     }
 
     /// The tags that can be loaded, sorted.
     pub fn formats(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.models.keys().map(String::as_str)
     }
 
     /// Loads a model of a format from its directory.
@@ -41,7 +68,7 @@ impl Loaders {
     /// # Errors
     /// [`ErrorKind::Unsupported`] if no loader has the tag, with the known ones; and what the loader reports.
     pub fn load(&self, format: &str, dir: &Path) -> Result<Arc<dyn Predict>> {
-        let loader = self.0.get(format).ok_or_else(|| {
+        let loader = self.models.get(format).ok_or_else(|| {
             let known: Vec<&str> = self.formats().collect();
             Error::new(
                 ErrorKind::Unsupported,
@@ -66,6 +93,9 @@ impl Default for Loaders {
 
 impl fmt::Debug for Loaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_struct("Loaders")
+            .field("models", &self.models.keys())
+            .field("operations", &self.operations)
+            .finish()
     }
 }

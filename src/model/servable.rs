@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema as ArrowSchema;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +99,8 @@ impl Servable {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none;
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if a digest is wrong, naming the file;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if no loader has the model's format.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if no loader has the model's format, or a custom
+    /// operation of its transform.
     pub fn load(dir: &Path, loaders: &Loaders) -> Result<Self> {
         store::verify_dir(dir)?;
         let manifest: Manifest = load_json(dir, MANIFEST)?;
@@ -113,6 +115,7 @@ impl Servable {
         let model = loaders.load(&manifest.model_format, &dir.join(MODEL))?;
         let schema: Schema = load_json(dir, SCHEMA)?;
         let transform: FittedTransform = load_json(dir, TRANSFORM)?;
+        let transform = transform.with_operations(loaders.operations())?;
         Servable::new(manifest, &schema, Arc::new(transform), model)
     }
 
@@ -169,7 +172,34 @@ impl Servable {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if the rows break the schema, naming field and row.
     pub fn features(&self, rows: &RecordBatch) -> Result<Array2<f32>> {
-        self.transform.apply(&self.schema.conform(rows)?)
+        self.transform
+            .apply(&self.with_lists(self.schema.conform(rows)?, rows)?)
+    }
+
+    /// Columns of lists are not the schema's to conform; the transform checks their types itself.
+    fn with_lists(&self, conforming: RecordBatch, rows: &RecordBatch) -> Result<RecordBatch> {
+        let lists = self
+            .transform
+            .inputs()
+            .iter()
+            .filter(|input| input.is_list && conforming.column_by_name(&input.name).is_none());
+        let lists: Vec<&str> = lists.map(|input| input.name.as_str()).collect();
+        if lists.is_empty() {
+            return Ok(conforming);
+        }
+        let mut fields = conforming.schema().fields().to_vec();
+        let mut columns = conforming.columns().to_vec();
+        for name in lists {
+            if let Some((place, field)) = rows.schema().column_with_name(name) {
+                fields.push(Arc::new(field.clone()));
+                columns.push(Arc::clone(rows.column(place)));
+            }
+        }
+        let schema = Arc::new(ArrowSchema::new(fields));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(
+            schema, columns, &options,
+        )?)
     }
 
     /// The predictions for raw rows.

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Loaders, Model, Servable};
 use crate::stage::Stage;
 use crate::store;
+use crate::transform::{CustomOperation, Operations};
 
 /// A directory of models: `<root>/<name>/<version>/`, versions counting up from 1.
 ///
@@ -19,6 +20,8 @@ use crate::store;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelRepository {
     root: PathBuf,
+    #[serde(skip)]
+    operations: Operations,
 }
 
 /// A version in a repository.
@@ -36,7 +39,25 @@ impl ModelRepository {
     /// The repository at a directory, which is made when the first model is pushed.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        ModelRepository { root: root.into() }
+        ModelRepository {
+            root: root.into(),
+            operations: Operations::new(),
+        }
+    }
+
+    /// Says which code the name of a custom operation means, in the transforms of models that are compared with or
+    /// served from here.
+    #[must_use]
+    pub fn with_operation<O: CustomOperation>(mut self) -> Self {
+        self.operations = self.operations.with::<O>();
+        self
+    }
+
+    /// The loaders for models of a type, with the custom operations that are known.
+    pub(super) fn loaders<M: Model>(&self) -> Loaders {
+        Loaders::default()
+            .with::<M>()
+            .with_operations(&self.operations)
     }
 
     /// The directory.
@@ -138,7 +159,7 @@ impl<M: Model> Server<M> for ModelRepository {
         };
         match versions.last() {
             Some(version) => {
-                let loaders = Loaders::default().with::<M>();
+                let loaders = self.loaders::<M>();
                 Ok(Some(Arc::new(self.load(name, *version, &loaders)?)))
             }
             None => Ok(None),

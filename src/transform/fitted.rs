@@ -1,101 +1,20 @@
 //! A fitted transform: readable JSON that turns raw batches into feature matrices.
 
-use std::collections::HashMap;
-
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use ndarray::{Array2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
-use super::date::DatePart;
-use super::kernels;
+use super::custom::Operations;
+use super::input::InputColumn;
+use super::ops::{FittedCustom, FittedOp};
+use super::program::{Places, run};
+use super::step::Step;
 use super::value::Value;
-use crate::error::{Error, Result, near_names};
-use crate::schema::FieldType;
-
-/// A raw column that a transform reads.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InputColumn {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub field_type: FieldType,
-}
-
-/// An operation with what it has learned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FittedOp {
-    /// The number as it is.
-    Number,
-    /// Missing numbers replaced.
-    ImputeNumber {
-        /// By what.
-        value: f64,
-    },
-    /// Missing text replaced.
-    ImputeText {
-        /// By what.
-        value: String,
-    },
-    /// 1 where missing, else 0.
-    MissingIndicator,
-    /// `(x - offset) * scale`: z-scores and min-max scaling.
-    Linear {
-        /// What is taken away.
-        offset: f64,
-        /// What is multiplied with.
-        scale: f64,
-    },
-    /// Limited to a range.
-    Clip {
-        /// The lowest value.
-        low: f64,
-        /// The highest value.
-        high: f64,
-    },
-    /// `ln(1 + x)`.
-    Log1p,
-    /// The index of the bucket.
-    Bucketize {
-        /// The inner boundaries, rising.
-        boundaries: Vec<f64>,
-    },
-    /// Sine and cosine.
-    Cyclic {
-        /// The period.
-        period: f64,
-    },
-    /// One feature a value and one for all others.
-    OneHot {
-        /// The values, the most frequent first.
-        values: Vec<String>,
-    },
-    /// One feature a hash bucket.
-    Hash {
-        /// How many buckets.
-        n_buckets: usize,
-    },
-    /// A part of a date or timestamp.
-    DatePart {
-        /// Which part.
-        part: DatePart,
-    },
-    /// Not a feature.
-    Drop,
-}
+use super::write::Cells;
+use crate::error::{Error, Result};
 
 /// A step with what it has learned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FittedStep {
-    /// The column that is read.
-    pub input: String,
-    /// The column that is written.
-    pub output: String,
-    /// What is done.
-    #[serde(flatten)]
-    pub op: FittedOp,
-}
+pub type FittedStep = Step<FittedOp>;
 
 /// A transform that has seen its training data.
 ///
@@ -107,7 +26,9 @@ pub struct FittedTransform {
     inputs: Vec<InputColumn>,
     steps: Vec<FittedStep>,
     features: Vec<String>,
-    program: Program,
+    places: Places,
+    /// The place and width of each column of features.
+    columns: Vec<(usize, usize)>,
 }
 
 /// The stored form.
@@ -152,20 +73,11 @@ impl TryFrom<Document> for FittedTransform {
     }
 }
 
-/// The steps with their columns resolved to places.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Program {
-    /// For each step the place of its input: raw columns first, then the outputs of the steps.
-    sources: Vec<usize>,
-    /// For each step, the index of its one-hot values.
-    indexes: Vec<Option<HashMap<String, u32>>>,
-    /// The place and width of each column of features.
-    features: Vec<(usize, usize)>,
-    width: usize,
-}
-
 impl FittedTransform {
     const FORMAT_VERSION: u32 = 1;
+
+    /// So many rows go through all steps before the next: what they need stays in the cache.
+    const BLOCK: usize = 512;
 
     /// A transform from its parts, such as one that was fitted elsewhere.
     ///
@@ -173,47 +85,51 @@ impl FittedTransform {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a step reads a column that is neither an input nor
     /// written before it.
     pub fn new(inputs: Vec<InputColumn>, steps: Vec<FittedStep>) -> Result<Self> {
-        let mut places: HashMap<&str, usize> = inputs
-            .iter()
-            .enumerate()
-            .map(|(place, input)| (input.name.as_str(), place))
-            .collect();
-        let mut written: Vec<&str> = Vec::new();
-        let mut sources = Vec::with_capacity(steps.len());
-        for (number, step) in steps.iter().enumerate() {
-            let place = places.get(step.input.as_str()).ok_or_else(|| {
-                Error::config(format!(
-                    "transform step {number} reads `{}`, which is no input and not written before",
-                    step.input
-                ))
-            })?;
-            sources.push(*place);
-            places.insert(&step.output, inputs.len() + number);
-            if !written.contains(&step.output.as_str()) {
-                written.push(&step.output);
-            }
-        }
-        let last_step = |name: &str| places[name] - inputs.len();
-        written.retain(|name| steps[last_step(name)].op != FittedOp::Drop);
-        let mut program = Program {
-            sources,
-            indexes: steps.iter().map(|step| step.op.index()).collect(),
-            features: Vec::new(),
-            width: 0,
-        };
+        let places = Places::of(&inputs, &steps)?;
         let mut features = Vec::new();
-        for name in written {
-            let names = steps[last_step(name)].op.feature_names(name);
-            program.features.push((places[name], names.len()));
-            program.width += names.len();
+        let mut columns = Vec::new();
+        for (name, step, place) in &places.written {
+            let op = &steps[*step].op;
+            if matches!(op, FittedOp::Drop(_)) {
+                continue;
+            }
+            let names = op.apply().feature_names(name);
+            columns.push((*place, names.len()));
             features.extend(names);
         }
         Ok(FittedTransform {
             inputs,
             steps,
             features,
-            program,
+            places,
+            columns,
         })
+    }
+
+    /// Gives custom operations that were loaded from a file their code.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the registry does not have a name, with the
+    /// names it has; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the code does not read its JSON.
+    pub fn with_operations(mut self, operations: &Operations) -> Result<Self> {
+        for step in &mut self.steps {
+            FittedCustom::resolve(step, operations)?;
+        }
+        Ok(self)
+    }
+
+    /// The custom operations that it uses, as far as their code is known: what loading it again needs.
+    #[must_use]
+    pub fn operations(&self) -> Operations {
+        let mut operations = Operations::new();
+        for step in &self.steps {
+            if let FittedOp::Custom(custom) = &step.op
+                && let Some(entry) = custom.entry()
+            {
+                operations.add(entry);
+            }
+        }
+        operations
     }
 
     /// The raw columns that are read.
@@ -245,7 +161,8 @@ impl FittedTransform {
         Ok(features)
     }
 
-    /// As [`FittedTransform::apply`], into rows of a matrix that is there already, all zeros.
+    /// As [`FittedTransform::apply`], into rows of a matrix that is there already, all zeros. Rows that lie one
+    /// after the other in memory spare a copy.
     ///
     /// # Errors
     /// As [`FittedTransform::apply`], and [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the shape is not
@@ -259,133 +176,66 @@ impl FittedTransform {
                 self.features.len()
             )));
         }
-        let values = self.evaluate(batch)?;
-        let mut at = 0;
-        for (place, width) in &self.program.features {
-            let value = values[*place]
-                .as_ref()
-                .ok_or_else(|| Error::internal("a feature was not computed"))?;
-            if value.width() != *width {
-                return Err(Error::internal(format!(
-                    "feature `{}` has a wrong width",
-                    self.features[at]
-                )));
+        if let Some(cells) = out.as_slice_mut() {
+            return self.fill(batch, cells);
+        }
+        let mut cells = vec![0.0; out.len()];
+        self.fill(batch, &mut cells)?;
+        out.iter_mut()
+            .zip(cells)
+            .for_each(|(cell, value)| *cell = value);
+        Ok(())
+    }
+
+    fn fill(&self, batch: &RecordBatch, cells: &mut [f32]) -> Result<()> {
+        let raw = self
+            .inputs
+            .iter()
+            .map(|input| input.read(batch))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let width = self.features.len();
+        let n_rows = batch.num_rows();
+        let mut values = Vec::with_capacity(self.places.n);
+        for first_row in (0..n_rows.max(1)).step_by(Self::BLOCK) {
+            let n = Self::BLOCK.min(n_rows - first_row);
+            values.clear();
+            for (column, input) in raw.iter().zip(&self.inputs) {
+                values.push(match n_rows {
+                    all if all == n => Value::of(column, input.field_type)?,
+                    _ => Value::of(&column.slice(first_row, n), input.field_type)?,
+                });
             }
-            value
-                .write(&mut out, at)
-                .map_err(|error| named(&error, "feature", &self.features[at]))?;
-            at += width;
+            for (step, sources) in self.steps.iter().zip(&self.places.sources) {
+                run(step, sources, &mut values)?;
+            }
+            let mut rows = Cells {
+                cells: &mut cells[first_row * width..(first_row + n) * width],
+                width,
+                first_row,
+            };
+            self.write(&values, &mut rows)?;
         }
         Ok(())
     }
 
-    /// The value of every place: the raw columns, then the output of each step.
-    pub(super) fn evaluate(&self, batch: &RecordBatch) -> Result<Vec<Option<Value>>> {
-        let mut values: Vec<Option<Value>> =
-            Vec::with_capacity(self.inputs.len() + self.steps.len());
-        for input in &self.inputs {
-            values.push(Some(input.read(batch)?));
-        }
-        for (number, step) in self.steps.iter().enumerate() {
-            let value = match &values[self.program.sources[number]] {
-                Some(value) => step
-                    .op
-                    .apply(value, self.program.indexes[number].as_ref())
-                    .map_err(|error| named(&error, "transform of", &step.input))?,
-                None => {
-                    return Err(Error::config(format!(
-                        "`{}` is used after it is dropped",
-                        step.input
-                    )));
-                }
-            };
-            values.push(value);
-        }
-        Ok(values)
-    }
-}
-
-fn named(error: &Error, what: &str, name: &str) -> Error {
-    Error::new(
-        error.kind(),
-        format!("{what} `{name}`: {}", error.message()),
-    )
-}
-
-impl InputColumn {
-    fn read(&self, batch: &RecordBatch) -> Result<Value> {
-        let column = batch.column_by_name(&self.name).ok_or_else(|| {
-            let schema = batch.schema();
-            let near = near_names(
-                &self.name,
-                schema.fields().iter().map(|field| field.name().as_str()),
-            );
-            Error::data(format!("there is no column `{}`{near}", self.name))
-        })?;
-        let found = FieldType::of(column.data_type());
-        let readable = found == self.field_type
-            || column.null_count() == column.len()
-            || (self.field_type == FieldType::Float && found == FieldType::Integer);
-        if !readable {
-            return Err(Error::data(format!(
-                "column `{}` is of type {found}, the transform was fitted on {}",
-                self.name, self.field_type
-            )));
-        }
-        Ok(Value::Raw(
-            self.field_type.normalize(&self.name, column)?,
-            self.field_type,
-        ))
-    }
-}
-
-impl FittedOp {
-    pub(super) fn index(&self) -> Option<HashMap<String, u32>> {
-        match self {
-            FittedOp::OneHot { values } => Some(values.iter().cloned().zip(0..).collect()),
-            _ => None,
-        }
-    }
-
-    fn feature_names(&self, name: &str) -> Vec<String> {
-        match self {
-            FittedOp::OneHot { values } => values
-                .iter()
-                .map(String::as_str)
-                .chain(["<other>"])
-                .map(|value| format!("{name}={value}"))
-                .collect(),
-            FittedOp::Hash { n_buckets } => (0..*n_buckets)
-                .map(|bucket| format!("{name}#{bucket}"))
-                .collect(),
-            FittedOp::Cyclic { .. } => vec![format!("{name}_sin"), format!("{name}_cos")],
-            _ => vec![name.to_owned()],
-        }
-    }
-
-    /// `None` is a dropped column.
-    pub(super) fn apply(
-        &self,
-        value: &Value,
-        index: Option<&HashMap<String, u32>>,
-    ) -> Result<Option<Value>> {
-        Ok(Some(match self {
-            FittedOp::Number => Value::Numbers(value.numbers()?.into_owned()),
-            FittedOp::ImputeNumber { value: fill } => kernels::impute_number(value, *fill)?,
-            FittedOp::ImputeText { value: fill } => kernels::impute_text(value, fill)?,
-            FittedOp::MissingIndicator => kernels::missing_indicator(value)?,
-            FittedOp::Linear { offset, scale } => kernels::linear(value, *offset, *scale)?,
-            FittedOp::Clip { low, high } => kernels::clip(value, *low, *high)?,
-            FittedOp::Log1p => kernels::log1p(value)?,
-            FittedOp::Bucketize { boundaries } => kernels::bucketize(value, boundaries)?,
-            FittedOp::Cyclic { period } => kernels::cyclic(value, *period)?,
-            FittedOp::OneHot { .. } => {
-                let index = index.ok_or_else(|| Error::internal("one_hot without its index"))?;
-                kernels::one_hot(value, index)?
+    fn write(&self, values: &[Value], rows: &mut Cells<'_>) -> Result<()> {
+        let mut at = 0;
+        for (place, width) in &self.columns {
+            let value = &values[*place];
+            let name = &self.features[at];
+            if value.width() != *width {
+                return Err(Error::internal(format!(
+                    "feature `{name}` has a wrong width"
+                )));
             }
-            FittedOp::Hash { n_buckets } => kernels::hash(value, *n_buckets)?,
-            FittedOp::DatePart { part } => kernels::date_part(value, *part)?,
-            FittedOp::Drop => return Ok(None),
-        }))
+            rows.write(value, at).map_err(|error| {
+                Error::new(
+                    error.kind(),
+                    format!("feature `{name}`: {}", error.message()),
+                )
+            })?;
+            at += width;
+        }
+        Ok(())
     }
 }

@@ -41,116 +41,49 @@
 //! | [`impute`](Transform::impute) | filled | filled | | |
 //! | [`missing_indicator`](Transform::missing_indicator) | 1 | 1 | | |
 //! | [`z_score`](Transform::z_score) | stays missing | stays | | `x - mean` |
-//! | [`min_max`](Transform::min_max) | stays missing | stays | | 0 |
+//! | [`min_max`](Transform::min_max) | stays missing | stays | | `x - min`: 0 |
+//! | [`robust_scale`](Transform::robust_scale) | stays missing | stays | | `x - median` |
+//! | [`z_score_per_key`](Transform::z_score_per_key), [`min_max_per_key`](Transform::min_max_per_key) | stays missing; NULL key as unseen | stays | key: scaled by all rows | of a key: `x - mean`, `x - min` |
 //! | [`clip`](Transform::clip) | stays missing | NaN stays, infinity is clipped | | |
-//! | [`log1p`](Transform::log1p) | stays missing | stays | | |
-//! | [`bucketize`](Transform::bucketize) | stays missing | NaN: last bucket | | bucket 1 |
+//! | [`log`](Transform::log), [`log1p`](Transform::log1p), [`power`](Transform::power) | stays missing | stays | | |
+//! | [`bucketize`](Transform::bucketize), [`bucketize_at`](Transform::bucketize_at) | stays missing | NaN: last bucket | | bucket 1 |
+//! | [`interpolate`](Transform::interpolate), [`interpolate_at`](Transform::interpolate_at) | stays missing | NaN: 0.5; infinity 0 or 1 | | 0.5 |
 //! | [`cyclic`](Transform::cyclic) | stays missing | NaN | | |
 //! | [`one_hot`](Transform::one_hot) | all zeros | all zeros (float columns are refused) | `<other>` | |
+//! | [`multi_hot`](Transform::multi_hot) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | `<other>` | |
 //! | [`hash`](Transform::hash) | all zeros | all zeros | hashed like any | |
+//! | [`cross`](Transform::cross) | missing if any part is | (float columns are refused) | a text like any | |
+//! | [`text_length`](Transform::text_length) | stays missing | | | |
 //!
 //! Numbers that are not finite take no part in fitting. A value that is still missing or not finite when the
 //! matrix is written is an error that names the feature and the row: models never see one.
 
 mod auto;
-mod date;
+pub mod custom;
 mod fit;
 mod fitted;
-mod kernels;
+mod input;
+mod learn;
+pub mod ops;
+mod program;
+mod step;
+#[cfg(test)]
+mod tests;
+mod tokens;
 mod value;
+mod vocabulary;
+mod write;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::auto::{AutoTransform, Decision};
-pub use self::date::DatePart;
-pub use self::fit::{FitPass, Fitting};
-pub use self::fitted::{FittedOp, FittedStep, FittedTransform, InputColumn};
+pub use self::custom::{CustomOperation, Operations};
+pub use self::fit::{FitPass, Fitting, Roles};
+pub use self::fitted::{FittedStep, FittedTransform};
+pub use self::input::InputColumn;
+pub use self::ops::{DatePart, Fill, FittedOp, Op};
+pub use self::step::Step;
 use crate::error::{Error, Result};
-
-/// What [`Transform::impute`] puts in place of a missing value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Fill {
-    /// The mean of the finite training values.
-    Mean,
-    /// The median of the finite training values (exact up to 1,024 rows, then within half a percent of rank).
-    Median,
-    /// The most frequent training value; of text or whole numbers.
-    Mode,
-    /// A number.
-    Number(f64),
-    /// A text.
-    Text(String),
-}
-
-/// One step's operation, as configured. Made by the methods of [`Transform`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Op {
-    /// A number as it is.
-    Number,
-    /// Missing values filled.
-    Impute {
-        /// With what.
-        fill: Fill,
-    },
-    /// 1 where missing, else 0.
-    MissingIndicator,
-    /// `(x - mean) / std`.
-    ZScore,
-    /// Scaled to `0..=1`.
-    MinMax,
-    /// Limited to the values at two ranks.
-    Clip {
-        /// The lower rank, in `0..=1`.
-        low: f64,
-        /// The upper rank, in `0..=1`.
-        high: f64,
-    },
-    /// `ln(1 + x)`.
-    Log1p,
-    /// The number of the quantile bucket.
-    Bucketize {
-        /// How many buckets.
-        n_buckets: usize,
-    },
-    /// Sine and cosine of the angle `2 pi x / period`.
-    Cyclic {
-        /// The period.
-        period: f64,
-    },
-    /// One feature per frequent value.
-    OneHot {
-        /// At most so many values.
-        max_categories: usize,
-    },
-    /// One feature per bucket of the value's hash.
-    Hash {
-        /// How many buckets.
-        n_buckets: usize,
-    },
-    /// A part of a date or timestamp as a number.
-    DatePart {
-        /// Which part.
-        part: DatePart,
-    },
-    /// Not a feature after all.
-    Drop,
-}
-
-/// A step: an operation, the column it reads, the column it writes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// The column that is read.
-    pub input: String,
-    /// The column that is written; the same name continues the chain.
-    pub output: String,
-    /// What is done.
-    #[serde(flatten)]
-    pub op: Op,
-}
 
 /// How raw columns become features, not fitted yet.
 ///
@@ -173,9 +106,6 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// The default limit of categories of [`Transform::one_hot`].
-    pub const MAX_CATEGORIES: usize = 100;
-
     /// No steps yet.
     #[must_use]
     pub fn new() -> Self {
@@ -184,132 +114,46 @@ impl Transform {
 
     /// Adds a step that continues the chain of `column`.
     #[must_use]
-    pub fn step(self, column: impl Into<String>, op: Op) -> Self {
+    pub fn step(self, column: impl Into<String>, op: impl Into<Op>) -> Self {
         let column = column.into();
         self.step_to(column.clone(), column, op)
     }
 
     /// Adds a step that reads `column` and writes `output`, which leaves the chain of `column` as it was.
+    ///
+    /// ```
+    /// use fourfold::transform::Transform;
+    /// use fourfold::transform::ops::{MinMax, Bucketize};
+    ///
+    /// let transform = Transform::new()
+    ///     .step_to("fare", "fare_bucket", Bucketize { n_buckets: 4 })
+    ///     .step("fare", MinMax {});
+    /// assert_eq!(transform.inputs(), ["fare"]);
+    /// ```
     #[must_use]
-    pub fn step_to(mut self, column: impl Into<String>, output: impl Into<String>, op: Op) -> Self {
+    pub fn step_to(
+        self,
+        column: impl Into<String>,
+        output: impl Into<String>,
+        op: impl Into<Op>,
+    ) -> Self {
+        self.step_of([column], [output], op)
+    }
+
+    /// Adds a step that reads several columns or writes several.
+    #[must_use]
+    pub fn step_of<I: Into<String>, O: Into<String>>(
+        mut self,
+        inputs: impl IntoIterator<Item = I>,
+        outputs: impl IntoIterator<Item = O>,
+        op: impl Into<Op>,
+    ) -> Self {
         self.steps.push(Step {
-            input: column.into(),
-            output: output.into(),
-            op,
+            inputs: inputs.into_iter().map(Into::into).collect(),
+            outputs: outputs.into_iter().map(Into::into).collect(),
+            op: op.into(),
         });
         self
-    }
-
-    /// Takes a boolean (0 or 1), integer or float column as a feature as it is.
-    #[must_use]
-    pub fn number(self, column: impl Into<String>) -> Self {
-        self.step(column, Op::Number)
-    }
-
-    /// Fills NULL, NaN and infinity.
-    #[must_use]
-    pub fn impute(self, column: impl Into<String>, fill: Fill) -> Self {
-        self.step(column, Op::Impute { fill })
-    }
-
-    /// Adds the feature `<column>_missing`: 1 where the column is NULL, NaN or infinite.
-    #[must_use]
-    pub fn missing_indicator(self, column: impl Into<String>) -> Self {
-        let column = column.into();
-        let output = format!("{column}_missing");
-        self.step_to(column, output, Op::MissingIndicator)
-    }
-
-    /// Scales to mean 0 and population standard deviation 1.
-    #[must_use]
-    pub fn z_score(self, column: impl Into<String>) -> Self {
-        self.step(column, Op::ZScore)
-    }
-
-    /// Scales the training range to `0..=1`; values outside of it fall outside.
-    #[must_use]
-    pub fn min_max(self, column: impl Into<String>) -> Self {
-        self.step(column, Op::MinMax)
-    }
-
-    /// Limits values to those at ranks `low` and `high` (`0..=1`) of the training values.
-    #[must_use]
-    pub fn clip(self, column: impl Into<String>, low: f64, high: f64) -> Self {
-        self.step(column, Op::Clip { low, high })
-    }
-
-    /// Takes `ln(1 + x)`, of values above -1.
-    #[must_use]
-    pub fn log1p(self, column: impl Into<String>) -> Self {
-        self.step(column, Op::Log1p)
-    }
-
-    /// Replaces a number by the index of its bucket among `n_buckets` of equal share (boundary `i - 1` <= x <
-    /// boundary `i`, as tf.Transform's `apply_buckets`). Follow with [`Transform::one_hot`] for one feature a
-    /// bucket.
-    #[must_use]
-    pub fn bucketize(self, column: impl Into<String>, n_buckets: usize) -> Self {
-        self.step(column, Op::Bucketize { n_buckets })
-    }
-
-    /// Puts a number on a circle: features `<column>_sin` and `<column>_cos`.
-    #[must_use]
-    pub fn cyclic(self, column: impl Into<String>, period: f64) -> Self {
-        self.step(column, Op::Cyclic { period })
-    }
-
-    /// One feature for each of the at most 100 most frequent values of text, whole numbers or booleans, and one
-    /// for all others.
-    #[must_use]
-    pub fn one_hot(self, column: impl Into<String>) -> Self {
-        self.one_hot_top(column, Self::MAX_CATEGORIES)
-    }
-
-    /// As [`Transform::one_hot`] with another limit.
-    #[must_use]
-    pub fn one_hot_top(self, column: impl Into<String>, max_categories: usize) -> Self {
-        self.step(column, Op::OneHot { max_categories })
-    }
-
-    /// One feature for each of `n_buckets` buckets of the value's hash (XXH64 of its text), for columns with very
-    /// many values.
-    #[must_use]
-    pub fn hash(self, column: impl Into<String>, n_buckets: usize) -> Self {
-        self.step(column, Op::Hash { n_buckets })
-    }
-
-    /// Adds the column `<column>_<part>` with a part of a date or timestamp (UTC) as a number.
-    #[must_use]
-    pub fn date_part(self, column: impl Into<String>, part: DatePart) -> Self {
-        let column = column.into();
-        let output = format!("{column}_{part}");
-        self.step_to(column, output, Op::DatePart { part })
-    }
-
-    /// As [`Transform::date_part`] for several parts, each scaled for use: periodic parts on a circle, the year
-    /// to z-scores.
-    #[must_use]
-    pub fn date_parts(
-        mut self,
-        column: impl Into<String>,
-        parts: impl IntoIterator<Item = DatePart>,
-    ) -> Self {
-        let column = column.into();
-        for part in parts {
-            let output = format!("{column}_{part}");
-            self = self.date_part(column.clone(), part);
-            self = match part.period() {
-                Some(period) => self.cyclic(output, period),
-                None => self.z_score(output),
-            };
-        }
-        self
-    }
-
-    /// Takes a column that earlier steps have written out of the features.
-    #[must_use]
-    pub fn drop(self, column: impl Into<String>) -> Self {
-        self.step(column, Op::Drop)
     }
 
     /// The steps in order.
@@ -324,12 +168,22 @@ impl Transform {
         let mut written: Vec<&str> = Vec::new();
         let mut inputs: Vec<&str> = Vec::new();
         for step in &self.steps {
-            if !written.contains(&step.input.as_str()) && !inputs.contains(&step.input.as_str()) {
-                inputs.push(&step.input);
+            for input in step.inputs.iter().map(String::as_str) {
+                if !written.contains(&input) && !inputs.contains(&input) {
+                    inputs.push(input);
+                }
             }
-            written.push(&step.output);
+            written.extend(step.outputs.iter().map(String::as_str));
         }
         inputs
+    }
+
+    /// Whether a step learns from the label.
+    #[must_use]
+    pub fn needs_label(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| step.op.operation().needs_label())
     }
 
     /// Checks the configured values.
@@ -337,41 +191,25 @@ impl Transform {
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the column, the value and the allowed range.
     pub fn check(&self) -> Result<()> {
-        for Step { input, op, .. } in &self.steps {
-            let at_least = |what: &str, n: usize, low: usize| {
-                if n < low {
-                    return Err(Error::config(format!(
-                        "transform of `{input}`: {what} is {n}, must be at least {low}"
-                    )));
-                }
-                Ok(())
-            };
-            match op {
-                Op::Bucketize { n_buckets } => at_least("`n_buckets` of bucketize", *n_buckets, 2)?,
-                Op::Hash { n_buckets } => at_least("`n_buckets` of hash", *n_buckets, 1)?,
-                Op::OneHot { max_categories } => {
-                    at_least("`max_categories` of one_hot", *max_categories, 1)?
-                }
-                Op::Clip { low, high } if !(0.0 <= *low && low < high && *high <= 1.0) => {
-                    return Err(Error::config(format!(
-                        "transform of `{input}`: clip to ranks {low} and {high}, must be 0 <= low < high <= 1"
-                    )));
-                }
-                Op::Cyclic { period } if !(period.is_finite() && *period > 0.0) => {
-                    return Err(Error::config(format!(
-                        "transform of `{input}`: the period of cyclic is {period}, must be above 0"
-                    )));
-                }
-                Op::Impute {
-                    fill: Fill::Number(number),
-                } if !number.is_finite() => {
-                    return Err(Error::config(format!(
-                        "transform of `{input}`: impute fills with {number}, must be finite"
-                    )));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        self.steps.iter().try_for_each(Step::check)
+    }
+}
+
+impl Step {
+    fn check(&self) -> Result<()> {
+        let op = self.op.operation();
+        let (n, allowed) = (self.inputs.len(), op.n_inputs());
+        let checked = if self.outputs.is_empty() {
+            Err(Error::config("the step has no output"))
+        } else if !allowed.contains(&n) {
+            Err(Error::config(match (*allowed.start(), *allowed.end()) {
+                (low, usize::MAX) => format!("{n} inputs, must be at least {low}"),
+                (low, high) if low == high => format!("{n} inputs, must be {low}"),
+                (low, high) => format!("{n} inputs, must be {low} to {high}"),
+            }))
+        } else {
+            op.check()
+        };
+        checked.map_err(|error| self.name(&error))
     }
 }

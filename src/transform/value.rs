@@ -1,10 +1,13 @@
 //! What flows between the steps of a transform.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray};
-use arrow::datatypes::{Float64Type, Int64Type};
-use ndarray::ArrayViewMut2;
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, StringArray, UInt64Array};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::take;
+use arrow::datatypes::{Field, Float64Type, Int64Type};
 
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
@@ -20,23 +23,94 @@ pub(super) enum Value {
     Text(StringArray),
     /// Categories: `width` features, of which number `id` is 1; [`NO_CATEGORY`] sets none.
     Categories { ids: Vec<u32>, width: usize },
-    /// A sine and a cosine.
-    Circle {
-        sin: Float64Array,
-        cos: Float64Array,
-    },
+    /// Several numbers a row, each a feature.
+    Columns(Vec<Float64Array>),
+    /// A list of values a row.
+    List(List),
+    /// Some of `width` features a row.
+    Sparse(Sparse),
+    /// Nothing: dropped, or not known yet.
+    Absent,
 }
 
 /// The id of a value that is in no category.
 pub(super) const NO_CATEGORY: u32 = u32::MAX;
 
+/// A list a row: row `i` has the items `offsets[i] .. offsets[i + 1]`.
+#[derive(Clone, Debug)]
+pub(super) struct List {
+    pub(super) offsets: Vec<usize>,
+    pub(super) nulls: Option<NullBuffer>,
+    /// Of all rows, in order; a column like any.
+    pub(super) items: Box<Value>,
+}
+
+/// Features `ids[i]` of row `row` are `values[i]` (1 if there are no values), for `i` in
+/// `offsets[row] .. offsets[row + 1]`; the rest are 0.
+#[derive(Clone, Debug)]
+pub(super) struct Sparse {
+    pub(super) offsets: Vec<usize>,
+    /// [`NO_CATEGORY`] sets none.
+    pub(super) ids: Vec<u32>,
+    pub(super) values: Option<Vec<f64>>,
+    pub(super) width: usize,
+}
+
+impl List {
+    fn of(list: &ListArray, items: FieldType) -> Result<Self> {
+        let offsets = list.value_offsets();
+        let first = offsets.first().copied().unwrap_or_default();
+        let last = offsets.last().copied().unwrap_or_default();
+        let values = list.values().slice(first as usize, (last - first) as usize);
+        let whole = List {
+            offsets: offsets.iter().map(|at| (at - first) as usize).collect(),
+            nulls: list.nulls().cloned(),
+            items: Box::new(Value::Raw(ArrayRef::clone(&values), items)),
+        };
+        let n_items: usize = whole.rows().flatten().map(|row| row.len()).sum();
+        if n_items == values.len() {
+            return Ok(whole);
+        }
+        // Arrow lets NULL lists have items; they are nobody's.
+        let mut offsets = vec![0];
+        let mut kept = Vec::with_capacity(n_items);
+        for row in whole.rows() {
+            kept.extend(row.unwrap_or_default().map(|at| at as u64));
+            offsets.push(kept.len());
+        }
+        let values = take(&values, &UInt64Array::from(kept), None)?;
+        Ok(List {
+            offsets,
+            nulls: whole.nulls,
+            items: Box::new(Value::Raw(values, items)),
+        })
+    }
+
+    /// The items of each row, in order; `None` is a NULL list.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Option<Range<usize>>> + '_ {
+        self.offsets.windows(2).enumerate().map(|(row, ends)| {
+            let there = self.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+            there.then(|| ends[0]..ends[1])
+        })
+    }
+}
+
 impl Value {
+    /// A column of raw values, in the physical type of its [`FieldType`] or as a list of them.
+    pub(super) fn of(array: &ArrayRef, field_type: FieldType) -> Result<Self> {
+        Ok(match array.as_list_opt::<i32>() {
+            Some(list) => Value::List(List::of(list, field_type)?),
+            None => Value::Raw(ArrayRef::clone(array), field_type),
+        })
+    }
+
     /// How many features it makes.
     pub(super) fn width(&self) -> usize {
         match self {
-            Value::Raw(..) | Value::Numbers(_) | Value::Text(_) => 1,
-            Value::Categories { width, .. } => *width,
-            Value::Circle { .. } => 2,
+            Value::Raw(..) | Value::Numbers(_) | Value::Text(_) | Value::List(_) => 1,
+            Value::Categories { width, .. } | Value::Sparse(Sparse { width, .. }) => *width,
+            Value::Columns(columns) => columns.len(),
+            Value::Absent => 0,
         }
     }
 
@@ -66,45 +140,40 @@ impl Value {
         }
     }
 
-    /// Calls `each` with every value as text, in the order of the rows; NULL (and NaN) is `None`.
-    ///
-    /// Whole numbers and booleans read as their digits and as `true` and `false`.
-    pub(super) fn for_each_text(&self, mut each: impl FnMut(Option<&str>)) -> Result<()> {
-        match self {
-            Value::Text(text) => text.iter().for_each(each),
-            Value::Raw(array, FieldType::Text) => array.as_string::<i32>().iter().for_each(each),
-            Value::Raw(array, FieldType::Boolean) => array
-                .as_boolean()
-                .iter()
-                .for_each(|value| each(value.map(|value| if value { "true" } else { "false" }))),
-            Value::Raw(array, FieldType::Integer) => {
-                use std::fmt::Write;
-                let mut digits = String::with_capacity(20);
-                for value in array.as_primitive::<Int64Type>() {
-                    each(value.map(|value| {
-                        digits.clear();
-                        let _ = write!(digits, "{value}");
-                        digits.as_str()
-                    }));
-                }
-            }
-            Value::Numbers(numbers)
-                if numbers.iter().flatten().all(|value| value.fract() == 0.0) =>
-            {
-                for value in numbers {
-                    let digits = value.map(|value| format!("{value:.0}"));
-                    each(digits.as_deref());
-                }
-            }
-            other => {
-                return Err(Error::config(format!(
-                    "this step takes text, whole numbers or booleans, the column is {}; \
-                     bucketize a column of floats first",
-                    other.kind()
-                )));
-            }
+    /// The values as numbers, without those that are missing or not finite.
+    pub(super) fn each_finite(&self, mut each: impl FnMut(f64)) -> Result<()> {
+        let numbers = self.numbers()?;
+        if numbers.null_count() == 0 {
+            let values = numbers.values().iter().copied();
+            values.filter(|value| value.is_finite()).for_each(each);
+        } else {
+            let values = numbers.iter().flatten();
+            values.filter(|value| value.is_finite()).for_each(&mut each);
         }
         Ok(())
+    }
+
+    /// The values as text.
+    pub(super) fn text(&self) -> Result<&StringArray> {
+        match self {
+            Value::Text(text) => Ok(text),
+            Value::Raw(array, FieldType::Text) => Ok(array.as_string::<i32>()),
+            other => Err(Error::config(format!(
+                "this step takes text, the column is {}",
+                other.kind()
+            ))),
+        }
+    }
+
+    /// The values as lists.
+    pub(super) fn list(&self) -> Result<&List> {
+        match self {
+            Value::List(list) => Ok(list),
+            other => Err(Error::config(format!(
+                "this step takes a column of lists, the column is {}",
+                other.kind()
+            ))),
+        }
     }
 
     pub(super) fn kind(&self) -> String {
@@ -118,51 +187,38 @@ impl Value {
             Value::Numbers(_) => "of numbers that are not whole".to_owned(),
             Value::Text(_) => "of type text".to_owned(),
             Value::Categories { .. } => "one-hot already".to_owned(),
-            Value::Circle { .. } => "on a circle already".to_owned(),
-        }
-    }
-
-    /// Writes the features into columns `at ..` of `out`, which is `(n_rows, n_features)` and zeroed.
-    ///
-    /// The error names the row and what is wrong with its value; the caller adds the feature.
-    pub(super) fn write(&self, out: &mut ArrayViewMut2<'_, f32>, at: usize) -> Result<()> {
-        match self {
-            Value::Categories { ids, .. } => {
-                for (row, id) in ids.iter().enumerate() {
-                    if *id != NO_CATEGORY {
-                        out[[row, at + *id as usize]] = 1.0;
-                    }
-                }
-                Ok(())
-            }
-            Value::Circle { sin, cos } => {
-                write_numbers(sin, out, at)?;
-                write_numbers(cos, out, at + 1)
-            }
-            other => write_numbers(other.numbers()?.as_ref(), out, at),
+            Value::Columns(_) => "on a circle already".to_owned(),
+            Value::List(list) => match &*list.items {
+                Value::Raw(_, items) => format!("of lists of {items}"),
+                _ => "of lists".to_owned(),
+            },
+            Value::Sparse(_) => "multi-hot already".to_owned(),
+            Value::Absent => "dropped already".to_owned(),
         }
     }
 }
 
-fn write_numbers(
-    numbers: &Float64Array,
-    out: &mut ArrayViewMut2<'_, f32>,
-    at: usize,
-) -> Result<()> {
-    let mut column = out.column_mut(at);
-    for (row, (cell, value)) in column.iter_mut().zip(numbers.values()).enumerate() {
-        let narrow = *value as f32;
-        if numbers.is_null(row) {
-            return Err(Error::data(format!(
-                "is NULL in row {row} and no step imputes it; add `.impute(..)`"
-            )));
-        }
-        if !narrow.is_finite() {
-            return Err(Error::data(format!(
-                "is {value} in row {row}, must be a finite single-precision number; add `.impute(..)` or `.clip(..)`"
-            )));
-        }
-        *cell = narrow;
+impl Value {
+    /// The column as an Arrow array.
+    pub(super) fn to_array(&self) -> Result<ArrayRef> {
+        Ok(match self {
+            Value::Raw(array, _) => ArrayRef::clone(array),
+            Value::Numbers(numbers) => Arc::new(numbers.clone()),
+            Value::Text(text) => Arc::new(text.clone()),
+            Value::List(list) => {
+                let items = list.items.to_array()?;
+                let field = Field::new_list_field(items.data_type().clone(), true);
+                let lengths = list.offsets.windows(2).map(|ends| ends[1] - ends[0]);
+                let offsets = OffsetBuffer::from_lengths(lengths);
+                let nulls = list.nulls.clone();
+                Arc::new(ListArray::try_new(Arc::new(field), offsets, items, nulls)?)
+            }
+            other => {
+                return Err(Error::config(format!(
+                    "this step takes values, the column is {}",
+                    other.kind()
+                )));
+            }
+        })
     }
-    Ok(())
 }

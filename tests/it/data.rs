@@ -17,7 +17,7 @@ use fourfold::model::ConstantModel;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 use fourfold::schema::Domain;
-use fourfold::transform::Op;
+use fourfold::transform::ops::{Bucketize, MinMax};
 
 use crate::support::{JANUARY, parcels, tree, write_csv, write_parquet};
 
@@ -102,8 +102,8 @@ async fn the_transform_sees_the_train_split_only() {
 
     let transform = || {
         Transform::new()
-            .step_to("kilograms", "ranked", Op::MinMax)
-            .step_to("kilograms", "bucket", Op::Bucketize { n_buckets: 5 })
+            .step_to("kilograms", "ranked", MinMax {})
+            .step_to("kilograms", "bucket", Bucketize { n_buckets: 5 })
             .impute("kilograms", Fill::Mean)
             .clip("kilograms", 0.0, 1.0)
             .z_score("kilograms")

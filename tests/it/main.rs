@@ -7,7 +7,9 @@
 )]
 
 mod bad_input;
+mod compat;
 mod compile_fail;
+mod custom_operation;
 mod data;
 mod determinism;
 mod props;

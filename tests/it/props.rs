@@ -13,7 +13,8 @@ use fourfold::data::Split;
 use fourfold::fingerprint::Fingerprint;
 use fourfold::schema::{Domain, Field, FieldType, Schema};
 use fourfold::statistics::{Moments, QuantileSketch, Statistics, StatisticsAccumulator, TopValues};
-use fourfold::transform::{DatePart, Fill, FittedTransform, Op, Transform};
+use fourfold::transform::ops::{Bucketize, Hash};
+use fourfold::transform::{DatePart, Fill, FittedTransform, Transform};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -329,13 +330,13 @@ fn transform() -> Transform {
     Transform::new()
         .missing_indicator("real")
         .impute("real", Fill::Median)
-        .step_to("real", "bucket", Op::Bucketize { n_buckets: 4 })
+        .step_to("real", "bucket", Bucketize { n_buckets: 4 })
         .one_hot("bucket")
         .clip("real", 0.05, 0.95)
         .z_score("real")
         .impute("whole", Fill::Mean)
         .min_max("whole")
-        .step_to("text", "text_hash", Op::Hash { n_buckets: 5 })
+        .step_to("text", "text_hash", Hash { n_buckets: 5 })
         .impute("text", Fill::Mode)
         .one_hot_top("text", 4)
         .one_hot("flag")

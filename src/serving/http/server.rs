@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::handle::{HttpHandle, Listener};
 use crate::blessing::Blessed;
 use crate::error::{Error, Result};
-use crate::model::{Loaders, Model, Servable};
+use crate::model::{Model, Servable};
 use crate::serving::{Manager, ModelRepository, Predictor, PushedModel, Server};
 use crate::stage::Stage;
 
@@ -62,7 +62,8 @@ impl<M: Model> Server<M> for HttpServer {
         // The port first: where it is taken, nothing is pushed.
         let listener = Listener::bind(&self.address).await?;
         let pushed = self.repository.push(&model)?;
-        let loaders = Loaders::default().with::<M>();
+        let operations = model.servable().transform().operations();
+        let loaders = self.repository.loaders::<M>().with_operations(&operations);
         let manager = Manager::open(self.repository.clone(), loaders)?;
         manager.get(&pushed.name, Some(pushed.version))?;
         Ok(HttpEndpoint {

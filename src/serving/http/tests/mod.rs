@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
 use crate::serving::{Manager, ModelRepository};
+use crate::transform::ops::{Categories, ImputeNumber, Linear, PartOfDate};
 use crate::transform::{DatePart, FittedOp, FittedStep, FittedTransform, InputColumn};
 
 /// The inputs of the tests' models: of every type, one of them required.
@@ -47,16 +48,14 @@ fn schema() -> Schema {
 }
 
 fn transform() -> FittedTransform {
-    let step = |input: &str, op| FittedStep {
-        input: input.to_owned(),
-        output: input.to_owned(),
-        op,
-    };
-    let fill = || FittedOp::ImputeNumber { value: 0.5 };
+    fn step(input: &str, op: impl Into<FittedOp>) -> FittedStep {
+        FittedStep::new(input, input, op)
+    }
+    let fill = || ImputeNumber { value: 0.5 };
     let steps = vec![
         step(
             "age",
-            FittedOp::Linear {
+            Linear {
                 offset: 40.0,
                 scale: 0.1,
             },
@@ -64,30 +63,27 @@ fn transform() -> FittedTransform {
         step("fare", fill()),
         step(
             "city",
-            FittedOp::OneHot {
-                values: vec!["Rome".to_owned(), "Zürich".to_owned()],
+            Categories {
+                values: vec!["Rome".to_owned(), "Zürich".to_owned()].into(),
             },
         ),
         step("vip", fill()),
         step(
             "day",
-            FittedOp::DatePart {
+            PartOfDate {
                 part: DatePart::Weekday,
             },
         ),
         step("day", fill()),
         step(
             "at",
-            FittedOp::DatePart {
+            PartOfDate {
                 part: DatePart::Hour,
             },
         ),
         step("at", fill()),
     ];
-    let inputs = INPUTS.map(|(name, field_type)| InputColumn {
-        name: name.to_owned(),
-        field_type,
-    });
+    let inputs = INPUTS.map(|(name, field_type)| InputColumn::new(name, field_type));
     FittedTransform::new(inputs.to_vec(), steps).unwrap()
 }
 

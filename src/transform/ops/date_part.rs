@@ -2,7 +2,78 @@
 
 use std::fmt;
 
+use arrow::array::AsArray;
+use arrow::datatypes::{Date32Type, Float64Type, TimestampMicrosecondType};
 use serde::{Deserialize, Serialize};
+
+use super::{Apply, FittedOp, Operation, only};
+use crate::error::{Error, Result};
+use crate::schema::FieldType;
+use crate::transform::Transform;
+use crate::transform::value::Value;
+
+/// A part of a date or timestamp as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartOfDate {
+    /// Which part.
+    pub part: DatePart,
+}
+
+impl Transform {
+    /// Adds the column `<column>_<part>` with a part of a date or timestamp (UTC) as a number.
+    #[must_use]
+    pub fn date_part(self, column: impl Into<String>, part: DatePart) -> Self {
+        let column = column.into();
+        let output = format!("{column}_{part}");
+        self.step_to(column, output, PartOfDate { part })
+    }
+
+    /// As [`Transform::date_part`] for several parts, each scaled for use: periodic parts on a circle, the year
+    /// to z-scores.
+    #[must_use]
+    pub fn date_parts(
+        mut self,
+        column: impl Into<String>,
+        parts: impl IntoIterator<Item = DatePart>,
+    ) -> Self {
+        let column = column.into();
+        for part in parts {
+            let output = format!("{column}_{part}");
+            self = self.date_part(column.clone(), part);
+            self = match part.period() {
+                Some(period) => self.cyclic(output, period),
+                None => self.z_score(output),
+            };
+        }
+        self
+    }
+}
+
+impl Operation for PartOfDate {
+    fn fitted(&self) -> Result<FittedOp> {
+        Ok((*self).into())
+    }
+}
+
+impl Apply for PartOfDate {
+    fn apply(&self, inputs: &[&Value]) -> Result<Value> {
+        let part = self.part;
+        Ok(Value::Numbers(match only(inputs)? {
+            Value::Raw(array, FieldType::Date) => array
+                .as_primitive::<Date32Type>()
+                .unary::<_, Float64Type>(|days| part.of_days(days)),
+            Value::Raw(array, FieldType::Timestamp) => array
+                .as_primitive::<TimestampMicrosecondType>()
+                .unary::<_, Float64Type>(|micros| part.of_micros(micros)),
+            other => {
+                return Err(Error::config(format!(
+                    "this step takes a date or a timestamp, the column is {}",
+                    other.kind()
+                )));
+            }
+        }))
+    }
+}
 
 /// A part of a date or timestamp, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,7 +107,7 @@ impl DatePart {
         }
     }
 
-    pub(super) fn of_micros(self, micros: i64) -> f64 {
+    fn of_micros(self, micros: i64) -> f64 {
         let day = micros.div_euclid(MICROS_A_DAY);
         match self {
             DatePart::Hour => micros.rem_euclid(MICROS_A_DAY) as f64 / (MICROS_A_DAY / 24) as f64,
@@ -47,7 +118,7 @@ impl DatePart {
         }
     }
 
-    pub(super) fn of_days(self, days: i32) -> f64 {
+    fn of_days(self, days: i32) -> f64 {
         self.of_micros(i64::from(days) * MICROS_A_DAY)
     }
 }

@@ -1,0 +1,122 @@
+//! The number of a bucket.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, FittedOp, Operation, at_least, check_boundaries, map};
+use crate::error::Result;
+use crate::statistics::QuantileSketch;
+use crate::transform::Transform;
+use crate::transform::learn::{Learner, nothing_finite};
+use crate::transform::value::Value;
+
+/// The number of the quantile bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bucketize {
+    /// How many buckets.
+    pub n_buckets: usize,
+}
+
+/// The number of the bucket of boundaries that are given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BucketizeAt {
+    /// The inner boundaries: finite and rising, at least one.
+    pub boundaries: Vec<f64>,
+}
+
+impl Transform {
+    /// Replaces a number by the index of its bucket among `n_buckets` of equal share (boundary `i - 1` <= x <
+    /// boundary `i`, as tf.Transform's `apply_buckets`). Follow with [`Transform::one_hot`] for one feature a
+    /// bucket.
+    #[must_use]
+    pub fn bucketize(self, column: impl Into<String>, n_buckets: usize) -> Self {
+        self.step(column, Bucketize { n_buckets })
+    }
+
+    /// Replaces a number by the index of its bucket among boundaries that are given: `i` where boundary `i - 1` <=
+    /// x < boundary `i`, 0 below the first, their number from the last on and for NaN, as tf.Transform's
+    /// `apply_buckets`.
+    #[must_use]
+    pub fn bucketize_at(
+        self,
+        column: impl Into<String>,
+        boundaries: impl IntoIterator<Item = f64>,
+    ) -> Self {
+        let boundaries = boundaries.into_iter().collect();
+        self.step(column, BucketizeAt { boundaries })
+    }
+}
+
+impl Operation for Bucketize {
+    fn check(&self) -> Result<()> {
+        at_least("`n_buckets` of bucketize", self.n_buckets, 2)
+    }
+
+    fn learner(&self) -> Option<Learner> {
+        Some(QuantileSketch::default().into())
+    }
+
+    fn fit(&self, learned: &Learner) -> Result<FittedOp> {
+        let sketch: &QuantileSketch = learned.get()?;
+        if sketch.count() == 0 {
+            return Err(nothing_finite());
+        }
+        let boundaries = sketch.boundaries(self.n_buckets);
+        Ok(Buckets { boundaries }.into())
+    }
+}
+
+impl Operation for BucketizeAt {
+    fn check(&self) -> Result<()> {
+        check_boundaries("bucketize", &self.boundaries, 1)
+    }
+
+    fn fitted(&self) -> Result<FittedOp> {
+        let boundaries = self.boundaries.clone();
+        Ok(Buckets { boundaries }.into())
+    }
+}
+
+/// The index of the bucket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Buckets {
+    /// The inner boundaries, rising.
+    pub boundaries: Vec<f64>,
+}
+
+impl Buckets {
+    /// Index `i` with `boundaries[i - 1] <= x < boundaries[i]`; NaN is past them all.
+    fn of(&self, x: f64) -> f64 {
+        if x.is_nan() {
+            return self.boundaries.len() as f64;
+        }
+        self.boundaries.partition_point(|boundary| *boundary <= x) as f64
+    }
+}
+
+impl Apply for Buckets {
+    fn apply(&self, inputs: &[&Value]) -> Result<Value> {
+        map(inputs, |x| self.of(x))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of<const N: usize>(boundaries: &[f64], numbers: [f64; N]) -> [f64; N] {
+        let buckets = Buckets {
+            boundaries: boundaries.to_vec(),
+        };
+        numbers.map(|x| buckets.of(x))
+    }
+
+    #[test]
+    fn boundaries_belong_to_the_bucket_above_them() {
+        // tf.Transform's own tests.
+        let (nan, low) = (f64::NAN, f64::NEG_INFINITY);
+        let found = of(&[2.0, 5.0, 8.0], [4.0, nan, low, 7.5, 10.0]);
+        assert_eq!(found, [1.0, 3.0, 0.0, 2.0, 3.0]);
+        let found = of(&[low, 2.0, 5.0, 8.0], [4.0, low, 0.8, 7.5, 10.0]);
+        assert_eq!(found, [2.0, 1.0, 1.0, 3.0, 4.0]);
+    }
+}

@@ -1,0 +1,52 @@
+//! 1 where missing, else 0.
+
+use arrow::array::{Array, Float64Array};
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, FittedOp, Operation, only};
+use crate::error::Result;
+use crate::transform::Transform;
+use crate::transform::value::Value;
+
+/// 1 where missing, else 0.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MissingIndicator {}
+
+impl Transform {
+    /// Adds the feature `<column>_missing`: 1 where the column is NULL, NaN or infinite. Of lists: where they are
+    /// NULL; an empty list is there.
+    #[must_use]
+    pub fn missing_indicator(self, column: impl Into<String>) -> Self {
+        let column = column.into();
+        let output = format!("{column}_missing");
+        self.step_to(column, output, MissingIndicator {})
+    }
+}
+
+impl Operation for MissingIndicator {
+    fn fitted(&self) -> Result<FittedOp> {
+        Ok((*self).into())
+    }
+}
+
+impl Apply for MissingIndicator {
+    fn apply(&self, inputs: &[&Value]) -> Result<Value> {
+        let flag = |missing: bool| f64::from(u8::from(missing));
+        let flags: Vec<f64> = match only(inputs)? {
+            Value::Raw(array, field_type) if !field_type.is_numeric() => {
+                match array.logical_nulls() {
+                    Some(nulls) => nulls.iter().map(|there| flag(!there)).collect(),
+                    None => vec![0.0; array.len()],
+                }
+            }
+            Value::Text(text) => text.iter().map(|text| flag(text.is_none())).collect(),
+            Value::List(list) => list.rows().map(|row| flag(row.is_none())).collect(),
+            other => other
+                .numbers()?
+                .iter()
+                .map(|value| flag(!value.is_some_and(f64::is_finite)))
+                .collect(),
+        };
+        Ok(Value::Numbers(Float64Array::from(flags)))
+    }
+}

@@ -1,0 +1,286 @@
+//! The operations, one file each.
+//!
+//! A file holds what is configured (an [`Op`] by its builder method on [`Transform`](super::Transform)), what is
+//! learned, and the fitted form (a [`FittedOp`]) with what it does to a column. An operation that learns nothing is
+//! one struct that is both. To add one: write its file, name it in the lists below, and if it learns something that
+//! no other does, name its learner in `learn.rs`.
+
+mod bucketize;
+mod clip;
+mod cross;
+mod custom;
+mod cyclic;
+mod date_part;
+mod drop;
+mod hash;
+mod impute;
+mod interpolate;
+mod log;
+mod missing_indicator;
+mod multi_hot;
+mod number;
+mod one_hot;
+mod per_key;
+mod power;
+mod scale;
+mod text_length;
+
+use std::ops::RangeInclusive;
+
+use arrow::array::Float64Array;
+use arrow::datatypes::Float64Type;
+use serde::{Deserialize, Serialize};
+
+pub use self::bucketize::{Bucketize, BucketizeAt, Buckets};
+pub use self::clip::{Clip, ClipTo};
+pub use self::cross::Cross;
+pub use self::custom::{Custom, FittedCustom};
+pub use self::cyclic::Cyclic;
+pub use self::date_part::{DatePart, PartOfDate};
+pub use self::drop::Drop;
+pub use self::hash::Hash;
+pub use self::impute::{Fill, Impute, ImputeNumber, ImputeText};
+pub use self::interpolate::{Interpolate, InterpolateAt};
+pub use self::log::{Log, Log1p};
+pub use self::missing_indicator::MissingIndicator;
+pub use self::multi_hot::{Items, MultiHot};
+pub use self::number::Number;
+pub use self::one_hot::{Categories, OneHot};
+pub use self::per_key::{LinearPerKey, MinMaxPerKey, ZScorePerKey};
+pub use self::power::Power;
+pub use self::scale::{Linear, MinMax, RobustScale, ZScore};
+pub use self::text_length::TextLength;
+use super::learn::Learner;
+use super::value::Value;
+pub use super::vocabulary::Vocabulary;
+use crate::error::{Error, Result};
+
+/// What is configured. Errors are named after the step by the caller.
+pub(super) trait Operation {
+    /// Checks the configured values.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// How many inputs it takes.
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
+    /// Whether its learner must see the label.
+    fn needs_label(&self) -> bool {
+        false
+    }
+
+    /// What it has to learn, if anything.
+    fn learner(&self) -> Option<Learner> {
+        None
+    }
+
+    /// The fitted operation of one that has nothing to learn.
+    fn fitted(&self) -> Result<FittedOp> {
+        Err(Error::internal("a transform step has not learned"))
+    }
+
+    /// The fitted operation, of what its learner has learned.
+    fn fit(&self, _learned: &Learner) -> Result<FittedOp> {
+        self.fitted()
+    }
+}
+
+/// What was learned, and what it does.
+pub(super) trait Apply {
+    /// The output column of one that writes one. Rows do not influence each other.
+    fn apply(&self, inputs: &[&Value]) -> Result<Value>;
+
+    /// All output columns, of one that may write several.
+    fn apply_all(&self, inputs: &[&Value]) -> Result<Vec<Value>> {
+        Ok(vec![self.apply(inputs)?])
+    }
+
+    /// The names of the features of its output column.
+    fn feature_names(&self, column: &str) -> Vec<String> {
+        vec![column.to_owned()]
+    }
+}
+
+/// Makes [`Op`] and [`FittedOp`] of the types of operations.
+macro_rules! tagged {
+    (
+        $(#[$meta:meta])* $tagged:ident as $trait_name:ident ($method:ident):
+        $($(#[$doc:meta])* $name:ident($op:ty),)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "op", rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum $tagged {
+            $($(#[$doc])* $name($op),)*
+        }
+
+        impl $tagged {
+            pub(super) fn $method(&self) -> &dyn $trait_name {
+                match self {
+                    $($tagged::$name(op) => op,)*
+                }
+            }
+        }
+
+        $(impl From<$op> for $tagged {
+            fn from(op: $op) -> Self {
+                $tagged::$name(op)
+            }
+        })*
+    };
+}
+
+tagged! {
+    /// One step's operation, as configured. Made by the methods of [`Transform`](super::Transform).
+    Op as Operation (operation):
+    /// A number as it is.
+    Number(Number),
+    /// Missing values filled.
+    Impute(Impute),
+    /// 1 where missing, else 0.
+    MissingIndicator(MissingIndicator),
+    /// `(x - mean) / std`.
+    ZScore(ZScore),
+    /// Scaled to `0..=1`.
+    MinMax(MinMax),
+    /// `(x - median) / (third quartile - first quartile)`.
+    RobustScale(RobustScale),
+    /// `(x - mean) / std` of the rows of the same key.
+    ZScorePerKey(ZScorePerKey),
+    /// Scaled to `0..=1` by the rows of the same key.
+    MinMaxPerKey(MinMaxPerKey),
+    /// Limited to the values at two ranks.
+    Clip(Clip),
+    /// `ln(x)`.
+    Log(Log),
+    /// `ln(1 + x)`.
+    Log1p(Log1p),
+    /// `x ^ exponent`.
+    Power(Power),
+    /// The number of the quantile bucket.
+    Bucketize(Bucketize),
+    /// The number of the bucket of boundaries that are given.
+    BucketizeAt(BucketizeAt),
+    /// The position among quantiles.
+    Interpolate(Interpolate),
+    /// The position among boundaries that are given.
+    InterpolateAt(InterpolateAt),
+    /// Sine and cosine of the angle `2 pi x / period`.
+    Cyclic(Cyclic),
+    /// One feature per frequent value.
+    OneHot(OneHot),
+    /// One feature per frequent item of lists.
+    MultiHot(MultiHot),
+    /// One feature per bucket of the value's hash.
+    Hash(Hash),
+    /// The values of several columns as one.
+    Cross(Cross),
+    /// The number of characters.
+    TextLength(TextLength),
+    /// A part of a date or timestamp as a number.
+    DatePart(PartOfDate),
+    /// An operation of your own.
+    Custom(Custom),
+    /// Not a feature after all.
+    Drop(Drop),
+}
+
+tagged! {
+    /// An operation with what it has learned.
+    FittedOp as Apply (apply):
+    /// The number as it is.
+    Number(Number),
+    /// Missing numbers replaced.
+    ImputeNumber(ImputeNumber),
+    /// Missing text replaced.
+    ImputeText(ImputeText),
+    /// 1 where missing, else 0.
+    MissingIndicator(MissingIndicator),
+    /// `(x - offset) * scale`: every scaling of a column by itself.
+    Linear(Linear),
+    /// `(x - offset) * scale` with the numbers of a key.
+    LinearPerKey(LinearPerKey),
+    /// Limited to a range.
+    Clip(ClipTo),
+    /// `ln(x)`.
+    Log(Log),
+    /// `ln(1 + x)`.
+    Log1p(Log1p),
+    /// `x ^ exponent`.
+    Power(Power),
+    /// The index of the bucket.
+    Bucketize(Buckets),
+    /// The position among boundaries.
+    Interpolate(InterpolateAt),
+    /// Sine and cosine.
+    Cyclic(Cyclic),
+    /// One feature a value and one for all others.
+    OneHot(Categories),
+    /// One feature an item and one for all others.
+    MultiHot(Items),
+    /// One feature a hash bucket.
+    Hash(Hash),
+    /// The values of several columns as one.
+    Cross(Cross),
+    /// The number of characters.
+    TextLength(TextLength),
+    /// A part of a date or timestamp.
+    DatePart(PartOfDate),
+    /// An operation of your own.
+    Custom(FittedCustom),
+    /// Not a feature.
+    Drop(Drop),
+}
+
+/// The only input of an operation of one.
+fn only<'a>(inputs: &[&'a Value]) -> Result<&'a Value> {
+    match inputs {
+        [input] => Ok(input),
+        _ => Err(Error::internal(format!(
+            "{} inputs for a step of one",
+            inputs.len()
+        ))),
+    }
+}
+
+/// Numbers made of numbers, one by one; NULL stays.
+fn map(inputs: &[&Value], each: impl Fn(f64) -> f64) -> Result<Value> {
+    let numbers = only(inputs)?.numbers()?;
+    let mapped: Float64Array = numbers.unary::<_, Float64Type>(each);
+    Ok(Value::Numbers(mapped))
+}
+
+/// That a configured number is large enough.
+fn at_least(what: &str, n: usize, low: usize) -> Result<()> {
+    if n < low {
+        return Err(Error::config(format!(
+            "{what} is {n}, must be at least {low}"
+        )));
+    }
+    Ok(())
+}
+
+/// That configured boundaries are at least `low`, finite and rising.
+fn check_boundaries(op: &str, boundaries: &[f64], low: usize) -> Result<()> {
+    at_least(
+        &format!("the number of boundaries of {op}"),
+        boundaries.len(),
+        low,
+    )?;
+    if let Some(odd) = boundaries.iter().find(|boundary| !boundary.is_finite()) {
+        return Err(Error::config(format!(
+            "a boundary of {op} is {odd}, must be finite"
+        )));
+    }
+    match boundaries.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) => Err(Error::config(format!(
+            "the boundaries of {op} go from {} to {}, must rise",
+            pair[0], pair[1]
+        ))),
+        None => Ok(()),
+    }
+}

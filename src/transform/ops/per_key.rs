@@ -1,0 +1,155 @@
+//! Scaling of a column by the rows of the same key.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use arrow::array::Float64Array;
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, FittedOp, Linear, Operation, Vocabulary};
+use crate::error::{Error, Result};
+use crate::statistics::Moments;
+use crate::transform::Transform;
+use crate::transform::learn::{Learner, PerKey, nothing_finite};
+use crate::transform::value::{NO_CATEGORY, Value};
+
+/// `(x - mean) / std` of the rows of the same key. Inputs: the numbers, the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ZScorePerKey {}
+
+/// Scaled to `0..=1` by the rows of the same key. Inputs: the numbers, the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MinMaxPerKey {}
+
+impl Transform {
+    /// Scales a number by mean and standard deviation of the training rows of the same key (text, whole numbers or
+    /// booleans; at most 100,000 distinct).
+    ///
+    /// A key that training has not seen, or saw without a finite number, and a NULL key are scaled by all training
+    /// rows. (tf.Transform leaves the value of such a row as it is, on another scale than all others.)
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+    /// # use fourfold::transform::Transform;
+    /// let fare: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 3.0, 100.0, 300.0]));
+    /// let carrier: ArrayRef = Arc::new(StringArray::from(vec!["UA", "UA", "AA", "AA"]));
+    /// let rows = RecordBatch::try_from_iter([("fare", fare), ("carrier", carrier)])?;
+    /// let fitted = Transform::new().z_score_per_key("fare", "carrier").fit(std::slice::from_ref(&rows))?;
+    /// assert_eq!(fitted.apply(&rows)?.column(0).to_vec(), [-1.0, 1.0, -1.0, 1.0]);
+    /// # Ok::<(), fourfold::Error>(())
+    /// ```
+    #[must_use]
+    pub fn z_score_per_key(self, column: impl Into<String>, key: impl Into<String>) -> Self {
+        let column = column.into();
+        self.step_of([column.clone(), key.into()], [column], ZScorePerKey {})
+    }
+
+    /// Scales a number by the training range of the rows of the same key; keys as in
+    /// [`Transform::z_score_per_key`].
+    #[must_use]
+    pub fn min_max_per_key(self, column: impl Into<String>, key: impl Into<String>) -> Self {
+        let column = column.into();
+        self.step_of([column.clone(), key.into()], [column], MinMaxPerKey {})
+    }
+}
+
+impl Operation for ZScorePerKey {
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
+    fn learner(&self) -> Option<Learner> {
+        Some(PerKey::default().into())
+    }
+
+    fn fit(&self, learned: &Learner) -> Result<FittedOp> {
+        Ok(LinearPerKey::fit(learned.get()?, Linear::z_score)?.into())
+    }
+}
+
+impl Operation for MinMaxPerKey {
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        2..=2
+    }
+
+    fn learner(&self) -> Option<Learner> {
+        Some(PerKey::default().into())
+    }
+
+    fn fit(&self, learned: &Learner) -> Result<FittedOp> {
+        Ok(LinearPerKey::fit(learned.get()?, Linear::min_max)?.into())
+    }
+}
+
+/// `(x - offset) * scale` with the numbers of a key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct LinearPerKey {
+    keys: Vocabulary,
+    scalings: Vec<Linear>,
+    other: Linear,
+}
+
+/// Readable: each key with its numbers.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    keys: BTreeMap<String, Linear>,
+    other: Linear,
+}
+
+impl LinearPerKey {
+    /// The scaling of each key, and that of all other rows.
+    #[must_use]
+    pub fn new(keys: BTreeMap<String, Linear>, other: Linear) -> Self {
+        let (keys, scalings): (Vec<String>, Vec<Linear>) = keys.into_iter().unzip();
+        LinearPerKey {
+            keys: keys.into(),
+            scalings,
+            other,
+        }
+    }
+
+    fn fit(learned: &PerKey, of: impl Fn(&Moments) -> Option<Linear>) -> Result<Self> {
+        let other = of(&learned.all).ok_or_else(nothing_finite)?;
+        let keys = learned.keys.iter();
+        let keys = keys.filter_map(|(key, moments)| Some((key.clone(), of(moments)?)));
+        Ok(LinearPerKey::new(keys.collect(), other))
+    }
+}
+
+impl From<Stored> for LinearPerKey {
+    fn from(stored: Stored) -> Self {
+        LinearPerKey::new(stored.keys, stored.other)
+    }
+}
+
+impl From<LinearPerKey> for Stored {
+    fn from(per_key: LinearPerKey) -> Self {
+        let keys = per_key.keys.values().iter().cloned();
+        Stored {
+            keys: keys.zip(per_key.scalings).collect(),
+            other: per_key.other,
+        }
+    }
+}
+
+impl Apply for LinearPerKey {
+    fn apply(&self, inputs: &[&Value]) -> Result<Value> {
+        let [numbers, keys] = inputs else {
+            return Err(Error::internal("scaling per key without a key"));
+        };
+        let ids = keys.tokens()?.ids(&self.keys, NO_CATEGORY);
+        let numbers = numbers.numbers()?;
+        let scaled: Vec<f64> = numbers
+            .values()
+            .iter()
+            .zip(ids)
+            .map(|(x, id)| self.scalings.get(id as usize).unwrap_or(&self.other).of(*x))
+            .collect();
+        Ok(Value::Numbers(Float64Array::new(
+            scaled.into(),
+            arrow::array::Array::nulls(numbers.as_ref()).cloned(),
+        )))
+    }
+}

@@ -1,0 +1,94 @@
+//! Steps with their columns resolved to places, and running them.
+//!
+//! The places are the raw columns, then the outputs of the steps in order.
+
+use std::collections::HashMap;
+
+use super::fitted::FittedStep;
+use super::input::InputColumn;
+use super::step::Step;
+use super::value::Value;
+use crate::error::{Error, Result};
+
+/// The places of a list of steps.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Places {
+    /// For each step the places of its inputs.
+    pub(super) sources: Vec<Vec<usize>>,
+    /// For each step the place of its first output.
+    pub(super) outputs: Vec<usize>,
+    /// Each written column in the order of first writing: its name, the step that wrote it last, its place.
+    pub(super) written: Vec<(String, usize, usize)>,
+    /// How many places there are.
+    pub(super) n: usize,
+}
+
+impl Places {
+    pub(super) fn of<O>(inputs: &[InputColumn], steps: &[Step<O>]) -> Result<Self> {
+        let mut places: HashMap<&str, usize> = inputs
+            .iter()
+            .enumerate()
+            .map(|(place, input)| (input.name.as_str(), place))
+            .collect();
+        let mut all = Places {
+            n: inputs.len(),
+            ..Places::default()
+        };
+        for (number, step) in steps.iter().enumerate() {
+            let sources = step.inputs.iter().map(|input| {
+                places.get(input.as_str()).copied().ok_or_else(|| {
+                    Error::config(format!(
+                        "transform step {number} reads `{input}`, which is no input and not written before"
+                    ))
+                })
+            });
+            all.sources.push(sources.collect::<Result<_>>()?);
+            all.outputs.push(all.n);
+            for output in &step.outputs {
+                let place = all.n;
+                all.n += 1;
+                places.insert(output, place);
+                match all.written.iter_mut().find(|(name, ..)| name == output) {
+                    Some(written) => (written.1, written.2) = (number, place),
+                    None => all.written.push((output.clone(), number, place)),
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Runs a step on the values before it and appends what it makes. Everything that reads or makes features comes
+/// through here.
+pub(super) fn run(step: &FittedStep, sources: &[usize], values: &mut Vec<Value>) -> Result<()> {
+    for (source, input) in sources.iter().zip(&step.inputs) {
+        if matches!(values[*source], Value::Absent) {
+            return Err(Error::config(format!(
+                "`{input}` is used after it is dropped"
+            )));
+        }
+    }
+    let op = step.op.apply();
+    let made = match (sources, step.outputs.len()) {
+        ([source], 1) => op
+            .apply(&[&values[*source]])
+            .map(|value| values.push(value)),
+        (_, n_outputs) => {
+            let inputs: Vec<&Value> = sources.iter().map(|source| &values[*source]).collect();
+            match n_outputs {
+                1 => op.apply(&inputs).map(|value| values.push(value)),
+                _ => op.apply_all(&inputs).and_then(|made| {
+                    if made.len() != n_outputs {
+                        return Err(Error::config(format!(
+                            "the operation made {} columns, the step has {n_outputs} outputs",
+                            made.len()
+                        )));
+                    }
+                    values.extend(made);
+                    Ok(())
+                }),
+            }
+        }
+    };
+    made.map_err(|error| step.name(&error))
+}

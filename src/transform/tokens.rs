@@ -1,0 +1,187 @@
+//! A column read as categories: text, whole numbers, booleans.
+
+use std::fmt::Write;
+
+use arrow::array::{Array, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::datatypes::Int64Type;
+
+use super::value::{NO_CATEGORY, Value};
+use super::vocabulary::{FastMap, Vocabulary};
+use crate::error::{Error, Result};
+use crate::schema::FieldType;
+
+/// The values of a column as categories. Each has a text: whole numbers their digits, booleans `true` and `false`.
+/// NULL (and NaN) has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tokens<'a> {
+    Text(&'a StringArray),
+    Whole(&'a Int64Array),
+    /// Floats that are whole, every one.
+    Numbers(&'a Float64Array),
+    Flags(&'a BooleanArray),
+}
+
+impl Value {
+    /// The values as categories.
+    pub(super) fn tokens(&self) -> Result<Tokens<'_>> {
+        Ok(match self {
+            Value::Text(text) => Tokens::Text(text),
+            Value::Raw(array, FieldType::Text) => Tokens::Text(array.as_string::<i32>()),
+            Value::Raw(array, FieldType::Boolean) => Tokens::Flags(array.as_boolean()),
+            Value::Raw(array, FieldType::Integer) => {
+                Tokens::Whole(array.as_primitive::<Int64Type>())
+            }
+            Value::Numbers(numbers)
+                if numbers.iter().flatten().all(|value| value.fract() == 0.0) =>
+            {
+                Tokens::Numbers(numbers)
+            }
+            other => {
+                return Err(Error::config(format!(
+                    "this step takes text, whole numbers or booleans, the column is {}; \
+                     bucketize a column of floats first",
+                    other.kind()
+                )));
+            }
+        })
+    }
+}
+
+/// A whole float as an integer, where it is one.
+fn whole(number: f64) -> Option<i64> {
+    const PAST: f64 = 9_223_372_036_854_775_808.0;
+    (-PAST..PAST).contains(&number).then_some(number as i64)
+}
+
+fn flag_text(flag: bool) -> &'static str {
+    if flag { "true" } else { "false" }
+}
+
+fn digits<'a>(text: &'a mut String, number: impl std::fmt::Display) -> &'a str {
+    text.clear();
+    // Writing to a string does not fail.
+    let _ = write!(text, "{number:.0}");
+    text
+}
+
+impl Tokens<'_> {
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Tokens::Text(array) => array.len(),
+            Tokens::Whole(array) => array.len(),
+            Tokens::Numbers(array) => array.len(),
+            Tokens::Flags(array) => array.len(),
+        }
+    }
+
+    /// Calls `each` with the text of every row, in order.
+    pub(super) fn for_each(&self, mut each: impl FnMut(Option<&str>)) {
+        let mut text = String::with_capacity(24);
+        match self {
+            Tokens::Text(array) => array.iter().for_each(each),
+            Tokens::Flags(array) => array.iter().for_each(|flag| each(flag.map(flag_text))),
+            Tokens::Whole(array) => array
+                .iter()
+                .for_each(|number| each(number.map(|number| digits(&mut text, number)))),
+            Tokens::Numbers(array) => array.iter().for_each(|number| {
+                each(number.map(|number| match whole(number) {
+                    Some(number) => digits(&mut text, number),
+                    None => digits(&mut text, number),
+                }));
+            }),
+        }
+    }
+
+    /// Appends the text of a row; `false` if it has none.
+    pub(super) fn append(&self, row: usize, out: &mut String) -> bool {
+        match self {
+            Tokens::Text(array) if array.is_valid(row) => out.push_str(array.value(row)),
+            Tokens::Flags(array) if array.is_valid(row) => {
+                out.push_str(flag_text(array.value(row)))
+            }
+            Tokens::Whole(array) if array.is_valid(row) => {
+                let _ = write!(out, "{}", array.value(row));
+            }
+            Tokens::Numbers(array) if array.is_valid(row) => {
+                let _ = match whole(array.value(row)) {
+                    Some(number) => write!(out, "{number}"),
+                    None => write!(out, "{:.0}", array.value(row)),
+                };
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// The id of every row: that of the vocabulary, `other` for a text that is not in it, [`NO_CATEGORY`] for
+    /// none.
+    pub(super) fn ids(&self, vocabulary: &Vocabulary, other: u32) -> Vec<u32> {
+        let of_text = |text: &str| vocabulary.id_of(text).unwrap_or(other);
+        let of_whole = |number| vocabulary.id_of_whole(number).unwrap_or(other);
+        match self {
+            Tokens::Text(array) => map(array.iter(), array.null_count(), of_text),
+            Tokens::Whole(array) => match array.null_count() {
+                0 => array
+                    .values()
+                    .iter()
+                    .map(|number| of_whole(*number))
+                    .collect(),
+                n_nulls => map(array.iter(), n_nulls, of_whole),
+            },
+            Tokens::Numbers(array) => map(array.iter(), array.null_count(), |number| {
+                whole(number).map_or_else(|| of_text(&format!("{number:.0}")), of_whole)
+            }),
+            Tokens::Flags(array) => {
+                let flags = [of_text(flag_text(false)), of_text(flag_text(true))];
+                map(array.iter(), array.null_count(), |flag| {
+                    flags[usize::from(flag)]
+                })
+            }
+        }
+    }
+
+    /// Calls `text` and `number` with each distinct value and how often it is there, in the order of first
+    /// appearance.
+    pub(super) fn count(&self, mut text: impl FnMut(&str, u64), mut number: impl FnMut(i64, u64)) {
+        match self {
+            Tokens::Text(array) => tally(array.iter().flatten(), text),
+            Tokens::Whole(array) => tally(array.iter().flatten(), number),
+            Tokens::Flags(array) => tally(array.iter().flatten(), |flag, n| {
+                text(flag_text(flag), n);
+            }),
+            Tokens::Numbers(array) => {
+                tally(array.iter().flatten().filter_map(whole), &mut number);
+                let long = array.iter().flatten().filter(|n| whole(*n).is_none());
+                long.for_each(|value| text(&format!("{value:.0}"), 1));
+            }
+        }
+    }
+}
+
+fn map<T>(
+    values: impl Iterator<Item = Option<T>>,
+    n_nulls: usize,
+    id: impl Fn(T) -> u32,
+) -> Vec<u32> {
+    if n_nulls == 0 {
+        return values.flatten().map(id).collect();
+    }
+    values.map(|value| value.map_or(NO_CATEGORY, &id)).collect()
+}
+
+fn tally<T: Copy + Eq + std::hash::Hash>(
+    values: impl Iterator<Item = T>,
+    mut each: impl FnMut(T, u64),
+) {
+    let mut places: FastMap<T, usize> = FastMap::default();
+    let mut counts: Vec<(T, u64)> = Vec::new();
+    for value in values {
+        let place = *places.entry(value).or_insert_with(|| {
+            counts.push((value, 0));
+            counts.len() - 1
+        });
+        counts[place].1 += 1;
+    }
+    counts.into_iter().for_each(|(value, n)| each(value, n));
+}
