@@ -38,12 +38,25 @@
 //! Architecture invariant: the transform sees the `train` split only, the judges' rows never. Held by
 //! `tests/it/data.rs`, which plants values in the `eval` split and finds no trace of them.
 
+mod csv;
 mod extract;
 mod file_source;
+mod files_table;
+mod format;
+#[cfg(feature = "sql")]
+mod in_order;
 mod label;
+mod location;
+mod look;
+mod pattern;
 mod prepare;
+mod remote;
 mod source;
+mod spans;
 mod split;
+#[cfg(feature = "sql")]
+mod sql_source;
+mod table_source;
 
 use serde::Serialize;
 
@@ -51,7 +64,11 @@ pub use self::file_source::FileSource;
 pub use self::label::Label;
 pub use self::prepare::PreparedData;
 pub use self::source::{BatchSource, DataSource, DataSourceExt};
+pub use self::spans::{Span, Spans};
 pub use self::split::{EVAL, Split, TRAIN};
+#[cfg(feature = "sql")]
+pub use self::sql_source::SqlSource;
+pub use self::table_source::{ReaderSource, TableSource};
 use crate::error::{Error, Result};
 use crate::model::Task;
 use crate::schema::Schema;

@@ -13,5 +13,6 @@ mod determinism;
 mod props;
 mod saving;
 mod skew;
+mod sources;
 mod support;
 mod tidy;
