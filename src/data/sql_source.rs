@@ -13,6 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::{DataFrame, SQLOptions, SessionContext};
+use datafusion::sql::sqlparser::parser::ParserError;
 use serde::{Serialize, Serializer};
 
 use super::DataSource;
@@ -174,12 +175,22 @@ fn refused(error: DataFusionError) -> Error {
             field.flat_name()
         ));
     }
+    if let DataFusionError::SQL(parser_error, _) = error.find_root()
+        && let ParserError::ParserError(reason) = parser_error.as_ref()
+    {
+        let reason = reason.replacen("Expected", "expected", 1);
+        return Error::config(format!("the query is not SQL: {reason}")).with_source(error);
+    }
     let error = Error::from(error);
+    let reason = error.message();
+    let reason = reason
+        .strip_prefix("error during planning: ")
+        .unwrap_or(reason);
     let kind = match error.kind() {
         ErrorKind::Data => ErrorKind::Config,
         kind => kind,
     };
-    Error::new(kind, format!("the query is refused: {}", error.message())).with_source(error)
+    Error::new(kind, format!("the query is refused: {reason}")).with_source(error)
 }
 
 impl fmt::Debug for SqlSource {

@@ -10,6 +10,7 @@ mod bad_input;
 mod compile_fail;
 mod data;
 mod determinism;
+mod load;
 mod props;
 mod saving;
 mod skew;
