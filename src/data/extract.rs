@@ -19,8 +19,9 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
+use super::load::Load;
 use super::source::check_names;
-use super::{Label, Split};
+use super::{Label, Split, TRAIN};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::examples::{ExampleFile, Examples};
@@ -67,6 +68,7 @@ impl From<Error> for Stopped {
 struct Extraction {
     label: Label,
     split: Split,
+    load: Load,
     raw: SchemaRef,
     schema: SchemaRef,
     dir: PathBuf,
@@ -81,6 +83,7 @@ pub(super) async fn extract(
     explain: &Explain<'_>,
     label: &Label,
     split: &Split,
+    load: &Load,
     engine: &Engine,
     place: &Path,
     step: &RunningStep,
@@ -104,6 +107,7 @@ pub(super) async fn extract(
     let extraction = Arc::new(Extraction {
         label: label.clone(),
         split: split.clone(),
+        load: load.clone(),
         schema: label.schema(&raw)?,
         raw,
         dir: aside.path().to_owned(),
@@ -135,20 +139,22 @@ pub(super) async fn extract(
     if extraction.n_read.load(Ordering::Relaxed) == 0 {
         return Err(explain(Error::data("there are no rows"), &extraction.raw));
     }
+    let mut files: Vec<Vec<ExampleFile>> = vec![Vec::new(); split.names().count()];
+    for (index, file) in written.into_values().flatten() {
+        files[index].push(file);
+    }
+    if let Some(train) = split.names().position(|name| name == TRAIN) {
+        let unbalanced = std::mem::take(&mut files[train]);
+        files[train] = load.rebalance(label.name(), &extraction.schema, unbalanced)?;
+    }
     let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
     save_json(aside.path(), NOTE, &Note { n_unlabelled })?;
     aside.commit()?;
 
-    let mut files: Vec<Vec<ExampleFile>> = vec![Vec::new(); split.names().count()];
-    for (index, file) in written.into_values().flatten() {
-        let relative = file
-            .path
-            .strip_prefix(&extraction.dir)
-            .unwrap_or(&file.path);
-        files[index].push(ExampleFile {
-            path: place.join(relative),
-            n_rows: file.n_rows,
-        });
+    for file in files.iter_mut().flatten() {
+        if let Ok(relative) = file.path.strip_prefix(&extraction.dir) {
+            file.path = place.join(relative);
+        }
     }
     let splits = split
         .names()
@@ -231,6 +237,7 @@ impl Extraction {
             self.n_read
                 .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             let batch = normalize_batch(&batch, &self.raw)?;
+            let batch = self.load.sample(batch, self.split.keys())?;
             let assigned = self.split.assign(&batch)?;
             for (index, name) in self.split.names().enumerate() {
                 let members: BooleanArray = assigned.iter().map(|at| Some(*at == index)).collect();
@@ -247,7 +254,8 @@ impl Extraction {
                     empty => {
                         let file = format!("part-{number:05}.parquet");
                         let path = self.dir.join(split_dir(name)).join(file);
-                        empty.insert(SplitWriter::create(path, &self.schema)?)
+                        let row_group = self.load.row_group_rows;
+                        empty.insert(SplitWriter::create(path, &self.schema, row_group)?)
                     }
                 };
                 writer.write(&rows)?;
@@ -262,18 +270,19 @@ impl Extraction {
     }
 }
 
-struct SplitWriter {
+/// Writes one file of a split.
+pub(super) struct SplitWriter {
     writer: ArrowWriter<File>,
     file: ExampleFile,
 }
 
 impl SplitWriter {
-    fn create(path: PathBuf, schema: &SchemaRef) -> Result<Self> {
+    pub(super) fn create(path: PathBuf, schema: &SchemaRef, row_group_rows: usize) -> Result<Self> {
         let file = File::create(&path)
             .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(131_072))
+            .set_max_row_group_row_count(Some(row_group_rows))
             .build();
         let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties))
             .map_err(|error| write_failed(&path, error))?;
@@ -283,14 +292,14 @@ impl SplitWriter {
         })
     }
 
-    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.file.n_rows += rows.num_rows();
         self.writer
             .write(rows)
             .map_err(|error| write_failed(&self.file.path, error))
     }
 
-    fn finish(self) -> Result<ExampleFile> {
+    pub(super) fn finish(self) -> Result<ExampleFile> {
         self.writer
             .close()
             .map_err(|error| write_failed(&self.file.path, error))?;

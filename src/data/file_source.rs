@@ -1,103 +1,139 @@
 //! Rows from files.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, cast, ident, lit, when};
-use datafusion::prelude::{CsvReadOptions, DataFrame, ParquetReadOptions};
+use arrow::datatypes::Schema as ArrowSchema;
+use datafusion::config::{CsvOptions, JsonOptions};
+use datafusion::datasource::file_format::FileFormat as Reader;
+use datafusion::datasource::file_format::arrow::ArrowFormat;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::{DataFrame, ident};
 use serde::{Deserialize, Serialize};
 
 use super::DataSource;
-use super::source::check_names;
+use super::files_table::FilesTable;
+use super::format::{FileFormat, INFER_ROWS, KNOWN_NAMES};
+use super::location::{Found, Location};
+use super::look::Look;
+use super::remote::store_of;
+use super::spans::{Span, Spans};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::schema::FieldType;
 use crate::stage::Stage;
 
-/// A CSV or Parquet file, or a directory of such files of one schema.
+/// Files of one format and schema: one, those of a folder and the folders below it, or those whose paths are like a
+/// pattern; on this machine, on a mounted one, or in an object store.
 ///
-/// Of CSV files, the types are inferred from the first [100,000 rows](FileSource::infer_rows); the first line holds
-/// the names; the delimiter is the one of `,`, `;`, tab and `|` that the first line has most of. Empty fields, and
-/// the usual marks for a missing value (`NA`, `N/A`, `null`, `None`, `NaN`, `?`), are NULL.
+/// | format | names | types |
+/// | --- | --- | --- |
+/// | CSV | `.csv`, `.tsv`, `.txt` | inferred from the first [100,000 rows](FileSource::infer_rows) |
+/// | JSON: an object a line, or one array of objects | `.jsonl`, `.ndjson`, `.json` | inferred likewise |
+/// | Parquet | `.parquet`, `.pq` | the file's own |
+/// | Arrow IPC, the file format | `.arrow`, `.feather`, `.ipc` | the file's own |
+///
+/// - **CSV.** The first line holds the names; the delimiter is the one of `,`, `;`, tab and `|` that the first line
+///   has most of. Empty fields, and the usual marks for a missing value (`NA`, `N/A`, `null`, `None`, `NaN`, `?`), are
+///   NULL.
+/// - **Compression** of CSV and JSON: `.gz`, `.bz2`, `.xz` or `.zst` at the end of the name (feature `compression`).
+/// - **Patterns**: `*` and `?` within a folder, `**` across folders, `[0-9]`; and the tokens of [spans](Spans).
+/// - **Folders** named `key=value` (Hive) become columns, of whole numbers, dates or text. A filter on one leaves out
+///   files before they are opened.
+/// - **Object stores**: `s3://bucket/path`, `gs://..` and `az://..` (features `aws`, `gcp` and `azure`). Credentials and
+///   endpoints come from the environment, as the crate `object_store` reads it (`AWS_ACCESS_KEY_ID`, `AWS_REGION`,
+///   `AWS_ENDPOINT`, `AWS_ALLOW_HTTP=true`, ..). A store that the [engine's session](Engine::session) has registered for
+///   a URL is taken instead, whatever its scheme.
+///
+/// Whether the files have [changed](DataSource::snapshot) is told by their names, sizes and times of modification, and
+/// in object stores by entity tags too: not by reading them. A change that keeps the name, the size and the time of a
+/// local file is not seen; a file that is touched counts as changed.
 ///
 /// ```no_run
 /// use fourfold::data::FileSource;
 ///
 /// let one_file = FileSource::csv("houses.csv");
 /// let many_files = FileSource::parquet("flights/");
-/// let by_the_name = FileSource::detect("houses.csv")?;
+/// let by_pattern = FileSource::parquet("flights/2013-0[1-6].parquet");
+/// let in_a_bucket = FileSource::json("s3://trips/year=2013/**/*.jsonl");
+/// let by_the_name = FileSource::detect("houses.csv.gz")?;
 /// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSource {
     path: PathBuf,
     format: FileFormat,
+    #[serde(default, skip_serializing_if = "Spans::is_default")]
+    spans: Spans,
 }
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FileFormat {
-    Csv {
-        delimiter: Option<u8>,
-        infer_rows: usize,
-    },
-    Parquet,
-}
-
-/// What stands for NULL in a CSV file, beside an empty field.
-const MISSING: [&str; 9] = [
-    "NA", "N/A", "n/a", "null", "NULL", "None", "NaN", "nan", "?",
-];
 
 impl FileSource {
-    /// How many rows of a CSV file the types are inferred from, unless told.
-    pub const INFER_ROWS: usize = 100_000;
+    /// How many rows of a CSV or JSON file the types are inferred from, unless told.
+    pub const INFER_ROWS: usize = INFER_ROWS;
 
-    /// A CSV file, or a directory of `.csv` files.
+    fn new(path: impl Into<PathBuf>, format: FileFormat) -> Self {
+        FileSource {
+            path: path.into(),
+            format,
+            spans: Spans::default(),
+        }
+    }
+
+    /// CSV files.
     #[must_use]
     pub fn csv(path: impl Into<PathBuf>) -> Self {
-        FileSource {
-            path: path.into(),
-            format: FileFormat::Csv {
-                delimiter: None,
-                infer_rows: Self::INFER_ROWS,
-            },
-        }
+        FileSource::new(path, FileFormat::csv())
     }
 
-    /// A Parquet file, or a directory of `.parquet` files.
+    /// JSON files: an object a line, or one array of objects.
+    #[must_use]
+    pub fn json(path: impl Into<PathBuf>) -> Self {
+        FileSource::new(path, FileFormat::json())
+    }
+
+    /// Parquet files.
     #[must_use]
     pub fn parquet(path: impl Into<PathBuf>) -> Self {
-        FileSource {
-            path: path.into(),
-            format: FileFormat::Parquet,
-        }
+        FileSource::new(path, FileFormat::Parquet)
     }
 
-    /// A file whose format its name tells: `.csv`, `.tsv`, `.txt`, `.parquet`, `.pq`; or a directory of them.
+    /// Arrow IPC files (Feather version 2).
+    #[must_use]
+    pub fn arrow(path: impl Into<PathBuf>) -> Self {
+        FileSource::new(path, FileFormat::Arrow)
+    }
+
+    /// Files whose format their names tell. In an object store the path itself must tell it: it is not looked at.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there;
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if nothing is there;
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name tells nothing.
     pub fn detect(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let first = first_file(&path, |_| true)?;
-        let extension = first
-            .extension()
-            .map(|extension| extension.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some("csv" | "tsv" | "txt") => Ok(FileSource::csv(path)),
-            Some("parquet" | "pq") => Ok(FileSource::parquet(path)),
-            _ => Err(Error::config(format!(
-                "the format of `{}` is not told by its name, which must end in .csv, .tsv, .txt, .parquet or .pq",
-                first.display()
-            ))),
-        }
+        let shown = path.to_string_lossy().into_owned();
+        let unknown = |name: &str| {
+            Error::config(format!(
+                "the format of `{name}` is not told by its name, which must end in {KNOWN_NAMES}"
+            ))
+        };
+        let location = Location::parse(&path)?;
+        let format = match location.list_here() {
+            None => FileFormat::of_name(&shown).ok_or_else(|| unknown(&shown))?,
+            Some(found) => {
+                let found = found?;
+                let first = found.first().ok_or_else(|| nothing_in(&shown))?;
+                found
+                    .iter()
+                    .find_map(|file| FileFormat::of_name(&file.name))
+                    .ok_or_else(|| unknown(&first.shown))?
+            }
+        };
+        Ok(FileSource::new(path, format))
     }
 
     /// The delimiter of a CSV file, such as `b';'`.
@@ -109,19 +145,182 @@ impl FileSource {
         self
     }
 
-    /// How many rows of a CSV file the types are inferred from.
+    /// How many rows of a CSV or JSON file the types are inferred from.
     #[must_use]
     pub fn infer_rows(mut self, n: usize) -> Self {
-        if let FileFormat::Csv { infer_rows, .. } = &mut self.format {
+        if let FileFormat::Csv { infer_rows, .. } | FileFormat::Json { infer_rows } =
+            &mut self.format
+        {
             *infer_rows = n;
         }
         self
     }
 
-    /// The file or directory.
+    /// Which spans are read, of a path with the tokens of spans; the newest unless told.
+    #[must_use]
+    pub fn spans(mut self, spans: Spans) -> Self {
+        self.spans = spans;
+        self
+    }
+
+    /// The path or URL.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The spans that would be read now, oldest first; none if the path has no tokens of spans.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there are too few, and those of looking at the files.
+    pub async fn resolve(&self, engine: &Engine) -> Result<Vec<Span>> {
+        let (_, spans, _) = self.find(engine).await?;
+        Ok(spans)
+    }
+
+    /// Where the files are, their spans, and all of them: none is of another format.
+    async fn find(&self, engine: &Engine) -> Result<(Location, Vec<Span>, Vec<Found>)> {
+        let location = Location::parse(&self.path)?;
+        let found = location.list(engine).await?;
+        let found = self.of_this_format(&location, found)?;
+        let with_spans = location.pattern().filter(|pattern| pattern.has_spans());
+        let Some(pattern) = with_spans else {
+            if !self.spans.is_default() {
+                return Err(Error::config(format!(
+                    "spans are chosen, and `{}` has no `{{SPAN}}` and no date",
+                    self.path.display()
+                )));
+            }
+            return Ok((location, Vec::new(), found));
+        };
+        let chosen = self
+            .spans
+            .choose(pattern, &self.path.to_string_lossy(), found)?;
+        let (spans, files): (Vec<Span>, Vec<Vec<Found>>) = chosen.into_iter().unzip();
+        Ok((location, spans, files.into_iter().flatten().collect()))
+    }
+
+    /// One file is taken whatever its name. Of many, those whose names tell this format; if there are none, those
+    /// whose names tell nothing, unless a folder is asked for files that always have such names.
+    fn of_this_format(&self, location: &Location, found: Vec<Found>) -> Result<Vec<Found>> {
+        let path = self.path.to_string_lossy();
+        let is_pattern = location.pattern().is_some();
+        if let [one] = found.as_slice()
+            && !is_pattern
+            && path.ends_with(&one.name)
+        {
+            return Ok(found);
+        }
+        let (known, other): (Vec<Found>, Vec<Found>) = found
+            .into_iter()
+            .partition(|file| FileFormat::of_name(&file.name).is_some());
+        let mut files: Vec<Found> = known
+            .into_iter()
+            .filter(|file| {
+                FileFormat::of_name(&file.name).is_some_and(|format| format.is_like(&self.format))
+            })
+            .collect();
+        if files.is_empty() && (is_pattern || !self.format.is_binary()) {
+            files = other;
+        }
+        if files.is_empty() {
+            return Err(nothing_in(&path));
+        }
+        Ok(files)
+    }
+
+    /// How the files are compressed, which must be one way.
+    fn compression(&self, files: &[Found]) -> Result<FileCompressionType> {
+        let mut first = None;
+        for file in files {
+            let compression = self.format.compression(&file.shown)?;
+            match first {
+                None => first = Some((compression, file)),
+                Some((other, _)) if other == compression => {}
+                Some((_, other)) => {
+                    return Err(Error::data(format!(
+                        "`{}` and `{}` are compressed differently",
+                        other.shown, file.shown
+                    )));
+                }
+            }
+        }
+        Ok(
+            first.map_or(FileCompressionType::UNCOMPRESSED, |(compression, _)| {
+                compression
+            }),
+        )
+    }
+
+    async fn plan(&self, engine: &Engine) -> Result<DataFrame> {
+        let (location, _, files) = self.find(engine).await?;
+        // A file without a byte has neither rows nor columns, and some writers leave such files.
+        let (files, empty): (Vec<Found>, Vec<Found>) =
+            files.into_iter().partition(|file| file.meta.size > 0);
+        if let ([], [first, ..]) = (files.as_slice(), empty.as_slice()) {
+            return Err(Error::data(format!("`{}` is empty", first.shown)));
+        }
+        let compression = self.compression(&files)?;
+        let store = store_of(engine, location.store())?;
+        let look = Look {
+            engine,
+            store: &store,
+            files: &files,
+            compression,
+        };
+        let table = |format: Arc<dyn Reader>, schema| {
+            FilesTable::new(
+                location.store().clone(),
+                format,
+                schema,
+                &files,
+                self.format == FileFormat::Parquet,
+            )
+        };
+        let session = engine.session();
+        match &self.format {
+            FileFormat::Csv {
+                delimiter,
+                infer_rows,
+            } => {
+                let (delimiter, columns) = look.csv(*delimiter, *infer_rows).await?;
+                let options = CsvOptions::default()
+                    .with_delimiter(delimiter)
+                    .with_has_header(true)
+                    .with_newlines_in_values(true)
+                    .with_file_compression_type(*compression.get_variant());
+                let reader = CsvFormat::default().with_options(options);
+                let table = table(Arc::new(reader), Arc::new(columns.read.clone()))?;
+                let hive = table.hive_names().into_iter().map(ident);
+                let columns: Vec<Expr> = columns.select().into_iter().chain(hive).collect();
+                Ok(session.read_table(Arc::new(table))?.select(columns)?)
+            }
+            FileFormat::Json { infer_rows } => {
+                let options = JsonOptions {
+                    compression: *compression.get_variant(),
+                    schema_infer_max_rec: Some(*infer_rows),
+                    newline_delimited: !look.starts_with(b'[').await?,
+                    ..JsonOptions::default()
+                };
+                let reader = JsonFormat::default().with_options(options);
+                let metas: Vec<_> = files.iter().map(|file| file.meta.clone()).collect();
+                let schema = reader
+                    .infer_schema(&session.state(), &store, &metas)
+                    .await?;
+                let table = table(Arc::new(reader), schema)?;
+                Ok(session.read_table(Arc::new(table))?)
+            }
+            FileFormat::Parquet => {
+                let reader =
+                    ParquetFormat::default().with_options(session.copied_table_options().parquet);
+                let schema = look.schema(&reader).await?;
+                Ok(session.read_table(Arc::new(table(Arc::new(reader), schema)?))?)
+            }
+            FileFormat::Arrow => {
+                let schema = look.schema(&ArrowFormat).await?;
+                Ok(session.read_table(Arc::new(table(Arc::new(ArrowFormat), schema)?))?)
+            }
+        }
     }
 
     /// `column `a` is `x` in line 7`, of Arrow's `value 'x' ... for column 0 at line 6` (it does not count the
@@ -144,101 +343,10 @@ impl FileSource {
             FieldType::of(field.data_type())
         ))
     }
-
-    async fn plan(&self, engine: &Engine, first: &Path) -> Result<DataFrame> {
-        let path = self.path.to_string_lossy().into_owned();
-        let extension = first.extension().map_or_else(String::new, |extension| {
-            format!(".{}", extension.to_string_lossy())
-        });
-        match &self.format {
-            FileFormat::Csv {
-                delimiter,
-                infer_rows,
-            } => {
-                let header = first_line(first)?;
-                let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&header));
-                check_names(fields_of(&header, delimiter))?;
-                for other in files_of(&self.path)? {
-                    if other.extension() == first.extension() && first_line(&other)? != header {
-                        return Err(Error::data(format!(
-                            "`{}` has another first line than `{}`",
-                            other.display(),
-                            first.display()
-                        )));
-                    }
-                }
-                let options = || {
-                    CsvReadOptions::new()
-                        .file_extension(&extension)
-                        .delimiter(delimiter)
-                        .schema_infer_max_records(*infer_rows)
-                        .newlines_in_values(true)
-                };
-                read_csv(engine, &path, options).await
-            }
-            FileFormat::Parquet => {
-                let options = ParquetReadOptions {
-                    file_extension: &extension,
-                    ..ParquetReadOptions::default()
-                };
-                Ok(engine.session().read_parquet(path, options).await?)
-            }
-        }
-    }
 }
 
-/// Reads a CSV file with its marks for missing values as NULL. DataFusion heeds such marks when it infers types, and
-/// not when it reads: columns whose type they would change are read as text, and cast after the marks are gone.
-async fn read_csv<'a>(
-    engine: &Engine,
-    path: &str,
-    options: impl Fn() -> CsvReadOptions<'a>,
-) -> Result<DataFrame> {
-    let session = engine.session();
-    let marks = Some(format!("^(|{})$", MISSING.join("|").replace('?', r"\?")));
-    let wanted = session.read_csv(path, options().null_regex(marks)).await?;
-    let plain = session.read_csv(path, options()).await?;
-    let wanted = wanted.schema().as_arrow().clone();
-    let read: Vec<Field> = plain
-        .schema()
-        .fields()
-        .iter()
-        .zip(wanted.fields())
-        .map(|(plain, wanted)| {
-            let same = plain.data_type() == wanted.data_type() && !wanted.data_type().is_null();
-            let data_type = if same {
-                wanted.data_type().clone()
-            } else {
-                DataType::Utf8
-            };
-            Field::new(plain.name(), data_type, true)
-        })
-        .collect();
-    let read = ArrowSchema::new(read);
-    let rows = session.read_csv(path, options().schema(&read)).await?;
-    let columns = read
-        .fields()
-        .iter()
-        .zip(wanted.fields())
-        .map(|(read, wanted)| {
-            let column = ident(read.name());
-            if read.data_type() != &DataType::Utf8 {
-                return Ok(column);
-            }
-            let marks = MISSING.iter().map(|mark| lit(*mark)).collect();
-            let known = when(
-                column.clone().in_list(marks, false),
-                lit(ScalarValue::Utf8(None)),
-            )
-            .otherwise(column)?;
-            let typed = match wanted.data_type() {
-                DataType::Utf8 | DataType::Null => known,
-                data_type => cast(known, data_type.clone()),
-            };
-            Ok(typed.alias(read.name()))
-        });
-    let columns = columns.collect::<Result<Vec<Expr>>>()?;
-    Ok(rows.select(columns)?)
+fn nothing_in(shown: &str) -> Error {
+    Error::not_found(format!("there is no file to read in directory `{shown}`"))
 }
 
 impl Stage for FileSource {
@@ -248,140 +356,55 @@ impl Stage for FileSource {
 
     fn check(&self) -> Result<()> {
         match self.format {
-            FileFormat::Csv { infer_rows: 0, .. } => {
-                Err(Error::config("`infer_rows` is 0, must be at least 1"))
+            FileFormat::Csv { infer_rows: 0, .. } | FileFormat::Json { infer_rows: 0 } => {
+                return Err(Error::config("`infer_rows` is 0, must be at least 1"));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Location::parse(&self.path)?;
+        self.spans.check()
     }
 }
 
 impl DataSource for FileSource {
     async fn read(&self, engine: &Engine) -> Result<DataFrame> {
-        let first = first_file(&self.path, |path| match self.format {
-            FileFormat::Csv { .. } => !has_extension(path, &["parquet", "pq"]),
-            FileFormat::Parquet => has_extension(path, &["parquet", "pq"]),
-        })?;
-        let size = fs::metadata(&first)
-            .map_err(|error| Error::io(format!("reading `{}`", first.display()), error))?;
-        if size.len() == 0 {
-            return Err(Error::data(format!("`{}` is empty", first.display())));
-        }
-        self.plan(engine, &first)
+        self.plan(engine)
             .await
             .map_err(|error| self.explain(error, &ArrowSchema::empty()))
     }
 
     fn explain(&self, error: Error, columns: &ArrowSchema) -> Error {
-        let named = self.column_named(error.message(), columns);
-        Error::new(
+        // What cannot be found or is configured wrong says so itself.
+        if matches!(
             error.kind(),
-            format!(
-                "`{}` cannot be read: {}",
-                self.path.display(),
-                named.as_deref().unwrap_or(error.message())
-            ),
-        )
-        .with_source(error)
-    }
-
-    async fn snapshot(&self, _engine: &Engine) -> Result<Option<Fingerprint>> {
-        let mut seen = Vec::new();
-        for path in files_of(&self.path)? {
-            let failed = |error| Error::io(format!("reading `{}`", path.display()), error);
-            let metadata = fs::metadata(&path).map_err(failed)?;
-            let modified = metadata
-                .modified()
-                .map_err(failed)?
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            seen.push((
-                path.clone(),
-                metadata.len(),
-                modified.as_nanos().to_string(),
-            ));
+            ErrorKind::NotFound | ErrorKind::Config | ErrorKind::Unsupported
+        ) {
+            return error;
         }
-        Ok(Some(Fingerprint::of(&seen)?))
+        let shown = self.path.to_string_lossy();
+        let named = self.column_named(error.message(), columns);
+        let message = named.as_deref().unwrap_or(error.message());
+        if message.starts_with(&format!("`{shown}` ")) {
+            return error;
+        }
+        Error::new(error.kind(), format!("`{shown}` cannot be read: {message}")).with_source(error)
     }
-}
 
-fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    path.extension().is_some_and(|extension| {
-        extensions
+    async fn snapshot(&self, engine: &Engine) -> Result<Option<Fingerprint>> {
+        let (_, spans, files) = self.find(engine).await?;
+        let seen: Vec<_> = files
             .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-    })
-}
-
-/// The file itself, or the directory's files, sorted; names that start with a dot or an underscore are left out.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::not_found(format!(
-            "there is no file or directory `{}`",
-            path.display()
-        ))
-        .with_source(error),
-        _ => Error::io(format!("`{}` cannot be read", path.display()), error),
-    };
-    if fs::metadata(path).map_err(failed)?.is_file() {
-        return Ok(vec![path.to_owned()]);
+            .map(|file| {
+                let modified = file.meta.last_modified.timestamp_nanos_opt();
+                (
+                    &file.name,
+                    file.meta.size,
+                    modified,
+                    &file.meta.e_tag,
+                    &file.meta.version,
+                )
+            })
+            .collect();
+        Ok(Some(Fingerprint::of(&(spans, seen))?))
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let hidden = entry.file_name().to_string_lossy().starts_with(['.', '_']);
-        if !hidden && entry.path().is_file() {
-            files.push(entry.path());
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
-}
-
-fn first_file(path: &Path, wanted: impl Fn(&Path) -> bool) -> Result<PathBuf> {
-    let files = files_of(path)?;
-    if path.is_file() {
-        return Ok(path.to_owned());
-    }
-    files.into_iter().find(|file| wanted(file)).ok_or_else(|| {
-        Error::not_found(format!(
-            "there is no file to read in directory `{}`",
-            path.display()
-        ))
-    })
-}
-
-/// The first line, without its end.
-fn first_line(path: &Path) -> Result<String> {
-    let failed = |error| Error::io(format!("reading `{}`", path.display()), error);
-    let file = File::open(path).map_err(failed)?;
-    let mut line = Vec::new();
-    BufReader::new(file.take(1 << 20))
-        .read_until(b'\n', &mut line)
-        .map_err(failed)?;
-    Ok(String::from_utf8_lossy(&line)
-        .trim_end_matches(['\r', '\n'])
-        .to_owned())
-}
-
-/// The delimiter that a line has most of, outside of quotes; a comma if none.
-fn sniff_delimiter(line: &str) -> u8 {
-    let mut best = (0, b',');
-    for delimiter in *b",;\t|" {
-        let n = fields_of(line, delimiter).count() - 1;
-        if n > best.0 {
-            best = (n, delimiter);
-        }
-    }
-    best.1
-}
-
-/// The fields of a line, without their quotes.
-fn fields_of(line: &str, delimiter: u8) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    line.split(move |char| {
-        quoted ^= char == '"';
-        !quoted && char == char::from(delimiter)
-    })
-    .map(|field| field.trim_matches('"'))
 }

@@ -38,22 +38,42 @@
 //! Architecture invariant: the transform sees the `train` split only, the judges' rows never. Held by
 //! `tests/it/data.rs`, which plants values in the `eval` split and finds no trace of them.
 
+mod csv;
 mod extract;
 mod file_source;
+mod files_table;
+mod format;
+#[cfg(feature = "sql")]
+mod in_order;
 mod label;
+mod load;
+mod location;
+mod look;
+mod pattern;
 mod prepare;
+mod remote;
 mod source;
+mod spans;
 mod split;
+mod split_by;
+#[cfg(feature = "sql")]
+mod sql_source;
+mod table_source;
 
 use serde::Serialize;
 
 pub use self::file_source::FileSource;
 pub use self::label::Label;
+pub use self::load::Rebalance;
 pub use self::prepare::PreparedData;
 pub use self::source::{BatchSource, DataSource, DataSourceExt};
+pub use self::spans::{Span, Spans};
 pub use self::split::{EVAL, Split, TRAIN};
+#[cfg(feature = "sql")]
+pub use self::sql_source::SqlSource;
+pub use self::table_source::{ReaderSource, TableSource};
 use crate::error::{Error, Result};
-use crate::model::Task;
+use crate::model::{ClassWeights, Task};
 use crate::schema::Schema;
 use crate::transform::{AutoTransform, Transform};
 
@@ -81,6 +101,9 @@ struct DataPlan {
     label: Option<Label>,
     task: Task,
     split: Split,
+    load: load::Load,
+    class_weights: Option<ClassWeights>,
+    weight_column: Option<String>,
     exclude: Vec<String>,
     schema: Option<Schema>,
     transform: TransformPlan,
@@ -119,6 +142,9 @@ impl<S: DataSource> DataPipeline<S> {
                 label: None,
                 task: Task::Auto,
                 split: Split::default(),
+                load: load::Load::default(),
+                class_weights: None,
+                weight_column: None,
                 exclude: Vec::new(),
                 schema: None,
                 transform: TransformPlan::Auto(AutoTransform::default()),
@@ -144,6 +170,44 @@ impl<S: DataSource> DataPipeline<S> {
     #[must_use]
     pub fn split(mut self, split: Split) -> Self {
         self.plan.split = split;
+        self
+    }
+
+    /// Reads only this share of the rows, such as 0.1: of rows with the same key of the [split](DataPipeline::split) all
+    /// or none, the same ones in every run; without a key, of equal rows.
+    #[must_use]
+    pub fn sample(mut self, fraction: f64) -> Self {
+        self.plan.load.sample = Some(fraction);
+        self
+    }
+
+    /// Makes the classes of the `train` split more even.
+    #[must_use]
+    pub fn rebalance(mut self, rebalance: Rebalance) -> Self {
+        self.plan.load.rebalance = Some(rebalance);
+        self
+    }
+
+    /// How much the rows of each class count in training; the same unless told. A trainer that cannot heed it says so.
+    #[must_use]
+    pub fn class_weights(mut self, weights: ClassWeights) -> Self {
+        self.plan.class_weights = Some(weights);
+        self
+    }
+
+    /// A column of how much each row counts in training: finite numbers of at least 0. It is no feature, and requests
+    /// need not have it.
+    #[must_use]
+    pub fn weight_column(mut self, column: impl Into<String>) -> Self {
+        self.plan.weight_column = Some(column.into());
+        self
+    }
+
+    /// The most rows of a row group of the examples' Parquet files, 131,072 unless told. A row group is what a reader
+    /// takes at once: smaller ones need less memory for each stream of batches, larger ones are read and packed better.
+    #[must_use]
+    pub fn row_group_rows(mut self, n: usize) -> Self {
+        self.plan.load.row_group_rows = n;
         self
     }
 
@@ -190,8 +254,18 @@ impl<S: DataSource> DataPipeline<S> {
 }
 
 impl DataPlan {
+    /// Columns that say something of a row's place in training, and nothing of the row.
+    fn not_features(&self) -> impl Iterator<Item = &str> {
+        let weights = self.weight_column.as_deref();
+        weights.into_iter().chain(self.split.naming_column())
+    }
+
     fn check(&self) -> Result<()> {
         self.split.check()?;
+        self.load.check()?;
+        if let Some(weights) = &self.class_weights {
+            weights.check()?;
+        }
         match &self.label {
             None => {
                 return Err(Error::config(

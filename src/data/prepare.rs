@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::examples::Examples;
 use crate::fingerprint::Fingerprint;
-use crate::model::Target;
+use crate::model::{Target, Weighting};
 use crate::progress::{Progress, RunningStep, Step};
 use crate::schema::{Anomaly, Schema, Severity};
 use crate::statistics::{Statistics, StatisticsAccumulator};
@@ -29,6 +29,7 @@ pub struct PreparedData {
     schema: Schema,
     anomalies: BTreeMap<String, Vec<Anomaly>>,
     target: Target,
+    weighting: Weighting,
     transform: Arc<FittedTransform>,
     decisions: Vec<Decision>,
     n_unlabelled: u64,
@@ -75,6 +76,12 @@ impl PreparedData {
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// How much each row counts in training.
+    #[must_use]
+    pub fn weighting(&self) -> &Weighting {
+        &self.weighting
     }
 
     /// The transform, fitted on the `train` split.
@@ -166,7 +173,7 @@ impl DataPlan {
     }
 
     fn extraction_fingerprint(&self) -> Result<Fingerprint> {
-        Fingerprint::of(&(&self.label, &self.split))
+        Fingerprint::of(&(&self.label, &self.split, &self.load))
     }
 
     async fn extract(
@@ -182,6 +189,7 @@ impl DataPlan {
             explain,
             self.label()?,
             &self.split,
+            &self.load,
             engine,
             place,
             step,
@@ -201,11 +209,32 @@ impl DataPlan {
             splits,
             n_unlabelled,
         } = extracted;
+        if let Some(column) = &self.weight_column {
+            let names = splits[TRAIN]
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| field.name());
+            if !names.clone().any(|name| name == column) {
+                return Err(Error::config(format!(
+                    "the weights' column `{column}` is not in the data{}",
+                    near_names(column, names.map(String::as_str))
+                ))
+                .in_stage("weights"));
+            }
+        }
         let step = progress.step(Step::Analyse);
         let (statistics, whole) = analyse(engine, &splits).await?;
         let (schema, anomalies) = self.validate(label, &statistics, &whole, n_unlabelled)?;
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
             .map_err(|error| error.in_stage("label"))?;
+        let weighting = Weighting::new(
+            self.weight_column.clone(),
+            self.class_weights.as_ref(),
+            &target,
+            statistics[TRAIN].column(label.name())?,
+        )
+        .map_err(|error| error.in_stage("weights"))?;
         drop(step);
 
         let step = progress.step(Step::Transform);
@@ -221,6 +250,7 @@ impl DataPlan {
             &self.exclude,
             &self.schema,
             self.task,
+            &weighting,
         ))?;
         Ok(PreparedData {
             splits,
@@ -228,6 +258,7 @@ impl DataPlan {
             schema,
             anomalies,
             target,
+            weighting,
             transform: Arc::new(transform),
             decisions,
             n_unlabelled,
@@ -261,7 +292,8 @@ impl DataPlan {
             Some(schema) => schema.clone(),
             None => Schema::infer(whole),
         };
-        let schema = schema.training_only([label.name()]);
+        let training_only = [label.name()].into_iter().chain(self.not_features());
+        let schema = schema.training_only(training_only);
         let anomalies: BTreeMap<String, Vec<Anomaly>> = statistics
             .iter()
             .filter(|(_, statistics)| statistics.n_rows > 0)
@@ -304,6 +336,7 @@ impl DataPlan {
                 let columns: Vec<&str> = known()
                     .filter(|name| {
                         *name != label.name()
+                            && !self.not_features().any(|other| other == *name)
                             && !self.exclude.iter().any(|excluded| excluded == name)
                     })
                     .filter(|name| schema.field(name).is_ok())

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::future::Future;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema as ArrowSchema;
+use arrow::datatypes::{FieldRef, Schema as ArrowSchema};
 use datafusion::prelude::DataFrame;
 use serde::{Serialize, Serializer};
+use serde_arrow::schema::{SchemaLike, TracingOptions};
 
 use super::{DataPipeline, Label};
 use crate::engine::Engine;
@@ -98,6 +99,55 @@ impl BatchSource {
             name: name.into(),
             batches,
         }
+    }
+
+    /// The rows that a slice of structs makes: a column for each field, by serde (`serde_arrow`). An `Option` is a column
+    /// with NULLs, a `Vec` a list; times must be numbers, or text in a column of text.
+    ///
+    /// ```
+    /// use fourfold::data::BatchSource;
+    /// use serde::Serialize;
+    ///
+    /// #[derive(Serialize)]
+    /// struct Parcel {
+    ///     kilograms: Option<f64>,
+    ///     road: String,
+    /// }
+    ///
+    /// let parcels = [
+    ///     Parcel { kilograms: Some(1.5), road: "air".to_owned() },
+    ///     Parcel { kilograms: None, road: "sea".to_owned() },
+    /// ];
+    /// let source = BatchSource::from_rows("parcels", &parcels)?;
+    /// # let _ = source;
+    /// # Ok::<(), fourfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if there are no rows, or they are not structs of the same fields.
+    pub fn from_rows<T: Serialize>(name: impl Into<String>, rows: &[T]) -> Result<Self> {
+        let name = name.into();
+        if rows.is_empty() {
+            return Err(Error::data(format!(
+                "there are no rows of `{name}`, there must be at least one"
+            )));
+        }
+        let failed = |error: serde_arrow::Error| {
+            let reason = error.to_string();
+            let reason = reason.lines().next().unwrap_or_default();
+            Error::data(format!(
+                "the rows of `{name}` do not make columns: {reason}"
+            ))
+            .with_source(error)
+        };
+        let options = TracingOptions::default()
+            .allow_null_fields(true)
+            .sequence_as_large_list(false)
+            .strings_as_large_utf8(false)
+            .enums_without_data_as_strings(true);
+        let fields = Vec::<FieldRef>::from_samples(rows, options).map_err(failed)?;
+        let batch = serde_arrow::to_record_batch(&fields, &rows).map_err(failed)?;
+        Ok(BatchSource::new(name, vec![batch]))
     }
 }
 

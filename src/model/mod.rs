@@ -54,6 +54,7 @@ mod prediction;
 mod servable;
 mod target;
 mod tree;
+mod weighting;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -71,6 +72,7 @@ pub(crate) use self::prediction::most_probable;
 pub use self::servable::{Manifest, Servable};
 pub use self::target::{Target, Task};
 pub use self::tree::{TreeModel, TreeNode};
+pub use self::weighting::{ClassWeights, Weighting};
 use crate::error::{Error, Result};
 
 /// Features in, outputs out.

@@ -207,7 +207,8 @@ where
                 data.split(split)?.clone(),
                 Arc::clone(data.transform()),
                 Arc::clone(&target),
-            ))
+            )
+            .weighted(data.weighting().clone()))
         };
         let (train, eval) = (dataset(TRAIN)?, dataset(EVAL)?);
         let (training, progress) = (Arc::clone(&self.training), progress.clone());

@@ -1,13 +1,14 @@
 //! The trainer that looks at the labels only.
 
+use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
 use super::{TrainArgs, Trainer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{ConstantModel, Target};
 use crate::stage::Stage;
 
-/// Predicts the mean of a regression's label, or the classes' shares. Useful to see what any model must beat.
+/// Predicts the mean of a regression's label, or the classes' shares; weighted, where rows have weights. Useful to see what any model must beat.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Constant;
 
@@ -23,20 +24,27 @@ impl Trainer for Constant {
     fn train(&self, args: TrainArgs<'_, ConstantModel>) -> Result<ConstantModel> {
         let n_outputs = args.target().n_outputs();
         let mut sums = vec![0.0; n_outputs];
+        let mut total = 0.0;
         for batch in args.train().batches() {
             let batch = batch?;
+            let even = Array1::ones(batch.labels().len());
+            let weights = batch.weights().unwrap_or(even.view());
+            total += weights.sum();
             match args.target() {
                 Target::Regression { .. } | Target::Binary { .. } => {
-                    sums[0] += batch.labels().sum()
+                    sums[0] += batch.labels().dot(&weights)
                 }
                 Target::Multiclass { .. } => batch
                     .classes()?
                     .iter()
-                    .for_each(|class| sums[*class] += 1.0),
+                    .zip(weights)
+                    .for_each(|(class, weight)| sums[*class] += weight),
             }
         }
-        let n = args.train().n_rows() as f64;
-        let outputs = sums.into_iter().map(|sum| sum / n).collect();
+        if total == 0.0 {
+            return Err(Error::data("the weights of all rows are 0"));
+        }
+        let outputs = sums.into_iter().map(|sum| sum / total).collect();
         Ok(ConstantModel::new(args.train().n_features(), outputs))
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::examples::{ExamplePart, Examples};
-use crate::model::Target;
+use crate::model::{Target, Weighting};
 use crate::transform::FittedTransform;
 
 /// A split as a trainer sees it: features `(n_rows, n_features)` and labels `(n_rows)`, computed when asked for.
@@ -16,13 +16,22 @@ pub struct Dataset {
     examples: Examples,
     transform: Arc<FittedTransform>,
     target: Arc<Target>,
+    weighting: Weighting,
 }
 
-/// Features and labels of some rows.
+/// Features, labels and weights of some rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
     features: Array2<f32>,
     labels: Array1<f64>,
+    weights: Option<Array1<f64>>,
+}
+
+/// Where the rows of a part are written to.
+struct Place<'a> {
+    features: ArrayViewMut2<'a, f32>,
+    labels: ArrayViewMut1<'a, f64>,
+    weights: ArrayViewMut1<'a, f64>,
 }
 
 impl Matrix {
@@ -36,6 +45,12 @@ impl Matrix {
     #[must_use]
     pub fn labels(&self) -> ArrayView1<'_, f64> {
         self.labels.view()
+    }
+
+    /// Weights `(n_rows)`, finite and at least 0: how much each row counts. `None` if all count the same.
+    #[must_use]
+    pub fn weights(&self) -> Option<ArrayView1<'_, f64>> {
+        self.weights.as_ref().map(|weights| weights.view())
     }
 
     /// Labels as indexes of classes.
@@ -58,7 +73,7 @@ impl Matrix {
             .collect()
     }
 
-    /// The features and labels themselves.
+    /// The features and labels themselves, without the [weights](Matrix::weights).
     #[must_use]
     pub fn into_parts(self) -> (Array2<f32>, Array1<f64>) {
         (self.features, self.labels)
@@ -73,7 +88,37 @@ impl Dataset {
             examples,
             transform,
             target,
+            weighting: Weighting::default(),
         }
+    }
+
+    /// The same with other weights of the rows.
+    #[must_use]
+    pub fn weighted(mut self, weighting: Weighting) -> Self {
+        self.weighting = weighting;
+        self
+    }
+
+    /// How much each row counts.
+    #[must_use]
+    pub fn weighting(&self) -> &Weighting {
+        &self.weighting
+    }
+
+    /// For trainers that cannot heed weights.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if rows do not all count the same.
+    pub fn refuse_weights(&self, trainer: &str) -> Result<()> {
+        if self.weighting.is_even() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "{trainer} cannot heed the weights of rows or classes; rebalance the data, or take another trainer"
+            ),
+        ))
     }
 
     /// The raw rows.
@@ -114,14 +159,23 @@ impl Dataset {
     pub fn matrix(&self) -> Result<Matrix> {
         let mut features = Array2::zeros((self.n_rows(), self.n_features()));
         let mut labels = Array1::zeros(self.n_rows());
+        let is_even = self.weighting.is_even();
+        let mut weights = Array1::zeros(if is_even { 0 } else { self.n_rows() });
         let columns = self.columns();
         let mut jobs = Vec::new();
-        let mut rest = (features.view_mut(), labels.view_mut());
+        let mut rest = (features.view_mut(), labels.view_mut(), weights.view_mut());
         for part in self.examples.parts() {
             let (mine, others) = rest.0.split_at(Axis(0), part.n_rows());
             let (my_labels, other_labels) = rest.1.split_at(Axis(0), part.n_rows());
-            jobs.push((part, mine, my_labels));
-            rest = (others, other_labels);
+            let n_weights = if is_even { 0 } else { part.n_rows() };
+            let (my_weights, other_weights) = rest.2.split_at(Axis(0), n_weights);
+            let place = Place {
+                features: mine,
+                labels: my_labels,
+                weights: my_weights,
+            };
+            jobs.push((part, place));
+            rest = (others, other_labels, other_weights);
         }
         let threads = std::thread::available_parallelism()
             .map_or(1, usize::from)
@@ -136,9 +190,9 @@ impl Dataset {
                 .map(|share| {
                     let columns = &columns;
                     scope.spawn(move || {
-                        share.into_iter().try_for_each(|(part, features, labels)| {
-                            self.fill(part, columns, features, labels)
-                        })
+                        share
+                            .into_iter()
+                            .try_for_each(|(part, place)| self.fill(part, columns, place))
                     })
                 })
                 .collect();
@@ -148,7 +202,14 @@ impl Dataset {
                 })
             })
         })?;
-        Ok(Matrix { features, labels })
+        if !is_even && weights.sum() == 0.0 {
+            return Err(Error::data("the weights of all rows are 0"));
+        }
+        Ok(Matrix {
+            features,
+            labels,
+            weights: (!is_even).then_some(weights),
+        })
     }
 
     /// The rows batch by batch, for trainers that stream.
@@ -159,9 +220,15 @@ impl Dataset {
     }
 
     fn convert(&self, batch: &RecordBatch) -> Result<Matrix> {
+        let labels = self.labels_of(batch)?;
+        let weights = match self.weighting.is_even() {
+            true => None,
+            false => Some(self.weighting.weights(batch, &labels)?.into()),
+        };
         Ok(Matrix {
             features: self.transform.apply(batch)?,
-            labels: self.labels_of(batch)?.into(),
+            labels: labels.into(),
+            weights,
         })
     }
 
@@ -179,22 +246,30 @@ impl Dataset {
             .inputs()
             .iter()
             .map(|input| input.name.as_str());
-        inputs.chain([self.target.label()]).collect()
+        let others = [self.target.label()]
+            .into_iter()
+            .chain(self.weighting.column());
+        inputs.chain(others).collect()
     }
 
-    fn fill(
-        &self,
-        part: ExamplePart<'_>,
-        columns: &[&str],
-        mut features: ArrayViewMut2<'_, f32>,
-        mut labels: ArrayViewMut1<'_, f64>,
-    ) -> Result<()> {
+    fn fill(&self, part: ExamplePart<'_>, columns: &[&str], place: Place<'_>) -> Result<()> {
+        let Place {
+            mut features,
+            mut labels,
+            mut weights,
+        } = place;
         for batch in part.batches(columns) {
             let batch = batch?;
             let (mine, rest) = features.split_at(Axis(0), batch.num_rows());
             let (mut my_labels, other_labels) = labels.split_at(Axis(0), batch.num_rows());
             self.transform.apply_into(&batch, mine)?;
-            my_labels.assign(&Array1::from(self.labels_of(&batch)?));
+            let values = self.labels_of(&batch)?;
+            if !self.weighting.is_even() {
+                let (mut mine, others) = weights.split_at(Axis(0), batch.num_rows());
+                mine.assign(&Array1::from(self.weighting.weights(&batch, &values)?));
+                weights = others;
+            }
+            my_labels.assign(&Array1::from(values));
             (features, labels) = (rest, other_labels);
         }
         Ok(())

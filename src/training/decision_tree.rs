@@ -14,7 +14,7 @@ use crate::stage::Stage;
 /// A classification tree that splits by Gini impurity (`linfa-trees`); its leaves answer with the classes' shares
 /// among the training rows that end in them, each class counted once more than it is there (Laplace).
 ///
-/// Deterministic; holds the feature matrix in memory.
+/// Rows count as much as their weights say. Deterministic; holds the feature matrix in memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecisionTree {
     max_depth: usize,
@@ -79,8 +79,16 @@ impl Trainer for DecisionTree {
         }
         let matrix = args.train().matrix()?;
         let classes = matrix.classes()?;
+        // Of mean 1, so that the fewest rows of a leaf are as many as they were.
+        let weights = matrix.weights().map(|weights| {
+            let mean = weights.mean().unwrap_or(1.0);
+            weights.mapv(|weight| (weight / mean) as f32)
+        });
         let (features, _) = matrix.into_parts();
-        let dataset = DatasetBase::new(features, classes);
+        let mut dataset = DatasetBase::new(features, classes);
+        if let Some(weights) = weights {
+            dataset = dataset.with_weights(weights);
+        }
         let fitted = linfa_trees::DecisionTree::params()
             .max_depth(Some(self.max_depth))
             .min_weight_leaf(self.min_rows_leaf as f32)
@@ -92,8 +100,9 @@ impl Trainer for DecisionTree {
         copy(fitted.root_node(), &mut nodes);
         let shape = TreeModel::new(dataset.records.ncols(), 0, nodes)?;
         let mut counts = vec![vec![1.0; n_classes]; shape.nodes().len()];
-        for (row, class) in dataset.records.axis_iter(Axis(0)).zip(&dataset.targets) {
-            counts[shape.leaf_of(row)][*class] += 1.0;
+        let rows = dataset.records.axis_iter(Axis(0)).zip(&dataset.targets);
+        for (number, (row, class)) in rows.enumerate() {
+            counts[shape.leaf_of(row)][*class] += f64::from(dataset.weight_for(number));
         }
         let mut nodes = shape.nodes().to_vec();
         for (node, counts) in nodes.iter_mut().zip(counts) {

@@ -3,7 +3,7 @@
 use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_elasticnet::ElasticNet;
-use ndarray::{Array2, Axis, ShapeBuilder, Zip, arr1};
+use ndarray::{Array1, Array2, ArrayView1, Axis, ShapeBuilder, Zip, arr1};
 use serde::{Deserialize, Serialize};
 
 use super::{TrainArgs, Trainer};
@@ -95,31 +95,53 @@ impl Trainer for LinearRegression {
                 args.target().task()
             )));
         }
-        let (features, labels) = args.train().matrix()?.into_parts();
+        let matrix = args.train().matrix()?;
+        // Of mean 1, so that the penalty weighs as much as it did.
+        let weights = matrix.weights().map(|weights| {
+            let mean = weights.mean().unwrap_or(1.0);
+            weights.mapv(|weight| weight / mean)
+        });
+        let (features, labels) = matrix.into_parts();
         // Labels of any unit: the solver sees mean 0 and standard deviation 1.
-        let mean = labels.mean().unwrap_or_default();
-        let spread = labels.std(0.0);
+        let mean_of = |values: ArrayView1<'_, f64>| match &weights {
+            Some(weights) => values.dot(weights) / weights.sum(),
+            None => values.mean().unwrap_or_default(),
+        };
+        let mean = mean_of(labels.view());
+        let spread = mean_of(labels.mapv(|label| (label - mean).powi(2)).view()).sqrt();
         let spread = if spread > 0.0 && spread.is_finite() {
             spread
         } else {
             1.0
         };
-        let scaled = labels.mapv(|label| (label - mean) / spread);
+        let mut scaled = labels.mapv(|label| (label - mean) / spread);
         // Coordinate descent walks along columns.
         let mut columns = Array2::zeros(features.dim().f());
         Zip::from(&mut columns)
             .and(&features)
             .for_each(|to, from| *to = f64::from(*from));
         drop(features);
+        // Least squares with weights are those of rows that are scaled by the weights' roots, around the weighted means.
+        let mut centre = Array1::zeros(columns.ncols());
+        if let Some(weights) = &weights {
+            let roots = weights.mapv(f64::sqrt);
+            for (mut column, centre) in columns.columns_mut().into_iter().zip(&mut centre) {
+                *centre = mean_of(column.view());
+                column -= *centre;
+                column *= &roots;
+            }
+            scaled *= &roots;
+        }
         let fitted = ElasticNet::params()
             .penalty(self.penalty)
             .l1_ratio(self.l1_ratio)
+            .with_intercept(weights.is_none())
             .max_iterations(self.max_iterations)
             .tolerance(self.tolerance)
             .fit(&DatasetBase::new(columns, scaled))
             .map_err(|error| Error::model("linear regression found no model").with_source(error))?;
         let weights = fitted.hyperplane().mapv(|weight| weight * spread);
-        let intercept = fitted.intercept() * spread + mean;
+        let intercept = fitted.intercept() * spread + mean - weights.dot(&centre);
         LinearModel::new(
             Link::Identity,
             &weights.insert_axis(Axis(0)),

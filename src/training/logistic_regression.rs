@@ -99,6 +99,7 @@ impl Trainer for LogisticRegression {
                 "label `{label}` makes a regression task, logistic regression predicts classes"
             )));
         }
+        args.train().refuse_weights("logistic regression")?;
         let matrix = args.train().matrix()?;
         let classes = matrix.classes()?;
         let features = Scaled::new(matrix.features());

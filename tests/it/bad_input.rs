@@ -249,10 +249,10 @@ fn a_csv_file_that_is_not_utf8_is_named() {
     let mut bytes = good_csv().into_bytes();
     bytes.extend(b"1.5,stra\xdfe,no\n");
     let file = place.file("latin1.csv", &bytes);
-    assert_snapshot!(place.refusal(FileSource::csv(&file).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: encountered UTF-8 error while reading CSV file: invalid utf-8: invalid UTF-8 in field 1 near byte index 4 at line 302");
+    assert_snapshot!(place.refusal(FileSource::csv(&file).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: encountered invalid UTF-8 data for line 302 and field 2");
     assert_snapshot!(place.refusal(FileSource::csv(&file).infer_rows(10).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: encountered invalid UTF-8 data for line 302 and field 2");
     let header = place.file("header.csv", b"stra\xdfe,late\n1,yes\n");
-    assert_snapshot!(place.refusal(FileSource::csv(header).label("late")), @"Data | file: `<dir>/header.csv` cannot be read: encountered UTF-8 error while reading CSV file: invalid utf-8: invalid UTF-8 in field 0 near byte index 4 at line 1");
+    assert_snapshot!(place.refusal(FileSource::csv(header).label("late")), @"Data | file: `<dir>/header.csv` cannot be read: the first line of `<dir>/header.csv` is not UTF-8");
 }
 
 #[test]
@@ -268,11 +268,11 @@ fn a_csv_line_with_more_or_fewer_fields_than_the_header_is_named() {
             .map(|n| place.refusal(FileSource::csv(&file).infer_rows(n).label("late")));
         match name {
             "more.csv" => assert_snapshot!(refusals.join("\n"), @r#"
-            Data | file: `<dir>/more.csv` cannot be read: encountered unequal lengths between records on CSV file. Expected 3 records, found 4 records at line 202
+            Data | file: `<dir>/more.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 4
             Data | file: `<dir>/more.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 4
             "#),
             _ => assert_snapshot!(refusals.join("\n"), @r#"
-            Data | file: `<dir>/fewer.csv` cannot be read: encountered unequal lengths between records on CSV file. Expected 3 records, found 1 records at line 202
+            Data | file: `<dir>/fewer.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 1
             Data | file: `<dir>/fewer.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 1
             "#),
         }

@@ -1,0 +1,165 @@
+//! Parts of a plan, one after the other.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+};
+use futures_util::StreamExt;
+
+/// Puts [`PartsInOrder`] where a plan would take the batches of its parts as they come.
+#[derive(Debug)]
+pub(super) struct InOrder;
+
+impl PhysicalOptimizerRule for InOrder {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            if let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() {
+                // Of equal rows, that of the first part comes first.
+                let merge = merge.clone().with_round_robin_repartition(false);
+                return Ok(Transformed::yes(Arc::new(merge)));
+            }
+            let Some(any_order) = node.downcast_ref::<CoalescePartitionsExec>() else {
+                return Ok(Transformed::no(node));
+            };
+            let parts = Arc::clone(any_order.input());
+            Ok(Transformed::yes(Arc::new(PartsInOrder::new(
+                parts,
+                any_order.fetch(),
+            ))))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "parts_in_order"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// How many batches of a part wait for their turn.
+const WAITING: usize = 8;
+
+/// All rows of the first part, then all of the second, and so on. The parts are computed side by side, as far as
+/// [`WAITING`] batches of each.
+#[derive(Debug)]
+struct PartsInOrder {
+    parts: Arc<dyn ExecutionPlan>,
+    fetch: Option<usize>,
+    properties: Arc<PlanProperties>,
+}
+
+impl PartsInOrder {
+    fn new(parts: Arc<dyn ExecutionPlan>, fetch: Option<usize>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(parts.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        PartsInOrder {
+            parts,
+            fetch,
+            properties: Arc::new(properties),
+        }
+    }
+}
+
+impl DisplayAs for PartsInOrder {
+    fn fmt_as(&self, _type: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fetch {
+            Some(fetch) => write!(f, "PartsInOrder: fetch={fetch}"),
+            None => write!(f, "PartsInOrder"),
+        }
+    }
+}
+
+impl ExecutionPlan for PartsInOrder {
+    fn name(&self) -> &'static str {
+        "PartsInOrder"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.parts]
+    }
+
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<TreeNodeRecursion>,
+    ) -> DataFusionResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let parts = children
+            .into_iter()
+            .next()
+            .ok_or_else(|| DataFusionError::Internal("parts of nothing".to_owned()))?;
+        Ok(Arc::new(PartsInOrder::new(parts, self.fetch)))
+    }
+
+    fn execute(
+        &self,
+        _partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DataFusionResult<SendableRecordBatchStream> {
+        let n_parts = self.parts.properties().partitioning.partition_count();
+        let mut parts = Vec::with_capacity(n_parts);
+        for part in 0..n_parts {
+            let mut batches = self.parts.execute(part, Arc::clone(&context))?;
+            let mut waiting = RecordBatchReceiverStream::builder(self.schema(), WAITING);
+            let to = waiting.tx();
+            waiting.spawn(async move {
+                while let Some(batch) = batches.next().await {
+                    if to.send(batch).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            });
+            parts.push(waiting.build());
+        }
+        let mut left = self.fetch.unwrap_or(usize::MAX);
+        let rows = futures_util::stream::iter(parts)
+            .flatten()
+            .take_while(move |batch| {
+                let more = left > 0;
+                left = left.saturating_sub(batch.as_ref().map_or(0, RecordBatch::num_rows));
+                std::future::ready(more)
+            });
+        let mut left = self.fetch.unwrap_or(usize::MAX);
+        let rows = rows.map(move |batch| {
+            let batch = batch?;
+            let n_rows = batch.num_rows().min(left);
+            left -= n_rows;
+            Ok(batch.slice(0, n_rows))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+}

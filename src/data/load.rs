@@ -1,0 +1,236 @@
+//! What becomes of rows between the source and the examples: sampling, rebalancing, row groups.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::util::display::array_value_to_string;
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash64;
+
+use super::extract::SplitWriter;
+use super::split::hashes;
+use crate::error::{Error, Result};
+use crate::examples::{ExampleFile, ExamplePart};
+use crate::model::Target;
+
+/// Makes the classes of the `train` split more even, by leaving out rows or by repeating some. The other splits stay as
+/// they are: models are judged on the data as it is. (Probabilities then are those of the rebalanced classes.)
+///
+/// Which rows are left out or repeated depends on their order in the split, and is the same in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rebalance {
+    how: How,
+    ratio: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum How {
+    Undersample,
+    Oversample,
+}
+
+impl Rebalance {
+    /// Leaves out rows of the frequent classes, until about as many are there as of the rarest.
+    #[must_use]
+    pub fn undersample() -> Self {
+        Rebalance {
+            how: How::Undersample,
+            ratio: 1.0,
+        }
+    }
+
+    /// Repeats rows of the rare classes, until about as many are there as of the most frequent.
+    #[must_use]
+    pub fn oversample() -> Self {
+        Rebalance {
+            how: How::Oversample,
+            ratio: 1.0,
+        }
+    }
+
+    /// How many rows of the rarest class there are to be for one of the most frequent; 1 unless told.
+    #[must_use]
+    pub fn ratio(mut self, ratio: f64) -> Self {
+        self.ratio = ratio;
+        self
+    }
+
+    /// How often a row of each class is to be there, in the mean.
+    fn factors(&self, counts: &BTreeMap<String, u64>) -> BTreeMap<String, f64> {
+        let rarest = counts.values().min().copied().unwrap_or(0) as f64;
+        let most = counts.values().max().copied().unwrap_or(0) as f64;
+        let wanted = |count: f64| match self.how {
+            How::Undersample => count.min(rarest / self.ratio),
+            How::Oversample => count.max(most * self.ratio),
+        };
+        counts
+            .iter()
+            .map(|(class, count)| (class.clone(), wanted(*count as f64) / *count as f64))
+            .collect()
+    }
+}
+
+/// The options of loading.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Load {
+    pub(super) sample: Option<f64>,
+    pub(super) rebalance: Option<Rebalance>,
+    pub(super) row_group_rows: usize,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Load {
+            sample: None,
+            rebalance: None,
+            row_group_rows: 131_072,
+        }
+    }
+}
+
+impl Load {
+    pub(super) fn check(&self) -> Result<()> {
+        if let Some(fraction) = self.sample
+            && !(fraction > 0.0 && fraction <= 1.0)
+        {
+            return Err(Error::config(format!(
+                "the sample is {fraction} of the rows, must be above 0 and at most 1"
+            )));
+        }
+        if let Some(Rebalance { ratio, .. }) = self.rebalance
+            && !(ratio > 0.0 && ratio <= 1.0)
+        {
+            return Err(Error::config(format!(
+                "the ratio of the classes is {ratio}, must be above 0 and at most 1"
+            )));
+        }
+        if !(1_024..=16_777_216).contains(&self.row_group_rows) {
+            return Err(Error::config(format!(
+                "row groups of {} rows, must be from 1024 to 16777216",
+                self.row_group_rows
+            )));
+        }
+        Ok(())
+    }
+
+    /// The rows of the sample: those whose keys' hash is small, so that all rows of a key are in it or none.
+    pub(super) fn sample(&self, batch: RecordBatch, keys: &[String]) -> Result<RecordBatch> {
+        let Some(fraction) = self.sample else {
+            return Ok(batch);
+        };
+        // Another seed than that of the splits: the sample is of all splits.
+        let hashes = hashes(&batch, keys, 1)?;
+        let within: BooleanArray = hashes
+            .into_iter()
+            .map(|hash| Some(share(hash) < fraction))
+            .collect();
+        Ok(filter_record_batch(&batch, &within)?)
+    }
+
+    /// Writes the files of the `train` split again, with other numbers of rows of each class.
+    pub(super) fn rebalance(
+        &self,
+        label: &str,
+        schema: &SchemaRef,
+        files: Vec<ExampleFile>,
+    ) -> Result<Vec<ExampleFile>> {
+        let Some(rebalance) = self.rebalance else {
+            return Ok(files);
+        };
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for file in &files {
+            for batch in ExamplePart::File(file).batches(&[label]) {
+                for class in classes_of(&batch?, label)? {
+                    *counts.entry(class).or_default() += 1;
+                }
+            }
+            if counts.len() > Target::MAX_CLASSES {
+                return Err(Error::config(format!(
+                    "classes are to be rebalanced, and label `{label}` has more than {} values",
+                    Target::MAX_CLASSES
+                )));
+            }
+        }
+        let factors = rebalance.factors(&counts);
+        let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+        files
+            .into_iter()
+            .map(|file| self.rewrite(&file, label, schema, &factors, &mut seen))
+            .collect()
+    }
+
+    fn rewrite(
+        &self,
+        file: &ExampleFile,
+        label: &str,
+        schema: &SchemaRef,
+        factors: &BTreeMap<String, f64>,
+        seen: &mut BTreeMap<String, u64>,
+    ) -> Result<ExampleFile> {
+        let aside = file.path.with_extension("rebalanced");
+        let mut writer = SplitWriter::create(aside.clone(), schema, self.row_group_rows)?;
+        for batch in ExamplePart::File(file).batches(&[]) {
+            let batch = batch?;
+            let mut rows: Vec<u64> = Vec::with_capacity(batch.num_rows());
+            for (row, class) in (0_u64..).zip(classes_of(&batch, label)?) {
+                let factor = factors.get(&class).copied().unwrap_or(1.0);
+                let number = seen.entry(class).or_default();
+                *number += 1;
+                // Whole copies, and one more for some rows: those whose number's hash is small.
+                let hash = XxHash64::oneshot(2, &number.to_le_bytes());
+                let copies = factor as usize + usize::from(share(hash) < factor.fract());
+                rows.extend(std::iter::repeat_n(row, copies));
+            }
+            let batch = take_record_batch(&batch, &UInt64Array::from(rows))?;
+            writer.write(&batch)?;
+        }
+        let written = writer.finish()?;
+        replace(&written.path, &file.path)?;
+        Ok(ExampleFile {
+            path: file.path.clone(),
+            n_rows: written.n_rows,
+        })
+    }
+}
+
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to)
+        .map_err(|error| Error::io(format!("writing `{}`", to.display()), error))
+}
+
+/// A hash as a number from 0 to below 1.
+fn share(hash: u64) -> f64 {
+    // 53 bits are what a float holds exactly.
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+fn classes_of(batch: &RecordBatch, label: &str) -> Result<Vec<String>> {
+    let column = batch
+        .column_by_name(label)
+        .ok_or_else(|| Error::data(format!("there is no label column `{label}`")))?;
+    (0..column.len())
+        .map(|row| Ok(array_value_to_string(column, row)?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_make_the_classes_even() {
+        let counts = BTreeMap::from([("no".to_owned(), 900), ("yes".to_owned(), 100)]);
+        let of = |rebalance: Rebalance| {
+            let factors = rebalance.factors(&counts);
+            (factors["no"], factors["yes"])
+        };
+        assert_eq!(of(Rebalance::undersample()), (1.0 / 9.0, 1.0));
+        assert_eq!(of(Rebalance::oversample()), (1.0, 9.0));
+        assert_eq!(of(Rebalance::undersample().ratio(0.5)), (2.0 / 9.0, 1.0));
+        assert_eq!(of(Rebalance::oversample().ratio(0.5)), (1.0, 4.5));
+    }
+}

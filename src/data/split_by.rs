@@ -1,0 +1,237 @@
+//! Splits that the data itself tells: by time, and by a column that names them.
+
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
+use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::schema::FieldType;
+
+const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
+
+/// To each split the rows before a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByTime {
+    pub(super) time: String,
+    pub(super) until: Vec<(String, String)>,
+    pub(super) rest: String,
+}
+
+impl ByTime {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let until = self.until.iter().map(|(name, _)| name.as_str());
+        until.chain([self.rest.as_str()])
+    }
+
+    /// Where each split ends, in microseconds since 1970-01-01.
+    fn ends(&self) -> Result<Vec<i64>> {
+        self.until
+            .iter()
+            .map(|(name, time)| {
+                microseconds(time).ok_or_else(|| {
+                    Error::config(format!(
+                        "split `{name}` ends at `{time}`, must be a date like `2013-01-31` or a timestamp like \
+                         `2013-01-31T12:00:00`"
+                    ))
+                })
+            })
+            .collect()
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let ends = self.ends()?;
+        for (pair, ends) in self.until.windows(2).zip(ends.windows(2)) {
+            if let ([(first, _), (second, time)], [end, next]) = (pair, ends)
+                && next <= end
+            {
+                return Err(Error::config(format!(
+                    "split `{second}` ends at `{time}`, must end after split `{first}`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn assign(&self, column: &ArrayRef) -> Result<Vec<usize>> {
+        let name = &self.time;
+        let ends = self.ends()?;
+        let field_type = FieldType::of(column.data_type());
+        let column = match field_type {
+            FieldType::Date | FieldType::Timestamp => field_type.normalize(name, column)?,
+            other => {
+                return Err(Error::config(format!(
+                    "the split's time column `{name}` is of type {other}, must be a date or a timestamp"
+                )));
+            }
+        };
+        if column.null_count() > 0 {
+            return Err(Error::data(format!(
+                "the split's time column `{name}` is NULL in {} of {} rows, every row must have a time",
+                column.null_count(),
+                column.len()
+            )));
+        }
+        let place_of = |time: i64| ends.partition_point(|end| *end <= time);
+        Ok(match field_type {
+            FieldType::Date => {
+                let days = column.as_primitive::<Date32Type>().values();
+                days.iter()
+                    .map(|day| place_of(i64::from(*day) * MICROSECONDS_A_DAY))
+                    .collect()
+            }
+            _ => {
+                let times = column.as_primitive::<TimestampMicrosecondType>().values();
+                times.iter().map(|time| place_of(*time)).collect()
+            }
+        })
+    }
+}
+
+fn microseconds(text: &str) -> Option<i64> {
+    if text.len() == 10 {
+        return Some(i64::from(Date32Type::parse(text)?) * MICROSECONDS_A_DAY);
+    }
+    let utc: Tz = "+00:00".parse().ok()?;
+    Some(string_to_datetime(&utc, text).ok()?.timestamp_micros())
+}
+
+/// To each value the split of a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByColumn {
+    pub(super) column: String,
+    pub(super) values: Vec<(String, String)>,
+}
+
+impl ByColumn {
+    /// The splits in the order in which they are first named: several values may be of one.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for (_, name) in &self.values {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        for (at, (value, _)) in self.values.iter().enumerate() {
+            if self.values[..at].iter().any(|(other, _)| other == value) {
+                return Err(Error::config(format!(
+                    "value `{value}` of the split's naming column `{}` is there twice",
+                    self.column
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn assign(&self, column: &ArrayRef) -> Result<Vec<usize>> {
+        let names = self.names();
+        let place_of = |value: &str| {
+            let (_, name) = self.values.iter().find(|(known, _)| known == value)?;
+            names.iter().position(|other| other == name)
+        };
+        let unknown = |value: &str| {
+            let known: Vec<&str> = self
+                .values
+                .iter()
+                .map(|(value, _)| value.as_str())
+                .collect();
+            Error::data(format!(
+                "the split's naming column `{}` is {value}, must be one of {known:?}",
+                self.column
+            ))
+        };
+        let text = cast(column, &DataType::Utf8)?;
+        text.as_string::<i32>()
+            .iter()
+            .map(|value| match value {
+                None => Err(unknown("NULL")),
+                Some(value) => place_of(value).ok_or_else(|| unknown(&format!("`{value}`"))),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, RecordBatch, StringArray, TimestampMillisecondArray};
+
+    use crate::data::Split;
+
+    fn batch(column: ArrayRef) -> RecordBatch {
+        RecordBatch::try_from_iter_with_nullable([("at", column, true)]).unwrap()
+    }
+
+    use super::*;
+
+    #[test]
+    fn times_divide_before_and_after() {
+        let split = Split::by_time(
+            "at",
+            [
+                ("train", "2013-01-31"),
+                ("eval", "2013-01-31T13:00:00+01:00"),
+            ],
+            "test",
+        );
+        split.check().unwrap();
+        let days = Date32Array::from_iter_values([15_735, 15_736, 15_737]);
+        assert_eq!(split.assign(&batch(Arc::new(days))).unwrap(), [0, 1, 2]);
+        let noon = 15_736 * 86_400_000 + 12 * 3_600_000;
+        let times = TimestampMillisecondArray::from_iter_values([noon - 1, noon, noon + 1]);
+        assert_eq!(split.assign(&batch(Arc::new(times))).unwrap(), [1, 2, 2]);
+        let gap = Date32Array::from_iter([Some(1), None]);
+        assert_eq!(
+            split.assign(&batch(Arc::new(gap))).unwrap_err().to_string(),
+            "the split's time column `at` is NULL in 1 of 2 rows, every row must have a time"
+        );
+        let text = StringArray::from(vec!["2013-01-31"]);
+        assert_eq!(
+            split
+                .assign(&batch(Arc::new(text)))
+                .unwrap_err()
+                .to_string(),
+            "the split's time column `at` is of type text, must be a date or a timestamp"
+        );
+        let backwards =
+            Split::by_time("at", [("train", "2013-02-01"), ("eval", "2013-01-01")], "x");
+        assert_eq!(
+            backwards.check().unwrap_err().to_string(),
+            "split `eval` ends at `2013-01-01`, must end after split `train`"
+        );
+        assert_eq!(
+            Split::by_time("at", [("train", "soon")], "eval")
+                .check()
+                .unwrap_err()
+                .to_string(),
+            "split `train` ends at `soon`, must be a date like `2013-01-31` or a timestamp like `2013-01-31T12:00:00`"
+        );
+    }
+
+    #[test]
+    fn values_name_splits() {
+        let split = Split::by_column("at", [("a", "train"), ("b", "eval"), ("c", "train")]);
+        split.check().unwrap();
+        assert_eq!(split.names().collect::<Vec<_>>(), ["train", "eval"]);
+        let text = |values: Vec<Option<&str>>| batch(Arc::new(StringArray::from(values)));
+        let rows = text(vec![Some("c"), Some("b"), Some("a")]);
+        assert_eq!(split.assign(&rows).unwrap(), [0, 1, 0]);
+        for (value, shown) in [(Some("d"), "`d`"), (None, "NULL")] {
+            assert_eq!(
+                split.assign(&text(vec![value])).unwrap_err().to_string(),
+                format!(
+                    "the split's naming column `at` is {shown}, must be one of [\"a\", \"b\", \"c\"]"
+                )
+            );
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Rows from what other programs have: readers of batches, and tables of DataFusion.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatchReader;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::prelude::DataFrame;
+use serde::{Serialize, Serializer};
+
+use super::DataSource;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::stage::Stage;
+
+/// A table of DataFusion: a database, a catalogue, or one that you implement.
+///
+/// What the table is cannot be told from its configuration: the name stands for it, and rows are extracted anew in
+/// every run.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use fourfold::data::TableSource;
+/// use fourfold::datafusion::datasource::empty::EmptyTable;
+/// # use fourfold::arrow::datatypes::Schema;
+///
+/// let source = TableSource::new("nothing", Arc::new(EmptyTable::new(Arc::new(Schema::empty()))));
+/// # let _ = source;
+/// ```
+#[derive(Clone, Debug)]
+pub struct TableSource {
+    name: String,
+    table: Arc<dyn TableProvider>,
+}
+
+impl TableSource {
+    /// A table, and a name for it.
+    #[must_use]
+    pub fn new(name: impl Into<String>, table: Arc<dyn TableProvider>) -> Self {
+        TableSource {
+            name: name.into(),
+            table,
+        }
+    }
+}
+
+impl Serialize for TableSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.name.serialize(serializer)
+    }
+}
+
+impl Stage for TableSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl DataSource for TableSource {
+    async fn read(&self, engine: &Engine) -> Result<DataFrame> {
+        Ok(engine.session().read_table(Arc::clone(&self.table))?)
+    }
+}
+
+/// Anything that reads batches: a format of your own, a database's driver, a Flight client. The function is called anew
+/// for each reading, and its rows pass one batch at a time; they are read in one thread.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use fourfold::arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchIterator};
+/// use fourfold::data::ReaderSource;
+///
+/// let source = ReaderSource::new("numbers", || {
+///     let x: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+///     let batch = RecordBatch::try_from_iter([("x", x)])?;
+///     let schema = batch.schema();
+///     Ok(RecordBatchIterator::new([Ok(batch)], schema))
+/// });
+/// # let _ = source;
+/// ```
+#[derive(Clone)]
+pub struct ReaderSource {
+    name: String,
+    open: Arc<Open>,
+}
+
+type Open = dyn Fn() -> Result<Box<dyn RecordBatchReader + Send>> + Send + Sync;
+
+impl ReaderSource {
+    /// A function that opens a reader, and a name for it. Every reader must have the schema of the first.
+    #[must_use]
+    pub fn new<R: RecordBatchReader + Send + 'static>(
+        name: impl Into<String>,
+        open: impl Fn() -> Result<R> + Send + Sync + 'static,
+    ) -> Self {
+        ReaderSource {
+            name: name.into(),
+            open: Arc::new(move || Ok(Box::new(open()?))),
+        }
+    }
+}
+
+impl fmt::Debug for ReaderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReaderSource({})", self.name)
+    }
+}
+
+impl Serialize for ReaderSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.name.serialize(serializer)
+    }
+}
+
+impl Stage for ReaderSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl DataSource for ReaderSource {
+    async fn read(&self, engine: &Engine) -> Result<DataFrame> {
+        let schema = (self.open)()?.schema();
+        let rows = Reading {
+            schema: Arc::clone(&schema),
+            open: Arc::clone(&self.open),
+        };
+        let table = StreamingTable::try_new(schema, vec![Arc::new(rows)])?;
+        Ok(engine.session().read_table(Arc::new(table))?)
+    }
+}
+
+struct Reading {
+    schema: SchemaRef,
+    open: Arc<Open>,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reading")
+    }
+}
+
+impl PartitionStream for Reading {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        // A reader may wait for a disk or a network.
+        let mut stream = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
+        let (open, to) = (Arc::clone(&self.open), stream.tx());
+        stream.spawn_blocking(move || {
+            let reader = open().map_err(|error| DataFusionError::External(Box::new(error)))?;
+            for batch in reader {
+                // Nobody reads on: a limit is reached, or the run has failed.
+                if to.blocking_send(Ok(batch?)).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        stream.build()
+    }
+}
