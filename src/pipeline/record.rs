@@ -40,7 +40,7 @@ pub struct RunRecord {
     pub decisions: Vec<Decision>,
     /// The schema.
     pub schema: Schema,
-    /// The statistics of the `train` split.
+    /// The statistics of the `train` split, without their sketches.
     pub statistics: Statistics,
     /// What did not fit the schema in each split, and was let through.
     pub anomalies: BTreeMap<String, Vec<Anomaly>>,
@@ -76,7 +76,11 @@ impl RunRecord {
             model_format,
             decisions: data.decisions().to_vec(),
             schema: data.schema().clone(),
-            statistics: data.statistics().get(TRAIN).cloned().unwrap_or_default(),
+            statistics: data
+                .statistics()
+                .get(TRAIN)
+                .map(Statistics::without_sketches)
+                .unwrap_or_default(),
             anomalies: data.anomalies().clone(),
             metrics: Evaluation::default(),
             baseline_metrics: None,

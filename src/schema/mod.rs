@@ -115,12 +115,13 @@ impl Schema {
     /// 100 distinct values limited to these.
     #[must_use]
     pub fn infer(statistics: &Statistics) -> Self {
-        Schema::new(statistics.columns.iter().map(|column| {
+        let columns = statistics.columns.iter().filter(|column| !column.nested);
+        Schema::new(columns.map(|column| {
             let listed =
-                column.field_type == FieldType::Text && column.top_values_exact && column.count > 0;
+                column.row_type() == FieldType::Text && column.top_values_exact && column.count > 0;
             Field {
                 name: column.name.clone(),
-                field_type: column.field_type,
+                field_type: column.row_type(),
                 min_fraction: f64::from(u8::from(column.missing == 0 && column.count > 0)),
                 domain: listed.then(|| {
                     let mut values: Vec<String> = column

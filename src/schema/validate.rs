@@ -93,15 +93,16 @@ impl Schema {
                 continue;
             };
             let widened =
-                field.field_type == FieldType::Float && column.field_type == FieldType::Integer;
-            if column.count > 0 && column.field_type != field.field_type && !widened {
+                field.field_type == FieldType::Float && column.row_type() == FieldType::Integer;
+            if column.count > 0 && column.row_type() != field.field_type && !widened {
                 add(
                     name,
                     AnomalyKind::UnexpectedDataType,
                     Severity::Error,
                     format!(
                         "is of type {}, must be {}",
-                        column.field_type, field.field_type
+                        column.row_type(),
+                        field.field_type
                     ),
                 );
                 continue;
@@ -139,7 +140,7 @@ impl Schema {
                 None => {}
             }
         }
-        for column in &statistics.columns {
+        for column in statistics.columns.iter().filter(|column| !column.nested) {
             if !self.fields.iter().any(|field| field.name == column.name) {
                 add(
                     &column.name,

@@ -1,18 +1,18 @@
-//! The accumulator of one column's statistics.
+//! The accumulator of one column's statistics, and of those nested in it.
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, make_array};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field as ArrowField};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ColumnStatistics, DistinctSketch, Moments, NumericStatistics, QuantileSketch, TextStatistics,
-    TopValues,
-};
+use super::number::{NumberAccumulator, Scratch, number};
+use super::read::{Items, items, keys, numbers};
+use super::text::TextAccumulator;
+use super::weighted::WeightedAccumulator;
+use super::{ColumnStatistics, Histogram, Moments, NumericStatistics, Valency};
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
-/// Distinct values whose counts are kept.
-const TOP_CAPACITY: usize = 1_024;
 /// Most frequent values reported.
 const TOP_SHOWN: usize = 100;
 
@@ -21,302 +21,375 @@ pub(super) const RANKS: [f64; 11] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9,
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ColumnAccumulator {
-    name: String,
-    field_type: FieldType,
-    count: u64,
-    missing: u64,
-    distinct: DistinctSketch,
-    values: Values,
+    pub(super) name: String,
+    pub(super) field_type: FieldType,
+    nested: bool,
+    pub(super) count: u64,
+    pub(super) missing: u64,
+    valency: Option<ValencyAccumulator>,
+    pub(super) values: Values,
+    weighted: Option<Weighted>,
+    children: Vec<ColumnAccumulator>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Values {
-    /// Booleans, integers, dates, timestamps: their value as an integer, which is also counted.
-    Whole {
-        moments: Moments,
-        quantiles: QuantileSketch,
-        top: TopValues<i64>,
-    },
-    /// Floats: counted by their bits while there are few distinct ones.
-    Real {
-        moments: Moments,
-        quantiles: QuantileSketch,
-        top: Option<TopValues<u64>>,
-    },
-    Text {
-        top: TopValues<String>,
-        bytes: u64,
-        shortest: u64,
-        longest: u64,
-    },
+pub(super) enum Values {
+    /// Booleans, numbers, dates, timestamps.
+    Number(NumberAccumulator),
+    /// Text and bytes.
+    Text(TextAccumulator),
     Other,
 }
 
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Weighted {
+    Number(WeightedAccumulator<i64>),
+    Text(WeightedAccumulator<String>),
+    Other(WeightedAccumulator<()>),
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct ValencyAccumulator {
+    lengths: NumberAccumulator,
+    total: u64,
+}
+
+impl Default for NumberAccumulator {
+    fn default() -> Self {
+        NumberAccumulator::new(false)
+    }
+}
+
+fn is_bytes(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => is_bytes(values),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => true,
+        _ => false,
+    }
+}
+
 impl ColumnAccumulator {
-    pub(super) fn new(name: &str, field_type: FieldType) -> Self {
+    pub(super) fn new(name: &str, data_type: &DataType, weighted: bool) -> Self {
+        ColumnAccumulator::at(name, data_type, weighted, false)
+    }
+
+    fn at(name: &str, data_type: &DataType, weighted: bool, nested: bool) -> Self {
+        let item = item_field(data_type);
+        let value_type = item.map_or(data_type, ArrowField::data_type);
+        let field_type = FieldType::of(value_type);
         let values = match field_type {
             FieldType::Boolean | FieldType::Integer | FieldType::Date | FieldType::Timestamp => {
-                Values::Whole {
-                    moments: Moments::default(),
-                    quantiles: QuantileSketch::default(),
-                    top: TopValues::new(TOP_CAPACITY),
-                }
+                Values::Number(NumberAccumulator::new(false))
             }
-            FieldType::Float => Values::Real {
-                moments: Moments::default(),
-                quantiles: QuantileSketch::default(),
-                top: Some(TopValues::new(TOP_CAPACITY)),
-            },
-            FieldType::Text => Values::Text {
-                top: TopValues::new(TOP_CAPACITY),
-                bytes: 0,
-                shortest: u64::MAX,
-                longest: 0,
-            },
+            FieldType::Float => Values::Number(NumberAccumulator::new(true)),
+            FieldType::Text => Values::Text(TextAccumulator::default()),
+            FieldType::Other if is_bytes(value_type) => Values::Text(TextAccumulator::default()),
             FieldType::Other => Values::Other,
+        };
+        let child = |field: &ArrowField| {
+            let path = format!("{name}.{}", field.name());
+            ColumnAccumulator::at(&path, field.data_type(), weighted, true)
+        };
+        let children = match value_type {
+            DataType::Struct(fields) => fields.iter().map(|field| child(field)).collect(),
+            // A list of lists: the inner one has an entry of its own.
+            _ => match item {
+                Some(item) if item_field(value_type).is_some() => vec![child(item)],
+                _ => Vec::new(),
+            },
         };
         ColumnAccumulator {
             name: name.to_owned(),
             field_type,
+            nested,
             count: 0,
             missing: 0,
-            distinct: DistinctSketch::default(),
+            valency: item.is_some().then(ValencyAccumulator::default),
+            weighted: weighted.then(|| match &values {
+                Values::Number(_) => Weighted::Number(WeightedAccumulator::default()),
+                Values::Text(_) => Weighted::Text(WeightedAccumulator::default()),
+                Values::Other => Weighted::Other(WeightedAccumulator::default()),
+            }),
             values,
+            children,
         }
     }
 
-    pub(super) fn update(&mut self, column: &ArrayRef) -> Result<()> {
+    /// Takes in a column, with the weight of each row if there are weights.
+    pub(super) fn update(
+        &mut self,
+        column: &ArrayRef,
+        weights: Option<&[f64]>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let missing = column.logical_null_count();
         self.missing += missing as u64;
         self.count += (column.len() - missing) as u64;
-        let column = self.field_type.normalize(&self.name, column)?;
-        match (&mut self.values, self.field_type) {
-            (
-                Values::Whole {
-                    moments,
-                    quantiles,
-                    top,
-                },
-                field_type,
-            ) => {
-                let distinct = &mut self.distinct;
-                let mut add = |value: i64| {
-                    moments.update(value as f64);
-                    quantiles.update(value as f64);
-                    top.add(&value, 1);
-                    distinct.update(value);
+        if let (Some(weighted), Some(weights)) = (&mut self.weighted, weights)
+            && missing > 0
+            && let Some(nulls) = column.logical_nulls()
+        {
+            for (weight, present) in weights.iter().zip(nulls.iter()) {
+                if !present {
+                    weighted.missing(*weight);
+                }
+            }
+        }
+        if missing == column.len() {
+            return Ok(());
+        }
+        match &mut self.valency {
+            None => self.update_values(column, weights, scratch),
+            Some(valency) => {
+                let Items {
+                    values,
+                    lengths,
+                    rows,
+                } = items(&self.name, column)?;
+                valency.total += lengths.iter().sum::<i64>() as u64;
+                valency.lengths.update_whole(&lengths, &mut scratch.real);
+                let weights: Option<Vec<f64>> = weights.map(|weights| {
+                    let weight = |row: &usize| weights.get(*row).copied().unwrap_or_default();
+                    let each = rows.iter().map(weight).zip(&lengths);
+                    each.flat_map(|(weight, n)| std::iter::repeat_n(weight, *n as usize))
+                        .collect()
+                });
+                self.update_values(&values, weights.as_deref(), scratch)
+            }
+        }
+    }
+
+    /// Takes in values: of the rows, or the items of the lists of the rows.
+    fn update_values(
+        &mut self,
+        column: &ArrayRef,
+        weights: Option<&[f64]>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        match &mut self.values {
+            Values::Number(values) => {
+                numbers(&self.name, self.field_type, column, values, scratch)?;
+            }
+            Values::Text(values) => values.update(column),
+            Values::Other => {}
+        }
+        if let (Some(weighted), Some(weights)) = (&mut self.weighted, weights) {
+            weighted.update(&self.name, self.field_type, column, weights)?;
+        }
+        if let Some(parent) = column.as_struct_opt() {
+            for (child, column) in self.children.iter_mut().zip(parent.columns()) {
+                // A field of a struct that is NULL is NULL.
+                let nulls = NullBuffer::union(parent.nulls(), column.logical_nulls().as_ref());
+                let column = if parent.null_count() == 0 {
+                    column.clone()
+                } else {
+                    let data = column.to_data().into_builder().nulls(nulls).build()?;
+                    make_array(data)
                 };
-                match field_type {
-                    FieldType::Boolean => column
-                        .as_boolean()
-                        .iter()
-                        .flatten()
-                        .for_each(|value| add(i64::from(value))),
-                    FieldType::Date => column
-                        .as_primitive::<Date32Type>()
-                        .iter()
-                        .flatten()
-                        .for_each(|value| add(i64::from(value))),
-                    FieldType::Timestamp => column
-                        .as_primitive::<TimestampMicrosecondType>()
-                        .iter()
-                        .flatten()
-                        .for_each(add),
-                    _ => column
-                        .as_primitive::<Int64Type>()
-                        .iter()
-                        .flatten()
-                        .for_each(add),
-                }
+                child.update(&column, weights, scratch)?;
             }
-            (
-                Values::Real {
-                    moments,
-                    quantiles,
-                    top,
-                },
-                _,
-            ) => {
-                for value in column.as_primitive::<Float64Type>().iter().flatten() {
-                    moments.update(value);
-                    // -0.0 and 0.0 are one value, and so are all NaNs.
-                    let value = if value == 0.0 {
-                        0.0
-                    } else if value.is_nan() {
-                        f64::NAN
-                    } else {
-                        quantiles.update(value);
-                        value
-                    };
-                    self.distinct.update(value.to_bits());
-                    if let Some(counts) = top {
-                        counts.add(&value.to_bits(), 1);
-                        if counts.error() > 0 {
-                            *top = None;
-                        }
-                    }
-                }
+        } else {
+            for child in &mut self.children {
+                child.update(column, weights, scratch)?;
             }
-            (
-                Values::Text {
-                    top,
-                    bytes,
-                    shortest,
-                    longest,
-                },
-                _,
-            ) => {
-                for value in column.as_string::<i32>().iter().flatten() {
-                    top.add(value, 1);
-                    self.distinct.update(value);
-                    let length = value.len() as u64;
-                    *bytes += length;
-                    *shortest = length.min(*shortest);
-                    *longest = length.max(*longest);
-                }
-            }
-            (Values::Other, _) => {}
         }
         Ok(())
     }
 
     pub(super) fn merge(&mut self, other: Self) -> Result<()> {
-        let apart = || {
-            Error::internal(format!(
-                "statistics of different columns merged at `{}`",
-                self.name
+        let apart = |name: &str| {
+            Error::data(format!(
+                "statistics of different columns cannot be merged: `{name}` is of another type or place in the other"
             ))
         };
-        if self.name != other.name {
-            return Err(apart());
+        if (&self.name, self.field_type, self.children.len())
+            != (&other.name, other.field_type, other.children.len())
+        {
+            return Err(apart(&self.name));
         }
         match (&mut self.values, other.values) {
-            (
-                Values::Whole {
-                    moments,
-                    quantiles,
-                    top,
-                },
-                Values::Whole {
-                    moments: more,
-                    quantiles: ranks,
-                    top: counts,
-                },
-            ) => {
-                moments.merge(&more);
-                quantiles.merge(&ranks);
-                top.merge(counts);
-            }
-            (
-                Values::Real {
-                    moments,
-                    quantiles,
-                    top,
-                },
-                Values::Real {
-                    moments: more,
-                    quantiles: ranks,
-                    top: counts,
-                },
-            ) => {
-                moments.merge(&more);
-                quantiles.merge(&ranks);
-                *top = match (top.take(), counts) {
-                    (Some(mut mine), Some(theirs)) => {
-                        mine.merge(theirs);
-                        (mine.error() == 0).then_some(mine)
-                    }
-                    _ => None,
-                };
-            }
-            (
-                Values::Text {
-                    top,
-                    bytes,
-                    shortest,
-                    longest,
-                },
-                Values::Text {
-                    top: counts,
-                    bytes: more,
-                    shortest: low,
-                    longest: high,
-                },
-            ) => {
-                top.merge(counts);
-                *bytes += more;
-                *shortest = low.min(*shortest);
-                *longest = high.max(*longest);
-            }
+            (Values::Number(mine), Values::Number(theirs)) => mine.merge(theirs)?,
+            (Values::Text(mine), Values::Text(theirs)) => mine.merge(theirs),
             (Values::Other, Values::Other) => {}
-            _ => return Err(apart()),
+            _ => return Err(apart(&self.name)),
+        }
+        match (&mut self.valency, other.valency) {
+            (Some(mine), Some(theirs)) => {
+                mine.total += theirs.total;
+                mine.lengths.merge(theirs.lengths)?;
+            }
+            (None, None) => {}
+            _ => return Err(apart(&self.name)),
+        }
+        match (&mut self.weighted, other.weighted) {
+            (Some(Weighted::Number(mine)), Some(Weighted::Number(theirs))) => mine.merge(theirs),
+            (Some(Weighted::Text(mine)), Some(Weighted::Text(theirs))) => mine.merge(theirs),
+            (Some(Weighted::Other(mine)), Some(Weighted::Other(theirs))) => mine.merge(theirs),
+            (None, None) => {}
+            _ => return Err(apart(&self.name)),
         }
         self.count += other.count;
         self.missing += other.missing;
-        self.distinct.merge(&other.distinct)
+        for (mine, theirs) in self.children.iter_mut().zip(other.children) {
+            mine.merge(theirs)?;
+        }
+        Ok(())
     }
 
-    pub(super) fn finish(&self) -> ColumnStatistics {
+    /// The column's statistics, and then those of what is nested in it.
+    pub(super) fn finish(&self, into: &mut Vec<ColumnStatistics>) {
         let mut statistics = ColumnStatistics {
             name: self.name.clone(),
             field_type: self.field_type,
+            nested: self.nested,
             count: self.count,
             missing: self.missing,
-            distinct: self.distinct.estimate(),
+            distinct: 0,
             numeric: None,
             text: None,
             top_values: Vec::new(),
             top_values_exact: false,
-            valency: None,
+            valency: self.valency.as_ref().and_then(ValencyAccumulator::finish),
             weighted: None,
             association: None,
         };
+        let text = |key: &i64| key_text(self.field_type, *key);
+        let mut moments = None;
         match &self.values {
-            Values::Whole {
-                moments,
-                quantiles,
-                top,
-            } => {
-                statistics.numeric = Some(NumericStatistics::new(moments, quantiles));
-                statistics.set_top(top, TOP_SHOWN, |value| whole_text(self.field_type, *value));
-            }
-            Values::Real {
-                moments,
-                quantiles,
-                top,
-            } => {
-                statistics.numeric = Some(NumericStatistics::new(moments, quantiles));
-                if let Some(top) = top {
-                    statistics.set_top(top, TOP_SHOWN, |bits| f64::from_bits(*bits).to_string());
+            Values::Number(values) => {
+                let of_all = values.moments();
+                statistics.numeric = Some(NumericStatistics::new(&of_all, &values.points()));
+                statistics.distinct = values.distinct();
+                if let Some((top, exact)) = values.top(TOP_SHOWN) {
+                    let shown = top.iter().map(|(key, n)| (text(key), *n));
+                    statistics.top_values = shown.collect();
+                    statistics.top_values_exact = exact;
                 }
+                moments = Some(of_all);
             }
-            Values::Text {
-                top,
-                bytes,
-                shortest,
-                longest,
-            } => {
-                if self.count > 0 {
-                    statistics.text = Some(TextStatistics {
-                        mean_bytes: *bytes as f64 / self.count as f64,
-                        min_bytes: *shortest,
-                        max_bytes: *longest,
-                        invalid_utf8: 0,
-                    });
+            Values::Text(values) => {
+                statistics.text = values.statistics();
+                statistics.distinct = values.distinct();
+                if let Some((top, exact)) = values.top(TOP_SHOWN) {
+                    statistics.top_values = top;
+                    statistics.top_values_exact = exact;
                 }
-                statistics.set_top(top, TOP_SHOWN, String::clone);
             }
             Values::Other => {}
         }
-        statistics
+        statistics.weighted = self.weighted.as_ref().map(|weighted| match weighted {
+            Weighted::Number(weighted) => weighted.finish(moments.as_ref(), TOP_SHOWN, text),
+            Weighted::Text(weighted) => weighted.finish(None, TOP_SHOWN, String::clone),
+            Weighted::Other(weighted) => weighted.finish(None, 0, |()| String::new()),
+        });
+        into.push(statistics);
+        self.children.iter().for_each(|child| child.finish(into));
+    }
+
+    /// This column, and then those nested in it.
+    pub(super) fn flat<'a>(&'a self, into: &mut Vec<&'a ColumnAccumulator>) {
+        into.push(self);
+        self.children.iter().for_each(|child| child.flat(into));
+    }
+
+    /// Whether rows have a single value each.
+    pub(super) fn is_single(&self) -> bool {
+        self.valency.is_none() && !self.nested
+    }
+
+    /// Whether what was read from outside can be worked with.
+    pub(super) fn is_whole(&self) -> bool {
+        let values = match &self.values {
+            Values::Number(values) => values.is_whole(),
+            Values::Text(values) => values.is_whole(),
+            Values::Other => true,
+        };
+        values && self.children.iter().all(ColumnAccumulator::is_whole)
     }
 }
 
-fn whole_text(field_type: FieldType, value: i64) -> String {
+/// The item of a list (or of a map, which is a list of entries).
+fn item_field(data_type: &DataType) -> Option<&ArrowField> {
+    match data_type {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::Map(item, _) => Some(item),
+        _ => None,
+    }
+}
+
+/// A value as text.
+pub(super) fn key_text(field_type: FieldType, key: i64) -> String {
     match field_type {
-        FieldType::Boolean => (value != 0).to_string(),
-        FieldType::Date => super::days_text(value),
-        FieldType::Timestamp => super::micros_text(value),
-        _ => value.to_string(),
+        FieldType::Boolean => (key != 0).to_string(),
+        FieldType::Date => super::days_text(key),
+        FieldType::Timestamp => super::micros_text(key),
+        FieldType::Float => number(key, true).to_string(),
+        _ => key.to_string(),
+    }
+}
+
+impl ValencyAccumulator {
+    fn finish(&self) -> Option<Valency> {
+        let moments: Moments = self.lengths.moments();
+        Some(Valency {
+            min: moments.min()? as u64,
+            max: moments.max()? as u64,
+            mean: moments.mean()?,
+            total: self.total,
+            quantile_histogram: Histogram::quantiles(&self.lengths.points()),
+        })
+    }
+}
+
+impl Weighted {
+    fn missing(&mut self, weight: f64) {
+        match self {
+            Weighted::Number(weighted) => weighted.missing(weight),
+            Weighted::Text(weighted) => weighted.missing(weight),
+            Weighted::Other(weighted) => weighted.missing(weight),
+        }
+    }
+
+    fn update(
+        &mut self,
+        name: &str,
+        field_type: FieldType,
+        column: &ArrayRef,
+        weights: &[f64],
+    ) -> Result<()> {
+        match self {
+            Weighted::Number(weighted) => {
+                let real = field_type == FieldType::Float;
+                let keys = keys(name, field_type, column)?;
+                for (key, weight) in keys.into_iter().zip(weights) {
+                    if let Some(key) = key {
+                        weighted.update(key, Some(number(key, real)), *weight);
+                    }
+                }
+            }
+            Weighted::Text(weighted) => {
+                let texts = arrow::compute::cast(column, &DataType::Utf8)?;
+                for (text, weight) in texts.as_string::<i32>().iter().zip(weights) {
+                    if let Some(text) = text {
+                        weighted.update(text.to_owned(), None, *weight);
+                    }
+                }
+            }
+            Weighted::Other(weighted) => {
+                for (row, weight) in weights.iter().enumerate() {
+                    if column.is_valid(row) {
+                        weighted.update((), None, *weight);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -26,88 +26,37 @@
 //! Determinism: equal batches in equal parts give equal bits; the engine keeps the parts equal for any number of
 //! threads.
 
+mod accumulator;
+mod association;
+mod bytes;
 mod column;
 mod distinct;
+mod groups;
+mod hash;
+mod histogram;
 mod moments;
+mod number;
+mod options;
+mod pairs;
 mod quantiles;
+mod read;
 mod result;
+mod saved;
+mod text;
 mod top_values;
+mod weighted;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema as ArrowSchema;
 use arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
-use serde::{Deserialize, Serialize};
 
-use self::column::ColumnAccumulator;
-pub use self::distinct::DistinctSketch;
+pub use self::accumulator::StatisticsAccumulator;
 pub use self::moments::Moments;
+pub use self::options::StatisticsOptions;
 pub use self::quantiles::QuantileSketch;
 pub use self::result::{
     Association, Bucket, ColumnStatistics, Histogram, Lift, NumericStatistics, PairStatistics,
     SliceStatistics, Statistics, TextStatistics, Valency, WeightedStatistics,
 };
 pub use self::top_values::TopValues;
-use crate::accumulate::Accumulate;
-use crate::error::{Error, Result};
-use crate::schema::FieldType;
-
-/// The analysis that makes [`Statistics`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StatisticsAccumulator {
-    n_rows: u64,
-    columns: Vec<ColumnAccumulator>,
-}
-
-impl StatisticsAccumulator {
-    /// For batches of an Arrow schema.
-    #[must_use]
-    pub fn new(schema: &ArrowSchema) -> Self {
-        StatisticsAccumulator {
-            n_rows: 0,
-            columns: schema
-                .fields()
-                .iter()
-                .map(|field| ColumnAccumulator::new(field.name(), FieldType::of(field.data_type())))
-                .collect(),
-        }
-    }
-
-    /// The statistics of what was seen.
-    #[must_use]
-    pub fn finish(&self) -> Statistics {
-        Statistics {
-            n_rows: self.n_rows,
-            columns: self.columns.iter().map(ColumnAccumulator::finish).collect(),
-            ..Statistics::default()
-        }
-    }
-}
-
-impl Accumulate for StatisticsAccumulator {
-    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        if batch.num_columns() != self.columns.len() {
-            return Err(Error::internal(
-                "statistics of batches of different schemas",
-            ));
-        }
-        self.n_rows += batch.num_rows() as u64;
-        self.columns
-            .iter_mut()
-            .zip(batch.columns())
-            .try_for_each(|(accumulator, column)| accumulator.update(column))
-    }
-
-    fn merge(&mut self, other: Self) -> Result<()> {
-        if self.columns.len() != other.columns.len() {
-            return Err(Error::internal("statistics of different schemas merged"));
-        }
-        self.n_rows += other.n_rows;
-        self.columns
-            .iter_mut()
-            .zip(other.columns)
-            .try_for_each(|(mine, theirs)| mine.merge(theirs))
-    }
-}
 
 /// Days since 1970-01-01 as `2013-01-31`.
 pub(crate) fn days_text(days: i64) -> String {

@@ -6,44 +6,120 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bytes::Floats;
+use super::hash::hash_u64;
+
 /// A KLL sketch of `f64` values (Karnin, Lang, Liberty 2016: "Optimal quantile approximation in streams").
 ///
 /// Exact up to [`QuantileSketch::K`] values. Past that, the rank of an answer is off by at most 0.5 % of the
-/// number of values (in practice 0.2 %), at about 30 KB, whatever that number is. NaN must be kept out by the
-/// caller; infinities are values like others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// number of values (in practice 0.2 %), at about 60 KB, whatever that number is; the smallest and the largest value
+/// are always exact. NaN must be kept out by the caller; infinities are values like others.
+///
+/// Values are taken up in runs of 4,096 that are sorted once, and thinned to the size of the level they go to (one in
+/// 2, 4, 8, ..., at a random start), which costs one sort where the paper has one a level. Past a third of a million
+/// values one value of every 2 (then 4, 8, ...) is drawn at random first, the paper's sampler; that adds a third to
+/// the variance of the error at most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantileSketch {
-    levels: Vec<Vec<f64>>,
+    /// Not yet sorted; each stands for `2^sampling` values.
+    fresh: Floats,
+    sampling: u32,
+    /// Those at place `i` stand for `2^i` values each.
+    levels: Vec<Floats>,
     count: u64,
     coin: u64,
+    min: f64,
+    max: f64,
+}
+
+impl Default for QuantileSketch {
+    fn default() -> Self {
+        QuantileSketch {
+            fresh: Floats::default(),
+            sampling: 0,
+            levels: Vec::new(),
+            count: 0,
+            coin: 0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+        }
+    }
 }
 
 impl QuantileSketch {
     /// The size of the largest level: the number of values up to which answers are exact.
     pub const K: usize = 1024;
     const SMALLEST_LEVEL: usize = 64;
+    const RUN: usize = 4 * Self::K;
+    /// A value of the sample may stand for one in so many values.
+    const SAMPLED: u64 = 166_667;
 
     /// Takes in one value.
     pub fn update(&mut self, value: f64) {
-        debug_assert!(!value.is_nan());
-        if self.levels.is_empty() {
-            self.levels.push(Vec::with_capacity(Self::K));
+        self.update_slice(&[value]);
+    }
+
+    /// Takes in many values.
+    pub fn update_slice(&mut self, values: &[f64]) {
+        debug_assert!(!values.iter().any(|value| value.is_nan()));
+        let (low, high) = range(values);
+        self.min = low.min(self.min);
+        self.max = high.max(self.max);
+        self.count += values.len() as u64;
+        let mut rest = values;
+        while !rest.is_empty() {
+            // A draw may take none of the values left over at the end, so the loop goes by what was read.
+            let room = (Self::RUN - self.fresh.0.len()) << self.sampling;
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            if self.sampling == 0 {
+                self.fresh.0.extend_from_slice(now);
+            } else {
+                self.draw(now);
+            }
+            rest = later;
+            if self.fresh.0.len() >= Self::RUN {
+                self.settle();
+            }
         }
-        self.levels[0].push(value);
-        self.count += 1;
-        if self.levels[0].len() >= self.capacity(0) {
-            self.compress();
+    }
+
+    /// Takes in one value `n` times.
+    pub fn update_n(&mut self, value: f64, n: u64) {
+        if n == 0 {
+            return;
         }
+        self.min = value.min(self.min);
+        self.max = value.max(self.max);
+        self.count += n;
+        let places = (u64::BITS - n.leading_zeros()) as usize;
+        if self.levels.len() < places {
+            self.levels.resize_with(places, Floats::default);
+        }
+        for (place, level) in self.levels.iter_mut().enumerate().take(places) {
+            if n >> place & 1 == 1 {
+                level.0.push(value);
+            }
+        }
+        self.compress();
     }
 
     /// Takes in the sketch of other values.
     pub fn merge(&mut self, other: &QuantileSketch) {
-        if self.levels.len() < other.levels.len() {
-            self.levels.resize_with(other.levels.len(), Vec::new);
+        let places = other.levels.len().max(other.sampling as usize + 1);
+        if self.levels.len() < places {
+            self.levels.resize_with(places, Floats::default);
         }
         for (mine, theirs) in self.levels.iter_mut().zip(&other.levels) {
-            mine.extend_from_slice(theirs);
+            mine.0.extend_from_slice(&theirs.0);
         }
+        let place = other.sampling as usize;
+        if other.sampling == self.sampling && self.fresh.0.len() + other.fresh.0.len() < Self::RUN {
+            self.fresh.0.extend_from_slice(&other.fresh.0);
+        } else if let Some(level) = self.levels.get_mut(place) {
+            level.0.extend_from_slice(&other.fresh.0);
+        }
+        self.min = other.min.min(self.min);
+        self.max = other.max.max(self.max);
         self.count += other.count;
         self.compress();
     }
@@ -66,33 +142,30 @@ impl QuantileSketch {
     /// ```
     #[must_use]
     pub fn quantiles(&self, ranks: &[f64]) -> Vec<f64> {
-        let mut weighted: Vec<(f64, u64)> = self
-            .levels
-            .iter()
-            .enumerate()
-            .flat_map(|(level, values)| values.iter().map(move |value| (*value, 1_u64 << level)))
-            .collect();
-        if weighted.is_empty() {
-            return Vec::new();
-        }
-        weighted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let total: u64 = weighted.iter().map(|(_, weight)| weight).sum();
-        let mut seen = 0;
-        let cumulative: Vec<u64> = weighted
-            .iter()
-            .map(|(_, weight)| {
-                seen += weight;
-                seen
-            })
-            .collect();
-        ranks
-            .iter()
-            .map(|rank| {
-                let wanted = (rank.clamp(0.0, 1.0) * total as f64).ceil().max(1.0) as u64;
-                let at = cumulative.partition_point(|seen| *seen < wanted);
-                weighted[at.min(weighted.len() - 1)].0
-            })
-            .collect()
+        self.points().quantiles(ranks)
+    }
+
+    /// The share of the values that are at most each of some values, in `0..=1`; 0 if nothing was seen.
+    ///
+    /// ```
+    /// use fourfold::statistics::QuantileSketch;
+    ///
+    /// let mut sketch = QuantileSketch::default();
+    /// (1..=100).for_each(|value| sketch.update(f64::from(value)));
+    /// assert_eq!(sketch.ranks(&[0.5, 50.0, 200.0]), [0.0, 0.5, 1.0]);
+    /// ```
+    #[must_use]
+    pub fn ranks(&self, values: &[f64]) -> Vec<f64> {
+        let points = self.points();
+        let total = points.total();
+        let share = |value: &f64| {
+            if total > 0.0 {
+                points.up_to(*value) / total
+            } else {
+                0.0
+            }
+        };
+        values.iter().map(share).collect()
     }
 
     /// The inner boundaries of `n_buckets` buckets of equal share, without repeats: at most `n_buckets - 1`.
@@ -106,8 +179,74 @@ impl QuantileSketch {
         boundaries
     }
 
-    fn capacity(&self, level: usize) -> usize {
-        let depth = self.levels.len().saturating_sub(level + 1);
+    /// Whether it can have been made here: what is read from outside may not.
+    pub(super) fn is_whole(&self) -> bool {
+        let values = |values: &Floats| values.0.iter().all(|value| !value.is_nan());
+        self.fresh.0.len() < Self::RUN
+            && self.sampling < 64
+            && self.levels.len() <= 64
+            && values(&self.fresh)
+            && self.levels.iter().all(values)
+    }
+
+    /// The values it holds with their weights.
+    pub(super) fn points(&self) -> Points {
+        let fresh = (self.sampling as usize, &self.fresh);
+        let points = self
+            .levels
+            .iter()
+            .enumerate()
+            .chain([fresh])
+            .flat_map(|(place, values)| {
+                let weight = (place as f64).exp2();
+                values.0.iter().map(move |value| (*value, weight))
+            })
+            .collect();
+        let exact =
+            self.sampling == 0 && self.levels.iter().skip(1).all(|level| level.0.is_empty());
+        Points::new(points, exact, (self.min, self.max))
+    }
+
+    /// Draws one of every `2^sampling` values. What is left over at the end is drawn with the same chance.
+    fn draw(&mut self, values: &[f64]) {
+        let size = 1_usize << self.sampling;
+        for block in values.chunks(size) {
+            let at = self.toss() as usize & (size - 1);
+            if let Some(value) = block.get(at) {
+                self.fresh.0.push(*value);
+            }
+        }
+    }
+
+    /// Sorts the run and thins it to the size of the first level that has room for it.
+    fn settle(&mut self) {
+        let mut run = std::mem::take(&mut self.fresh.0);
+        sort(&mut run);
+        let n = run.len().max(1);
+        let place = self.sampling as usize;
+        let mut up = 0;
+        let levels = self.levels.len().max(place + 3);
+        while n >> up > Self::capacity(levels, place + up) {
+            up += 1;
+        }
+        if self.levels.len() <= place + up {
+            self.levels.resize_with(place + up + 1, Floats::default);
+        }
+        let stride = 1_usize << up;
+        let start = self.toss() as usize & (stride - 1);
+        if let Some(level) = self.levels.get_mut(place + up) {
+            level.0.extend(run.iter().skip(start).step_by(stride));
+        }
+        run.clear();
+        self.fresh.0 = run;
+        self.compress();
+        while self.count >> self.sampling >= 2 * Self::SAMPLED {
+            self.sampling += 1;
+        }
+    }
+
+    fn capacity(levels: usize, level: usize) -> usize {
+        let depth = levels.saturating_sub(level + 1);
         let scaled =
             Self::K as f64 * (2.0_f64 / 3.0).powi(i32::try_from(depth).unwrap_or(i32::MAX));
         (scaled as usize).max(Self::SMALLEST_LEVEL)
@@ -117,30 +256,163 @@ impl QuantileSketch {
     fn compress(&mut self) {
         let mut level = 0;
         while level < self.levels.len() {
-            if self.levels[level].len() >= self.capacity(level) {
+            if self.levels[level].0.len() > Self::capacity(self.levels.len(), level) {
                 if level + 1 == self.levels.len() {
-                    self.levels.push(Vec::new());
+                    self.levels.push(Floats::default());
                 }
-                let mut values = std::mem::take(&mut self.levels[level]);
+                let mut values = std::mem::take(&mut self.levels[level].0);
+                // They are sorted runs, one after the other, which a stable sort merges.
                 values.sort_by(f64::total_cmp);
                 let odd_one = (values.len() % 2 == 1).then(|| values.remove(0));
-                let offset = self.flip();
-                self.levels[level + 1].extend(values.iter().skip(offset).step_by(2));
+                let offset = (self.toss() & 1) as usize;
+                self.levels[level + 1]
+                    .0
+                    .extend(values.iter().skip(offset).step_by(2));
                 values.clear();
                 values.extend(odd_one);
-                self.levels[level] = values;
+                self.levels[level].0 = values;
             }
             level += 1;
         }
     }
 
-    /// The next toss: the low bit of a SplitMix64 hash of a counter.
-    fn flip(&mut self) -> usize {
-        self.coin = self.coin.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.coin;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) & 1) as usize
+    /// The next toss.
+    fn toss(&mut self) -> u64 {
+        self.coin = self.coin.wrapping_add(1);
+        hash_u64(self.coin) >> 20
+    }
+}
+
+/// The smallest and the largest of some values, none of which is NaN.
+pub(super) fn range(values: &[f64]) -> (f64, f64) {
+    const LANES: usize = 8;
+    let mut low = [f64::INFINITY; LANES];
+    let mut high = [f64::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            low[lane] = if chunk[lane] < low[lane] {
+                chunk[lane]
+            } else {
+                low[lane]
+            };
+            high[lane] = if chunk[lane] > high[lane] {
+                chunk[lane]
+            } else {
+                high[lane]
+            };
+        }
+    }
+    let low = low.into_iter().chain(rest.iter().copied());
+    let high = high.into_iter().chain(rest.iter().copied());
+    (
+        low.fold(f64::INFINITY, f64::min),
+        high.fold(f64::NEG_INFINITY, f64::max),
+    )
+}
+
+/// Sorts by [`f64::total_cmp`], as integers of that order, which is faster.
+fn sort(values: &mut [f64]) {
+    let mut keys: Vec<i64> = values.iter().map(|value| order_key(*value)).collect();
+    keys.sort_unstable();
+    for (value, key) in values.iter_mut().zip(keys) {
+        *value = from_order_key(key);
+    }
+}
+
+/// An integer that compares as the float does by [`f64::total_cmp`].
+#[inline]
+pub(super) fn order_key(value: f64) -> i64 {
+    let bits = value.to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+/// The float of an [`order_key`].
+#[inline]
+pub(super) fn from_order_key(key: i64) -> f64 {
+    f64::from_bits((key ^ (((key >> 63) as u64) >> 1) as i64) as u64)
+}
+
+/// Sorted values, each standing for some weight of values: what a sketch holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Points {
+    /// With the weight of all values up to this one.
+    cumulative: Vec<(f64, f64)>,
+    /// Whether these are all the values there are.
+    pub(super) exact: bool,
+    range: (f64, f64),
+}
+
+impl Points {
+    pub(super) fn new(mut points: Vec<(f64, f64)>, exact: bool, range: (f64, f64)) -> Self {
+        points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let mut seen = 0.0;
+        for (_, weight) in &mut points {
+            seen += *weight;
+            *weight = seen;
+        }
+        Points {
+            cumulative: points,
+            exact,
+            range,
+        }
+    }
+
+    pub(super) fn total(&self) -> f64 {
+        self.cumulative.last().map_or(0.0, |(_, weight)| *weight)
+    }
+
+    /// The weight of the values that are at most `value`.
+    pub(super) fn up_to(&self, value: f64) -> f64 {
+        let at = self
+            .cumulative
+            .partition_point(|(point, _)| *point <= value);
+        match at.checked_sub(1).and_then(|at| self.cumulative.get(at)) {
+            _ if value >= self.range.1 => self.total(),
+            Some((_, weight)) => *weight,
+            None => 0.0,
+        }
+    }
+
+    /// The weight of the values that are less than `value`.
+    pub(super) fn below(&self, value: f64) -> f64 {
+        let at = self.cumulative.partition_point(|(point, _)| *point < value);
+        at.checked_sub(1)
+            .and_then(|at| self.cumulative.get(at))
+            .map_or(0.0, |(_, weight)| *weight)
+    }
+
+    /// See [`QuantileSketch::quantiles`].
+    pub(super) fn quantiles(&self, ranks: &[f64]) -> Vec<f64> {
+        let total = self.total();
+        let value = |rank: &f64| {
+            let wanted = rank.clamp(0.0, 1.0) * total;
+            let at = self.cumulative.partition_point(|(_, seen)| *seen < wanted);
+            match self.cumulative.get(at).or(self.cumulative.last()) {
+                _ if *rank <= 0.0 => Some(self.range.0),
+                _ if *rank >= 1.0 => Some(self.range.1),
+                point => point.map(|(value, _)| *value),
+            }
+        };
+        if self.cumulative.is_empty() {
+            return Vec::new();
+        }
+        ranks.iter().filter_map(value).collect()
+    }
+
+    /// The values with the weight of each.
+    pub(super) fn weights(&self) -> impl Iterator<Item = (f64, f64)> {
+        let mut before = 0.0;
+        self.cumulative.iter().map(move |(value, seen)| {
+            let weight = seen - before;
+            before = *seen;
+            (*value, weight)
+        })
+    }
+
+    /// The values with the weight of all up to each.
+    pub(super) fn cumulative(&self) -> &[(f64, f64)] {
+        &self.cumulative
     }
 }
 
@@ -162,8 +434,8 @@ mod tests {
             let found = sketch.quantiles(&[rank])[0] / n as f64;
             assert!((found - rank).abs() < 0.005, "rank {rank}: {found}");
         }
-        let kept: usize = sketch.levels.iter().map(Vec::len).sum();
-        assert!(kept < 6_000, "{kept}");
+        let kept = sketch.points().cumulative().len();
+        assert!(kept < 8_000, "{kept}");
     }
 
     #[test]

@@ -2,12 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Moments;
 use super::column::RANKS;
-use super::{Moments, QuantileSketch};
+use super::quantiles::Points;
+use super::saved::{Sketches, float};
 use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 
 /// What is known of a data set's columns.
+///
+/// Made by a [`StatisticsAccumulator`](super::StatisticsAccumulator); [merged](Statistics::merge),
+/// [saved](Statistics::save) and [loaded](Statistics::load). Two are equal if what they say is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -22,6 +27,9 @@ pub struct Statistics {
     /// Of slices of the rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceStatistics>,
+    /// What merging needs.
+    #[serde(default, skip_serializing_if = "Sketches::is_none")]
+    pub(super) sketches: Sketches,
 }
 
 /// The statistics of the rows that have some value in a column.
@@ -45,22 +53,13 @@ pub struct PairStatistics {
     /// Rows in which both are finite.
     pub count: u64,
     /// Population covariance.
+    #[serde(with = "float")]
     pub covariance: f64,
     /// Pearson's correlation, in `-1..=1`; absent if either is constant.
     pub correlation: Option<f64>,
 }
 
 impl Statistics {
-    /// The version of the JSON layout that this build writes.
-    pub const FORMAT_VERSION: u32 = 1;
-
-    /// The quantile sketch behind a column's numbers, for analyses that need finer ranks than the
-    /// [quantiles](NumericStatistics::quantiles); `None` for other columns, and if the statistics were stripped of it.
-    #[must_use]
-    pub fn quantile_sketch(&self, _column: &str) -> Option<&QuantileSketch> {
-        None
-    }
-
     /// The statistics of a column.
     ///
     /// # Errors
@@ -87,21 +86,26 @@ pub struct ColumnStatistics {
     pub name: String,
     /// The type of the column's values; of the items, if it is a list.
     pub field_type: FieldType,
-    /// Rows with a value (NaN is a value).
+    /// Whether it is nested in a column: a field of a struct, or the lists in a list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nested: bool,
+    /// Rows with a value (NaN is a value). Of what is nested in a list: items.
     pub count: u64,
     /// Rows that are NULL.
     pub missing: u64,
     /// How many items the rows of a list column have; absent for other columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valency: Option<Valency>,
-    /// Distinct values: a HyperLogLog estimate, exact while there are few (NULL does not count).
+    /// Distinct values (NULL does not count): exact up to 2,048 of them, then a HyperLogLog estimate, with a standard
+    /// error of 0.8 %. Of lists: of their items.
     pub distinct: u64,
     /// Of booleans (0 and 1), integers, floats, dates (days since 1970-01-01) and timestamps (microseconds since).
     pub numeric: Option<NumericStatistics>,
     /// Of text.
     pub text: Option<TextStatistics>,
     /// The most frequent values as text with their counts, at most 100: by count from the highest, then by value.
-    /// Empty for floats with many values.
+    /// Counts are exact up to 2,048 distinct values, and may be too low by 1/1,024 of the values after that. Empty
+    /// for floats with more values, and where no value stands out of many (keys, times).
     pub top_values: Vec<(String, u64)>,
     /// Whether `top_values` are all the values there are, with exact counts.
     pub top_values_exact: bool,
@@ -141,8 +145,10 @@ pub struct Histogram {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
     /// The lower end.
+    #[serde(with = "float")]
     pub low: f64,
     /// The upper end.
+    #[serde(with = "float")]
     pub high: f64,
     /// How many values are in it: an estimate once there are more than the sketch holds, so not always whole.
     pub count: f64,
@@ -195,6 +201,15 @@ pub struct Lift {
 }
 
 impl ColumnStatistics {
+    /// The type of the column as a whole: `other` of a list.
+    #[must_use]
+    pub fn row_type(&self) -> FieldType {
+        match self.valency {
+            Some(_) => FieldType::Other,
+            None => self.field_type,
+        }
+    }
+
     /// The share of rows with a value, in `0..=1`; 0 if there are no rows.
     #[must_use]
     pub fn present(&self) -> f64 {
@@ -202,20 +217,6 @@ impl ColumnStatistics {
             0 => 0.0,
             rows => self.count as f64 / rows as f64,
         }
-    }
-
-    pub(super) fn set_top<K: Eq + std::hash::Hash + Ord + Clone>(
-        &mut self,
-        top: &super::TopValues<K>,
-        shown: usize,
-        text: impl Fn(&K) -> String,
-    ) {
-        self.top_values_exact = top.error() == 0 && top.len() <= shown;
-        self.top_values = top
-            .top(shown)
-            .iter()
-            .map(|(value, n)| (text(value), *n))
-            .collect();
     }
 }
 
@@ -241,7 +242,7 @@ pub struct NumericStatistics {
     /// Values that are negative infinity.
     pub negative_infinity: u64,
     /// `(rank, value)` pairs: the value at ranks 0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99 and 1.
-    /// Exact up to 1,024 values, then within half a percent of rank.
+    /// Exact while there are at most 2,048 distinct values or 1,024 values, then within half a percent of rank.
     pub quantiles: Vec<(f64, f64)>,
     /// Ten buckets of equal width between `min` and `max`.
     #[serde(default)]
@@ -252,7 +253,7 @@ pub struct NumericStatistics {
 }
 
 impl NumericStatistics {
-    pub(super) fn new(moments: &Moments, quantiles: &QuantileSketch) -> Self {
+    pub(super) fn new(moments: &Moments, points: &Points) -> Self {
         NumericStatistics {
             mean: moments.mean(),
             std: moments.std(),
@@ -264,11 +265,11 @@ impl NumericStatistics {
             negative_infinity: moments.negative_infinity(),
             quantiles: RANKS
                 .into_iter()
-                .zip(quantiles.quantiles(&RANKS))
+                .zip(points.quantiles(&RANKS))
                 .filter(|(_, value)| value.is_finite())
                 .collect(),
-            histogram: Histogram::default(),
-            quantile_histogram: Histogram::default(),
+            histogram: Histogram::equal_width(points),
+            quantile_histogram: Histogram::quantiles(points),
         }
     }
 

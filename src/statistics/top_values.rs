@@ -1,10 +1,13 @@
 //! The most frequent values of a stream in bounded memory.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
-use serde::{Deserialize, Serialize, Serializer};
+use hashbrown::HashTable;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::hash::hash_one;
 
 /// Counts of values: exact while there are few distinct ones, the frequent ones for sure after that.
 ///
@@ -12,16 +15,18 @@ use serde::{Deserialize, Serialize, Serializer};
 /// held. When they run out, all counts go down by the one at place `capacity`, and what reaches zero leaves.
 /// [`TopValues::error`] says by how much a count may be too low; it is 0 until that happens, and at most
 /// `n / capacity`, so any value that is more frequent than that is certainly there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(
-    serialize = "K: Serialize + Eq + Hash + Ord",
-    deserialize = "K: Deserialize<'de> + Eq + Hash"
-))]
-pub struct TopValues<K: Eq + Hash> {
+#[derive(Clone, Debug)]
+pub struct TopValues<K> {
     capacity: usize,
-    #[serde(serialize_with = "sorted")]
-    counts: HashMap<K, u64>,
+    counts: HashTable<Entry<K>>,
     error: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry<K> {
+    hash: u64,
+    value: K,
+    count: u64,
 }
 
 impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
@@ -30,7 +35,7 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     pub fn new(capacity: usize) -> Self {
         TopValues {
             capacity: capacity.max(1),
-            counts: HashMap::new(),
+            counts: HashTable::new(),
             error: 0,
         }
     }
@@ -41,21 +46,46 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
-        if let Some(count) = self.counts.get_mut(value) {
-            *count += n;
+        self.add_hashed(hash_one(value), value, n);
+    }
+
+    /// The same, with the [hash](hash_one) of the value.
+    #[inline]
+    pub(super) fn add_hashed<Q>(&mut self, hash: u64, value: &Q, n: u64)
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let found = self.counts.find_mut(hash, |entry| {
+            entry.hash == hash && entry.value.borrow() == value
+        });
+        if let Some(entry) = found {
+            entry.count += n;
         } else {
-            self.counts.insert(value.to_owned(), n);
-            if self.counts.len() > 2 * self.capacity {
-                self.reduce();
-            }
+            self.insert(hash, value.to_owned(), n);
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, hash: u64, value: K, count: u64) {
+        let entry = Entry { hash, value, count };
+        self.counts.insert_unique(hash, entry, |entry| entry.hash);
+        if self.counts.len() > 2 * self.capacity {
+            self.reduce();
         }
     }
 
     /// Takes in the counts of other values.
     pub fn merge(&mut self, other: Self) {
         self.error += other.error;
-        for (value, n) in other.counts {
-            *self.counts.entry(value).or_default() += n;
+        for Entry { hash, value, count } in other.counts {
+            match self.counts.find_mut(hash, |entry| entry.value == value) {
+                Some(entry) => entry.count += count,
+                None => {
+                    let entry = Entry { hash, value, count };
+                    self.counts.insert_unique(hash, entry, |entry| entry.hash);
+                }
+            }
         }
         if self.counts.len() > 2 * self.capacity {
             self.reduce();
@@ -63,15 +93,45 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     }
 
     fn reduce(&mut self) {
-        let mut counts: Vec<u64> = self.counts.values().copied().collect();
+        let mut counts: Vec<u64> = self.counts.iter().map(|entry| entry.count).collect();
         let place = counts.len() - self.capacity - 1;
         let (_, cut, _) = counts.select_nth_unstable(place);
         let cut = *cut;
-        self.counts.retain(|_, count| {
-            *count = count.saturating_sub(cut);
-            *count > 0
+        self.counts.retain(|entry| {
+            entry.count = entry.count.saturating_sub(cut);
+            entry.count > 0
         });
         self.error += cut;
+    }
+
+    /// Whether one more value that is not held would cost exactness.
+    pub(super) fn is_full(&self) -> bool {
+        self.counts.len() >= 2 * self.capacity
+    }
+
+    /// The count of a value; `None` if it is not held.
+    pub(super) fn count<Q>(&self, value: &Q) -> Option<u64>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.counts
+            .find(hash_one(value), |entry| entry.value.borrow() == value)
+            .map(|entry| entry.count)
+    }
+
+    /// The highest count.
+    pub(super) fn highest(&self) -> u64 {
+        self.counts
+            .iter()
+            .map(|entry| entry.count)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// All values held with their counts, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, u64)> {
+        self.counts.iter().map(|entry| (&entry.value, entry.count))
     }
 
     /// By how much any count may be too low; 0 means that all counts are exact and no value is missing.
@@ -96,11 +156,7 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     /// smallest.
     #[must_use]
     pub fn top(&self, n: usize) -> Vec<(K, u64)> {
-        let mut entries: Vec<(&K, u64)> = self
-            .counts
-            .iter()
-            .map(|(value, count)| (value, *count))
-            .collect();
+        let mut entries: Vec<(&K, u64)> = self.iter().collect();
         entries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         entries
             .into_iter()
@@ -110,13 +166,54 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     }
 }
 
-/// Equal counts have equal bytes, which a map's own order does not give: parts are merged in the order of their
-/// bytes.
-fn sorted<K: Serialize + Ord, S: Serializer>(
-    counts: &HashMap<K, u64>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(counts.iter().collect::<BTreeMap<_, _>>())
+impl<K: Eq + Hash> PartialEq for TopValues<K> {
+    fn eq(&self, other: &Self) -> bool {
+        let held = |entry: &Entry<K>| {
+            other
+                .counts
+                .find(entry.hash, |theirs| theirs.value == entry.value)
+                .is_some_and(|theirs| theirs.count == entry.count)
+        };
+        (self.capacity, self.error, self.counts.len())
+            == (other.capacity, other.error, other.counts.len())
+            && self.counts.iter().all(held)
+    }
+}
+
+/// How it travels. Equal counts have equal bytes, which a hash table's own order does not give: parts are merged in
+/// the order of their bytes.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "TopValues")]
+struct Sorted<K: Ord> {
+    capacity: usize,
+    counts: BTreeMap<K, u64>,
+    error: u64,
+}
+
+impl<K: Serialize + Ord> Serialize for TopValues<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let counts = self.counts.iter();
+        Sorted {
+            capacity: self.capacity,
+            counts: counts.map(|entry| (&entry.value, entry.count)).collect(),
+            error: self.error,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de, K: Deserialize<'de> + Eq + Hash + Ord + Clone> Deserialize<'de> for TopValues<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sorted = Sorted::deserialize(deserializer)?;
+        let mut top = TopValues::new(sorted.capacity);
+        for (value, count) in sorted.counts {
+            let hash = hash_one(&value);
+            let entry = Entry { hash, value, count };
+            top.counts.insert_unique(hash, entry, |entry| entry.hash);
+        }
+        top.error = sorted.error;
+        Ok(top)
+    }
 }
 
 #[cfg(test)]

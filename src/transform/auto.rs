@@ -116,7 +116,7 @@ impl AutoTransform {
         if column.count == 0 {
             return drop(transform, "all values are NULL".to_owned());
         }
-        if column.field_type == FieldType::Other {
+        if column.row_type() == FieldType::Other {
             return drop(transform, "this type makes no features yet".to_owned());
         }
         if distinct <= 1 && column.missing == 0 {

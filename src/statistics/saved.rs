@@ -1,0 +1,264 @@
+//! Statistics that are kept: as JSON, with the sketches that later ones merge with.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use super::column::Values;
+use super::{QuantileSketch, Statistics, StatisticsAccumulator, bytes};
+use crate::accumulate::Accumulate;
+use crate::error::{Error, Result};
+
+/// What statistics were made from, which merges. It takes no part in comparing them.
+#[derive(Clone, Default)]
+pub(super) struct Sketches(Option<Arc<Kept>>);
+
+struct Kept {
+    accumulator: StatisticsAccumulator,
+    quantiles: OnceLock<Vec<(String, QuantileSketch)>>,
+}
+
+impl Sketches {
+    pub(super) fn new(accumulator: StatisticsAccumulator) -> Self {
+        Sketches(Some(Arc::new(Kept {
+            accumulator,
+            quantiles: OnceLock::new(),
+        })))
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl PartialEq for Sketches {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Sketches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_none() { "None" } else { "Some(..)" })
+    }
+}
+
+impl Serialize for Sketches {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            None => serializer.serialize_none(),
+            Some(kept) => {
+                let state = kept
+                    .accumulator
+                    .state()
+                    .map_err(serde::ser::Error::custom)?;
+                serializer.serialize_some(&bytes::to_base64(&state))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Sketches {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else {
+            return Ok(Sketches(None));
+        };
+        let damaged = || D::Error::custom("the sketches are damaged");
+        let state = bytes::from_base64(&text).ok_or_else(damaged)?;
+        let accumulator = StatisticsAccumulator::from_state(&state).map_err(D::Error::custom)?;
+        if !accumulator.is_whole() {
+            return Err(damaged());
+        }
+        Ok(Sketches::new(accumulator))
+    }
+}
+
+/// The file: the version first, then what [`Statistics`] hold.
+#[derive(Serialize, Deserialize)]
+struct Document<S> {
+    format_version: u32,
+    #[serde(flatten)]
+    statistics: S,
+}
+
+impl Statistics {
+    /// The version of the JSON layout that this build writes.
+    pub const FORMAT_VERSION: u32 = 1;
+
+    /// The statistics of the rows of both: as if they had been computed in one pass, exactly where counts are exact,
+    /// and within the bounds of the sketches elsewhere. So days merge into months.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    /// # use fourfold::accumulate::Accumulate;
+    /// use fourfold::statistics::{Statistics, StatisticsAccumulator};
+    ///
+    /// let of = |values: Vec<i64>| {
+    ///     let x: ArrayRef = Arc::new(Int64Array::from(values));
+    ///     let batch = RecordBatch::try_from_iter([("x", x)])?;
+    ///     let mut accumulator = StatisticsAccumulator::new(&batch.schema());
+    ///     accumulator.update(&batch)?;
+    ///     Ok::<_, fourfold::Error>(accumulator.finish())
+    /// };
+    /// let (monday, tuesday) = (of(vec![1, 2])?, of(vec![2, 3, 4])?);
+    /// assert_eq!(monday.merge(&tuesday)?, of(vec![1, 2, 2, 3, 4])?);
+    /// # Ok::<(), fourfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if either is without its sketches, or if they are of different
+    /// columns or options, or have too many slices together.
+    pub fn merge(&self, other: &Statistics) -> Result<Statistics> {
+        let mut whole = self.accumulator()?;
+        whole.merge(other.accumulator()?)?;
+        Ok(whole.finish())
+    }
+
+    /// The accumulator that these are of.
+    fn accumulator(&self) -> Result<StatisticsAccumulator> {
+        let kept = self
+            .sketches
+            .0
+            .as_ref()
+            .ok_or_else(|| Error::data("statistics without their sketches cannot be merged"))?;
+        let mut accumulator = kept.accumulator.clone();
+        for slice in &self.slices {
+            accumulator.put_slice(slice.slice.clone(), slice.statistics.accumulator()?);
+        }
+        Ok(accumulator)
+    }
+
+    /// The same without what merging needs: what people read, a hundredth of the size.
+    #[must_use]
+    pub fn without_sketches(&self) -> Statistics {
+        let mut bare = self.clone();
+        bare.sketches = Sketches(None);
+        for slice in &mut bare.slices {
+            slice.statistics.sketches = Sketches(None);
+        }
+        bare
+    }
+
+    /// The quantile sketch behind a column's numbers, for analyses that need finer ranks than the
+    /// [quantiles](super::NumericStatistics::quantiles); `None` for other columns, and if the statistics were stripped
+    /// of it.
+    #[must_use]
+    pub fn quantile_sketch(&self, column: &str) -> Option<&QuantileSketch> {
+        let kept = self.sketches.0.as_ref()?;
+        let sketches = kept.quantiles.get_or_init(|| {
+            let columns = kept.accumulator.flat();
+            let sketch = |column: &super::column::ColumnAccumulator| match &column.values {
+                Values::Number(values) => Some((column.name.clone(), values.quantile_sketch())),
+                _ => None,
+            };
+            columns.into_iter().filter_map(sketch).collect()
+        });
+        let found = sketches.iter().find(|(name, _)| name == column);
+        found.map(|(_, sketch)| sketch)
+    }
+
+    /// As JSON: an object of `format_version` (1) and the public fields of [`Statistics`], by the same names. An
+    /// infinite end of a bucket is `"inf"` or `"-inf"`. `sketches`, of the whole and of each slice, is what merging
+    /// needs, as base64 of CBOR: leave it as it is, or leave it out.
+    ///
+    /// # Errors
+    /// Never with statistics of this crate.
+    pub fn to_json(&self) -> Result<String> {
+        let document = Document {
+            format_version: Self::FORMAT_VERSION,
+            statistics: self,
+        };
+        serde_json::to_string_pretty(&document)
+            .map_err(|error| Error::internal("statistics cannot be written").with_source(error))
+    }
+
+    /// Statistics from their [JSON](Statistics::to_json).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it is not that, or of a later version.
+    pub fn from_json(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let corrupt = |error| Error::corrupt("not the JSON of statistics").with_source(error);
+        let Version { format_version } = serde_json::from_str(text).map_err(corrupt)?;
+        if format_version != Self::FORMAT_VERSION {
+            return Err(Error::corrupt(format!(
+                "statistics are of format version {format_version}, must be {}",
+                Self::FORMAT_VERSION
+            )));
+        }
+        let document: Document<Statistics> = serde_json::from_str(text).map_err(corrupt)?;
+        Ok(document.statistics)
+    }
+
+    /// Writes the [JSON](Statistics::to_json) to a file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) naming the file.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        fs::write(path, self.to_json()?)
+            .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))
+    }
+
+    /// Reads what [`Statistics::save`] has written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read; as [`Statistics::from_json`], naming the
+    /// file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path)
+            .map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
+        Statistics::from_json(&text).map_err(|error| {
+            Error::new(
+                error.kind(),
+                format!("`{}`: {}", path.display(), error.message()),
+            )
+            .with_source(error)
+        })
+    }
+}
+
+/// Floats in JSON, which has no infinity.
+pub(super) mod float {
+    use super::*;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(in super::super) fn serialize<S: Serializer>(
+        value: &f64,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        if value.is_finite() {
+            serializer.serialize_f64(*value)
+        } else {
+            serializer.serialize_str(&value.to_string())
+        }
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<f64, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Number {
+            Finite(f64),
+            Text(String),
+        }
+        match Number::deserialize(deserializer)? {
+            Number::Finite(value) => Ok(value),
+            Number::Text(text) => match text.as_str() {
+                "inf" => Ok(f64::INFINITY),
+                "-inf" => Ok(f64::NEG_INFINITY),
+                "NaN" => Ok(f64::NAN),
+                _ => Err(D::Error::custom(format!("`{text}` is not a number"))),
+            },
+        }
+    }
+}
