@@ -86,6 +86,9 @@
 //! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
 //! | `linfa` | yes | trainers: logistic and linear regression, decision trees |
 //! | `http` | yes | the HTTP server (Open Inference Protocol v2) |
+//! | `sql` | | `SqlSource`: queries over any sources |
+//! | `compression` | | CSV and JSON files that end in `.gz`, `.bz2`, `.xz` or `.zst` |
+//! | `aws`, `azure`, `gcp` | | files in S3, Azure and Google object stores |
 //!
 //! A server for models that were trained elsewhere needs `--no-default-features --features http`: no DataFusion, no
 //! solvers.

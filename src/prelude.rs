@@ -4,14 +4,17 @@
 pub use crate::blessing::Verdict;
 #[cfg(feature = "datafusion")]
 pub use crate::data::{
-    BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, Split,
+    BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, ReaderSource, Rebalance,
+    Spans, Split, TableSource,
 };
+#[cfg(feature = "sql")]
+pub use crate::data::SqlSource;
 #[cfg(feature = "datafusion")]
 pub use crate::engine::Engine;
 pub use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "datafusion")]
 pub use crate::evaluation::{EvalArgs, EvaluationPipeline, Thresholds, Validator};
-pub use crate::model::{Loaders, Model, Predict, Task};
+pub use crate::model::{ClassWeights, Loaders, Model, Predict, Task};
 #[cfg(feature = "datafusion")]
 pub use crate::pipeline::{Outcome, Pipeline};
 #[cfg(feature = "http")]

@@ -5,7 +5,47 @@
 //! a [schema](crate::schema) or holds the given one against them, and fits the [transform](crate::transform) on
 //! the `train` split only. What comes out is [`PreparedData`], which training and evaluation read from.
 //!
+//! # Sources
+//!
+//! | source | rows of |
+//! | --- | --- |
+//! | [`FileSource`] | CSV, JSON, Parquet and Arrow files: one, a folder, a pattern, Hive's folders, spans; here or in an object store |
+//! | `SqlSource` (feature `sql`) | a query that joins, filters and computes over any other sources |
+//! | [`BatchSource`] | batches in memory, or structs that serde serialises ([`BatchSource::from_rows`]) |
+//! | [`ReaderSource`] | anything that reads batches, opened anew by a function |
+//! | [`TableSource`] | a `TableProvider` of DataFusion |
+//!
+//! Sources read what is needed only where their rows are filtered or selected by a plan: a query, or your own.
+//!
+//! # Spans
+//!
+//! Data that arrives in pieces lies in folders or files whose names have a number or a date. [`Spans`] says which of
+//! them [`FileSource::spans`] reads, the newest unless told; [`FileSource::resolve`] says which these are now. A path
+//! may have wildcards beside these tokens:
+//!
+//! | token | stands for |
+//! | --- | --- |
+//! | `{SPAN}` | the number of a span, of any number of digits, with zeros in front or without |
+//! | `{SPAN:3}` | the same, of three digits |
+//! | `{YYYY}`, `{MM}`, `{DD}` | the date of a span, whose number is that of the days since 1970-01-01; all three, in any order, instead of `{SPAN}` |
+//! | `{VERSION}`, `{VERSION:2}` | the version of a span, of which the newest is read unless told |
+//!
+//! What fits the pattern but for a token that is no number is an error, as are two names of one span (`1` and `01`), and
+//! spans of which too few are there.
+//!
+//! # Loading
+//!
+//! The splits are written as Parquet below the pipeline's root, `Split-<name>/part-<number>.parquet`, and read from there
+//! row group by row group: no split needs to fit into memory. On the way rows can be [sampled](DataPipeline::sample) and
+//! the classes of the `train` split [rebalanced](DataPipeline::rebalance); in training they can count
+//! [by class](DataPipeline::class_weights) or [by a column](DataPipeline::weight_column).
+//!
 //! # Writing your own source
+//!
+//! What can be a [`TableSource`] or a [`ReaderSource`] needs no type of its own. Write one where the source has a
+//! configuration that its fingerprint should depend on, or where it can tell whether it has
+//! [changed](DataSource::snapshot).
+//!
 //!
 //! A source is a struct whose fields are its configuration. What DataFusion can read is a few lines:
 //!

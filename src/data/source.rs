@@ -23,7 +23,7 @@ use crate::stage::Stage;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a data source",
     label = "this is not a `DataSource`",
-    note = "implement `fourfold::data::DataSource` for it, or use `FileSource` or `BatchSource`"
+    note = "implement `fourfold::data::DataSource` for it, or use `FileSource`, `BatchSource`, `ReaderSource` or `TableSource`"
 )]
 pub trait DataSource: Stage {
     /// The rows, as a plan.

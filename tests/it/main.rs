@@ -14,6 +14,8 @@ mod data;
 mod determinism;
 mod load;
 mod props;
+#[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
+mod s3;
 mod saving;
 mod skew;
 mod sources;
