@@ -39,11 +39,11 @@ pub(super) struct Extracted {
 
 /// What is known of an extraction beside its rows.
 #[derive(Serialize, Deserialize)]
-struct Note {
-    n_unlabelled: u64,
+pub(super) struct Note {
+    pub(super) n_unlabelled: u64,
 }
 
-const NOTE: &str = "examples.json";
+pub(super) const NOTE: &str = "examples.json";
 
 /// What one part of the plan has written.
 type PartFiles = Vec<(usize, ExampleFile)>;
@@ -215,7 +215,7 @@ pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
 }
 
 /// As TFX names them.
-fn split_dir(name: &str) -> String {
+pub(super) fn split_dir(name: &str) -> String {
     format!("Split-{name}")
 }
 
@@ -262,13 +262,13 @@ impl Extraction {
     }
 }
 
-struct SplitWriter {
+pub(super) struct SplitWriter {
     writer: ArrowWriter<File>,
     file: ExampleFile,
 }
 
 impl SplitWriter {
-    fn create(path: PathBuf, schema: &SchemaRef) -> Result<Self> {
+    pub(super) fn create(path: PathBuf, schema: &SchemaRef) -> Result<Self> {
         let file = File::create(&path)
             .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))?;
         let properties = WriterProperties::builder()
@@ -283,14 +283,14 @@ impl SplitWriter {
         })
     }
 
-    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.file.n_rows += rows.num_rows();
         self.writer
             .write(rows)
             .map_err(|error| write_failed(&self.file.path, error))
     }
 
-    fn finish(self) -> Result<ExampleFile> {
+    pub(super) fn finish(self) -> Result<ExampleFile> {
         self.writer
             .close()
             .map_err(|error| write_failed(&self.file.path, error))?;

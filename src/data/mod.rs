@@ -41,20 +41,26 @@
 mod extract;
 mod file_source;
 mod label;
+mod policy;
 mod prepare;
 mod source;
 mod split;
+mod validate;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use self::file_source::FileSource;
 pub use self::label::Label;
+pub use self::policy::{AnomalyPolicy, QuarantineReason, Quarantined};
 pub use self::prepare::PreparedData;
 pub use self::source::{BatchSource, DataSource, DataSourceExt};
 pub use self::split::{EVAL, Split, TRAIN};
 use crate::error::{Error, Result};
 use crate::model::Task;
 use crate::schema::Schema;
+use crate::statistics::Statistics;
 use crate::transform::{AutoTransform, Transform};
 
 /// The default data pipeline over a source.
@@ -83,6 +89,11 @@ struct DataPlan {
     split: Split,
     exclude: Vec<String>,
     schema: Option<Schema>,
+    on_anomaly: AnomalyPolicy,
+    #[serde(skip)]
+    previous: Option<Arc<Statistics>>,
+    #[serde(skip)]
+    serving: Option<Arc<Statistics>>,
     transform: TransformPlan,
 }
 
@@ -121,6 +132,9 @@ impl<S: DataSource> DataPipeline<S> {
                 split: Split::default(),
                 exclude: Vec::new(),
                 schema: None,
+                on_anomaly: AnomalyPolicy::default(),
+                previous: None,
+                serving: None,
                 transform: TransformPlan::Auto(AutoTransform::default()),
             },
         }
@@ -164,6 +178,29 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
+    /// What happens to data that breaks the schema: by default, the pipeline stops before training.
+    #[must_use]
+    pub fn on_anomaly(mut self, policy: AnomalyPolicy) -> Self {
+        self.plan.on_anomaly = policy;
+        self
+    }
+
+    /// The statistics of the previous span's `train` split: the present one's drift from it is
+    /// [measured](PreparedData::comparisons), and held against the thresholds of the schema.
+    #[must_use]
+    pub fn previous_statistics(mut self, statistics: Statistics) -> Self {
+        self.plan.previous = Some(Arc::new(statistics));
+        self
+    }
+
+    /// The statistics of the data in serving: the `train` split's skew from it is
+    /// [measured](PreparedData::comparisons), and held against the thresholds of the schema.
+    #[must_use]
+    pub fn serving_statistics(mut self, statistics: Statistics) -> Self {
+        self.plan.serving = Some(Arc::new(statistics));
+        self
+    }
+
     /// The transform, or how to choose one.
     #[must_use]
     pub fn transform(mut self, transform: impl Into<TransformChoice>) -> Self {
@@ -199,6 +236,9 @@ impl DataPlan {
                 ));
             }
             Some(label) => label.check()?,
+        }
+        if let Some(schema) = &self.schema {
+            schema.check().map_err(|error| error.in_stage("validate"))?;
         }
         match &self.transform {
             TransformPlan::Given(transform) => transform.check(),

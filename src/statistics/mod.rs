@@ -27,6 +27,7 @@
 //! threads.
 
 mod column;
+pub mod distance;
 mod distinct;
 mod moments;
 mod quantiles;

@@ -15,3 +15,4 @@ mod saving;
 mod skew;
 mod support;
 mod tidy;
+mod validation;
