@@ -35,10 +35,19 @@
 //! }
 //! ```
 //!
+//! # When the data breaks its schema
+//!
+//! By default the pipeline stops before training, and says what was found and what is allowed. An [`AnomalyPolicy`]
+//! has it go on, or set the rows at fault aside into [Parquet files](Quarantined) of their own. Given the statistics
+//! of the [previous span](DataPipeline::previous_statistics) or of the
+//! [data in serving](DataPipeline::serving_statistics), it measures drift and skew of every column;
+//! [`FeatureSkew`] compares two data sets row by row.
+//!
 //! Architecture invariant: the transform sees the `train` split only, the judges' rows never. Held by
 //! `tests/it/data.rs`, which plants values in the `eval` split and finds no trace of them.
 
 mod extract;
+mod feature_skew;
 mod file_source;
 mod label;
 mod policy;
@@ -51,6 +60,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::feature_skew::{FeatureSkew, FeatureSkewReport, SkewSample, SkewedFeature};
 pub use self::file_source::FileSource;
 pub use self::label::Label;
 pub use self::policy::{AnomalyPolicy, QuarantineReason, Quarantined};

@@ -33,9 +33,7 @@ impl<'a> Checker<'a> {
     /// In `serving`, lists of values are only held if they are strict.
     pub(super) fn new(field: &'a Field, column: &'a ArrayRef, serving: bool) -> Self {
         let (list, items) = match (field.list, column.as_list_opt::<i32>()) {
-            (Some(counts), Some(lists)) => {
-                (Some((counts, &lists.value_offsets()[..])), lists.values())
-            }
+            (Some(counts), Some(lists)) => (Some((counts, lists.value_offsets())), lists.values()),
             _ => (None, column),
         };
         let loose = serving && !field.strict;

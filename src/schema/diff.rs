@@ -113,6 +113,9 @@ impl Schema {
             own
         };
         compare("", "", &own(self), &own(after), &mut changes);
+        if self.fields == after.fields {
+            return SchemaDiff { changes };
+        }
         let find = |schema: &Schema, name: &str| -> Option<Value> {
             let found: Option<&Field> = schema.fields.iter().find(|field| field.name == name);
             found.map(tree)

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use fourfold::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
+use fourfold::arrow::array::{
+    ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray,
+};
 use fourfold::arrow::datatypes::{Float64Type, Int64Type};
-use fourfold::data::{AnomalyPolicy, PreparedData, Quarantined};
+use fourfold::data::{AnomalyPolicy, FeatureSkew, FeatureSkewReport, PreparedData, Quarantined};
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 use fourfold::schema::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType, Schema, Severity};
@@ -407,15 +409,15 @@ fn what_is_wrong_in_a_file_is_named() {
         )
     };
     insta::assert_snapshot!(refusal("s.json", &field(", \"domian\": {}")), @"Config | `<dir>/s.json`: the schema cannot be read: unknown field `domian` at line 1 column 72; did you mean `domain`?");
-    insta::assert_snapshot!(refusal("s.json", &field(", \"domain\": {\"rang\": {}}")), @"Config | `<dir>/s.json`: the schema cannot be read: unknown variant `rang` at line 1 column 79; did you mean `range`?");
-    insta::assert_snapshot!(refusal("s.json", &field(", \"drift\": {\"psi\": 0.1}")), @"");
-    insta::assert_snapshot!(refusal("s.json", &field(", \"severities\": {\"FLOAT_TYPE_HAS_NANS\": \"error\"}")), @"");
-    insta::assert_snapshot!(refusal("s.json", &field(", \"min_fraction\": -1")), @"");
-    insta::assert_snapshot!(refusal("s.json", "{\"format_version\": 3, \"fields\": [], \"more\": 1}"), @"");
-    insta::assert_snapshot!(refusal("s.json", "{}"), @"");
-    insta::assert_snapshot!(refusal("s.toml", "format_version = 2\n[[fields]]\nname = \"x\"\ntype = \"flot\"\n"), @"");
-    insta::assert_snapshot!(refusal("s.toml", "format_version = 2\n[[fields]]\nname = \n"), @"");
-    insta::assert_snapshot!(refusal("s.yaml", ""), @"");
+    insta::assert_snapshot!(refusal("s.json", &field(", \"domain\": {\"rang\": {}}")), @"Config | `<dir>/s.json`: the schema cannot be read: unknown variant `rang` at line 1 column 81; did you mean `range`?");
+    insta::assert_snapshot!(refusal("s.json", &field(", \"drift\": {\"psi\": 0.1}")), @"Config | `<dir>/s.json`: the schema cannot be read: unknown field `psi` at line 1 column 79; there are `infinity_norm`, `jensen_shannon_divergence`, `normalized_abs_difference`, `population_stability_index`, `kolmogorov_smirnov`");
+    insta::assert_snapshot!(refusal("s.json", &field(", \"severities\": {\"FLOAT_TYPE_HAS_NANS\": \"error\"}")), @"Config | `<dir>/s.json`: the schema cannot be read: unknown variant `FLOAT_TYPE_HAS_NANS` at line 1 column 100; did you mean `FLOAT_TYPE_HAS_NAN`?");
+    insta::assert_snapshot!(refusal("s.json", &field(", \"min_fraction\": -1")), @"Config | `<dir>/s.json`: INVALID_SCHEMA_SPECIFICATION: field `x` has min_fraction -1, must be from 0 to 1");
+    insta::assert_snapshot!(refusal("s.json", "{\"format_version\": 3, \"fields\": [], \"more\": 1}"), @"Unsupported | `<dir>/s.json`: the schema is of format version 3, this build reads 1 to 2");
+    insta::assert_snapshot!(refusal("s.json", "{}"), @"Config | `<dir>/s.json`: the schema cannot be read: missing field `format_version` at line 1 column 2");
+    insta::assert_snapshot!(refusal("s.toml", "format_version = 2\n[[fields]]\nname = \"x\"\ntype = \"flot\"\n"), @"Config | `<dir>/s.toml`: the schema cannot be read: unknown variant `flot` at line 4; did you mean `float`?");
+    insta::assert_snapshot!(refusal("s.toml", "format_version = 2\n[[fields]]\nname = \n"), @"Config | `<dir>/s.toml`: the schema cannot be read: string values must be quoted, expected literal string at line 3");
+    insta::assert_snapshot!(refusal("s.yaml", ""), @"Unsupported | the schema's file `<dir>/s.yaml` must end in `.json` or `.toml`");
     let error = Schema::load(dir.path().join("none.toml")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
@@ -427,4 +429,121 @@ fn an_unknown_kind_of_anomaly_is_none() {
         let json = serde_json::to_string(kind).unwrap();
         assert_eq!(json, format!("\"{}\"", kind.name()));
     }
+}
+
+/// `id`, `fare` and `tags` of requests.
+type Request<'a> = (Option<i64>, Option<f64>, Option<&'a str>);
+
+fn requests(rows: &[Request<'_>]) -> RecordBatch {
+    let ids = rows.iter().map(|row| row.0);
+    let columns: [(&str, ArrayRef); 3] = [
+        ("id", Arc::new(Int64Array::from_iter(ids))),
+        (
+            "fare",
+            Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.1))),
+        ),
+        (
+            "tag",
+            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.2))),
+        ),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))
+        .unwrap()
+}
+
+async fn skew(
+    skew: &FeatureSkew,
+    base: &RecordBatch,
+    test: &RecordBatch,
+) -> Result<FeatureSkewReport> {
+    let engine = Engine::new()?;
+    let session = engine.session();
+    let (base, test) = (
+        session.read_batch(base.clone())?,
+        session.read_batch(test.clone())?,
+    );
+    skew.run(&engine, base, test).await
+}
+
+#[tokio::test]
+async fn rows_of_the_same_thing_are_compared() {
+    let base = requests(&[
+        (Some(1), Some(1.0), Some("a")),
+        (Some(2), Some(2.0), None),
+        (Some(3), Some(f64::NAN), Some("c")),
+        (Some(4), Some(-0.0), Some("d")),
+        (Some(5), None, Some("only here")),
+        (Some(6), Some(6.0), Some("twice")),
+        (Some(6), Some(6.0), Some("twice")),
+        (None, Some(7.0), Some("nobody")),
+    ]);
+    let test = requests(&[
+        (Some(6), Some(6.0), Some("twice")),
+        (None, Some(7.0), Some("nobody")),
+        (Some(4), Some(0.0), None),
+        (Some(3), Some(f64::NAN), Some("C")),
+        (Some(2), Some(2.004), None),
+        (Some(1), Some(1.4), Some("a")),
+        (Some(9), Some(1.4), Some("only there")),
+    ]);
+    let by_id = FeatureSkew::by(["id"]);
+    let report = skew(&by_id, &base, &test).await.unwrap();
+    assert_eq!(
+        report.to_string(),
+        "2 of 2 features differ in 4 pairs of rows\n  \
+         `fare`: 2 mismatches, 0 in the base only, 0 in the test only\n  \
+         `tag`: 1 mismatches, 1 in the base only, 0 in the test only"
+    );
+    let fare = &report.features[0];
+    assert_eq!((fare.base, fare.test, fare.matches), (4, 4, 2));
+    let samples: Vec<(&str, Option<&str>, Option<&str>)> = report
+        .features
+        .iter()
+        .flat_map(|feature| &feature.samples)
+        .map(|sample| {
+            let id = sample.identifiers[0].as_str();
+            (id, sample.base.as_deref(), sample.test.as_deref())
+        })
+        .collect();
+    assert_eq!(
+        samples,
+        [
+            ("1", Some("1.0"), Some("1.4")),
+            ("2", Some("2.0"), Some("2.004")),
+            ("3", Some("c"), Some("C")),
+            ("4", Some("d"), None),
+        ]
+    );
+
+    let rounded = by_id.clone().float_digits(2).features(["fare"]).samples(0);
+    let report = skew(&rounded, &base, &test).await.unwrap();
+    assert_eq!(report.features[0].mismatches, 1);
+    assert!(report.features[0].samples.is_empty());
+
+    let with_duplicates = skew(&by_id.allow_duplicates(), &base, &test).await.unwrap();
+    assert_eq!(with_duplicates.n_pairs, 6);
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_compared_are_refused() {
+    let rows = requests(&[(Some(1), Some(1.0), Some("a"))]);
+    let refusal = async |asked: FeatureSkew, test: &RecordBatch| {
+        skew(&asked, &rows, test).await.unwrap_err().to_string()
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(
+        refusal(FeatureSkew::by(none), &rows).await,
+        "there are no identifiers to join rows by, there must be at least one"
+    );
+    assert_eq!(
+        refusal(FeatureSkew::by(["ids"]), &rows).await,
+        "column `ids` is not in the base rows; did you mean `id`?"
+    );
+    let fare: ArrayRef = Arc::new(StringArray::from(vec!["much"]));
+    let id: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let other = RecordBatch::try_from_iter([("id", id), ("fare", fare)]).unwrap();
+    assert_eq!(
+        refusal(FeatureSkew::by(["id"]), &other).await,
+        "column `fare` is of type Float64 in the base rows and of type Utf8 in the test rows, which do not compare"
+    );
 }
