@@ -40,11 +40,11 @@ pub(super) struct Extracted {
 
 /// What is known of an extraction beside its rows.
 #[derive(Serialize, Deserialize)]
-struct Note {
-    n_unlabelled: u64,
+pub(super) struct Note {
+    pub(super) n_unlabelled: u64,
 }
 
-const NOTE: &str = "examples.json";
+pub(super) const NOTE: &str = "examples.json";
 
 /// What one part of the plan has written.
 type PartFiles = Vec<(usize, ExampleFile)>;
@@ -221,7 +221,7 @@ pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
 }
 
 /// As TFX names them.
-fn split_dir(name: &str) -> String {
+pub(super) fn split_dir(name: &str) -> String {
     format!("Split-{name}")
 }
 

@@ -75,11 +75,20 @@
 //! }
 //! ```
 //!
+//! # When the data breaks its schema
+//!
+//! By default the pipeline stops before training, and says what was found and what is allowed. An [`AnomalyPolicy`]
+//! has it go on, or set the rows at fault aside into [Parquet files](Quarantined) of their own. Given the statistics
+//! of the [previous span](DataPipeline::previous_statistics) or of the
+//! [data in serving](DataPipeline::serving_statistics), it measures drift and skew of every column;
+//! [`FeatureSkew`] compares two data sets row by row.
+//!
 //! Architecture invariant: the transform sees the `train` split only, the judges' rows never. Held by
 //! `tests/it/data.rs`, which plants values in the `eval` split and finds no trace of them.
 
 mod csv;
 mod extract;
+mod feature_skew;
 mod file_source;
 mod files_table;
 mod format;
@@ -90,6 +99,7 @@ mod load;
 mod location;
 mod look;
 mod pattern;
+mod policy;
 mod prepare;
 mod remote;
 mod source;
@@ -99,12 +109,17 @@ mod split_by;
 #[cfg(feature = "sql")]
 mod sql_source;
 mod table_source;
+mod validate;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use self::feature_skew::{FeatureSkew, FeatureSkewReport, SkewSample, SkewedFeature};
 pub use self::file_source::FileSource;
 pub use self::label::Label;
 pub use self::load::Rebalance;
+pub use self::policy::{AnomalyPolicy, QuarantineReason, Quarantined};
 pub use self::prepare::PreparedData;
 pub use self::source::{BatchSource, DataSource, DataSourceExt};
 pub use self::spans::{Span, Spans};
@@ -115,6 +130,7 @@ pub use self::table_source::{ReaderSource, TableSource};
 use crate::error::{Error, Result};
 use crate::model::{ClassWeights, Task};
 use crate::schema::Schema;
+use crate::statistics::Statistics;
 use crate::transform::{AutoTransform, Transform};
 
 /// The default data pipeline over a source.
@@ -146,6 +162,11 @@ struct DataPlan {
     weight_column: Option<String>,
     exclude: Vec<String>,
     schema: Option<Schema>,
+    on_anomaly: AnomalyPolicy,
+    #[serde(skip)]
+    previous: Option<Arc<Statistics>>,
+    #[serde(skip)]
+    serving: Option<Arc<Statistics>>,
     transform: TransformPlan,
 }
 
@@ -187,6 +208,9 @@ impl<S: DataSource> DataPipeline<S> {
                 weight_column: None,
                 exclude: Vec::new(),
                 schema: None,
+                on_anomaly: AnomalyPolicy::default(),
+                previous: None,
+                serving: None,
                 transform: TransformPlan::Auto(AutoTransform::default()),
             },
         }
@@ -268,6 +292,29 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
+    /// What happens to data that breaks the schema: by default, the pipeline stops before training.
+    #[must_use]
+    pub fn on_anomaly(mut self, policy: AnomalyPolicy) -> Self {
+        self.plan.on_anomaly = policy;
+        self
+    }
+
+    /// The statistics of the previous span's `train` split: the present one's drift from it is
+    /// [measured](PreparedData::comparisons), and held against the thresholds of the schema.
+    #[must_use]
+    pub fn previous_statistics(mut self, statistics: Statistics) -> Self {
+        self.plan.previous = Some(Arc::new(statistics));
+        self
+    }
+
+    /// The statistics of the data in serving: the `train` split's skew from it is
+    /// [measured](PreparedData::comparisons), and held against the thresholds of the schema.
+    #[must_use]
+    pub fn serving_statistics(mut self, statistics: Statistics) -> Self {
+        self.plan.serving = Some(Arc::new(statistics));
+        self
+    }
+
     /// The transform, or how to choose one.
     #[must_use]
     pub fn transform(mut self, transform: impl Into<TransformChoice>) -> Self {
@@ -313,6 +360,9 @@ impl DataPlan {
                 ));
             }
             Some(label) => label.check()?,
+        }
+        if let Some(schema) = &self.schema {
+            schema.check().map_err(|error| error.in_stage("validate"))?;
         }
         match &self.transform {
             TransformPlan::Given(transform) => transform.check(),

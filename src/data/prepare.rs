@@ -9,7 +9,9 @@ use datafusion::prelude::{DataFrame, ident};
 use serde::Serialize;
 
 use super::extract::{Explain, Extracted, extract, reopen};
-use super::{DataPipeline, DataPlan, DataSource, EVAL, Label, TRAIN, TransformPlan};
+use super::policy::{Quarantined, quarantine, rules_of_rows};
+use super::validate::Validated;
+use super::{AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, TRAIN, TransformPlan};
 use crate::accumulate::Accumulate;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
@@ -17,7 +19,7 @@ use crate::examples::Examples;
 use crate::fingerprint::Fingerprint;
 use crate::model::{Target, Weighting};
 use crate::progress::{Progress, RunningStep, Step};
-use crate::schema::{Anomaly, Schema, Severity};
+use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{Decision, FittedTransform, Roles, Transform};
 
@@ -28,6 +30,8 @@ pub struct PreparedData {
     statistics: BTreeMap<String, Statistics>,
     schema: Schema,
     anomalies: BTreeMap<String, Vec<Anomaly>>,
+    comparisons: Vec<Comparison>,
+    quarantined: Option<Quarantined>,
     target: Target,
     weighting: Weighting,
     transform: Arc<FittedTransform>,
@@ -66,10 +70,22 @@ impl PreparedData {
         &self.schema
     }
 
-    /// What did not fit it in each split, and was let through.
+    /// What did not fit it in each split, and was let through; of all rows together under `all splits`.
     #[must_use]
     pub fn anomalies(&self) -> &BTreeMap<String, Vec<Anomaly>> {
         &self.anomalies
+    }
+
+    /// How far the `train` split is from the previous span's and from the data in serving, where these were given.
+    #[must_use]
+    pub fn comparisons(&self) -> &[Comparison] {
+        &self.comparisons
+    }
+
+    /// The rows that were set aside, if there are any: see [`AnomalyPolicy::Quarantine`].
+    #[must_use]
+    pub fn quarantined(&self) -> Option<&Quarantined> {
+        self.quarantined.as_ref()
     }
 
     /// What is to be predicted.
@@ -160,7 +176,7 @@ impl<S: DataSource> DataPipeline<S> {
         };
         drop(step);
         self.plan
-            .prepare(extracted, &fingerprint, engine, progress)
+            .prepare(extracted, &fingerprint, engine, dir, progress)
             .await
     }
 }
@@ -202,9 +218,44 @@ impl DataPlan {
         extracted: Extracted,
         extraction: &Fingerprint,
         engine: &Engine,
+        dir: &Path,
         progress: &Progress,
     ) -> Result<PreparedData> {
         let label = self.label()?;
+        let in_validate = |error: Error| error.in_stage("validate");
+        let mut extracted = extracted;
+        let step = progress.step(Step::Analyse);
+        let (mut statistics, mut whole) = analyse(engine, &extracted.splits).await?;
+        self.need_rows(label, &statistics, &whole, &extracted)
+            .map_err(in_validate)?;
+        let schema = match &self.schema {
+            Some(schema) => schema.clone(),
+            None => Schema::infer(&whole),
+        };
+        let schema =
+            schema.training_only([label.name()].into_iter().chain(self.not_features()));
+        let mut found = self.validate(&schema, &statistics, &whole)?;
+        let mut quarantined = None;
+        let rules = rules_of_rows(found.anomalies.values().flatten());
+        if self.on_anomaly == AnomalyPolicy::Quarantine && !rules.is_empty() {
+            let kept = Fingerprint::of(&(extraction, &schema, &rules))?;
+            let place = dir.join(format!("{}-kept", kept.short()));
+            let row_group = self.load.row_group_rows;
+            let (rest, aside) =
+                quarantine(extracted, &self.split, &schema, rules, row_group, &place)
+                    .await
+                    .map_err(in_validate)?;
+            extracted = rest;
+            quarantined = (aside.n_rows > 0).then_some(aside);
+            (statistics, whole) = analyse(engine, &extracted.splits).await?;
+            self.need_rows(label, &statistics, &whole, &extracted)
+                .map_err(in_validate)?;
+            found = self.validate(&schema, &statistics, &whole)?;
+        }
+        let Validated {
+            anomalies,
+            comparisons,
+        } = found.under(self.on_anomaly).map_err(in_validate)?;
         let Extracted {
             splits,
             n_unlabelled,
@@ -223,9 +274,6 @@ impl DataPlan {
                 .in_stage("weights"));
             }
         }
-        let step = progress.step(Step::Analyse);
-        let (statistics, whole) = analyse(engine, &splits).await?;
-        let (schema, anomalies) = self.validate(label, &statistics, &whole, n_unlabelled)?;
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
             .map_err(|error| error.in_stage("label"))?;
         let weighting = Weighting::new(
@@ -249,6 +297,7 @@ impl DataPlan {
             &self.transform,
             &self.exclude,
             &self.schema,
+            quarantined.as_ref().map(|_| self.on_anomaly),
             self.task,
             &weighting,
         ))?;
@@ -257,6 +306,8 @@ impl DataPlan {
             statistics,
             schema,
             anomalies,
+            comparisons,
+            quarantined,
             target,
             weighting,
             transform: Arc::new(transform),
@@ -264,54 +315,6 @@ impl DataPlan {
             n_unlabelled,
             fingerprint,
         })
-    }
-
-    fn validate(
-        &self,
-        label: &Label,
-        statistics: &BTreeMap<String, Statistics>,
-        whole: &Statistics,
-        n_unlabelled: u64,
-    ) -> Result<(Schema, BTreeMap<String, Vec<Anomaly>>)> {
-        let in_stage = |error: Error| error.in_stage("validate");
-        if whole.n_rows == 0 {
-            return Err(in_stage(Error::data(format!(
-                "label `{}` has no value in any of {n_unlabelled} rows",
-                label.name()
-            ))));
-        }
-        for needed in [TRAIN, EVAL] {
-            if statistics[needed].n_rows == 0 {
-                return Err(in_stage(Error::data(format!(
-                    "the `{needed}` split is empty: all of the {} labelled rows fell into other splits",
-                    whole.n_rows
-                ))));
-            }
-        }
-        let schema = match &self.schema {
-            Some(schema) => schema.clone(),
-            None => Schema::infer(whole),
-        };
-        let training_only = [label.name()].into_iter().chain(self.not_features());
-        let schema = schema.training_only(training_only);
-        let anomalies: BTreeMap<String, Vec<Anomaly>> = statistics
-            .iter()
-            .filter(|(_, statistics)| statistics.n_rows > 0)
-            .map(|(split, statistics)| (split.clone(), schema.validate(statistics)))
-            .collect();
-        let errors: Vec<String> = anomalies
-            .iter()
-            .flat_map(|(split, anomalies)| anomalies.iter().map(move |anomaly| (split, anomaly)))
-            .filter(|(_, anomaly)| anomaly.severity == Severity::Error)
-            .map(|(split, anomaly)| format!("\n  {anomaly} (split `{split}`)"))
-            .collect();
-        if !errors.is_empty() {
-            return Err(in_stage(Error::new(
-                ErrorKind::Schema,
-                format!("the data breaks its schema:{}", errors.concat()),
-            )));
-        }
-        Ok((schema, anomalies))
     }
 
     fn plan_transform(
@@ -339,7 +342,10 @@ impl DataPlan {
                             && !self.not_features().any(|other| other == *name)
                             && !self.exclude.iter().any(|excluded| excluded == name)
                     })
-                    .filter(|name| schema.field(name).is_ok())
+                    .filter(|name| {
+                        let field = schema.field(name);
+                        field.is_ok_and(|field| field.lifecycle.is_feature())
+                    })
                     .collect();
                 let optional =
                     |name: &str| schema.field(name).is_ok_and(|field| !field.is_required());

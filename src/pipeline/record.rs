@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::blessing::Verdict;
-use crate::data::{PreparedData, TRAIN};
+use crate::data::{PreparedData, Quarantined, TRAIN};
 use crate::error::{Error, Result};
 use crate::evaluation::Baseline;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Evaluation;
 use crate::model::Target;
 use crate::progress::{Progress, Step};
-use crate::schema::{Anomaly, Schema};
+use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::Statistics;
 use crate::training::Trainer;
 use crate::transform::Decision;
@@ -44,6 +44,12 @@ pub struct RunRecord {
     pub statistics: Statistics,
     /// What did not fit the schema in each split, and was let through.
     pub anomalies: BTreeMap<String, Vec<Anomaly>>,
+    /// How far the `train` split is from the previous span's and from the data in serving.
+    #[serde(default)]
+    pub comparisons: Vec<Comparison>,
+    /// The rows that were set aside, if there are any.
+    #[serde(default)]
+    pub quarantined: Option<Quarantined>,
     /// The candidate's metrics on the `eval` split.
     pub metrics: Evaluation,
     /// The serving model's metrics on the same rows, if there was one that could be evaluated.
@@ -82,6 +88,8 @@ impl RunRecord {
                 .map(Statistics::without_sketches)
                 .unwrap_or_default(),
             anomalies: data.anomalies().clone(),
+            comparisons: data.comparisons().to_vec(),
+            quarantined: data.quarantined().cloned(),
             metrics: Evaluation::default(),
             baseline_metrics: None,
             verdict: Verdict::new(),

@@ -240,10 +240,20 @@ fn write_values(page: &mut String, column: &ColumnStatistics) -> fmt::Result {
 }
 
 fn write_anomalies(page: &mut String, run: &RunRecord) -> fmt::Result {
-    if run.anomalies.values().all(Vec::is_empty) {
+    let quarantined = run.quarantined.as_ref();
+    if run.anomalies.values().all(Vec::is_empty) && quarantined.is_none() {
         return Ok(());
     }
-    page.push_str("<section><h2>Warnings</h2><table>");
+    page.push_str("<section><h2>Anomalies</h2><table>");
+    for reason in quarantined.iter().flat_map(|aside| &aside.reasons) {
+        write!(
+            page,
+            "<tr><td>quarantined</td><td>column `{}`: {} rows ({})</td></tr>",
+            Text(&reason.column),
+            reason.n_rows,
+            reason.kind
+        )?;
+    }
     for (split, anomalies) in &run.anomalies {
         for anomaly in anomalies {
             write!(

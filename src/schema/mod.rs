@@ -1,104 +1,194 @@
 //! What the data must look like: a schema, inferred once, owned by people, checked in training and in serving.
 //!
-//! A [`Schema`] is a small JSON document. It is inferred from [`Statistics`], read and edited by hand, and then
-//! [validates](Schema::validate) the statistics of every later data set: what breaks it comes back as
-//! [`Anomaly`]s. In serving the same schema [brings every request into shape](Schema::conform) and turns down what
-//! does not fit, naming the field and the row.
+//! A [`Schema`] is a small document, JSON or TOML. It is inferred from
+//! [`Statistics`](crate::statistics::Statistics), read and edited by hand, and
+//! then [validates](Schema::validate) the statistics of every later data set: what breaks it comes back as
+//! [`Anomaly`]s. The same schema [checks rows](Schema::check_rows), and in serving it
+//! [brings every request into shape](Schema::conform) and turns down what does not fit, naming the field and the row.
+//!
+//! # Who owns the file
+//!
+//! The people who know the data, whether they write Rust or not. The way of a schema:
+//!
+//! 1. [`Schema::infer`] from the first data set, [`Schema::save`] as `schema.toml`, and into version control.
+//! 2. Read it and say what the data cannot: a fare is never negative, the label is not there in serving, half of the
+//!    rows must have an age, the positive class is a tenth to a third of all.
+//! 3. Hold every data set against it (`DataPipeline::schema`). By default an error stops the pipeline before
+//!    training; the message says what was found and what would be allowed.
+//! 4. Either the data is wrong, and is mended; or the world has changed, and so must the schema:
+//!    [`Schema::update`] proposes the next one, [`Schema::diff`] shows what would change, and a person takes it. Its
+//!    [`version`](Schema::version) then is one higher.
+//!
+//! What is not said is allowed, and is not written:
 //!
 //! ```
-//! use std::sync::Arc;
-//!
-//! use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
-//! use fourfold::accumulate::Accumulate;
 //! use fourfold::schema::Schema;
-//! use fourfold::statistics::StatisticsAccumulator;
 //!
-//! let fare: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 3.0]));
-//! let batch = RecordBatch::try_from_iter([("fare", fare)])?;
-//! let mut statistics = StatisticsAccumulator::new(&batch.schema());
-//! statistics.update(&batch)?;
-//! let schema = Schema::infer(&statistics.finish());
+//! let schema = Schema::from_toml(r#"
+//! format_version = 2
+//! version = 3
 //!
-//! let text: ArrayRef = Arc::new(StringArray::from(vec!["much"]));
-//! let request = RecordBatch::try_from_iter([("fare", text)])?;
-//! let error = schema.conform(&request).unwrap_err();
-//! assert_eq!(error.to_string(), "field `fare` is of type text, must be float");
+//! [dataset]
+//! rows = { min = 1000 }
+//! drift_ratio = { min = 0.5, max = 2 }   # rows, by those of the previous span
+//!
+//! [[fields]]
+//! name = "fare"
+//! type = "float"
+//! min_fraction = 0.99                    # of the rows must have one
+//! domain.range = { min = 0 }
+//! disallow_nan = true
+//! drift.jensen_shannon_divergence = 0.1  # from the previous span
+//!
+//! [[fields]]
+//! name = "road"
+//! type = "text"
+//! domain.values = ["air", "rail", "road"]
+//! distribution.min_domain_mass = 0.999   # one in a thousand may be another
+//! severities.ENUM_TYPE_UNEXPECTED_STRING_VALUES = "warning"
+//!
+//! [[fields]]
+//! name = "stops"
+//! type = "text"
+//! list = { min = 1, max = 20 }           # a list of texts
+//!
+//! [[fields]]
+//! name = "late"
+//! type = "boolean"
+//! min_fraction = 1.0
+//! not_in_environment = ["serving"]       # the label
+//! distribution.shares.true = { min = 0.1, max = 0.35 }
+//! "#)?;
+//! assert_eq!(schema, Schema::from_json(&schema.to_json()?)?);
+//!
+//! let error = Schema::from_toml("format_version = 2\n[[fields]]\nname = \"x\"\ntype = \"text\"\nmin_fracton = 1.0");
+//! assert_eq!(
+//!     error.unwrap_err().to_string(),
+//!     "the schema cannot be read: unknown field `min_fracton` at line 5; did you mean `min_fraction`?"
+//! );
 //! # Ok::<(), fourfold::Error>(())
 //! ```
+//!
+//! Every format that was ever written stays readable: `tests/fixtures/schema.v1.json` is of the first.
+//!
+//! # Environments
+//!
+//! `training` and `serving` are always there, and each name that a schema mentions. A field is in an environment if
+//! its `in_environment` lists it; else, it is not if its `not_in_environment` lists it; else, if the schema's
+//! `default_environments` list it, or are empty. A column of the data whose field is not in the environment is a
+//! `SCHEMA_NEW_COLUMN`. Without an environment, a [`Validation`] expects all fields.
+//!
+//! # Kinds of anomalies
+//!
+//! Each reason is an anomaly of its own, with what was measured, what is allowed, the values that are not, and a
+//! [`Fix`] after which the same data would be valid. The names are TensorFlow Data Validation's; those with a star are
+//! ours. All are errors by default but `SCHEMA_NEW_COLUMN`.
+//!
+//! | kind | when | the fix |
+//! | --- | --- | --- |
+//! | `DATA_MISSING` | there are no rows; nothing else is then said of columns | none |
+//! | `DATASET_LOW_NUM_EXAMPLES`, `DATASET_HIGH_NUM_EXAMPLES` | the number of rows is outside of `dataset.rows` | widen it |
+//! | `COMPARATOR_LOW_NUM_EXAMPLES`, `COMPARATOR_HIGH_NUM_EXAMPLES` | the rows, by those of the previous span or version, are outside of `dataset.drift_ratio` or `version_ratio` | widen it |
+//! | `SCHEMA_NEW_COLUMN` | a column has no field, or none in this environment | add it as it would be inferred |
+//! | `SCHEMA_MISSING_COLUMN` | a field with a `min_fraction` or a `min_count` has no column; with slices, a slice is gone | deprecate the field |
+//! | `UNEXPECTED_DATA_TYPE` | a column with values is of another type (whole numbers are taken for floats) | deprecate the field |
+//! | `VALUE_NESTEDNESS_MISMATCH` | lists where single values are expected, or the reverse | deprecate the field |
+//! | `FEATURE_TYPE_NOT_PRESENT` | a required field has no value in any row | require none |
+//! | `FEATURE_TYPE_LOW_FRACTION_PRESENT` | fewer rows have a value than `min_fraction` | what was seen, 0.9999 at most if a row has none |
+//! | `FEATURE_TYPE_LOW_NUMBER_PRESENT` | fewer rows have a value than `min_count` | what was seen |
+//! | `FEATURE_TYPE_LOW_NUMBER_VALUES`, `FEATURE_TYPE_HIGH_NUMBER_VALUES` | a list has fewer or more items than `list` allows | widen it |
+//! | `INVALID_FEATURE_SHAPE` | the same where `list` allows one number only | widen it |
+//! | `FEATURE_TYPE_LOW_UNIQUE`, `FEATURE_TYPE_HIGH_UNIQUE` | distinct values are fewer or more than `unique` allows | widen it |
+//! | `FEATURE_TYPE_NO_UNIQUE` | `unique` is limited and the number is not known | lift the limit |
+//! | `ENUM_TYPE_UNEXPECTED_STRING_VALUES` | more than `1 - min_domain_mass` of the values are not in `domain.values` | add them; past 400 values, drop the domain |
+//! | `ENUM_TYPE_INVALID_UTF8` | values of a column with a domain are not UTF-8 | drop the domain |
+//! | `INT_TYPE_SMALL_INT`, `INT_TYPE_BIG_INT` | whole numbers are outside of the range | widen it |
+//! | `INT_TYPE_NOT_INT_STRING` | texts of `domain.integer_text` are no whole numbers | drop the domain |
+//! | `FLOAT_TYPE_SMALL_FLOAT`, `FLOAT_TYPE_BIG_FLOAT` | floats are outside of the range; compared as doubles (the reference: as singles) | widen it |
+//! | `FLOAT_TYPE_STRING_NOT_FLOAT` | texts of `domain.float_text` are no numbers | drop the domain |
+//! | `FLOAT_TYPE_HAS_NAN`, `FLOAT_TYPE_HAS_INF` | there are such, and `disallow_nan` or `disallow_inf` is set | allow them |
+//! | `BOOL_TYPE_SMALL_INT`, `BOOL_TYPE_BIG_INT` | whole numbers of `domain.boolean` are below 0 or above 1 | drop the domain |
+//! | `BOOL_TYPE_UNEXPECTED_FLOAT`, `BOOL_TYPE_UNEXPECTED_STRING` | floats are neither 0 nor 1; texts neither of the two words | drop the domain |
+//! | `OUT_OF_RANGE` * | dates or timestamps are outside of `domain.times` | widen it |
+//! | `DISTRIBUTION_OUT_OF_BOUNDS` * | mean, deviation, a quantile, or a share is outside of `distribution` | widen it |
+//! | `COMPARATOR_L_INFTY_HIGH`, `COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH`, `COMPARATOR_NORMALIZED_ABSOLUTE_DIFFERENCE_HIGH`, `COMPARATOR_POPULATION_STABILITY_INDEX_HIGH` *, `COMPARATOR_KOLMOGOROV_SMIRNOV_HIGH` * | a [distance](crate::statistics::distance) is above its threshold | raise it to what was measured |
+//! | `COMPARATOR_CONTROL_DATA_MISSING` | what is to be compared with lacks the column, has no value in it, or another type | none |
+//! | `STATS_NOT_AVAILABLE` | the schema limits what the statistics do not tell | none |
+//! | `FEATURE_MISSING_NAME`, `INVALID_SCHEMA_SPECIFICATION`, `INVALID_DOMAIN_SPECIFICATION`, `DOMAIN_INVALID_FOR_TYPE` | the schema contradicts itself; [`Schema::check`] gives the same as an error | none |
+//!
+//! `MULTIPLE_REASONS` is not needed, `FEATURE_MISSING_TYPE` cannot be: a file without a type is not read. Kinds of
+//! the reference for images, natural language, sparse, weighted and derived features do not apply to tables.
 
+mod anomaly;
+mod check;
+mod checker;
+mod compare;
+mod conform;
+mod diff;
+mod field;
 mod field_type;
+mod fix;
+mod format;
+mod infer;
+mod limits;
+mod rows;
+#[cfg(test)]
+mod tests;
 mod validate;
+mod validate_domain;
+mod validation;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Field as ArrowField, Float64Type, Schema as ArrowSchema, SchemaRef,
-};
+use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+pub use self::anomaly::{Anomaly, AnomalyKind, Severity};
+pub use self::compare::{Against, Comparison};
+pub use self::diff::{SchemaChange, SchemaDiff};
+pub use self::field::{Domain, Field, Lifecycle};
 pub use self::field_type::{FieldType, normalize_batch, normalized_schema};
-pub use self::validate::{Anomaly, AnomalyKind, Severity};
+pub use self::fix::{Fix, Moment};
+pub use self::infer::InferOptions;
+pub use self::limits::{Bounds, Comparator, Counts, Dataset, Distribution, QuantileBounds};
+pub use self::rows::{RowExample, RowReason, RowReport};
+pub use self::validation::{Report, Validation};
 use crate::error::{Error, Result, near_names};
-use crate::statistics::Statistics;
+
+/// The environment of the data that models are trained on.
+pub const TRAINING: &str = "training";
+/// The environment of requests.
+pub const SERVING: &str = "serving";
 
 /// What the data must look like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Schema {
     /// The version of this format.
+    #[serde(deserialize_with = "format::format_version")]
     pub format_version: u32,
+    /// The version of the schema: 0 as inferred, raised by people when they change it and by [`Schema::relax`] and
+    /// [`Schema::update`]. Nothing is read from it; it tells which schema a data set was held against.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub version: u64,
+    /// Environments that fields are in unless they say otherwise; all, if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_environments: Vec<String>,
+    /// How bad anomalies of some kinds are, where the field does not say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub severities: BTreeMap<AnomalyKind, Severity>,
+    /// What the data set must look like.
+    #[serde(default, skip_serializing_if = "Dataset::is_open")]
+    pub dataset: Dataset,
     /// One entry per column.
     pub fields: Vec<Field>,
 }
 
-/// What one column must look like.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Field {
-    /// The column's name.
-    pub name: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub field_type: FieldType,
-    /// The least share of rows that must have a value, in `0..=1`; 1 means that NULL is not allowed.
-    #[serde(default)]
-    pub min_fraction: f64,
-    /// The values that are allowed, if only some are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub domain: Option<Domain>,
-    /// The field is not there in serving: a label, a weight.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub training_only: bool,
-}
-
-/// Which values a column may have.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Domain {
-    /// These texts. An inferred list is at most 100 long.
-    Values(Vec<String>),
-    /// Numbers from `min` to `max`, both included. Never inferred: the training data's range is not a rule.
-    Range {
-        /// The lowest number allowed.
-        min: Option<f64>,
-        /// The highest number allowed.
-        max: Option<f64>,
-    },
-}
-
-impl Field {
-    /// Whether every row must have a value.
-    #[must_use]
-    pub fn is_required(&self) -> bool {
-        self.min_fraction >= 1.0
-    }
-}
-
 impl Schema {
     /// The version of the format that this build writes.
-    pub const FORMAT_VERSION: u32 = 1;
+    pub const FORMAT_VERSION: u32 = 2;
     /// The longest list of allowed texts that is inferred.
     pub const MAX_INFERRED_VALUES: usize = 100;
 
@@ -107,34 +197,12 @@ impl Schema {
     pub fn new(fields: impl IntoIterator<Item = Field>) -> Self {
         Schema {
             format_version: Self::FORMAT_VERSION,
+            version: 0,
+            default_environments: Vec::new(),
+            severities: BTreeMap::new(),
+            dataset: Dataset::default(),
             fields: fields.into_iter().collect(),
         }
-    }
-
-    /// The schema that statistics suggest: types as they are, columns without a gap required, texts with at most
-    /// 100 distinct values limited to these.
-    #[must_use]
-    pub fn infer(statistics: &Statistics) -> Self {
-        let columns = statistics.columns.iter().filter(|column| !column.nested);
-        Schema::new(columns.map(|column| {
-            let listed =
-                column.row_type() == FieldType::Text && column.top_values_exact && column.count > 0;
-            Field {
-                name: column.name.clone(),
-                field_type: column.row_type(),
-                min_fraction: f64::from(u8::from(column.missing == 0 && column.count > 0)),
-                domain: listed.then(|| {
-                    let mut values: Vec<String> = column
-                        .top_values
-                        .iter()
-                        .map(|(value, _)| value.clone())
-                        .collect();
-                    values.sort_unstable();
-                    Domain::Values(values)
-                }),
-                training_only: false,
-            }
-        }))
     }
 
     /// The field of a name.
@@ -159,21 +227,80 @@ impl Schema {
     pub fn training_only<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: HashSet<_> = names.into_iter().collect();
         for field in &mut self.fields {
-            field.training_only |= names.contains(field.name.as_str());
+            if names.contains(field.name.as_str()) && !field.is_training_only() {
+                field.in_environment.retain(|name| name != SERVING);
+                field.not_in_environment.push(SERVING.to_owned());
+            }
         }
         self
     }
 
-    /// The part of the schema that a served model asks for: these columns, in the schema's order.
+    /// The part of the schema that a served model asks for: these columns, in the schema's order, and nothing of the
+    /// data set as a whole.
     #[must_use]
     pub fn project<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: HashSet<_> = names.into_iter().collect();
-        Schema::new(
-            self.fields
+        self.with_fields(|field| names.contains(field.name.as_str()))
+    }
+
+    /// The part of the schema that holds in an environment, for [`Schema::conform`] and [`Schema::check_rows`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such environment, with the near ones.
+    pub fn environment(&self, name: &str) -> Result<Self> {
+        self.check_environment(name)?;
+        Ok(self.with_fields(|field| self.is_in_environment(field, name)))
+    }
+
+    fn with_fields(&self, wanted: impl Fn(&Field) -> bool) -> Self {
+        Schema {
+            dataset: Dataset::default(),
+            fields: self
+                .fields
                 .iter()
-                .filter(|field| names.contains(field.name.as_str()))
-                .cloned(),
-        )
+                .filter(|field| wanted(field))
+                .cloned()
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The environments that are known: `training`, `serving`, and those that the schema names.
+    #[must_use]
+    pub fn environments(&self) -> BTreeSet<&str> {
+        let of_fields = self
+            .fields
+            .iter()
+            .flat_map(|field| field.in_environment.iter().chain(&field.not_in_environment));
+        [TRAINING, SERVING]
+            .into_iter()
+            .chain(
+                self.default_environments
+                    .iter()
+                    .chain(of_fields)
+                    .map(String::as_str),
+            )
+            .collect()
+    }
+
+    fn check_environment(&self, name: &str) -> Result<()> {
+        let known = self.environments();
+        if known.contains(name) {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "the schema has no environment `{name}`{}",
+            near_names(name, known)
+        )))
+    }
+
+    /// Whether a field is in an environment. See [the module](self#environments).
+    #[must_use]
+    pub fn is_in_environment(&self, field: &Field, name: &str) -> bool {
+        let lists = |names: &[String]| names.iter().any(|listed| listed == name);
+        lists(&field.in_environment)
+            || !lists(&field.not_in_environment)
+                && (self.default_environments.is_empty() || lists(&self.default_environments))
     }
 
     /// The Arrow schema of conforming batches.
@@ -182,154 +309,12 @@ impl Schema {
         let fields: Vec<ArrowField> = self
             .fields
             .iter()
-            .filter_map(|field| {
-                let data_type = field.field_type.data_type()?;
-                Some(ArrowField::new(&field.name, data_type, true))
-            })
+            .filter_map(|field| Some(ArrowField::new(&field.name, field.data_type()?, true)))
             .collect();
         Arc::new(ArrowSchema::new(fields))
     }
-
-    /// Brings rows from outside into the schema's shape: its columns in its order, in their physical types. A
-    /// column that is not there is all NULL, if the field allows that; columns that the schema does not know are
-    /// left out. Whole numbers are taken for floats; floats for whole numbers where every one is whole, NaN
-    /// meaning NULL.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a type does not fit, if a required field is missing or NULL,
-    /// or if a number is out of its range; naming the field, the row and the value. An unknown text is not an
-    /// error here: transforms have a place for it.
-    pub fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let mut columns = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            let Some(data_type) = field.field_type.data_type() else {
-                continue;
-            };
-            let column = match batch.column_by_name(&field.name) {
-                Some(column) => field.conform(column)?,
-                None if field.is_required() => {
-                    let schema = batch.schema();
-                    let names: Vec<&str> = schema
-                        .fields()
-                        .iter()
-                        .map(|field| field.name().as_str())
-                        .collect();
-                    return Err(Error::data(format!(
-                        "field `{}` is missing and required; the rows have {names:?}",
-                        field.name
-                    )));
-                }
-                None => new_null_array(&data_type, batch.num_rows()),
-            };
-            columns.push(column);
-        }
-        let options =
-            arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(
-            self.arrow(),
-            columns,
-            &options,
-        )?)
-    }
 }
 
-impl Field {
-    fn conform(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        let found = FieldType::of(column.data_type());
-        let all_null = column.logical_null_count() == column.len();
-        let column = if found == self.field_type
-            || all_null
-            || (self.field_type == FieldType::Float && found == FieldType::Integer)
-        {
-            self.field_type.normalize(&self.name, column)?
-        } else if self.field_type == FieldType::Integer && found == FieldType::Float {
-            self.whole_numbers(&FieldType::Float.normalize(&self.name, column)?)?
-        } else if matches!(self.field_type, FieldType::Date | FieldType::Timestamp)
-            && found == FieldType::Text
-        {
-            self.times(column)?
-        } else {
-            return Err(Error::data(format!(
-                "field `{}` is of type {found}, must be {}",
-                self.name, self.field_type
-            )));
-        };
-        if self.is_required() && column.null_count() > 0 {
-            let row = (0..column.len())
-                .find(|row| column.is_null(*row))
-                .unwrap_or_default();
-            return Err(Error::data(format!(
-                "field `{}` is NULL in row {row}, and required",
-                self.name
-            )));
-        }
-        self.check_range(&column)?;
-        Ok(column)
-    }
-
-    fn whole_numbers(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        // Above 2^53 a double no longer holds every whole number.
-        const LARGEST: f64 = 9_007_199_254_740_992.0;
-        let floats = column.as_primitive::<Float64Type>();
-        let whole = floats
-            .iter()
-            .enumerate()
-            .map(|(row, value)| match value {
-                Some(value) if value.is_nan() => Ok(None),
-                Some(value) if value.fract() == 0.0 && value.abs() <= LARGEST => {
-                    Ok(Some(value as i64))
-                }
-                Some(value) => Err(Error::data(format!(
-                    "field `{}` is {value} in row {row}, must be a whole number",
-                    self.name
-                ))),
-                None => Ok(None),
-            })
-            .collect::<Result<arrow::array::Int64Array>>()?;
-        Ok(Arc::new(whole))
-    }
-
-    fn times(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        let data_type = self
-            .field_type
-            .data_type()
-            .ok_or_else(|| Error::internal("a time without a type"))?;
-        // What cannot be read comes back as NULL, so the value and its row can be named.
-        let times = cast(column, &data_type)?;
-        let texts = cast(column, &DataType::Utf8)?;
-        let texts = texts.as_string::<i32>();
-        match (0..times.len()).find(|row| times.is_null(*row) && !texts.is_null(*row)) {
-            None => Ok(times),
-            Some(row) => Err(Error::data(format!(
-                "field `{}` is `{}` in row {row}, must be a {} written as ISO 8601, such as {}",
-                self.name,
-                texts.value(row),
-                self.field_type,
-                match self.field_type {
-                    FieldType::Date => "2013-01-31",
-                    _ => "2013-01-31T05:00:00Z",
-                }
-            ))),
-        }
-    }
-
-    fn check_range(&self, column: &ArrayRef) -> Result<()> {
-        let Some(Domain::Range { min, max }) = &self.domain else {
-            return Ok(());
-        };
-        let numbers = FieldType::Float.normalize(&self.name, column)?;
-        let low = min.unwrap_or(f64::NEG_INFINITY);
-        let high = max.unwrap_or(f64::INFINITY);
-        for (row, value) in numbers.as_primitive::<Float64Type>().iter().enumerate() {
-            if let Some(value) = value
-                && !(low..=high).contains(&value)
-            {
-                return Err(Error::data(format!(
-                    "field `{}` is {value} in row {row}, must be from {low} to {high}",
-                    self.name
-                )));
-            }
-        }
-        Ok(())
-    }
+fn is_first(version: &u64) -> bool {
+    *version == 0
 }

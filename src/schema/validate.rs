@@ -1,269 +1,345 @@
-//! Holding statistics against a schema.
+//! Holding a column's statistics against its field.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use super::{Domain, FieldType, Schema};
+use super::{Anomaly, AnomalyKind, Bounds, Field, FieldType, Fix, InferOptions, Moment};
 use crate::statistics::{ColumnStatistics, Statistics};
 
-/// Something in the data that the schema does not allow.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Anomaly {
-    /// The column.
-    pub column: String,
-    /// What kind of thing.
-    pub kind: AnomalyKind,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What was found and what would be allowed.
-    pub message: String,
-}
-
-impl fmt::Display for Anomaly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column `{}`: {}", self.column, self.message)
-    }
-}
-
-/// How bad an anomaly is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// It is reported, and the pipeline goes on.
-    Warning,
-    /// The pipeline stops before training.
-    Error,
-}
-
-/// The kinds of anomalies; named after TensorFlow Data Validation's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[non_exhaustive]
-pub enum AnomalyKind {
-    /// A column that the schema does not know (a warning: it is not used).
-    SchemaNewColumn,
-    /// A required column is not there.
-    SchemaMissingColumn,
-    /// The type is another one.
-    UnexpectedDataType,
-    /// Too few rows have a value.
-    FeatureTypeLowFractionPresent,
-    /// Texts that are not in the domain.
-    EnumTypeUnexpectedStringValues,
-    /// Numbers below or above the range.
-    OutOfRange,
-    /// No rows at all.
-    DataMissing,
-}
-
-impl Schema {
-    /// What in the statistics breaks the schema, in the order of its fields. Empty means valid.
-    #[must_use]
-    pub fn validate(&self, statistics: &Statistics) -> Vec<Anomaly> {
-        let mut anomalies = Vec::new();
-        let mut add = |column: &str, kind, severity, message: String| {
-            anomalies.push(Anomaly {
-                column: column.to_owned(),
-                kind,
-                severity,
-                message,
-            });
+impl Field {
+    /// What in a column breaks the field.
+    pub(super) fn validate(
+        &self,
+        statistics: &Statistics,
+        column: &ColumnStatistics,
+    ) -> Vec<Anomaly> {
+        let mut check = Check {
+            field: self,
+            column,
+            anomalies: Vec::new(),
         };
-        if statistics.n_rows == 0 {
-            add(
-                "",
-                AnomalyKind::DataMissing,
-                Severity::Error,
-                "there are no rows".to_owned(),
-            );
-            return anomalies;
-        }
-        for field in &self.fields {
-            let name = field.name.as_str();
-            let Some(column) = statistics.columns.iter().find(|column| column.name == name) else {
-                if field.min_fraction > 0.0 {
-                    add(
-                        name,
-                        AnomalyKind::SchemaMissingColumn,
-                        Severity::Error,
-                        "is required and not in the data".to_owned(),
-                    );
-                }
-                continue;
-            };
-            let widened =
-                field.field_type == FieldType::Float && column.row_type() == FieldType::Integer;
-            if column.count > 0 && column.row_type() != field.field_type && !widened {
-                add(
-                    name,
-                    AnomalyKind::UnexpectedDataType,
-                    Severity::Error,
-                    format!(
-                        "is of type {}, must be {}",
-                        column.row_type(),
-                        field.field_type
-                    ),
-                );
-                continue;
-            }
-            if column.present() < field.min_fraction {
-                add(
-                    name,
-                    AnomalyKind::FeatureTypeLowFractionPresent,
-                    Severity::Error,
-                    format!(
-                        "has a value in {} of {} rows, a fraction of {:.4}, must be at least {}",
-                        column.count,
-                        column.count + column.missing,
-                        column.present(),
-                        field.min_fraction
-                    ),
-                );
-            }
-            match &field.domain {
-                Some(Domain::Values(allowed)) => {
-                    if let Some(message) = unexpected_texts(column, allowed) {
-                        add(
-                            name,
-                            AnomalyKind::EnumTypeUnexpectedStringValues,
-                            Severity::Error,
-                            message,
-                        );
-                    }
-                }
-                Some(Domain::Range { min, max }) => {
-                    if let Some(message) = out_of_range(column, *min, *max) {
-                        add(name, AnomalyKind::OutOfRange, Severity::Error, message);
-                    }
-                }
-                None => {}
+        if check.nesting_and_type() {
+            check.presence();
+            if column.count > 0 {
+                check.items();
+                check.unique();
+                check.domain();
+                check.not_finite();
+                check.distribution(statistics);
             }
         }
-        for column in statistics.columns.iter().filter(|column| !column.nested) {
-            if !self.fields.iter().any(|field| field.name == column.name) {
-                add(
-                    &column.name,
-                    AnomalyKind::SchemaNewColumn,
-                    Severity::Warning,
-                    "is not in the schema, and not used".to_owned(),
-                );
-            }
-        }
-        anomalies
+        check.anomalies
+    }
+
+    /// A column that is not there.
+    pub(super) fn missing_column(&self) -> Option<Anomaly> {
+        (self.min_fraction > 0.0 || self.min_count > 0).then(|| {
+            Anomaly::new(
+                &self.name,
+                AnomalyKind::SchemaMissingColumn,
+                "is required and not in the data",
+            )
+            .fix(Fix::Deprecate {
+                column: self.name.clone(),
+            })
+        })
     }
 }
 
-fn unexpected_texts(column: &ColumnStatistics, allowed: &[String]) -> Option<String> {
-    let unexpected: Vec<&(String, u64)> = column
-        .top_values
-        .iter()
-        .filter(|(value, _)| !allowed.contains(value))
-        .collect();
-    if unexpected.is_empty() {
-        return None;
-    }
-    let shown: Vec<String> = unexpected
-        .iter()
-        .take(5)
-        .map(|(value, n)| format!("`{value}` ({n} rows)"))
-        .collect();
-    let more = match unexpected.len().saturating_sub(5) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Some(format!(
-        "has values outside of the {} allowed: {}{more}",
-        allowed.len(),
-        shown.join(", ")
-    ))
-}
-
-fn out_of_range(column: &ColumnStatistics, min: Option<f64>, max: Option<f64>) -> Option<String> {
-    let numeric = column.numeric.as_ref()?;
-    let (low, high) = (
-        min.unwrap_or(f64::NEG_INFINITY),
-        max.unwrap_or(f64::INFINITY),
-    );
-    let (found_low, found_high) = numeric.min.zip(numeric.max)?;
-    let infinite = (numeric.negative_infinity > 0 && low > f64::NEG_INFINITY)
-        || (numeric.positive_infinity > 0 && high < f64::INFINITY);
-    (found_low < low || found_high > high || infinite).then(|| {
-        format!("ranges from {found_low} to {found_high}, must be within {low} and {high}")
+/// A column that the schema does not have.
+pub(super) fn new_column(column: &ColumnStatistics) -> Anomaly {
+    Anomaly::new(
+        &column.name,
+        AnomalyKind::SchemaNewColumn,
+        "is not in the schema, and not used",
+    )
+    .fix(Fix::AddField {
+        field: Box::new(Field::infer(column, InferOptions::default())),
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::Field;
-    use super::*;
-    use crate::accumulate::Accumulate;
-    use crate::statistics::StatisticsAccumulator;
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-    use std::sync::Arc;
+pub(super) struct Check<'a> {
+    pub(super) field: &'a Field,
+    pub(super) column: &'a ColumnStatistics,
+    pub(super) anomalies: Vec<Anomaly>,
+}
 
-    fn statistics(columns: Vec<(&str, ArrayRef)>) -> Statistics {
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let mut accumulator = StatisticsAccumulator::new(&batch.schema());
-        accumulator.update(&batch).unwrap();
-        accumulator.finish()
+impl Check<'_> {
+    pub(super) fn name(&self) -> String {
+        self.field.name.clone()
     }
 
-    fn texts(values: &[Option<&str>]) -> ArrayRef {
-        Arc::new(StringArray::from(values.to_vec()))
+    fn add(&mut self, kind: AnomalyKind, message: String, fix: Option<Fix>) {
+        self.anomalies.push(Anomaly {
+            fix,
+            ..Anomaly::new(&self.field.name, kind, message)
+        });
     }
 
-    #[test]
-    fn data_fits_the_schema_inferred_from_it() {
-        let statistics = statistics(vec![("a", texts(&[Some("x"), None]))]);
-        assert_eq!(Schema::infer(&statistics).validate(&statistics), []);
-    }
-
-    #[test]
-    fn each_kind_of_anomaly_is_found() {
-        let schema = Schema::infer(&statistics(vec![
-            ("text", texts(&[Some("x"), Some("y")])),
-            ("gone", texts(&[Some("x"), Some("y")])),
-            ("number", Arc::new(Int64Array::from(vec![1, 2]))),
-        ]));
-        let found = schema.validate(&statistics(vec![
-            ("text", texts(&[Some("z"), None])),
-            ("number", texts(&[Some("1"), Some("2")])),
-            ("new", texts(&[None, None])),
-        ]));
-        let kinds: Vec<AnomalyKind> = found.iter().map(|anomaly| anomaly.kind).collect();
-        assert_eq!(
-            kinds,
-            [
-                AnomalyKind::FeatureTypeLowFractionPresent,
-                AnomalyKind::EnumTypeUnexpectedStringValues,
-                AnomalyKind::SchemaMissingColumn,
-                AnomalyKind::UnexpectedDataType,
-                AnomalyKind::SchemaNewColumn,
-            ]
-        );
-        assert_eq!(
-            found[1].to_string(),
-            "column `text`: has values outside of the 2 allowed: `z` (1 rows)"
+    pub(super) fn measure(
+        &mut self,
+        kind: AnomalyKind,
+        message: String,
+        measured: f64,
+        allowed: Bounds,
+        fix: Fix,
+    ) {
+        self.anomalies.push(
+            Anomaly::new(&self.field.name, kind, message)
+                .measured(measured, allowed)
+                .fix(fix),
         );
     }
 
-    #[test]
-    fn a_range_is_held() {
-        let schema = Schema::new([Field {
-            name: "n".to_owned(),
-            field_type: FieldType::Integer,
-            min_fraction: 0.0,
-            domain: Some(Domain::Range {
-                min: Some(0.0),
-                max: None,
-            }),
-            training_only: false,
-        }]);
-        let found = schema.validate(&statistics(vec![(
-            "n",
-            Arc::new(Int64Array::from(vec![-1, 2])),
-        )]));
-        assert_eq!(found[0].kind, AnomalyKind::OutOfRange);
+    pub(super) fn not_available(&mut self, what: &str) {
+        self.add(
+            AnomalyKind::StatsNotAvailable,
+            format!("has limits of {what}, which the statistics do not tell"),
+            None,
+        );
     }
+
+    /// Whether the rest can be held against the values.
+    fn nesting_and_type(&mut self) -> bool {
+        let (field, column) = (self.field, self.column);
+        if column.count == 0 {
+            return true;
+        }
+        let deprecate = Fix::Deprecate {
+            column: self.name(),
+        };
+        let (is_list, must_be_list) = (column.valency.is_some(), field.list.is_some());
+        let widened =
+            field.field_type == FieldType::Float && column.field_type == FieldType::Integer;
+        let kind = if is_list != must_be_list {
+            AnomalyKind::ValueNestednessMismatch
+        } else if column.field_type != field.field_type && !widened {
+            AnomalyKind::UnexpectedDataType
+        } else {
+            return true;
+        };
+        let message = format!(
+            "is of type {}, must be {}",
+            super::field::type_text(column.field_type, is_list),
+            field.type_text()
+        );
+        self.add(kind, message, Some(deprecate));
+        false
+    }
+
+    fn presence(&mut self) {
+        let (field, column) = (self.field, self.column);
+        let rows = column.count + column.missing;
+        let present = column.present();
+        // What rounds to all of the rows would still turn down the one that is missing.
+        let observed = if column.missing > 0 {
+            present.min(0.9999)
+        } else {
+            present
+        };
+        let fix = || Fix::Presence {
+            column: field.name.clone(),
+            min_fraction: field.min_fraction.min(observed),
+            min_count: field.min_count.min(column.count),
+        };
+        if column.count == 0 && (field.min_fraction > 0.0 || field.min_count > 0) {
+            let message = format!("has no value in any of {rows} rows, and is required");
+            let allowed = Bounds::at_least(field.min_count.max(1) as f64);
+            let kind = AnomalyKind::FeatureTypeNotPresent;
+            self.measure(kind, message, 0.0, allowed, fix());
+            return;
+        }
+        if present < field.min_fraction {
+            let message = format!(
+                "has a value in {} of {rows} rows, a fraction of {present:.4}, must be at least {}",
+                column.count, field.min_fraction
+            );
+            let kind = AnomalyKind::FeatureTypeLowFractionPresent;
+            let allowed = Bounds::at_least(field.min_fraction);
+            self.measure(kind, message, present, allowed, fix());
+        }
+        if column.count < field.min_count {
+            let message = format!(
+                "has a value in {} rows, must be at least {}",
+                column.count, field.min_count
+            );
+            let kind = AnomalyKind::FeatureTypeLowNumberPresent;
+            let allowed = Bounds::at_least(field.min_count as f64);
+            self.measure(kind, message, column.count as f64, allowed, fix());
+        }
+    }
+
+    fn items(&mut self) {
+        let (Some(counts), Some(valency)) = (self.field.list, &self.column.valency) else {
+            return;
+        };
+        let fix = Fix::Items {
+            column: self.name(),
+            items: super::Counts {
+                min: counts.min.map(|min| min.min(valency.min)),
+                max: counts.max.map(|max| max.max(valency.max)),
+            },
+        };
+        for (end, found) in [("down to", valency.min), ("up to", valency.max)] {
+            if let Some(kind) = counts.problem(found)
+                && self.anomalies.iter().all(|anomaly| anomaly.kind != kind)
+            {
+                let message = format!(
+                    "has rows with {end} {found} items, {}",
+                    self.field.rule(kind)
+                );
+                self.measure(kind, message, found as f64, counts.bounds(), fix.clone());
+            }
+        }
+    }
+
+    fn unique(&mut self) {
+        let (unique, distinct) = (self.field.unique, self.column.distinct);
+        if unique.is_open() {
+            return;
+        }
+        let bounds = unique.bounds();
+        if distinct == 0 {
+            self.add(
+                AnomalyKind::FeatureTypeNoUnique,
+                format!("must have {bounds} distinct values, their number is not known"),
+                Some(Fix::Unique {
+                    column: self.field.name.clone(),
+                    unique: super::Counts::default(),
+                }),
+            );
+            return;
+        }
+        let kind = if unique.min.is_some_and(|min| distinct < min) {
+            AnomalyKind::FeatureTypeLowUnique
+        } else if unique.max.is_some_and(|max| distinct > max) {
+            AnomalyKind::FeatureTypeHighUnique
+        } else {
+            return;
+        };
+        let fix = Fix::Unique {
+            column: self.name(),
+            unique: super::Counts {
+                min: unique.min.map(|min| min.min(distinct)),
+                max: unique.max.map(|max| max.max(distinct)),
+            },
+        };
+        let message = format!("has {distinct} distinct values, must have {bounds}");
+        self.measure(kind, message, distinct as f64, bounds, fix);
+    }
+
+    fn not_finite(&mut self) {
+        let Some(numeric) = &self.column.numeric else {
+            return;
+        };
+        let infinite = numeric.positive_infinity + numeric.negative_infinity;
+        let none = Bounds::at_most(0.0);
+        if self.field.disallow_nan && numeric.nan > 0 {
+            let message = format!("has {} values that are NaN, must have none", numeric.nan);
+            let fix = Fix::AllowNan {
+                column: self.name(),
+            };
+            let kind = AnomalyKind::FloatTypeHasNan;
+            self.measure(kind, message, numeric.nan as f64, none, fix);
+        }
+        if self.field.disallow_inf && infinite > 0 {
+            let message = format!("has {infinite} values that are infinite, must have none");
+            let fix = Fix::AllowInf {
+                column: self.name(),
+            };
+            let kind = AnomalyKind::FloatTypeHasInf;
+            self.measure(kind, message, infinite as f64, none, fix);
+        }
+    }
+
+    fn distribution(&mut self, statistics: &Statistics) {
+        let distribution = &self.field.distribution;
+        if distribution.is_open() {
+            return;
+        }
+        let column = self.column;
+        let numeric = column.numeric.as_ref();
+        let total = total_and_rest(column).0.max(1) as f64;
+        self.bound(
+            Moment::Missing,
+            distribution.missing,
+            Some(1.0 - column.present()),
+        );
+        self.bound(
+            Moment::Mean,
+            distribution.mean,
+            numeric.and_then(|n| n.mean),
+        );
+        self.bound(Moment::Std, distribution.std, numeric.and_then(|n| n.std));
+        let zeros = numeric.map(|numeric| numeric.zeros as f64 / total);
+        self.bound(Moment::Zeros, distribution.zeros, zeros);
+        for quantile in &distribution.quantiles {
+            let sketch = statistics.quantile_sketch(&self.field.name);
+            let found = match sketch {
+                Some(sketch) => sketch.quantiles(&[quantile.rank]).first().copied(),
+                None => numeric.and_then(|numeric| between(&numeric.quantiles, quantile.rank)),
+            };
+            self.bound(Moment::Quantile(quantile.rank), quantile.bounds(), found);
+        }
+        for (value, bounds) in &distribution.shares {
+            let listed = column.top_values.iter().find(|(listed, _)| listed == value);
+            let share = match listed {
+                Some((_, n)) => Some(*n as f64 / total),
+                None if column.top_values_exact => Some(0.0),
+                // It has at most the share of the last that is listed.
+                None => {
+                    let most = column.top_values.last().map(|(_, n)| *n as f64 / total);
+                    match most {
+                        Some(most) if bounds.contains(most) && bounds.contains(0.0) => continue,
+                        Some(most) if !bounds.contains(most) && !bounds.contains(0.0) => Some(most),
+                        _ => None,
+                    }
+                }
+            };
+            self.bound(Moment::Share(value.clone()), *bounds, share);
+        }
+    }
+
+    fn bound(&mut self, of: Moment, bounds: Bounds, found: Option<f64>) {
+        if bounds.is_open() {
+            return;
+        }
+        let Some(found) = found else {
+            return self.not_available(&of.to_string());
+        };
+        if bounds.contains(found) {
+            return;
+        }
+        let message = format!("has a {of} of {found}, must be {bounds}");
+        let fix = Fix::Bound {
+            column: self.name(),
+            of,
+            bounds: bounds.widened(found),
+        };
+        let kind = AnomalyKind::DistributionOutOfBounds;
+        self.measure(kind, message, found, bounds, fix);
+    }
+}
+
+/// All values, and those of them that are not listed.
+pub(super) fn total_and_rest(column: &ColumnStatistics) -> (u64, u64) {
+    let listed: u64 = column.top_values.iter().map(|(_, n)| n).sum();
+    let all = column
+        .valency
+        .as_ref()
+        .map_or(column.count, |valency| valency.total);
+    if column.top_values_exact {
+        (listed, 0)
+    } else {
+        (all.max(listed), all.saturating_sub(listed))
+    }
+}
+
+/// The value at a rank, along the line between its neighbours.
+fn between(quantiles: &[(f64, f64)], rank: f64) -> Option<f64> {
+    let after = quantiles.iter().find(|(r, _)| *r >= rank)?;
+    let before = quantiles.iter().rev().find(|(r, _)| *r <= rank)?;
+    let width = after.0 - before.0;
+    Some(if width > 0.0 {
+        before.1 + (after.1 - before.1) * (rank - before.0) / width
+    } else {
+        after.1
+    })
 }

@@ -30,6 +30,7 @@ mod accumulator;
 mod association;
 mod bytes;
 mod column;
+pub mod distance;
 mod distinct;
 mod groups;
 mod hash;

@@ -21,3 +21,4 @@ mod skew;
 mod sources;
 mod support;
 mod tidy;
+mod validation;

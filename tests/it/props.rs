@@ -11,7 +11,8 @@ use fourfold::arrow::array::{
 use fourfold::arrow::compute::{concat_batches, take_record_batch};
 use fourfold::data::Split;
 use fourfold::fingerprint::Fingerprint;
-use fourfold::schema::{Domain, Field, FieldType, Schema};
+use fourfold::schema::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType, Schema, Severity};
+use fourfold::statistics::distance::{Categories, Distance};
 use fourfold::statistics::{Moments, QuantileSketch, Statistics, StatisticsAccumulator, TopValues};
 use fourfold::transform::ops::{Bucketize, Hash};
 use fourfold::transform::{DatePart, Fill, FittedTransform, Transform};
@@ -257,10 +258,51 @@ proptest! {
     }
 
     #[test]
-    fn a_schema_is_the_same_after_json(fields in vec(field(), 0..8)) {
+    fn a_schema_is_the_same_after_json_and_toml_and_differs_in_nothing(fields in vec(field(), 0..6)) {
         let schema = Schema::new(fields);
-        let text = serde_json::to_string_pretty(&schema).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Schema>(&text).unwrap(), schema);
+        let json = serde_json::to_string_pretty(&schema).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Schema>(&json).unwrap(), &schema);
+        let toml = schema.to_toml().unwrap();
+        prop_assert_eq!(&toml::from_str::<Schema>(&toml).unwrap(), &schema);
+        prop_assert!(schema.diff(&schema).is_empty());
+    }
+
+    #[test]
+    fn a_schema_that_is_updated_takes_what_it_did_not(before in vec(row(true), 1..60), after in vec(row(true), 1..60)) {
+        let (before, after) = (batch(&before), batch(&after));
+        let statistics = |rows| accumulated(std::slice::from_ref(rows)).finish();
+        let schema = Schema::infer(&statistics(&before));
+        let updated = schema.update(&statistics(&after)).unwrap();
+        prop_assert_eq!(updated.validate(&statistics(&after)), []);
+        prop_assert_eq!(updated.version, u64::from(updated != schema));
+        prop_assert!(schema.diff(&updated).is_empty() || updated.version == 1);
+        updated.check().unwrap();
+        // What a data set has no anomalies in has no rows that break anything.
+        let rows = updated.check_rows(&after, 3);
+        prop_assert!(rows.is_valid(), "{}", rows);
+    }
+
+    #[test]
+    fn a_divergence_is_symmetric_within_bounds_and_nothing_between_equals(a in counts(), b in counts()) {
+        let (a, b) = (Categories::new(a), Categories::new(b));
+        let distance = |distance: Distance, a, b| distance.of_categories(a, b).unwrap();
+        for measure in [Distance::JensenShannonDivergence, Distance::InfinityNorm, Distance::NormalizedAbsDifference] {
+            let there = distance(measure, &a, &b);
+            prop_assert!((0.0..=1.0).contains(&there), "{}", there);
+            prop_assert!((there - distance(measure, &b, &a)).abs() < 1e-12);
+            prop_assert_eq!(distance(measure, &a, &a), 0.0);
+        }
+    }
+
+    #[test]
+    fn a_divergence_of_numbers_is_symmetric_and_nothing_between_equals(a in numbers(), b in numbers()) {
+        let (a, b) = (statistics_of(&a), statistics_of(&b));
+        for measure in [Distance::JensenShannonDivergence, Distance::KolmogorovSmirnov] {
+            let there = measure.of_numbers(&a, &b, "x").unwrap();
+            prop_assert!((0.0..=1.0).contains(&there), "{}", there);
+            prop_assert!((there - measure.of_numbers(&b, &a, "x").unwrap()).abs() < 1e-12);
+            prop_assert_eq!(measure.of_numbers(&a, &a, "x").unwrap(), 0.0);
+        }
     }
 
     #[test]
@@ -383,6 +425,22 @@ fn json_in_order(fields: &[(String, Value)]) -> impl Serialize {
     InOrder(fields.to_vec())
 }
 
+fn counts() -> impl Strategy<Value = BTreeMap<String, f64>> {
+    prop::collection::btree_map("[a-e]", 0.001..1e6, 1..5)
+}
+
+/// Numbers with those that are not finite among them.
+fn numbers() -> impl Strategy<Value = Vec<f64>> {
+    let odd = prop::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0]);
+    vec(prop_oneof![4 => -1e6..1e6, 1 => odd], 1..50)
+}
+
+fn statistics_of(values: &[f64]) -> Statistics {
+    let column: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+    let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+    accumulated(std::slice::from_ref(&batch)).finish()
+}
+
 fn field() -> impl Strategy<Value = Field> {
     let types = [
         FieldType::Boolean,
@@ -397,21 +455,59 @@ fn field() -> impl Strategy<Value = Field> {
     let domain = prop_oneof![
         vec(".{0,5}", 0..5).prop_map(Domain::Values),
         (bound(), bound()).prop_map(|(min, max)| Domain::Range { min, max }),
+        (bound(), bound()).prop_map(|(min, max)| Domain::FloatText { min, max }),
+        (weighted(0.5, ".{0,5}"), weighted(0.5, ".{0,5}"))
+            .prop_map(|(from, to)| Domain::Times { from, to }),
+        weighted(0.5, ".{0,5}").prop_map(|true_value| Domain::Boolean {
+            true_value,
+            false_value: None
+        }),
     ];
+    let counts = || {
+        (
+            weighted(0.5, 0..1_000_000_u64),
+            weighted(0.5, 0..1_000_000_u64),
+        )
+            .prop_map(|(min, max)| Counts { min, max })
+    };
+    let kind = prop::sample::select(AnomalyKind::ALL);
+    let severity = || prop_oneof![Just(Severity::Warning), Just(Severity::Error)];
+    let limits = (
+        weighted(0.3, counts()),
+        counts(),
+        (bound(), bound()).prop_map(|(min, max)| Bounds { min, max }),
+        weighted(0.5, 0.0..1.0),
+    );
+    let rules = (
+        vec("[a-z]{1,5}", 0..3),
+        any::<bool>(),
+        weighted(0.5, severity()),
+        prop::collection::btree_map(kind, severity(), 0..3),
+    );
     (
         ".{0,8}",
         prop::sample::select(types.to_vec()),
         0.0..=1.0,
         weighted(0.5, domain),
-        any::<bool>(),
+        limits,
+        rules,
     )
-        .prop_map(
-            |(name, field_type, min_fraction, domain, training_only)| Field {
-                name,
-                field_type,
-                min_fraction,
-                domain,
-                training_only,
-            },
-        )
+        .prop_map(|(name, field_type, min_fraction, domain, limits, rules)| {
+            let mut field = Field::new(name, field_type);
+            field.min_fraction = min_fraction;
+            field.domain = domain;
+            field.list = limits.0;
+            field.unique = limits.1;
+            field.distribution.mean = limits.2;
+            field
+                .distribution
+                .shares
+                .insert("a.b c".to_owned(), limits.2);
+            field.drift.jensen_shannon_divergence = limits.3;
+            field.in_environment = rules.0;
+            field.strict = rules.1;
+            field.severity = rules.2;
+            field.severities = rules.3;
+            field
+        })
 }

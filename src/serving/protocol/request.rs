@@ -280,16 +280,9 @@ mod tests {
     use crate::schema::FieldType;
 
     fn schema() -> Schema {
-        let field = |name: &str, field_type| Field {
-            name: name.to_owned(),
-            field_type,
-            min_fraction: 0.0,
-            domain: None,
-            training_only: false,
-        };
         Schema::new([
-            field("age", FieldType::Integer),
-            field("city", FieldType::Text),
+            Field::new("age", FieldType::Integer),
+            Field::new("city", FieldType::Text),
         ])
     }
 

@@ -38,12 +38,13 @@ const INPUTS: [(&str, FieldType); 6] = [
 ];
 
 fn schema() -> Schema {
-    Schema::new(INPUTS.map(|(name, field_type)| Field {
-        name: name.to_owned(),
-        field_type,
-        min_fraction: if name == "age" { 1.0 } else { 0.0 },
-        domain: None,
-        training_only: false,
+    Schema::new(INPUTS.map(|(name, field_type)| {
+        let field = Field::new(name, field_type);
+        if name == "age" {
+            field.required()
+        } else {
+            field
+        }
     }))
 }
 

@@ -1,0 +1,277 @@
+//! What happens to data that breaks its schema.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, ListBuilder, RecordBatch, StringArray, StringBuilder};
+use arrow::compute::{filter_record_batch, not};
+use arrow::datatypes::{DataType, Field as ArrowField, Schema as ArrowSchema, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use super::Split;
+use super::extract::{Extracted, NOTE, Note, SplitWriter, reopen, split_dir};
+use crate::error::{Error, ErrorKind, Result};
+use crate::examples::Examples;
+use crate::model::{load_json, save_json};
+use crate::schema::{Anomaly, AnomalyKind, Schema, Severity};
+use crate::store::Aside;
+
+/// What the data pipeline does with data that breaks its schema with an [error](Severity::Error).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnomalyPolicy {
+    /// The pipeline stops before training, with all anomalies.
+    #[default]
+    Fail,
+    /// The pipeline goes on; the anomalies are in its record as warnings, and in the log.
+    Warn,
+    /// Rows that break a rule are [set aside](Quarantined), and the pipeline goes on with the others, which are
+    /// analysed and validated again. It stops if they still break the schema: a missing column, a wrong type or drift
+    /// is no fault of single rows.
+    Quarantine,
+    /// The pipeline goes on; the anomalies are in its record.
+    Proceed,
+}
+
+/// The rows that [`AnomalyPolicy::Quarantine`] has set aside: Parquet files beside those of the splits. They have the
+/// columns of the examples, and two more: `quarantine_split`, the split they were in, and `quarantine_reasons`, a
+/// list of `column: KIND`. Nothing is lost: kept and quarantined rows together are those that were read, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Quarantined {
+    /// The folder of the Parquet files.
+    pub place: PathBuf,
+    /// How many rows there are.
+    pub n_rows: u64,
+    /// How many rows break each rule; a row may break several.
+    pub reasons: Vec<QuarantineReason>,
+}
+
+/// A rule, and how many of the quarantined rows break it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QuarantineReason {
+    /// The column.
+    pub column: String,
+    /// What kind of thing.
+    pub kind: AnomalyKind,
+    /// How many rows.
+    pub n_rows: u64,
+}
+
+const FOLDER: &str = "Quarantine";
+const SUMMARY: &str = "quarantine.json";
+const SPLIT: &str = "quarantine_split";
+const REASONS: &str = "quarantine_reasons";
+
+/// What is quarantined: rows that break these rules.
+pub(super) type Rules = BTreeSet<(String, AnomalyKind)>;
+
+/// The rules that single rows break, of all that were broken with an error.
+pub(super) fn rules_of_rows<'a>(anomalies: impl Iterator<Item = &'a Anomaly>) -> Rules {
+    anomalies
+        .filter(|anomaly| anomaly.severity == Severity::Error)
+        .filter(|anomaly| {
+            !matches!(
+                anomaly.kind,
+                AnomalyKind::SchemaMissingColumn
+                    | AnomalyKind::UnexpectedDataType
+                    | AnomalyKind::ValueNestednessMismatch
+            )
+        })
+        .map(|anomaly| (anomaly.column.clone(), anomaly.kind))
+        .collect()
+}
+
+/// Divides the rows of every split into those that are kept and those that are quarantined, at `place`; what an
+/// earlier run has left there is used again.
+pub(super) async fn quarantine(
+    extracted: Extracted,
+    split: &Split,
+    schema: &Schema,
+    rules: Rules,
+    row_group_rows: usize,
+    place: &Path,
+) -> Result<(Extracted, Quarantined)> {
+    if let Some(kept) = reopen(split, place)? {
+        let quarantined = Quarantined {
+            place: place.join(FOLDER),
+            ..load_json(place, SUMMARY)?
+        };
+        return Ok((kept, quarantined));
+    }
+    let aside = Aside::new(place)?;
+    for name in extracted.splits.keys() {
+        create_dir(&aside.path().join(split_dir(name)))?;
+    }
+    create_dir(&aside.path().join(FOLDER))?;
+    let division = Arc::new(Division {
+        schema: schema.clone(),
+        rules,
+        row_group_rows,
+        dir: aside.path().to_owned(),
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for (name, examples) in &extracted.splits {
+        for number in 0..examples.parts().len() {
+            let (division, name, examples) =
+                (Arc::clone(&division), name.clone(), examples.clone());
+            tasks.spawn_blocking(move || division.part(&name, &examples, number));
+        }
+    }
+    let mut counts: BTreeMap<(String, AnomalyKind), u64> = BTreeMap::new();
+    let mut n_rows = 0;
+    while let Some(part) = tasks.join_next().await {
+        let part = part.map_err(|error| {
+            Error::internal("a part of the quarantine stopped").with_source(error)
+        })??;
+        n_rows += part.n_rows;
+        for (rule, n) in part.counts {
+            *counts.entry(rule).or_default() += n;
+        }
+    }
+    let quarantined = Quarantined {
+        place: place.join(FOLDER),
+        n_rows,
+        reasons: counts
+            .into_iter()
+            .map(|((column, kind), n_rows)| QuarantineReason {
+                column,
+                kind,
+                n_rows,
+            })
+            .collect(),
+    };
+    let note = Note {
+        n_unlabelled: extracted.n_unlabelled,
+    };
+    save_json(aside.path(), NOTE, &note)?;
+    save_json(aside.path(), SUMMARY, &quarantined)?;
+    match aside.commit() {
+        // Another run was faster.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let kept = reopen(split, place)?.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Schema,
+            format!(
+                "all {n_rows} rows break the schema; they are in `{}`",
+                quarantined.place.display()
+            ),
+        )
+    })?;
+    Ok((kept, quarantined))
+}
+
+fn create_dir(dir: &Path) -> Result<()> {
+    std::fs::create_dir(dir)
+        .map_err(|error| Error::io(format!("writing `{}`", dir.display()), error))
+}
+
+struct Division {
+    schema: Schema,
+    rules: Rules,
+    row_group_rows: usize,
+    dir: PathBuf,
+}
+
+/// What was quarantined of one part.
+#[derive(Default)]
+struct Part {
+    n_rows: u64,
+    counts: BTreeMap<(String, AnomalyKind), u64>,
+}
+
+impl Division {
+    fn part(&self, split: &str, examples: &Examples, number: usize) -> Result<Part> {
+        let mut part = Part::default();
+        let (mut kept, mut aside) = (None, None);
+        let file = format!("part-{number:05}.parquet");
+        let aside_schema = with_reasons(examples.schema())?;
+        let batches = examples.parts().into_iter().nth(number);
+        for batch in batches.into_iter().flat_map(|part| part.batches(&[])) {
+            let batch = batch?;
+            let mut reasons: Vec<Vec<(&str, AnomalyKind)>> = vec![Vec::new(); batch.num_rows()];
+            for field in &self.schema.fields {
+                field.each_break(&batch, &mut |row, kind, _| {
+                    let broken = self
+                        .rules
+                        .iter()
+                        .find(|(column, broken)| *column == field.name && *broken == kind);
+                    if let (Some((column, _)), Some(reasons)) = (broken, reasons.get_mut(row)) {
+                        reasons.push((column, kind));
+                    }
+                });
+            }
+            let bad: BooleanArray = reasons
+                .iter()
+                .map(|reasons| Some(!reasons.is_empty()))
+                .collect();
+            let write = |writer: &mut Option<SplitWriter>, dir: &str, rows: &RecordBatch| {
+                if rows.num_rows() == 0 {
+                    return Ok(());
+                }
+                let writer = match writer {
+                    Some(writer) => writer,
+                    empty => {
+                        let path = self.dir.join(dir).join(if dir == FOLDER {
+                            format!("{split}-{file}")
+                        } else {
+                            file.clone()
+                        });
+                        empty.insert(SplitWriter::create(path, &rows.schema(), self.row_group_rows)?)
+                    }
+                };
+                writer.write(rows)
+            };
+            let good = filter_record_batch(&batch, &not(&bad)?)?;
+            write(&mut kept, &split_dir(split), &good)?;
+            if bad.true_count() > 0 {
+                let rows = filter_record_batch(&batch, &bad)?;
+                part.n_rows += rows.num_rows() as u64;
+                let mut list = ListBuilder::new(StringBuilder::new());
+                for reasons in reasons.iter().filter(|reasons| !reasons.is_empty()) {
+                    for (column, kind) in reasons {
+                        *part
+                            .counts
+                            .entry(((*column).to_owned(), *kind))
+                            .or_default() += 1;
+                        list.values().append_value(format!("{column}: {kind}"));
+                    }
+                    list.append(true);
+                }
+                let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+                columns.push(Arc::new(StringArray::from(vec![split; rows.num_rows()])));
+                columns.push(Arc::new(list.finish()));
+                let rows = RecordBatch::try_new(Arc::clone(&aside_schema), columns)?;
+                write(&mut aside, FOLDER, &rows)?;
+            }
+        }
+        for writer in [kept, aside].into_iter().flatten() {
+            writer.finish()?;
+        }
+        Ok(part)
+    }
+}
+
+fn with_reasons(schema: &SchemaRef) -> Result<SchemaRef> {
+    for name in [SPLIT, REASONS] {
+        if schema.column_with_name(name).is_some() {
+            return Err(Error::data(format!(
+                "column `{name}` has the name of what a quarantine says of its rows; rename it"
+            )));
+        }
+    }
+    let more = [
+        Arc::new(ArrowField::new(SPLIT, DataType::Utf8, true)),
+        Arc::new(ArrowField::new(
+            REASONS,
+            DataType::new_list(DataType::Utf8, true),
+            true,
+        )),
+    ];
+    let fields: Vec<_> = schema.fields().iter().cloned().chain(more).collect();
+    Ok(Arc::new(ArrowSchema::new(fields)))
+}

@@ -1,0 +1,179 @@
+//! The schema's file: JSON or TOML.
+
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer};
+
+use super::Schema;
+use crate::error::{Error, ErrorKind, Result, near_names};
+
+impl Schema {
+    /// Reads a schema from a file, JSON or TOML by its extension, and [checks](Schema::check) it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is not there; [`ErrorKind::Config`] naming the file and what is wrong in it: a key
+    /// that is not known comes with the near one; [`ErrorKind::Unsupported`] for another extension or a format of a
+    /// later build.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let layout = Layout::of(path)?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
+        let schema = match layout {
+            Layout::Json => Schema::from_json(&text),
+            Layout::Toml => Schema::from_toml(&text),
+        };
+        schema.map_err(|error| {
+            let text = format!("`{}`: {}", path.display(), error.message());
+            Error::new(error.kind(), text).with_source(error)
+        })
+    }
+
+    /// Writes the schema into a file, JSON or TOML by its extension.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be written; [`ErrorKind::Unsupported`] for another extension.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let text = match Layout::of(path)? {
+            Layout::Json => self.to_json()?,
+            Layout::Toml => self.to_toml()?,
+        };
+        std::fs::write(path, text)
+            .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))
+    }
+
+    /// Reads a schema from JSON, and [checks](Schema::check) it.
+    ///
+    /// # Errors
+    /// As [`Schema::load`].
+    pub fn from_json(text: &str) -> Result<Self> {
+        let schema = serde_json::from_str(text).map_err(|error| {
+            let version = serde_json::from_str(text)
+                .ok()
+                .map(|Version(version)| version);
+            unreadable(&error.to_string(), version)
+        });
+        checked(schema?)
+    }
+
+    /// Reads a schema from TOML, and [checks](Schema::check) it.
+    ///
+    /// # Errors
+    /// As [`Schema::load`].
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let schema = toml::from_str(text).map_err(|error: toml::de::Error| {
+            let version = toml::from_str(text).ok().map(|Version(version)| version);
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map(|before| format!(" at line {}", before.matches('\n').count() + 1));
+            let message = format!("{}{}", error.message(), line.unwrap_or_default());
+            unreadable(&message, version)
+        });
+        checked(schema?)
+    }
+
+    /// The schema as JSON: readable, what is not set left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if it cannot be written, which is a bug.
+    pub fn to_json(&self) -> Result<String> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::internal("a schema cannot be written").with_source(error))?;
+        Ok(text + "\n")
+    }
+
+    /// The schema as TOML: readable, what is not set left out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a number that TOML has no place for (counts past 2^63).
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self)
+            .map_err(|error| Error::config("a schema cannot be written as TOML").with_source(error))
+    }
+}
+
+enum Layout {
+    Json,
+    Toml,
+}
+
+impl Layout {
+    fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => Ok(Layout::Json),
+            Some("toml") => Ok(Layout::Toml),
+            _ => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "the schema's file `{}` must end in `.json` or `.toml`",
+                    path.display()
+                ),
+            )),
+        }
+    }
+}
+
+/// The version of a document of which nothing else may be readable.
+struct Version(u64);
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Document {
+            format_version: u64,
+        }
+        Document::deserialize(deserializer).map(|document| Version(document.format_version))
+    }
+}
+
+fn checked(schema: Schema) -> Result<Schema> {
+    schema.check()?;
+    Ok(schema)
+}
+
+fn unreadable(message: &str, version: Option<u64>) -> Error {
+    match version {
+        Some(version) if version > u64::from(Schema::FORMAT_VERSION) => {
+            Error::new(ErrorKind::Unsupported, future(version))
+        }
+        _ => Error::config(format!("the schema cannot be read: {}", with_near(message))),
+    }
+}
+
+fn future(version: u64) -> String {
+    format!(
+        "the schema is of format version {version}, this build reads 1 to {}",
+        Schema::FORMAT_VERSION
+    )
+}
+
+/// Of "unknown field `x`, expected one of `a`, `b` at line 1", the near name in place of all.
+fn with_near(message: &str) -> String {
+    let parts = message
+        .split_once(", expected ")
+        .filter(|(unknown, _)| unknown.starts_with("unknown "))
+        .and_then(|(unknown, names)| Some((unknown, unknown.split('`').nth(1)?, names)));
+    let Some((unknown, name, names)) = parts else {
+        return message.to_owned();
+    };
+    let known = names.split('`').skip(1).step_by(2);
+    let place = names
+        .rfind(" at line ")
+        .and_then(|at| names.get(at..))
+        .unwrap_or_default();
+    format!("{unknown}{place}{}", near_names(name, known))
+}
+
+/// The version of the format that was read: any that was ever written becomes the present one.
+pub(super) fn format_version<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<u32, D::Error> {
+    let version = u64::deserialize(deserializer)?;
+    if (1..=u64::from(Schema::FORMAT_VERSION)).contains(&version) {
+        Ok(Schema::FORMAT_VERSION)
+    } else {
+        Err(serde::de::Error::custom(future(version)))
+    }
+}
