@@ -14,12 +14,14 @@ BOUND = 0.005
 
 def ours(document):
     """What was fitted, in the layout of the peers."""
-    result = {"z": {}, "boundaries": {}, "vocabularies": {}}
+    result = {"z": {}, "fills": {}, "boundaries": {}, "vocabularies": {}}
     sums = dict(zip(document["features"], document["sums"]))
     for step in document["fitted"]["steps"]:
         column = step["output"]
         if step["op"] == "linear":
             result["z"][column] = [step["offset"], 1 / step["scale"]]
+        elif step["op"] == "impute_number":
+            result["fills"][column] = step["value"]
         elif step["op"] == "bucketize":
             result["boundaries"][column] = step["boundaries"]
         elif step["op"] == "one_hot":
@@ -30,6 +32,10 @@ def ours(document):
 
 def close(a, b):
     return abs(a - b) <= 1e-9 * max(1.0, abs(b))
+
+
+def within(values, value, rank):
+    return (values < value).mean() - BOUND <= rank <= (values <= value).mean() + BOUND
 
 
 def used(vocabulary):
@@ -54,14 +60,16 @@ for name, result in results.items():
         if used(result["vocabularies"][column]) != used(mine["vocabularies"][column]):
             wrong.append(f"{name}: vocabulary of {column}")
     for column in BUCKETS:
-        values = rows[column].fill_null(rows[column].median())
+        fill = result.get("fills", {}).get(column, rows[column].median())
+        if not within(rows[column].drop_nulls(), fill, 0.5):
+            wrong.append(f"{name}: {fill} is not the median of {column}")
+        values = rows[column].fill_null(fill)
         boundaries = result["boundaries"][column]
         if len(boundaries) != N_BUCKETS - 1:
             wrong.append(f"{name}: {len(boundaries)} boundaries of {column}")
         for i, boundary in enumerate(boundaries, 1):
-            below, up_to = (values < boundary).mean(), (values <= boundary).mean()
-            if not below - BOUND <= i / N_BUCKETS <= up_to + BOUND:
-                wrong.append(f"{name}: boundary {i} of {column} is at rank {below} to {up_to}")
+            if not within(values, boundary, i / N_BUCKETS):
+                wrong.append(f"{name}: boundary {i} of {column}, {boundary}")
 
 if wrong:
     sys.exit("the transforms differ:\n" + "\n".join(wrong))

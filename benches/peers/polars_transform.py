@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import time
 
 import polars as pl
@@ -25,7 +26,8 @@ def text(column):
 
 start = time.perf_counter()
 rows = pl.scan_parquet(arguments.file)
-n_rows = pl.len()
+n_rows = rows.select(pl.len()).collect().item()  # from the metadata
+ranks = [math.ceil(n_rows * i / N_BUCKETS) - 1 for i in range(1, N_BUCKETS)]
 fitted = (
     rows.select(
         *(filled(c, pl.Expr.mean).mean().alias(f"{c} mean") for c in Z_SCORES),
@@ -34,7 +36,7 @@ fitted = (
         *(
             filled(c, pl.Expr.median)
             .sort()
-            .gather([(n_rows * i / N_BUCKETS).ceil().cast(pl.Int64) - 1 for i in range(1, N_BUCKETS)])
+            .gather(ranks)
             .implode()
             .alias(f"{c} boundaries")
             for c in BUCKETS

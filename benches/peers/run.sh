@@ -38,12 +38,12 @@ mkdir -p "$dir"
 export PYTHONDONTWRITEBYTECODE=1
 
 # An environment with what a file lists; made again when the list has changed.
-environment() { # NAME PYTHON REQUIREMENTS
+environment() { # NAME PYTHON REQUIREMENTS [OPTIONS OF PIP...]
     local place=$dir/$1
     if ! cmp -s "$3" "$place/installed.txt"; then
         rm -rf "$place"
         "$2" -m venv "$place" &&
-            "$place/bin/pip" install --quiet --disable-pip-version-check -r "$3" &&
+            "$place/bin/pip" install --quiet --disable-pip-version-check -r "$3" "${@:4}" &&
             cp "$3" "$place/installed.txt"
     fi
 }
@@ -51,7 +51,7 @@ environment() { # NAME PYTHON REQUIREMENTS
 environment venv "${PYTHON:-python3}" "$here/requirements.txt"
 arguments=()
 if [ "$tfdv" = yes ]; then
-    if environment tfdv "${TFDV_PYTHON:-${PYTHON:-python3}}" "$here/requirements-tfdv.txt"; then
+    if environment tfdv "${TFDV_PYTHON:-${PYTHON:-python3}}" "$here/requirements-tfdv.txt" --no-deps; then
         arguments+=(--tfdv-python "$dir/tfdv/bin/python")
     else
         echo "TFDV cannot be installed here; the tables are without it" >&2
