@@ -7,7 +7,7 @@ use std::time::Instant;
 use fourfold::datafusion::prelude::ident;
 use fourfold::engine::Engine;
 use fourfold::ndarray::{Array2, ArrayViewMut2, Axis};
-use fourfold::transform::{Fill, FittedTransform, Transform};
+use fourfold::transform::{Fill, FittedTransform, Roles, Transform};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -94,7 +94,7 @@ async fn fit(engine: &Engine, file: &Path, transform: &Transform) -> Result<Fitt
         .map(ident)
         .collect::<Vec<_>>();
     let rows = rows.select(inputs)?;
-    let mut fitting = transform.fitting(rows.schema().as_arrow())?;
+    let mut fitting = transform.fitting(rows.schema().as_arrow(), Roles::default())?;
     while let Some(pass) = fitting.pass()? {
         fitting.absorb(engine.accumulate(rows.clone(), pass).await?)?;
     }

@@ -221,7 +221,11 @@ impl Division {
                         } else {
                             file.clone()
                         });
-                        empty.insert(SplitWriter::create(path, &rows.schema(), self.row_group_rows)?)
+                        empty.insert(SplitWriter::create(
+                            path,
+                            &rows.schema(),
+                            self.row_group_rows,
+                        )?)
                     }
                 };
                 writer.write(rows)

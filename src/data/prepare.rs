@@ -232,8 +232,7 @@ impl DataPlan {
             Some(schema) => schema.clone(),
             None => Schema::infer(&whole),
         };
-        let schema =
-            schema.training_only([label.name()].into_iter().chain(self.not_features()));
+        let schema = schema.training_only([label.name()].into_iter().chain(self.not_features()));
         let mut found = self.validate(&schema, &statistics, &whole)?;
         let mut quarantined = None;
         let rules = rules_of_rows(found.anomalies.values().flatten());
