@@ -2,13 +2,13 @@
 
 #[cfg(feature = "datafusion")]
 pub use crate::blessing::Verdict;
-#[cfg(feature = "datafusion")]
-pub use crate::data::{
-    BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, ReaderSource, Rebalance,
-    Spans, Split, TableSource,
-};
 #[cfg(feature = "sql")]
 pub use crate::data::SqlSource;
+#[cfg(feature = "datafusion")]
+pub use crate::data::{
+    BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, ReaderSource,
+    Rebalance, Spans, Split, TableSource,
+};
 #[cfg(feature = "datafusion")]
 pub use crate::engine::Engine;
 pub use crate::error::{Error, ErrorKind, Result};

@@ -8,7 +8,7 @@ use arrow::datatypes::Schema as ArrowSchema;
 use datafusion::prelude::{DataFrame, ident};
 use serde::Serialize;
 
-use super::extract::{Explain, Extracted, extract, reopen};
+use super::extract::{Division, Explain, Extracted, extract, reopen};
 use super::{DataPipeline, DataPlan, DataSource, EVAL, Label, TRAIN, TransformPlan};
 use crate::accumulate::Accumulate;
 use crate::engine::Engine;
@@ -184,17 +184,12 @@ impl DataPlan {
         place: &Path,
         step: &RunningStep,
     ) -> Result<Extracted> {
-        extract(
-            rows,
-            explain,
-            self.label()?,
-            &self.split,
-            &self.load,
-            engine,
-            place,
-            step,
-        )
-        .await
+        let division = Division {
+            label: self.label()?.clone(),
+            split: self.split.clone(),
+            load: self.load.clone(),
+        };
+        extract(rows, explain, &division, engine, place, step).await
     }
 
     async fn prepare(
