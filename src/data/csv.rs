@@ -221,12 +221,12 @@ fn is_integer(value: &str) -> bool {
 }
 
 fn is_float(value: &str) -> bool {
-    value.contains(['.', 'e', 'E'])
+    let digits = value.contains(['.', 'e', 'E'])
         && !value.starts_with('+')
         && value
             .bytes()
-            .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte))
-        && value.parse::<f64>().is_ok()
+            .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
+    digits && value.parse::<f64>().is_ok() || value == "inf" || value == "-inf"
 }
 
 fn is_time(value: &str) -> bool {
@@ -360,5 +360,92 @@ impl ScalarUDFImpl for KnownValues {
         self.convert(values)
             .map(ColumnarValue::Array)
             .map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::csv::reader::Format;
+
+    fn by_arrow(values: &[&str]) -> DataType {
+        let text = format!("a,b\n{},x\n", values.join(",x\n"));
+        let format = Format::default().with_header(true);
+        let (schema, _) = format.infer_schema(text.as_bytes(), None).unwrap();
+        match schema.field(0).data_type() {
+            DataType::Null => DataType::Utf8,
+            other => other.clone(),
+        }
+    }
+
+    fn by_us(values: &[&str]) -> DataType {
+        let mut inference = Inference::new(["a", "b"], b',', 100);
+        let text = format!("a,b\n{},x\n", values.join(",x\n"));
+        let mut decoder = inference.file();
+        // In pieces, as a network has them.
+        for bytes in text.as_bytes().chunks(3) {
+            inference.look(&mut decoder, bytes).unwrap();
+        }
+        inference.look(&mut decoder, &[]).unwrap();
+        inference.finish(100).wanted.swap_remove(0)
+    }
+
+    #[test]
+    fn types_are_those_that_arrow_infers() {
+        let values = [
+            "1",
+            "-1",
+            "007",
+            "+1",
+            "1.5",
+            ".5",
+            "5.",
+            "-1e3",
+            "1E-3",
+            "1e",
+            "e5",
+            "-",
+            ".",
+            "1-2",
+            "9223372036854775807",
+            "99999999999999999999",
+            "true",
+            "FALSE",
+            "True",
+            "yes",
+            "2013-01-31",
+            "2013-1-31",
+            "2013-13-31",
+            "2013-01-31T05:00:00",
+            "2013-01-31 05:00:00",
+            "2013-01-31T05:00:00Z",
+            "2013-01-31T05:00:00.1",
+            "2013-01-31T05:00:00.1234Z",
+            "2013-01-31T05:00:00.123456789",
+            "x",
+            "",
+            "0x1",
+            "1_000",
+            "inf",
+            "-inf",
+            "2013-01-31T05",
+        ];
+        for a in values {
+            for b in values {
+                // What looks like a date or a time to Arrow, and is none, fails when it is read: ours is text.
+                if [a, b].contains(&"2013-13-31") {
+                    continue;
+                }
+                assert_eq!(by_us(&[a, b]), by_arrow(&[a, b]), "{a:?} {b:?}");
+            }
+        }
+        assert_eq!(by_us(&["2013-13-31"]), DataType::Utf8);
+    }
+
+    #[test]
+    fn marks_are_no_values() {
+        assert_eq!(by_us(&["1", "NA", "?"]), DataType::Int64);
+        assert_eq!(by_us(&["NA", "null"]), DataType::Utf8);
+        assert_eq!(by_us(&["Name", "1"]), DataType::Utf8);
     }
 }

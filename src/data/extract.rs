@@ -65,10 +65,16 @@ impl From<Error> for Stopped {
     }
 }
 
+/// What is done to rows on their way from the source.
+#[derive(Clone)]
+pub(super) struct Division {
+    pub(super) label: Label,
+    pub(super) split: Split,
+    pub(super) load: Load,
+}
+
 struct Extraction {
-    label: Label,
-    split: Split,
-    load: Load,
+    division: Division,
     raw: SchemaRef,
     schema: SchemaRef,
     dir: PathBuf,
@@ -81,13 +87,12 @@ struct Extraction {
 pub(super) async fn extract(
     rows: DataFrame,
     explain: &Explain<'_>,
-    label: &Label,
-    split: &Split,
-    load: &Load,
+    division: &Division,
     engine: &Engine,
     place: &Path,
     step: &RunningStep,
 ) -> Result<Extracted> {
+    let Division { label, split, load } = division;
     if rows.schema().fields().is_empty() {
         return Err(Error::data("the data has no columns"));
     }
@@ -105,9 +110,7 @@ pub(super) async fn extract(
             .map_err(|error| Error::io(format!("writing `{}`", dir.display()), error))?;
     }
     let extraction = Arc::new(Extraction {
-        label: label.clone(),
-        split: split.clone(),
-        load: load.clone(),
+        division: division.clone(),
         schema: label.schema(&raw)?,
         raw,
         dir: aside.path().to_owned(),
@@ -231,19 +234,23 @@ impl Extraction {
         number: usize,
         mut stream: SendableRecordBatchStream,
     ) -> Result<PartFiles, Stopped> {
-        let mut writers: Vec<Option<SplitWriter>> = self.split.names().map(|_| None).collect();
+        let mut writers: Vec<Option<SplitWriter>> =
+            self.division.split.names().map(|_| None).collect();
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| Stopped::Reading(error.into()))?;
             self.n_read
                 .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             let batch = normalize_batch(&batch, &self.raw)?;
-            let batch = self.load.sample(batch, self.split.keys())?;
-            let assigned = self.split.assign(&batch)?;
-            for (index, name) in self.split.names().enumerate() {
+            let batch = self
+                .division
+                .load
+                .sample(batch, self.division.split.sample_keys())?;
+            let assigned = self.division.split.assign(&batch)?;
+            for (index, name) in self.division.split.names().enumerate() {
                 let members: BooleanArray = assigned.iter().map(|at| Some(*at == index)).collect();
                 let rows = filter_record_batch(&batch, &members).map_err(Error::from)?;
                 let n_rows = rows.num_rows();
-                let rows = self.label.apply(&rows, &self.schema)?;
+                let rows = self.division.label.apply(&rows, &self.schema)?;
                 self.n_unlabelled
                     .fetch_add((n_rows - rows.num_rows()) as u64, Ordering::Relaxed);
                 if rows.num_rows() == 0 {
@@ -254,7 +261,7 @@ impl Extraction {
                     empty => {
                         let file = format!("part-{number:05}.parquet");
                         let path = self.dir.join(split_dir(name)).join(file);
-                        let row_group = self.load.row_group_rows;
+                        let row_group = self.division.load.row_group_rows;
                         empty.insert(SplitWriter::create(path, &self.schema, row_group)?)
                     }
                 };

@@ -317,29 +317,46 @@ impl FileSource {
                 Ok(session.read_table(Arc::new(table(Arc::new(reader), schema)?))?)
             }
             FileFormat::Arrow => {
-                let schema = look.schema(&ArrowFormat).await?;
+                let schema = look.schema(&ArrowFormat).await;
+                let schema = schema.map_err(|error| match error.kind() {
+                    ErrorKind::Internal => {
+                        Error::data("not a readable Arrow IPC file").with_source(error)
+                    }
+                    _ => error,
+                })?;
                 Ok(session.read_table(Arc::new(table(Arc::new(ArrowFormat), schema)?))?)
             }
         }
     }
 
-    /// `column `a` is `x` in line 7`, of Arrow's `value 'x' ... for column 0 at line 6` (it does not count the
-    /// header).
+    /// The column and the value of which Arrow says that they are not of the type.
     fn column_named(&self, message: &str, columns: &ArrowSchema) -> Option<String> {
-        let FileFormat::Csv { infer_rows, .. } = self.format else {
-            return None;
+        let (place, field, infer_rows) = match self.format {
+            FileFormat::Csv { infer_rows, .. } => {
+                // value 'x' as type 'Int64' for column 0 at line 6. (It does not count the header.)
+                let (_, rest) = message.split_once("parsing value '")?;
+                let (value, rest) = rest.split_once("' as type '")?;
+                let (_, rest) = rest.split_once("' for column ")?;
+                let (column, rest) = rest.split_once(" at line ")?;
+                let (line, _) = rest.split_once('.')?;
+                let line = line.parse::<u64>().ok()? + 1;
+                let field = columns.fields().get(column.parse::<usize>().ok()?)?;
+                (format!("`{value}` in line {line}"), field, infer_rows)
+            }
+            FileFormat::Json { infer_rows } => {
+                // whilst decoding field 'a': failed to parse "x" as Int64
+                let (_, rest) = message.split_once("whilst decoding field '")?;
+                let (name, rest) = rest.split_once("': failed to parse ")?;
+                let (value, _) = rest.rsplit_once(" as ")?;
+                let (_, field) = columns.fields().find(name)?;
+                (format!("`{}`", value.trim_matches('"')), field, infer_rows)
+            }
+            FileFormat::Parquet | FileFormat::Arrow => return None,
         };
-        let (_, rest) = message.split_once("parsing value '")?;
-        let (value, rest) = rest.split_once("' as type '")?;
-        let (_, rest) = rest.split_once("' for column ")?;
-        let (column, rest) = rest.split_once(" at line ")?;
-        let (line, _) = rest.split_once('.')?;
-        let field = columns.fields().get(column.parse::<usize>().ok()?)?;
         Some(format!(
-            "column `{}` is `{value}` in line {}, must be of type {} as the first {infer_rows} rows are; \
+            "column `{}` is {place}, must be of type {} as the first {infer_rows} rows are; \
              `infer_rows` says how many are looked at",
             field.name(),
-            line.parse::<u64>().ok()? + 1,
             FieldType::of(field.data_type())
         ))
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -12,10 +13,12 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
+    PlanProperties, ReplaceChildrenOptions,
 };
 use futures_util::StreamExt;
 
@@ -34,6 +37,14 @@ impl PhysicalOptimizerRule for InOrder {
                 // Of equal rows, that of the first part comes first.
                 let merge = merge.clone().with_round_robin_repartition(false);
                 return Ok(Transformed::yes(Arc::new(merge)));
+            }
+            if ends_with_rows_of_the_left(&node)
+                && let [left, right] = node.children().as_slice()
+                && right.properties().partitioning.partition_count() > 1
+            {
+                let right = PartsInOrder::new(Arc::clone(right), None);
+                let sides: Vec<Arc<dyn ExecutionPlan>> = vec![Arc::clone(left), Arc::new(right)];
+                return Ok(Transformed::yes(with_children(node, sides)?));
             }
             let Some(any_order) = node.downcast_ref::<CoalescePartitionsExec>() else {
                 return Ok(Transformed::no(node));
@@ -54,6 +65,35 @@ impl PhysicalOptimizerRule for InOrder {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+fn with_children(
+    node: Arc<dyn ExecutionPlan>,
+    children: Vec<Arc<dyn ExecutionPlan>>,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(children, options)
+}
+
+/// Whether a join gives rows of its left side when all of the right has been seen: the last part of the right does,
+/// whichever that is.
+fn ends_with_rows_of_the_left(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let hash = plan.downcast_ref::<HashJoinExec>();
+    let nested = plan.downcast_ref::<NestedLoopJoinExec>();
+    let join = hash
+        .filter(|join| *join.partition_mode() == PartitionMode::CollectLeft)
+        .map(HashJoinExec::join_type)
+        .or_else(|| nested.map(NestedLoopJoinExec::join_type));
+    matches!(
+        join,
+        Some(
+            JoinType::Left
+                | JoinType::Full
+                | JoinType::LeftSemi
+                | JoinType::LeftAnti
+                | JoinType::LeftMark
+        )
+    )
 }
 
 /// How many batches of a part wait for their turn.

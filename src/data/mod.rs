@@ -237,8 +237,8 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// Reads only this share of the rows, such as 0.1: of rows with the same key of the [split](DataPipeline::split) all
-    /// or none, the same ones in every run; without a key, of equal rows.
+    /// Takes only this share of the rows, such as 0.1, the same ones in every run: of rows with the same key of a
+    /// [split by hash](Split::by_hash) all or none; without keys, of equal rows.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
         self.plan.load.sample = Some(fraction);

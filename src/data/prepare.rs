@@ -8,7 +8,7 @@ use arrow::datatypes::Schema as ArrowSchema;
 use datafusion::prelude::{DataFrame, ident};
 use serde::Serialize;
 
-use super::extract::{Explain, Extracted, extract, reopen};
+use super::extract::{Division, Explain, Extracted, extract, reopen};
 use super::policy::{Quarantined, quarantine, rules_of_rows};
 use super::validate::Validated;
 use super::{AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, TRAIN, TransformPlan};
@@ -200,17 +200,12 @@ impl DataPlan {
         place: &Path,
         step: &RunningStep,
     ) -> Result<Extracted> {
-        extract(
-            rows,
-            explain,
-            self.label()?,
-            &self.split,
-            &self.load,
-            engine,
-            place,
-            step,
-        )
-        .await
+        let division = Division {
+            label: self.label()?.clone(),
+            split: self.split.clone(),
+            load: self.load.clone(),
+        };
+        extract(rows, explain, &division, engine, place, step).await
     }
 
     async fn prepare(

@@ -199,8 +199,7 @@ impl Spans {
             let there: Vec<u64> = versions.keys().copied().flatten().collect();
             let group = versions
                 .into_iter()
-                .filter(|(version, _)| self.version.is_none() || *version == self.version)
-                .next_back();
+                .rfind(|(version, _)| self.version.is_none() || *version == self.version);
             let (version, group) = group.ok_or_else(|| {
                 Error::not_found(format!(
                     "span {span} of `{shown}` has no version {}; there are {there:?}",

@@ -1,5 +1,7 @@
 //! Which rows train, and which judge.
 
+use std::hash::Hasher;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
@@ -135,6 +137,14 @@ impl Split {
         }
     }
 
+    /// The columns by which rows stay together in a sample; none means the whole row.
+    pub(super) fn sample_keys(&self) -> &[String] {
+        match &self.0 {
+            Rule::Hash(rule) => &rule.keys,
+            Rule::Time(_) | Rule::Column(_) => &[],
+        }
+    }
+
     /// The column that names the splits, if they are divided so: it tells nothing of a row.
     pub(super) fn naming_column(&self) -> Option<&str> {
         match &self.0 {
@@ -209,14 +219,11 @@ pub(super) fn hashes(batch: &RecordBatch, columns: &[String], seed: u64) -> Resu
             .map(|key| key_column(batch, key, "key"))
             .collect::<Result<_>>()?
     };
-    let mut keys: Vec<Vec<u8>> = vec![Vec::new(); batch.num_rows()];
+    let mut keys = vec![XxHash64::with_seed(seed); batch.num_rows()];
     for column in columns {
         append_key_bytes(column, &mut keys)?;
     }
-    Ok(keys
-        .iter()
-        .map(|key| XxHash64::oneshot(seed, key))
-        .collect())
+    Ok(keys.iter().map(Hasher::finish).collect())
 }
 
 impl ByHash {
@@ -255,16 +262,16 @@ impl ByHash {
 
 /// Appends a column's values to the rows' keys: a tag and the value. A whole number has the same bytes as an
 /// integer or a float, so that a column which a file's reader takes for the other type keeps its splits.
-fn append_key_bytes(column: &ArrayRef, keys: &mut [Vec<u8>]) -> Result<()> {
-    let whole = |value: i64, key: &mut Vec<u8>| {
-        key.push(1);
-        key.extend(value.to_le_bytes());
+fn append_key_bytes(column: &ArrayRef, keys: &mut [XxHash64]) -> Result<()> {
+    let whole = |value: i64, key: &mut XxHash64| {
+        key.write(&[1]);
+        key.write(&value.to_le_bytes());
     };
     let field_type = FieldType::of(column.data_type());
     let column = field_type.normalize("key", column)?;
     for (row, key) in keys.iter_mut().enumerate() {
         if column.is_null(row) {
-            key.push(0);
+            key.write(&[0]);
             continue;
         }
         match field_type {
@@ -275,26 +282,26 @@ fn append_key_bytes(column: &ArrayRef, keys: &mut [Vec<u8>]) -> Result<()> {
                 if value.fract() == 0.0 && value.abs() < 9.223_372_036_854_776e18 {
                     whole(value as i64, key);
                 } else {
-                    key.push(2);
+                    key.write(&[2]);
                     let value = if value.is_nan() { f64::NAN } else { value };
-                    key.extend(value.to_bits().to_le_bytes());
+                    key.write(&value.to_bits().to_le_bytes());
                 }
             }
-            FieldType::Boolean => key.extend([3, u8::from(column.as_boolean().value(row))]),
+            FieldType::Boolean => key.write(&[3, u8::from(column.as_boolean().value(row))]),
             FieldType::Text => {
                 let text = column.as_string::<i32>().value(row);
-                key.push(4);
-                key.extend((text.len() as u64).to_le_bytes());
-                key.extend(text.as_bytes());
+                key.write(&[4]);
+                key.write(&(text.len() as u64).to_le_bytes());
+                key.write(text.as_bytes());
             }
             FieldType::Date => {
-                key.push(5);
-                key.extend(column.as_primitive::<Date32Type>().value(row).to_le_bytes());
+                key.write(&[5]);
+                key.write(&column.as_primitive::<Date32Type>().value(row).to_le_bytes());
             }
             FieldType::Timestamp => {
-                key.push(6);
-                key.extend(
-                    column
+                key.write(&[6]);
+                key.write(
+                    &column
                         .as_primitive::<TimestampMicrosecondType>()
                         .value(row)
                         .to_le_bytes(),
@@ -307,8 +314,8 @@ fn append_key_bytes(column: &ArrayRef, keys: &mut [Vec<u8>]) -> Result<()> {
         let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
         let rows = converter.convert_columns(&[column])?;
         for (key, row) in keys.iter_mut().zip(rows.iter()) {
-            key.push(7);
-            key.extend(row.as_ref());
+            key.write(&[7]);
+            key.write(row.as_ref());
         }
     }
     Ok(())
@@ -339,6 +346,20 @@ mod tests {
         assert!((15_700..16_300).contains(&train), "{train}");
         // Pinned: a stored split must mean the same for ever.
         assert_eq!(assigned[..12], PINNED);
+    }
+
+    #[test]
+    fn a_row_is_hashed_as_one_run_of_bytes() {
+        let id: ArrayRef = Arc::new(Int64Array::from(vec![5]));
+        let text: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["ab"]));
+        let batch = RecordBatch::try_from_iter([("id", id), ("text", text)]).unwrap();
+        let bytes = [
+            &[1, 5, 0, 0, 0, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 0, 0, 0][..],
+            b"ab",
+        ]
+        .concat();
+        let wanted = XxHash64::oneshot(1, &bytes);
+        assert_eq!(hashes(&batch, &[], 1).unwrap(), [wanted]);
     }
 
     #[test]

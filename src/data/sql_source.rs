@@ -74,8 +74,8 @@ impl SqlSource {
         self.tables.iter().map(|(name, _)| name.as_str())
     }
 
-    /// A session that has this source's tables and none of the engine's; all else is as in the engine's.
-    async fn session(&self, engine: &Engine) -> Result<SessionContext> {
+    /// A session without tables; all else is as in the engine's.
+    fn session(engine: &Engine) -> SessionContext {
         let state = engine.session().state();
         let mut config = state.config().clone();
         config = config.with_create_default_catalog_and_schema(true);
@@ -90,36 +90,33 @@ impl SqlSource {
             .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
             .with_physical_optimizer_rule(Arc::new(InOrder))
             .build();
-        let session = SessionContext::new_with_state(state);
-        for (name, table) in &self.tables {
-            let rows = table
-                .read(engine)
-                .await
-                .map_err(|error| in_table(name, error))?;
-            session.register_table(TableReference::bare(name.as_str()), rows.into_view())?;
-        }
-        Ok(session)
+        SessionContext::new_with_state(state)
     }
 
     async fn plan(&self, engine: &Engine) -> Result<DataFrame> {
-        let session = self.session(engine).await?;
+        let session = SqlSource::session(engine);
         let state = session.state();
         let dialect = state.config().options().sql_parser.dialect;
         let statement = state
             .sql_to_statement(&self.query, &dialect)
             .map_err(refused)?;
-        for table in state
+        for wanted in state
             .resolve_table_references(&statement)
             .map_err(refused)?
         {
-            if !self.names().any(|name| name == table.table()) {
-                return Err(Error::config(format!(
-                    "the query reads table `{}`, which the source does not have{}",
-                    table.table(),
-                    near_names(table.table(), self.names())
-                )));
-            }
+            let wanted = wanted.table();
+            let table = self.tables.iter().find(|(name, _)| name == wanted);
+            let (name, table) = table.ok_or_else(|| {
+                Error::config(format!(
+                    "the query reads table `{wanted}`, which the source does not have{}",
+                    near_names(wanted, self.names())
+                ))
+            })?;
+            let rows = table.read(engine).await;
+            let rows = rows.map_err(|error| in_table(name, error))?.into_view();
+            session.register_table(TableReference::bare(name.as_str()), rows)?;
         }
+        let state = session.state();
         let plan = state.statement_to_plan(statement).await.map_err(refused)?;
         let only_select = SQLOptions::new()
             .with_allow_ddl(false)

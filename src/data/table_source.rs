@@ -69,7 +69,7 @@ impl DataSource for TableSource {
 }
 
 /// Anything that reads batches: a format of your own, a database's driver, a Flight client. The function is called anew
-/// for each reading, and its rows pass one batch at a time; they are read in one thread.
+/// for each reading, and once more to see the columns; the rows pass one batch at a time, read in one thread.
 ///
 /// ```
 /// # use std::sync::Arc;

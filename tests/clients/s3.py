@@ -4,6 +4,7 @@
 """
 
 import gzip
+import logging
 import os
 import pathlib
 import subprocess
@@ -27,6 +28,7 @@ def rows(start, end):
 
 
 def main():
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

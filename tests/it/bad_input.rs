@@ -317,3 +317,32 @@ fn batches_of_different_columns_are_refused() {
     assert_snapshot!(place.refusal(data), @"Config | parcels: the batches differ in schema: (`id` Int64 not null, `kilograms` Float64 not null, `road` Utf8 not null, `late` Utf8 not null) and (`other` Utf8 not null)");
     assert_snapshot!(place.refusal(BatchSource::new("parcels", vec![]).label("late")), @"Config | parcels: there are no batches, there must be at least one");
 }
+
+#[test]
+fn json_that_cannot_be_read_is_named() {
+    let place = Place::new();
+    let line = |i: usize| {
+        let (road, late) = (["air", "road"][i % 2], ["no", "no", "yes"][i % 3]);
+        format!(
+            r#"{{"kilograms": {}.5, "road": "{road}", "late": "{late}"}}"#,
+            i % 40
+        )
+    };
+    let with = |name: &str, odd: &str| {
+        let lines: Vec<String> = (0..300)
+            .map(|i| if i == 200 { odd.to_owned() } else { line(i) })
+            .collect();
+        FileSource::json(place.file(name, lines.join("\n"))).infer_rows(10)
+    };
+    assert!(
+        place
+            .run(with("good.jsonl", &line(1)).label("late"))
+            .is_ok()
+    );
+    std::fs::remove_dir_all(place.path("models")).unwrap();
+    assert_snapshot!(place.refusal(with("type.jsonl", r#"{"kilograms": "heavy", "road": "air", "late": "no"}"#).label("late")), @"Data | file: `<dir>/type.jsonl` cannot be read: column `kilograms` is `heavy`, must be of type float as the first 10 rows are; `infer_rows` says how many are looked at");
+    assert_snapshot!(place.refusal(with("torn.jsonl", r#"{"kilograms": 1.5, "road": "#).label("late")), @"Data | file: `<dir>/torn.jsonl` cannot be read: encountered unexpected '{' whilst parsing object");
+    assert_snapshot!(place.refusal(with("early.jsonl", "x").infer_rows(1_000).label("late")), @"Data | file: `<dir>/early.jsonl` cannot be read: not valid JSON: expected value at line 1 column 1");
+    assert_snapshot!(place.refusal(FileSource::json(place.file("empty.json", "")).label("late")), @"Data | file: `<dir>/empty.json` is empty");
+    assert_snapshot!(place.refusal(FileSource::arrow(place.file("no.arrow", "x,y\n1,2\n")).label("late")), @"Data | file: `<dir>/no.arrow` cannot be read: not a readable Arrow IPC file");
+}

@@ -149,6 +149,16 @@ async fn a_sample_holds_all_rows_of_a_key_or_none() {
     }
     assert!(seen.values().all(|n| *n == 4));
     assert!((200..300).contains(&seen.len()), "{}", seen.len());
+    let by_column = Split::by_column("road", [("road", "train"), ("air", "eval")]);
+    let part = prepare(
+        in_memory(&parcels(4_000)).split(by_column).sample(0.25),
+        dir.path(),
+    )
+    .await;
+    let part = part.unwrap();
+    for split in ["train", "eval"] {
+        assert!((200..800).contains(&part.split(split).unwrap().n_rows()));
+    }
     for wrong in [0.0, 1.5, f64::NAN] {
         assert!(in_memory(&rows).sample(wrong).check().is_err());
     }
