@@ -13,5 +13,6 @@ mod determinism;
 mod props;
 mod saving;
 mod skew;
+mod statistics;
 mod support;
 mod tidy;
