@@ -6,6 +6,7 @@ use super::number::{NumberAccumulator, number};
 use super::quantiles::Points;
 use super::text::TextAccumulator;
 use super::{Association, Lift};
+use crate::schema::FieldType;
 
 /// The most values, by frequency, that are looked at each; the rest are one.
 const MAX_VALUES: usize = 1_000;
@@ -147,7 +148,11 @@ fn of_numbers(
             let ranks: Vec<f64> = (1..BUCKETS).map(|i| i as f64 / BUCKETS as f64).collect();
             let mut ends = whole.points().quantiles(&ranks);
             ends.dedup();
-            let names = (0..=ends.len()).map(|bucket| bucket_text(&ends, bucket));
+            let text = |end: f64| match column.field_type {
+                FieldType::Date | FieldType::Timestamp => key_text(column.field_type, end as i64),
+                _ => end.to_string(),
+            };
+            let names = (0..=ends.len()).map(|bucket| bucket_text(&ends, bucket, text));
             (names.collect(), ends)
         }
     };

@@ -1,5 +1,7 @@
 //! The accumulator of one column's statistics, and of those nested in it.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field as ArrowField};
@@ -184,7 +186,7 @@ impl ColumnAccumulator {
                 // A field of a struct that is NULL is NULL.
                 let nulls = NullBuffer::union(parent.nulls(), column.logical_nulls().as_ref());
                 let column = if parent.null_count() == 0 {
-                    column.clone()
+                    Arc::clone(column)
                 } else {
                     let data = column.to_data().into_builder().nulls(nulls).build()?;
                     make_array(data)

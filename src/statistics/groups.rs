@@ -65,16 +65,23 @@ pub(super) fn by_label(
     let buckets = numbers.map(|value| value.filter(|value| !value.is_nan()).map(bucket));
     divide(
         batch,
-        &Codes::new(buckets, |bucket| bucket_text(boundaries, bucket)),
+        &Codes::new(buckets, |bucket| {
+            bucket_text(boundaries, bucket, |end| end.to_string())
+        }),
     )
 }
 
 /// `[low, high)` of a bucket between boundaries.
-pub(super) fn bucket_text(boundaries: &[f64], bucket: usize) -> String {
+pub(super) fn bucket_text(
+    boundaries: &[f64],
+    bucket: usize,
+    text: impl Fn(f64) -> String,
+) -> String {
     let low = bucket
         .checked_sub(1)
         .and_then(|before| boundaries.get(before));
-    match (low, boundaries.get(bucket)) {
+    let text = |end: Option<&f64>| end.map(|end| text(*end));
+    match (text(low), text(boundaries.get(bucket))) {
         (Some(low), Some(high)) => format!("[{low}, {high})"),
         (Some(low), None) => format!("[{low}, inf)"),
         (None, Some(high)) => format!("(-inf, {high})"),

@@ -13,7 +13,7 @@ use super::{Moments, QuantileSketch, TopValues};
 use crate::error::{Error, Result};
 
 /// Values counted in a table: the double of this.
-pub(super) const TOP_CAPACITY: usize = 1_024;
+pub(super) const TOP_CAPACITY: usize = 2_048;
 /// Values counted in an array: the largest range of whole numbers.
 const DENSE_RANGE: i64 = 1 << 14;
 /// After so many values past the exact ones it is looked at whether some value stands out.

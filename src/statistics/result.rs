@@ -96,7 +96,7 @@ pub struct ColumnStatistics {
     /// How many items the rows of a list column have; absent for other columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valency: Option<Valency>,
-    /// Distinct values (NULL does not count): exact up to 2,048 of them, then a HyperLogLog estimate, with a standard
+    /// Distinct values (NULL does not count): exact up to 4,096 of them, then a HyperLogLog estimate, with a standard
     /// error of 0.8 %. Of lists: of their items.
     pub distinct: u64,
     /// Of booleans (0 and 1), integers, floats, dates (days since 1970-01-01) and timestamps (microseconds since).
@@ -104,7 +104,7 @@ pub struct ColumnStatistics {
     /// Of text.
     pub text: Option<TextStatistics>,
     /// The most frequent values as text with their counts, at most 100: by count from the highest, then by value.
-    /// Counts are exact up to 2,048 distinct values, and may be too low by 1/1,024 of the values after that. Empty
+    /// Counts are exact up to 4,096 distinct values, and may be too low by 1/2,048 of the values after that. Empty
     /// for floats with more values, and where no value stands out of many (keys, times).
     pub top_values: Vec<(String, u64)>,
     /// Whether `top_values` are all the values there are, with exact counts.
@@ -242,7 +242,7 @@ pub struct NumericStatistics {
     /// Values that are negative infinity.
     pub negative_infinity: u64,
     /// `(rank, value)` pairs: the value at ranks 0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99 and 1.
-    /// Exact while there are at most 2,048 distinct values or 1,024 values, then within half a percent of rank.
+    /// Exact while there are at most 4,096 distinct values or 1,024 values, then within half a percent of rank.
     pub quantiles: Vec<(f64, f64)>,
     /// Ten buckets of equal width between `min` and `max`.
     #[serde(default)]

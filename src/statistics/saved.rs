@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::column::Values;
-use super::{QuantileSketch, Statistics, StatisticsAccumulator, bytes};
+use super::{QuantileSketch, Statistics, StatisticsAccumulator, StatisticsOptions, bytes};
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 
@@ -85,6 +85,12 @@ struct Document<S> {
 }
 
 impl Statistics {
+    /// What statistics can hold beside those of every column.
+    #[must_use]
+    pub fn options() -> StatisticsOptions {
+        StatisticsOptions::new()
+    }
+
     /// The version of the JSON layout that this build writes.
     pub const FORMAT_VERSION: u32 = 1;
 
@@ -132,7 +138,7 @@ impl Statistics {
         Ok(accumulator)
     }
 
-    /// The same without what merging needs: what people read, a hundredth of the size.
+    /// The same without what merging needs, at a fraction of the size.
     #[must_use]
     pub fn without_sketches(&self) -> Statistics {
         let mut bare = self.clone();
@@ -210,8 +216,8 @@ impl Statistics {
     /// Reads what [`Statistics::save`] has written.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read; as [`Statistics::from_json`], naming the
-    /// file.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) or [`ErrorKind::Io`](crate::ErrorKind::Io) if the file
+    /// cannot be read; as [`Statistics::from_json`], naming the file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = fs::read_to_string(path)

@@ -105,6 +105,7 @@ impl TextAccumulator {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "an accessor is a reference")]
     fn counted<'a, T: AsRef<[u8]> + ?Sized + 'a>(
         &mut self,
         values: impl ArrayAccessor<Item = &'a T>,
@@ -249,6 +250,7 @@ impl TextAccumulator {
 
 /// Calls for every value that is not NULL.
 #[inline]
+#[expect(clippy::needless_pass_by_value, reason = "an accessor is a reference")]
 fn each<A: ArrayAccessor>(column: A, mut call: impl FnMut(A::Item)) {
     match column.nulls().filter(|nulls| nulls.null_count() > 0) {
         None => (0..column.len()).for_each(|at| call(column.value(at))),

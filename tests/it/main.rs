@@ -19,6 +19,7 @@ mod s3;
 mod saving;
 mod skew;
 mod sources;
+mod statistics;
 mod support;
 mod tidy;
 mod validation;
