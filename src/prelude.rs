@@ -4,7 +4,7 @@
 pub use crate::blessing::Verdict;
 #[cfg(feature = "datafusion")]
 pub use crate::data::{
-    BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, Split,
+    AnomalyPolicy, BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, Split,
 };
 #[cfg(feature = "datafusion")]
 pub use crate::engine::Engine;
