@@ -6,7 +6,7 @@ pub use crate::blessing::Verdict;
 pub use crate::data::SqlSource;
 #[cfg(feature = "datafusion")]
 pub use crate::data::{
-    BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, ReaderSource,
+    AnomalyPolicy, BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, ReaderSource,
     Rebalance, Spans, Split, TableSource,
 };
 #[cfg(feature = "datafusion")]

@@ -30,18 +30,15 @@ use crate::schema::FieldType;
 /// use fourfold::data::FeatureSkew;
 /// use fourfold::engine::Engine;
 ///
-/// # fn rows(ids: Vec<i64>, fares: Vec<Option<f64>>) -> RecordBatch {
+/// # fn rows(ids: Vec<i64>, fares: Vec<Option<f64>>) -> Result<RecordBatch, fourfold::Error> {
 /// #     let columns: [(&str, ArrayRef); 2] =
 /// #         [("id", Arc::new(Int64Array::from(ids))), ("fare", Arc::new(Float64Array::from(fares)))];
-/// #     RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+/// #     Ok(RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))?)
 /// # }
-/// # let training = rows(vec![1, 2, 3], vec![Some(8.0), Some(9.0), None]);
-/// # let serving = rows(vec![3, 2, 1], vec![Some(7.0), Some(9.5), Some(8.0)]);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), fourfold::Error> {
-/// # let rows = rows(vec![], vec![]); let _ = rows;
-/// # run(training, serving).await }
-/// # async fn run(training: RecordBatch, serving: RecordBatch) -> Result<(), fourfold::Error> {
+/// # let training = rows(vec![1, 2, 3], vec![Some(8.0), Some(9.0), None])?;
+/// # let serving = rows(vec![3, 2, 1], vec![Some(7.0), Some(9.5), Some(8.0)])?;
 /// let engine = Engine::new()?;
 /// let (training, serving) = (engine.session().read_batch(training)?, engine.session().read_batch(serving)?);
 /// let report = FeatureSkew::by(["id"]).run(&engine, training, serving).await?;
@@ -284,7 +281,7 @@ impl FeatureSkew {
                 let same = left == right && (left != FieldType::Other || a == b);
                 let numbers =
                     |field_type| matches!(field_type, FieldType::Integer | FieldType::Float);
-                if !same && !(numbers(left) && numbers(right)) {
+                if !(same || numbers(left) && numbers(right)) {
                     return Err(Error::data(format!(
                         "column `{name}` is of type {a} in the base rows and of type {b} in the test rows, which do \
                          not compare"

@@ -194,8 +194,8 @@ impl Division {
         for batch in batches.into_iter().flat_map(|part| part.batches(&[])) {
             let batch = batch?;
             let mut reasons: Vec<Vec<(&str, AnomalyKind)>> = vec![Vec::new(); batch.num_rows()];
-            for field in &self.schema.fields {
-                field.each_break(&batch, &mut |row, kind, _| {
+            for (place, field) in self.schema.fields.iter().enumerate() {
+                field.each_break(&batch, place, &mut |row, kind, _| {
                     let broken = self
                         .rules
                         .iter()

@@ -169,7 +169,7 @@ impl Field {
                 && measured > threshold
             {
                 let message = format!(
-                    "has a {distance} of {} to {against}, must be at most {threshold}",
+                    "the {distance} to {against} is {}, must be at most {threshold}",
                     rounded(measured)
                 );
                 report.anomalies.push(

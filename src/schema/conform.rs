@@ -26,11 +26,11 @@ impl Schema {
     /// whose [lifecycle](super::Lifecycle) says so are not checked.
     pub fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut columns = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
+        for (place, field) in self.fields.iter().enumerate() {
             let Some(data_type) = field.data_type() else {
                 continue;
             };
-            let column = match find(batch, &field.name) {
+            let column = match find(batch, &field.name, place) {
                 Some(column) => field.conform(&column)?,
                 None if field.is_required() => {
                     let schema = batch.schema();

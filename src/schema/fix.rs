@@ -146,6 +146,14 @@ impl fmt::Display for Moment {
     }
 }
 
+fn amount(counts: Counts) -> String {
+    if counts.is_open() {
+        "any number of".to_owned()
+    } else {
+        counts.bounds().to_string()
+    }
+}
+
 impl fmt::Display for Fix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -171,10 +179,10 @@ impl fmt::Display for Fix {
                 "set min_fraction of `{column}` to {min_fraction} and min_count to {min_count}"
             ),
             Fix::Items { column, items } => {
-                write!(f, "allow {} items in `{column}`", items.bounds())
+                write!(f, "allow {} items in `{column}`", amount(*items))
             }
             Fix::Unique { column, unique } => {
-                write!(f, "allow {} distinct values in `{column}`", unique.bounds())
+                write!(f, "allow {} distinct values in `{column}`", amount(*unique))
             }
             Fix::AddValues { column, values } => {
                 let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
@@ -212,7 +220,7 @@ impl fmt::Display for Fix {
                 distance,
                 threshold: None,
             } => write!(f, "do not hold the {distance} of `{column}` to {against}"),
-            Fix::Rows { rows } => write!(f, "allow {} rows", rows.bounds()),
+            Fix::Rows { rows } => write!(f, "allow {} rows", amount(*rows)),
             Fix::RowRatio { against, ratio } => {
                 write!(f, "allow {ratio} times the rows of {against}")
             }

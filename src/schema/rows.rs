@@ -111,9 +111,9 @@ impl Schema {
             ..RowReport::default()
         };
         let mut broken = Vec::new();
-        for field in &self.fields {
+        for (place, field) in self.fields.iter().enumerate() {
             let first = report.reasons.len();
-            field.each_break(batch, &mut |row, kind, column| {
+            field.each_break(batch, place, &mut |row, kind, column| {
                 broken.resize(report.n_rows, false);
                 if let Some(broken) = broken.get_mut(row) {
                     *broken = true;
@@ -160,8 +160,12 @@ pub(super) fn value_text(column: Option<&ArrayRef>, row: usize) -> String {
     }
 }
 
-/// A column by its path. A field of a struct is NULL where the struct is.
-pub(super) fn find(batch: &RecordBatch, path: &str) -> Option<ArrayRef> {
+/// A column by its path, which is looked for at a place first. A field of a struct is NULL where the struct is.
+pub(super) fn find(batch: &RecordBatch, path: &str, place: usize) -> Option<ArrayRef> {
+    let fields = batch.schema_ref().fields();
+    if fields.get(place).is_some_and(|field| field.name() == path) {
+        return batch.columns().get(place).cloned();
+    }
     if let Some(column) = batch.column_by_name(path) {
         return Some(ArrayRef::clone(column));
     }
@@ -182,12 +186,12 @@ pub(super) fn find(batch: &RecordBatch, path: &str) -> Option<ArrayRef> {
 
 impl Field {
     /// Calls back with each row that breaks a rule of the field, the kind of it and the column; once for each
-    /// row and kind.
-    pub(crate) fn each_break(&self, batch: &RecordBatch, broken: &mut OnBreak<'_>) {
+    /// row and kind. The column is looked for at a place first.
+    pub(crate) fn each_break(&self, batch: &RecordBatch, place: usize, broken: &mut OnBreak<'_>) {
         if !self.lifecycle.is_validated() {
             return;
         }
-        let Some(column) = find(batch, &self.name) else {
+        let Some(column) = find(batch, &self.name, place) else {
             if self.is_required() {
                 (0..batch.num_rows())
                     .for_each(|row| broken(row, AnomalyKind::SchemaMissingColumn, None));

@@ -105,6 +105,11 @@ impl Check<'_> {
         let deprecate = Fix::Deprecate {
             column: self.name(),
         };
+        // Kept as it came, whatever it is: a list, too.
+        if field.field_type == FieldType::Other && field.list.is_none() && column.valency.is_some()
+        {
+            return true;
+        }
         let (is_list, must_be_list) = (column.valency.is_some(), field.list.is_some());
         let widened =
             field.field_type == FieldType::Float && column.field_type == FieldType::Integer;

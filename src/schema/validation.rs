@@ -34,7 +34,7 @@ use crate::statistics::{ColumnStatistics, Statistics};
 /// let report = Validation::new(&schema).previous(&yesterday).run(&today)?;
 /// assert_eq!(
 ///     report.anomalies[0].to_string(),
-///     "column `road`: has a L-infinity distance of 0.25 to the previous span, must be at most 0.1"
+///     "column `road`: the L-infinity distance to the previous span is 0.25, must be at most 0.1"
 /// );
 /// # Ok::<(), fourfold::Error>(())
 /// ```

@@ -62,7 +62,7 @@ fn dirty(n: usize) -> RecordBatch {
         .unwrap()
 }
 
-fn pipeline(batch: &RecordBatch) -> DataPipeline<BatchSource> {
+fn pipeline_data(batch: &RecordBatch) -> DataPipeline<BatchSource> {
     BatchSource::new("parcels", vec![batch.clone()])
         .label("late")
         .schema(schema())
@@ -92,7 +92,9 @@ fn quarantined_rows(quarantined: &Quarantined) -> Vec<RecordBatch> {
 #[tokio::test]
 async fn by_default_errors_stop_the_pipeline() {
     let dir = tempfile::tempdir().unwrap();
-    let error = run(pipeline(&dirty(600)), dir.path()).await.unwrap_err();
+    let error = run(pipeline_data(&dirty(600)), dir.path())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema);
     let text = error.to_string();
     assert!(
@@ -117,7 +119,7 @@ async fn a_warning_goes_on_and_is_recorded() {
         (AnomalyPolicy::Proceed, Severity::Error),
     ] {
         let transform = Transform::new().impute("kilograms", Fill::Median);
-        let data = pipeline(&rows).transform(transform).on_anomaly(policy);
+        let data = pipeline_data(&rows).transform(transform).on_anomaly(policy);
         let prepared = run(data, dir.path()).await.unwrap();
         let found = &prepared.anomalies()["train"];
         assert_eq!(found.len(), 3, "{found:?}");
@@ -132,7 +134,7 @@ async fn quarantine_sets_the_rows_aside_and_loses_none() {
     let n = 6_000;
     let rows = dirty(n);
     let file = dir.path().join("rows.parquet");
-    write_parquet(&file, &[rows.clone()]);
+    write_parquet(&file, std::slice::from_ref(&rows));
     let data = || {
         FileSource::parquet(&file)
             .label("late")
@@ -222,6 +224,43 @@ async fn quarantine_sets_the_rows_aside_and_loses_none() {
     assert_eq!(tree(&work), before);
 }
 
+#[test]
+fn the_record_and_the_report_tell_of_quarantined_rows_and_of_drift() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipeline = |data| {
+        Pipeline::builder("parcels")
+            .data(data)
+            .train(LogisticRegression::default())
+            .evaluate(Thresholds::new().at_least("skill", -1.0))
+            .serve(InProcess)
+            .root(dir.path())
+            .build()
+            .unwrap()
+    };
+    let first = pipeline(pipeline_data(&parcels(600)))
+        .run_blocking()
+        .unwrap();
+    let yesterday = first.run().statistics.clone();
+    let data = pipeline_data(&dirty(600))
+        .on_anomaly(AnomalyPolicy::Quarantine)
+        .previous_statistics(yesterday);
+    let outcome = pipeline(data).run_blocking().unwrap();
+    let run = outcome.run();
+    assert_eq!(run.quarantined.as_ref().unwrap().n_rows, 80);
+    assert_eq!(run.rows.values().sum::<u64>(), 520);
+    assert_eq!(run.comparisons.len(), 4);
+    let json = serde_json::to_string(run).unwrap();
+    let read: fourfold::pipeline::RunRecord = serde_json::from_str(&json).unwrap();
+    assert_eq!(&read, run);
+    let page = fourfold::report::html(run);
+    assert!(
+        page.contains(
+            "<td>quarantined</td><td>column `kilograms`: 20 rows (FLOAT_TYPE_BIG_FLOAT)</td>"
+        ),
+        "{page}"
+    );
+}
+
 #[tokio::test]
 async fn what_no_row_is_at_fault_for_stops_a_quarantine_too() {
     let dir = tempfile::tempdir().unwrap();
@@ -229,7 +268,7 @@ async fn what_no_row_is_at_fault_for_stops_a_quarantine_too() {
     strict
         .fields
         .push(Field::new("driver", FieldType::Text).required());
-    let data = pipeline(&dirty(600))
+    let data = pipeline_data(&dirty(600))
         .schema(strict)
         .on_anomaly(AnomalyPolicy::Quarantine);
     let error = run(data, dir.path()).await.unwrap_err();
@@ -246,7 +285,7 @@ async fn what_no_row_is_at_fault_for_stops_a_quarantine_too() {
         min: Some(1e9),
         max: None,
     });
-    let data = pipeline(&dirty(600))
+    let data = pipeline_data(&dirty(600))
         .schema(none)
         .on_anomaly(AnomalyPolicy::Quarantine);
     let error = run(data, dir.path()).await.unwrap_err();
@@ -263,11 +302,11 @@ async fn numbers_of_rows_are_held_against_all_splits_together() {
     let mut counted = schema();
     counted.dataset.rows = Counts::within(500, 600);
     counted.fields[2].min_count = 600;
-    let data = pipeline(&parcels(600)).schema(counted.clone());
+    let data = pipeline_data(&parcels(600)).schema(counted.clone());
     run(data, dir.path()).await.unwrap();
     counted.dataset.rows = Counts::within(500, 599);
     counted.fields[2].min_count = 601;
-    let error = run(pipeline(&parcels(600)).schema(counted), dir.path())
+    let error = run(pipeline_data(&parcels(600)).schema(counted), dir.path())
         .await
         .unwrap_err();
     assert_eq!(
@@ -281,12 +320,14 @@ async fn numbers_of_rows_are_held_against_all_splits_together() {
 #[tokio::test]
 async fn drift_from_the_previous_span_stops_the_pipeline() {
     let dir = tempfile::tempdir().unwrap();
-    let first = run(pipeline(&parcels(1_000)), dir.path()).await.unwrap();
+    let first = run(pipeline_data(&parcels(1_000)), dir.path())
+        .await
+        .unwrap();
     let yesterday = first.statistics()["train"].clone();
     let mut held = schema();
     held.fields[2].drift.infinity_norm = Some(0.05);
 
-    let same = pipeline(&parcels(1_000))
+    let same = pipeline_data(&parcels(1_000))
         .schema(held.clone())
         .previous_statistics(yesterday.clone());
     let prepared = run(same, dir.path()).await.unwrap();
@@ -320,14 +361,14 @@ async fn drift_from_the_previous_span_stops_the_pipeline() {
         })
         .collect::<Vec<_>>();
     let all_by_air = RecordBatch::try_from_iter(columns).unwrap();
-    let moved = pipeline(&all_by_air)
+    let moved = pipeline_data(&all_by_air)
         .schema(held)
         .previous_statistics(yesterday);
     let error = run(moved, dir.path()).await.unwrap_err();
     assert!(
         error
             .to_string()
-            .contains("column `road`: has a L-infinity distance of 0.6"),
+            .contains("column `road`: the L-infinity distance to the previous span is 0.6"),
         "{error}"
     );
 }
@@ -336,7 +377,10 @@ async fn drift_from_the_previous_span_stops_the_pipeline() {
 fn a_schema_that_contradicts_itself_is_refused_before_anything_is_read() {
     let mut schema = schema();
     schema.fields[1].drift.infinity_norm = Some(0.1);
-    let error = pipeline(&parcels(10)).schema(schema).check().unwrap_err();
+    let error = pipeline_data(&parcels(10))
+        .schema(schema)
+        .check()
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "validate: INVALID_SCHEMA_SPECIFICATION: field `kilograms` is of type float, drift.infinity_norm is of \

@@ -95,18 +95,24 @@ fn numbers_of_items() {
     let mut field = x(FieldType::Text);
     check_statistics(
         field.clone(),
-        of_lists(1, 2),
+        &of_lists(1, 2),
         "error VALUE_NESTEDNESS_MISMATCH: column `x`: is of type list of text, must be text (fix: mark `x` as \
          deprecated)",
+    );
+    // Of the time before lists had a type.
+    check_statistics(
+        x(FieldType::Other).required(),
+        &of_lists(1, 2),
+        "no anomalies",
     );
     field.list = Some(Counts {
         min: Some(1),
         max: Some(2),
     });
-    check_statistics(field.clone(), of_lists(1, 2), "no anomalies");
+    check_statistics(field.clone(), &of_lists(1, 2), "no anomalies");
     check_statistics(
         field.clone(),
-        of_lists(0, 5),
+        &of_lists(0, 5),
         "error FEATURE_TYPE_LOW_NUMBER_VALUES: column `x`: has rows with down to 0 items, must have from 1 to 2 items \
          (fix: allow from 0 to 5 items in `x`)\n\
          error FEATURE_TYPE_HIGH_NUMBER_VALUES: column `x`: has rows with up to 5 items, must have from 1 to 2 items \
@@ -115,7 +121,7 @@ fn numbers_of_items() {
     field.list = Some(Counts::within(2, 2));
     check_statistics(
         field.clone(),
-        of_lists(2, 3),
+        &of_lists(2, 3),
         "error INVALID_FEATURE_SHAPE: column `x`: has rows with up to 3 items, must have 2 items (fix: allow from 2 \
          to 3 items in `x`)",
     );
@@ -157,9 +163,9 @@ fn distinct_values() {
     unknown.columns[0].distinct = 0;
     check_statistics(
         field,
-        unknown,
+        &unknown,
         "error FEATURE_TYPE_NO_UNIQUE: column `x`: must have at least 1 distinct values, their number is not known \
-         (fix: allow any number distinct values in `x`)",
+         (fix: allow any number of distinct values in `x`)",
     );
 }
 
@@ -303,7 +309,7 @@ fn lists_of_values() {
     };
     check_statistics(
         x(FieldType::Text).domain(values(&["A"])),
-        invalid,
+        &invalid,
         "error ENUM_TYPE_INVALID_UTF8: column `x`: has 2 values that are not UTF-8, must be text (fix: allow all \
          values in `x`)",
     );
@@ -392,7 +398,7 @@ fn statistics_that_do_not_tell() {
     stripped.columns[0].numeric = None;
     check_statistics(
         x(FieldType::Float).domain(range(0.0, None)),
-        stripped,
+        &stripped,
         "error STATS_NOT_AVAILABLE: column `x`: has limits of numbers, which the statistics do not tell",
     );
 }

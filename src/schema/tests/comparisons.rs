@@ -16,7 +16,7 @@ fn drift_and_skew_are_measured_alarm_or_not() {
         .unwrap();
     assert_eq!(
         report.to_string(),
-        "error COMPARATOR_L_INFTY_HIGH: column `x`: has a L-infinity distance of 0.25 to the previous span, must be at \
+        "error COMPARATOR_L_INFTY_HIGH: column `x`: the L-infinity distance to the previous span is 0.25, must be at \
          most 0.01 (fix: let the L-infinity distance of `x` to the previous span be up to 0.25)\n\
          column `x`: the L-infinity distance to the previous span is 0.250000 (threshold 0.01)"
     );
@@ -167,8 +167,8 @@ fn slices_are_compared_with_slices() {
     assert_eq!(
         found,
         [
-            "COMPARATOR_L_INFTY_HIGH column `slice(slice2)::foo`: has a L-infinity distance of 0.5 to the previous \
-             span, must be at most 0.3",
+            "COMPARATOR_L_INFTY_HIGH column `slice(slice2)::foo`: the L-infinity distance to the previous span \
+             is 0.5, must be at most 0.3",
             "SCHEMA_MISSING_COLUMN column `slice(gone)::foo`: is in the previous span and not in the data",
         ]
     );

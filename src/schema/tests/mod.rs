@@ -58,18 +58,18 @@ const BOOLEAN: Domain = Domain::Boolean {
 /// The anomalies of one column, one a line, each with its fix. The fixed schema takes the data.
 #[track_caller]
 fn check(field: Field, column: ArrayRef, expect: &str) {
-    check_statistics(field, statistics(vec![("x", column)]), expect);
+    check_statistics(field, &statistics(vec![("x", column)]), expect);
 }
 
 #[track_caller]
-fn check_statistics(field: Field, statistics: Statistics, expect: &str) {
+fn check_statistics(field: Field, statistics: &Statistics, expect: &str) {
     let schema = Schema::new([field]);
-    let report = Validation::new(&schema).run(&statistics).unwrap();
+    let report = Validation::new(&schema).run(statistics).unwrap();
     assert_eq!(report.to_string(), expect);
     let fixable = report.anomalies.iter().all(|anomaly| anomaly.fix.is_some());
     if fixable {
         let relaxed = schema.relax(&report.anomalies).unwrap();
-        assert_eq!(relaxed.validate(&statistics), []);
+        assert_eq!(relaxed.validate(statistics), []);
         assert_eq!(relaxed.version, u64::from(!report.anomalies.is_empty()));
         relaxed.check().unwrap();
     }
