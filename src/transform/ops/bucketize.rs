@@ -85,7 +85,7 @@ pub struct Buckets {
 
 impl Buckets {
     /// Index `i` with `boundaries[i - 1] <= x < boundaries[i]`; NaN is past them all.
-    fn of(&self, x: f64) -> f64 {
+    pub(super) fn of(&self, x: f64) -> f64 {
         if x.is_nan() {
             return self.boundaries.len() as f64;
         }
