@@ -10,7 +10,9 @@ use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SessionContext;
 use datafusion::functions::core::expr_fn::nullif;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, Volatility, lit};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::{self, visit_expressions};
@@ -120,6 +122,13 @@ impl Compiled {
             let of = DFSchema::try_from(Arc::clone(&schema))?;
             let logical = SESSION.create_logical_expr(expression, &of)?;
             let logical = logical.transform_up(|part| no_division_by_zero(part, &of))?.data;
+            // Some functions, such as `coalesce`, run in their simplified form alone.
+            let context = SimplifyContext::builder()
+                .with_schema(Arc::new(of.clone()))
+                .with_config_options(Arc::clone(SESSION.config_options()))
+                .build();
+            let simplifier = ExprSimplifier::new(context);
+            let logical = simplifier.simplify(simplifier.coerce(logical, &of)?)?;
             let code = SESSION.create_physical_expr(logical, &of)?;
             let output = code.data_type(&schema)?;
             Ok((code, output))

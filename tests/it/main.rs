@@ -17,3 +17,4 @@ mod saving;
 mod skew;
 mod support;
 mod tidy;
+mod transform_ops;
