@@ -11,6 +11,8 @@ mod compat;
 mod compile_fail;
 mod custom_operation;
 mod data;
+#[cfg(feature = "sql")]
+mod derive;
 mod determinism;
 mod props;
 mod saving;
