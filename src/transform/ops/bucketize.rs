@@ -27,6 +27,11 @@ impl Transform {
     /// Replaces a number by the index of its bucket among `n_buckets` of equal share (boundary `i - 1` <= x <
     /// boundary `i`, as tf.Transform's `apply_buckets`). Follow with [`Transform::one_hot`] for one feature a
     /// bucket.
+    ///
+    /// Boundary `i` is the smallest training value that at least the share `i / n_buckets` of them does not exceed:
+    /// exact up to 1,024 rows, then within half a percent of rank. Equal boundaries are one, so that a column of few
+    /// distinct values has fewer buckets. (tf.Transform may take the next larger value, such as 3 for two buckets of
+    /// 1 to 4, and repeats boundaries, which leaves buckets without values.)
     #[must_use]
     pub fn bucketize(self, column: impl Into<String>, n_buckets: usize) -> Self {
         self.step(column, Bucketize { n_buckets })
