@@ -62,6 +62,7 @@ impl TryFrom<Document> for FittedTransform {
                 FittedTransform::FORMAT_VERSION
             )));
         }
+        document.steps.iter().try_for_each(FittedStep::check_columns)?;
         let features = document.features;
         let fitted = FittedTransform::new(document.inputs, document.steps)?;
         if fitted.features != features {
@@ -106,14 +107,18 @@ impl FittedTransform {
         })
     }
 
-    /// Gives custom operations that were loaded from a file their code.
+    /// Gives custom operations that were loaded from a file their code, and checks that this build can run the rest.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the registry does not have a name, with the
-    /// names it has; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the code does not read its JSON.
+    /// names it has, or for a step by [`Transform::derive`](super::Transform::derive) in a build without the feature
+    /// `sql`; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the code does not read its JSON.
     pub fn with_operations(mut self, operations: &Operations) -> Result<Self> {
         for step in &mut self.steps {
             FittedCustom::resolve(step, operations)?;
+            if let FittedOp::Derive(derived) = &step.op {
+                derived.check_build().map_err(|error| step.name(&error))?;
+            }
         }
         Ok(self)
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::custom::CustomLearner;
+use super::ops::{CoMoments, Mode, SketchPerKey};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::statistics::{Moments, QuantileSketch, TopValues};
@@ -100,6 +101,9 @@ learners! {
     QuantileSketch,
     Top,
     PerKey,
+    SketchPerKey,
+    CoMoments,
+    Mode,
     CustomLearner,
 }
 

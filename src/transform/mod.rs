@@ -42,33 +42,51 @@
 //! | --- | --- | --- | --- | --- |
 //! | [`number`](Transform::number) | stays missing | stays | | |
 //! | [`impute`](Transform::impute) | filled | filled | | |
+//! | [`impute_per_key`](Transform::impute_per_key) | filled; NULL key as unseen | filled | key: filled by all rows | |
 //! | [`missing_indicator`](Transform::missing_indicator) | 1 | 1 | | |
 //! | [`z_score`](Transform::z_score) | stays missing | stays | | `x - mean` |
 //! | [`min_max`](Transform::min_max) | stays missing | stays | | `x - min`: 0 |
+//! | [`min_max_to`](Transform::min_max_to) | stays missing | stays | | `out_min + (x - min)`: `out_min` |
+//! | [`max_abs`](Transform::max_abs) | stays missing | stays | | 1 or -1; zeros stay |
+//! | [`quantile_normal`](Transform::quantile_normal) | stays missing | NaN stays, infinity: as the largest | | 0 |
 //! | [`robust_scale`](Transform::robust_scale) | stays missing | stays | | `x - median` |
 //! | [`z_score_per_key`](Transform::z_score_per_key), [`min_max_per_key`](Transform::min_max_per_key) | stays missing; NULL key as unseen | stays | key: scaled by all rows | of a key: `x - mean`, `x - min` |
-//! | [`clip`](Transform::clip) | stays missing | NaN stays, infinity is clipped | | |
+//! | [`clip`](Transform::clip), [`clip_values`](Transform::clip_values) | stays missing | NaN stays, infinity is clipped | | |
 //! | [`log`](Transform::log), [`log1p`](Transform::log1p), [`power`](Transform::power) | stays missing | stays | | |
 //! | [`bucketize`](Transform::bucketize), [`bucketize_at`](Transform::bucketize_at) | stays missing | NaN: last bucket | | bucket 1 |
+//! | [`bucketize_per_key`](Transform::bucketize_per_key) | stays missing; NULL key as unseen | NaN: last bucket | key: by all rows | of a key: bucket 1 |
 //! | [`interpolate`](Transform::interpolate), [`interpolate_at`](Transform::interpolate_at) | stays missing | NaN: 0.5; infinity 0 or 1 | | 0.5 |
 //! | [`cyclic`](Transform::cyclic) | stays missing | NaN | | |
 //! | [`one_hot`](Transform::one_hot) | all zeros | all zeros (float columns are refused) | `<other>` | |
 //! | [`multi_hot`](Transform::multi_hot) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | `<other>` | |
 //! | [`hash`](Transform::hash) | all zeros | all zeros | hashed like any | |
 //! | [`cross`](Transform::cross) | missing if any part is | (float columns are refused) | a text like any | |
+//! | [`derive`](Transform::derive) | as in SQL | as in SQL; float `x / 0` is infinite or NaN, whole `x / 0` NULL | | |
+//! | [`pca`](Transform::pca) | missing if any column is | NaN if any column is | | a column: takes no part |
 //! | [`text_length`](Transform::text_length) | stays missing | | | |
 //!
 //! Numbers that are not finite take no part in fitting. A value that is still missing or not finite when the
 //! matrix is written is an error that names the feature and the row: models never see one.
+//!
+//! # As a file
+//!
+//! [`Transform::load`] reads JSON and TOML. An example of every operation, as JSON; a step of one input that tells no
+//! `output` continues the chain of its input:
+//!
+#![doc = concat!("```json\n", include_str!("operations.json"), "```")]
 
 mod auto;
 pub mod custom;
+mod eigen;
+mod file;
 mod fit;
 mod fitted;
 mod input;
 mod learn;
 pub mod ops;
 mod program;
+#[cfg(feature = "sql")]
+mod sql;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -90,7 +108,7 @@ use crate::error::{Error, Result};
 
 /// How raw columns become features, not fitted yet.
 ///
-/// It is data: it loads from JSON (or any serde format) as well as from code.
+/// It is data: it loads from JSON (or any serde format, or a file: [`Transform::load`]) as well as from code.
 ///
 /// ```
 /// use fourfold::transform::Transform;
@@ -104,6 +122,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(from_file, Transform::new().z_score("distance").one_hot("carrier"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "file::Document")]
 pub struct Transform {
     steps: Vec<Step>,
 }
@@ -202,7 +221,13 @@ impl Step {
     fn check(&self) -> Result<()> {
         let op = self.op.operation();
         let (n, allowed) = (self.inputs.len(), op.n_inputs());
-        let checked = if self.outputs.is_empty() {
+        let own = op.own_inputs().and_then(Result::ok);
+        let checked = if let Some(own) = own.filter(|own| *own != self.inputs) {
+            Err(Error::config(format!(
+                "the inputs must be those that it names: `{}`",
+                own.join("`, `")
+            )))
+        } else if self.outputs.is_empty() {
             Err(Error::config("the step has no output"))
         } else if !allowed.contains(&n) {
             Err(Error::config(match (*allowed.start(), *allowed.end()) {

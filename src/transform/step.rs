@@ -49,7 +49,10 @@ impl<O> Step<O> {
             error.kind(),
             format!(
                 "transform of `{}`: {}",
-                self.inputs.join("`, `"),
+                match self.inputs[..] {
+                    [] => self.outputs.join("`, `"),
+                    _ => self.inputs.join("`, `"),
+                },
                 error.message()
             ),
         )
@@ -113,12 +116,8 @@ impl<O> TryFrom<Stored<O>> for Step<O> {
         if outputs.is_empty() && inputs.len() == 1 {
             outputs.clone_from(&inputs);
         }
-        if inputs.is_empty() || outputs.is_empty() {
-            return Err(Error::config(format!(
-                "a transform step of {} inputs and {} outputs, must have at least one of each",
-                inputs.len(),
-                outputs.len()
-            )));
+        if inputs.is_empty() && outputs.is_empty() {
+            return Err(Error::config("a transform step without columns"));
         }
         Ok(Step {
             inputs,
@@ -129,6 +128,18 @@ impl<O> TryFrom<Stored<O>> for Step<O> {
 }
 
 impl<O> Step<O> {
+    /// That it reads and writes a column.
+    pub(super) fn check_columns(&self) -> Result<()> {
+        if self.inputs.is_empty() || self.outputs.is_empty() {
+            return Err(Error::config(format!(
+                "a transform step of {} inputs and {} outputs, must have at least one of each",
+                self.inputs.len(),
+                self.outputs.len()
+            )));
+        }
+        Ok(())
+    }
+
     /// The step with another operation.
     pub(super) fn with<P>(&self, op: P) -> Step<P> {
         Step {

@@ -11,6 +11,8 @@ mod compat;
 mod compile_fail;
 mod custom_operation;
 mod data;
+#[cfg(feature = "sql")]
+mod derive;
 mod determinism;
 mod load;
 mod props;
@@ -23,3 +25,4 @@ mod statistics;
 mod support;
 mod tidy;
 mod validation;
+mod transform_ops;

@@ -27,6 +27,11 @@ impl Transform {
     /// Replaces a number by the index of its bucket among `n_buckets` of equal share (boundary `i - 1` <= x <
     /// boundary `i`, as tf.Transform's `apply_buckets`). Follow with [`Transform::one_hot`] for one feature a
     /// bucket.
+    ///
+    /// Boundary `i` is the smallest training value that at least the share `i / n_buckets` of them does not exceed:
+    /// exact up to 1,024 rows, then within half a percent of rank. Equal boundaries are one, so that a column of few
+    /// distinct values has fewer buckets. (tf.Transform may take the next larger value, such as 3 for two buckets of
+    /// 1 to 4, and repeats boundaries, which leaves buckets without values.)
     #[must_use]
     pub fn bucketize(self, column: impl Into<String>, n_buckets: usize) -> Self {
         self.step(column, Bucketize { n_buckets })
@@ -85,7 +90,7 @@ pub struct Buckets {
 
 impl Buckets {
     /// Index `i` with `boundaries[i - 1] <= x < boundaries[i]`; NaN is past them all.
-    fn of(&self, x: f64) -> f64 {
+    pub(super) fn of(&self, x: f64) -> f64 {
         if x.is_nan() {
             return self.boundaries.len() as f64;
         }
@@ -118,5 +123,48 @@ mod tests {
         assert_eq!(found, [1.0, 3.0, 0.0, 2.0, 3.0]);
         let found = of(&[low, 2.0, 5.0, 8.0], [4.0, low, 0.8, 7.5, 10.0]);
         assert_eq!(found, [2.0, 1.0, 1.0, 3.0, 4.0]);
+    }
+
+    fn boundaries(values: impl IntoIterator<Item = f64>, n_buckets: usize) -> Vec<f64> {
+        let mut sketch = QuantileSketch::default();
+        values.into_iter().for_each(|x| sketch.update(x));
+        match (Bucketize { n_buckets }).fit(&sketch.into()).unwrap() {
+            FittedOp::Bucketize(buckets) => buckets.boundaries,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn count(numbers: std::ops::RangeInclusive<i32>) -> impl DoubleEndedIterator<Item = f64> {
+        numbers.map(f64::from)
+    }
+
+    #[test]
+    fn boundaries_by_the_rank_rule() {
+        // tf.Transform's tests of 1..=4 have [3] for 2 buckets, [2, 3] for 3 and [2, 3, 4] for 4: its boundary is
+        // the smallest value that *more* than the share do not exceed, of values or sketch errors. And it repeats
+        // boundaries where there are more buckets than values, which leaves buckets that no value can be in.
+        assert_eq!(boundaries(count(1..=4), 2), [2.0]);
+        assert_eq!(boundaries(count(1..=4), 3), [2.0, 3.0]);
+        assert_eq!(boundaries(count(1..=4), 4), [1.0, 2.0, 3.0]);
+        assert_eq!(boundaries(count(1..=4), 5), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(boundaries(count(1..=4), 10), [1.0, 2.0, 3.0, 4.0]);
+        // Here the two agree, but for [4, 7] of 1..=9.
+        assert_eq!(boundaries(count(1..=9), 3), [3.0, 6.0]);
+        assert_eq!(boundaries(count(1..=99), 4), [25.0, 50.0, 75.0]);
+        let odd = count(1..=99).filter(|x| x % 2.0 == 1.0);
+        assert_eq!(boundaries(odd, 4), [25.0, 49.0, 75.0]);
+    }
+
+    #[test]
+    fn many_values_in_any_order_have_boundaries_near_the_exact() {
+        // The reference has [1500] in any order; a sketch past 1,024 values is within half a percent of rank.
+        let mixed = count(1..=2999).map(|x| x * 1117.0 % 2999.0 + 1.0);
+        for found in [
+            boundaries(count(1..=2999), 2),
+            boundaries(count(1..=2999).rev(), 2),
+            boundaries(mixed, 2),
+        ] {
+            assert!((found[0] - 1500.0).abs() <= 15.0, "{found:?}");
+        }
     }
 }

@@ -6,23 +6,30 @@
 //! no other does, name its learner in `learn.rs`.
 
 mod bucketize;
+mod bucketize_per_key;
 mod clip;
+mod clip_values;
 mod cross;
 mod custom;
 mod cyclic;
 mod date_part;
+mod derive;
 mod drop;
 mod hash;
 mod impute;
+mod impute_per_key;
 mod interpolate;
 mod log;
 mod missing_indicator;
 mod multi_hot;
 mod number;
 mod one_hot;
+mod pca;
 mod per_key;
 mod power;
+mod quantile_normal;
 mod scale;
+mod scale_to;
 mod text_length;
 
 use std::ops::RangeInclusive;
@@ -32,23 +39,33 @@ use arrow::datatypes::Float64Type;
 use serde::{Deserialize, Serialize};
 
 pub use self::bucketize::{Bucketize, BucketizeAt, Buckets};
+pub(super) use self::bucketize_per_key::SketchPerKey;
+pub use self::bucketize_per_key::{BucketizePerKey, BucketsPerKey};
 pub use self::clip::{Clip, ClipTo};
+pub use self::clip_values::ClipValues;
 pub use self::cross::Cross;
 pub use self::custom::{Custom, FittedCustom};
 pub use self::cyclic::Cyclic;
 pub use self::date_part::{DatePart, PartOfDate};
+pub use self::derive::{Derive, Derived};
 pub use self::drop::Drop;
 pub use self::hash::Hash;
+pub(super) use self::impute::Mode;
 pub use self::impute::{Fill, Impute, ImputeNumber, ImputeText};
+pub use self::impute_per_key::{FillsPerKey, ImputePerKey};
 pub use self::interpolate::{Interpolate, InterpolateAt};
 pub use self::log::{Log, Log1p};
 pub use self::missing_indicator::MissingIndicator;
 pub use self::multi_hot::{Items, MultiHot};
 pub use self::number::Number;
 pub use self::one_hot::{Categories, OneHot};
+pub(super) use self::pca::CoMoments;
+pub use self::pca::{Component, Components, Pca};
 pub use self::per_key::{LinearPerKey, MinMaxPerKey, ZScorePerKey};
 pub use self::power::Power;
+pub use self::quantile_normal::{NormalAt, QuantileNormal};
 pub use self::scale::{Linear, MinMax, RobustScale, ZScore};
+pub use self::scale_to::{LinearTo, MaxAbs, MinMaxTo};
 pub use self::text_length::TextLength;
 use super::learn::Learner;
 use super::value::Value;
@@ -65,6 +82,11 @@ pub(super) trait Operation {
     /// How many inputs it takes.
     fn n_inputs(&self) -> RangeInclusive<usize> {
         1..=1
+    }
+
+    /// The inputs, of one that knows them itself.
+    fn own_inputs(&self) -> Option<Result<Vec<String>>> {
+        None
     }
 
     /// Whether its learner must see the label.
@@ -104,6 +126,26 @@ pub(super) trait Apply {
     }
 }
 
+/// The names of the kinds of operations, as in code.
+pub(super) trait Named {
+    const NAMES: &'static [&'static str];
+
+    /// The names as in JSON.
+    fn names() -> Vec<String> {
+        let name = |name: &&str| {
+            let mut snake = String::with_capacity(name.len() + 4);
+            for (at, letter) in name.char_indices() {
+                if at > 0 && letter.is_uppercase() {
+                    snake.push('_');
+                }
+                snake.push(letter.to_ascii_lowercase());
+            }
+            snake
+        };
+        Self::NAMES.iter().map(name).collect()
+    }
+}
+
 /// Makes [`Op`] and [`FittedOp`] of the types of operations.
 macro_rules! tagged {
     (
@@ -126,6 +168,10 @@ macro_rules! tagged {
             }
         }
 
+        impl Named for $tagged {
+            const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+        }
+
         $(impl From<$op> for $tagged {
             fn from(op: $op) -> Self {
                 $tagged::$name(op)
@@ -141,20 +187,30 @@ tagged! {
     Number(Number),
     /// Missing values filled.
     Impute(Impute),
+    /// Missing numbers filled by the rows of the same key.
+    ImputePerKey(ImputePerKey),
     /// 1 where missing, else 0.
     MissingIndicator(MissingIndicator),
     /// `(x - mean) / std`.
     ZScore(ZScore),
     /// Scaled to `0..=1`.
     MinMax(MinMax),
+    /// Scaled to a range that is given.
+    MinMaxTo(MinMaxTo),
+    /// Divided by the largest absolute value.
+    MaxAbs(MaxAbs),
     /// `(x - median) / (third quartile - first quartile)`.
     RobustScale(RobustScale),
     /// `(x - mean) / std` of the rows of the same key.
     ZScorePerKey(ZScorePerKey),
     /// Scaled to `0..=1` by the rows of the same key.
     MinMaxPerKey(MinMaxPerKey),
+    /// Given the shape of a normal distribution.
+    QuantileNormal(QuantileNormal),
     /// Limited to the values at two ranks.
     Clip(Clip),
+    /// Limited to a range that is given.
+    ClipValues(ClipValues),
     /// `ln(x)`.
     Log(Log),
     /// `ln(1 + x)`.
@@ -163,6 +219,8 @@ tagged! {
     Power(Power),
     /// The number of the quantile bucket.
     Bucketize(Bucketize),
+    /// The number of the quantile bucket among the rows of the same key.
+    BucketizePerKey(BucketizePerKey),
     /// The number of the bucket of boundaries that are given.
     BucketizeAt(BucketizeAt),
     /// The position among quantiles.
@@ -179,6 +237,10 @@ tagged! {
     Hash(Hash),
     /// The values of several columns as one.
     Cross(Cross),
+    /// A SQL expression.
+    Derive(Derive),
+    /// Principal components of several columns.
+    Pca(Pca),
     /// The number of characters.
     TextLength(TextLength),
     /// A part of a date or timestamp as a number.
@@ -198,12 +260,18 @@ tagged! {
     ImputeNumber(ImputeNumber),
     /// Missing text replaced.
     ImputeText(ImputeText),
+    /// Missing numbers replaced by the number of a key.
+    ImputePerKey(FillsPerKey),
     /// 1 where missing, else 0.
     MissingIndicator(MissingIndicator),
     /// `(x - offset) * scale`: every scaling of a column by itself.
     Linear(Linear),
+    /// `(x - offset) * scale + plus`.
+    LinearTo(LinearTo),
     /// `(x - offset) * scale` with the numbers of a key.
     LinearPerKey(LinearPerKey),
+    /// The normal quantile at the value's rank.
+    QuantileNormal(NormalAt),
     /// Limited to a range.
     Clip(ClipTo),
     /// `ln(x)`.
@@ -214,6 +282,8 @@ tagged! {
     Power(Power),
     /// The index of the bucket.
     Bucketize(Buckets),
+    /// The index of the bucket by the boundaries of a key.
+    BucketizePerKey(BucketsPerKey),
     /// The position among boundaries.
     Interpolate(InterpolateAt),
     /// Sine and cosine.
@@ -226,6 +296,10 @@ tagged! {
     Hash(Hash),
     /// The values of several columns as one.
     Cross(Cross),
+    /// A SQL expression.
+    Derive(Derived),
+    /// Principal components.
+    Pca(Components),
     /// The number of characters.
     TextLength(TextLength),
     /// A part of a date or timestamp.

@@ -1,0 +1,361 @@
+//! Principal components of several columns.
+
+use std::ops::RangeInclusive;
+
+use arrow::array::Float64Array;
+use arrow::buffer::NullBuffer;
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, FittedOp, Operation, at_least};
+use crate::error::{Error, Result};
+use crate::transform::Transform;
+use crate::transform::eigen::symmetric_eigen;
+use crate::transform::learn::{Learn, Learner, Rows, learner_of};
+use crate::transform::value::Value;
+
+/// The first principal components of several columns, each an output.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pca {
+    /// How many; at most as many as there are columns.
+    pub n_components: usize,
+    /// Whether each is scaled to variance 1.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whiten: bool,
+}
+
+impl Transform {
+    /// Adds the first `n_components` principal components of several columns of numbers as `pca_0`, `pca_1` and so
+    /// on: `sum_j component[i][j] * (x_j - mean_j)`, the directions in which the training rows vary most. The
+    /// columns themselves stay as they are; scale them first where their units differ ([`Transform::z_score`]).
+    ///
+    /// Covariances are those of the population (divided by `n`) over the training rows in which every column is
+    /// finite. A component's largest coefficient is positive, so that the same data give the same signs. A row with
+    /// a NULL has no components: NULL. (tf.Transform's `pca` gives the components alone and leaves it to the user to
+    /// centre and to project.)
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+    /// # use fourfold::transform::Transform;
+    /// let a: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0]));
+    /// let b: ArrayRef = Arc::new(Float64Array::from(vec![2.0, 4.0, 6.0]));
+    /// let rows = RecordBatch::try_from_iter([("a", a), ("b", b)])?;
+    /// let fitted = Transform::new().pca(["a", "b"], 1).fit(std::slice::from_ref(&rows))?;
+    /// assert_eq!(fitted.features(), ["pca_0"]);
+    /// assert!((fitted.apply(&rows)?[[2, 0]] - 5_f32.sqrt()).abs() < 1e-6);
+    /// # Ok::<(), fourfold::Error>(())
+    /// ```
+    #[must_use]
+    pub fn pca<C: Into<String>>(
+        self,
+        columns: impl IntoIterator<Item = C>,
+        n_components: usize,
+    ) -> Self {
+        self.pca_to(columns, "pca", n_components)
+    }
+
+    /// As [`Transform::pca`], named `<output>_0`, `<output>_1` and so on.
+    #[must_use]
+    pub fn pca_to<C: Into<String>>(
+        self,
+        columns: impl IntoIterator<Item = C>,
+        output: impl AsRef<str>,
+        n_components: usize,
+    ) -> Self {
+        let op = Pca {
+            n_components,
+            whiten: false,
+        };
+        self.step_of(columns, components(output.as_ref(), n_components), op)
+    }
+
+    /// As [`Transform::pca_to`], each component divided by its standard deviation (by 1 where it has none).
+    #[must_use]
+    pub fn pca_whitened<C: Into<String>>(
+        self,
+        columns: impl IntoIterator<Item = C>,
+        output: impl AsRef<str>,
+        n_components: usize,
+    ) -> Self {
+        let op = Pca {
+            n_components,
+            whiten: true,
+        };
+        self.step_of(columns, components(output.as_ref(), n_components), op)
+    }
+}
+
+fn components(output: &str, n: usize) -> impl Iterator<Item = String> {
+    (0..n).map(move |i| format!("{output}_{i}"))
+}
+
+impl Operation for Pca {
+    fn check(&self) -> Result<()> {
+        at_least("`n_components` of pca", self.n_components, 1)
+    }
+
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        self.n_components.max(1)..=usize::MAX
+    }
+
+    fn learner(&self) -> Option<Learner> {
+        Some(CoMoments::default().into())
+    }
+
+    fn fit(&self, learned: &Learner) -> Result<FittedOp> {
+        let learned: &CoMoments = learned.get()?;
+        let covariance = learned.covariance().ok_or_else(|| {
+            Error::data("the training split has no row in which every column is finite")
+        })?;
+        if !covariance.iter().all(|x| x.is_finite()) {
+            return Err(Error::data(
+                "the covariances are too large for a float; scale the columns first",
+            ));
+        }
+        let (variances, vectors) = symmetric_eigen(covariance);
+        // What rounding leaves of a variance that is none.
+        let least = f64::EPSILON * variances.iter().fold(0.0_f64, |most, x| most.max(*x));
+        let of = variances.iter().zip(vectors.columns());
+        let components = of.take(self.n_components).map(|(variance, vector)| Component {
+            variance: variance.max(0.0),
+            scale: match self.whiten && *variance > least {
+                true => 1.0 / variance.sqrt(),
+                false => 1.0,
+            },
+            coefficients: vector.to_vec(),
+        });
+        Ok(Components {
+            means: learned.means.clone(),
+            components: components.collect(),
+        }
+        .into())
+    }
+}
+
+/// Principal components of rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Components {
+    /// The mean of each column.
+    pub means: Vec<f64>,
+    /// From the one of the largest variance.
+    pub components: Vec<Component>,
+}
+
+/// `scale * sum_j coefficients[j] * (x_j - means[j])`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// The variance of the training rows in this direction.
+    pub variance: f64,
+    /// 1, or what makes the variance 1.
+    pub scale: f64,
+    /// The direction: as many as there are columns, of length 1.
+    pub coefficients: Vec<f64>,
+}
+
+impl Components {
+    fn values(&self, inputs: &[&Value]) -> Result<Vec<Value>> {
+        let columns = inputs
+            .iter()
+            .map(|input| input.numbers())
+            .collect::<Result<Vec<_>>>()?;
+        let nulls = columns.iter().fold(None, |nulls, column| {
+            NullBuffer::union(nulls.as_ref(), arrow::array::Array::nulls(column.as_ref()))
+        });
+        let n_rows = columns.first().map_or(0, |column| arrow::array::Array::len(column.as_ref()));
+        let made = self.components.iter().map(|component| {
+            let mut sums = vec![0.0; n_rows];
+            let terms = component.coefficients.iter().zip(&self.means).zip(&columns);
+            for ((coefficient, mean), column) in terms {
+                for (sum, x) in sums.iter_mut().zip(column.values()) {
+                    *sum += coefficient * (x - mean);
+                }
+            }
+            sums.iter_mut().for_each(|sum| *sum *= component.scale);
+            Value::Numbers(Float64Array::new(sums.into(), nulls.clone()))
+        });
+        Ok(made.collect())
+    }
+}
+
+impl Apply for Components {
+    fn apply(&self, inputs: &[&Value]) -> Result<Value> {
+        let n = self.components.len();
+        match self.values(inputs)?.pop() {
+            Some(value) if n == 1 => Ok(value),
+            _ => Err(Error::config(format!(
+                "the operation made {n} columns, the step has 1 output"
+            ))),
+        }
+    }
+
+    fn apply_all(&self, inputs: &[&Value]) -> Result<Vec<Value>> {
+        self.values(inputs)
+    }
+}
+
+/// Means and co-moments (sums of products of distances from the means) of the rows in which every column is finite.
+///
+/// Parts merge by the pairwise update of Chan, Golub and LeVeque (1979), here of pairs of columns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(in crate::transform) struct CoMoments {
+    n: u64,
+    means: Vec<f64>,
+    /// Row by row the lower triangle, with the diagonal.
+    products: Vec<f64>,
+}
+
+impl CoMoments {
+    /// Of columns of one length, all finite.
+    fn of(columns: &[Vec<f64>]) -> Self {
+        let n = columns.first().map_or(0, Vec::len);
+        let mut means = Vec::with_capacity(columns.len());
+        let mut centred: Vec<Vec<f64>> = Vec::with_capacity(columns.len());
+        for column in columns {
+            // Of distances from the first value, whose sum does not overflow or round where that of the values would.
+            let first = column.first().copied().unwrap_or_default();
+            let mean = first + column.iter().map(|x| x - first).sum::<f64>() / n.max(1) as f64;
+            means.push(mean);
+            centred.push(column.iter().map(|x| x - mean).collect());
+        }
+        let products = centred.iter().enumerate().flat_map(|(i, a)| {
+            let dot = move |b: &Vec<f64>| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+            centred.iter().take(i + 1).map(dot)
+        });
+        CoMoments {
+            n: n as u64,
+            products: products.collect(),
+            means,
+        }
+    }
+
+    /// Population covariances; `None` without a row.
+    fn covariance(&self) -> Option<Array2<f64>> {
+        let n = self.means.len();
+        let of = |i: usize, j: usize| self.products[i.max(j) * (i.max(j) + 1) / 2 + i.min(j)];
+        (self.n > 0).then(|| Array2::from_shape_fn((n, n), |(i, j)| of(i, j) / self.n as f64))
+    }
+}
+
+impl Learn for CoMoments {
+    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
+        let columns = rows
+            .inputs
+            .iter()
+            .map(|input| input.numbers())
+            .collect::<Result<Vec<_>>>()?;
+        let n_rows = columns.first().map_or(0, |column| arrow::array::Array::len(column.as_ref()));
+        let mut complete = vec![true; n_rows];
+        for column in &columns {
+            for (there, x) in complete.iter_mut().zip(column.iter()) {
+                *there &= x.is_some_and(f64::is_finite);
+            }
+        }
+        let kept = |column: &Float64Array| {
+            let values = column.values().iter().zip(&complete);
+            values.filter_map(|(x, there)| there.then_some(*x)).collect()
+        };
+        let kept: Vec<Vec<f64>> = columns.iter().map(|column| kept(column)).collect();
+        self.merge(CoMoments::of(&kept))
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        if other.n == 0 {
+            return Ok(());
+        }
+        if self.n == 0 {
+            *self = other;
+            return Ok(());
+        }
+        if self.means.len() != other.means.len() {
+            return Err(Error::internal("co-moments of different columns merged"));
+        }
+        let (a, b) = (self.n as f64, other.n as f64);
+        let n = a + b;
+        let deltas: Vec<f64> = other.means.iter().zip(&self.means).map(|(x, y)| x - y).collect();
+        let pairs = deltas
+            .iter()
+            .enumerate()
+            .flat_map(|(i, x)| deltas.iter().take(i + 1).map(move |y| x * y));
+        let theirs = other.products.iter().zip(pairs);
+        for (mine, (theirs, pair)) in self.products.iter_mut().zip(theirs) {
+            *mine += theirs + pair * (a * b / n);
+        }
+        for (mean, delta) in self.means.iter_mut().zip(&deltas) {
+            *mean += delta * (b / n);
+        }
+        self.n += other.n;
+        Ok(())
+    }
+
+    learner_of!(CoMoments);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covariance(columns: &[&[f64]]) -> Array2<f64> {
+        let columns: Vec<Vec<f64>> = columns.iter().map(|column| column.to_vec()).collect();
+        CoMoments::of(&columns).covariance().unwrap()
+    }
+
+    fn fit(columns: &[&[f64]], op: Pca) -> Components {
+        let columns: Vec<Vec<f64>> = columns.iter().map(|column| column.to_vec()).collect();
+        match op.fit(&CoMoments::of(&columns).into()).unwrap() {
+            FittedOp::Pca(components) => components,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn covariances_of_the_reference() {
+        // tf.Transform's own tests.
+        let found = covariance(&[&[0.0, 4.0, 2.0, 2.0], &[0.0, 0.0, -2.0, 2.0]]);
+        assert_eq!(found, ndarray::array![[2.0, 0.0], [0.0, 2.0]]);
+        assert_eq!(covariance(&[&[0.0, 2.0, 4.0, 6.0]]), ndarray::array![[5.0]]);
+        assert_eq!(covariance(&[&[2e15, -2e15, 1e15, -1e15]]), ndarray::array![[2.5e30]]);
+    }
+
+    #[test]
+    fn components_of_the_reference() {
+        let columns: [&[f64]; 3] = [&[0.0, 4.0, 2.0, 2.0], &[0.0, 0.0, -1.0, 1.0], &[1.0; 4]];
+        let found = fit(
+            &columns,
+            Pca {
+                n_components: 2,
+                whiten: false,
+            },
+        );
+        let directions: Vec<&[f64]> = found.components.iter().map(|c| &c.coefficients[..]).collect();
+        assert_eq!(directions, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
+        assert_eq!(found.means, [2.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_direction_without_variance_is_not_blown_up() {
+        let columns: [&[f64]; 2] = [&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]];
+        let found = fit(
+            &columns,
+            Pca {
+                n_components: 2,
+                whiten: true,
+            },
+        );
+        assert!((found.components[0].scale - (3.0_f64 / 4.0).sqrt()).abs() < 1e-12);
+        assert_eq!(found.components[1].scale, 1.0);
+    }
+
+    #[test]
+    fn parts_merge_to_the_whole() {
+        let x: Vec<f64> = (0..50).map(|i| 1e9 + f64::from(i * 37 % 50)).collect();
+        let y: Vec<f64> = (0..50).map(|i| f64::from(i * 11 % 50)).collect();
+        let whole = covariance(&[&x, &y]);
+        for cut in [0, 1, 7, 25, 49, 50] {
+            let mut parts = CoMoments::of(&[x[..cut].to_vec(), y[..cut].to_vec()]);
+            Learn::merge(&mut parts, CoMoments::of(&[x[cut..].to_vec(), y[cut..].to_vec()])).unwrap();
+            let merged = parts.covariance().unwrap();
+            assert!((merged - &whole).iter().all(|d| d.abs() < 1e-5), "cut at {cut}");
+        }
+    }
+}
