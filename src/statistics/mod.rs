@@ -28,6 +28,7 @@
 
 mod column;
 mod distinct;
+mod information;
 mod moments;
 mod quantiles;
 mod result;
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 
 use self::column::ColumnAccumulator;
 pub use self::distinct::DistinctSketch;
+pub use self::information::{expected_partial_mutual_information, partial_mutual_information};
 pub use self::moments::Moments;
 pub use self::quantiles::QuantileSketch;
 pub use self::result::{

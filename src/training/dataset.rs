@@ -16,6 +16,7 @@ pub struct Dataset {
     examples: Examples,
     transform: Arc<FittedTransform>,
     target: Arc<Target>,
+    to_train: bool,
 }
 
 /// Features and labels of some rows.
@@ -73,7 +74,16 @@ impl Dataset {
             examples,
             transform,
             target,
+            to_train: false,
         }
+    }
+
+    /// The same as the rows that the transform was fitted on, to train with: features made from the label are
+    /// cross-fitted, see [`FittedTransform::apply_training`].
+    #[must_use]
+    pub fn to_train(mut self) -> Self {
+        self.to_train = true;
+        self
     }
 
     /// The raw rows.
@@ -160,7 +170,10 @@ impl Dataset {
 
     fn convert(&self, batch: &RecordBatch) -> Result<Matrix> {
         Ok(Matrix {
-            features: self.transform.apply(batch)?,
+            features: match self.to_train {
+                true => self.transform.apply_training(batch)?,
+                false => self.transform.apply(batch)?,
+            },
             labels: self.labels_of(batch)?.into(),
         })
     }
@@ -179,7 +192,15 @@ impl Dataset {
             .inputs()
             .iter()
             .map(|input| input.name.as_str());
-        inputs.chain([self.target.label()]).collect()
+        let others = self.transform.training_columns().filter(|_| self.to_train);
+        let others = others.map(|column| column.name.as_str());
+        let mut columns: Vec<&str> = inputs.chain([self.target.label()]).collect();
+        for other in others {
+            if !columns.contains(&other) {
+                columns.push(other);
+            }
+        }
+        columns
     }
 
     fn fill(
@@ -193,7 +214,10 @@ impl Dataset {
             let batch = batch?;
             let (mine, rest) = features.split_at(Axis(0), batch.num_rows());
             let (mut my_labels, other_labels) = labels.split_at(Axis(0), batch.num_rows());
-            self.transform.apply_into(&batch, mine)?;
+            match self.to_train {
+                true => self.transform.apply_training_into(&batch, mine)?,
+                false => self.transform.apply_into(&batch, mine)?,
+            }
             my_labels.assign(&Array1::from(self.labels_of(&batch)?));
             (features, labels) = (rest, other_labels);
         }

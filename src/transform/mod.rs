@@ -59,16 +59,26 @@
 //! matrix is written is an error that names the feature and the row: models never see one.
 
 mod auto;
+mod classes;
 pub mod custom;
 mod fit;
 mod fitted;
+mod folds;
 mod input;
 mod learn;
 pub mod ops;
 mod program;
 mod step;
+mod tally;
+mod target_table;
+#[cfg(test)]
+mod target_tests;
+mod term_table;
+#[cfg(test)]
+mod text_tests;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod tokens;
 mod value;
 mod vocabulary;
