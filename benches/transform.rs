@@ -45,6 +45,7 @@ fn rows(n: usize) -> RecordBatch {
 /// 15 steps: imputation, z-scores, buckets, vocabularies with one-hot.
 fn transform() -> Transform {
     Transform::new()
+        .missing_indicator("miles")
         .impute("miles", Fill::Median)
         .z_score("miles")
         .impute("minutes", Fill::Median)
@@ -59,7 +60,6 @@ fn transform() -> Transform {
         .one_hot("payment")
         .one_hot("company")
         .one_hot("area")
-        .missing_indicator("payment")
 }
 
 fn plain(row: [Option<f64>; 4], out: &mut [f32; 4]) {

@@ -272,7 +272,8 @@ impl Fitting {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if there was nothing to learn from, naming the column.
     pub fn absorb(&mut self, pass: FitPass) -> Result<()> {
-        let lessons = pass.plan.lessons.iter().zip(&pass.learners);
+        let FitPass { learners, plan } = pass;
+        let lessons = plan.lessons.iter().zip(&learners);
         let mut answers: Vec<(usize, &Step, &Learner)> = lessons
             .flat_map(|(lesson, learner)| {
                 let steps = lesson.steps.iter();

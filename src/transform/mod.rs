@@ -26,6 +26,9 @@
 //! # Ok::<(), fourfold::Error>(())
 //! ```
 //!
+//! A step may read several columns ([`Transform::cross`], [`Transform::z_score_per_key`]) and write several; a column
+//! may hold a list of values a row ([`Transform::multi_hot`]). Operations of your own: [`custom`].
+//!
 //! The features are all columns that a step has written, in the order of first writing, less the dropped ones. A
 //! raw column that no step names is not a feature.
 //!

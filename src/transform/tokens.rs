@@ -49,15 +49,15 @@ impl Value {
 
 /// A whole float as an integer, where it is one.
 fn whole(number: f64) -> Option<i64> {
-    const PAST: f64 = 9_223_372_036_854_775_808.0;
-    (-PAST..PAST).contains(&number).then_some(number as i64)
+    const LOW: f64 = i64::MIN as f64;
+    (LOW..-LOW).contains(&number).then_some(number as i64)
 }
 
 fn flag_text(flag: bool) -> &'static str {
     if flag { "true" } else { "false" }
 }
 
-fn digits<'a>(text: &'a mut String, number: impl std::fmt::Display) -> &'a str {
+fn digits(text: &mut String, number: impl std::fmt::Display) -> &str {
     text.clear();
     // Writing to a string does not fail.
     let _ = write!(text, "{number:.0}");

@@ -7,6 +7,7 @@ use fourfold::accumulate::Accumulate;
 use fourfold::arrow::array::{
     ArrayRef, AsArray, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
 };
+use fourfold::arrow::datatypes::Float64Type;
 use fourfold::model::Servable;
 use fourfold::prelude::*;
 use fourfold::serving::PushedModel;
@@ -191,9 +192,7 @@ fn its_own_check_is_heard_before_anything_runs() {
 fn lists_reach_the_model_in_training_and_serving() {
     let parcels = parcels(2_000);
     let mut stops = ListBuilder::new(StringBuilder::new());
-    let kilograms = parcels
-        .column(1)
-        .as_primitive::<fourfold::arrow::datatypes::Float64Type>();
+    let kilograms = parcels.column(1).as_primitive::<Float64Type>();
     for (row, kilograms) in kilograms.values().iter().enumerate() {
         if row % 50 != 7 {
             if *kilograms > 60.0 {
@@ -210,9 +209,13 @@ fn lists_reach_the_model_in_training_and_serving() {
             .map(|x| if *x > 60.0 { "yes" } else { "no" }),
     ));
     let stops: ArrayRef = Arc::new(stops.finish());
-    let rows =
-        RecordBatch::try_from_iter_with_nullable([("stops", stops, true), ("late", late, true)])
-            .unwrap();
+    // Rows that are equal go to one split, and there are few different lists.
+    let columns = [
+        ("id", Arc::clone(parcels.column(0)), true),
+        ("stops", stops, true),
+        ("late", late, true),
+    ];
+    let rows = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
     let root = tempfile::tempdir().unwrap();
     let outcome = Pipeline::builder("stops")
         .data(
@@ -227,7 +230,8 @@ fn lists_reach_the_model_in_training_and_serving() {
         .unwrap()
         .run_blocking()
         .unwrap();
-    let place = outcome.endpoint().expect("blessed").path;
+    let reasons = outcome.run().verdict.reasons().join("; ");
+    let place = outcome.endpoint().expect(&reasons).path;
     let servable = Servable::load(&place, &Loaders::default()).unwrap();
     let features = servable.features(&rows.slice(0, 8)).unwrap();
     assert_eq!(features.ncols(), 5);
