@@ -6,8 +6,8 @@ pub use crate::blessing::Verdict;
 pub use crate::data::SqlSource;
 #[cfg(feature = "datafusion")]
 pub use crate::data::{
-    AnomalyPolicy, BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label, ReaderSource,
-    Rebalance, Spans, Split, TableSource,
+    AnomalyPolicy, BatchSource, DataPipeline, DataSource, DataSourceExt, FileSource, Label,
+    ReaderSource, Rebalance, Spans, Split, TableSource,
 };
 #[cfg(feature = "datafusion")]
 pub use crate::engine::Engine;

@@ -210,7 +210,7 @@ where
             )
             .weighted(data.weighting().clone()))
         };
-        let (train, eval) = (dataset(TRAIN)?, dataset(EVAL)?);
+        let (train, eval) = (dataset(TRAIN)?.to_train(), dataset(EVAL)?);
         let (training, progress) = (Arc::clone(&self.training), progress.clone());
         let model =
             tokio::task::spawn_blocking(move || training.run(&train, &eval, None, &progress))

@@ -35,6 +35,7 @@ mod distinct;
 mod groups;
 mod hash;
 mod histogram;
+mod information;
 mod moments;
 mod number;
 mod options;
@@ -50,6 +51,7 @@ mod weighted;
 use arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
 
 pub use self::accumulator::StatisticsAccumulator;
+pub use self::information::{expected_partial_mutual_information, partial_mutual_information};
 pub use self::moments::Moments;
 pub use self::options::StatisticsOptions;
 pub use self::quantiles::QuantileSketch;

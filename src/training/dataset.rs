@@ -17,6 +17,7 @@ pub struct Dataset {
     transform: Arc<FittedTransform>,
     target: Arc<Target>,
     weighting: Weighting,
+    to_train: bool,
 }
 
 /// Features, labels and weights of some rows.
@@ -89,6 +90,7 @@ impl Dataset {
             transform,
             target,
             weighting: Weighting::default(),
+            to_train: false,
         }
     }
 
@@ -119,6 +121,14 @@ impl Dataset {
                 "{trainer} cannot heed the weights of rows or classes; rebalance the data, or take another trainer"
             ),
         ))
+    }
+
+    /// The same as the rows that the transform was fitted on, to train with: features made from the label are
+    /// cross-fitted, see [`FittedTransform::apply_training`].
+    #[must_use]
+    pub fn to_train(mut self) -> Self {
+        self.to_train = true;
+        self
     }
 
     /// The raw rows.
@@ -226,7 +236,10 @@ impl Dataset {
             false => Some(self.weighting.weights(batch, &labels)?.into()),
         };
         Ok(Matrix {
-            features: self.transform.apply(batch)?,
+            features: match self.to_train {
+                true => self.transform.apply_training(batch)?,
+                false => self.transform.apply(batch)?,
+            },
             labels: labels.into(),
             weights,
         })
@@ -249,7 +262,14 @@ impl Dataset {
         let others = [self.target.label()]
             .into_iter()
             .chain(self.weighting.column());
-        inputs.chain(others).collect()
+        let folds = self.transform.training_columns().filter(|_| self.to_train);
+        let mut columns: Vec<&str> = inputs.chain(others).collect();
+        for fold in folds {
+            if !columns.contains(&fold.name.as_str()) {
+                columns.push(&fold.name);
+            }
+        }
+        columns
     }
 
     fn fill(&self, part: ExamplePart<'_>, columns: &[&str], place: Place<'_>) -> Result<()> {
@@ -262,7 +282,10 @@ impl Dataset {
             let batch = batch?;
             let (mine, rest) = features.split_at(Axis(0), batch.num_rows());
             let (mut my_labels, other_labels) = labels.split_at(Axis(0), batch.num_rows());
-            self.transform.apply_into(&batch, mine)?;
+            match self.to_train {
+                true => self.transform.apply_training_into(&batch, mine)?,
+                false => self.transform.apply_into(&batch, mine)?,
+            }
             let values = self.labels_of(&batch)?;
             if !self.weighting.is_even() {
                 let (mut mine, others) = weights.split_at(Axis(0), batch.num_rows());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Transform;
 use super::fitted::{FittedStep, FittedTransform};
+use super::folds::row_hashes;
 use super::input::InputColumn;
 use super::learn::{Learner, Rows};
 use super::program::{Places, run};
@@ -59,6 +60,15 @@ impl Transform {
             return Err(step.name(&error));
         }
         let find = |name: &str| InputColumn::find(schema, name);
+        let fold_by = self.fold_by();
+        if let Some(label) = roles.label
+            && fold_by.as_ref().is_some_and(|names| names.contains(&label))
+        {
+            return Err(Error::config(format!(
+                "the label `{label}` is in `fold_by`; the fold of a row must not tell its label"
+            )));
+        }
+        let fold_by = fold_by.map(|names| names.into_iter().map(find).collect::<Result<_>>());
         let label = roles.label.filter(|_| self.needs_label());
         let inputs: Vec<InputColumn> = names.into_iter().map(find).collect::<Result<_>>()?;
         Ok(Fitting {
@@ -68,7 +78,26 @@ impl Transform {
             inputs,
             label: label.map(find).transpose()?,
             weight: roles.weight.map(find).transpose()?,
+            fold_by: fold_by.transpose()?,
         })
+    }
+
+    /// The columns that choose the folds of rows besides the inputs; `None` if no step needs folds.
+    fn fold_by(&self) -> Option<Vec<&str>> {
+        let mut all: Option<Vec<&str>> = None;
+        for names in self
+            .steps
+            .iter()
+            .filter_map(|step| step.op.operation().fold_by())
+        {
+            let all = all.get_or_insert_default();
+            for name in names {
+                if !all.contains(&name.as_str()) {
+                    all.push(name);
+                }
+            }
+        }
+        all
     }
 
     /// Fits on batches in memory, without a label.
@@ -105,6 +134,7 @@ pub struct Fitting {
     inputs: Vec<InputColumn>,
     label: Option<InputColumn>,
     weight: Option<InputColumn>,
+    fold_by: Option<Vec<InputColumn>>,
     steps: Vec<Step>,
     places: Places,
     fitted: Vec<Option<FittedStep>>,
@@ -124,6 +154,7 @@ struct Plan {
     inputs: Vec<InputColumn>,
     label: Option<InputColumn>,
     weight: Option<InputColumn>,
+    fold_by: Option<Vec<InputColumn>>,
     places: Places,
     /// The steps that are fitted and that a lesson depends on.
     steps: Vec<Option<FittedStep>>,
@@ -143,10 +174,12 @@ struct Lesson {
 }
 
 impl Fitting {
-    /// The raw columns that the passes read: the inputs, and the label and the weights where they are needed.
+    /// The raw columns that the passes read: the inputs, and the label, the weights and what chooses folds where
+    /// they are needed.
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {
         let others = self.label.iter().chain(&self.weight);
+        let others = others.chain(self.fold_by.iter().flatten());
         let mut names: Vec<&str> = Vec::new();
         for column in self.inputs.iter().chain(others) {
             if !names.contains(&column.name.as_str()) {
@@ -207,6 +240,7 @@ impl Fitting {
             inputs: self.inputs.clone(),
             label: self.label.clone(),
             weight: self.weight.clone(),
+            fold_by: self.fold_by.clone(),
             places: self.places.clone(),
             steps: steps
                 .map(|(step, wanted)| step.clone().filter(|_| wanted))
@@ -285,7 +319,7 @@ impl Fitting {
             columns,
             &RecordBatchOptions::new().with_row_count(Some(0)),
         )?;
-        let fitted = FittedTransform::new(self.inputs, steps)?;
+        let fitted = FittedTransform::new(self.inputs, steps)?.with_folds(self.fold_by);
         // Steps that learn nothing see the types of their columns here.
         fitted.apply(&no_rows)?;
         Ok(fitted)
@@ -296,16 +330,27 @@ impl Accumulate for FitPass {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let plan = Arc::clone(&self.plan);
         let read = |column: &InputColumn| Value::of(&column.read(batch)?, column.field_type);
+        let raw = plan.inputs.iter().map(|input| input.read(batch));
+        let mut raw = raw.collect::<Result<Vec<ArrayRef>>>()?;
         let mut values = Vec::with_capacity(plan.places.n);
-        for input in &plan.inputs {
-            values.push(read(input)?);
+        for (input, column) in plan.inputs.iter().zip(&raw) {
+            values.push(Value::of(column, input.field_type)?);
         }
+        let row_hashes = match &plan.fold_by {
+            Some(others) => {
+                for other in others {
+                    raw.push(other.read(batch)?);
+                }
+                Some(row_hashes(&raw)?)
+            }
+            None => None,
+        };
         let label = plan.label.as_ref().map(read).transpose()?;
         let weight = plan.weight.as_ref().map(read).transpose()?;
         let steps = plan.steps.iter().zip(&plan.places.sources);
         for ((step, sources), n_outputs) in steps.zip(&plan.n_outputs) {
             match step {
-                Some(step) => run(step, sources, &mut values)?,
+                Some(step) => run(step, sources, &mut values, row_hashes.as_deref())?,
                 None => values.extend((0..*n_outputs).map(|_| Value::Absent)),
             }
         }
@@ -316,6 +361,7 @@ impl Accumulate for FitPass {
                 inputs: &inputs,
                 label: label.as_ref().filter(|_| lesson.with_label),
                 weight: weight.as_ref(),
+                folds: row_hashes.as_deref(),
             };
             let result = match dropped {
                 true => Err(Error::config("it reads a column after it is dropped")),

@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use super::custom::Operations;
+use super::folds::row_hashes;
 use super::input::InputColumn;
 use super::ops::{FittedCustom, FittedOp};
 use super::program::{Places, run};
@@ -26,6 +27,8 @@ pub struct FittedTransform {
     inputs: Vec<InputColumn>,
     steps: Vec<FittedStep>,
     features: Vec<String>,
+    /// What chooses the folds of training rows besides the inputs, if a step needs folds.
+    fold_by: Option<Vec<InputColumn>>,
     places: Places,
     /// The place and width of each column of features.
     columns: Vec<(usize, usize)>,
@@ -38,6 +41,8 @@ struct Document {
     inputs: Vec<InputColumn>,
     steps: Vec<FittedStep>,
     features: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fold_by: Option<Vec<InputColumn>>,
 }
 
 impl From<FittedTransform> for Document {
@@ -47,6 +52,7 @@ impl From<FittedTransform> for Document {
             inputs: fitted.inputs,
             steps: fitted.steps,
             features: fitted.features,
+            fold_by: fitted.fold_by,
         }
     }
 }
@@ -62,7 +68,10 @@ impl TryFrom<Document> for FittedTransform {
                 FittedTransform::FORMAT_VERSION
             )));
         }
-        document.steps.iter().try_for_each(FittedStep::check_columns)?;
+        document
+            .steps
+            .iter()
+            .try_for_each(FittedStep::check_columns)?;
         let features = document.features;
         let fitted = FittedTransform::new(document.inputs, document.steps)?;
         if fitted.features != features {
@@ -70,7 +79,7 @@ impl TryFrom<Document> for FittedTransform {
                 "a transform whose features do not follow from its steps",
             ));
         }
-        Ok(fitted)
+        Ok(fitted.with_folds(document.fold_by))
     }
 }
 
@@ -95,6 +104,10 @@ impl FittedTransform {
                 continue;
             }
             let names = op.apply().feature_names(name);
+            // A vocabulary may be empty.
+            if names.is_empty() {
+                continue;
+            }
             columns.push((*place, names.len()));
             features.extend(names);
         }
@@ -102,9 +115,15 @@ impl FittedTransform {
             inputs,
             steps,
             features,
+            fold_by: None,
             places,
             columns,
         })
+    }
+
+    pub(super) fn with_folds(mut self, fold_by: Option<Vec<InputColumn>>) -> Self {
+        self.fold_by = fold_by;
+        self
     }
 
     /// Gives custom operations that were loaded from a file their code, and checks that this build can run the rest.
@@ -149,6 +168,11 @@ impl FittedTransform {
         &self.steps
     }
 
+    /// The raw columns that only [`FittedTransform::apply_training`] reads.
+    pub fn training_columns(&self) -> impl Iterator<Item = &InputColumn> {
+        self.fold_by.iter().flatten()
+    }
+
     /// The names of the features, in the order of the matrix's columns.
     #[must_use]
     pub fn features(&self) -> &[String] {
@@ -166,13 +190,46 @@ impl FittedTransform {
         Ok(features)
     }
 
+    /// The features of rows that the transform was fitted on, to train a model with: as [`FittedTransform::apply`],
+    /// except that steps that learn from the label ([`Transform::target_encode`](super::Transform::target_encode))
+    /// leave out what they have learned from the row's own fold.
+    ///
+    /// # Errors
+    /// As [`FittedTransform::apply`].
+    pub fn apply_training(&self, batch: &RecordBatch) -> Result<Array2<f32>> {
+        let mut features = Array2::zeros((batch.num_rows(), self.features.len()));
+        self.apply_training_into(batch, features.view_mut())?;
+        Ok(features)
+    }
+
+    /// As [`FittedTransform::apply_training`], into a matrix as [`FittedTransform::apply_into`].
+    ///
+    /// # Errors
+    /// As [`FittedTransform::apply_into`].
+    pub fn apply_training_into(
+        &self,
+        batch: &RecordBatch,
+        out: ArrayViewMut2<'_, f32>,
+    ) -> Result<()> {
+        self.into_rows(batch, out, true)
+    }
+
     /// As [`FittedTransform::apply`], into rows of a matrix that is there already, all zeros. Rows that lie one
     /// after the other in memory spare a copy.
     ///
     /// # Errors
     /// As [`FittedTransform::apply`], and [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the shape is not
     /// `(n_rows, n_features)`.
-    pub fn apply_into(&self, batch: &RecordBatch, mut out: ArrayViewMut2<'_, f32>) -> Result<()> {
+    pub fn apply_into(&self, batch: &RecordBatch, out: ArrayViewMut2<'_, f32>) -> Result<()> {
+        self.into_rows(batch, out, false)
+    }
+
+    fn into_rows(
+        &self,
+        batch: &RecordBatch,
+        mut out: ArrayViewMut2<'_, f32>,
+        training: bool,
+    ) -> Result<()> {
         if out.dim() != (batch.num_rows(), self.features.len()) {
             return Err(Error::internal(format!(
                 "a feature matrix of shape {:?} for {} rows of {} features",
@@ -182,28 +239,44 @@ impl FittedTransform {
             )));
         }
         if let Some(cells) = out.as_slice_mut() {
-            return self.fill(batch, cells);
+            return self.fill(batch, cells, training);
         }
         let mut cells = vec![0.0; out.len()];
-        self.fill(batch, &mut cells)?;
+        self.fill(batch, &mut cells, training)?;
         out.iter_mut()
             .zip(cells)
             .for_each(|(cell, value)| *cell = value);
         Ok(())
     }
 
-    fn fill(&self, batch: &RecordBatch, cells: &mut [f32]) -> Result<()> {
+    fn fill(&self, batch: &RecordBatch, cells: &mut [f32], training: bool) -> Result<()> {
         let raw = self
             .inputs
             .iter()
             .map(|input| input.read(batch))
             .collect::<Result<Vec<ArrayRef>>>()?;
+        let hashes = match self.fold_by.as_ref().filter(|_| training) {
+            Some(others) => {
+                let others = others.iter().map(|other| other.read(batch));
+                Some(row_hashes(
+                    &raw.iter()
+                        .cloned()
+                        .map(Ok)
+                        .chain(others)
+                        .collect::<Result<Vec<_>>>()?,
+                )?)
+            }
+            None => None,
+        };
         let width = self.features.len();
         let n_rows = batch.num_rows();
         let mut values = Vec::with_capacity(self.places.n);
         for first_row in (0..n_rows.max(1)).step_by(Self::BLOCK) {
             let n = Self::BLOCK.min(n_rows - first_row);
             values.clear();
+            let hashes = hashes
+                .as_ref()
+                .and_then(|all| all.get(first_row..first_row + n));
             for (column, input) in raw.iter().zip(&self.inputs) {
                 values.push(match n_rows {
                     all if all == n => Value::of(column, input.field_type)?,
@@ -211,7 +284,7 @@ impl FittedTransform {
                 });
             }
             for (step, sources) in self.steps.iter().zip(&self.places.sources) {
-                run(step, sources, &mut values)?;
+                run(step, sources, &mut values, hashes)?;
             }
             let mut rows = Cells {
                 cells: &mut cells[first_row * width..(first_row + n) * width],

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::custom::CustomLearner;
 use super::ops::{CoMoments, Mode, SketchPerKey};
+use super::target_table::TargetTable;
+use super::term_table::TermTable;
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::statistics::{Moments, QuantileSketch, TopValues};
@@ -26,6 +28,8 @@ pub(super) struct Rows<'a> {
         reason = "part of the contract of learners; the weighted ones read it"
     )]
     pub(super) weight: Option<&'a Value>,
+    /// The hashes that choose the folds of the rows; only where an operation needs them.
+    pub(super) folds: Option<&'a [u64]>,
 }
 
 impl<'a> Rows<'a> {
@@ -104,6 +108,8 @@ learners! {
     SketchPerKey,
     CoMoments,
     Mode,
+    TermTable,
+    TargetTable,
     CustomLearner,
 }
 

@@ -76,11 +76,13 @@
 #![doc = concat!("```json\n", include_str!("operations.json"), "```")]
 
 mod auto;
+mod classes;
 pub mod custom;
 mod eigen;
 mod file;
 mod fit;
 mod fitted;
+mod folds;
 mod input;
 mod learn;
 pub mod ops;
@@ -88,8 +90,16 @@ mod program;
 #[cfg(feature = "sql")]
 mod sql;
 mod step;
+mod tally;
+mod target_table;
+#[cfg(test)]
+mod target_tests;
+mod term_table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;
+mod texts;
 mod tokens;
 mod value;
 mod vocabulary;

@@ -60,7 +60,14 @@ impl Places {
 
 /// Runs a step on the values before it and appends what it makes. Everything that reads or makes features comes
 /// through here.
-pub(super) fn run(step: &FittedStep, sources: &[usize], values: &mut Vec<Value>) -> Result<()> {
+///
+/// Rows to train on come with the hashes that choose their folds.
+pub(super) fn run(
+    step: &FittedStep,
+    sources: &[usize],
+    values: &mut Vec<Value>,
+    row_hashes: Option<&[u64]>,
+) -> Result<()> {
     for (source, input) in sources.iter().zip(&step.inputs) {
         if matches!(values[*source], Value::Absent) {
             return Err(Error::config(format!(
@@ -69,6 +76,11 @@ pub(super) fn run(step: &FittedStep, sources: &[usize], values: &mut Vec<Value>)
         }
     }
     let op = step.op.apply();
+    if let (Some(hashes), [source], 1) = (row_hashes, sources, step.outputs.len()) {
+        let made = op.apply_training(&[&values[*source]], hashes);
+        values.push(made.map_err(|error| step.name(&error))?);
+        return Ok(());
+    }
     let made = match (sources, step.outputs.len()) {
         ([source], 1) => op
             .apply(&[&values[*source]])

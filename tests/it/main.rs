@@ -24,5 +24,5 @@ mod sources;
 mod statistics;
 mod support;
 mod tidy;
-mod validation;
 mod transform_ops;
+mod validation;

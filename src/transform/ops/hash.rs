@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
+use super::bag_of_words::features;
 use super::{Apply, FittedOp, Operation, at_least, only};
 use crate::error::Result;
 use crate::transform::Transform;
+use crate::transform::tokens::Tokens;
 use crate::transform::value::{NO_CATEGORY, Value};
 
 /// One feature per bucket of the value's hash.
@@ -13,14 +15,30 @@ use crate::transform::value::{NO_CATEGORY, Value};
 pub struct Hash {
     /// How many buckets.
     pub n_buckets: usize,
+    /// Another key, other buckets.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub key: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(key: &u64) -> bool {
+    *key == 0
 }
 
 impl Transform {
     /// One feature for each of `n_buckets` buckets of the value's hash (XXH64 of its text), for columns with very
-    /// many values.
+    /// many values. Of lists (words, n-grams, ...) a feature is how many items of the row's list fall into its bucket:
+    /// feature hashing, a bag of words without a vocabulary.
     #[must_use]
     pub fn hash(self, column: impl Into<String>, n_buckets: usize) -> Self {
-        self.step(column, Hash { n_buckets })
+        self.hash_with_key(column, n_buckets, 0)
+    }
+
+    /// As [`Transform::hash`] with a key (XXH64's seed), so that values that fall into one bucket here do not there.
+    /// It is no secret that guards against chosen values.
+    #[must_use]
+    pub fn hash_with_key(self, column: impl Into<String>, n_buckets: usize, key: u64) -> Self {
+        self.step(column, Hash { n_buckets, key })
     }
 }
 
@@ -34,19 +52,31 @@ impl Operation for Hash {
     }
 }
 
-impl Apply for Hash {
-    fn apply(&self, inputs: &[&Value]) -> Result<Value> {
-        let tokens = only(inputs)?.tokens()?;
+impl Hash {
+    fn ids(&self, tokens: &Tokens<'_>) -> Vec<u32> {
         let n_buckets = self.n_buckets.max(1) as u64;
         let mut ids = Vec::with_capacity(tokens.len());
         tokens.for_each(|text| {
             ids.push(text.map_or(NO_CATEGORY, |text| {
-                (XxHash64::oneshot(0, text.as_bytes()) % n_buckets) as u32
+                (XxHash64::oneshot(self.key, text.as_bytes()) % n_buckets) as u32
             }));
         });
-        Ok(Value::Categories {
-            ids,
-            width: self.n_buckets,
+        ids
+    }
+}
+
+impl Apply for Hash {
+    fn apply(&self, inputs: &[&Value]) -> Result<Value> {
+        Ok(match only(inputs)? {
+            Value::List(list) => {
+                let ids = self.ids(&list.items.tokens()?);
+                let count = |_, count: usize, _| count as f64;
+                Value::Sparse(features(list, &ids, self.n_buckets, count))
+            }
+            value => Value::Categories {
+                ids: self.ids(&value.tokens()?),
+                width: self.n_buckets,
+            },
         })
     }
 

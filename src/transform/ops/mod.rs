@@ -5,6 +5,7 @@
 //! one struct that is both. To add one: write its file, name it in the lists below, and if it learns something that
 //! no other does, name its learner in `learn.rs`.
 
+mod bag_of_words;
 mod bucketize;
 mod bucketize_per_key;
 mod clip;
@@ -22,6 +23,7 @@ mod interpolate;
 mod log;
 mod missing_indicator;
 mod multi_hot;
+mod n_grams;
 mod number;
 mod one_hot;
 mod pca;
@@ -30,7 +32,11 @@ mod power;
 mod quantile_normal;
 mod scale;
 mod scale_to;
+mod target_encode;
+mod terms;
 mod text_length;
+mod tokens;
+mod vocabulary;
 
 use std::ops::RangeInclusive;
 
@@ -38,6 +44,7 @@ use arrow::array::Float64Array;
 use arrow::datatypes::Float64Type;
 use serde::{Deserialize, Serialize};
 
+pub use self::bag_of_words::{BagOfWords, TermCounts, TermWeights, TfIdf};
 pub use self::bucketize::{Bucketize, BucketizeAt, Buckets};
 pub(super) use self::bucketize_per_key::SketchPerKey;
 pub use self::bucketize_per_key::{BucketizePerKey, BucketsPerKey};
@@ -57,6 +64,7 @@ pub use self::interpolate::{Interpolate, InterpolateAt};
 pub use self::log::{Log, Log1p};
 pub use self::missing_indicator::MissingIndicator;
 pub use self::multi_hot::{Items, MultiHot};
+pub use self::n_grams::NGrams;
 pub use self::number::Number;
 pub use self::one_hot::{Categories, OneHot};
 pub(super) use self::pca::CoMoments;
@@ -66,7 +74,11 @@ pub use self::power::Power;
 pub use self::quantile_normal::{NormalAt, QuantileNormal};
 pub use self::scale::{Linear, MinMax, RobustScale, ZScore};
 pub use self::scale_to::{LinearTo, MaxAbs, MinMaxTo};
+pub use self::target_encode::{LabelSums, TargetEncode, TargetMeans};
+pub use self::terms::{KnownTerms, TermOrder, Terms};
 pub use self::text_length::TextLength;
+pub use self::tokens::{Deduplicate, SplitAt, SplitText, WordCount};
+pub use self::vocabulary::{Ids, OneHotTerms, TermFeatures, ToIds};
 use super::learn::Learner;
 use super::value::Value;
 pub use super::vocabulary::Vocabulary;
@@ -94,6 +106,12 @@ pub(super) trait Operation {
         false
     }
 
+    /// The raw columns that choose the fold of a training row besides the transform's inputs, if it treats the rows
+    /// of a fold in their own way.
+    fn fold_by(&self) -> Option<&[String]> {
+        None
+    }
+
     /// What it has to learn, if anything.
     fn learner(&self) -> Option<Learner> {
         None
@@ -114,6 +132,11 @@ pub(super) trait Operation {
 pub(super) trait Apply {
     /// The output column of one that writes one. Rows do not influence each other.
     fn apply(&self, inputs: &[&Value]) -> Result<Value>;
+
+    /// The output column of rows to train on; the hash of a row chooses its fold.
+    fn apply_training(&self, inputs: &[&Value], _row_hashes: &[u64]) -> Result<Value> {
+        self.apply(inputs)
+    }
 
     /// All output columns, of one that may write several.
     fn apply_all(&self, inputs: &[&Value]) -> Result<Vec<Value>> {
@@ -243,6 +266,24 @@ tagged! {
     Pca(Pca),
     /// The number of characters.
     TextLength(TextLength),
+    /// The id of each value in a vocabulary.
+    Vocabulary(ToIds),
+    /// One feature for each term of a vocabulary.
+    OneHotTerms(OneHotTerms),
+    /// Text split into words.
+    Tokens(SplitText),
+    /// Sequences of neighbouring items of lists.
+    NGrams(NGrams),
+    /// The items of each list, each once.
+    Deduplicate(Deduplicate),
+    /// The number of words of text, or of items of lists.
+    WordCount(WordCount),
+    /// How often each term is in the row's list.
+    BagOfWords(BagOfWords),
+    /// How much each term says of the row's list.
+    TfIdf(TfIdf),
+    /// The mean of the label by category, cross-fitted.
+    TargetEncode(TargetEncode),
     /// A part of a date or timestamp as a number.
     DatePart(PartOfDate),
     /// An operation of your own.
@@ -302,6 +343,24 @@ tagged! {
     Pca(Components),
     /// The number of characters.
     TextLength(TextLength),
+    /// The id of each value.
+    Vocabulary(Ids),
+    /// One feature for each term.
+    OneHotTerms(TermFeatures),
+    /// Text split into words.
+    Tokens(SplitText),
+    /// Sequences of neighbouring items of lists.
+    NGrams(NGrams),
+    /// The items of each list, each once.
+    Deduplicate(Deduplicate),
+    /// The number of words of text, or of items of lists.
+    WordCount(WordCount),
+    /// How often each term is in the row's list.
+    BagOfWords(TermCounts),
+    /// How much each term says of the row's list.
+    TfIdf(TermWeights),
+    /// The label by category and fold.
+    TargetEncode(TargetMeans),
     /// A part of a date or timestamp.
     DatePart(PartOfDate),
     /// An operation of your own.

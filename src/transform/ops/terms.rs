@@ -1,0 +1,290 @@
+//! Which values of a column a step knows, in which order, and what becomes of the others.
+
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash64;
+
+use super::Vocabulary;
+use crate::error::{Error, Result};
+use crate::transform::learn::{Learner, Top};
+use crate::transform::term_table::TermTable;
+use crate::transform::tokens::Tokens;
+use crate::transform::value::NO_CATEGORY;
+
+/// Which values of a column, or which items of its lists, a step knows: the most frequent ones, or those that tell
+/// most of the label; and how many features or ids all others share.
+///
+/// ```
+/// use fourfold::transform::Transform;
+/// use fourfold::transform::ops::Terms;
+///
+/// let terms = Terms::top(1_000).min_count(2).oov(4).by_mutual_information();
+/// let transform = Transform::new().vocabulary("carrier", terms);
+/// assert!(transform.needs_label());
+/// ```
+///
+/// Equal counts (or mutual informations) are ordered by value, from the smallest. (tf.Transform orders them by their
+/// bytes from the largest, which says nothing either.) Counts are exact for up to `20 * top_k` distinct values, at
+/// least 2,048 and at most two million; past that the frequent ones are certainly known, with counts that may be too
+/// low. The order by mutual information wants a label of at most 100 classes and counts rows, a value that is twice
+/// in a row's list once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// At most so many; if not told, all, up to a million.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<usize>,
+    /// Only values that occur so often.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub min_count: u64,
+    /// How many ids or features all other values share, by their hash.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_oov: usize,
+    /// Which come first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub order: TermOrder,
+}
+
+/// Which terms come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TermOrder {
+    /// Those that occur most often.
+    #[default]
+    Count,
+    /// Those that tell most of the label: by mutual information.
+    MutualInformation,
+    /// The same, less what chance would give, which favours frequent terms less than it looks.
+    AdjustedMutualInformation,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(n: &u64) -> bool {
+    *n == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms::all()
+    }
+}
+
+/// A term that was chosen.
+pub(super) struct Chosen {
+    pub(super) value: String,
+    /// How many rows have it; 0 if only counts were learned.
+    pub(super) n_rows: u64,
+}
+
+impl Terms {
+    /// The most terms there may be.
+    pub const MAX: usize = 1_000_000;
+
+    /// All values (of more than a million the most frequent million).
+    #[must_use]
+    pub fn all() -> Self {
+        Terms {
+            top_k: None,
+            min_count: 1,
+            n_oov: 0,
+            order: TermOrder::Count,
+        }
+    }
+
+    /// The first `k` values.
+    #[must_use]
+    pub fn top(k: usize) -> Self {
+        Terms {
+            top_k: Some(k),
+            ..Terms::all()
+        }
+    }
+
+    /// Only values that occur at least `n` times.
+    #[must_use]
+    pub fn min_count(mut self, n: u64) -> Self {
+        self.min_count = n;
+        self
+    }
+
+    /// `n` ids or features after those of the terms for all other values, chosen by the hash of the value (XXH64).
+    /// Without, they have no feature, and the default id.
+    #[must_use]
+    pub fn oov(mut self, n: usize) -> Self {
+        self.n_oov = n;
+        self
+    }
+
+    /// Orders by mutual information with the label.
+    #[must_use]
+    pub fn by_mutual_information(mut self) -> Self {
+        self.order = TermOrder::MutualInformation;
+        self
+    }
+
+    /// Orders by mutual information with the label, less what chance would give.
+    #[must_use]
+    pub fn by_adjusted_mutual_information(mut self) -> Self {
+        self.order = TermOrder::AdjustedMutualInformation;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let range = |what: &str, n: usize, low: usize| {
+            if (low..=Self::MAX).contains(&n) {
+                return Ok(());
+            }
+            Err(Error::config(format!(
+                "`{what}` of the terms is {n}, must be {low} to {}",
+                Self::MAX
+            )))
+        };
+        range("top_k", self.top_k.unwrap_or(Self::MAX), 1)?;
+        range("n_oov", self.n_oov, 0)?;
+        match self.min_count {
+            0 => Err(Error::config(
+                "`min_count` of the terms is 0, must be at least 1",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn needs_label(&self) -> bool {
+        self.order != TermOrder::Count
+    }
+
+    fn limit(&self) -> usize {
+        self.top_k.unwrap_or(Self::MAX).min(Self::MAX)
+    }
+
+    fn capacity(&self) -> usize {
+        self.limit().saturating_mul(10).clamp(1_024, Self::MAX)
+    }
+
+    /// What has to be counted.
+    pub(super) fn learner(&self) -> Learner {
+        match self.order {
+            TermOrder::Count => Top::new(self.capacity()).into(),
+            _ => self.row_learner(),
+        }
+    }
+
+    /// What has to be counted if the numbers of rows matter.
+    pub(super) fn row_learner(&self) -> Learner {
+        TermTable::new(self.capacity(), self.needs_label()).into()
+    }
+
+    /// The terms, in order.
+    pub(super) fn choose(&self, learned: &Learner) -> Result<Vec<Chosen>> {
+        if let Ok(top) = learned.get::<Top>() {
+            let top = top.top(self.limit()).into_iter();
+            let frequent = top.take_while(|(_, count)| *count >= self.min_count);
+            return Ok(frequent
+                .map(|(value, _)| Chosen { value, n_rows: 0 })
+                .collect());
+        }
+        let table: &TermTable = learned.get()?;
+        let mut terms = table.terms();
+        terms.retain(|(_, term)| term.count >= self.min_count);
+        if self.needs_label() {
+            let adjusted = self.order == TermOrder::AdjustedMutualInformation;
+            let score = |(value, term)| (table.mutual_information(term, adjusted), value, term);
+            let mut scored: Vec<_> = terms.into_iter().map(score).collect();
+            scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+            terms = scored
+                .into_iter()
+                .map(|(_, value, term)| (value, term))
+                .collect();
+        }
+        terms.truncate(self.limit());
+        let chosen = |(value, term): (&str, &crate::transform::term_table::Term)| Chosen {
+            value: value.to_owned(),
+            n_rows: term.n_rows(),
+        };
+        Ok(terms.into_iter().map(chosen).collect())
+    }
+
+    /// The terms, of a step that makes a feature of each.
+    pub(super) fn features(&self, learned: &Learner) -> Result<Vec<Chosen>> {
+        let chosen = self.choose(learned)?;
+        if chosen.is_empty() && self.n_oov == 0 {
+            return Err(Error::data(format!(
+                "no value occurs at least {} times in the training split, so there is no feature",
+                self.min_count
+            )));
+        }
+        Ok(chosen)
+    }
+
+    /// The fitted form.
+    pub(super) fn known(&self, chosen: Vec<Chosen>) -> KnownTerms {
+        let values: Vec<String> = chosen.into_iter().map(|chosen| chosen.value).collect();
+        KnownTerms {
+            values: values.into(),
+            n_oov: self.n_oov,
+        }
+    }
+}
+
+/// The terms that a step knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KnownTerms {
+    /// The terms by their ids.
+    pub values: Vocabulary,
+    /// How many ids after them all others share.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_oov: usize,
+}
+
+/// The id of a value that is there, but is no term and has no bucket.
+pub(super) const UNKNOWN: u32 = NO_CATEGORY - 1;
+
+impl KnownTerms {
+    /// The number of ids.
+    #[must_use]
+    pub fn n_ids(&self) -> usize {
+        self.values.len() + self.n_oov
+    }
+
+    /// The id of every value: of its term or of the bucket of its hash; [`UNKNOWN`] for one that has neither,
+    /// [`NO_CATEGORY`] for none.
+    pub(super) fn ids(&self, tokens: &Tokens<'_>) -> Vec<u32> {
+        let mut ids = tokens.ids(&self.values, UNKNOWN);
+        if self.n_oov > 0 && ids.contains(&UNKNOWN) {
+            let first = self.values.len() as u64;
+            let mut at = ids.iter_mut();
+            tokens.for_each(|text| {
+                if let (Some(id), Some(text)) = (at.next(), text)
+                    && *id == UNKNOWN
+                {
+                    *id =
+                        (first + XxHash64::oneshot(0, text.as_bytes()) % self.n_oov as u64) as u32;
+                }
+            });
+        }
+        ids
+    }
+
+    /// A feature for each id.
+    pub(super) fn feature_names(&self, column: &str) -> Vec<String> {
+        let values = self.values.values().iter();
+        let mut names: Vec<String> = values.map(|value| format!("{column}={value}")).collect();
+        match self.n_oov {
+            1 => names.push(format!("{column}=<other>")),
+            n => names.extend((0..n).map(|bucket| format!("{column}=<other {bucket}>"))),
+        }
+        names
+    }
+}
