@@ -796,9 +796,6 @@ fn statistics_of_the_first_format_are_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/statistics_1.json");
     let rows = |number: i64, n: i64| day(number, n).project(&[0, 2, 3, 5]).unwrap();
     let options = Statistics::options().label("late");
-    if std::env::var_os("WRITE_FIXTURE").is_some() {
-        with(&rows(1, 4_500), &options).save(&path).unwrap();
-    }
     let found = Statistics::load(&path).unwrap();
     let now = with(&rows(1, 4_500), &options);
     assert_eq!(found, now);
