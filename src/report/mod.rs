@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Write};
 
 use crate::metrics::higher_is_better;
 use crate::pipeline::RunRecord;
-use crate::statistics::ColumnStatistics;
+use crate::statistics::{ColumnStatistics, Histogram};
 
 /// The run as an HTML page.
 ///
@@ -215,14 +215,17 @@ fn write_columns(page: &mut String, run: &RunRecord) -> fmt::Result {
 fn write_values(page: &mut String, column: &ColumnStatistics) -> fmt::Result {
     let few = column.top_values_exact && column.distinct <= 12;
     match &column.numeric {
-        Some(numeric) if !few && column.field_type.is_numeric() => write!(
-            page,
-            "{} … {}, mean {}, median {}",
-            Number(numeric.min.unwrap_or(f64::NAN)),
-            Number(numeric.max.unwrap_or(f64::NAN)),
-            Number(numeric.mean.unwrap_or(f64::NAN)),
-            Number(numeric.median().unwrap_or(f64::NAN))
-        ),
+        Some(numeric) if !few && column.field_type.is_numeric() => {
+            write_histogram(page, &numeric.histogram)?;
+            write!(
+                page,
+                "{} … {}, mean {}, median {}",
+                Number(numeric.min.unwrap_or(f64::NAN)),
+                Number(numeric.max.unwrap_or(f64::NAN)),
+                Number(numeric.mean.unwrap_or(f64::NAN)),
+                Number(numeric.median().unwrap_or(f64::NAN))
+            )
+        }
         _ => {
             let shown: Vec<String> = column
                 .top_values
@@ -237,6 +240,33 @@ fn write_values(page: &mut String, column: &ColumnStatistics) -> fmt::Result {
             Ok(())
         }
     }
+}
+
+/// The buckets of equal width as bars, 16 pixels high.
+fn write_histogram(page: &mut String, histogram: &Histogram) -> fmt::Result {
+    let most = histogram
+        .buckets
+        .iter()
+        .map(|bucket| bucket.count)
+        .fold(0.0, f64::max);
+    if most == 0.0 {
+        return Ok(());
+    }
+    let width = 6 * histogram.buckets.len();
+    write!(
+        page,
+        "<svg width=\"{width}\" height=\"16\" fill=\"currentColor\" role=\"img\">"
+    )?;
+    for (at, bucket) in histogram.buckets.iter().enumerate() {
+        let height = (16.0 * bucket.count / most).clamp(0.0, 16.0);
+        let (x, y) = (6 * at, 16.0 - height);
+        write!(
+            page,
+            "<rect x=\"{x}\" y=\"{y:.1}\" width=\"5\" height=\"{height:.1}\"/>"
+        )?;
+    }
+    page.push_str("</svg> ");
+    Ok(())
 }
 
 fn write_anomalies(page: &mut String, run: &RunRecord) -> fmt::Result {

@@ -185,7 +185,11 @@ impl ColumnAccumulator {
             for (child, column) in self.children.iter_mut().zip(parent.columns()) {
                 // A field of a struct that is NULL is NULL.
                 let nulls = NullBuffer::union(parent.nulls(), column.logical_nulls().as_ref());
-                let column = if parent.null_count() == 0 {
+                let has_no_mask = matches!(
+                    column.data_type(),
+                    DataType::Null | DataType::Union(..) | DataType::RunEndEncoded(..)
+                );
+                let column = if parent.null_count() == 0 || has_no_mask {
                     Arc::clone(column)
                 } else {
                     let data = column.to_data().into_builder().nulls(nulls).build()?;
@@ -201,7 +205,21 @@ impl ColumnAccumulator {
         Ok(())
     }
 
-    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+    pub(super) fn merge(&mut self, mut other: Self) -> Result<()> {
+        // A column that is all NULL may have been read as of any type.
+        let plain = self.children.is_empty() && other.children.is_empty();
+        if self.name == other.name
+            && self.field_type != other.field_type
+            && plain
+            && (self.weighted.is_none() && other.weighted.is_none())
+            && (self.count == 0 || other.count == 0)
+        {
+            if self.count == 0 {
+                std::mem::swap(self, &mut other);
+            }
+            self.missing += other.missing;
+            return Ok(());
+        }
         let apart = |name: &str| {
             Error::data(format!(
                 "statistics of different columns cannot be merged: `{name}` is of another type or place in the other"

@@ -183,7 +183,7 @@ impl QuantileSketch {
     pub(super) fn is_whole(&self) -> bool {
         let values = |values: &Floats| values.0.iter().all(|value| !value.is_nan());
         self.fresh.0.len() < Self::RUN
-            && self.sampling < 64
+            && self.sampling <= 40
             && self.levels.len() <= 64
             && values(&self.fresh)
             && self.levels.iter().all(values)

@@ -205,7 +205,7 @@ impl<K: Serialize + Ord> Serialize for TopValues<K> {
 impl<'de, K: Deserialize<'de> + Eq + Hash + Ord + Clone> Deserialize<'de> for TopValues<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sorted = Sorted::deserialize(deserializer)?;
-        let mut top = TopValues::new(sorted.capacity);
+        let mut top = TopValues::new(sorted.capacity.min(1 << 40));
         for (value, count) in sorted.counts {
             let hash = hash_one(&value);
             let entry = Entry { hash, value, count };

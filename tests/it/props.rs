@@ -175,6 +175,20 @@ proptest! {
     }
 
     #[test]
+    fn days_that_were_saved_merge_into_the_whole(rows in vec(row(true), 0..300), cut in any::<prop::sample::Index>()) {
+        let whole = batch(&rows);
+        let cut = cut.index(rows.len() + 1);
+        let saved = [whole.slice(0, cut), whole.slice(cut, rows.len() - cut)].map(|day| {
+            let day = accumulated(&[day]).finish();
+            let loaded = Statistics::from_json(&day.to_json().unwrap()).unwrap();
+            assert_eq!(loaded, day);
+            loaded
+        });
+        let merged = saved[0].merge(&saved[1]).unwrap();
+        assert_equal_but_for_rounding(merged, accumulated(&[whole]).finish());
+    }
+
+    #[test]
     fn an_accumulator_travels_without_a_change(rows in vec(row(true), 0..200), more in vec(row(true), 0..50)) {
         let (rows, more) = (batch(&rows), batch(&more));
         let mut sent = accumulated(std::slice::from_ref(&rows));

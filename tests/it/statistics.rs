@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fourfold::accumulate::Accumulate;
 use fourfold::arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, DictionaryArray, FixedSizeListArray, Float32Array,
-    Float64Array, Int32Array, Int64Array, LargeStringArray, ListArray, RecordBatch, StringArray,
-    StringViewArray, StructArray, TimestampMillisecondArray, UInt8Array, UInt32Array,
+    Float64Array, Int32Array, Int64Array, LargeStringArray, ListArray, NullArray, RecordBatch,
+    StringArray, StringViewArray, StructArray, TimestampMillisecondArray, UInt8Array, UInt32Array,
 };
 use fourfold::arrow::buffer::OffsetBuffer;
 use fourfold::arrow::compute::{cast, take_record_batch};
@@ -144,6 +144,15 @@ fn what_is_nested_has_a_path() {
     let schema = Schema::infer(&found);
     assert!(schema.field("trip.fare").is_err() && schema.field("n").is_ok());
     assert_eq!(schema.validate(&found), []);
+
+    // A field without a mask of its own.
+    let odd = StructArray::new(
+        vec![Field::new("nothing", DataType::Null, true)].into(),
+        vec![Arc::new(NullArray::new(2))],
+        Some(vec![true, false].into()),
+    );
+    let found = of_column(Arc::new(odd));
+    assert_eq!(found.column("x.nothing").unwrap().missing, 2);
 
     // Lists of structs, and lists of lists.
     let legs = StructArray::from(vec![(
@@ -701,6 +710,25 @@ fn days_merge_into_months_after_they_were_saved() {
 }
 
 #[test]
+fn a_day_without_a_value_merges_with_any() {
+    let nothing: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; 3]));
+    let (nothing, some) = (of_column(nothing), of_column(floats(&[1.0, 2.0])));
+    let expected = of_column(Arc::new(Float64Array::from(vec![
+        Some(1.0),
+        Some(2.0),
+        None,
+        None,
+        None,
+    ])));
+    assert_eq!(some.merge(&nothing).unwrap(), expected);
+    assert_eq!(nothing.merge(&some).unwrap(), expected);
+    assert_eq!(
+        some.merge(&of_column(texts(&["a"]))).unwrap_err().message(),
+        "statistics of different columns cannot be merged: `x` is of another type or place in the other"
+    );
+}
+
+#[test]
 fn any_number_of_threads_gives_the_same_sketches() {
     let dir = tempfile::tempdir().unwrap();
     for file in 0..4 {
@@ -768,9 +796,6 @@ fn statistics_of_the_first_format_are_read() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/statistics_1.json");
     let rows = |number: i64, n: i64| day(number, n).project(&[0, 2, 3, 5]).unwrap();
     let options = Statistics::options().label("late");
-    if std::env::var_os("WRITE_FIXTURE").is_some() {
-        with(&rows(1, 4_500), &options).save(&path).unwrap();
-    }
     let found = Statistics::load(&path).unwrap();
     let now = with(&rows(1, 4_500), &options);
     assert_eq!(found, now);
