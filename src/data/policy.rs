@@ -105,7 +105,7 @@ pub(super) async fn quarantine(
         create_dir(&aside.path().join(split_dir(name)))?;
     }
     create_dir(&aside.path().join(FOLDER))?;
-    let division = Arc::new(Division {
+    let sieve = Arc::new(Sieve {
         schema: schema.clone(),
         rules,
         dir: aside.path().to_owned(),
@@ -113,9 +113,8 @@ pub(super) async fn quarantine(
     let mut tasks = tokio::task::JoinSet::new();
     for (name, examples) in &extracted.splits {
         for number in 0..examples.parts().len() {
-            let (division, name, examples) =
-                (Arc::clone(&division), name.clone(), examples.clone());
-            tasks.spawn_blocking(move || division.part(&name, &examples, number));
+            let (sieve, name, examples) = (Arc::clone(&sieve), name.clone(), examples.clone());
+            tasks.spawn_blocking(move || sieve.part(&name, &examples, number));
         }
     }
     let mut counts: BTreeMap<(String, AnomalyKind), u64> = BTreeMap::new();
@@ -168,7 +167,7 @@ fn create_dir(dir: &Path) -> Result<()> {
         .map_err(|error| Error::io(format!("writing `{}`", dir.display()), error))
 }
 
-struct Division {
+struct Sieve {
     schema: Schema,
     rules: Rules,
     dir: PathBuf,
@@ -181,7 +180,7 @@ struct Part {
     counts: BTreeMap<(String, AnomalyKind), u64>,
 }
 
-impl Division {
+impl Sieve {
     fn part(&self, split: &str, examples: &Examples, number: usize) -> Result<Part> {
         let mut part = Part::default();
         let (mut kept, mut aside) = (None, None);
