@@ -106,7 +106,7 @@ pub(super) async fn quarantine(
         create_dir(&aside.path().join(split_dir(name)))?;
     }
     create_dir(&aside.path().join(FOLDER))?;
-    let division = Arc::new(Division {
+    let sieve = Arc::new(Sieve {
         schema: schema.clone(),
         rules,
         row_group_rows,
@@ -115,9 +115,8 @@ pub(super) async fn quarantine(
     let mut tasks = tokio::task::JoinSet::new();
     for (name, examples) in &extracted.splits {
         for number in 0..examples.parts().len() {
-            let (division, name, examples) =
-                (Arc::clone(&division), name.clone(), examples.clone());
-            tasks.spawn_blocking(move || division.part(&name, &examples, number));
+            let (sieve, name, examples) = (Arc::clone(&sieve), name.clone(), examples.clone());
+            tasks.spawn_blocking(move || sieve.part(&name, &examples, number));
         }
     }
     let mut counts: BTreeMap<(String, AnomalyKind), u64> = BTreeMap::new();
@@ -170,7 +169,7 @@ fn create_dir(dir: &Path) -> Result<()> {
         .map_err(|error| Error::io(format!("writing `{}`", dir.display()), error))
 }
 
-struct Division {
+struct Sieve {
     schema: Schema,
     rules: Rules,
     row_group_rows: usize,
@@ -184,7 +183,7 @@ struct Part {
     counts: BTreeMap<(String, AnomalyKind), u64>,
 }
 
-impl Division {
+impl Sieve {
     fn part(&self, split: &str, examples: &Examples, number: usize) -> Result<Part> {
         let mut part = Part::default();
         let (mut kept, mut aside) = (None, None);

@@ -93,6 +93,22 @@ impl FieldType {
         })
     }
 
+    /// Whether an Arrow type is the physical one, or there is none: [`FieldType::data_type`] without making one.
+    pub(super) fn is_physical(self, data_type: &DataType) -> bool {
+        match (self, data_type) {
+            (FieldType::Boolean, DataType::Boolean)
+            | (FieldType::Integer, DataType::Int64)
+            | (FieldType::Float, DataType::Float64)
+            | (FieldType::Text, DataType::Utf8)
+            | (FieldType::Date, DataType::Date32)
+            | (FieldType::Other, _) => true,
+            (FieldType::Timestamp, DataType::Timestamp(TimeUnit::Microsecond, Some(zone))) => {
+                zone.as_ref() == "UTC"
+            }
+            _ => false,
+        }
+    }
+
     /// Whether its values are numbers, or read as numbers (`boolean` is 0 or 1).
     #[must_use]
     pub fn is_numeric(self) -> bool {
@@ -178,6 +194,24 @@ pub fn normalize_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<Record
 mod tests {
     use super::*;
     use arrow::array::{Int32Array, UInt64Array};
+
+    #[test]
+    fn the_physical_type_is_known_without_making_one() {
+        let all = [
+            FieldType::Boolean,
+            FieldType::Integer,
+            FieldType::Float,
+            FieldType::Text,
+            FieldType::Date,
+            FieldType::Timestamp,
+        ];
+        for field_type in all {
+            for other in all {
+                let data_type = other.data_type().unwrap();
+                assert_eq!(field_type.is_physical(&data_type), field_type == other);
+            }
+        }
+    }
 
     #[test]
     fn small_integers_widen() {

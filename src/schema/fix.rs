@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Against, Anomaly, Bounds, Comparator, Counts, Domain, Field, Lifecycle, Schema, Validation,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near_names};
 use crate::statistics::Statistics;
 use crate::statistics::distance::Distance;
 
@@ -375,10 +375,15 @@ impl Schema {
     }
 
     fn field_mut(&mut self, name: &str) -> Result<&mut Field> {
-        let at = self.fields.iter().position(|field| field.name == name);
-        match at.and_then(|at| self.fields.get_mut(at)) {
-            Some(field) => Ok(field),
-            None => Err(Error::data(format!("there is no field `{name}` to change"))),
+        match self.fields.iter().position(|field| field.name == name) {
+            Some(at) => Ok(&mut self.fields[at]),
+            None => {
+                let names = self.fields.iter().map(|field| field.name.as_str());
+                Err(Error::data(format!(
+                    "there is no field `{name}` to change{}",
+                    near_names(name, names)
+                )))
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct Counts {
 #[non_exhaustive]
 pub struct Distribution {
     /// The least share of the values that must be in the domain, in `0..=1`; all, if it is not given. Of
-    /// [values](Domain::Values) only.
+    /// [values](super::Domain::Values) only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_domain_mass: Option<f64>,
     /// The mean of the finite numbers.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray, make_array};
 use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 use serde::Serialize;
 
@@ -174,6 +175,9 @@ pub(super) fn find(batch: &RecordBatch, path: &str, place: usize) -> Option<Arra
     let mut nulls = parent.nulls().cloned();
     loop {
         if let Some(column) = parent.column_by_name(rest) {
+            if nulls.is_none() {
+                return Some(ArrayRef::clone(column));
+            }
             let nulls = NullBuffer::union(nulls.as_ref(), column.nulls());
             let data = column.to_data().into_builder().nulls(nulls).build().ok()?;
             return Some(make_array(data));
@@ -226,10 +230,15 @@ impl Field {
 
     /// The column in the field's physical type, or the kind of what keeps it from that.
     fn brought_to_type(&self, column: &ArrayRef) -> Result<ArrayRef, AnomalyKind> {
-        let Some(data_type) = self.data_type() else {
-            return Ok(ArrayRef::clone(column));
+        let has_it = match (self.list, column.data_type()) {
+            (Some(_), DataType::List(items)) => self.field_type.is_physical(items.data_type()),
+            (Some(_), _) => self.field_type == FieldType::Other,
+            (None, data_type) => self.field_type.is_physical(data_type),
         };
-        if *column.data_type() == data_type || column.logical_null_count() == column.len() {
+        if has_it {
+            return Ok(ArrayRef::clone(column));
+        }
+        if column.logical_null_count() == column.len() {
             return self
                 .normalize(column)
                 .map_err(|_| AnomalyKind::UnexpectedDataType);

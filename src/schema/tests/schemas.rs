@@ -216,3 +216,39 @@ fn a_schema_that_contradicts_itself() {
         "INVALID_SCHEMA_SPECIFICATION: field `x` is there twice; names must be unique"
     );
 }
+
+#[test]
+fn the_flag_of_the_first_format_is_short_for_an_environment() {
+    let text = |rest: &str| {
+        format!("format_version = 2\n[[fields]]\nname = \"late\"\ntype = \"boolean\"\n{rest}\n")
+    };
+    let schema = Schema::from_toml(&text("training_only = true")).unwrap();
+    assert!(schema.fields[0].is_training_only());
+    assert_eq!(
+        schema,
+        Schema::from_toml(&text("not_in_environment = [\"serving\"]")).unwrap()
+    );
+    let schema = Schema::from_toml(&text("training_only = false")).unwrap();
+    assert!(!schema.fields[0].is_training_only());
+    let error = Schema::from_toml(&text("training_only = 1")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the schema cannot be read: invalid type: integer `1`, expected a list of environments, or a boolean of \
+         `training_only` at line 5"
+    );
+}
+
+#[test]
+fn a_fix_of_another_schema_is_refused() {
+    let fix = Fix::Deprecate {
+        column: "rod".to_owned(),
+    };
+    let mut schema = Schema::new([Field::new("road", FieldType::Text)]);
+    assert_eq!(
+        schema.apply(&fix).unwrap_err().to_string(),
+        "there is no field `rod` to change; did you mean `road`?"
+    );
+    let json = serde_json::to_string(&fix).unwrap();
+    assert_eq!(json, "{\"change\":\"deprecate\",\"column\":\"rod\"}");
+    assert_eq!(serde_json::from_str::<Fix>(&json).unwrap(), fix);
+}
