@@ -1,5 +1,5 @@
-"""TensorFlow Data Validation's statistics of the first rows of a Parquet file, in this process: its fastest way (more
-processes by `n_jobs` take a minute to start). It leaves out timestamps, and counts distinct values of text only."""
+"""TensorFlow Data Validation's statistics of the first rows of a Parquet file, in this process
+(by `n_jobs`, two took 50 s longer on 200,000 rows). It leaves out timestamps, and counts distinct values of text only."""
 
 import json
 import os
