@@ -24,7 +24,7 @@ def text(column):
     return pl.col(column).fill_null("missing")
 
 
-start = time.perf_counter()
+start, start_cpu = time.perf_counter(), time.process_time()
 rows = pl.scan_parquet(arguments.file)
 n_rows = rows.select(pl.len()).collect().item()  # from the metadata
 ranks = [math.ceil(n_rows * i / N_BUCKETS) - 1 for i in range(1, N_BUCKETS)]
@@ -70,12 +70,13 @@ for c in TEXTS:
         for i, value in enumerate([*values, "<other>"])
     )
 matrix = rows.with_columns(codes).select(features).collect().to_numpy()
-end = time.perf_counter()
+end, cpu = time.perf_counter(), time.process_time() - start_cpu
 print(
     json.dumps(
         {
             "rows": len(matrix),
             "seconds": end - start,
+            "cpu": cpu,
             "fit_seconds": fitted_at - start,
             "apply_seconds": end - fitted_at,
         }

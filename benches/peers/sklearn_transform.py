@@ -18,7 +18,7 @@ parser.add_argument("file")
 parser.add_argument("--output")
 arguments = parser.parse_args()
 
-start = time.perf_counter()
+start, start_cpu = time.perf_counter(), time.process_time()
 rows = pd.read_parquet(arguments.file, columns=Z_SCORES + BUCKETS + TEXTS)
 # `max_categories` counts the feature of all other values.
 one_hot = OneHotEncoder(
@@ -48,12 +48,13 @@ transform = ColumnTransformer(
 transform.fit(rows)
 fitted = time.perf_counter()
 matrix = transform.transform(rows)
-end = time.perf_counter()
+end, cpu = time.perf_counter(), time.process_time() - start_cpu
 print(
     json.dumps(
         {
             "rows": len(matrix),
             "seconds": end - start,
+            "cpu": cpu,
             "fit_seconds": fitted - start,
             "apply_seconds": end - fitted,
         }

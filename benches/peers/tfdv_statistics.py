@@ -1,5 +1,5 @@
-"""TensorFlow Data Validation's statistics of the first rows of a Parquet file, in this process: its fastest way (more
-processes by `n_jobs` take a minute to start). It leaves out timestamps, and counts distinct values of text only."""
+"""TensorFlow Data Validation's statistics of the first rows of a Parquet file, in this process
+(by `n_jobs`, two took 50 s longer on 200,000 rows). It leaves out timestamps, and counts distinct values of text only."""
 
 import json
 import os
@@ -11,8 +11,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import pyarrow.parquet as pq
 import tensorflow_data_validation as tfdv
 
-start = time.perf_counter()
+start, start_cpu = time.perf_counter(), time.process_time()
 batch = next(pq.ParquetFile(sys.argv[1]).iter_batches(batch_size=int(sys.argv[2])))
 statistics = tfdv.generate_statistics_from_dataframe(batch.to_pandas())
-seconds = time.perf_counter() - start
-print(json.dumps({"rows": statistics.datasets[0].num_examples, "seconds": seconds}))
+seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
+print(json.dumps({"rows": statistics.datasets[0].num_examples, "seconds": seconds, "cpu": cpu}))
