@@ -94,7 +94,7 @@ fn main() -> Result<()> {
             let auc = run.metrics.metric("auc")?;
             println!("AUC    {auc:.3}, with weather and aircraft");
             // 166,158 flights were to leave in half a year; those without an arrival have no label.
-            let n_rows: u64 = run.rows.values().map(|rows| *rows as u64).sum();
+            let n_rows: u64 = run.rows.values().sum();
             assert_eq!(n_rows + run.unlabelled_rows, 166_158);
             assert!(auc > 0.6);
         }
