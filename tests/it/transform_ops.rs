@@ -190,7 +190,7 @@ fn odd_columns() {
         let error = transform.fit(std::slice::from_ref(&nothing)).unwrap_err();
         assert_eq!(error.message(), none);
     }
-    let error = Transform::new().impute("x", Fill::Mode).fit(&[nothing.clone()]).unwrap_err();
+    let error = Transform::new().impute("x", Fill::Mode).fit(std::slice::from_ref(&nothing)).unwrap_err();
     assert_eq!(error.message(), "transform of `x`: the training split has no value to learn from");
     let error = Transform::new().pca(["x"], 1).fit(&[nothing]).unwrap_err();
     let none = "transform of `x`: the training split has no row in which every column is finite";
