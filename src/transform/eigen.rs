@@ -30,7 +30,13 @@ pub(super) fn symmetric_eigen(mut a: Array2<f64>) -> (Array1<f64>, Array2<f64>) 
     let mut vectors = Array2::zeros((n, n));
     for (to, from) in order.iter().enumerate() {
         let column = v.column(*from);
-        let largest = column.iter().fold(0.0_f64, |best, x| if x.abs() > best.abs() + 1e-12 { *x } else { best });
+        let largest = column.iter().fold(0.0_f64, |best, x| {
+            if x.abs() > best.abs() + 1e-12 {
+                *x
+            } else {
+                best
+            }
+        });
         vectors.column_mut(to).assign(&(&column * largest.signum()));
     }
     (values, vectors)
@@ -39,7 +45,9 @@ pub(super) fn symmetric_eigen(mut a: Array2<f64>) -> (Array1<f64>, Array2<f64>) 
 /// Turns the plane of `p` and `q` so that `a[p, q]` becomes 0; `false` if it is too small to matter.
 fn rotate(a: &mut Array2<f64>, v: &mut Array2<f64>, p: usize, q: usize) -> bool {
     let off = a[[p, q]];
-    if off.abs() <= f64::EPSILON * (a[[p, p]].abs() * a[[q, q]].abs()).sqrt() || off.abs() < f64::MIN_POSITIVE {
+    if off.abs() <= f64::EPSILON * (a[[p, p]].abs() * a[[q, q]].abs()).sqrt()
+        || off.abs() < f64::MIN_POSITIVE
+    {
         return false;
     }
     let theta = (a[[q, q]] - a[[p, p]]) / (2.0 * off);
@@ -69,10 +77,20 @@ mod tests {
         let (values, vectors) = symmetric_eigen(a.clone());
         let back = vectors.dot(&Array2::from_diag(&values)).dot(&vectors.t());
         let scale = a.iter().fold(1.0_f64, |most, x| most.max(x.abs()));
-        assert!((&back - a).iter().all(|x| x.abs() < 1e-12 * scale), "{back}");
+        assert!(
+            (&back - a).iter().all(|x| x.abs() < 1e-12 * scale),
+            "{back}"
+        );
         let unit = vectors.t().dot(&vectors);
-        assert!((unit - Array2::<f64>::eye(a.nrows())).iter().all(|x| x.abs() < 1e-12));
-        assert!(values.windows(2).into_iter().all(|pair| pair[0] >= pair[1]), "{values}");
+        assert!(
+            (unit - Array2::<f64>::eye(a.nrows()))
+                .iter()
+                .all(|x| x.abs() < 1e-12)
+        );
+        assert!(
+            values.windows(2).into_iter().all(|pair| pair[0] >= pair[1]),
+            "{values}"
+        );
     }
 
     #[test]
@@ -82,7 +100,9 @@ mod tests {
         check(&array![[1.0, 2.0], [2.0, -3.0]]);
         check(&array![[4.0, 1.0, 1e-9], [1.0, 3.0, 2e6], [1e-9, 2e6, 1.0]]);
         let n = 60;
-        let mixed = Array2::from_shape_fn((n, n), |(i, j)| ((i * 31 + j * 17) % 101) as f64 / 101.0 - 0.5);
+        let mixed = Array2::from_shape_fn((n, n), |(i, j)| {
+            ((i * 31 + j * 17) % 101) as f64 / 101.0 - 0.5
+        });
         check(&mixed.t().dot(&mixed));
     }
 
@@ -91,6 +111,9 @@ mod tests {
         let (values, vectors) = symmetric_eigen(array![[2.0, -1.0], [-1.0, 2.0]]);
         assert!((values[0] - 3.0).abs() < 1e-12 && (values[1] - 1.0).abs() < 1e-12);
         let half = 0.5_f64.sqrt();
-        assert!((vectors[[0, 0]] - half).abs() < 1e-12 && (vectors[[1, 0]] + half).abs() < 1e-12, "{vectors}");
+        assert!(
+            (vectors[[0, 0]] - half).abs() < 1e-12 && (vectors[[1, 0]] + half).abs() < 1e-12,
+            "{vectors}"
+        );
     }
 }

@@ -75,13 +75,20 @@ impl Transform {
         })?;
         let format = path.extension().and_then(std::ffi::OsStr::to_str);
         let read = match format {
-            Some("json") => serde_json::from_str(&text).map_err(|error| Error::config(error.to_string())),
+            Some("json") => {
+                serde_json::from_str(&text).map_err(|error| Error::config(error.to_string()))
+            }
             Some("toml") => toml::from_str(&text).map_err(|error| Error::config(error.to_string())),
-            _ => Err(Error::config("the name of a transform file must end in `.json` or `.toml`")),
+            _ => Err(Error::config(
+                "the name of a transform file must end in `.json` or `.toml`",
+            )),
         };
         let loaded = read.and_then(Transform::from_json);
         loaded.map_err(|error| {
-            Error::new(error.kind(), format!("{}: {}", path.display(), error.message()))
+            Error::new(
+                error.kind(),
+                format!("{}: {}", path.display(), error.message()),
+            )
         })
     }
 
@@ -89,7 +96,9 @@ impl Transform {
         let steps = json.get("steps").and_then(Json::as_array);
         for (number, step) in steps.into_iter().flatten().enumerate() {
             let op = step.get("op").and_then(Json::as_str).ok_or_else(|| {
-                Error::config(format!("step {number} has no `op`, the name of its operation"))
+                Error::config(format!(
+                    "step {number} has no `op`, the name of its operation"
+                ))
             })?;
             let names = Op::names();
             if !names.iter().any(|name| name == op) {
@@ -118,10 +127,17 @@ mod tests {
     #[test]
     fn every_operation_has_an_example_that_loads() {
         let json: Json = serde_json::from_str(OPERATIONS).unwrap();
-        let shown: Vec<&str> =
-            json["steps"].as_array().unwrap().iter().map(|step| step["op"].as_str().unwrap()).collect();
+        let shown: Vec<&str> = json["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| step["op"].as_str().unwrap())
+            .collect();
         for name in Op::names() {
-            assert!(shown.contains(&name.as_str()), "no example of `{name}` in operations.json");
+            assert!(
+                shown.contains(&name.as_str()),
+                "no example of `{name}` in operations.json"
+            );
         }
         let transform: Transform = serde_json::from_str(OPERATIONS).unwrap();
         assert_eq!(transform.steps().len(), shown.len());
@@ -135,7 +151,8 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         let before = format!("{}: ", path.display());
-        Transform::load(&path).map_err(|error| error.message().trim_start_matches(&before).to_owned())
+        Transform::load(&path)
+            .map_err(|error| error.message().trim_start_matches(&before).to_owned())
     }
 
     #[test]
@@ -154,7 +171,11 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_file() {
         let cases = [
-            ("t.yaml", "", "the name of a transform file must end in `.json` or `.toml`"),
+            (
+                "t.yaml",
+                "",
+                "the name of a transform file must end in `.json` or `.toml`",
+            ),
             (
                 "t.json",
                 r#"{"steps": [{"op": "z_score", "input": "a"}, {"op": "z_scor", "input": "a"}]}"#,
@@ -185,7 +206,11 @@ mod tests {
                 r#"{"steps": [{"op": "clip_values", "input": "a", "low": 3, "high": 1}]}"#,
                 "transform of `a`: clip_values to 3 and 1, must be finite and low <= high",
             ),
-            ("t.json", r#"{"step": []}"#, "unknown field `step`, expected `steps`"),
+            (
+                "t.json",
+                r#"{"step": []}"#,
+                "unknown field `step`, expected `steps`",
+            ),
         ];
         for (name, text, expected) in cases {
             assert_eq!(load(name, text).unwrap_err(), expected);

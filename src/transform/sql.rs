@@ -32,9 +32,12 @@ static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
 /// Refuses what cannot be computed from one row alone, or not twice the same.
 pub(super) fn columns(expression: &str) -> Result<Vec<String>> {
     let dialect = SESSION.config().options().sql_parser.dialect;
-    let parsed = SESSION
-        .sql_to_expr(expression, &dialect)
-        .map_err(|error| Error::config(format!("`{expression}` is no SQL expression: {}", text(&error))))?;
+    let parsed = SESSION.sql_to_expr(expression, &dialect).map_err(|error| {
+        Error::config(format!(
+            "`{expression}` is no SQL expression: {}",
+            text(&error)
+        ))
+    })?;
     let mut columns: Vec<String> = Vec::new();
     let visited = visit_expressions(&parsed, |part| match check(part, &mut columns) {
         Ok(()) => ControlFlow::Continue(()),
@@ -61,14 +64,18 @@ fn check(part: &ast::Expr, columns: &mut Vec<String>) -> Result<()> {
             Ok(())
         }
         ast::Expr::CompoundIdentifier(names) => {
-            let name = names.iter().map(|name| name.value.as_str()).collect::<Vec<_>>().join(".");
+            let name = names
+                .iter()
+                .map(|name| name.value.as_str())
+                .collect::<Vec<_>>()
+                .join(".");
             Err(Error::config(format!(
                 "names `{name}`, of which only a table has parts; a column with a dot in its name is written \"{name}\""
             )))
         }
-        ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => {
-            Err(Error::config("has a subquery, must be computed from the columns of one row"))
-        }
+        ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => Err(
+            Error::config("has a subquery, must be computed from the columns of one row"),
+        ),
         ast::Expr::Function(function) => check_function(function),
         _ => Ok(()),
     }
@@ -78,7 +85,9 @@ fn check_function(function: &ast::Function) -> Result<()> {
     let name = function.name.to_string().to_lowercase();
     let one_row = "must be computed from the columns of one row";
     if function.over.is_some() {
-        return Err(Error::config(format!("has the window function `{name}`, {one_row}")));
+        return Err(Error::config(format!(
+            "has the window function `{name}`, {one_row}"
+        )));
     }
     if let Some(known) = SESSION.scalar_functions().get(&name) {
         return match known.signature().volatility {
@@ -89,12 +98,20 @@ fn check_function(function: &ast::Function) -> Result<()> {
         };
     }
     if SESSION.aggregate_functions().contains_key(&name) {
-        return Err(Error::config(format!("has the aggregate `{name}`, {one_row}")));
+        return Err(Error::config(format!(
+            "has the aggregate `{name}`, {one_row}"
+        )));
     }
     if SESSION.window_functions().contains_key(&name) {
-        return Err(Error::config(format!("has the window function `{name}`, {one_row}")));
+        return Err(Error::config(format!(
+            "has the window function `{name}`, {one_row}"
+        )));
     }
-    let mut known: Vec<&str> = SESSION.scalar_functions().keys().map(String::as_str).collect();
+    let mut known: Vec<&str> = SESSION
+        .scalar_functions()
+        .keys()
+        .map(String::as_str)
+        .collect();
     known.sort_unstable();
     Err(Error::config(format!(
         "calls `{name}`, which is no function{}",
@@ -121,7 +138,9 @@ impl Compiled {
         let compile = || -> std::result::Result<_, DataFusionError> {
             let of = DFSchema::try_from(Arc::clone(&schema))?;
             let logical = SESSION.create_logical_expr(expression, &of)?;
-            let logical = logical.transform_up(|part| no_division_by_zero(part, &of))?.data;
+            let logical = logical
+                .transform_up(|part| no_division_by_zero(part, &of))?
+                .data;
             // Some functions, such as `coalesce`, run in their simplified form alone.
             let context = SimplifyContext::builder()
                 .with_schema(Arc::new(of.clone()))
@@ -133,8 +152,8 @@ impl Compiled {
             let output = code.data_type(&schema)?;
             Ok((code, output))
         };
-        let (code, output) =
-            compile().map_err(|error| Error::config(format!("`{expression}`: {}", text(&error))))?;
+        let (code, output) = compile()
+            .map_err(|error| Error::config(format!("`{expression}`: {}", text(&error))))?;
         Ok(Compiled {
             schema,
             code,
@@ -151,7 +170,10 @@ impl Compiled {
     pub(super) fn evaluate(&self, expression: &str, columns: Vec<ArrayRef>) -> Result<ArrayRef> {
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         let n_rows = rows.num_rows();
-        let evaluated = self.code.evaluate(&rows).and_then(|value| value.into_array(n_rows));
+        let evaluated = self
+            .code
+            .evaluate(&rows)
+            .and_then(|value| value.into_array(n_rows));
         evaluated.map_err(|error| Error::data(format!("`{expression}`: {}", text(&error))))
     }
 }
@@ -163,10 +185,15 @@ fn no_division_by_zero(
 ) -> std::result::Result<Transformed<Expr>, DataFusionError> {
     match part {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if matches!(op, Operator::Divide | Operator::Modulo) && may_be_whole_zero(&right, of) =>
+            if matches!(op, Operator::Divide | Operator::Modulo)
+                && may_be_whole_zero(&right, of) =>
         {
             let right = Box::new(nullif(*right, lit(0_i64)));
-            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr {
+                left,
+                op,
+                right,
+            })))
         }
         part => Ok(Transformed::no(part)),
     }

@@ -4,13 +4,19 @@ use std::sync::Arc;
 
 use fourfold::ErrorKind;
 use fourfold::arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use fourfold::transform::ops::Derive;
 use fourfold::transform::{DatePart, Fill, FittedTransform, Transform};
 
 fn rows() -> RecordBatch {
-    let tips: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), Some(3.0), None, Some(0.0)]));
+    let tips: ArrayRef = Arc::new(Float64Array::from(vec![
+        Some(1.0),
+        Some(3.0),
+        None,
+        Some(0.0),
+    ]));
     let fare: ArrayRef = Arc::new(Float64Array::from(vec![4.0, 0.0, 8.0, 0.0]));
     let seats: ArrayRef = Arc::new(Int64Array::from(vec![7, 8, 9, 10]));
     let taken: ArrayRef = Arc::new(Int64Array::from(vec![Some(2), Some(0), None, Some(-3)]));
@@ -58,7 +64,10 @@ fn numbers_divide_as_documented() {
 
 #[test]
 fn conditions_text_and_times() {
-    assert_eq!(values("case when fare > 2 then 1 else 0 end"), [1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(
+        values("case when fare > 2 then 1 else 0 end"),
+        [1.0, 0.0, 1.0, 0.0]
+    );
     assert_eq!(values("fare > 2 and paid"), [1.0, 0.0, 1.0, 0.0]);
     assert_eq!(values("char_length(\"Name Of\")"), [3.0, 1.0, 0.0, 1.0]);
     assert_eq!(values("date_part('hour', at)"), [0.0, 1.0, 0.0, 0.0]);
@@ -72,7 +81,14 @@ fn conditions_text_and_times() {
         .drop("day");
     assert_eq!(transform.inputs(), ["Name Of", "at"]);
     let fitted = transform.fit(&[rows()]).unwrap();
-    let names = ["letter=", "letter=A", "letter=C", "letter=D", "letter=<other>", "day_hour"];
+    let names = [
+        "letter=",
+        "letter=A",
+        "letter=C",
+        "letter=D",
+        "letter=<other>",
+        "day_hour",
+    ];
     assert_eq!(fitted.features(), names);
     assert_eq!(fitted.apply(&rows()).unwrap().column(5).to_vec(), [0.0; 4]);
 }
@@ -92,7 +108,9 @@ fn a_chain_sees_what_earlier_steps_wrote() {
 
 #[test]
 fn saved_it_is_readable_and_loads_to_the_same() {
-    let transform = Transform::new().derive("ratio", "tips / (fare + 1)").impute("ratio", Fill::Mean);
+    let transform = Transform::new()
+        .derive("ratio", "tips / (fare + 1)")
+        .impute("ratio", Fill::Mean);
     let fitted = transform.fit(&[rows()]).unwrap();
     let saved = serde_json::to_value(&fitted).unwrap();
     let expected = serde_json::json!({
@@ -109,16 +127,23 @@ fn saved_it_is_readable_and_loads_to_the_same() {
     assert_eq!(saved["steps"][0], expected);
     let loaded: FittedTransform = serde_json::from_value(saved.clone()).unwrap();
     assert_eq!(loaded, fitted);
-    assert_eq!(loaded.apply(&rows()).unwrap(), fitted.apply(&rows()).unwrap());
+    assert_eq!(
+        loaded.apply(&rows()).unwrap(),
+        fitted.apply(&rows()).unwrap()
+    );
 
     let mut odd = saved.clone();
     odd["steps"][0]["output_type"] = "text".into();
     let error = serde_json::from_value::<FittedTransform>(odd).unwrap_err();
-    assert_eq!(error.to_string(), "`tips / (fare + 1)` was saved as text, this build makes float");
+    assert_eq!(
+        error.to_string(),
+        "`tips / (fare + 1)` was saved as text, this build makes float"
+    );
     let mut odd = saved;
     odd["steps"][0]["columns"][0]["name"] = "fare".into();
     let error = serde_json::from_value::<FittedTransform>(odd).unwrap_err();
-    let expected = "`tips / (fare + 1)` was saved with the columns `fare`, `fare`, which are not its own";
+    let expected =
+        "`tips / (fare + 1)` was saved with the columns `fare`, `fare`, which are not its own";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -127,7 +152,10 @@ fn refused_expressions() {
     let cases = [
         ("tips +", "is no SQL expression: "),
         ("1 + 1", "names no column, must name at least one"),
-        ("sum(tips)", "has the aggregate `sum`, must be computed from the columns of one row"),
+        (
+            "sum(tips)",
+            "has the aggregate `sum`, must be computed from the columns of one row",
+        ),
         (
             "row_number() over (order by tips)",
             "has the window function `row_number`, must be computed from the columns of one row",
@@ -152,7 +180,10 @@ fn refused_expressions() {
             "date_part('year', current_date) - tips",
             "calls `current_date`, whose result is another each time; serving must compute what training has",
         ),
-        ("round(tips) + logg(tips)", "calls `logg`, which is no function; did you mean `log`?"),
+        (
+            "round(tips) + logg(tips)",
+            "calls `logg`, which is no function; did you mean `log`?",
+        ),
         (
             "trips.fare * 2",
             "names `trips.fare`, of which only a table has parts; a column with a dot in its name is \
@@ -160,24 +191,41 @@ fn refused_expressions() {
         ),
     ];
     for (expression, expected) in cases {
-        let error = Transform::new().derive("x", expression).check().unwrap_err();
+        let error = Transform::new()
+            .derive("x", expression)
+            .check()
+            .unwrap_err();
         let before = match error.message().strip_prefix("transform of `x`: ") {
             Some(message) => message.to_owned(),
             None => panic!("{error}"),
         };
-        assert!(before.starts_with(&format!("`{expression}` {expected}")), "{before}");
+        assert!(
+            before.starts_with(&format!("`{expression}` {expected}")),
+            "{before}"
+        );
         assert_eq!(error.kind(), ErrorKind::Config);
     }
 }
 
 #[test]
 fn what_only_the_rows_show() {
-    let fit = |expression: &str| Transform::new().derive("x", expression).fit(&[rows()]).unwrap_err();
+    let fit = |expression: &str| {
+        Transform::new()
+            .derive("x", expression)
+            .fit(&[rows()])
+            .unwrap_err()
+    };
     let error = fit("Fare * 2");
-    let expected = "the transform reads column `Fare`, which is not in the data; did you mean `fare`?";
+    let expected =
+        "the transform reads column `Fare`, which is not in the data; did you mean `fare`?";
     assert_eq!(error.message(), expected);
     let error = fit("\"Name Of\" || 'x'");
-    assert!(error.message().contains("takes numbers, the column is of type text"), "{error}");
+    assert!(
+        error
+            .message()
+            .contains("takes numbers, the column is of type text"),
+        "{error}"
+    );
     let error = fit("at - at");
     let expected = "transform of `at`: `at - at` is of type Duration(µs), must be a number, a boolean, \
                     text or a time";
@@ -187,7 +235,12 @@ fn what_only_the_rows_show() {
     let fitted = cast.fit(&[rows()]).unwrap();
     let error = fitted.apply(&rows()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
-    assert!(error.message().contains("Cannot cast string 'a b' to value of Float64 type"), "{error}");
+    assert!(
+        error
+            .message()
+            .contains("Cannot cast string 'a b' to value of Float64 type"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -198,8 +251,12 @@ fn inputs_are_those_of_the_expression() {
     let op = Derive {
         expression: "tips / fare".to_owned(),
     };
-    let error = Transform::new().step_of(["fare", "tips"], ["x"], op).check().unwrap_err();
-    let expected = "transform of `fare`, `tips`: the inputs must be those that it names: `tips`, `fare`";
+    let error = Transform::new()
+        .step_of(["fare", "tips"], ["x"], op)
+        .check()
+        .unwrap_err();
+    let expected =
+        "transform of `fare`, `tips`: the inputs must be those that it names: `tips`, `fare`";
     assert_eq!(error.message(), expected);
 }
 

@@ -52,7 +52,9 @@ fn transform() -> Transform {
         transform.step_to(of, to, fourfold::transform::ops::Number {})
     };
     let mut all = Transform::new();
-    for name in ["range", "abs", "normal", "clipped", "mode", "bucket", "filled", "median"] {
+    for name in [
+        "range", "abs", "normal", "clipped", "mode", "bucket", "filled", "median",
+    ] {
         all = copy(all, "a", name);
     }
     all = all
@@ -71,7 +73,9 @@ fn transform() -> Transform {
         all = all.derive("ratio", "a / (1 + abs(b)) + coalesce(whole, 0)");
         all = filled(all, "ratio");
     }
-    for name in ["range", "abs", "normal", "clipped", "bucket", "pca_0", "pca_1", "white_0"] {
+    for name in [
+        "range", "abs", "normal", "clipped", "bucket", "pca_0", "pca_1", "white_0",
+    ] {
         all = filled(all, name);
     }
     all
@@ -154,7 +158,9 @@ fn numbers_of(json: &serde_json::Value, found: &mut Vec<f64>) {
     match json {
         serde_json::Value::Number(number) => found.extend(number.as_f64()),
         serde_json::Value::Array(items) => items.iter().for_each(|item| numbers_of(item, found)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|field| numbers_of(field, found)),
+        serde_json::Value::Object(fields) => {
+            fields.values().for_each(|field| numbers_of(field, found))
+        }
         _ => {}
     }
 }
@@ -168,7 +174,11 @@ fn odd_columns() {
     let constant = rows(vec![4.0, 4.0]);
     let of = |transform: Transform| {
         let fitted = transform.fit(std::slice::from_ref(&constant)).unwrap();
-        fitted.apply(&rows(vec![4.0, 6.0])).unwrap().column(0).to_vec()
+        fitted
+            .apply(&rows(vec![4.0, 6.0]))
+            .unwrap()
+            .column(0)
+            .to_vec()
     };
     // The reference: 9.82, the sigmoid of 4 in 0 to 10.
     assert_eq!(of(Transform::new().min_max_to("x", 0.0, 10.0)), [0.0, 2.0]);
@@ -178,7 +188,10 @@ fn odd_columns() {
 
     let zeros = rows(vec![0.0, 0.0]);
     let fitted = Transform::new().max_abs("x").fit(&[zeros]).unwrap();
-    assert_eq!(fitted.apply(&constant).unwrap().column(0).to_vec(), [4.0, 4.0]);
+    assert_eq!(
+        fitted.apply(&constant).unwrap().column(0).to_vec(),
+        [4.0, 4.0]
+    );
 
     let nothing = rows(vec![f64::NAN]);
     let none = "transform of `x`: the training split has no finite value to learn from";
@@ -190,13 +203,23 @@ fn odd_columns() {
         let error = transform.fit(std::slice::from_ref(&nothing)).unwrap_err();
         assert_eq!(error.message(), none);
     }
-    let error = Transform::new().impute("x", Fill::Mode).fit(std::slice::from_ref(&nothing)).unwrap_err();
-    assert_eq!(error.message(), "transform of `x`: the training split has no value to learn from");
+    let error = Transform::new()
+        .impute("x", Fill::Mode)
+        .fit(std::slice::from_ref(&nothing))
+        .unwrap_err();
+    assert_eq!(
+        error.message(),
+        "transform of `x`: the training split has no value to learn from"
+    );
     let error = Transform::new().pca(["x"], 1).fit(&[nothing]).unwrap_err();
     let none = "transform of `x`: the training split has no row in which every column is finite";
     assert_eq!(error.message(), none);
-    let error = Transform::new().pca(["x"], 1).fit(&[rows(vec![1e200, -1e200])]).unwrap_err();
-    let large = "transform of `x`: the covariances are too large for a float; scale the columns first";
+    let error = Transform::new()
+        .pca(["x"], 1)
+        .fit(&[rows(vec![1e200, -1e200])])
+        .unwrap_err();
+    let large =
+        "transform of `x`: the covariances are too large for a float; scale the columns first";
     assert_eq!(error.message(), large);
 }
 
@@ -235,14 +258,38 @@ fn configured_values_are_checked() {
 
 #[test]
 fn the_most_frequent_number_fills_as_a_number() {
-    let real: ArrayRef = Arc::new(Float64Array::from(vec![Some(0.5), Some(0.5), Some(7.25), None, Some(f64::NAN)]));
-    let whole: ArrayRef = Arc::new(Int64Array::from(vec![Some(9), Some(3), Some(9), Some(3), None]));
+    let real: ArrayRef = Arc::new(Float64Array::from(vec![
+        Some(0.5),
+        Some(0.5),
+        Some(7.25),
+        None,
+        Some(f64::NAN),
+    ]));
+    let whole: ArrayRef = Arc::new(Int64Array::from(vec![
+        Some(9),
+        Some(3),
+        Some(9),
+        Some(3),
+        None,
+    ]));
     let rows = RecordBatch::try_from_iter([("real", real), ("whole", whole)]).unwrap();
-    let transform = Transform::new().impute("real", Fill::Mode).impute("whole", Fill::Mode);
-    let features = transform.fit(std::slice::from_ref(&rows)).unwrap().apply(&rows).unwrap();
+    let transform = Transform::new()
+        .impute("real", Fill::Mode)
+        .impute("whole", Fill::Mode);
+    let features = transform
+        .fit(std::slice::from_ref(&rows))
+        .unwrap()
+        .apply(&rows)
+        .unwrap();
     assert_eq!(features.column(0).to_vec(), [0.5, 0.5, 7.25, 0.5, 0.5]);
     // Of equally frequent ones the smallest.
     assert_eq!(features.column(1).to_vec(), [9.0, 3.0, 9.0, 3.0, 3.0]);
-    let one_hot = transform.one_hot("whole").fit(std::slice::from_ref(&rows)).unwrap();
-    assert_eq!(one_hot.features(), ["real", "whole=3", "whole=9", "whole=<other>"]);
+    let one_hot = transform
+        .one_hot("whole")
+        .fit(std::slice::from_ref(&rows))
+        .unwrap();
+    assert_eq!(
+        one_hot.features(),
+        ["real", "whole=3", "whole=9", "whole=<other>"]
+    );
 }

@@ -209,10 +209,16 @@ mod tests {
         let mut learned = SketchPerKey::default();
         for number in 1..=99 {
             let key = if number < 50 { "a" } else { "b" };
-            learned.keys.entry(key.to_owned()).or_default().update(f64::from(number));
+            learned
+                .keys
+                .entry(key.to_owned())
+                .or_default()
+                .update(f64::from(number));
             learned.all.update(f64::from(number));
         }
-        let fitted = BucketizePerKey { n_buckets: 3 }.fit(&learned.into()).unwrap();
+        let fitted = BucketizePerKey { n_buckets: 3 }
+            .fit(&learned.into())
+            .unwrap();
         let json = serde_json::to_value(&fitted).unwrap();
         let expected = serde_json::json!({
             "op": "bucketize_per_key",

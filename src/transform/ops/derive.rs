@@ -253,7 +253,11 @@ impl Derived {
 
 impl PartialEq for Derived {
     fn eq(&self, other: &Self) -> bool {
-        let types = |of: &Self| of.ready.get().map(|ready| (ready.columns.clone(), ready.output));
+        let types = |of: &Self| {
+            of.ready
+                .get()
+                .map(|ready| (ready.columns.clone(), ready.output))
+        };
         self.expression == other.expression && types(self) == types(other)
     }
 }
@@ -268,7 +272,11 @@ impl TryFrom<Stored> for Derived {
         };
         #[cfg(feature = "sql")]
         let ready = {
-            let names: Vec<&str> = stored.columns.iter().map(|column| column.name.as_str()).collect();
+            let names: Vec<&str> = stored
+                .columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect();
             if columns(&derived.expression)? != names {
                 return Err(Error::corrupt(format!(
                     "`{}` was saved with the columns `{}`, which are not its own",
@@ -344,8 +352,13 @@ mod tests {
             "features": ["ratio"]
         }"#;
         let loaded: crate::transform::FittedTransform = serde_json::from_str(saved).unwrap();
-        let error = loaded.with_operations(&crate::transform::Operations::new()).unwrap_err();
+        let error = loaded
+            .with_operations(&crate::transform::Operations::new())
+            .unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
-        assert_eq!(error.message(), format!("transform of `tips`, `fare`: {needs}"));
+        assert_eq!(
+            error.message(),
+            format!("transform of `tips`, `fare`: {needs}")
+        );
     }
 }

@@ -161,7 +161,10 @@ impl Mode {
 
     fn fitted(&self) -> Result<FittedOp> {
         let floats = self.floats.top(usize::MAX).into_iter();
-        if let Some((value, _)) = most(floats.map(|(bits, n)| (f64::from_bits(bits), n)), f64::total_cmp) {
+        if let Some((value, _)) = most(
+            floats.map(|(bits, n)| (f64::from_bits(bits), n)),
+            f64::total_cmp,
+        ) {
             return Ok(ImputeNumber { value }.into());
         }
         let value = match most(self.whole.top(usize::MAX).into_iter(), i64::cmp) {

@@ -48,7 +48,11 @@ impl Transform {
         fill: Fill,
     ) -> Self {
         let column = column.into();
-        self.step_of([column.clone(), key.into()], [column], ImputePerKey { fill })
+        self.step_of(
+            [column.clone(), key.into()],
+            [column],
+            ImputePerKey { fill },
+        )
     }
 }
 
@@ -84,7 +88,8 @@ impl Operation for ImputePerKey {
         } else {
             let learned: &PerKey = learned.get()?;
             let keys = learned.keys.iter();
-            let keys = keys.filter_map(|(key, moments)| Some((key.clone(), Moments::mean(moments)?)));
+            let keys =
+                keys.filter_map(|(key, moments)| Some((key.clone(), Moments::mean(moments)?)));
             (keys.collect(), learned.all.mean())
         };
         Ok(FillsPerKey::new(keys, other.ok_or_else(nothing_finite)?).into())

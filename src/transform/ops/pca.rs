@@ -117,14 +117,16 @@ impl Operation for Pca {
         // What rounding leaves of a variance that is none.
         let least = f64::EPSILON * variances.iter().fold(0.0_f64, |most, x| most.max(*x));
         let of = variances.iter().zip(vectors.columns());
-        let components = of.take(self.n_components).map(|(variance, vector)| Component {
-            variance: variance.max(0.0),
-            scale: match self.whiten && *variance > least {
-                true => 1.0 / variance.sqrt(),
-                false => 1.0,
-            },
-            coefficients: vector.to_vec(),
-        });
+        let components = of
+            .take(self.n_components)
+            .map(|(variance, vector)| Component {
+                variance: variance.max(0.0),
+                scale: match self.whiten && *variance > least {
+                    true => 1.0 / variance.sqrt(),
+                    false => 1.0,
+                },
+                coefficients: vector.to_vec(),
+            });
         Ok(Components {
             means: learned.means.clone(),
             components: components.collect(),
@@ -162,7 +164,9 @@ impl Components {
         let nulls = columns.iter().fold(None, |nulls, column| {
             NullBuffer::union(nulls.as_ref(), arrow::array::Array::nulls(column.as_ref()))
         });
-        let n_rows = columns.first().map_or(0, |column| arrow::array::Array::len(column.as_ref()));
+        let n_rows = columns
+            .first()
+            .map_or(0, |column| arrow::array::Array::len(column.as_ref()));
         let made = self.components.iter().map(|component| {
             let mut sums = vec![0.0; n_rows];
             let terms = component.coefficients.iter().zip(&self.means).zip(&columns);
@@ -244,7 +248,9 @@ impl Learn for CoMoments {
             .iter()
             .map(|input| input.numbers())
             .collect::<Result<Vec<_>>>()?;
-        let n_rows = columns.first().map_or(0, |column| arrow::array::Array::len(column.as_ref()));
+        let n_rows = columns
+            .first()
+            .map_or(0, |column| arrow::array::Array::len(column.as_ref()));
         let mut complete = vec![true; n_rows];
         for column in &columns {
             for (there, x) in complete.iter_mut().zip(column.iter()) {
@@ -253,7 +259,9 @@ impl Learn for CoMoments {
         }
         let kept = |column: &Float64Array| {
             let values = column.values().iter().zip(&complete);
-            values.filter_map(|(x, there)| there.then_some(*x)).collect()
+            values
+                .filter_map(|(x, there)| there.then_some(*x))
+                .collect()
         };
         let kept: Vec<Vec<f64>> = columns.iter().map(|column| kept(column)).collect();
         self.merge(CoMoments::of(&kept))
@@ -272,7 +280,12 @@ impl Learn for CoMoments {
         }
         let (a, b) = (self.n as f64, other.n as f64);
         let n = a + b;
-        let deltas: Vec<f64> = other.means.iter().zip(&self.means).map(|(x, y)| x - y).collect();
+        let deltas: Vec<f64> = other
+            .means
+            .iter()
+            .zip(&self.means)
+            .map(|(x, y)| x - y)
+            .collect();
         let pairs = deltas
             .iter()
             .enumerate()
@@ -314,7 +327,10 @@ mod tests {
         let found = covariance(&[&[0.0, 4.0, 2.0, 2.0], &[0.0, 0.0, -2.0, 2.0]]);
         assert_eq!(found, ndarray::array![[2.0, 0.0], [0.0, 2.0]]);
         assert_eq!(covariance(&[&[0.0, 2.0, 4.0, 6.0]]), ndarray::array![[5.0]]);
-        assert_eq!(covariance(&[&[2e15, -2e15, 1e15, -1e15]]), ndarray::array![[2.5e30]]);
+        assert_eq!(
+            covariance(&[&[2e15, -2e15, 1e15, -1e15]]),
+            ndarray::array![[2.5e30]]
+        );
     }
 
     #[test]
@@ -327,7 +343,11 @@ mod tests {
                 whiten: false,
             },
         );
-        let directions: Vec<&[f64]> = found.components.iter().map(|c| &c.coefficients[..]).collect();
+        let directions: Vec<&[f64]> = found
+            .components
+            .iter()
+            .map(|c| &c.coefficients[..])
+            .collect();
         assert_eq!(directions, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
         assert_eq!(found.means, [2.0, 0.0, 1.0]);
     }
@@ -353,9 +373,16 @@ mod tests {
         let whole = covariance(&[&x, &y]);
         for cut in [0, 1, 7, 25, 49, 50] {
             let mut parts = CoMoments::of(&[x[..cut].to_vec(), y[..cut].to_vec()]);
-            Learn::merge(&mut parts, CoMoments::of(&[x[cut..].to_vec(), y[cut..].to_vec()])).unwrap();
+            Learn::merge(
+                &mut parts,
+                CoMoments::of(&[x[cut..].to_vec(), y[cut..].to_vec()]),
+            )
+            .unwrap();
             let merged = parts.covariance().unwrap();
-            assert!((merged - &whole).iter().all(|d| d.abs() < 1e-5), "cut at {cut}");
+            assert!(
+                (merged - &whole).iter().all(|d| d.abs() < 1e-5),
+                "cut at {cut}"
+            );
         }
     }
 }

@@ -180,7 +180,8 @@ fn normal_quantile(p: f64) -> f64 {
         ],
     ];
     let ratio = |of: &[[f64; 8]; 2], x: f64| {
-        let [above, below] = of.map(|terms| terms.iter().rev().fold(0.0, |sum, term| sum * x + term));
+        let [above, below] =
+            of.map(|terms| terms.iter().rev().fold(0.0, |sum, term| sum * x + term));
         above / below
     };
     let q = p - 0.5;
@@ -206,7 +207,11 @@ mod tests {
             (0.999_5, 3.290_526_731_491_926),
         ];
         for (p, z) in known {
-            assert!((normal_quantile(p) - z).abs() < 1e-12, "{p}: {}", normal_quantile(p));
+            assert!(
+                (normal_quantile(p) - z).abs() < 1e-12,
+                "{p}: {}",
+                normal_quantile(p)
+            );
             assert!((normal_quantile(1.0 - p) + z).abs() < 1e-11, "{p}");
         }
     }

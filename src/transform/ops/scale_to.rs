@@ -95,7 +95,10 @@ impl Operation for MaxAbs {
 
     fn fit(&self, learned: &Learner) -> Result<FittedOp> {
         let moments: &Moments = learned.get()?;
-        let (min, max) = moments.min().zip(moments.max()).ok_or_else(nothing_finite)?;
+        let (min, max) = moments
+            .min()
+            .zip(moments.max())
+            .ok_or_else(nothing_finite)?;
         let scale = 1.0 / max.abs().max(min.abs());
         Ok(Linear {
             offset: 0.0,
