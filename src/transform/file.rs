@@ -54,6 +54,7 @@ impl Transform {
     ///     [[steps]]
     ///     op = "one_hot"
     ///     input = "carrier"
+    ///     max_categories = 100
     /// "#).unwrap();
     /// let loaded = Transform::load(&file)?;
     /// assert_eq!(loaded, Transform::new().z_score("distance").one_hot("carrier"));

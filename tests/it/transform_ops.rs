@@ -205,7 +205,7 @@ fn odd_columns() {
     }
     let error = Transform::new()
         .impute("x", Fill::Mode)
-        .fit(&[nothing.clone()])
+        .fit(std::slice::from_ref(&nothing))
         .unwrap_err();
     assert_eq!(
         error.message(),

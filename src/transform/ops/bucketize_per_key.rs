@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use arrow::array::{Array, Float64Array};
 use serde::{Deserialize, Serialize};
 
+use super::bucketize::equal_shares;
 use super::{Apply, Buckets, FittedOp, Operation, Vocabulary, at_least};
 use crate::error::{Error, Result};
 use crate::statistics::QuantileSketch;
@@ -71,7 +72,7 @@ impl Operation for BucketizePerKey {
             return Err(nothing_finite());
         }
         let of = |sketch: &QuantileSketch| Buckets {
-            boundaries: sketch.boundaries(self.n_buckets),
+            boundaries: equal_shares(sketch, self.n_buckets),
         };
         let keys = learned.keys.iter();
         let keys = keys.map(|(key, sketch)| (key.clone(), of(sketch)));
@@ -222,7 +223,7 @@ mod tests {
         let expected = serde_json::json!({
             "op": "bucketize_per_key",
             "keys": {"a": {"boundaries": [17.0, 33.0]}, "b": {"boundaries": [66.0, 83.0]}},
-            "other": {"boundaries": [33.0, 66.0]},
+            "other": {"boundaries": [34.0, 67.0]},
         });
         assert_eq!(json, expected);
         assert_eq!(serde_json::from_value::<FittedOp>(json).unwrap(), fitted);

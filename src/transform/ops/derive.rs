@@ -224,9 +224,9 @@ impl Derived {
         Ok(self.ready.get_or_init(|| ready))
     }
 
-    fn evaluate(&self, arrays: Vec<ArrayRef>) -> Result<Value> {
-        let ready = self.ready(&arrays)?;
-        for (column, array) in ready.columns.iter().zip(&arrays) {
+    fn evaluate(&self, arrays: &[ArrayRef]) -> Result<Value> {
+        let ready = self.ready(arrays)?;
+        for (column, array) in ready.columns.iter().zip(arrays) {
             if column.data_type().as_ref() != Some(array.data_type()) {
                 return Err(Error::config(format!(
                     "`{}` was fitted on `{}` of type {}, the column is of type {}",
@@ -237,7 +237,7 @@ impl Derived {
                 )));
             }
         }
-        let made = ready.code.evaluate(&self.expression, arrays)?;
+        let made = ready.code.evaluate(&self.expression, arrays.to_vec())?;
         let made = ready.output.normalize(&self.expression, &made)?;
         Value::of(&made, ready.output)
     }
@@ -245,8 +245,8 @@ impl Derived {
 
 #[cfg(not(feature = "sql"))]
 impl Derived {
-    fn evaluate(&self, arrays: Vec<ArrayRef>) -> Result<Value> {
-        self.columns(&arrays)?;
+    fn evaluate(&self, arrays: &[ArrayRef]) -> Result<Value> {
+        self.columns(arrays)?;
         Err(unsupported(&self.expression))
     }
 }
@@ -325,7 +325,7 @@ impl Apply for Derived {
             .iter()
             .map(|input| input.to_array())
             .collect::<Result<Vec<ArrayRef>>>()?;
-        self.evaluate(arrays)
+        self.evaluate(&arrays)
     }
 }
 
