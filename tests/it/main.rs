@@ -16,4 +16,5 @@ mod props;
 mod saving;
 mod skew;
 mod support;
+mod text;
 mod tidy;
