@@ -53,7 +53,8 @@ fn ln_factorial(n: u64) -> f64 {
     }
     let n = n as f64;
     let inverse = 1.0 / n;
-    n * n.ln() - n + 0.5 * (std::f64::consts::TAU * n).ln() + inverse / 12.0 - inverse.powi(3) / 360.0
+    n * n.ln() - n + 0.5 * (std::f64::consts::TAU * n).ln() + inverse / 12.0
+        - inverse.powi(3) / 360.0
         + inverse.powi(5) / 1260.0
 }
 
@@ -63,7 +64,10 @@ mod tests {
 
     #[track_caller]
     fn check(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-5 * expected.abs().max(1.0), "{found}, not {expected}");
+        assert!(
+            (found - expected).abs() < 1e-5 * expected.abs().max(1.0),
+            "{found}, not {expected}"
+        );
     }
 
     #[test]
@@ -72,7 +76,10 @@ mod tests {
         check(partial_mutual_information(2.0, 10.0, 2.0, 14.0), 0.970_854);
         check(partial_mutual_information(4.0, 15.0, 6.0, 25.0), 0.608_012);
         check(partial_mutual_information(2.0, 10.0, 6.0, 25.0), -0.526_069);
-        check(partial_mutual_information(3.0, 31.0, 4.0, 41.0), -0.035_045_4);
+        check(
+            partial_mutual_information(3.0, 31.0, 4.0, 41.0),
+            -0.035_045_4,
+        );
         check(partial_mutual_information(0.0, 0.0, 4.0, 41.0), 0.0);
     }
 
@@ -89,7 +96,10 @@ mod tests {
         check(p[0], 0.75);
         check(p[1], 0.25);
         let p: Vec<f64> = hypergeometric(1000, 5, 10).map(|(_, p)| p).collect();
-        for (found, expected) in p.iter().zip([0.950_893_7, 0.048_219_8, 0.000_879_4, 7.1e-6]) {
+        for (found, expected) in p
+            .iter()
+            .zip([0.950_893_7, 0.048_219_8, 0.000_879_4, 7.1e-6])
+        {
             assert!((found - expected).abs() < 1e-7, "{found} {expected}");
         }
         for (n, x, y) in [(10, 8, 7), (100_000, 900, 70_000), (3, 3, 3)] {
@@ -100,6 +110,10 @@ mod tests {
     #[test]
     fn factorials_agree_where_the_formulas_meet() {
         let sum: f64 = (2..=256_u64).map(|k| (k as f64).ln()).sum();
-        assert!((ln_factorial(256) - sum).abs() < 1e-10, "{} {sum}", ln_factorial(256));
+        assert!(
+            (ln_factorial(256) - sum).abs() < 1e-10,
+            "{} {sum}",
+            ln_factorial(256)
+        );
     }
 }

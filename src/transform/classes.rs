@@ -21,10 +21,13 @@ impl Classes {
 
     /// The place of a class, which it gets if it has none.
     pub(super) fn place(&mut self, name: &str) -> usize {
-        self.0.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        })
+        self.0
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or_else(|| {
+                self.0.push(name.to_owned());
+                self.0.len() - 1
+            })
     }
 
     /// The place of the class of each row; none where the label is missing.

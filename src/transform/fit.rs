@@ -85,7 +85,11 @@ impl Transform {
     /// The columns that choose the folds of rows besides the inputs; `None` if no step needs folds.
     fn fold_by(&self) -> Option<Vec<&str>> {
         let mut all: Option<Vec<&str>> = None;
-        for names in self.steps.iter().filter_map(|step| step.op.operation().fold_by()) {
+        for names in self
+            .steps
+            .iter()
+            .filter_map(|step| step.op.operation().fold_by())
+        {
             let all = all.get_or_insert_default();
             for name in names {
                 if !all.contains(&name.as_str()) {

@@ -198,7 +198,11 @@ impl FittedTransform {
     ///
     /// # Errors
     /// As [`FittedTransform::apply_into`].
-    pub fn apply_training_into(&self, batch: &RecordBatch, out: ArrayViewMut2<'_, f32>) -> Result<()> {
+    pub fn apply_training_into(
+        &self,
+        batch: &RecordBatch,
+        out: ArrayViewMut2<'_, f32>,
+    ) -> Result<()> {
         self.into_rows(batch, out, true)
     }
 
@@ -246,7 +250,13 @@ impl FittedTransform {
         let hashes = match self.fold_by.as_ref().filter(|_| training) {
             Some(others) => {
                 let others = others.iter().map(|other| other.read(batch));
-                Some(row_hashes(&raw.iter().cloned().map(Ok).chain(others).collect::<Result<Vec<_>>>()?)?)
+                Some(row_hashes(
+                    &raw.iter()
+                        .cloned()
+                        .map(Ok)
+                        .chain(others)
+                        .collect::<Result<Vec<_>>>()?,
+                )?)
             }
             None => None,
         };
@@ -256,7 +266,9 @@ impl FittedTransform {
         for first_row in (0..n_rows.max(1)).step_by(Self::BLOCK) {
             let n = Self::BLOCK.min(n_rows - first_row);
             values.clear();
-            let hashes = hashes.as_ref().and_then(|all| all.get(first_row..first_row + n));
+            let hashes = hashes
+                .as_ref()
+                .and_then(|all| all.get(first_row..first_row + n));
             for (column, input) in raw.iter().zip(&self.inputs) {
                 values.push(match n_rows {
                     all if all == n => Value::of(column, input.field_type)?,

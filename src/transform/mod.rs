@@ -85,9 +85,9 @@ mod target_table;
 mod target_tests;
 mod term_table;
 #[cfg(test)]
-mod text_tests;
-#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;
 mod texts;
 mod tokens;
 mod value;

@@ -53,7 +53,11 @@ impl<T: Entry> Tally<T> {
     }
 
     /// Takes in other entries; `merge` joins two of one text, mine first.
-    pub(super) fn merge(&mut self, other: Self, mut merge: impl FnMut(Option<&mut T>, T) -> Option<T>) {
+    pub(super) fn merge(
+        &mut self,
+        other: Self,
+        mut merge: impl FnMut(Option<&mut T>, T) -> Option<T>,
+    ) {
         for (text, theirs) in other.entries {
             if let Some(new) = merge(self.entries.get_mut(&text), theirs) {
                 self.entries.insert(text, new);
@@ -83,7 +87,9 @@ impl<T: Entry> Tally<T> {
     /// The entries by count from the highest, equal ones by text from the smallest.
     pub(super) fn ranked(&self) -> Vec<(&str, &T)> {
         let entries = self.entries.iter();
-        let mut ranked: Vec<(&str, &T)> = entries.map(|(text, entry)| (text.as_str(), entry)).collect();
+        let mut ranked: Vec<(&str, &T)> = entries
+            .map(|(text, entry)| (text.as_str(), entry))
+            .collect();
         ranked.sort_unstable_by(|a, b| b.1.count().cmp(&a.1.count()).then_with(|| a.0.cmp(b.0)));
         ranked
     }

@@ -42,7 +42,9 @@ impl LabelSums {
         self.n_rows += other.n_rows;
         let sums = other.sums.iter().enumerate();
         // A label that is a number has one sum and no classes.
-        sums.for_each(|(place, sum)| self.add_sum(places.get(place).copied().unwrap_or(place), *sum));
+        sums.for_each(|(place, sum)| {
+            self.add_sum(places.get(place).copied().unwrap_or(place), *sum)
+        });
     }
 
     /// The same with the sums of some classes, in their order.
@@ -106,7 +108,10 @@ impl TargetTable {
             len => {
                 places.drain(..usize::from(len == 2));
                 let names = self.classes.names();
-                places.iter().filter_map(|place| names.get(*place).cloned()).collect()
+                places
+                    .iter()
+                    .filter_map(|place| names.get(*place).cloned())
+                    .collect()
             }
         };
         let select = |folds: &[LabelSums]| folds.iter().map(|fold| fold.select(&places)).collect();
@@ -114,7 +119,9 @@ impl TargetTable {
         LearnedTarget {
             classes,
             all: select(&self.all),
-            categories: ranked.map(|(name, category)| (name.to_owned(), select(&category.0))).collect(),
+            categories: ranked
+                .map(|(name, category)| (name.to_owned(), select(&category.0)))
+                .collect(),
         }
     }
 }
@@ -136,7 +143,9 @@ impl Learn for TargetTable {
                 ))
             })?;
             let numbers = numbers.iter();
-            numbers.map(|number| Some((0, number.filter(|number| number.is_finite())?))).collect()
+            numbers
+                .map(|number| Some((0, number.filter(|number| number.is_finite())?)))
+                .collect()
         };
         let n_folds = self.all.len();
         let mut labels = labels.into_iter().zip(folds);
@@ -154,7 +163,8 @@ impl Learn for TargetTable {
             add(&mut self.all);
             if let Some(category) = category {
                 let new = || Category(vec![LabelSums::default(); n_folds]);
-                self.categories.change(category, new, |category| add(&mut category.0));
+                self.categories
+                    .change(category, new, |category| add(&mut category.0));
             }
         });
         Ok(())
@@ -163,7 +173,9 @@ impl Learn for TargetTable {
     fn merge(&mut self, other: Self) -> Result<()> {
         let places = self.classes.merge(&other.classes)?;
         let merge = |mine: &mut [LabelSums], theirs: &[LabelSums]| {
-            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| mine.merge(theirs, &places));
+            mine.iter_mut()
+                .zip(theirs)
+                .for_each(|(mine, theirs)| mine.merge(theirs, &places));
         };
         merge(&mut self.all, &other.all);
         let n_folds = self.all.len();

@@ -131,7 +131,10 @@ impl Learn for TermTable {
                 vec![Some(place); input.n_rows_of_terms()?]
             }
         };
-        classes.iter().flatten().for_each(|place| add(&mut self.rows, *place, 1));
+        classes
+            .iter()
+            .flatten()
+            .for_each(|place| add(&mut self.rows, *place, 1));
         let before = self.row + 1;
         self.row += classes.len() as u64;
         input.for_each_term(|row, term| {

@@ -39,7 +39,9 @@ fn lists(rows: &[&[&str]]) -> ArrayRef {
 /// Fitted in two parts that are merged, saved and loaded.
 #[track_caller]
 fn fit_with(transform: &Transform, rows: &RecordBatch, roles: Roles<'_>) -> FittedTransform {
-    let whole = transform.fit_with(std::slice::from_ref(rows), roles).unwrap();
+    let whole = transform
+        .fit_with(std::slice::from_ref(rows), roles)
+        .unwrap();
     let mut fitting = transform.fitting(&rows.schema(), roles).unwrap();
     while let Some(pass) = fitting.pass().unwrap() {
         let mut merged = pass.clone();
@@ -47,7 +49,9 @@ fn fit_with(transform: &Transform, rows: &RecordBatch, roles: Roles<'_>) -> Fitt
         for (from, n) in [(0, half), (half, rows.num_rows() - half)] {
             let mut part = pass.clone();
             part.update(&rows.slice(from, n)).unwrap();
-            merged.merge(FitPass::from_state(&part.state().unwrap()).unwrap()).unwrap();
+            merged
+                .merge(FitPass::from_state(&part.state().unwrap()).unwrap())
+                .unwrap();
         }
         fitting.absorb(merged).unwrap();
     }
@@ -68,14 +72,25 @@ fn fit(transform: &Transform, rows: &RecordBatch) -> FittedTransform {
 
 fn rows_of(fitted: &FittedTransform, rows: &RecordBatch) -> Vec<Vec<f32>> {
     let features = fitted.apply(rows).unwrap();
-    features.rows().into_iter().map(|row| row.to_vec()).collect()
+    features
+        .rows()
+        .into_iter()
+        .map(|row| row.to_vec())
+        .collect()
 }
 
 /// The terms of a vocabulary, in order.
 #[track_caller]
 fn terms(rows: &RecordBatch, column: &str, terms: Terms) -> Vec<String> {
     let transform = Transform::new().vocabulary(column, terms);
-    let fitted = fit_with(&transform, rows, Roles { label: rows.column_by_name("label").map(|_| "label"), weight: None });
+    let fitted = fit_with(
+        &transform,
+        rows,
+        Roles {
+            label: rows.column_by_name("label").map(|_| "label"),
+            weight: None,
+        },
+    );
     match &fitted.steps()[0].op {
         FittedOp::Vocabulary(ids) => ids.terms.values.values().to_vec(),
         other => panic!("{other:?}"),
@@ -94,18 +109,34 @@ fn made(transform: Transform, column: ArrayRef) -> Vec<Option<Vec<String>>> {
     let array = value.to_array().unwrap();
     let list: &ListArray = array.as_list();
     list.iter()
-        .map(|row| Some(row?.as_string::<i32>().iter().flatten().map(str::to_owned).collect()))
+        .map(|row| {
+            Some(
+                row?.as_string::<i32>()
+                    .iter()
+                    .flatten()
+                    .map(str::to_owned)
+                    .collect(),
+            )
+        })
         .collect()
 }
 
 fn owned(rows: &[&[&str]]) -> Vec<Option<Vec<String>>> {
-    rows.iter().map(|row| Some(row.iter().map(|item| (*item).to_owned()).collect())).collect()
+    rows.iter()
+        .map(|row| Some(row.iter().map(|item| (*item).to_owned()).collect()))
+        .collect()
 }
 
 #[test]
 fn terms_are_ordered_by_count_and_ties_by_value() {
-    assert_eq!(terms(&batch([("x", whole(&[1, 2, 2, 3]))]), "x", Terms::all()), ["2", "1", "3"]);
-    assert_eq!(terms(&batch([("x", whole(&[111, 2, 2, 3]))]), "x", Terms::top(2)), ["2", "111"]);
+    assert_eq!(
+        terms(&batch([("x", whole(&[1, 2, 2, 3]))]), "x", Terms::all()),
+        ["2", "1", "3"]
+    );
+    assert_eq!(
+        terms(&batch([("x", whole(&[111, 2, 2, 3]))]), "x", Terms::top(2)),
+        ["2", "111"]
+    );
     let rows = batch([("x", texts(&["hi", "ho ho", "ho ho"]))]);
     assert_eq!(terms(&rows, "x", Terms::all()), ["ho ho", "hi"]);
 }
@@ -114,7 +145,11 @@ fn terms_are_ordered_by_count_and_ties_by_value() {
 fn values_of_lists_become_ids_by_rank_and_frequency() {
     let rows = batch([(
         "x",
-        lists(&[&["hello", "hello", "world"], &["hello", "goodbye", "world"], &["hello", "goodbye", "foo"]]),
+        lists(&[
+            &["hello", "hello", "world"],
+            &["hello", "goodbye", "world"],
+            &["hello", "goodbye", "foo"],
+        ]),
     )]);
     let ids = |terms| -> Vec<Vec<i64>> {
         let fitted = Transform::new().vocabulary_or("x", terms, -99);
@@ -122,7 +157,12 @@ fn values_of_lists_become_ids_by_rank_and_frequency() {
             op => {
                 let mut learner = op.learner().unwrap();
                 let value = Value::of(rows.column(0), FieldType::Text).unwrap();
-                let inputs = super::learn::Rows { inputs: &[&value], label: None, weight: None, folds: None };
+                let inputs = super::learn::Rows {
+                    inputs: &[&value],
+                    label: None,
+                    weight: None,
+                    folds: None,
+                };
                 learner.update(inputs).unwrap();
                 op.fit(&learner).unwrap()
             }
@@ -140,22 +180,37 @@ fn values_of_lists_become_ids_by_rank_and_frequency() {
     };
     // hello 4, goodbye and world 2, foo 1; the reference has world before goodbye.
     assert_eq!(ids(Terms::top(2)), [[0, 0, -99], [0, 1, -99], [0, 1, -99]]);
-    assert_eq!(ids(Terms::all().min_count(2)), [[0, 0, 2], [0, 1, 2], [0, 1, -99]]);
+    assert_eq!(
+        ids(Terms::all().min_count(2)),
+        [[0, 0, 2], [0, 1, 2], [0, 1, -99]]
+    );
     assert_eq!(ids(Terms::all().min_count(77)), [[-99; 3]; 3]);
 }
 
 #[test]
 fn unknown_values_share_buckets_and_missing_ones_have_no_id() {
     let rows = batch([("x", texts(&["a", "a", "b", "b", "c"]))]);
-    let fitted = fit(&Transform::new().vocabulary("x", Terms::top(2).oov(3)), &rows);
+    let fitted = fit(
+        &Transform::new().vocabulary("x", Terms::top(2).oov(3)),
+        &rows,
+    );
     let some: Vec<String> = (0..40).map(|n| format!("new {n}")).collect();
     let some: Vec<&str> = some.iter().map(String::as_str).collect();
     let found: Vec<f32> = rows_of(&fitted, &batch([("x", texts(&some))])).concat();
-    assert!([2.0, 3.0, 4.0].iter().all(|id| found.contains(id)), "{found:?}");
+    assert!(
+        [2.0, 3.0, 4.0].iter().all(|id| found.contains(id)),
+        "{found:?}"
+    );
     assert!(found.iter().all(|id| (2.0..=4.0).contains(id)), "{found:?}");
     let missing: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
-    let error = fitted.apply(&batch([("x", missing)])).unwrap_err().to_string();
-    assert!(error.starts_with("feature `x`: is NULL in row 1"), "{error}");
+    let error = fitted
+        .apply(&batch([("x", missing)]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("feature `x`: is NULL in row 1"),
+        "{error}"
+    );
     // Ids are numbers for what follows.
     let chain = Transform::new().vocabulary("x", Terms::top(1)).one_hot("x");
     let fitted = fit(&chain, &rows);
@@ -165,38 +220,71 @@ fn unknown_values_share_buckets_and_missing_ones_have_no_id() {
 #[test]
 fn one_hot_of_terms() {
     let rows = batch([("x", texts(&["a", "a", "b", "b", "c"]))]);
-    let fitted = fit(&Transform::new().one_hot_of("x", Terms::all().min_count(2)), &rows);
+    let fitted = fit(
+        &Transform::new().one_hot_of("x", Terms::all().min_count(2)),
+        &rows,
+    );
     assert_eq!(fitted.features(), ["x=a", "x=b"]);
-    assert_eq!(rows_of(&fitted, &rows.slice(3, 2)), [[0.0, 1.0], [0.0, 0.0]]);
-    let fitted = fit(&Transform::new().one_hot_of("x", Terms::top(1).oov(2)), &rows);
+    assert_eq!(
+        rows_of(&fitted, &rows.slice(3, 2)),
+        [[0.0, 1.0], [0.0, 0.0]]
+    );
+    let fitted = fit(
+        &Transform::new().one_hot_of("x", Terms::top(1).oov(2)),
+        &rows,
+    );
     assert_eq!(fitted.features(), ["x=a", "x=<other 0>", "x=<other 1>"]);
-    assert!(rows_of(&fitted, &rows).iter().all(|row| row.iter().sum::<f32>() == 1.0));
+    assert!(
+        rows_of(&fitted, &rows)
+            .iter()
+            .all(|row| row.iter().sum::<f32>() == 1.0)
+    );
     let none = Transform::new().one_hot_of("x", Terms::all().min_count(77));
     assert_eq!(
-        none.fit(std::slice::from_ref(&rows)).unwrap_err().to_string(),
+        none.fit(std::slice::from_ref(&rows))
+            .unwrap_err()
+            .to_string(),
         "transform of `x`: no value occurs at least 77 times in the training split, so there is no feature"
     );
 }
 
 fn informative() -> RecordBatch {
     let values = [("informative", 3), ("uninformative", 4), ("rare", 2)];
-    let values: Vec<&str> = values.iter().flat_map(|(value, n)| vec![*value; *n]).collect();
-    batch([("x", texts(&values)), ("label", whole(&[1, 1, 1, 0, 1, 1, 0, 0, 1]))])
+    let values: Vec<&str> = values
+        .iter()
+        .flat_map(|(value, n)| vec![*value; *n])
+        .collect();
+    batch([
+        ("x", texts(&values)),
+        ("label", whole(&[1, 1, 1, 0, 1, 1, 0, 0, 1])),
+    ])
 }
 
 fn greetings() -> RecordBatch {
     let values = [("hello", 3), ("aaaaa", 4), ("goodbye", 5)];
-    let values: Vec<&str> = values.iter().flat_map(|(value, n)| vec![*value; *n]).collect();
-    batch([("x", texts(&values)), ("label", whole(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]))])
+    let values: Vec<&str> = values
+        .iter()
+        .flat_map(|(value, n)| vec![*value; *n])
+        .collect();
+    batch([
+        ("x", texts(&values)),
+        ("label", whole(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0])),
+    ])
 }
 
 fn information(rows: &RecordBatch, adjusted: bool) -> Vec<(String, f64)> {
     let mut table = super::term_table::TermTable::new(10, true);
     let value = Value::of(rows.column(0), FieldType::Text).unwrap();
     let label = Value::of(rows.column(1), FieldType::Integer).unwrap();
-    let rows = super::learn::Rows { inputs: &[&value], label: Some(&label), weight: None, folds: None };
+    let rows = super::learn::Rows {
+        inputs: &[&value],
+        label: Some(&label),
+        weight: None,
+        folds: None,
+    };
     super::learn::Learn::update(&mut table, rows).unwrap();
-    let of = |(value, term): (&str, &_)| (value.to_owned(), table.mutual_information(term, adjusted));
+    let of =
+        |(value, term): (&str, &_)| (value.to_owned(), table.mutual_information(term, adjusted));
     table.terms().into_iter().map(of).collect()
 }
 
@@ -206,23 +294,41 @@ fn near(found: &[(String, f64)], expected: &[(&str, f64)]) {
     for (value, expected) in expected {
         let (_, found) = found.iter().find(|(found, _)| found == value).unwrap();
         // The reference computes in single precision.
-        assert!((found - expected).abs() < 2e-4, "{value}: {found}, not {expected}");
+        assert!(
+            (found - expected).abs() < 2e-4,
+            "{value}: {found}, not {expected}"
+        );
     }
 }
 
 #[test]
 fn terms_are_ordered_by_mutual_information() {
-    let expected = [("informative", 1.754_826_4), ("uninformative", 0.339_85), ("rare", 0.169_925)];
+    let expected = [
+        ("informative", 1.754_826_4),
+        ("uninformative", 0.339_85),
+        ("rare", 0.169_925),
+    ];
     near(&information(&informative(), false), &expected);
     let by = |rows: &RecordBatch, terms_of: Terms| terms(rows, "x", terms_of);
-    assert_eq!(by(&informative(), Terms::all()), ["uninformative", "informative", "rare"]);
+    assert_eq!(
+        by(&informative(), Terms::all()),
+        ["uninformative", "informative", "rare"]
+    );
     assert_eq!(
         by(&informative(), Terms::all().by_mutual_information()),
         ["informative", "uninformative", "rare"]
     );
-    let expected = [("goodbye", 1.975_322_4), ("aaaaa", 1.660_070_7), ("hello", 1.245_053_1)];
+    let expected = [
+        ("goodbye", 1.975_322_4),
+        ("aaaaa", 1.660_070_7),
+        ("hello", 1.245_053_1),
+    ];
     near(&information(&greetings(), false), &expected);
-    let expected = [("goodbye", 1.407_079_4), ("aaaaa", 0.998_744_8), ("hello", 0.501_717_8)];
+    let expected = [
+        ("goodbye", 1.407_079_4),
+        ("aaaaa", 0.998_744_8),
+        ("hello", 0.501_717_8),
+    ];
     near(&information(&greetings(), true), &expected);
     let best = Terms::top(1).by_adjusted_mutual_information();
     assert_eq!(by(&greetings(), best), ["goodbye"]);
@@ -234,13 +340,25 @@ fn mutual_information_counts_rows_of_lists_and_needs_a_label() {
     let twice = lists(&[&["a", "b", "a", "a"], &["a", "a"], &["b"], &[]]);
     let label = whole(&[1, 1, 0, 0]);
     let of = |column: ArrayRef| {
-        let Value::List(list) = Value::of(&column, FieldType::Text).unwrap() else { panic!() };
+        let Value::List(list) = Value::of(&column, FieldType::Text).unwrap() else {
+            panic!()
+        };
         let value = Value::List(list);
         let label = Value::of(&label, FieldType::Integer).unwrap();
         let mut table = super::term_table::TermTable::new(10, true);
-        let rows = super::learn::Rows { inputs: &[&value], label: Some(&label), weight: None, folds: None };
+        let rows = super::learn::Rows {
+            inputs: &[&value],
+            label: Some(&label),
+            weight: None,
+            folds: None,
+        };
         super::learn::Learn::update(&mut table, rows).unwrap();
-        let of = |name: &str| table.mutual_information(table.terms().iter().find(|(n, _)| *n == name).unwrap().1, false);
+        let of = |name: &str| {
+            table.mutual_information(
+                table.terms().iter().find(|(n, _)| *n == name).unwrap().1,
+                false,
+            )
+        };
         (of("a"), of("b"))
     };
     assert_eq!(of(once.clone()), of(twice));
@@ -256,9 +374,18 @@ fn mutual_information_counts_rows_of_lists_and_needs_a_label() {
 #[test]
 fn odd_terms_are_refused() {
     for (terms, why) in [
-        (Terms::top(0), "`top_k` of the terms is 0, must be 1 to 1000000"),
-        (Terms::all().min_count(0), "`min_count` of the terms is 0, must be at least 1"),
-        (Terms::all().oov(1_000_001), "`n_oov` of the terms is 1000001, must be 0 to 1000000"),
+        (
+            Terms::top(0),
+            "`top_k` of the terms is 0, must be 1 to 1000000",
+        ),
+        (
+            Terms::all().min_count(0),
+            "`min_count` of the terms is 0, must be at least 1",
+        ),
+        (
+            Terms::all().oov(1_000_001),
+            "`n_oov` of the terms is 1000001, must be 0 to 1000000",
+        ),
     ] {
         for transform in [
             Transform::new().vocabulary("x", terms),
@@ -276,7 +403,10 @@ fn odd_terms_are_refused() {
         "transform of `x`: the sizes of n_grams are 2 to 11, must be a range within 1 to 10"
     );
     let rows = batch([("x", texts(&["a b"]))]);
-    let error = Transform::new().bag_of_words("x", Terms::all()).fit(&[rows]).unwrap_err();
+    let error = Transform::new()
+        .bag_of_words("x", Terms::all())
+        .fit(&[rows])
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "transform of `x`: this step takes a column of lists, the column is of type text"
@@ -308,11 +438,21 @@ fn text_splits_into_words() {
 #[test]
 fn n_grams_come_word_by_word() {
     let rows = texts(&["a late flight", "one", ""]);
-    let grams = made(Transform::new().tokens("x").n_grams("x", 1..=2), rows.clone());
-    let expected = owned(&[&["a", "a late", "late", "late flight", "flight"], &["one"], &[]]);
+    let grams = made(
+        Transform::new().tokens("x").n_grams("x", 1..=2),
+        rows.clone(),
+    );
+    let expected = owned(&[
+        &["a", "a late", "late", "late flight", "flight"],
+        &["one"],
+        &[],
+    ]);
     assert_eq!(grams, expected);
     let grams = made(Transform::new().tokens("x").n_grams("x", 2..=3), rows);
-    assert_eq!(grams, owned(&[&["a late", "a late flight", "late flight"], &[], &[]]));
+    assert_eq!(
+        grams,
+        owned(&[&["a late", "a late flight", "late flight"], &[], &[]])
+    );
 }
 
 #[test]
@@ -325,10 +465,16 @@ fn the_first_of_equal_words_stays() {
 #[test]
 fn words_are_counted() {
     let rows = batch([("x", texts(&["to be or not to be", "be!", ""]))]);
-    let transform = Transform::new().word_count("x").tokens("x").bag_of_words("x", Terms::top(2).oov(1));
+    let transform = Transform::new()
+        .word_count("x")
+        .tokens("x")
+        .bag_of_words("x", Terms::top(2).oov(1));
     let fitted = fit(&transform, &rows);
     assert_eq!(fitted.features(), ["x_words", "x=be", "x=to", "x=<other>"]);
-    assert_eq!(rows_of(&fitted, &rows), [[6.0, 2.0, 2.0, 2.0], [1.0, 1.0, 0.0, 0.0], [0.0; 4]]);
+    assert_eq!(
+        rows_of(&fitted, &rows),
+        [[6.0, 2.0, 2.0, 2.0], [1.0, 1.0, 0.0, 0.0], [0.0; 4]]
+    );
     let of_lists = batch([("x", lists(&[&["a b", "c"], &[]]))]);
     let fitted = fit(&Transform::new().word_count("x").drop("x"), &of_lists);
     assert_eq!(rows_of(&fitted, &of_lists), [[2.0], [0.0]]);
@@ -337,7 +483,11 @@ fn words_are_counted() {
 #[test]
 fn terms_are_weighted_by_how_few_rows_have_them() {
     // The reference's test: ids 0, 1, 1 / none / 1, 2 over three rows.
-    let column = [Some(vec![Some(0), Some(1), Some(1)]), Some(vec![]), Some(vec![Some(1), Some(2)])];
+    let column = [
+        Some(vec![Some(0), Some(1), Some(1)]),
+        Some(vec![]),
+        Some(vec![Some(1), Some(2)]),
+    ];
     let column: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(column));
     let rows = batch([("x", column)]);
     let fitted = fit(&Transform::new().tf_idf("x", Terms::all()), &rows);
@@ -345,12 +495,23 @@ fn terms_are_weighted_by_how_few_rows_have_them() {
     // Its numbers leave out the 1 + of the weight, which adds the term's share.
     let of = |share: f64, number: f64| share + number;
     let expected = [
-        [of(2.0 / 3.0, 0.191_788_06), of(1.0 / 3.0, 0.231_049_06), 0.0],
+        [
+            of(2.0 / 3.0, 0.191_788_06),
+            of(1.0 / 3.0, 0.231_049_06),
+            0.0,
+        ],
         [0.0; 3],
         [of(0.5, 0.143_841_04), 0.0, of(0.5, 0.346_573_59)],
     ];
-    for (found, expected) in rows_of(&fitted, &rows).iter().flatten().zip(expected.concat()) {
-        assert!((f64::from(*found) - expected).abs() < 1e-6, "{found}, not {expected}");
+    for (found, expected) in rows_of(&fitted, &rows)
+        .iter()
+        .flatten()
+        .zip(expected.concat())
+    {
+        assert!(
+            (f64::from(*found) - expected).abs() < 1e-6,
+            "{found}, not {expected}"
+        );
     }
     // Unknown items count in a row's length; a NULL item and a NULL list do not.
     let odd = [Some(vec![Some(0), Some(9), None]), None];
@@ -364,7 +525,10 @@ fn terms_are_weighted_by_how_few_rows_have_them() {
 fn lists_are_hashed_to_counts() {
     let rows = batch([("x", texts(&["a b a", ""]))]);
     let of = |key| {
-        let fitted = fit(&Transform::new().tokens("x").hash_with_key("x", 8, key), &rows);
+        let fitted = fit(
+            &Transform::new().tokens("x").hash_with_key("x", 8, key),
+            &rows,
+        );
         assert_eq!(fitted.features().len(), 8);
         rows_of(&fitted, &rows)
     };
@@ -386,7 +550,9 @@ fn a_label_of_too_many_values_is_no_class() {
     let rows = batch([("x", texts(&values)), ("label", label)]);
     assert!(!rows.column(0).is_empty());
     let transform = Transform::new().vocabulary("x", Terms::all().by_mutual_information());
-    let error = transform.fit_with(&[rows], Roles::label("label")).unwrap_err();
+    let error = transform
+        .fit_with(&[rows], Roles::label("label"))
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "transform of `x`: the label has more than 100 distinct values, must be classes"

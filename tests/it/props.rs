@@ -336,7 +336,14 @@ fn transform() -> Transform {
         .z_score("real")
         .impute("whole", Fill::Mean)
         .min_max("whole")
-        .step_to("text", "text_hash", Hash { n_buckets: 5, key: 0 })
+        .step_to(
+            "text",
+            "text_hash",
+            Hash {
+                n_buckets: 5,
+                key: 0,
+            },
+        )
         .impute("text", Fill::Mode)
         .one_hot_top("text", 4)
         .one_hot("flag")

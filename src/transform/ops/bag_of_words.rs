@@ -139,7 +139,12 @@ impl Apply for TermCounts {
         let list = only(inputs)?.list()?;
         let ids = self.terms.ids(&list.items.tokens()?);
         let count = |_, count: usize, _| count as f64;
-        Ok(Value::Sparse(features(list, &ids, self.terms.n_ids(), count)))
+        Ok(Value::Sparse(features(
+            list,
+            &ids,
+            self.terms.n_ids(),
+            count,
+        )))
     }
 
     fn feature_names(&self, column: &str) -> Vec<String> {
@@ -172,7 +177,11 @@ impl TryFrom<StoredWeights> for TermWeights {
         let (values, weights): (Vec<String>, Vec<f64>) = stored.weights.into_iter().unzip();
         let values = Vocabulary::from(values);
         let n_oov = stored.n_oov;
-        TermWeights::new(KnownTerms { values, n_oov }, weights, stored.weight_of_others)
+        TermWeights::new(
+            KnownTerms { values, n_oov },
+            weights,
+            stored.weight_of_others,
+        )
     }
 }
 
@@ -205,10 +214,18 @@ impl Apply for TermWeights {
         let list = only(inputs)?.list()?;
         let ids = self.terms.ids(&list.items.tokens()?);
         let weight = |id: u32, count: usize, of: usize| {
-            let idf = self.weights.get(id as usize).unwrap_or(&self.weight_of_others);
+            let idf = self
+                .weights
+                .get(id as usize)
+                .unwrap_or(&self.weight_of_others);
             count as f64 / of as f64 * idf
         };
-        Ok(Value::Sparse(features(list, &ids, self.terms.n_ids(), weight)))
+        Ok(Value::Sparse(features(
+            list,
+            &ids,
+            self.terms.n_ids(),
+            weight,
+        )))
     }
 
     fn feature_names(&self, column: &str) -> Vec<String> {

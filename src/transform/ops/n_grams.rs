@@ -82,7 +82,10 @@ impl Apply for NGrams {
             }
             for (first, (start, _)) in words.iter().enumerate() {
                 for size in self.min..=self.max {
-                    let Some((_, end)) = (first + size).checked_sub(1).and_then(|last| words.get(last)) else {
+                    let Some((_, end)) = (first + size)
+                        .checked_sub(1)
+                        .and_then(|last| words.get(last))
+                    else {
                         break;
                     };
                     grams.push(joined.get(*start..*end).unwrap_or_default())?;

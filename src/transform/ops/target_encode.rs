@@ -148,14 +148,25 @@ impl Operation for TargetEncode {
             return Err(Error::data("no training row has a label to learn from"));
         }
         let n_folds_of = |folds: &[LabelSums]| folds.iter().filter(|fold| fold.n_rows > 0).count();
-        if !learned.categories.iter().any(|(_, folds)| n_folds_of(folds) > 1) {
+        if !learned
+            .categories
+            .iter()
+            .any(|(_, folds)| n_folds_of(folds) > 1)
+        {
             return Err(Error::data(
                 "no category has rows in two folds, so training rows can learn nothing of it; either no category is \
                  there twice, or the inputs do not tell rows apart: name a key with `TargetEncode::fold_by`",
             ));
         }
         let (names, categories): (Vec<_>, Vec<_>) = learned.categories.into_iter().unzip();
-        Ok(TargetMeans::new(self.smoothing, learned.classes, learned.all, names, categories)?.into())
+        Ok(TargetMeans::new(
+            self.smoothing,
+            learned.classes,
+            learned.all,
+            names,
+            categories,
+        )?
+        .into())
     }
 }
 
@@ -187,7 +198,13 @@ impl TryFrom<Stored> for TargetMeans {
 
     fn try_from(stored: Stored) -> Result<Self> {
         let (names, categories): (Vec<_>, Vec<_>) = stored.categories.into_iter().unzip();
-        TargetMeans::new(stored.smoothing, stored.classes, stored.all, names, categories)
+        TargetMeans::new(
+            stored.smoothing,
+            stored.classes,
+            stored.all,
+            names,
+            categories,
+        )
     }
 }
 
@@ -214,9 +231,15 @@ fn mean(n: u64, sum: f64, smoothing: f64, prior: f64) -> f64 {
 
 /// Rows and the sum of an output, of all folds but one (of every fold if that is no fold's number).
 fn without(folds: &[LabelSums], left_out: usize, output: usize) -> (u64, f64) {
-    let others = folds.iter().enumerate().filter(|(fold, _)| *fold != left_out);
+    let others = folds
+        .iter()
+        .enumerate()
+        .filter(|(fold, _)| *fold != left_out);
     others.fold((0, 0.0), |(n, sum), (_, fold)| {
-        (n + fold.n_rows, sum + fold.sums.get(output).copied().unwrap_or_default())
+        (
+            n + fold.n_rows,
+            sum + fold.sums.get(output).copied().unwrap_or_default(),
+        )
     })
 }
 
@@ -232,7 +255,9 @@ impl TargetMeans {
     ) -> Result<Self> {
         let fits = |folds: &Vec<LabelSums>| folds.len() == all.len();
         if all.len() < 2 || !categories.iter().all(fits) {
-            return Err(Error::corrupt("target means whose folds do not fit each other"));
+            return Err(Error::corrupt(
+                "target means whose folds do not fit each other",
+            ));
         }
         let mut means = TargetMeans {
             smoothing,
@@ -282,7 +307,10 @@ impl TargetMeans {
     fn columns(&self, rows: impl Iterator<Item = Vec<f64>>) -> Value {
         let mut columns = vec![Vec::with_capacity(rows.size_hint().0); self.width()];
         for row in rows {
-            columns.iter_mut().zip(row).for_each(|(column, mean)| column.push(mean));
+            columns
+                .iter_mut()
+                .zip(row)
+                .for_each(|(column, mean)| column.push(mean));
         }
         Value::Columns(columns.into_iter().map(Float64Array::from).collect())
     }
@@ -292,11 +320,18 @@ impl Apply for TargetMeans {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         let other = self.names.len() as u32;
         let mut ids = only(inputs)?.tokens()?.ids(&self.names, other);
-        ids.iter_mut().filter(|id| **id == NO_CATEGORY).for_each(|id| *id = other);
+        ids.iter_mut()
+            .filter(|id| **id == NO_CATEGORY)
+            .for_each(|id| *id = other);
         let width = self.width();
         let column = |output: usize| -> Float64Array {
-            let means = ids.iter().map(|id| self.served.get(*id as usize * width + output).copied());
-            means.map(Option::unwrap_or_default).collect::<Vec<f64>>().into()
+            let means = ids
+                .iter()
+                .map(|id| self.served.get(*id as usize * width + output).copied());
+            means
+                .map(Option::unwrap_or_default)
+                .collect::<Vec<f64>>()
+                .into()
         };
         Ok(match self.classes.len() {
             0 | 1 => Value::Numbers(column(0)),
@@ -327,7 +362,10 @@ impl Apply for TargetMeans {
     fn feature_names(&self, column: &str) -> Vec<String> {
         match self.classes.as_slice() {
             [] | [_] => vec![column.to_owned()],
-            classes => classes.iter().map(|class| format!("{column}->{class}")).collect(),
+            classes => classes
+                .iter()
+                .map(|class| format!("{column}->{class}"))
+                .collect(),
         }
     }
 }

@@ -154,7 +154,9 @@ impl Terms {
         range("top_k", self.top_k.unwrap_or(Self::MAX), 1)?;
         range("n_oov", self.n_oov, 0)?;
         match self.min_count {
-            0 => Err(Error::config("`min_count` of the terms is 0, must be at least 1")),
+            0 => Err(Error::config(
+                "`min_count` of the terms is 0, must be at least 1",
+            )),
             _ => Ok(()),
         }
     }
@@ -189,7 +191,9 @@ impl Terms {
         if let Ok(top) = learned.get::<Top>() {
             let top = top.top(self.limit()).into_iter();
             let frequent = top.take_while(|(_, count)| *count >= self.min_count);
-            return Ok(frequent.map(|(value, _)| Chosen { value, n_rows: 0 }).collect());
+            return Ok(frequent
+                .map(|(value, _)| Chosen { value, n_rows: 0 })
+                .collect());
         }
         let table: &TermTable = learned.get()?;
         let mut terms = table.terms();
@@ -199,7 +203,10 @@ impl Terms {
             let score = |(value, term)| (table.mutual_information(term, adjusted), value, term);
             let mut scored: Vec<_> = terms.into_iter().map(score).collect();
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-            terms = scored.into_iter().map(|(_, value, term)| (value, term)).collect();
+            terms = scored
+                .into_iter()
+                .map(|(_, value, term)| (value, term))
+                .collect();
         }
         terms.truncate(self.limit());
         let chosen = |(value, term): (&str, &crate::transform::term_table::Term)| Chosen {
@@ -262,7 +269,8 @@ impl KnownTerms {
                 if let (Some(id), Some(text)) = (at.next(), text)
                     && *id == UNKNOWN
                 {
-                    *id = (first + XxHash64::oneshot(0, text.as_bytes()) % self.n_oov as u64) as u32;
+                    *id =
+                        (first + XxHash64::oneshot(0, text.as_bytes()) % self.n_oov as u64) as u32;
                 }
             });
         }

@@ -116,7 +116,11 @@ impl Apply for SplitText {
         let mut lower = String::new();
         for text in text {
             self.at.split(text.unwrap_or_default(), |word| {
-                if !self.lower_case || word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+                if !self.lower_case
+                    || word
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+                {
                     return words.push(word);
                 }
                 lower.clear();
