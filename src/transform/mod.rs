@@ -92,6 +92,8 @@ mod texts;
 mod tokens;
 mod value;
 mod vocabulary;
+#[cfg(test)]
+mod vocabulary_tests;
 mod write;
 
 use serde::{Deserialize, Serialize};
