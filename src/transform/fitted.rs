@@ -211,7 +211,7 @@ impl FittedTransform {
         batch: &RecordBatch,
         out: ArrayViewMut2<'_, f32>,
     ) -> Result<()> {
-        self.into_rows(batch, out, true)
+        self.write_rows(batch, out, true)
     }
 
     /// As [`FittedTransform::apply`], into rows of a matrix that is there already, all zeros. Rows that lie one
@@ -221,10 +221,10 @@ impl FittedTransform {
     /// As [`FittedTransform::apply`], and [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the shape is not
     /// `(n_rows, n_features)`.
     pub fn apply_into(&self, batch: &RecordBatch, out: ArrayViewMut2<'_, f32>) -> Result<()> {
-        self.into_rows(batch, out, false)
+        self.write_rows(batch, out, false)
     }
 
-    fn into_rows(
+    fn write_rows(
         &self,
         batch: &RecordBatch,
         mut out: ArrayViewMut2<'_, f32>,

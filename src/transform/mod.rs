@@ -34,7 +34,9 @@
 //!
 //! Architecture invariant: there is one implementation of applying a transform, [`FittedTransform::apply`]. The
 //! training path, the in-process predictor and the servers call it; nothing else computes features. Held by
-//! `tests/it/skew.rs`, which compares the three bit for bit.
+//! `tests/it/skew.rs`, which compares the three bit for bit. Rows that are trained on go through the same code as
+//! [`FittedTransform::apply_training`], which differs for steps that learn from the label: see
+//! [`Transform::target_encode`].
 //!
 //! # Missing and odd values
 //!
@@ -59,11 +61,16 @@
 //! | [`cyclic`](Transform::cyclic) | stays missing | NaN | | |
 //! | [`one_hot`](Transform::one_hot) | all zeros | all zeros (float columns are refused) | `<other>` | |
 //! | [`multi_hot`](Transform::multi_hot) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | `<other>` | |
-//! | [`hash`](Transform::hash) | all zeros | all zeros | hashed like any | |
+//! | [`vocabulary`](Transform::vocabulary) | stays missing, in lists too | (float columns are refused) | its bucket, else the default id | |
+//! | [`one_hot_of`](Transform::one_hot_of) | all zeros | (float columns are refused) | its bucket, else all zeros | |
+//! | [`target_encode`](Transform::target_encode) | mean of all rows | (float columns are refused) | mean of all rows | of a label: its value; a row whose label is missing or not finite teaches nothing |
+//! | [`hash`](Transform::hash) | all zeros, as an empty list; a NULL item is skipped | all zeros | hashed like any | |
 //! | [`cross`](Transform::cross) | missing if any part is | (float columns are refused) | a text like any | |
 //! | [`derive`](Transform::derive) | as in SQL | as in SQL; float `x / 0` is infinite or NaN, whole `x / 0` NULL | | |
 //! | [`pca`](Transform::pca) | missing if any column is | NaN if any column is | | a column: takes no part |
-//! | [`text_length`](Transform::text_length) | stays missing | | | |
+//! | [`text_length`](Transform::text_length), [`word_count`](Transform::word_count) | stays missing | | | |
+//! | [`tokens`](Transform::tokens), [`n_grams`](Transform::n_grams), [`deduplicate`](Transform::deduplicate) | NULL list; a NULL item is skipped | | | |
+//! | [`bag_of_words`](Transform::bag_of_words), [`tf_idf`](Transform::tf_idf) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | its bucket, else no feature (but an item of the row) | |
 //!
 //! Numbers that are not finite take no part in fitting. A value that is still missing or not finite when the
 //! matrix is written is an error that names the feature and the row: models never see one.
@@ -103,6 +110,8 @@ mod texts;
 mod tokens;
 mod value;
 mod vocabulary;
+#[cfg(test)]
+mod vocabulary_tests;
 mod write;
 
 use serde::{Deserialize, Serialize};

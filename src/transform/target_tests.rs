@@ -99,7 +99,7 @@ fn a_training_row_is_encoded_by_the_other_folds_and_a_served_one_by_all() {
         .fold_by(["id"]);
     let fitted = fit(&Transform::new().step("category", encode), &rows);
     let categories: &Int64Array = rows.column(0).as_any().downcast_ref().unwrap();
-    let inputs = [rows.column(0).clone(), rows.column(1).clone()];
+    let inputs = [0, 1].map(|at| ArrayRef::clone(rows.column(at)));
     let folds = super::folds::row_hashes(&inputs).unwrap();
     let mean = |of: &dyn Fn(usize) -> bool| -> (f64, f64) {
         let rows = (0..y.len()).filter(|row| of(*row));

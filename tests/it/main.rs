@@ -23,6 +23,7 @@ mod skew;
 mod sources;
 mod statistics;
 mod support;
+mod text;
 mod tidy;
 mod transform_ops;
 mod validation;
