@@ -2,7 +2,8 @@
 //!
 //! A file holds what is configured (an [`Op`] by its builder method on [`Transform`](super::Transform)), what is
 //! learned, and the fitted form (a [`FittedOp`]) with what it does to a column. An operation that learns nothing is
-//! one struct that is both. To add one: write its file, name it in the lists below, and if it learns something that
+//! one struct that is both. To add one: write its file, name it in the lists below, show it in `operations.json`, write
+//! what it does to odd values into the table of the [module](super), and if it learns something that
 //! no other does, name its learner in `learn.rs`.
 
 mod bag_of_words;
