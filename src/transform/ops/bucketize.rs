@@ -28,10 +28,10 @@ impl Transform {
     /// boundary `i`, as tf.Transform's `apply_buckets`). Follow with [`Transform::one_hot`] for one feature a
     /// bucket.
     ///
-    /// Boundary `i` is the smallest training value that at least the share `i / n_buckets` of them does not exceed:
-    /// exact up to 1,024 rows, then within half a percent of rank. Equal boundaries are one, so that a column of few
-    /// distinct values has fewer buckets. (tf.Transform may take the next larger value, such as 3 for two buckets of
-    /// 1 to 4, and repeats boundaries, which leaves buckets without values.)
+    /// Boundary `i` is the smallest training value with more than the share `i / n_buckets` of the values up to it, as
+    /// tf.Transform's: exact up to 1,024 rows, then within half a percent of rank. Equal boundaries are one, so that a
+    /// column of few distinct values has fewer buckets. (tf.Transform repeats them, which leaves buckets that no value
+    /// is in.)
     #[must_use]
     pub fn bucketize(self, column: impl Into<String>, n_buckets: usize) -> Self {
         self.step(column, Bucketize { n_buckets })
@@ -65,7 +65,7 @@ impl Operation for Bucketize {
         if sketch.count() == 0 {
             return Err(nothing_finite());
         }
-        let boundaries = sketch.boundaries(self.n_buckets);
+        let boundaries = equal_shares(sketch, self.n_buckets);
         Ok(Buckets { boundaries }.into())
     }
 }
@@ -79,6 +79,17 @@ impl Operation for BucketizeAt {
         let boundaries = self.boundaries.clone();
         Ok(Buckets { boundaries }.into())
     }
+}
+
+/// The inner boundaries of buckets of equal share, each the smallest value of the bucket above it; without repeats.
+pub(super) fn equal_shares(sketch: &QuantileSketch, n_buckets: usize) -> Vec<f64> {
+    let n = sketch.count() as f64;
+    // Half a value before the one that is wanted, so that rounding does not take the next.
+    let before = |i: usize| ((i as f64 * n / n_buckets as f64).floor() + 0.5) / n;
+    let ranks: Vec<f64> = (1..n_buckets).map(before).collect();
+    let mut boundaries = sketch.quantiles(&ranks);
+    boundaries.dedup();
+    boundaries
 }
 
 /// The index of the bucket.
@@ -139,20 +150,20 @@ mod tests {
     }
 
     #[test]
-    fn boundaries_by_the_rank_rule() {
-        // tf.Transform's tests of 1..=4 have [3] for 2 buckets, [2, 3] for 3 and [2, 3, 4] for 4: its boundary is
-        // the smallest value that *more* than the share do not exceed, of values or sketch errors. And it repeats
-        // boundaries where there are more buckets than values, which leaves buckets that no value can be in.
-        assert_eq!(boundaries(count(1..=4), 2), [2.0]);
+    fn boundaries_of_the_reference() {
+        // tf.Transform's own tests; where there are fewer values than buckets it repeats boundaries.
+        assert_eq!(boundaries(count(1..=4), 2), [3.0]);
         assert_eq!(boundaries(count(1..=4), 3), [2.0, 3.0]);
-        assert_eq!(boundaries(count(1..=4), 4), [1.0, 2.0, 3.0]);
-        assert_eq!(boundaries(count(1..=4), 5), [1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(boundaries(count(1..=4), 10), [1.0, 2.0, 3.0, 4.0]);
-        // Here the two agree, but for [4, 7] of 1..=9.
-        assert_eq!(boundaries(count(1..=9), 3), [3.0, 6.0]);
+        for n_buckets in [4, 5, 6, 10] {
+            let low = if n_buckets == 4 { 2 } else { 1 };
+            let expected: Vec<f64> = count(low..=4).collect();
+            assert_eq!(boundaries(count(1..=4), n_buckets), expected);
+        }
+        assert_eq!(boundaries(count(1..=9), 3), [4.0, 7.0]);
         assert_eq!(boundaries(count(1..=99), 4), [25.0, 50.0, 75.0]);
+        // The reference has [24, 50, 75] here, of which 24 and 50 are no values.
         let odd = count(1..=99).filter(|x| x % 2.0 == 1.0);
-        assert_eq!(boundaries(odd, 4), [25.0, 49.0, 75.0]);
+        assert_eq!(boundaries(odd, 4), [25.0, 51.0, 75.0]);
     }
 
     #[test]
