@@ -65,7 +65,8 @@
 //! | [`tokens`](Transform::tokens), [`n_grams`](Transform::n_grams), [`deduplicate`](Transform::deduplicate) | NULL list; a NULL item is skipped | | | |
 //! | [`bag_of_words`](Transform::bag_of_words), [`tf_idf`](Transform::tf_idf) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | its bucket, else no feature (but an item of the row) | |
 //!
-//! Numbers that are not finite take no part in fitting, nor do rows without a (finite) label in what learns from it. A value that is still missing or not finite when the
+//! Numbers that are not finite take no part in fitting, nor do rows without a (finite) label in
+//! what learns from it. A value that is still missing or not finite when the
 //! matrix is written is an error that names the feature and the row: models never see one.
 
 mod auto;
