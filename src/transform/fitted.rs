@@ -121,11 +121,6 @@ impl FittedTransform {
         })
     }
 
-    pub(super) fn with_folds(mut self, fold_by: Option<Vec<InputColumn>>) -> Self {
-        self.fold_by = fold_by;
-        self
-    }
-
     /// Gives custom operations that were loaded from a file their code, and checks that this build can run the rest.
     ///
     /// # Errors
@@ -294,6 +289,11 @@ impl FittedTransform {
             self.write(&values, &mut rows)?;
         }
         Ok(())
+    }
+
+    pub(super) fn with_folds(mut self, fold_by: Option<Vec<InputColumn>>) -> Self {
+        self.fold_by = fold_by;
+        self
     }
 
     fn write(&self, values: &[Value], rows: &mut Cells<'_>) -> Result<()> {

@@ -63,7 +63,7 @@
 //! | [`multi_hot`](Transform::multi_hot) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | `<other>` | |
 //! | [`vocabulary`](Transform::vocabulary) | stays missing, in lists too | (float columns are refused) | its bucket, else the default id | |
 //! | [`one_hot_of`](Transform::one_hot_of) | all zeros | (float columns are refused) | its bucket, else all zeros | |
-//! | [`target_encode`](Transform::target_encode) | mean of all rows | (float columns are refused) | mean of all rows | of a label: its value; a row whose label is missing or not finite teaches nothing |
+//! | [`target_encode`](Transform::target_encode) | mean of all rows | (float columns are refused) | mean of all rows | near the mean of all rows |
 //! | [`hash`](Transform::hash) | all zeros, as an empty list; a NULL item is skipped | all zeros | hashed like any | |
 //! | [`cross`](Transform::cross) | missing if any part is | (float columns are refused) | a text like any | |
 //! | [`derive`](Transform::derive) | as in SQL | as in SQL; float `x / 0` is infinite or NaN, whole `x / 0` NULL | | |
@@ -72,7 +72,8 @@
 //! | [`tokens`](Transform::tokens), [`n_grams`](Transform::n_grams), [`deduplicate`](Transform::deduplicate) | NULL list; a NULL item is skipped | | | |
 //! | [`bag_of_words`](Transform::bag_of_words), [`tf_idf`](Transform::tf_idf) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | its bucket, else no feature (but an item of the row) | |
 //!
-//! Numbers that are not finite take no part in fitting. A value that is still missing or not finite when the
+//! Numbers that are not finite take no part in fitting, nor do rows without a (finite) label in
+//! what learns from it. A value that is still missing or not finite when the
 //! matrix is written is an error that names the feature and the row: models never see one.
 //!
 //! # As a file

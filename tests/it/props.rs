@@ -14,7 +14,7 @@ use fourfold::fingerprint::Fingerprint;
 use fourfold::schema::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType, Schema, Severity};
 use fourfold::statistics::distance::{Categories, Distance};
 use fourfold::statistics::{Moments, QuantileSketch, Statistics, StatisticsAccumulator, TopValues};
-use fourfold::transform::ops::{Bucketize, Hash};
+use fourfold::transform::ops::{Bucketize, Hash, SplitAt, SplitText, Terms, ToIds};
 use fourfold::transform::{DatePart, Fill, FittedTransform, Transform};
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -400,7 +400,25 @@ fn transform() -> Transform {
                 key: 0,
             },
         )
+        .step_to(
+            "text",
+            "words",
+            SplitText {
+                at: SplitAt::NonAlphanumeric,
+                lower_case: true,
+            },
+        )
+        .n_grams("words", 1..=2)
+        .tf_idf("words", Terms::top(5).oov(2))
         .impute("text", Fill::Mode)
+        .step_to(
+            "text",
+            "text_id",
+            ToIds {
+                terms: Terms::top(3).oov(2),
+                default_id: -1,
+            },
+        )
         .one_hot_top("text", 4)
         .one_hot("flag")
         .date_part("day", DatePart::Month)

@@ -53,7 +53,7 @@ pub enum TermOrder {
     Count,
     /// Those that tell most of the label: by mutual information.
     MutualInformation,
-    /// The same, less what chance would give, which favours frequent terms less than it looks.
+    /// The same, less what chance would give: a rare term gains nothing by luck.
     AdjustedMutualInformation,
 }
 
