@@ -18,7 +18,8 @@ use fourfold::arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_
 use fourfold::data::DataSource;
 use fourfold::datafusion::prelude::{DataFrame, ident};
 use fourfold::prelude::*;
-use fourfold::schema::{FieldType, Schema};
+use fourfold::schema::{FieldType, Schema, Validation};
+use fourfold::statistics::distance::{Categories, Distance};
 use fourfold::statistics::{ColumnStatistics, Histogram, Statistics, StatisticsOptions};
 
 /// Prints the statistics of a table, and writes them.
@@ -42,7 +43,7 @@ struct Args {
     /// Saved statistics (.json) or another file of data to compare with.
     #[arg(long)]
     baseline: Option<PathBuf>,
-    /// A schema (.json) to hold the data against.
+    /// A schema (.json or .toml) to hold the data against.
     #[arg(long)]
     schema: Option<PathBuf>,
     /// Write the statistics as JSON.
@@ -61,12 +62,15 @@ async fn main() -> Result<()> {
     print_associations(&statistics, args.label.as_deref());
     print_pairs(&statistics);
     print_slices(&statistics);
-    if let Some(path) = &args.schema {
-        hold_against(&statistics, path)?;
+    let baseline = match &args.baseline {
+        Some(path) => Some(read_baseline(&engine, path).await?),
+        None => None,
+    };
+    if let Some(baseline) = &baseline {
+        compare(&statistics, baseline);
     }
-    if let Some(path) = &args.baseline {
-        let baseline = read_baseline(&engine, path).await?;
-        compare(&statistics, &baseline);
+    if let Some(path) = &args.schema {
+        hold_against(&statistics, path, baseline.as_ref())?;
     }
     if let Some(path) = &args.json {
         statistics.save(path)?;
@@ -330,19 +334,24 @@ fn print_slices(statistics: &Statistics) {
     print_table(&rows);
 }
 
-fn hold_against(statistics: &Statistics, path: &Path) -> Result<()> {
-    let failed = |error: String| {
-        Error::new(
-            ErrorKind::Config,
-            format!("`{}` is no schema: {error}", path.display()),
-        )
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let schema: Schema = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    let anomalies = schema.validate(statistics);
+/// What breaks the schema; with a baseline, the drift that its thresholds allow, too.
+fn hold_against(
+    statistics: &Statistics,
+    schema: &Path,
+    baseline: Option<&Statistics>,
+) -> Result<()> {
+    let schema = Schema::load(schema)?;
+    let mut validation = Validation::new(&schema);
+    if let Some(baseline) = baseline {
+        validation = validation.previous(baseline);
+    }
+    let anomalies = validation.run(statistics)?.anomalies;
     println!("\n{} anomalies", anomalies.len());
     for anomaly in anomalies {
-        println!("{:?}: {anomaly}", anomaly.severity);
+        println!("{:?} {}: {anomaly}", anomaly.severity, anomaly.kind.name());
+        if let Some(fix) = &anomaly.fix {
+            println!("    fix: {fix}");
+        }
     }
     Ok(())
 }
@@ -357,43 +366,44 @@ async fn read_baseline(engine: &Engine, path: &Path) -> Result<Statistics> {
     run(engine, read(engine, path).await?, &StatisticsOptions::new()).await
 }
 
-/// How far each column is from the baseline: of numbers, the largest difference of the shares below a value
-/// (Kolmogorov and Smirnov); of text, the largest difference of the shares of a value (L-infinity).
+/// How far each column is from the baseline.
 fn compare(statistics: &Statistics, baseline: &Statistics) {
+    use Distance::{
+        InfinityNorm, JensenShannonDivergence, KolmogorovSmirnov, PopulationStabilityIndex,
+    };
     println!("\nagainst the baseline of {} rows", baseline.n_rows);
-    let mut rows = Vec::new();
+    let heads = ["column", "JS", "KS", "PSI", "L-inf", "present"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
     for column in &statistics.columns {
         let Ok(before) = baseline.column(&column.name) else {
             rows.push(vec![column.name.clone(), "new".to_owned()]);
             continue;
         };
-        let sketches = statistics
-            .quantile_sketch(&column.name)
-            .zip(baseline.quantile_sketch(&column.name));
-        let (what, distance) = if let Some((now, then)) = sketches {
-            let ranks: Vec<f64> = (0..=1_000).map(|i| f64::from(i) / 1_000.0).collect();
-            let values = [now.quantiles(&ranks), then.quantiles(&ranks)].concat();
-            let differences = now.ranks(&values).into_iter().zip(then.ranks(&values));
-            (
-                "KS",
-                differences.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
-            )
-        } else {
-            let share = |column: &ColumnStatistics, value: &str| {
-                let found = column.top_values.iter().find(|(found, _)| found == value);
-                found.map_or(0.0, |(_, n)| *n as f64 / column.count.max(1) as f64)
+        let is_number = column.numeric.is_some() && column.field_type != FieldType::Boolean;
+        let categories = (Categories::of(column), Categories::of(before));
+        let measure = |distance: Distance| {
+            let measured = match is_number {
+                true => distance.of_numbers(statistics, baseline, &column.name),
+                false => distance.of_categories(&categories.0, &categories.1),
             };
-            let values = column.top_values.iter().chain(&before.top_values);
-            let differences =
-                values.map(|(value, _)| (share(column, value) - share(before, value)).abs());
-            ("L-inf", differences.fold(0.0, f64::max))
+            measured.map_or_else(|_| "-".to_owned(), |measured| format!("{measured:.4}"))
         };
+        let distances = [
+            JensenShannonDivergence,
+            KolmogorovSmirnov,
+            PopulationStabilityIndex,
+            InfinityNorm,
+        ];
         let missing = (column.present() - before.present()) * 100.0;
-        rows.push(vec![
-            column.name.clone(),
-            format!("{what} {distance:.4}"),
-            format!("present {missing:+.1} points"),
-        ]);
+        let mut cells = vec![column.name.clone()];
+        cells.extend(distances.map(measure));
+        cells.push(format!("{missing:+.1} points"));
+        rows.push(cells);
+    }
+    for gone in &baseline.columns {
+        if statistics.column(&gone.name).is_err() {
+            rows.push(vec![gone.name.clone(), "gone".to_owned()]);
+        }
     }
     print_table(&rows);
 }
