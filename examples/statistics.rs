@@ -3,7 +3,8 @@
 //! ```sh
 //! cargo run --example statistics -- --input houses.csv
 //! cargo run --example statistics -- --input flights/ --slice carrier --label late --json flights.json
-//! cargo run --example statistics -- --input monday.parquet --baseline sunday.json --schema schema.json
+//! cargo run --example statistics -- --input sunday.parquet --json sunday.json --infer-schema schema.toml
+//! cargo run --example statistics -- --input monday.parquet --baseline sunday.json --schema schema.toml
 //! ```
 //!
 //! The rows are read once, in parts, on every core, in memory that does not grow with them. `--json` keeps the
@@ -46,6 +47,9 @@ struct Args {
     /// A schema (.json or .toml) to hold the data against.
     #[arg(long)]
     schema: Option<PathBuf>,
+    /// Write the schema that the data suggests (.json or .toml), to be edited by hand.
+    #[arg(long)]
+    infer_schema: Option<PathBuf>,
     /// Write the statistics as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -71,6 +75,9 @@ async fn main() -> Result<()> {
     }
     if let Some(path) = &args.schema {
         hold_against(&statistics, path, baseline.as_ref())?;
+    }
+    if let Some(path) = &args.infer_schema {
+        Schema::infer(&statistics).save(path)?;
     }
     if let Some(path) = &args.json {
         statistics.save(path)?;
