@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fourfold::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchIterator, StringArray,
@@ -698,6 +699,21 @@ async fn readers_are_opened_anew_and_tables_are_read() {
     );
     assert!(error.to_string().contains("no more ink"), "{error}");
 
+    let opened = AtomicUsize::new(0);
+    let changing = ReaderSource::new("changing", move || {
+        let name = ["id", "kilograms"][opened.fetch_add(1, Ordering::Relaxed).min(1)];
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let batch = RecordBatch::try_from_iter([(name, ids)]).unwrap();
+        let schema = batch.schema();
+        Ok(RecordBatchIterator::new([Ok(batch)], schema))
+    });
+    let frame = changing.read(&engine).await.unwrap();
+    assert_eq!(
+        Error::from(frame.collect().await.unwrap_err()).to_string(),
+        "the reader was opened anew and has other columns than at first: (`id` Int64 not null) and then \
+         (`kilograms` Int64 not null)"
+    );
+
     let table = MemTable::try_new(id_batch([]).schema(), vec![vec![id_batch([7, 8])]]).unwrap();
     let source = TableSource::new("memory", Arc::new(table));
     assert_eq!(ids(&rows_of(&source, &engine).await), [7, 8]);
@@ -846,6 +862,7 @@ mod sql {
             "SELECT * FROM planes p WHERE NOT EXISTS (SELECT 1 FROM flights f WHERE p.tailnum = f.tailnum AND f.distance > 1000)",
             "SELECT carrier, flight FROM flights WHERE dep_delay > 0 LIMIT 1000",
             "SELECT carrier, flight FROM flights ORDER BY carrier",
+            "SELECT carrier, flight, time_hour FROM flights ORDER BY carrier LIMIT 1000",
             "SELECT DISTINCT tailnum, ROW_NUMBER() OVER (PARTITION BY tailnum) AS n FROM flights WHERE month < 3",
         ];
         for query in queries {
