@@ -99,8 +99,9 @@ impl Look<'_> {
         }
         let header = header.map(|(_, line)| line).unwrap_or_default();
         let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&header));
-        check_names(fields_of(&header, delimiter))?;
-        let mut inference = Inference::new(fields_of(&header, delimiter), delimiter, infer_rows);
+        let names: Vec<_> = fields_of(&header, delimiter).collect();
+        check_names(names.iter().map(AsRef::as_ref))?;
+        let mut inference = Inference::new(names, delimiter, infer_rows);
         for file in self.files {
             if inference.is_done() {
                 break;
