@@ -139,7 +139,8 @@ pub(super) async fn extract(
         written.insert(number, files);
         step.advance(extraction.n_read.load(Ordering::Relaxed), None);
     }
-    if extraction.n_read.load(Ordering::Relaxed) == 0 {
+    let n_read = extraction.n_read.load(Ordering::Relaxed);
+    if n_read == 0 {
         return Err(explain(Error::data("there are no rows"), &extraction.raw));
     }
     let mut files: Vec<Vec<ExampleFile>> = vec![Vec::new(); split.names().count()];
@@ -151,6 +152,9 @@ pub(super) async fn extract(
         files[train] = load.rebalance(label.name(), &extraction.schema, unbalanced)?;
     }
     let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
+    if files.iter().flatten().all(|file| file.n_rows == 0) {
+        return Err(no_rows_left(division, n_read, n_unlabelled));
+    }
     save_json(aside.path(), NOTE, &Note { n_unlabelled })?;
     aside.commit()?;
 
@@ -173,6 +177,25 @@ pub(super) async fn extract(
         splits,
         n_unlabelled,
     })
+}
+
+/// Why no row is in any split.
+fn no_rows_left(division: &Division, n_read: u64, n_unlabelled: u64) -> Error {
+    match (n_unlabelled, division.load.sample) {
+        (0, Some(fraction)) => Error::data(format!(
+            "none of {n_read} rows is in the sample of {fraction} of the rows; make it larger"
+        )),
+        (0, None) => Error::data(format!("rebalancing leaves none of {n_read} rows")),
+        _ => no_labels(&division.label, n_unlabelled),
+    }
+}
+
+pub(super) fn no_labels(label: &Label, n_rows: u64) -> Error {
+    Error::data(format!(
+        "label `{}` has no value in any of {n_rows} rows",
+        label.name()
+    ))
+    .in_stage("validate")
 }
 
 /// The splits that an earlier extraction has left at `place`, if they are whole.
