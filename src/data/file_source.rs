@@ -312,6 +312,7 @@ impl FileSource {
                 let reader =
                     ParquetFormat::default().with_options(session.copied_table_options().parquet);
                 let schema = look.schema(&reader).await?;
+                look.parquet_names().await?;
                 Ok(session.read_table(Arc::new(table(Arc::new(reader), schema)?))?)
             }
             FileFormat::Arrow => {
@@ -322,6 +323,7 @@ impl FileSource {
                     }
                     _ => error,
                 })?;
+                look.arrow_names().await?;
                 Ok(session.read_table(Arc::new(table(Arc::new(ArrowFormat), schema)?))?)
             }
         }

@@ -188,6 +188,63 @@ async fn files_that_differ_are_named() {
     );
 }
 
+#[tokio::test]
+async fn a_column_that_is_there_twice_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let twice = RecordBatch::try_from_iter([("id", Arc::clone(&ids)), ("id", ids)]).unwrap();
+    let parquet = dir.path().join("x.parquet");
+    write_parquet(&parquet, std::slice::from_ref(&twice));
+    let arrow = dir.path().join("x.arrow");
+    write_arrow(&arrow, &twice);
+    let engine = Engine::new().unwrap();
+    for path in [parquet, arrow] {
+        let source = FileSource::detect(&path).unwrap();
+        assert_eq!(
+            source.read(&engine).await.unwrap_err().to_string(),
+            format!(
+                "`{}` cannot be read: column name `id` is there twice; names must be unique",
+                path.display()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_of_the_format_that_most_files_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str| std::fs::write(dir.path().join(name), "x").unwrap();
+    write("a.csv");
+    write("b.parquet");
+    assert_eq!(
+        FileSource::detect(dir.path()).unwrap_err().to_string(),
+        format!(
+            "`{}` has as many files like `a.csv` as like `b.parquet`; say which format is to be read",
+            dir.path().display()
+        )
+    );
+    write("c.parquet");
+    let parquet = FileSource::parquet(dir.path());
+    let found = FileSource::detect(dir.path()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{parquet:?}"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_that_lead_back_up_are_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, other) = (dir.path().join("data"), dir.path().join("other"));
+    std::fs::create_dir_all(data.join("a")).unwrap();
+    std::fs::create_dir(&other).unwrap();
+    write_parquet(&data.join("a/1.parquet"), &[id_batch([1])]);
+    write_parquet(&other.join("2.parquet"), &[id_batch([2])]);
+    std::os::unix::fs::symlink(&data, data.join("a/up")).unwrap();
+    std::os::unix::fs::symlink(&other, data.join("b")).unwrap();
+    let engine = Engine::new().unwrap();
+    let rows = rows_of(&FileSource::parquet(&data), &engine).await;
+    assert_eq!(ids(&rows), [1, 2]);
+}
+
 fn hive(dir: &Path) {
     for (folder, from) in [
         ("year=2013/month=01", 0),
@@ -619,6 +676,15 @@ async fn spans_that_cannot_be_chosen_are_explained() {
     assert_eq!(
         refusal("{SPAN}", Spans::latest()).await,
         "Data | span 2 is there under two names: `02/b.parquet` and `2/a.parquet`"
+    );
+    for (name, id) in [("versions/02/v1", 1), ("versions/2/v2", 2)] {
+        let folder = dir.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        write_parquet(&folder.join("a.parquet"), &[id_batch([id])]);
+    }
+    assert_eq!(
+        refusal("versions/{SPAN}/v{VERSION}", Spans::latest()).await,
+        "Data | span 2 is there under two names: `02/v1/a.parquet` and `2/v2/a.parquet`"
     );
     std::fs::create_dir(dir.path().join("day-2013-02-30")).unwrap();
     write_parquet(
