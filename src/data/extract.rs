@@ -129,13 +129,22 @@ pub(super) async fn extract(
     }
     let mut written: BTreeMap<usize, PartFiles> = BTreeMap::new();
     while let Some(part) = parts.join_next().await {
-        let (number, files) = part.map_err(|error| {
-            Error::internal("a part of the extraction stopped").with_source(error)
-        })?;
-        let files = files.map_err(|stopped| match stopped {
-            Stopped::Reading(error) => explain(error, &extraction.raw),
-            Stopped::Dividing(error) => error,
-        })?;
+        let part = match part {
+            Ok((number, Ok(files))) => Ok((number, files)),
+            Ok((_, Err(Stopped::Reading(error)))) => Err(explain(error, &extraction.raw)),
+            Ok((_, Err(Stopped::Dividing(error)))) => Err(error),
+            Err(error) => {
+                Err(Error::internal("a part of the extraction stopped").with_source(error))
+            }
+        };
+        let (number, files) = match part {
+            Ok(part) => part,
+            Err(error) => {
+                // The folder is removed when nobody writes to it any more.
+                parts.shutdown().await;
+                return Err(error);
+            }
+        };
         written.insert(number, files);
         step.advance(extraction.n_read.load(Ordering::Relaxed), None);
     }

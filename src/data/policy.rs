@@ -78,17 +78,17 @@ pub(super) fn rules_of_rows<'a>(
     anomalies
         .filter(|anomaly| anomaly.severity == Severity::Error)
         .filter_map(|anomaly| {
-            let kind = rule_of_rows(schema, anomaly)?;
+            let kind = rule_of_rows(schema, &anomaly.column, anomaly.kind)?;
             Some((anomaly.column.clone(), kind))
         })
         .collect()
 }
 
 /// The kind of what is wrong with each row, as [`Schema::check_rows`] has it.
-fn rule_of_rows(schema: &Schema, anomaly: &Anomaly) -> Option<AnomalyKind> {
-    match anomaly.kind {
+fn rule_of_rows(schema: &Schema, column: &str, kind: AnomalyKind) -> Option<AnomalyKind> {
+    match kind {
         AnomalyKind::FeatureTypeLowFractionPresent | AnomalyKind::FeatureTypeNotPresent => {
-            let field = schema.field(&anomaly.column).ok()?;
+            let field = schema.field(column).ok()?;
             field
                 .is_required()
                 .then_some(AnomalyKind::FeatureTypeLowFractionPresent)
@@ -109,7 +109,7 @@ fn rule_of_rows(schema: &Schema, anomaly: &Anomaly) -> Option<AnomalyKind> {
         | AnomalyKind::FloatTypeHasNan
         | AnomalyKind::FloatTypeHasInf
         | AnomalyKind::OutOfRange
-        | AnomalyKind::EnumTypeUnexpectedStringValues => Some(anomaly.kind),
+        | AnomalyKind::EnumTypeUnexpectedStringValues => Some(kind),
         _ => None,
     }
 }
@@ -315,4 +315,39 @@ fn with_reasons(schema: &SchemaRef) -> Result<SchemaRef> {
     ];
     let fields: Vec<_> = schema.fields().iter().cloned().chain(more).collect();
     Ok(Arc::new(ArrowSchema::new(fields)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Field, FieldType};
+
+    #[test]
+    fn only_what_a_row_can_break_is_quarantined() {
+        let mut often = Field::new("often", FieldType::Integer);
+        often.min_fraction = 0.5;
+        let schema = Schema::new([Field::new("needed", FieldType::Integer).required(), often]);
+        let low = AnomalyKind::FeatureTypeLowFractionPresent;
+        for (column, kind, wanted) in [
+            ("needed", low, Some(low)),
+            ("needed", AnomalyKind::FeatureTypeNotPresent, Some(low)),
+            ("often", low, None),
+            ("often", AnomalyKind::FeatureTypeNotPresent, None),
+            (
+                "needed",
+                AnomalyKind::IntTypeBigInt,
+                Some(AnomalyKind::IntTypeBigInt),
+            ),
+            ("needed", AnomalyKind::DistributionOutOfBounds, None),
+            ("needed", AnomalyKind::FeatureTypeLowNumberPresent, None),
+            ("often", AnomalyKind::ComparatorLInftyHigh, None),
+            ("", AnomalyKind::DatasetLowNumExamples, None),
+        ] {
+            assert_eq!(
+                rule_of_rows(&schema, column, kind),
+                wanted,
+                "{column} {kind}"
+            );
+        }
+    }
 }

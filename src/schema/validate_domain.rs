@@ -171,7 +171,7 @@ impl Check<'_> {
         if problems.is_empty() && !self.column.top_values_exact {
             let n = self.column.top_values.len();
             let message = format!(
-                "has values of which the statistics list only {n}; those are within the domain"
+                "is held against the {n} values that the statistics list; there are others"
             );
             let kind = AnomalyKind::StatsNotAvailable;
             self.anomalies.push(Anomaly {
