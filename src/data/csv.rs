@@ -1,12 +1,12 @@
 //! What CSV files do not say of themselves: their delimiter, the types of their columns, and which values are none.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
-use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
+use arrow::compute::kernels::cast_utils::Parser;
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Decoder;
@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::ident;
 
 use crate::error::{Error, Result};
-use crate::schema::FieldType;
+use crate::schema::{FieldType, micros_of_text};
 
 /// What stands for NULL, beside an empty field.
 const MISSING: [&str; 9] = [
@@ -42,13 +42,23 @@ pub(super) fn sniff_delimiter(line: &str) -> u8 {
 }
 
 /// The fields of a line, without their quotes.
-pub(super) fn fields_of(line: &str, delimiter: u8) -> impl Iterator<Item = &str> {
+pub(super) fn fields_of(line: &str, delimiter: u8) -> impl Iterator<Item = Cow<'_, str>> {
     let mut quoted = false;
     line.split(move |char| {
         quoted ^= char == '"';
         !quoted && char == char::from(delimiter)
     })
-    .map(|field| field.trim_matches('"'))
+    .map(|field| {
+        let inner = field
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        match inner {
+            // A quote within quotes stands there twice.
+            Some(inner) if inner.contains('"') => Cow::Owned(inner.replace("\"\"", "\"")),
+            Some(inner) => Cow::Borrowed(inner),
+            None => Cow::Borrowed(field),
+        }
+    })
 }
 
 /// Looks at rows to find the columns' types.
@@ -83,13 +93,13 @@ struct Seen {
 
 impl Inference {
     /// Of columns of these names, by so many rows.
-    pub(super) fn new<'a>(
-        names: impl IntoIterator<Item = &'a str>,
+    pub(super) fn new(
+        names: impl IntoIterator<Item = impl Into<String>>,
         delimiter: u8,
         infer_rows: usize,
     ) -> Self {
         let columns = names.into_iter().map(|name| Seen {
-            name: name.to_owned(),
+            name: name.into(),
             has_marks: false,
             boolean: false,
             integer: false,
@@ -229,16 +239,11 @@ fn is_float(value: &str) -> bool {
     digits && value.parse::<f64>().is_ok() || value == "inf" || value == "-inf"
 }
 
-fn is_time(value: &str) -> bool {
-    let utc: Result<Tz, _> = "+00:00".parse();
-    utc.is_ok_and(|utc| string_to_datetime(&utc, value).is_ok())
-}
-
 /// The unit that holds a timestamp, as `2013-01-31T05:00:00.123`.
 fn unit_of(value: &str) -> Option<TimeUnit> {
     let bytes = value.as_bytes();
     let separated = bytes.get(4) == Some(&b'-') && matches!(bytes.get(10), Some(b'T' | b' '));
-    if !separated || bytes.len() < 19 || !is_time(value) {
+    if !separated || bytes.len() < 19 || micros_of_text(value).is_none() {
         return None;
     }
     let digits = match value.get(19..)?.strip_prefix('.') {
@@ -388,6 +393,13 @@ mod tests {
         }
         inference.look(&mut decoder, &[]).unwrap();
         inference.finish(100).wanted.swap_remove(0)
+    }
+
+    #[test]
+    fn quotes_of_names_are_taken_off_once() {
+        let line = r#"a,"b,c","a ""b""","",""""#;
+        let fields: Vec<_> = fields_of(line, b',').collect();
+        assert_eq!(fields, ["a", "b,c", "a \"b\"", "", "\""]);
     }
 
     #[test]

@@ -129,17 +129,27 @@ pub(super) async fn extract(
     }
     let mut written: BTreeMap<usize, PartFiles> = BTreeMap::new();
     while let Some(part) = parts.join_next().await {
-        let (number, files) = part.map_err(|error| {
-            Error::internal("a part of the extraction stopped").with_source(error)
-        })?;
-        let files = files.map_err(|stopped| match stopped {
-            Stopped::Reading(error) => explain(error, &extraction.raw),
-            Stopped::Dividing(error) => error,
-        })?;
+        let part = match part {
+            Ok((number, Ok(files))) => Ok((number, files)),
+            Ok((_, Err(Stopped::Reading(error)))) => Err(explain(error, &extraction.raw)),
+            Ok((_, Err(Stopped::Dividing(error)))) => Err(error),
+            Err(error) => {
+                Err(Error::internal("a part of the extraction stopped").with_source(error))
+            }
+        };
+        let (number, files) = match part {
+            Ok(part) => part,
+            Err(error) => {
+                // The folder is removed when nobody writes to it any more.
+                parts.shutdown().await;
+                return Err(error);
+            }
+        };
         written.insert(number, files);
         step.advance(extraction.n_read.load(Ordering::Relaxed), None);
     }
-    if extraction.n_read.load(Ordering::Relaxed) == 0 {
+    let n_read = extraction.n_read.load(Ordering::Relaxed);
+    if n_read == 0 {
         return Err(explain(Error::data("there are no rows"), &extraction.raw));
     }
     let mut files: Vec<Vec<ExampleFile>> = vec![Vec::new(); split.names().count()];
@@ -151,6 +161,9 @@ pub(super) async fn extract(
         files[train] = load.rebalance(label.name(), &extraction.schema, unbalanced)?;
     }
     let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
+    if files.iter().flatten().all(|file| file.n_rows == 0) {
+        return Err(no_rows_left(division, n_read, n_unlabelled));
+    }
     save_json(aside.path(), NOTE, &Note { n_unlabelled })?;
     aside.commit()?;
 
@@ -173,6 +186,25 @@ pub(super) async fn extract(
         splits,
         n_unlabelled,
     })
+}
+
+/// Why no row is in any split.
+fn no_rows_left(division: &Division, n_read: u64, n_unlabelled: u64) -> Error {
+    match (n_unlabelled, division.load.sample) {
+        (0, Some(fraction)) => Error::data(format!(
+            "none of {n_read} rows is in the sample of {fraction} of the rows; make it larger"
+        )),
+        (0, None) => Error::data(format!("rebalancing leaves none of {n_read} rows")),
+        _ => no_labels(&division.label, n_unlabelled),
+    }
+}
+
+pub(super) fn no_labels(label: &Label, n_rows: u64) -> Error {
+    Error::data(format!(
+        "label `{}` has no value in any of {n_rows} rows",
+        label.name()
+    ))
+    .in_stage("validate")
 }
 
 /// The splits that an earlier extraction has left at `place`, if they are whole.

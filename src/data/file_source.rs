@@ -108,11 +108,12 @@ impl FileSource {
         FileSource::new(path, FileFormat::Arrow)
     }
 
-    /// Files whose format their names tell. In an object store the path itself must tell it: it is not looked at.
+    /// Files whose format their names tell: of a folder, the format that most of its files have. In an object store the path itself must tell it: it is not looked at.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if nothing is there;
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name tells nothing.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name tells nothing, or if as many files of a folder are of
+    /// one format as of another.
     pub fn detect(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let shown = path.to_string_lossy().into_owned();
@@ -127,10 +128,7 @@ impl FileSource {
             Some(found) => {
                 let found = found?;
                 let first = found.first().ok_or_else(|| nothing_in(&shown))?;
-                found
-                    .iter()
-                    .find_map(|file| FileFormat::of_name(&file.name))
-                    .ok_or_else(|| unknown(&first.shown))?
+                most_common(&found, &shown)?.ok_or_else(|| unknown(&first.shown))?
             }
         };
         Ok(FileSource::new(path, format))
@@ -314,6 +312,7 @@ impl FileSource {
                 let reader =
                     ParquetFormat::default().with_options(session.copied_table_options().parquet);
                 let schema = look.schema(&reader).await?;
+                look.parquet_names().await?;
                 Ok(session.read_table(Arc::new(table(Arc::new(reader), schema)?))?)
             }
             FileFormat::Arrow => {
@@ -324,6 +323,7 @@ impl FileSource {
                     }
                     _ => error,
                 })?;
+                look.arrow_names().await?;
                 Ok(session.read_table(Arc::new(table(Arc::new(ArrowFormat), schema)?))?)
             }
         }
@@ -360,6 +360,33 @@ impl FileSource {
             FieldType::of(field.data_type())
         ))
     }
+}
+
+/// The format that most files have by their names.
+fn most_common(found: &[Found], shown: &str) -> Result<Option<FileFormat>> {
+    let mut formats: Vec<(FileFormat, &Found, usize)> = Vec::new();
+    for file in found {
+        let Some(format) = FileFormat::of_name(&file.name) else {
+            continue;
+        };
+        match formats
+            .iter_mut()
+            .find(|(known, ..)| known.is_like(&format))
+        {
+            Some((.., n)) => *n += 1,
+            None => formats.push((format, file, 1)),
+        }
+    }
+    formats.sort_by_key(|(.., n)| std::cmp::Reverse(*n));
+    if let [(_, first, most), (_, second, n), ..] = formats.as_slice()
+        && most == n
+    {
+        return Err(Error::config(format!(
+            "`{shown}` has as many files like `{}` as like `{}`; say which format is to be read",
+            first.name, second.name
+        )));
+    }
+    Ok(formats.into_iter().next().map(|(format, ..)| format))
 }
 
 fn nothing_in(shown: &str) -> Error {

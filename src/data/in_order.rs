@@ -14,6 +14,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{
@@ -37,6 +38,18 @@ impl PhysicalOptimizerRule for InOrder {
                 // Of equal rows, that of the first part comes first.
                 let merge = merge.clone().with_round_robin_repartition(false);
                 return Ok(Transformed::yes(Arc::new(merge)));
+            }
+            if let Some(sort) = node.downcast_ref::<SortExec>()
+                && sort.fetch().is_some()
+                && sort.input().properties().partitioning.partition_count() > 1
+            {
+                // Parts that keep their first rows side by side tell each other where to stop: which of equal rows
+                // are left is then a matter of time.
+                let parts = PartsInOrder::new(Arc::clone(sort.input()), None);
+                return Ok(Transformed::yes(with_children(
+                    node,
+                    vec![Arc::new(parts)],
+                )?));
             }
             if ends_with_rows_of_the_left(&node)
                 && let [left, right] = node.children().as_slice()

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::examples::{ExampleFile, ExamplePart};
 use crate::model::Target;
 
+/// How many rows are copied at once: a rare class may have many copies of each of its rows.
+const AT_ONCE: usize = 8_192;
+
 /// Makes the classes of the `train` split more even, by leaving out rows or by repeating some. The other splits stay as
 /// they are: models are judged on the data as it is. (Probabilities then are those of the rebalanced classes.)
 ///
@@ -147,12 +150,12 @@ impl Load {
                 for class in classes_of(&batch?, label)? {
                     *counts.entry(class).or_default() += 1;
                 }
-            }
-            if counts.len() > Target::MAX_CLASSES {
-                return Err(Error::config(format!(
-                    "classes are to be rebalanced, and label `{label}` has more than {} values",
-                    Target::MAX_CLASSES
-                )));
+                if counts.len() > Target::MAX_CLASSES {
+                    return Err(Error::config(format!(
+                        "classes are to be rebalanced, and label `{label}` has more than {} values",
+                        Target::MAX_CLASSES
+                    )));
+                }
             }
         }
         let factors = rebalance.factors(&counts);
@@ -175,18 +178,27 @@ impl Load {
         let mut writer = SplitWriter::create(aside.clone(), schema, self.row_group_rows)?;
         for batch in ExamplePart::File(file).batches(&[]) {
             let batch = batch?;
-            let mut rows: Vec<u64> = Vec::with_capacity(batch.num_rows());
+            let mut rows: Vec<u64> = Vec::with_capacity(AT_ONCE);
             for (row, class) in (0_u64..).zip(classes_of(&batch, label)?) {
                 let factor = factors.get(&class).copied().unwrap_or(1.0);
                 let number = seen.entry(class).or_default();
                 *number += 1;
                 // Whole copies, and one more for some rows: those whose number's hash is small.
                 let hash = XxHash64::oneshot(2, &number.to_le_bytes());
-                let copies = factor as usize + usize::from(share(hash) < factor.fract());
-                rows.extend(std::iter::repeat_n(row, copies));
+                let mut copies = factor as usize + usize::from(share(hash) < factor.fract());
+                while copies > 0 {
+                    let n = copies.min(AT_ONCE - rows.len());
+                    rows.extend(std::iter::repeat_n(row, n));
+                    copies -= n;
+                    if rows.len() == AT_ONCE {
+                        let full = std::mem::replace(&mut rows, Vec::with_capacity(AT_ONCE));
+                        writer.write(&take_record_batch(&batch, &UInt64Array::from(full))?)?;
+                    }
+                }
             }
-            let batch = take_record_batch(&batch, &UInt64Array::from(rows))?;
-            writer.write(&batch)?;
+            if !rows.is_empty() {
+                writer.write(&take_record_batch(&batch, &UInt64Array::from(rows))?)?;
+            }
         }
         let written = writer.finish()?;
         replace(&written.path, &file.path)?;
@@ -219,6 +231,11 @@ fn classes_of(batch: &RecordBatch, label: &str) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+    use arrow::compute::concat_batches;
+
     use super::*;
 
     #[test]
@@ -232,5 +249,35 @@ mod tests {
         assert_eq!(of(Rebalance::oversample()), (1.0, 9.0));
         assert_eq!(of(Rebalance::undersample().ratio(0.5)), (2.0 / 9.0, 1.0));
         assert_eq!(of(Rebalance::oversample().ratio(0.5)), (1.0, 4.5));
+    }
+
+    #[test]
+    fn many_copies_are_written_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        let labels = (0..20_001).map(|row| if row == 7 { "rare" } else { "often" });
+        let labels: ArrayRef = Arc::new(StringArray::from_iter_values(labels));
+        let ids: ArrayRef = Arc::new(UInt64Array::from_iter_values(0..20_001));
+        let batch = RecordBatch::try_from_iter([("id", ids), ("label", labels)]).unwrap();
+        let path = dir.path().join("part-00000.parquet");
+        let load = Load {
+            rebalance: Some(Rebalance::oversample()),
+            ..Load::default()
+        };
+        let mut writer = SplitWriter::create(path, &batch.schema(), load.row_group_rows).unwrap();
+        writer.write(&batch).unwrap();
+        let files = vec![writer.finish().unwrap()];
+        let files = load.rebalance("label", &batch.schema(), files).unwrap();
+        assert_eq!(files[0].n_rows, 40_000);
+        let copies: Vec<RecordBatch> = ExamplePart::File(&files[0])
+            .batches(&[])
+            .collect::<Result<_>>()
+            .unwrap();
+        let copies = concat_batches(&batch.schema(), &copies).unwrap();
+        let wanted = (0..20_001).flat_map(|row| {
+            let n = if row == 7 { 20_000 } else { 1 };
+            std::iter::repeat_n(row, n)
+        });
+        let wanted = UInt64Array::from_iter_values(wanted);
+        assert_eq!(copies, take_record_batch(&batch, &wanted).unwrap());
     }
 }

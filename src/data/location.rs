@@ -141,7 +141,7 @@ impl Location {
                 found.push(local_file(&base, name.into_owned()).map_err(failed)?);
             }
         } else {
-            walk(&base, "", &mut found).map_err(failed)?;
+            walk(&base, "", &mut vec![base.clone()], &mut found).map_err(failed)?;
         }
         self.matching(found)
     }
@@ -236,20 +236,32 @@ fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_']) && !name.contains('=')
 }
 
-fn walk(dir: &Path, above: &str, found: &mut Vec<Found>) -> std::io::Result<()> {
+/// All files below a folder. Links to folders are followed, but for those that lead back up: `above` are the folders
+/// on the way here, this one the last, as they are without links.
+fn walk(
+    dir: &Path,
+    shown: &str,
+    above: &mut Vec<PathBuf>,
+    found: &mut Vec<Found>,
+) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if is_hidden(&name) {
             continue;
         }
-        let name = match above {
+        let name = match shown {
             "" => name,
-            above => format!("{above}/{name}"),
+            shown => format!("{shown}/{name}"),
         };
         let path = entry.path();
         if path.is_dir() {
-            walk(&path, &name, found)?;
+            let real = fs::canonicalize(&path)?;
+            if !above.contains(&real) {
+                above.push(real);
+                walk(&path, &name, above, found)?;
+                above.pop();
+            }
         } else if path.is_file() {
             found.push(local_file(&path, name)?);
         }

@@ -1,10 +1,13 @@
 //! What can be known of files before their rows are read.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use arrow::ipc::{root_as_footer, root_as_message};
 use datafusion::datasource::file_format::FileFormat as Reader;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::DataFusionError;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 use futures_util::stream::BoxStream;
@@ -99,8 +102,9 @@ impl Look<'_> {
         }
         let header = header.map(|(_, line)| line).unwrap_or_default();
         let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&header));
-        check_names(fields_of(&header, delimiter))?;
-        let mut inference = Inference::new(fields_of(&header, delimiter), delimiter, infer_rows);
+        let names: Vec<_> = fields_of(&header, delimiter).collect();
+        check_names(names.iter().map(AsRef::as_ref))?;
+        let mut inference = Inference::new(names, delimiter, infer_rows);
         for file in self.files {
             if inference.is_done() {
                 break;
@@ -138,7 +142,99 @@ impl Look<'_> {
         merged(names.zip(schemas))
     }
 
+    /// Refuses Parquet files that have a column twice: their schemas above have each name once.
+    pub(super) async fn parquet_names(&self) -> Result<()> {
+        let cache = self
+            .engine
+            .session()
+            .runtime_env()
+            .cache_manager
+            .get_file_metadata_cache();
+        let pending: Vec<_> = self
+            .files
+            .iter()
+            .map(async |file| {
+                let metadata = DFParquetMetadata::new(self.store.as_ref(), &file.meta)
+                    .with_file_metadata_cache(Some(Arc::clone(&cache)));
+                let metadata = metadata.fetch_metadata().await?;
+                let fields = metadata
+                    .file_metadata()
+                    .schema_descr()
+                    .root_schema()
+                    .get_fields();
+                once_each(&file.shown, fields.iter().map(|field| field.name()))
+            })
+            .collect();
+        futures_util::stream::iter(pending)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Refuses Arrow files that have a column twice: their schemas above have each name once.
+    pub(super) async fn arrow_names(&self) -> Result<()> {
+        let pending: Vec<_> = self
+            .files
+            .iter()
+            .map(async |file| {
+                let names = self.names_of_arrow(file).await?;
+                once_each(&file.shown, names.iter().map(String::as_str))
+            })
+            .collect();
+        futures_util::stream::iter(pending)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// A file ends with its schema, the length of that, and a magic that it also starts with; a stream starts with a
+    /// marker, a length, and a message of so many bytes, the schema. None are found in what is neither, which the
+    /// reader will not take.
+    async fn names_of_arrow(&self, file: &Found) -> Result<Vec<String>> {
+        let size = file.meta.size;
+        let range = async |range: Range<u64>| {
+            if range.start >= range.end || range.end > size {
+                return Ok(Vec::new());
+            }
+            let got = self.store.get_range(&file.meta.location, range).await;
+            let got = got.map_err(DataFusionError::from)?;
+            Ok::<_, Error>(got.to_vec())
+        };
+        let number = |bytes: &[u8]| {
+            let bytes = bytes.first_chunk().copied().unwrap_or_default();
+            u64::from(u32::from_le_bytes(bytes))
+        };
+        let start = range(0..size.min(8)).await?;
+        let is_file = start.starts_with(b"ARROW1");
+        let schema = if is_file {
+            let end = size.saturating_sub(10);
+            let length = number(&range(end..size).await?);
+            range(end.saturating_sub(length)..end).await?
+        } else {
+            let (begin, length) = match start.strip_prefix(&[0xff; 4]) {
+                Some(rest) => (8, number(rest)),
+                None => (4, number(&start)),
+            };
+            range(begin..begin + length).await?
+        };
+        let fields = if is_file {
+            let footer = root_as_footer(&schema).ok();
+            footer.and_then(|footer| footer.schema())
+        } else {
+            let message = root_as_message(&schema).ok();
+            message.and_then(|message| message.header_as_schema())
+        };
+        let fields = fields.and_then(|schema| schema.fields());
+        let names = fields.iter().flatten().filter_map(|field| field.name());
+        Ok(names.map(str::to_owned).collect())
+    }
+
     async fn header<'a>(&self, file: &'a Found) -> Result<(&'a Found, String)> {
         Ok((file, self.first_line(file).await?))
     }
+}
+
+fn once_each<'a>(file: &str, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    check_names(names)
+        .map_err(|error| Error::data(format!("`{file}` cannot be read: {}", error.message())))
 }

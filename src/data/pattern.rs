@@ -68,6 +68,14 @@ impl Captures {
     pub(super) fn get(&self, token: Token) -> Option<&str> {
         self.0[token as usize].as_deref()
     }
+
+    /// Whether both write the span, or the date, alike.
+    pub(super) fn same_span(&self, other: &Captures) -> bool {
+        let tokens = [Token::Span, Token::Year, Token::Month, Token::Day];
+        tokens
+            .into_iter()
+            .all(|token| self.get(token) == other.get(token))
+    }
 }
 
 /// Whether a part of a path is more than a name.

@@ -36,7 +36,8 @@ pub enum AnomalyPolicy {
 
 /// The rows that [`AnomalyPolicy::Quarantine`] has set aside: Parquet files beside those of the splits. They have the
 /// columns of the examples, and two more: `quarantine_split`, the split they were in, and `quarantine_reasons`, a
-/// list of `column: KIND`. Nothing is lost: kept and quarantined rows together are those that were read, in order.
+/// list of `column: KIND`. Nothing is lost: kept and quarantined rows together are the labelled rows that
+/// were read, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Quarantined {
@@ -68,20 +69,49 @@ const REASONS: &str = "quarantine_reasons";
 /// What is quarantined: rows that break these rules.
 pub(super) type Rules = BTreeSet<(String, AnomalyKind)>;
 
-/// The rules that single rows break, of all that were broken with an error.
-pub(super) fn rules_of_rows<'a>(anomalies: impl Iterator<Item = &'a Anomaly>) -> Rules {
+/// The rules that single rows break, of all that were broken with an error: no row is at fault for drift, or for a
+/// number of rows.
+pub(super) fn rules_of_rows<'a>(
+    schema: &Schema,
+    anomalies: impl Iterator<Item = &'a Anomaly>,
+) -> Rules {
     anomalies
         .filter(|anomaly| anomaly.severity == Severity::Error)
-        .filter(|anomaly| {
-            !matches!(
-                anomaly.kind,
-                AnomalyKind::SchemaMissingColumn
-                    | AnomalyKind::UnexpectedDataType
-                    | AnomalyKind::ValueNestednessMismatch
-            )
+        .filter_map(|anomaly| {
+            let kind = rule_of_rows(schema, &anomaly.column, anomaly.kind)?;
+            Some((anomaly.column.clone(), kind))
         })
-        .map(|anomaly| (anomaly.column.clone(), anomaly.kind))
         .collect()
+}
+
+/// The kind of what is wrong with each row, as [`Schema::check_rows`] has it.
+fn rule_of_rows(schema: &Schema, column: &str, kind: AnomalyKind) -> Option<AnomalyKind> {
+    match kind {
+        AnomalyKind::FeatureTypeLowFractionPresent | AnomalyKind::FeatureTypeNotPresent => {
+            let field = schema.field(column).ok()?;
+            field
+                .is_required()
+                .then_some(AnomalyKind::FeatureTypeLowFractionPresent)
+        }
+        AnomalyKind::FeatureTypeLowNumberValues
+        | AnomalyKind::FeatureTypeHighNumberValues
+        | AnomalyKind::InvalidFeatureShape
+        | AnomalyKind::BoolTypeBigInt
+        | AnomalyKind::BoolTypeSmallInt
+        | AnomalyKind::BoolTypeUnexpectedString
+        | AnomalyKind::BoolTypeUnexpectedFloat
+        | AnomalyKind::IntTypeBigInt
+        | AnomalyKind::IntTypeSmallInt
+        | AnomalyKind::IntTypeNotIntString
+        | AnomalyKind::FloatTypeBigFloat
+        | AnomalyKind::FloatTypeSmallFloat
+        | AnomalyKind::FloatTypeStringNotFloat
+        | AnomalyKind::FloatTypeHasNan
+        | AnomalyKind::FloatTypeHasInf
+        | AnomalyKind::OutOfRange
+        | AnomalyKind::EnumTypeUnexpectedStringValues => Some(kind),
+        _ => None,
+    }
 }
 
 /// Divides the rows of every split into those that are kept and those that are quarantined, at `place`; what an
@@ -122,9 +152,17 @@ pub(super) async fn quarantine(
     let mut counts: BTreeMap<(String, AnomalyKind), u64> = BTreeMap::new();
     let mut n_rows = 0;
     while let Some(part) = tasks.join_next().await {
-        let part = part.map_err(|error| {
-            Error::internal("a part of the quarantine stopped").with_source(error)
-        })??;
+        let part = part
+            .map_err(|error| Error::internal("a part of the quarantine stopped").with_source(error))
+            .flatten();
+        let part = match part {
+            Ok(part) => part,
+            Err(error) => {
+                // The folder is removed when nobody writes to it any more.
+                tasks.shutdown().await;
+                return Err(error);
+            }
+        };
         n_rows += part.n_rows;
         for (rule, n) in part.counts {
             *counts.entry(rule).or_default() += n;
@@ -277,4 +315,39 @@ fn with_reasons(schema: &SchemaRef) -> Result<SchemaRef> {
     ];
     let fields: Vec<_> = schema.fields().iter().cloned().chain(more).collect();
     Ok(Arc::new(ArrowSchema::new(fields)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Field, FieldType};
+
+    #[test]
+    fn only_what_a_row_can_break_is_quarantined() {
+        let mut often = Field::new("often", FieldType::Integer);
+        often.min_fraction = 0.5;
+        let schema = Schema::new([Field::new("needed", FieldType::Integer).required(), often]);
+        let low = AnomalyKind::FeatureTypeLowFractionPresent;
+        for (column, kind, wanted) in [
+            ("needed", low, Some(low)),
+            ("needed", AnomalyKind::FeatureTypeNotPresent, Some(low)),
+            ("often", low, None),
+            ("often", AnomalyKind::FeatureTypeNotPresent, None),
+            (
+                "needed",
+                AnomalyKind::IntTypeBigInt,
+                Some(AnomalyKind::IntTypeBigInt),
+            ),
+            ("needed", AnomalyKind::DistributionOutOfBounds, None),
+            ("needed", AnomalyKind::FeatureTypeLowNumberPresent, None),
+            ("often", AnomalyKind::ComparatorLInftyHigh, None),
+            ("", AnomalyKind::DatasetLowNumExamples, None),
+        ] {
+            assert_eq!(
+                rule_of_rows(&schema, column, kind),
+                wanted,
+                "{column} {kind}"
+            );
+        }
+    }
 }

@@ -223,6 +223,20 @@ impl DataPlan {
         let (mut statistics, mut whole) = analyse(engine, &extracted.splits).await?;
         self.need_rows(label, &statistics, &whole, &extracted)
             .map_err(in_validate)?;
+        if let Some(column) = &self.weight_column {
+            let names = extracted.splits[TRAIN]
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| field.name());
+            if !names.clone().any(|name| name == column) {
+                return Err(Error::config(format!(
+                    "the weights' column `{column}` is not in the data{}",
+                    near_names(column, names.map(String::as_str))
+                ))
+                .in_stage("weights"));
+            }
+        }
         let schema = match &self.schema {
             Some(schema) => schema.clone(),
             None => Schema::infer(&whole),
@@ -230,7 +244,7 @@ impl DataPlan {
         let schema = schema.training_only([label.name()].into_iter().chain(self.not_features()));
         let mut found = self.validate(&schema, &statistics, &whole)?;
         let mut quarantined = None;
-        let rules = rules_of_rows(found.anomalies.values().flatten());
+        let rules = rules_of_rows(&schema, found.anomalies.values().flatten());
         if self.on_anomaly == AnomalyPolicy::Quarantine && !rules.is_empty() {
             let kept = Fingerprint::of(&(extraction, &schema, &rules))?;
             let place = dir.join(format!("{}-kept", kept.short()));
@@ -254,20 +268,6 @@ impl DataPlan {
             splits,
             n_unlabelled,
         } = extracted;
-        if let Some(column) = &self.weight_column {
-            let names = splits[TRAIN]
-                .schema()
-                .fields()
-                .iter()
-                .map(|field| field.name());
-            if !names.clone().any(|name| name == column) {
-                return Err(Error::config(format!(
-                    "the weights' column `{column}` is not in the data{}",
-                    near_names(column, names.map(String::as_str))
-                ))
-                .in_stage("weights"));
-            }
-        }
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
             .map_err(|error| error.in_stage("label"))?;
         let weighting = Weighting::new(

@@ -8,7 +8,7 @@ use arrow::datatypes::Date32Type;
 use serde::{Deserialize, Serialize};
 
 use super::location::Found;
-use super::pattern::{Captures, Pattern, Token};
+use super::pattern::{Pattern, Token};
 use crate::error::{Error, Result};
 
 /// Which spans of a source are read, and of each which version: of a path with `{SPAN}`, or with `{YYYY}`, `{MM}`
@@ -163,22 +163,22 @@ impl Spans {
                 "a version is asked for, and `{shown}` has no `{{VERSION}}`"
             )));
         }
-        let mut spans: BTreeMap<i64, BTreeMap<Option<u64>, Versioned>> = BTreeMap::new();
+        let mut spans: BTreeMap<i64, BTreeMap<Option<u64>, Vec<Found>>> = BTreeMap::new();
         for file in found {
             let (span, version) = numbers(&file)?;
             let versions = spans.entry(span).or_default();
-            let group = versions.entry(version).or_insert_with(|| Versioned {
-                captures: file.captures.clone(),
-                files: Vec::new(),
-            });
-            if group.captures != file.captures {
+            let of_version = versions.get(&version).and_then(|files| files.first());
+            let of_span = versions.values().flatten().next();
+            let two_names = of_version
+                .filter(|other| other.captures != file.captures)
+                .or(of_span.filter(|other| !other.captures.same_span(&file.captures)));
+            if let Some(other) = two_names {
                 return Err(Error::data(format!(
                     "span {span} is there under two names: `{}` and `{}`",
-                    group.files.first().map_or("", |file| file.name.as_str()),
-                    file.name
+                    other.name, file.name
                 )));
             }
-            group.files.push(file);
+            versions.entry(version).or_default().push(file);
         }
         let numbers: Vec<i64> = spans.keys().copied().collect();
         let kept = numbers.len().saturating_sub(self.skip_recent as usize);
@@ -200,19 +200,19 @@ impl Spans {
             let group = versions
                 .into_iter()
                 .rfind(|(version, _)| self.version.is_none() || *version == self.version);
-            let (version, group) = group.ok_or_else(|| {
+            let (version, found) = group.ok_or_else(|| {
                 Error::not_found(format!(
                     "span {span} of `{shown}` has no version {}; there are {there:?}",
                     self.version.unwrap_or_default()
                 ))
             })?;
-            let files = group.files.iter().map(|file| file.shown.clone()).collect();
+            let files = found.iter().map(|file| file.shown.clone()).collect();
             let span = Span {
                 number: span,
                 version,
                 files,
             };
-            chosen.push((span, group.files));
+            chosen.push((span, found));
         }
         let needed = self.at_least.unwrap_or(1);
         if (chosen.len() as u64) < needed {
@@ -228,12 +228,6 @@ impl Spans {
         }
         Ok(chosen)
     }
-}
-
-/// The files of one version of a span.
-struct Versioned {
-    captures: Captures,
-    files: Vec<Found>,
 }
 
 fn numbers(file: &Found) -> Result<(i64, Option<u64>)> {

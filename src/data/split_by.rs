@@ -1,14 +1,12 @@
 //! Splits that the data itself tells: by time, and by a column that names them.
 
-use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
 use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::schema::FieldType;
+use crate::schema::{FieldType, micros_of_text};
 
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
@@ -32,7 +30,7 @@ impl ByTime {
         self.until
             .iter()
             .map(|(name, time)| {
-                microseconds(time).ok_or_else(|| {
+                micros_of_text(time).ok_or_else(|| {
                     Error::config(format!(
                         "split `{name}` ends at `{time}`, must be a date like `2013-01-31` or a timestamp like \
                          `2013-01-31T12:00:00`"
@@ -80,7 +78,7 @@ impl ByTime {
             FieldType::Date => {
                 let days = column.as_primitive::<Date32Type>().values();
                 days.iter()
-                    .map(|day| place_of(i64::from(*day) * MICROSECONDS_A_DAY))
+                    .map(|day| place_of(i64::from(*day).saturating_mul(MICROSECONDS_A_DAY)))
                     .collect()
             }
             _ => {
@@ -89,14 +87,6 @@ impl ByTime {
             }
         })
     }
-}
-
-fn microseconds(text: &str) -> Option<i64> {
-    if text.len() == 10 {
-        return Some(i64::from(Date32Type::parse(text)?) * MICROSECONDS_A_DAY);
-    }
-    let utc: Tz = "+00:00".parse().ok()?;
-    Some(string_to_datetime(&utc, text).ok()?.timestamp_micros())
 }
 
 /// To each value the split of a name.
@@ -186,6 +176,8 @@ mod tests {
         split.check().unwrap();
         let days = Date32Array::from_iter_values([15_735, 15_736, 15_737]);
         assert_eq!(split.assign(&batch(Arc::new(days))).unwrap(), [0, 1, 2]);
+        let ends = Date32Array::from_iter_values([i32::MIN, i32::MAX]);
+        assert_eq!(split.assign(&batch(Arc::new(ends))).unwrap(), [0, 2]);
         let noon = 15_736 * 86_400_000 + 12 * 3_600_000;
         let times = TimestampMillisecondArray::from_iter_values([noon - 1, noon, noon + 1]);
         assert_eq!(split.assign(&batch(Arc::new(times))).unwrap(), [1, 2, 2]);

@@ -16,7 +16,8 @@ use serde::{Serialize, Serializer};
 
 use super::DataSource;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::examples::columns_text;
 use crate::stage::Stage;
 
 /// A table of DataFusion: a database, a catalogue, or one that you implement.
@@ -136,6 +137,17 @@ impl DataSource for ReaderSource {
     }
 }
 
+/// Whether two readers give the same columns; what else they say of them does not matter.
+fn alike(first: &SchemaRef, other: &SchemaRef) -> bool {
+    let columns = |schema: &SchemaRef| {
+        let fields = schema.fields().iter();
+        fields
+            .map(|field| (field.name().clone(), field.data_type().clone()))
+            .collect::<Vec<_>>()
+    };
+    columns(first) == columns(other)
+}
+
 struct Reading {
     schema: SchemaRef,
     open: Arc<Open>,
@@ -156,8 +168,18 @@ impl PartitionStream for Reading {
         // A reader may wait for a disk or a network.
         let mut stream = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), 2);
         let (open, to) = (Arc::clone(&self.open), stream.tx());
+        let first = Arc::clone(&self.schema);
         stream.spawn_blocking(move || {
             let reader = open().map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let found = reader.schema();
+            if !alike(&first, &found) {
+                let error = Error::data(format!(
+                    "the reader was opened anew and has other columns than at first: {} and then {}",
+                    columns_text(&first),
+                    columns_text(&found)
+                ));
+                return Err(DataFusionError::External(Box::new(error)));
+            }
             for batch in reader {
                 // Nobody reads on: a limit is reached, or the run has failed.
                 if to.blocking_send(Ok(batch?)).is_err() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::extract::Extracted;
+use super::extract::{Extracted, no_labels};
 use super::{AnomalyPolicy, DataPlan, EVAL, Label, TRAIN};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Anomaly, AnomalyKind, Comparison, Schema, Severity, TRAINING, Validation};
@@ -61,11 +61,7 @@ impl DataPlan {
         extracted: &Extracted,
     ) -> Result<()> {
         if whole.n_rows == 0 {
-            return Err(Error::data(format!(
-                "label `{}` has no value in any of {} rows",
-                label.name(),
-                extracted.n_unlabelled
-            )));
+            return Err(no_labels(label, extracted.n_unlabelled));
         }
         match [TRAIN, EVAL]
             .iter()

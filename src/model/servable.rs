@@ -176,7 +176,8 @@ impl Servable {
             .apply(&self.with_lists(self.schema.conform(rows)?, rows)?)
     }
 
-    /// Columns of lists are not the schema's to conform; the transform checks their types itself.
+    /// Lists that the schema only knows as [`Other`](crate::schema::FieldType::Other) have no type to conform to, and are
+    /// left out; the transform checks their types itself.
     fn with_lists(&self, conforming: RecordBatch, rows: &RecordBatch) -> Result<RecordBatch> {
         let lists = self
             .transform

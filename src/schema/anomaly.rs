@@ -187,7 +187,8 @@ kinds! {
     InvalidSchemaSpecification = "INVALID_SCHEMA_SPECIFICATION",
     /// A field without a name.
     FeatureMissingName = "FEATURE_MISSING_NAME",
-    /// The schema limits what the statistics do not tell.
+    /// The schema limits what the statistics do not tell. A warning where they list only some of the texts that a domain
+    /// is about.
     StatsNotAvailable = "STATS_NOT_AVAILABLE",
     /// Mean, deviation, quantile or share outside of its bounds (no such kind in the reference).
     DistributionOutOfBounds = "DISTRIBUTION_OUT_OF_BOUNDS",
@@ -216,7 +217,8 @@ kinds! {
 }
 
 impl AnomalyKind {
-    /// How bad it is unless the schema says otherwise: an error, but a new column is a warning.
+    /// How bad it is unless the schema says otherwise: an error, but a new column is a warning (and so is what
+    /// [`AnomalyKind::StatsNotAvailable`] says of itself).
     #[must_use]
     pub fn default_severity(self) -> Severity {
         match self {

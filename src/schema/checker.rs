@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array};
 use arrow::array::{StringArray, TimestampMicrosecondArray};
-use arrow::compute::kernels::cast_utils::Parser;
-use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
+use arrow::compute::kernels::cast_utils::{Parser, string_to_datetime};
+use arrow::datatypes::{DataType, Date32Type};
 
 use super::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType};
 
@@ -89,19 +90,20 @@ impl<'a> Checker<'a> {
                 }
             }
             Some((counts, offsets)) => {
+                let mut seen: Vec<AnomalyKind> = Vec::new();
                 for (row, ends) in offsets.windows(2).enumerate() {
                     if column.is_null(row) {
                         continue;
                     }
+                    seen.clear();
                     if let Some(kind) = number_of_items(counts, ends) {
                         broken(row, kind, Some(column));
                     }
-                    let mut seen: Option<AnomalyKind> = None;
                     for kind in items(ends).filter_map(|item| self.value(item)) {
-                        if seen.is_none_or(|seen| seen != kind) {
+                        if !seen.contains(&kind) {
+                            seen.push(kind);
                             broken(row, kind, Some(column));
                         }
-                        seen = Some(kind);
                     }
                 }
             }
@@ -299,6 +301,13 @@ impl Domain {
     }
 }
 
+/// A date like `2013-01-31`, or a timestamp like `2013-01-31T12:00:00` or `2013-01-31 12:00:00.5+01:00`, in microseconds
+/// since 1970-01-01 in UTC. Years from 0 to 9999.
+pub(crate) fn micros_of_text(text: &str) -> Option<i64> {
+    let utc: Tz = "+00:00".parse().ok()?;
+    Some(string_to_datetime(&utc, text).ok()?.timestamp_micros())
+}
+
 /// A range of times in the units of the physical type: days, or microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -316,7 +325,7 @@ impl Times {
         let read = |text: &'t str| {
             let time = match field_type {
                 FieldType::Date => Date32Type::parse(text).map(i64::from),
-                _ => TimestampMicrosecondType::parse(text),
+                _ => micros_of_text(text),
             };
             time.ok_or(text)
         };

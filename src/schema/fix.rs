@@ -344,7 +344,7 @@ impl Schema {
             relaxed.apply(fix)?;
         }
         if relaxed != *self {
-            relaxed.version += 1;
+            relaxed.version = relaxed.version.saturating_add(1);
         }
         Ok(relaxed)
     }
@@ -369,7 +369,7 @@ impl Schema {
             }
         }
         if updated != *self {
-            updated.version += 1;
+            updated.version = updated.version.saturating_add(1);
         }
         Ok(updated)
     }

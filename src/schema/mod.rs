@@ -145,6 +145,8 @@ use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 pub use self::anomaly::{Anomaly, AnomalyKind, Severity};
+#[cfg(feature = "datafusion")]
+pub(crate) use self::checker::micros_of_text;
 pub use self::compare::{Against, Comparison};
 pub use self::diff::{SchemaChange, SchemaDiff};
 pub use self::field::{Domain, Field, Lifecycle};

@@ -2,7 +2,7 @@
 
 use super::checker::Times;
 use super::validate::{Check, total_and_rest};
-use super::{Anomaly, AnomalyKind, Bounds, Domain, FieldType, Fix};
+use super::{Anomaly, AnomalyKind, Bounds, Domain, FieldType, Fix, Severity};
 use crate::statistics::{NumericStatistics, days_text, micros_text};
 
 /// The longest domain that is proposed; past it, the proposal is to drop the domain.
@@ -10,7 +10,6 @@ const MAX_PROPOSED_VALUES: usize = 400;
 
 impl Check<'_> {
     pub(super) fn domain(&mut self) {
-        let column = self.column;
         let Some(domain) = &self.field.domain else {
             return;
         };
@@ -41,7 +40,7 @@ impl Check<'_> {
             Domain::Boolean { .. } if self.field.field_type == FieldType::Text => {
                 self.texts(domain);
             }
-            Domain::Boolean { .. } if column.field_type == FieldType::Integer => {
+            Domain::Boolean { .. } if self.field.field_type == FieldType::Integer => {
                 let kinds = (AnomalyKind::BoolTypeSmallInt, AnomalyKind::BoolTypeBigInt);
                 self.ends(kinds, Bounds::within(0.0, 1.0), |_| None);
             }
@@ -168,6 +167,18 @@ impl Check<'_> {
                     None => problems.push((kind, vec![(value.clone(), *n)])),
                 }
             }
+        }
+        if problems.is_empty() && !self.column.top_values_exact {
+            let n = self.column.top_values.len();
+            let message = format!(
+                "is held against the {n} values that the statistics list; there are others"
+            );
+            let kind = AnomalyKind::StatsNotAvailable;
+            self.anomalies.push(Anomaly {
+                severity: Severity::Warning,
+                ..Anomaly::new(&self.field.name, kind, message)
+            });
+            return;
         }
         for (kind, values) in problems {
             let message = format!(

@@ -105,10 +105,14 @@ impl Schema {
     /// says for the kind, or the default of the kind.
     #[must_use]
     pub fn severity_of(&self, field: Option<&Field>, kind: AnomalyKind) -> Severity {
+        self.chosen_severity(field, kind)
+            .unwrap_or_else(|| kind.default_severity())
+    }
+
+    fn chosen_severity(&self, field: Option<&Field>, kind: AnomalyKind) -> Option<Severity> {
         field
             .and_then(|field| field.severities.get(&kind).copied().or(field.severity))
             .or_else(|| self.severities.get(&kind).copied())
-            .unwrap_or_else(|| kind.default_severity())
     }
 
     fn weigh(&self, report: &mut Report) {
@@ -118,7 +122,9 @@ impl Schema {
                 _ => &anomaly.column,
             };
             let field = self.fields.iter().find(|field| field.name == column);
-            anomaly.severity = self.severity_of(field, anomaly.kind);
+            if let Some(chosen) = self.chosen_severity(field, anomaly.kind) {
+                anomaly.severity = chosen;
+            }
         }
     }
 

@@ -432,3 +432,30 @@ async fn row_groups_are_as_large_as_told() {
         "row groups of 10 rows, must be from 1024 to 16777216"
     );
 }
+
+#[tokio::test]
+async fn what_leaves_no_row_leaves_no_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.csv");
+    std::fs::write(&path, "x,late\n1,\n2,\n").unwrap();
+    let engine = Engine::new().unwrap();
+    let work = dir.path().join("work");
+    let sampled = || FileSource::csv(&path).label("x").sample(1e-9);
+    let unlabelled = || FileSource::csv(&path).label("late");
+    for _ in 0..2 {
+        let progress = Progress::default();
+        let error = unlabelled()
+            .run(&engine, &work, &progress)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "validate: label `late` has no value in any of 2 rows"
+        );
+        let error = sampled().run(&engine, &work, &progress).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "file: none of 2 rows is in the sample of 0.000000001 of the rows; make it larger"
+        );
+    }
+}

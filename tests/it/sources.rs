@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fourfold::arrow::array::{
     Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchIterator, StringArray,
@@ -185,6 +186,63 @@ async fn files_that_differ_are_named() {
              `{root}/b.parquet`"
         )
     );
+}
+
+#[tokio::test]
+async fn a_column_that_is_there_twice_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let twice = RecordBatch::try_from_iter([("id", Arc::clone(&ids)), ("id", ids)]).unwrap();
+    let parquet = dir.path().join("x.parquet");
+    write_parquet(&parquet, std::slice::from_ref(&twice));
+    let arrow = dir.path().join("x.arrow");
+    write_arrow(&arrow, &twice);
+    let engine = Engine::new().unwrap();
+    for path in [parquet, arrow] {
+        let source = FileSource::detect(&path).unwrap();
+        assert_eq!(
+            source.read(&engine).await.unwrap_err().to_string(),
+            format!(
+                "`{}` cannot be read: column name `id` is there twice; names must be unique",
+                path.display()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_of_the_format_that_most_files_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str| std::fs::write(dir.path().join(name), "x").unwrap();
+    write("a.csv");
+    write("b.parquet");
+    assert_eq!(
+        FileSource::detect(dir.path()).unwrap_err().to_string(),
+        format!(
+            "`{}` has as many files like `a.csv` as like `b.parquet`; say which format is to be read",
+            dir.path().display()
+        )
+    );
+    write("c.parquet");
+    let parquet = FileSource::parquet(dir.path());
+    let found = FileSource::detect(dir.path()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{parquet:?}"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_that_lead_back_up_are_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, other) = (dir.path().join("data"), dir.path().join("other"));
+    std::fs::create_dir_all(data.join("a")).unwrap();
+    std::fs::create_dir(&other).unwrap();
+    write_parquet(&data.join("a/1.parquet"), &[id_batch([1])]);
+    write_parquet(&other.join("2.parquet"), &[id_batch([2])]);
+    std::os::unix::fs::symlink(&data, data.join("a/up")).unwrap();
+    std::os::unix::fs::symlink(&other, data.join("b")).unwrap();
+    let engine = Engine::new().unwrap();
+    let rows = rows_of(&FileSource::parquet(&data), &engine).await;
+    assert_eq!(ids(&rows), [1, 2]);
 }
 
 fn hive(dir: &Path) {
@@ -619,6 +677,15 @@ async fn spans_that_cannot_be_chosen_are_explained() {
         refusal("{SPAN}", Spans::latest()).await,
         "Data | span 2 is there under two names: `02/b.parquet` and `2/a.parquet`"
     );
+    for (name, id) in [("versions/02/v1", 1), ("versions/2/v2", 2)] {
+        let folder = dir.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        write_parquet(&folder.join("a.parquet"), &[id_batch([id])]);
+    }
+    assert_eq!(
+        refusal("versions/{SPAN}/v{VERSION}", Spans::latest()).await,
+        "Data | span 2 is there under two names: `02/v1/a.parquet` and `2/v2/a.parquet`"
+    );
     std::fs::create_dir(dir.path().join("day-2013-02-30")).unwrap();
     write_parquet(
         &dir.path().join("day-2013-02-30/b.parquet"),
@@ -697,6 +764,21 @@ async fn readers_are_opened_anew_and_tables_are_read() {
             .unwrap_err(),
     );
     assert!(error.to_string().contains("no more ink"), "{error}");
+
+    let opened = AtomicUsize::new(0);
+    let changing = ReaderSource::new("changing", move || {
+        let name = ["id", "kilograms"][opened.fetch_add(1, Ordering::Relaxed).min(1)];
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let batch = RecordBatch::try_from_iter([(name, ids)]).unwrap();
+        let schema = batch.schema();
+        Ok(RecordBatchIterator::new([Ok(batch)], schema))
+    });
+    let frame = changing.read(&engine).await.unwrap();
+    assert_eq!(
+        Error::from(frame.collect().await.unwrap_err()).to_string(),
+        "the reader was opened anew and has other columns than at first: (`id` Int64 not null) and then \
+         (`kilograms` Int64 not null)"
+    );
 
     let table = MemTable::try_new(id_batch([]).schema(), vec![vec![id_batch([7, 8])]]).unwrap();
     let source = TableSource::new("memory", Arc::new(table));
@@ -846,6 +928,7 @@ mod sql {
             "SELECT * FROM planes p WHERE NOT EXISTS (SELECT 1 FROM flights f WHERE p.tailnum = f.tailnum AND f.distance > 1000)",
             "SELECT carrier, flight FROM flights WHERE dep_delay > 0 LIMIT 1000",
             "SELECT carrier, flight FROM flights ORDER BY carrier",
+            "SELECT carrier, flight, time_hour FROM flights ORDER BY carrier LIMIT 1000",
             "SELECT DISTINCT tailnum, ROW_NUMBER() OVER (PARTITION BY tailnum) AS n FROM flights WHERE month < 3",
         ];
         for query in queries {

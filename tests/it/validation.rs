@@ -279,6 +279,20 @@ async fn what_no_row_is_at_fault_for_stops_a_quarantine_too() {
          column `driver`: is required and not in the data (split `test`)\n  \
          column `driver`: is required and not in the data (split `train`)"
     );
+    // Nothing is copied for a rule that no row can break.
+    let mut many = schema();
+    many.fields[0].min_count = 1_000;
+    let data = pipeline_data(&parcels(600))
+        .schema(many)
+        .on_anomaly(AnomalyPolicy::Quarantine);
+    let dir_of_many = tempfile::tempdir().unwrap();
+    let error = run(data, dir_of_many.path()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "validate: the data breaks its schema:\n  \
+         column `id`: has a value in 600 rows, must be at least 1000 (all splits)"
+    );
+    assert_eq!(std::fs::read_dir(&dir_of_many).unwrap().count(), 1);
     // Not a row is good.
     let mut none = schema();
     none.fields[0].domain = Some(Domain::Range {

@@ -262,6 +262,43 @@ fn numbers_in_texts() {
 }
 
 #[test]
+fn texts_that_are_not_listed_may_be_wrong() {
+    let many: Vec<String> = (0..100_000).map(|i| i.to_string()).collect();
+    let many: ArrayRef = Arc::new(StringArray::from_iter_values(&many));
+    let statistics = statistics(vec![("x", many)]);
+    let n = statistics.columns[0].top_values.len();
+    let integers = Domain::IntegerText {
+        min: None,
+        max: None,
+    };
+    let mut field = x(FieldType::Text).domain(integers);
+    let report = |field: &Field| {
+        let schema = Schema::new([field.clone()]);
+        Validation::new(&schema).run(&statistics).unwrap()
+    };
+    assert_eq!(
+        report(&field).to_string(),
+        format!(
+            "warning STATS_NOT_AVAILABLE: column `x`: is held against the {n} values that the statistics list; there \
+             are others"
+        )
+    );
+    assert!(report(&field).is_valid());
+    let kind = AnomalyKind::StatsNotAvailable;
+    field.severities.insert(kind, Severity::Error);
+    assert_eq!(report(&field).anomalies[0].severity, Severity::Error);
+}
+
+#[test]
+fn whole_numbers_for_a_boolean_float() {
+    check(
+        x(FieldType::Float).domain(BOOLEAN),
+        whole(&[0, 1, 2]),
+        "error BOOL_TYPE_UNEXPECTED_FLOAT: column `x`: has the value 2, must be 0 or 1 (fix: allow all values in `x`)",
+    );
+}
+
+#[test]
 fn times() {
     let domain = Domain::Times {
         from: Some("2013-01-01".to_owned()),

@@ -1,6 +1,6 @@
 //! Rows that break rules, in batches and in requests.
 
-use arrow::array::ListArray;
+use arrow::array::{ListArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 
 use super::*;
@@ -104,4 +104,41 @@ fn a_field_of_a_struct_is_found_by_its_path() {
         schema.check_rows(&batch, 5).to_string(),
         "1 of 3 rows break the schema\n  column `trip.fare` must be at least 0: 1 rows, row 1 is `-2.0`"
     );
+}
+
+#[test]
+fn a_list_is_reported_once_for_each_kind() {
+    let mut field = Field::new("x", FieldType::Integer).domain(range(0.0, 1.0));
+    field.list = Some(Counts::default());
+    let column = lists(&[Some(&[-1, 2, -1, 2])]);
+    let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+    let report = Schema::new([field]).check_rows(&batch, 1);
+    let found: Vec<_> = report
+        .reasons
+        .iter()
+        .map(|reason| (reason.kind, reason.n_rows))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (AnomalyKind::IntTypeSmallInt, 1),
+            (AnomalyKind::IntTypeBigInt, 1)
+        ]
+    );
+}
+
+#[test]
+fn times_may_be_of_any_year() {
+    let domain = Domain::Times {
+        from: Some("1500-01-01".to_owned()),
+        to: Some("3000-01-01T00:00:00Z".to_owned()),
+    };
+    let schema = Schema::new([Field::new("x", FieldType::Timestamp).domain(domain)]);
+    schema.check().unwrap();
+    // And one of 1399.
+    let second_of_3000 = 32_503_680_001_000_000;
+    let times = TimestampMicrosecondArray::from(vec![0, second_of_3000, -18_000_000_000_000_000]);
+    let column: ArrayRef = Arc::new(times);
+    let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+    assert_eq!(schema.check_rows(&batch, 0).n_broken, 2);
 }
