@@ -217,7 +217,7 @@ impl ColumnAccumulator {
             if self.count == 0 {
                 std::mem::swap(self, &mut other);
             }
-            self.missing += other.missing;
+            self.missing = self.missing.saturating_add(other.missing);
             return Ok(());
         }
         let apart = |name: &str| {
@@ -238,7 +238,7 @@ impl ColumnAccumulator {
         }
         match (&mut self.valency, other.valency) {
             (Some(mine), Some(theirs)) => {
-                mine.total += theirs.total;
+                mine.total = mine.total.saturating_add(theirs.total);
                 mine.lengths.merge(theirs.lengths)?;
             }
             (None, None) => {}
@@ -251,8 +251,8 @@ impl ColumnAccumulator {
             (None, None) => {}
             _ => return Err(apart(&self.name)),
         }
-        self.count += other.count;
-        self.missing += other.missing;
+        self.count = self.count.saturating_add(other.count);
+        self.missing = self.missing.saturating_add(other.missing);
         for (mine, theirs) in self.children.iter_mut().zip(other.children) {
             mine.merge(theirs)?;
         }

@@ -95,7 +95,8 @@ impl StatisticsOptions {
         self
     }
 
-    /// Statistics of the rows of each combination of values of these columns.
+    /// Statistics of the rows of each combination of values of these columns. A slice is known by its name alone: text
+    /// with `, ` and the name of another column in it may make one name of two slices.
     #[must_use]
     pub fn slice_by_all<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.slices
@@ -168,7 +169,11 @@ impl StatisticsOptions {
             let places = columns
                 .iter()
                 .map(|column| of("slice", column, single, value));
-            slices.push(places.collect::<Result<Vec<usize>>>()?);
+            let places = places.collect::<Result<Vec<usize>>>()?;
+            // Asked for twice, rows still count once.
+            if !slices.contains(&places) {
+                slices.push(places);
+            }
         }
         Ok(Plan {
             weight: weight.transpose()?,

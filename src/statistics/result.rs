@@ -279,7 +279,7 @@ impl NumericStatistics {
         self.nan + self.positive_infinity + self.negative_infinity
     }
 
-    /// The median; `None` if there is no finite value.
+    /// The median; `None` if there is no finite value, or if it is infinite, for infinities take part in quantiles.
     #[must_use]
     pub fn median(&self) -> Option<f64> {
         self.quantiles

@@ -85,7 +85,10 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
         self.count += other.count;
         self.missing += other.missing;
         let sum = self.sum + other.sum;
-        if sum > 0.0 {
+        // The square of a large mean would be infinite, and NaN times no weight.
+        if self.sum == 0.0 {
+            (self.sum, self.mean, self.squares) = (other.sum, other.mean, other.squares);
+        } else if other.sum > 0.0 {
             let delta = other.mean - self.mean;
             self.mean += delta * (other.sum / sum);
             self.squares += other.squares + delta * delta * (self.sum * other.sum / sum);
@@ -191,7 +194,7 @@ impl WeightedQuantiles {
                 let total: f64 = pairs.iter().map(|(_, weight)| weight).sum();
                 let n = pairs.len() / 2;
                 let step = total / n as f64;
-                self.coin += 1;
+                self.coin = self.coin.wrapping_add(1);
                 let start = (hash_u64(self.coin) >> 11) as f64 / (1_u64 << 53) as f64;
                 let mut drawn = 0;
                 let mut seen = 0.0;

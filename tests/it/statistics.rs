@@ -827,3 +827,38 @@ fn an_empty_data_set_has_statistics_too() {
     let loaded = Statistics::from_json(&found.to_json().unwrap()).unwrap();
     assert_eq!(loaded.merge(&found).unwrap(), found);
 }
+
+#[test]
+fn a_slicing_asked_for_twice_counts_rows_once() {
+    let rows = batch(vec![("kind", texts(&["a", "b", "a"]))]);
+    let options = Statistics::options().slice_by(["kind", "kind"]);
+    let found = with(&rows, &options.slice_by_all(["kind"]));
+    let n_rows: Vec<u64> = (found.slices.iter())
+        .map(|slice| slice.statistics.n_rows)
+        .collect();
+    assert_eq!(n_rows, [2, 1]);
+}
+
+#[test]
+fn dictionaries_of_bytes_are_what_their_values_are() {
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"ab", b"cd", b"ab", b"ef"]));
+    for values in [
+        DataType::Binary,
+        DataType::BinaryView,
+        DataType::FixedSizeBinary(2),
+    ] {
+        let plain = cast(&bytes, &values).unwrap();
+        let keys = Int32Array::from(vec![Some(0), Some(1), None, Some(2), Some(0)]);
+        let keys = DictionaryArray::<Int32Type>::try_new(keys, plain).unwrap();
+        // A dictionary that is longer than the rows too.
+        let column: ArrayRef = Arc::new(keys);
+        for column in [column.slice(1, 3), column] {
+            let direct = cast(&column, &values).unwrap();
+            let (found, expected) = (of_column(column), of_column(direct));
+            let (found, expected) = (found.column("x").unwrap(), expected.column("x").unwrap());
+            assert_eq!(found.top_values, expected.top_values, "{values}");
+            assert_eq!(found.distinct, expected.distinct, "{values}");
+            assert!(found.distinct >= 2, "{values}");
+        }
+    }
+}
