@@ -163,7 +163,11 @@ impl StatisticsAccumulator {
         };
         let column = FieldType::Float.normalize(name, batch.column(at))?;
         let weight = |weight: Option<f64>| match weight {
-            Some(weight) if weight >= 0.0 && weight.is_finite() => Ok(weight),
+            Some(weight) if (0.0..=StatisticsOptions::MAX_WEIGHT).contains(&weight) => Ok(weight),
+            Some(weight) if weight > 0.0 && weight.is_finite() => Err(Error::data(format!(
+                "weight column `{name}` is {weight:e} in a row, must be at most {:e}",
+                StatisticsOptions::MAX_WEIGHT
+            ))),
             Some(weight) => Err(Error::data(format!(
                 "weight column `{name}` is {weight} in a row, must be a finite number of at least 0"
             ))),

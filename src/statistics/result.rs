@@ -158,7 +158,7 @@ pub struct Bucket {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WeightedStatistics {
-    /// Weight of the rows with a value.
+    /// Weight of the rows with a value; of lists, every item has the weight of its row.
     pub count: f64,
     /// Weight of the rows that are NULL.
     pub missing: f64,

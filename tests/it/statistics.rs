@@ -862,3 +862,43 @@ fn dictionaries_of_bytes_are_what_their_values_are() {
         }
     }
 }
+
+#[test]
+fn bytes_count_by_their_weight() {
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![
+        Some(b"ab"),
+        Some(b"\xff\xfe"),
+        None,
+        Some(b"ab"),
+    ]));
+    let options = Statistics::options().weight("w");
+    for data_type in [
+        DataType::Binary,
+        DataType::LargeBinary,
+        DataType::FixedSizeBinary(2),
+        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Binary)),
+    ] {
+        let column = cast(&bytes, &data_type).unwrap();
+        let rows = batch(vec![("b", column), ("w", floats(&[1.0, 2.0, 4.0, 8.0]))]);
+        let found = with(&rows, &options);
+        let found = found.column("b").unwrap().weighted.as_ref().unwrap();
+        assert_eq!((found.count, found.missing), (11.0, 4.0), "{data_type}");
+        assert_eq!(found.top_values, [("ab".to_owned(), 9.0)], "{data_type}");
+    }
+}
+
+#[test]
+fn weights_whose_sum_may_be_infinite_are_refused() {
+    let rows = batch(vec![
+        ("x", floats(&[1.0, 2.0])),
+        ("w", floats(&[1e308, 1e308])),
+    ]);
+    let mut accumulator = (Statistics::options().weight("w"))
+        .accumulator(&rows.schema())
+        .unwrap();
+    let error = accumulator.update(&rows).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "weight column `w` is 1e308 in a row, must be at most 1e280"
+    );
+}
