@@ -213,7 +213,7 @@ impl ColumnStatistics {
     /// The share of rows with a value, in `0..=1`; 0 if there are no rows.
     #[must_use]
     pub fn present(&self) -> f64 {
-        match self.count + self.missing {
+        match self.count.saturating_add(self.missing) {
             0 => 0.0,
             rows => self.count as f64 / rows as f64,
         }
@@ -276,7 +276,9 @@ impl NumericStatistics {
     /// Values that are NaN or infinite.
     #[must_use]
     pub fn non_finite(&self) -> u64 {
-        self.nan + self.positive_infinity + self.negative_infinity
+        (self.nan)
+            .saturating_add(self.positive_infinity)
+            .saturating_add(self.negative_infinity)
     }
 
     /// The median; `None` if there is no finite value, or if it is infinite, for infinities take part in quantiles.
