@@ -163,7 +163,11 @@ impl StatisticsAccumulator {
         };
         let column = FieldType::Float.normalize(name, batch.column(at))?;
         let weight = |weight: Option<f64>| match weight {
-            Some(weight) if weight >= 0.0 && weight.is_finite() => Ok(weight),
+            Some(weight) if (0.0..=StatisticsOptions::MAX_WEIGHT).contains(&weight) => Ok(weight),
+            Some(weight) if weight > 0.0 && weight.is_finite() => Err(Error::data(format!(
+                "weight column `{name}` is {weight:e} in a row, must be at most {:e}",
+                StatisticsOptions::MAX_WEIGHT
+            ))),
             Some(weight) => Err(Error::data(format!(
                 "weight column `{name}` is {weight} in a row, must be a finite number of at least 0"
             ))),
@@ -179,41 +183,50 @@ impl StatisticsAccumulator {
         let Some(fresh) = self.fresh.as_deref() else {
             return Ok(());
         };
-        let add = |parts: &mut BTreeMap<String, StatisticsAccumulator>, rows| {
-            for (name, rows) in rows {
-                let part = parts.entry(name).or_insert_with(|| fresh.clone());
+        let options = &self.options;
+        if let Some(label) = self.plan.label {
+            for (name, rows) in by_label(batch, label, &options.label_boundaries)? {
+                if !self.labels.contains_key(&name) {
+                    check_labels(options, self.labels.len() + 1)?;
+                }
+                let part = self.labels.entry(name).or_insert_with(|| fresh.clone());
                 part.update(&rows)?;
             }
-            Ok::<_, Error>(())
-        };
-        if let Some(label) = self.plan.label {
-            let rows = by_label(batch, label, &self.options.label_boundaries)?;
-            add(&mut self.labels, rows)?;
         }
         for columns in &self.plan.slices {
-            add(&mut self.slices, by_columns(batch, columns)?)?;
-        }
-        self.check_parts()
-    }
-
-    fn check_parts(&self) -> Result<()> {
-        if self.labels.len() > StatisticsOptions::MAX_LABELS {
-            return Err(Error::data(format!(
-                "label `{}` has more than {} values; cut it by label boundaries",
-                self.options.label.as_deref().unwrap_or_default(),
-                StatisticsOptions::MAX_LABELS
-            )));
-        }
-        if self.slices.len() > StatisticsOptions::MAX_SLICES {
-            let by: Vec<String> = self.options.slices.iter().map(|by| by.join(", ")).collect();
-            return Err(Error::data(format!(
-                "slicing by `{}` makes more than {} slices; slice by columns with fewer values",
-                by.join("`, `"),
-                StatisticsOptions::MAX_SLICES
-            )));
+            for (name, rows) in by_columns(batch, columns)? {
+                if !self.slices.contains_key(&name) {
+                    check_slices(options, self.slices.len() + 1)?;
+                }
+                let part = self.slices.entry(name).or_insert_with(|| fresh.clone());
+                part.update(&rows)?;
+            }
         }
         Ok(())
     }
+}
+
+fn check_labels(options: &StatisticsOptions, n: usize) -> Result<()> {
+    if n > StatisticsOptions::MAX_LABELS {
+        return Err(Error::data(format!(
+            "label `{}` has more than {} values; cut it by label boundaries",
+            options.label.as_deref().unwrap_or_default(),
+            StatisticsOptions::MAX_LABELS
+        )));
+    }
+    Ok(())
+}
+
+fn check_slices(options: &StatisticsOptions, n: usize) -> Result<()> {
+    if n > StatisticsOptions::MAX_SLICES {
+        let by: Vec<String> = options.slices.iter().map(|by| by.join(", ")).collect();
+        return Err(Error::data(format!(
+            "slicing by `{}` makes more than {} slices; slice by columns with fewer values",
+            by.join("`, `"),
+            StatisticsOptions::MAX_SLICES
+        )));
+    }
+    Ok(())
 }
 
 impl Accumulate for StatisticsAccumulator {
@@ -227,7 +240,7 @@ impl Accumulate for StatisticsAccumulator {
             return Ok(());
         }
         let weights = self.weights(batch)?;
-        self.n_rows += batch.num_rows() as u64;
+        self.n_rows = self.n_rows.saturating_add(batch.num_rows() as u64);
         for (accumulator, column) in self.columns.iter_mut().zip(batch.columns()) {
             accumulator.update(column, weights.as_deref(), &mut self.scratch)?;
         }
@@ -246,7 +259,7 @@ impl Accumulate for StatisticsAccumulator {
         for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
             mine.merge(theirs)?;
         }
-        self.n_rows += other.n_rows;
+        self.n_rows = self.n_rows.saturating_add(other.n_rows);
         self.pairs.merge(&other.pairs);
         for (parts, others) in [
             (&mut self.slices, other.slices),
@@ -261,6 +274,7 @@ impl Accumulate for StatisticsAccumulator {
                 }
             }
         }
-        self.check_parts()
+        check_labels(&self.options, self.labels.len())?;
+        check_slices(&self.options, self.slices.len())
     }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field as ArrowField};
 use serde::{Deserialize, Serialize};
 
 use super::number::{NumberAccumulator, Scratch, number};
-use super::read::{Items, items, keys, numbers};
+use super::read::{Items, each_value, items, keys, numbers};
 use super::text::TextAccumulator;
 use super::weighted::WeightedAccumulator;
 use super::{ColumnStatistics, Histogram, Moments, NumericStatistics, Valency};
@@ -217,7 +217,7 @@ impl ColumnAccumulator {
             if self.count == 0 {
                 std::mem::swap(self, &mut other);
             }
-            self.missing += other.missing;
+            self.missing = self.missing.saturating_add(other.missing);
             return Ok(());
         }
         let apart = |name: &str| {
@@ -238,7 +238,7 @@ impl ColumnAccumulator {
         }
         match (&mut self.valency, other.valency) {
             (Some(mine), Some(theirs)) => {
-                mine.total += theirs.total;
+                mine.total = mine.total.saturating_add(theirs.total);
                 mine.lengths.merge(theirs.lengths)?;
             }
             (None, None) => {}
@@ -251,8 +251,8 @@ impl ColumnAccumulator {
             (None, None) => {}
             _ => return Err(apart(&self.name)),
         }
-        self.count += other.count;
-        self.missing += other.missing;
+        self.count = self.count.saturating_add(other.count);
+        self.missing = self.missing.saturating_add(other.missing);
         for (mine, theirs) in self.children.iter_mut().zip(other.children) {
             mine.merge(theirs)?;
         }
@@ -390,22 +390,23 @@ impl Weighted {
                 let keys = keys(name, field_type, column)?;
                 for (key, weight) in keys.into_iter().zip(weights) {
                     if let Some(key) = key {
-                        weighted.update(key, Some(number(key, real)), *weight);
+                        weighted.update(&key, Some(number(key, real)), *weight);
                     }
                 }
             }
             Weighted::Text(weighted) => {
-                let texts = arrow::compute::cast(column, &DataType::Utf8)?;
-                for (text, weight) in texts.as_string::<i32>().iter().zip(weights) {
-                    if let Some(text) = text {
-                        weighted.update(text.to_owned(), None, *weight);
+                each_value(column, &mut |row, value| {
+                    let weight = weights.get(row).copied().unwrap_or_default();
+                    match std::str::from_utf8(value) {
+                        Ok(text) => weighted.update(text, None, weight),
+                        Err(_) => weighted.present(weight),
                     }
-                }
+                })?;
             }
             Weighted::Other(weighted) => {
                 for (row, weight) in weights.iter().enumerate() {
                     if column.is_valid(row) {
-                        weighted.update((), None, *weight);
+                        weighted.update(&(), None, *weight);
                     }
                 }
             }

@@ -59,11 +59,13 @@ fn counted(points: &Points) -> Histogram {
         points.up_to(f64::NEG_INFINITY),
     );
     if let (Some((low, _)), Some((high, _))) = (low, high) {
-        for (from, to) in widths(low, high, BUCKETS) {
+        let ends = widths(low, high, BUCKETS);
+        for (i, (from, to)) in ends.iter().copied().enumerate() {
             buckets.push(Bucket {
                 low: from,
                 high: to,
-                count: match to == high {
+                // Of ends that rounding makes equal to the highest, the last one has its values.
+                count: match i + 1 == ends.len() {
                     true => points.up_to(to),
                     false => points.below(to),
                 } - points.below(from),
@@ -313,6 +315,13 @@ mod tests {
         let found = Histogram::equal_width(&points(&[1.0, 1.0, 2.0, 3.0, 4.0, 11.0]));
         let counts: Vec<f64> = found.buckets.iter().map(|bucket| bucket.count).collect();
         assert_eq!(counts, [2.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn ends_that_round_to_one_number_count_its_values_once() {
+        let found = Histogram::equal_width(&points(&[1.0, 1.0 + f64::EPSILON]));
+        let counts = found.buckets.iter().map(|bucket| bucket.count);
+        assert_eq!(counts.sum::<f64>(), 2.0, "{found:?}");
     }
 
     #[test]

@@ -33,10 +33,13 @@
 //! | booleans, integers, floats, decimals | moments, range, zeros, NaN, infinities, quantiles, two histograms |
 //! | dates, timestamps | the same, as days and as microseconds since 1970-01-01 |
 //! | text | lengths in bytes |
-//! | bytes | the same, and how many are no UTF-8; those that are not have no part in the frequent values |
+//! | bytes | the same, and how many are no UTF-8; those that are not have no part in the frequent values, and distinct is an estimate with them |
 //! | lists, maps | valency; and what their items are: a row that is NULL is missing, one of no items has a valency of 0 |
 //! | structs | count, missing; each field is a column of its own, by path (`trip.fare`); so are lists in lists (`days.item`) |
 //! | times of day, durations, ... | count, missing |
+//!
+//! Whole numbers are counted as 64-bit signed ones: an unsigned one above 9,223,372,036,854,775,807 (a hash, say) is an
+//! error that names the column. Read such a column as text or as floats.
 //!
 //! Dictionaries are what their values are, and are counted by key. All of it is what TensorFlow Data Validation
 //! computes, but for this: a median is the textbook's (the lower of two in the middle), not the middle one of a
@@ -76,6 +79,8 @@ mod histogram;
 mod information;
 mod moments;
 mod number;
+#[cfg(test)]
+mod number_tests;
 mod options;
 mod pairs;
 mod quantiles;

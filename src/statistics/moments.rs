@@ -89,22 +89,24 @@ impl Moments {
 
     /// Takes in the moments of other numbers.
     pub fn merge(&mut self, other: &Moments) {
-        self.nan += other.nan;
-        self.positive_infinity += other.positive_infinity;
-        self.negative_infinity += other.negative_infinity;
-        self.zeros += other.zeros;
+        self.nan = self.nan.saturating_add(other.nan);
+        self.positive_infinity = (self.positive_infinity).saturating_add(other.positive_infinity);
+        self.negative_infinity = (self.negative_infinity).saturating_add(other.negative_infinity);
+        self.zeros = self.zeros.saturating_add(other.zeros);
         if other.count == 0 {
             return;
         }
+        // The square of a large mean would be infinite, and NaN times no rows.
         if self.count == 0 {
+            (self.count, self.mean, self.squares) = (other.count, other.mean, other.squares);
             (self.min, self.max) = (other.min, other.max);
-        } else {
-            self.min = self.min.min(other.min);
-            self.max = self.max.max(other.max);
+            return;
         }
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
         let (a, b) = (self.count as f64, other.count as f64);
         let delta = other.mean - self.mean;
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         let n = self.count as f64;
         self.mean += delta * (b / n);
         self.squares += other.squares + delta * delta * (a * b / n);
@@ -119,7 +121,9 @@ impl Moments {
     /// How many were NaN or infinite.
     #[must_use]
     pub fn non_finite(&self) -> u64 {
-        self.nan + self.positive_infinity + self.negative_infinity
+        (self.nan)
+            .saturating_add(self.positive_infinity)
+            .saturating_add(self.negative_infinity)
     }
 
     /// How many were NaN.
@@ -194,6 +198,19 @@ fn lanes(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_numbers_have_a_variance() {
+        let values = [2e154, 2.0001e154];
+        let mut slice = Moments::default();
+        slice.update_slice(&values);
+        let mut merged = of(&values[..1]);
+        merged.merge(&of(&values[1..]));
+        for found in [slice, merged, of(&values)] {
+            let std = found.std().unwrap();
+            assert!((std / 5e149 - 1.0).abs() < 1e-9, "{found:?}");
+        }
+    }
 
     fn of(values: &[f64]) -> Moments {
         let mut moments = Moments::default();

@@ -356,10 +356,9 @@ impl Counts {
     /// By key.
     fn sorted(&self) -> Vec<(i64, u64)> {
         match self {
-            Counts::Dense { low, counts } => (*low..)
-                .zip(counts)
+            Counts::Dense { low, counts } => (counts.iter().enumerate())
                 .filter(|(_, count)| **count > 0)
-                .map(|(key, count)| (key, *count))
+                .map(|(at, count)| (low.wrapping_add(at as i64), *count))
                 .collect(),
             Counts::Table(table) => {
                 let mut pairs: Vec<(i64, u64)> = table.iter().map(|(key, n)| (*key, n)).collect();
@@ -411,7 +410,7 @@ impl Counts {
         {
             for (value, n) in pairs {
                 if let Some(count) = counts.get_mut(value.wrapping_sub(*low) as usize) {
-                    *count += n;
+                    *count = count.saturating_add(*n);
                 }
             }
             return &[];
@@ -481,7 +480,8 @@ impl From<Counts> for Pairs {
 }
 
 impl From<Pairs> for Counts {
-    fn from(Pairs { dense, pairs }: Pairs) -> Self {
+    fn from(Pairs { dense, mut pairs }: Pairs) -> Self {
+        pairs.sort_unstable();
         let mut counts = if dense {
             Counts::Dense {
                 low: 0,

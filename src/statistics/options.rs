@@ -55,6 +55,9 @@ impl StatisticsOptions {
     /// The most columns of numbers of which all pairs are looked at. More are an error: list the pairs.
     pub const MAX_PAIRED: usize = 64;
 
+    /// The largest weight of a row, so that the sum over any number of rows is finite.
+    pub const MAX_WEIGHT: f64 = 1e280;
+
     /// The default: statistics of every column.
     #[must_use]
     pub fn new() -> Self {
@@ -62,8 +65,8 @@ impl StatisticsOptions {
     }
 
     /// A column of numbers that says how much each row counts in the [weighted
-    /// statistics](super::WeightedStatistics). A row without a weight, or with one that is negative or not finite, is
-    /// an error.
+    /// statistics](super::WeightedStatistics). A row without a weight, or with one that is negative, not finite or
+    /// above [`StatisticsOptions::MAX_WEIGHT`], is an error.
     #[must_use]
     pub fn weight(mut self, column: impl Into<String>) -> Self {
         self.weight = Some(column.into());
@@ -95,7 +98,8 @@ impl StatisticsOptions {
         self
     }
 
-    /// Statistics of the rows of each combination of values of these columns.
+    /// Statistics of the rows of each combination of values of these columns. A slice is known by its name alone: text
+    /// with `, ` and the name of another column in it may make one name of two slices.
     #[must_use]
     pub fn slice_by_all<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.slices
@@ -168,7 +172,11 @@ impl StatisticsOptions {
             let places = columns
                 .iter()
                 .map(|column| of("slice", column, single, value));
-            slices.push(places.collect::<Result<Vec<usize>>>()?);
+            let places = places.collect::<Result<Vec<usize>>>()?;
+            // Asked for twice, rows still count once.
+            if !slices.contains(&places) {
+                slices.push(places);
+            }
         }
         Ok(Plan {
             weight: weight.transpose()?,

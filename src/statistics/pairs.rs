@@ -115,10 +115,15 @@ impl Sums {
     }
 
     fn merge(&mut self, other: &Sums) {
-        let n = self.n + other.n;
         if other.n == 0.0 {
             return;
         }
+        // The square of a large mean would be infinite, and NaN times no rows.
+        if self.n == 0.0 {
+            *self = *other;
+            return;
+        }
+        let n = self.n + other.n;
         let (a, b) = (other.mean_a - self.mean_a, other.mean_b - self.mean_b);
         let weight = self.n * other.n / n;
         self.mean_a += a * (other.n / n);

@@ -90,7 +90,7 @@ impl QuantileSketch {
         }
         self.min = value.min(self.min);
         self.max = value.max(self.max);
-        self.count += n;
+        self.count = self.count.saturating_add(n);
         let places = (u64::BITS - n.leading_zeros()) as usize;
         if self.levels.len() < places {
             self.levels.resize_with(places, Floats::default);
@@ -120,7 +120,7 @@ impl QuantileSketch {
         }
         self.min = other.min.min(self.min);
         self.max = other.max.max(self.max);
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.compress();
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait, PrimitiveArray};
+use arrow::array::{
+    Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait, PrimitiveArray,
+};
 use arrow::compute::{cast, filter, is_not_null};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -150,6 +152,34 @@ pub(super) fn keys(
         }
         FieldType::Text | FieldType::Other => vec![None; column.len()],
     })
+}
+
+/// Calls with the row and the bytes of every value of a column of text or bytes that is not NULL.
+pub(super) fn each_value(column: &ArrayRef, call: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+    match column.data_type() {
+        DataType::Utf8 => each_row(column.as_string::<i32>(), call),
+        DataType::LargeUtf8 => each_row(column.as_string::<i64>(), call),
+        DataType::Utf8View => each_row(column.as_string_view(), call),
+        DataType::Binary => each_row(column.as_binary::<i32>(), call),
+        DataType::LargeBinary => each_row(column.as_binary::<i64>(), call),
+        DataType::BinaryView => each_row(column.as_binary_view(), call),
+        DataType::FixedSizeBinary(_) => each_row(column.as_fixed_size_binary(), call),
+        DataType::Dictionary(_, values) => each_value(&cast(column, values)?, call)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an accessor is a reference")]
+fn each_row<'a, T: AsRef<[u8]> + ?Sized + 'a>(
+    column: impl ArrayAccessor<Item = &'a T>,
+    call: &mut dyn FnMut(usize, &[u8]),
+) {
+    for row in 0..column.len() {
+        if column.is_valid(row) {
+            call(row, column.value(row).as_ref());
+        }
+    }
 }
 
 /// The items of a column of lists.

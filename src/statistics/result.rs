@@ -158,7 +158,7 @@ pub struct Bucket {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WeightedStatistics {
-    /// Weight of the rows with a value.
+    /// Weight of the rows with a value; of lists, every item has the weight of its row.
     pub count: f64,
     /// Weight of the rows that are NULL.
     pub missing: f64,
@@ -213,7 +213,7 @@ impl ColumnStatistics {
     /// The share of rows with a value, in `0..=1`; 0 if there are no rows.
     #[must_use]
     pub fn present(&self) -> f64 {
-        match self.count + self.missing {
+        match self.count.saturating_add(self.missing) {
             0 => 0.0,
             rows => self.count as f64 / rows as f64,
         }
@@ -276,10 +276,12 @@ impl NumericStatistics {
     /// Values that are NaN or infinite.
     #[must_use]
     pub fn non_finite(&self) -> u64 {
-        self.nan + self.positive_infinity + self.negative_infinity
+        (self.nan)
+            .saturating_add(self.positive_infinity)
+            .saturating_add(self.negative_infinity)
     }
 
-    /// The median; `None` if there is no finite value.
+    /// The median; `None` if there is no finite value, or if it is infinite, for infinities take part in quantiles.
     #[must_use]
     pub fn median(&self) -> Option<f64> {
         self.quantiles

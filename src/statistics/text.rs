@@ -1,6 +1,7 @@
 //! What is learned of a column of text, or of bytes.
 
 use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray};
+use arrow::compute::take;
 use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, DataType};
 use arrow::downcast_dictionary_array;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,11 @@ impl Default for TextAccumulator {
 impl TextAccumulator {
     /// Takes in a column of text or bytes, or a dictionary of them.
     pub(super) fn update(&mut self, column: &ArrayRef) {
+        self.values(column);
+        self.look(column.len() as u64);
+    }
+
+    fn values(&mut self, column: &ArrayRef) {
         match column.data_type() {
             DataType::Utf8 => self.texts(column.as_string::<i32>()),
             DataType::LargeUtf8 => self.texts(column.as_string::<i64>()),
@@ -62,7 +68,6 @@ impl TextAccumulator {
             }
             _ => {}
         }
-        self.look(column.len() as u64);
     }
 
     fn texts<'a>(&mut self, column: impl ArrayAccessor<Item = &'a str>) {
@@ -77,6 +82,11 @@ impl TextAccumulator {
     /// the batch is read by row.
     fn dictionary<K: ArrowDictionaryKeyType>(&mut self, column: &arrow::array::DictionaryArray<K>) {
         let values = column.values();
+        if values.len() > column.len()
+            && let Ok(rows) = take(values.as_ref(), column.keys(), None)
+        {
+            return self.values(&rows);
+        }
         let mut counts = vec![0_u64; values.len()];
         let keys = column.keys();
         match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
@@ -101,6 +111,8 @@ impl TextAccumulator {
             DataType::Utf8View => self.counted(values.as_string_view(), &counts),
             DataType::Binary => self.counted(values.as_binary::<i32>(), &counts),
             DataType::LargeBinary => self.counted(values.as_binary::<i64>(), &counts),
+            DataType::BinaryView => self.counted(values.as_binary_view(), &counts),
+            DataType::FixedSizeBinary(_) => self.counted(values.as_fixed_size_binary(), &counts),
             _ => {}
         }
     }
@@ -207,11 +219,11 @@ impl TextAccumulator {
             }
             _ => None,
         };
-        self.n += other.n;
-        self.bytes += other.bytes;
+        self.n = self.n.saturating_add(other.n);
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.shortest = self.shortest.min(other.shortest);
         self.longest = self.longest.max(other.longest);
-        self.invalid += other.invalid;
+        self.invalid = self.invalid.saturating_add(other.invalid);
         self.patience = self.patience.min(other.patience);
     }
 

@@ -60,7 +60,7 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
             entry.hash == hash && entry.value.borrow() == value
         });
         if let Some(entry) = found {
-            entry.count += n;
+            entry.count = entry.count.wrapping_add(n);
         } else {
             self.insert(hash, value.to_owned(), n);
         }
@@ -70,24 +70,24 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     fn insert(&mut self, hash: u64, value: K, count: u64) {
         let entry = Entry { hash, value, count };
         self.counts.insert_unique(hash, entry, |entry| entry.hash);
-        if self.counts.len() > 2 * self.capacity {
+        if self.counts.len() > self.capacity.saturating_mul(2) {
             self.reduce();
         }
     }
 
     /// Takes in the counts of other values.
     pub fn merge(&mut self, other: Self) {
-        self.error += other.error;
+        self.error = self.error.saturating_add(other.error);
         for Entry { hash, value, count } in other.counts {
             match self.counts.find_mut(hash, |entry| entry.value == value) {
-                Some(entry) => entry.count += count,
+                Some(entry) => entry.count = entry.count.saturating_add(count),
                 None => {
                     let entry = Entry { hash, value, count };
                     self.counts.insert_unique(hash, entry, |entry| entry.hash);
                 }
             }
         }
-        if self.counts.len() > 2 * self.capacity {
+        if self.counts.len() > self.capacity.saturating_mul(2) {
             self.reduce();
         }
     }
@@ -101,12 +101,12 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
             entry.count = entry.count.saturating_sub(cut);
             entry.count > 0
         });
-        self.error += cut;
+        self.error = self.error.saturating_add(cut);
     }
 
     /// Whether one more value that is not held would cost exactness.
     pub(super) fn is_full(&self) -> bool {
-        self.counts.len() >= 2 * self.capacity
+        self.counts.len() >= self.capacity.saturating_mul(2)
     }
 
     /// The count of a value; `None` if it is not held.

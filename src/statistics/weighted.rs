@@ -1,5 +1,6 @@
 //! Statistics with every row counted by its weight.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -46,9 +47,18 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
         self.missing += weight;
     }
 
-    /// Takes in a value; its number, if it is one.
-    pub(super) fn update(&mut self, value: K, number: Option<f64>, weight: f64) {
+    /// Takes in a value that is counted with no others.
+    pub(super) fn present(&mut self, weight: f64) {
         self.count += weight;
+    }
+
+    /// Takes in a value; its number, if it is one.
+    pub(super) fn update<Q>(&mut self, value: &Q, number: Option<f64>, weight: f64)
+    where
+        K: Borrow<Q>,
+        Q: Ord + ToOwned<Owned = K> + ?Sized,
+    {
+        self.present(weight);
         if weight <= 0.0 {
             return;
         }
@@ -63,8 +73,12 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
                 self.quantiles.update(number, weight);
             }
         }
-        *self.top.entry(value).or_default() += weight;
-        self.reduce();
+        if let Some(sum) = self.top.get_mut(value) {
+            *sum += weight;
+        } else {
+            self.top.insert(value.to_owned(), weight);
+            self.reduce();
+        }
     }
 
     fn reduce(&mut self) {
@@ -85,7 +99,10 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
         self.count += other.count;
         self.missing += other.missing;
         let sum = self.sum + other.sum;
-        if sum > 0.0 {
+        // The square of a large mean would be infinite, and NaN times no weight.
+        if self.sum == 0.0 {
+            (self.sum, self.mean, self.squares) = (other.sum, other.mean, other.squares);
+        } else if other.sum > 0.0 {
             let delta = other.mean - self.mean;
             self.mean += delta * (other.sum / sum);
             self.squares += other.squares + delta * delta * (self.sum * other.sum / sum);
@@ -191,7 +208,7 @@ impl WeightedQuantiles {
                 let total: f64 = pairs.iter().map(|(_, weight)| weight).sum();
                 let n = pairs.len() / 2;
                 let step = total / n as f64;
-                self.coin += 1;
+                self.coin = self.coin.wrapping_add(1);
                 let start = (hash_u64(self.coin) >> 11) as f64 / (1_u64 << 53) as f64;
                 let mut drawn = 0;
                 let mut seen = 0.0;
@@ -224,9 +241,9 @@ mod tests {
     fn weights_count() {
         // (1 * 1 + 2 * 3) / 4 = 1.75
         let mut all = WeightedAccumulator::<i64>::default();
-        all.update(1, Some(1.0), 1.0);
-        all.update(2, Some(2.0), 3.0);
-        all.update(9, Some(9.0), 0.0);
+        all.update(&1, Some(1.0), 1.0);
+        all.update(&2, Some(2.0), 3.0);
+        all.update(&9, Some(9.0), 0.0);
         all.missing(0.5);
         let mut moments = Moments::default();
         moments.update_slice(&[1.0, 2.0]);

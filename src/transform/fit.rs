@@ -17,23 +17,18 @@ use super::value::Value;
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 
-/// The columns that fitting may learn from besides the inputs.
+/// The columns that fitting may learn from besides the inputs. Every row counts once: steps take no heed of weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles<'a> {
     /// The label: what target encoding learns from. Never an input.
     pub label: Option<&'a str>,
-    /// The weights of the rows.
-    pub weight: Option<&'a str>,
 }
 
 impl<'a> Roles<'a> {
-    /// A label and no weights.
+    /// A label.
     #[must_use]
     pub fn label(label: &'a str) -> Self {
-        Roles {
-            label: Some(label),
-            weight: None,
-        }
+        Roles { label: Some(label) }
     }
 }
 
@@ -77,7 +72,6 @@ impl Transform {
             steps: self.steps.clone(),
             inputs,
             label: label.map(find).transpose()?,
-            weight: roles.weight.map(find).transpose()?,
             fold_by: fold_by.transpose()?,
         })
     }
@@ -109,7 +103,7 @@ impl Transform {
         self.fit_with(batches, Roles::default())
     }
 
-    /// Fits on batches in memory that have a label or weights.
+    /// Fits on batches in memory that have a label.
     ///
     /// # Errors
     /// As [`Transform::fit`].
@@ -133,7 +127,6 @@ impl Transform {
 pub struct Fitting {
     inputs: Vec<InputColumn>,
     label: Option<InputColumn>,
-    weight: Option<InputColumn>,
     fold_by: Option<Vec<InputColumn>>,
     steps: Vec<Step>,
     places: Places,
@@ -153,7 +146,6 @@ pub struct FitPass {
 struct Plan {
     inputs: Vec<InputColumn>,
     label: Option<InputColumn>,
-    weight: Option<InputColumn>,
     fold_by: Option<Vec<InputColumn>>,
     places: Places,
     /// The steps that are fitted and that a lesson depends on.
@@ -174,12 +166,11 @@ struct Lesson {
 }
 
 impl Fitting {
-    /// The raw columns that the passes read: the inputs, and the label, the weights and what chooses folds where
-    /// they are needed.
+    /// The raw columns that the passes read: the inputs, and the label and what chooses folds where they are
+    /// needed.
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {
-        let others = self.label.iter().chain(&self.weight);
-        let others = others.chain(self.fold_by.iter().flatten());
+        let others = self.label.iter().chain(self.fold_by.iter().flatten());
         let mut names: Vec<&str> = Vec::new();
         for column in self.inputs.iter().chain(others) {
             if !names.contains(&column.name.as_str()) {
@@ -239,7 +230,6 @@ impl Fitting {
         let plan = Plan {
             inputs: self.inputs.clone(),
             label: self.label.clone(),
-            weight: self.weight.clone(),
             fold_by: self.fold_by.clone(),
             places: self.places.clone(),
             steps: steps
@@ -346,7 +336,6 @@ impl Accumulate for FitPass {
             None => None,
         };
         let label = plan.label.as_ref().map(read).transpose()?;
-        let weight = plan.weight.as_ref().map(read).transpose()?;
         let steps = plan.steps.iter().zip(&plan.places.sources);
         for ((step, sources), n_outputs) in steps.zip(&plan.n_outputs) {
             match step {
@@ -360,7 +349,6 @@ impl Accumulate for FitPass {
             let rows = Rows {
                 inputs: &inputs,
                 label: label.as_ref().filter(|_| lesson.with_label),
-                weight: weight.as_ref(),
                 folds: row_hashes.as_deref(),
             };
             let result = match dropped {

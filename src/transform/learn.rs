@@ -22,12 +22,6 @@ pub(super) struct Rows<'a> {
     pub(super) inputs: &'a [&'a Value],
     /// The label; only where the operation needs it.
     pub(super) label: Option<&'a Value>,
-    /// The weights of the rows, where there are any.
-    #[allow(
-        dead_code,
-        reason = "part of the contract of learners; the weighted ones read it"
-    )]
-    pub(super) weight: Option<&'a Value>,
     /// The hashes that choose the folds of the rows; only where an operation needs them.
     pub(super) folds: Option<&'a [u64]>,
 }

@@ -30,7 +30,8 @@
 //! may hold a list of values a row ([`Transform::multi_hot`]). Operations of your own: [`custom`].
 //!
 //! The features are all columns that a step has written, in the order of first writing, less the dropped ones. A
-//! raw column that no step names is not a feature.
+//! raw column that no step names is not a feature. Fitting counts every row once; weights of rows are the
+//! models' matter.
 //!
 //! Architecture invariant: there is one implementation of applying a transform, [`FittedTransform::apply`]. The
 //! training path, the in-process predictor and the servers call it; nothing else computes features. Held by
@@ -59,13 +60,13 @@
 //! | [`bucketize_per_key`](Transform::bucketize_per_key) | stays missing; NULL key as unseen | NaN: last bucket | key: by all rows | of a key: bucket 1 |
 //! | [`interpolate`](Transform::interpolate), [`interpolate_at`](Transform::interpolate_at) | stays missing | NaN: 0.5; infinity 0 or 1 | | 0.5 |
 //! | [`cyclic`](Transform::cyclic) | stays missing | NaN | | |
-//! | [`one_hot`](Transform::one_hot) | all zeros | all zeros (float columns are refused) | `<other>` | |
+//! | [`one_hot`](Transform::one_hot) | all zeros | all zeros (raw float columns and fractions are refused) | `<other>` | |
 //! | [`multi_hot`](Transform::multi_hot) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | `<other>` | |
-//! | [`vocabulary`](Transform::vocabulary) | stays missing, in lists too | (float columns are refused) | its bucket, else the default id | |
-//! | [`one_hot_of`](Transform::one_hot_of) | all zeros | (float columns are refused) | its bucket, else all zeros | |
-//! | [`target_encode`](Transform::target_encode) | mean of all rows | (float columns are refused) | mean of all rows | near the mean of all rows |
+//! | [`vocabulary`](Transform::vocabulary) | stays missing, in lists too | as NULL (raw float columns and fractions are refused) | its bucket, else the default id | |
+//! | [`one_hot_of`](Transform::one_hot_of) | all zeros | as NULL (raw float columns and fractions are refused) | its bucket, else all zeros | |
+//! | [`target_encode`](Transform::target_encode) | mean of all rows | as NULL (raw float columns and fractions are refused) | mean of all rows | near the mean of all rows |
 //! | [`hash`](Transform::hash) | all zeros, as an empty list; a NULL item is skipped | all zeros | hashed like any | |
-//! | [`cross`](Transform::cross) | missing if any part is | (float columns are refused) | a text like any | |
+//! | [`cross`](Transform::cross) | missing if any part is | as NULL (raw float columns and fractions are refused) | a text like any | |
 //! | [`derive`](Transform::derive) | as in SQL | as in SQL; float `x / 0` is infinite or NaN, whole `x / 0` NULL | | |
 //! | [`pca`](Transform::pca) | missing if any column is | NaN if any column is | | a column: takes no part |
 //! | [`text_length`](Transform::text_length), [`word_count`](Transform::word_count) | stays missing | | | |

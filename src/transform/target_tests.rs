@@ -7,10 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch
 use super::ops::TargetEncode;
 use super::{FittedTransform, Roles, Transform};
 
-const LABEL: Roles<'static> = Roles {
-    label: Some("y"),
-    weight: None,
-};
+const LABEL: Roles<'static> = Roles { label: Some("y") };
 
 fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
     let columns = columns.map(|(name, column)| (name, column, true));

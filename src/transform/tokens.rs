@@ -11,12 +11,12 @@ use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
 /// The values of a column as categories. Each has a text: whole numbers their digits, booleans `true` and `false`.
-/// NULL (and NaN) has none.
+/// NULL, NaN and infinities have none.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tokens<'a> {
     Text(&'a StringArray),
     Whole(&'a Int64Array),
-    /// Floats that are whole, every one.
+    /// Floats that are whole, every one that is finite.
     Numbers(&'a Float64Array),
     Flags(&'a BooleanArray),
 }
@@ -32,7 +32,10 @@ impl Value {
                 Tokens::Whole(array.as_primitive::<Int64Type>())
             }
             Value::Numbers(numbers)
-                if numbers.iter().flatten().all(|value| value.fract() == 0.0) =>
+                if numbers
+                    .iter()
+                    .flatten()
+                    .all(|value| !value.is_finite() || value.fract() == 0.0) =>
             {
                 Tokens::Numbers(numbers)
             }
@@ -45,6 +48,13 @@ impl Value {
             }
         })
     }
+}
+
+/// The floats that are a category: those that are finite.
+fn finite(numbers: &Float64Array) -> impl Iterator<Item = Option<f64>> {
+    numbers
+        .iter()
+        .map(|number| number.filter(|number| number.is_finite()))
 }
 
 /// A whole float as an integer, where it is one.
@@ -84,7 +94,7 @@ impl Tokens<'_> {
             Tokens::Whole(array) => array
                 .iter()
                 .for_each(|number| each(number.map(|number| digits(&mut text, number)))),
-            Tokens::Numbers(array) => array.iter().for_each(|number| {
+            Tokens::Numbers(array) => finite(array).for_each(|number| {
                 each(number.map(|number| match whole(number) {
                     Some(number) => digits(&mut text, number),
                     None => digits(&mut text, number),
@@ -103,7 +113,7 @@ impl Tokens<'_> {
             Tokens::Whole(array) if array.is_valid(row) => {
                 let _ = write!(out, "{}", array.value(row));
             }
-            Tokens::Numbers(array) if array.is_valid(row) => {
+            Tokens::Numbers(array) if array.is_valid(row) && array.value(row).is_finite() => {
                 let _ = match whole(array.value(row)) {
                     Some(number) => write!(out, "{number}"),
                     None => write!(out, "{:.0}", array.value(row)),
@@ -129,7 +139,8 @@ impl Tokens<'_> {
                     .collect(),
                 n_nulls => map(array.iter(), n_nulls, of_whole),
             },
-            Tokens::Numbers(array) => map(array.iter(), array.null_count(), |number| {
+            // As with NULLs: some may be NaN.
+            Tokens::Numbers(array) => map(finite(array), array.len(), |number| {
                 whole(number).map_or_else(|| of_text(&format!("{number:.0}")), of_whole)
             }),
             Tokens::Flags(array) => {
@@ -151,8 +162,8 @@ impl Tokens<'_> {
                 text(flag_text(flag), n);
             }),
             Tokens::Numbers(array) => {
-                tally(array.iter().flatten().filter_map(whole), &mut number);
-                let long = array.iter().flatten().filter(|n| whole(*n).is_none());
+                tally(finite(array).flatten().filter_map(whole), &mut number);
+                let long = finite(array).flatten().filter(|n| whole(*n).is_none());
                 long.for_each(|value| text(&format!("{value:.0}"), 1));
             }
         }
@@ -184,4 +195,38 @@ fn tally<T: Copy + Eq + std::hash::Hash>(
         counts[place].1 += 1;
     }
     counts.into_iter().for_each(|(value, n)| each(value, n));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_that_are_not_finite_are_no_category() {
+        let numbers = [
+            Some(1.0),
+            Some(f64::NAN),
+            None,
+            Some(f64::INFINITY),
+            Some(1e30),
+        ];
+        let value = Value::Numbers(Float64Array::from(numbers.to_vec()));
+        let tokens = value.tokens().unwrap();
+        let mut texts = Vec::new();
+        tokens.for_each(|text| texts.push(text.map(str::to_owned)));
+        let long = Some(format!("{:.0}", 1e30));
+        assert_eq!(texts, [Some("1".to_owned()), None, None, None, long]);
+        let mut text = String::new();
+        let with_text: Vec<bool> = (0..5).map(|row| tokens.append(row, &mut text)).collect();
+        assert_eq!(with_text, [true, false, false, false, true]);
+        let vocabulary = Vocabulary::from(vec!["1".to_owned()]);
+        let (none, other) = (NO_CATEGORY, 7);
+        assert_eq!(tokens.ids(&vocabulary, other), [0, none, none, none, other]);
+        let counted = std::cell::Cell::new(0);
+        let add = |n: u64| counted.set(counted.get() + n);
+        tokens.count(|_, n| add(n), |_, n| add(n));
+        assert_eq!(counted.get(), 2);
+        let half = Value::Numbers(Float64Array::from(vec![f64::NAN, 0.5]));
+        assert!(half.tokens().is_err());
+    }
 }

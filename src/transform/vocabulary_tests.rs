@@ -21,7 +21,6 @@ fn terms(rows: &RecordBatch, column: &str, terms: Terms) -> Vec<String> {
         rows,
         Roles {
             label: rows.column_by_name("label").map(|_| "label"),
-            weight: None,
         },
     );
     match &fitted.steps()[0].op {
@@ -62,7 +61,6 @@ fn values_of_lists_become_ids_by_rank_and_frequency() {
         let seen = Rows {
             inputs: &[&value],
             label: None,
-            weight: None,
             folds: None,
         };
         learner.update(seen).unwrap();
@@ -178,7 +176,6 @@ fn information(rows: &RecordBatch, adjusted: bool) -> Vec<(String, f64)> {
     let rows = Rows {
         inputs: &[&value],
         label: Some(&label),
-        weight: None,
         folds: None,
     };
     Learn::update(&mut table, rows).unwrap();
@@ -248,7 +245,6 @@ fn mutual_information_counts_rows_of_lists_and_needs_a_label() {
         let rows = Rows {
             inputs: &[&value],
             label: Some(&label),
-            weight: None,
             folds: None,
         };
         Learn::update(&mut table, rows).unwrap();

@@ -827,3 +827,78 @@ fn an_empty_data_set_has_statistics_too() {
     let loaded = Statistics::from_json(&found.to_json().unwrap()).unwrap();
     assert_eq!(loaded.merge(&found).unwrap(), found);
 }
+
+#[test]
+fn a_slicing_asked_for_twice_counts_rows_once() {
+    let rows = batch(vec![("kind", texts(&["a", "b", "a"]))]);
+    let options = Statistics::options().slice_by(["kind", "kind"]);
+    let found = with(&rows, &options.slice_by_all(["kind"]));
+    let n_rows: Vec<u64> = (found.slices.iter())
+        .map(|slice| slice.statistics.n_rows)
+        .collect();
+    assert_eq!(n_rows, [2, 1]);
+}
+
+#[test]
+fn dictionaries_of_bytes_are_what_their_values_are() {
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"ab", b"cd", b"ab", b"ef"]));
+    for values in [
+        DataType::Binary,
+        DataType::BinaryView,
+        DataType::FixedSizeBinary(2),
+    ] {
+        let plain = cast(&bytes, &values).unwrap();
+        let keys = Int32Array::from(vec![Some(0), Some(1), None, Some(2), Some(0)]);
+        let keys = DictionaryArray::<Int32Type>::try_new(keys, plain).unwrap();
+        // A dictionary that is longer than the rows too.
+        let column: ArrayRef = Arc::new(keys);
+        for column in [column.slice(1, 3), column] {
+            let direct = cast(&column, &values).unwrap();
+            let (found, expected) = (of_column(column), of_column(direct));
+            let (found, expected) = (found.column("x").unwrap(), expected.column("x").unwrap());
+            assert_eq!(found.top_values, expected.top_values, "{values}");
+            assert_eq!(found.distinct, expected.distinct, "{values}");
+            assert!(found.distinct >= 2, "{values}");
+        }
+    }
+}
+
+#[test]
+fn bytes_count_by_their_weight() {
+    let bytes: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![
+        Some(b"ab"),
+        Some(b"\xff\xfe"),
+        None,
+        Some(b"ab"),
+    ]));
+    let options = Statistics::options().weight("w");
+    for data_type in [
+        DataType::Binary,
+        DataType::LargeBinary,
+        DataType::FixedSizeBinary(2),
+        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Binary)),
+    ] {
+        let column = cast(&bytes, &data_type).unwrap();
+        let rows = batch(vec![("b", column), ("w", floats(&[1.0, 2.0, 4.0, 8.0]))]);
+        let found = with(&rows, &options);
+        let found = found.column("b").unwrap().weighted.as_ref().unwrap();
+        assert_eq!((found.count, found.missing), (11.0, 4.0), "{data_type}");
+        assert_eq!(found.top_values, [("ab".to_owned(), 9.0)], "{data_type}");
+    }
+}
+
+#[test]
+fn weights_whose_sum_may_be_infinite_are_refused() {
+    let rows = batch(vec![
+        ("x", floats(&[1.0, 2.0])),
+        ("w", floats(&[1e308, 1e308])),
+    ]);
+    let mut accumulator = (Statistics::options().weight("w"))
+        .accumulator(&rows.schema())
+        .unwrap();
+    let error = accumulator.update(&rows).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "weight column `w` is 1e308 in a row, must be at most 1e280"
+    );
+}

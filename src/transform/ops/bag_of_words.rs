@@ -165,7 +165,11 @@ pub struct TermWeights {
 #[derive(Serialize, Deserialize)]
 struct StoredWeights {
     weights: Vec<(String, f64)>,
-    #[serde(default, skip_serializing_if = "super::terms::is_zero")]
+    #[serde(
+        default,
+        skip_serializing_if = "super::terms::is_zero",
+        deserialize_with = "super::read_size"
+    )]
     n_oov: usize,
     weight_of_others: f64,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, FittedOp, Operation, at_least, check_boundaries, map};
+use super::{Apply, FittedOp, Operation, check_boundaries, map, size};
 use crate::error::Result;
 use crate::statistics::QuantileSketch;
 use crate::transform::Transform;
@@ -53,7 +53,7 @@ impl Transform {
 
 impl Operation for Bucketize {
     fn check(&self) -> Result<()> {
-        at_least("`n_buckets` of bucketize", self.n_buckets, 2)
+        size("`n_buckets` of bucketize", self.n_buckets, 2)
     }
 
     fn learner(&self) -> Option<Learner> {

@@ -7,7 +7,7 @@ use arrow::array::{Array, Float64Array};
 use serde::{Deserialize, Serialize};
 
 use super::bucketize::equal_shares;
-use super::{Apply, Buckets, FittedOp, Operation, Vocabulary, at_least};
+use super::{Apply, Buckets, FittedOp, Operation, Vocabulary, size};
 use crate::error::{Error, Result};
 use crate::statistics::QuantileSketch;
 use crate::transform::Transform;
@@ -55,7 +55,7 @@ impl Transform {
 
 impl Operation for BucketizePerKey {
     fn check(&self) -> Result<()> {
-        at_least("`n_buckets` of bucketize_per_key", self.n_buckets, 2)
+        size("`n_buckets` of bucketize_per_key", self.n_buckets, 2)
     }
 
     fn n_inputs(&self) -> RangeInclusive<usize> {
@@ -152,7 +152,8 @@ pub(in crate::transform) struct SketchPerKey {
 }
 
 impl SketchPerKey {
-    /// The most keys: what fits into some 100 MB where each has a thousand rows.
+    /// The most keys: what fits into some 100 MB where each has a thousand rows, and into some 300 MB where each has
+    /// many more.
     const MAX_KEYS: usize = 10_000;
 
     fn check(&self) -> Result<()> {

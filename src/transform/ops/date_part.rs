@@ -61,7 +61,7 @@ impl Apply for PartOfDate {
         Ok(Value::Numbers(match only(inputs)? {
             Value::Raw(array, FieldType::Date) => array
                 .as_primitive::<Date32Type>()
-                .unary::<_, Float64Type>(|days| part.of_days(days)),
+                .unary::<_, Float64Type>(|days| part.of_days(days.into())),
             Value::Raw(array, FieldType::Timestamp) => array
                 .as_primitive::<TimestampMicrosecondType>()
                 .unary::<_, Float64Type>(|micros| part.of_micros(micros)),
@@ -108,18 +108,21 @@ impl DatePart {
     }
 
     fn of_micros(self, micros: i64) -> f64 {
-        let day = micros.div_euclid(MICROS_A_DAY);
         match self {
             DatePart::Hour => micros.rem_euclid(MICROS_A_DAY) as f64 / (MICROS_A_DAY / 24) as f64,
+            _ => self.of_days(micros.div_euclid(MICROS_A_DAY)),
+        }
+    }
+
+    /// Of the beginning of a day.
+    fn of_days(self, day: i64) -> f64 {
+        match self {
+            DatePart::Hour => 0.0,
             DatePart::Weekday => (day + 3).rem_euclid(7) as f64,
             DatePart::Year => civil(day).0 as f64,
             DatePart::Month => (civil(day).1 - 1) as f64,
             DatePart::Day => (civil(day).2 - 1) as f64,
         }
-    }
-
-    fn of_days(self, days: i32) -> f64 {
-        self.of_micros(i64::from(days) * MICROS_A_DAY)
     }
 }
 
@@ -186,5 +189,7 @@ mod tests {
             [2000.0, 1.0, 28.0, 1.0, 0.0]
         );
         assert!(DatePart::Year.of_micros(i64::MAX) > 200_000.0);
+        assert!(DatePart::Year.of_days(i32::MAX.into()) > 5_000_000.0);
+        assert!(DatePart::Year.of_days(i32::MIN.into()) < -5_000_000.0);
     }
 }

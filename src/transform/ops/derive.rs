@@ -36,7 +36,8 @@ impl Transform {
     /// - NULL goes through as in SQL: most results of NULL are NULL. A float divided by zero is infinite or, of
     ///   zero, NaN; follow with [`Transform::impute`]. Whole numbers divide to whole numbers, as in SQL (`7 / 2` is
     ///   3; `7 / 2.0` or `cast(a as double) / b` is not), and by zero to NULL. Whole numbers that overflow wrap
-    ///   around. A `cast` that fails is an error; `try_cast` makes NULL of it.
+    ///   around, but for the smallest one divided by -1, which is an error. A `cast` that fails is an error; `try_cast`
+    ///   makes NULL of it.
     ///
     /// ```
     /// # #[cfg(feature = "sql")] {

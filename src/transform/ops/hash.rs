@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
 use super::bag_of_words::features;
-use super::{Apply, FittedOp, Operation, at_least, only};
+use super::{Apply, FittedOp, Operation, only, size};
 use crate::error::Result;
 use crate::transform::Transform;
 use crate::transform::tokens::Tokens;
@@ -13,7 +13,8 @@ use crate::transform::value::{NO_CATEGORY, Value};
 /// One feature per bucket of the value's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hash {
-    /// How many buckets.
+    /// How many buckets: 1 to 2^20.
+    #[serde(deserialize_with = "super::read_size")]
     pub n_buckets: usize,
     /// Another key, other buckets.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -26,7 +27,7 @@ fn is_zero(key: &u64) -> bool {
 }
 
 impl Transform {
-    /// One feature for each of `n_buckets` buckets of the value's hash (XXH64 of its text), for columns with very
+    /// One feature for each of `n_buckets` buckets (1 to 2^20) of the value's hash (XXH64 of its text), for columns with very
     /// many values. Of lists (words, n-grams, ...) a feature is how many items of the row's list fall into its bucket:
     /// feature hashing, a bag of words without a vocabulary.
     #[must_use]
@@ -44,7 +45,7 @@ impl Transform {
 
 impl Operation for Hash {
     fn check(&self) -> Result<()> {
-        at_least("`n_buckets` of hash", self.n_buckets, 1)
+        size("`n_buckets` of hash", self.n_buckets, 1)
     }
 
     fn fitted(&self) -> Result<FittedOp> {
@@ -84,5 +85,29 @@ impl Apply for Hash {
         (0..self.n_buckets)
             .map(|bucket| format!("{column}#{bucket}"))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_buckets_for_which_there_is_memory() {
+        let check = |n_buckets| Hash { n_buckets, key: 0 }.check();
+        check(1 << 20).unwrap();
+        let error = check((1 << 20) + 1).unwrap_err();
+        let expected = "`n_buckets` of hash is 1048577, must be 1 to 1048576";
+        assert_eq!(error.message(), expected);
+        let json = r#"{"op": "hash", "n_buckets": 1000000000000000000}"#;
+        let error = serde_json::from_str::<FittedOp>(json).unwrap_err();
+        let expected = "the number of buckets is 1000000000000000000, must be at most 1048576";
+        assert_eq!(error.to_string(), expected);
+        let json = r#"{"op": "one_hot_terms", "values": ["a"], "n_oov": 1000000000000000000}"#;
+        let error = serde_json::from_str::<FittedOp>(json).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let transform = Transform::new().one_hot_top("x", usize::MAX);
+        let error = transform.check().unwrap_err();
+        assert!(error.message().ends_with("must be 1 to 1048576"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, FittedOp, Operation, at_least, check_boundaries, map};
+use super::{Apply, FittedOp, Operation, check_boundaries, map, size};
 use crate::error::Result;
 use crate::statistics::QuantileSketch;
 use crate::transform::Transform;
@@ -47,7 +47,7 @@ impl Transform {
 
 impl Operation for Interpolate {
     fn check(&self) -> Result<()> {
-        at_least("`n_buckets` of interpolate", self.n_buckets, 1)
+        size("`n_buckets` of interpolate", self.n_buckets, 1)
     }
 
     fn learner(&self) -> Option<Learner> {

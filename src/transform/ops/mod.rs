@@ -43,7 +43,7 @@ use std::ops::RangeInclusive;
 
 use arrow::array::Float64Array;
 use arrow::datatypes::Float64Type;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::bag_of_words::{BagOfWords, TermCounts, TermWeights, TfIdf};
 pub use self::bucketize::{Bucketize, BucketizeAt, Buckets};
@@ -396,6 +396,30 @@ fn at_least(what: &str, n: usize, low: usize) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// The most features, buckets or categories that a number may ask for: 2^20.
+const MAX_SIZE: usize = 1 << 20;
+
+/// That a configured number is one that memory is there for.
+fn size(what: &str, n: usize, low: usize) -> Result<()> {
+    at_least(what, n, low)?;
+    if n > MAX_SIZE {
+        return Err(Error::config(format!(
+            "{what} is {n}, must be {low} to {MAX_SIZE}"
+        )));
+    }
+    Ok(())
+}
+
+/// The same, of a number that is read from a file: all names of features are made right after.
+fn read_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let n = usize::deserialize(deserializer)?;
+    if n > MAX_SIZE {
+        let message = format!("the number of buckets is {n}, must be at most {MAX_SIZE}");
+        return Err(serde::de::Error::custom(message));
+    }
+    Ok(n)
 }
 
 /// That configured boundaries are at least `low`, finite and rising.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::one_hot::{counter, feature_names, most_frequent};
-use super::{Apply, FittedOp, Operation, Vocabulary, at_least, only};
+use super::{Apply, FittedOp, Operation, Vocabulary, only, size};
 use crate::error::{Error, Result};
 use crate::transform::Transform;
 use crate::transform::learn::Learner;
@@ -47,7 +47,7 @@ impl Transform {
 
 impl Operation for MultiHot {
     fn check(&self) -> Result<()> {
-        at_least("`max_categories` of multi_hot", self.max_categories, 1)
+        size("`max_categories` of multi_hot", self.max_categories, 1)
     }
 
     fn learner(&self) -> Option<Learner> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, FittedOp, Operation, Vocabulary, at_least, only};
+use super::{Apply, FittedOp, Operation, Vocabulary, only, size};
 use crate::error::Result;
 use crate::transform::Transform;
 use crate::transform::learn::{Learner, Top};
@@ -56,7 +56,7 @@ pub(super) fn feature_names(column: &str, values: &Vocabulary) -> Vec<String> {
 
 impl Operation for OneHot {
     fn check(&self) -> Result<()> {
-        at_least("`max_categories` of one_hot", self.max_categories, 1)
+        size("`max_categories` of one_hot", self.max_categories, 1)
     }
 
     fn learner(&self) -> Option<Learner> {

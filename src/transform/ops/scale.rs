@@ -102,10 +102,10 @@ pub struct Linear {
 
 impl Linear {
     /// From `offset`, in units of `spread`; of 1 for a constant column, and for one whose spread is lost in
-    /// rounding.
+    /// rounding or past the largest number.
     fn new(offset: f64, spread: f64) -> Self {
         let scale = 1.0 / spread;
-        let good = scale.is_finite() && spread > 0.0;
+        let good = scale.is_finite() && spread > 0.0 && spread.is_finite();
         Linear {
             offset,
             scale: if good { scale } else { 1.0 },
@@ -131,5 +131,18 @@ impl Linear {
 impl Apply for Linear {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         map(inputs, |x| self.of(x))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_past_the_largest_number_scales_by_one() {
+        let mut moments = Moments::default();
+        moments.update_slice(&[f64::MIN, f64::MAX]);
+        assert_eq!(Linear::min_max(&moments).unwrap().scale, 1.0);
+        assert_eq!(Linear::new(0.0, f64::INFINITY).scale, 1.0);
     }
 }

@@ -24,8 +24,9 @@ use crate::transform::value::NO_CATEGORY;
 ///
 /// Equal counts (or mutual informations) are ordered by value, from the smallest. (tf.Transform orders them by their
 /// bytes from the largest, which says nothing either.) Counts are exact for up to `20 * top_k` distinct values, at
-/// least 2,048 and at most two million; past that the frequent ones are certainly known, with counts that may be too
-/// low. The order by mutual information wants a label of at most 100 classes and counts rows, a value that is twice
+/// least 2,048 and at most two million; past that the values that make up more than one in `10 * top_k`, in 1,024 at
+/// least and in a million at most, are certainly known, wherever they come, with counts that are too low by as much
+/// at most. The order by mutual information wants a label of at most 100 classes and counts rows, a value that is twice
 /// in a row's list once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
@@ -244,7 +245,11 @@ pub struct KnownTerms {
     /// The terms by their ids.
     pub values: Vocabulary,
     /// How many ids after them all others share.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_zero",
+        deserialize_with = "super::read_size"
+    )]
     pub n_oov: usize,
 }
 
