@@ -8,6 +8,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
 use super::checker::Checker;
+use super::field_type::to_physical;
 use super::rows::{find, value_text};
 use super::{Field, FieldType, Schema};
 use crate::error::{Error, Result};
@@ -60,29 +61,12 @@ impl Schema {
 impl Field {
     /// A column of the field's own type, or one that widens to it, in the physical type.
     pub(super) fn normalize(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        let data_type = match (self.list, self.data_type()) {
-            (Some(_), Some(data_type)) => data_type,
-            _ => return self.field_type.normalize(&self.name, column),
-        };
-        if *column.data_type() == data_type {
-            return Ok(Arc::clone(column));
+        match (self.list, self.data_type()) {
+            (Some(_), Some(data_type)) => {
+                to_physical(&self.name, column, &data_type, &self.type_text())
+            }
+            _ => self.field_type.normalize(&self.name, column),
         }
-        if column.null_count() == column.len() {
-            return Ok(new_null_array(&data_type, column.len()));
-        }
-        let options = arrow::compute::CastOptions {
-            safe: false,
-            ..Default::default()
-        };
-        arrow::compute::cast_with_options(column, &data_type, &options).map_err(|error| {
-            Error::data(format!(
-                "column `{}` of type {} cannot be read as {}",
-                self.name,
-                column.data_type(),
-                self.type_text()
-            ))
-            .with_source(error)
-        })
     }
 
     fn conform(&self, column: &ArrayRef) -> Result<ArrayRef> {

@@ -126,24 +126,34 @@ impl FieldType {
         let Some(data_type) = self.data_type() else {
             return Ok(Arc::clone(column));
         };
-        if column.data_type() == &data_type {
-            return Ok(Arc::clone(column));
-        }
-        if column.null_count() == column.len() {
-            return Ok(new_null_array(&data_type, column.len()));
-        }
-        let options = CastOptions {
-            safe: false,
-            ..CastOptions::default()
-        };
-        cast_with_options(column, &data_type, &options).map_err(|error| {
-            Error::data(format!(
-                "column `{name}` of type {} cannot be read as {self}",
-                column.data_type()
-            ))
-            .with_source(error)
-        })
+        to_physical(name, column, &data_type, &self)
     }
+}
+
+/// A column cast to a physical type, which errors call `shown`; free where it has it already.
+pub(crate) fn to_physical(
+    name: &str,
+    column: &ArrayRef,
+    data_type: &DataType,
+    shown: &dyn fmt::Display,
+) -> Result<ArrayRef> {
+    if column.data_type() == data_type {
+        return Ok(Arc::clone(column));
+    }
+    if column.null_count() == column.len() {
+        return Ok(new_null_array(data_type, column.len()));
+    }
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(column, data_type, &options).map_err(|error| {
+        Error::data(format!(
+            "column `{name}` of type {} cannot be read as {shown}",
+            column.data_type()
+        ))
+        .with_source(error)
+    })
 }
 
 impl fmt::Display for FieldType {

@@ -150,6 +150,7 @@ pub(crate) use self::checker::micros_of_text;
 pub use self::compare::{Against, Comparison};
 pub use self::diff::{SchemaChange, SchemaDiff};
 pub use self::field::{Domain, Field, Lifecycle};
+pub(crate) use self::field_type::to_physical;
 pub use self::field_type::{FieldType, normalize_batch, normalized_schema};
 pub use self::fix::{Fix, Moment};
 pub use self::infer::InferOptions;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use serde::{Deserialize, Serialize};
 
 use super::value::Value;
 use crate::error::{Error, Result, near_names};
-use crate::schema::FieldType;
+use crate::schema::{FieldType, to_physical};
 
 /// A raw column that a transform reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,25 +127,7 @@ impl InputColumn {
         let Some(data_type) = self.data_type() else {
             return Ok(Arc::clone(column));
         };
-        if column.data_type() == &data_type {
-            return Ok(Arc::clone(column));
-        }
-        if column.null_count() == column.len() {
-            return Ok(new_null_array(&data_type, column.len()));
-        }
-        let options = CastOptions {
-            safe: false,
-            ..CastOptions::default()
-        };
-        cast_with_options(column, &data_type, &options).map_err(|error| {
-            Error::data(format!(
-                "column `{}` of type {} cannot be read as {}",
-                self.name,
-                column.data_type(),
-                self.kind()
-            ))
-            .with_source(error)
-        })
+        to_physical(&self.name, column, &data_type, &self.kind())
     }
 
     /// A column of any type that this one is made from, as steps see it.
