@@ -86,7 +86,7 @@
 //! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
 //! | `linfa` | yes | trainers: logistic and linear regression, decision trees |
 //! | `http` | yes | the HTTP server (Open Inference Protocol v2) |
-//! | `sql` | | `SqlSource`: queries over any sources |
+//! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions |
 //! | `compression` | | CSV and JSON files that end in `.gz`, `.bz2`, `.xz` or `.zst` |
 //! | `aws`, `azure`, `gcp` | | files in S3, Azure and Google object stores |
 //!

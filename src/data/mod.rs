@@ -46,7 +46,6 @@
 //! configuration that its fingerprint should depend on, or where it can tell whether it has
 //! [changed](DataSource::snapshot).
 //!
-//!
 //! A source is a struct whose fields are its configuration. What DataFusion can read is a few lines:
 //!
 //! ```
