@@ -22,6 +22,8 @@ use proptest::prelude::*;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::support::cases;
+
 /// A row of every type that features are made of.
 type Row = (
     Option<i64>,
@@ -116,7 +118,7 @@ fn assert_equal_but_for_rounding(mut one: Statistics, mut other: Statistics) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn a_split_depends_on_the_row_alone(
@@ -331,7 +333,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn features_are_the_same_after_saving_and_row_by_row(rows in vec(row(true), 1..80), others in vec(row(true), 1..40)) {

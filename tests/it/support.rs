@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fourfold::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use fourfold::arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
+use proptest::test_runner::{Config, RngSeed};
 
 /// One month of the committed flights.
 pub(crate) const JANUARY: &str = concat!(
@@ -88,4 +89,14 @@ pub(crate) fn tree(dir: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort_unstable();
     found
+}
+
+/// So many cases of a property, the same in every run.
+pub(crate) fn cases(n: u32) -> Config {
+    Config {
+        cases: n,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(2_013),
+        ..Config::default()
+    }
 }

@@ -10,6 +10,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::support::cases;
+
 /// A row: two numbers, a whole number, a key.
 type Row = (Option<f64>, Option<f64>, Option<i64>, Option<String>);
 
@@ -103,7 +105,7 @@ fn fit_parts(parts: &[RecordBatch], order: &[usize]) -> FittedTransform {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn a_row_has_the_bits_it_has_in_its_batch(train in rows(), rows in rows()) {
