@@ -36,6 +36,12 @@ pub enum ErrorKind {
     Corrupt,
     /// Reading, writing or the network failed.
     Io,
+    /// It is there, but cannot answer just now: it is being loaded, or the server is stopping. Worth trying again.
+    Unavailable,
+    /// A queue, a limit of concurrency or a memory budget is full. Worth trying again later.
+    ResourceExhausted,
+    /// It was not done by the time it had to be.
+    DeadlineExceeded,
     /// Asked for something that this build or this format does not do.
     Unsupported,
     /// A bug in this crate.

@@ -43,9 +43,12 @@
 //! ```
 
 #[cfg(feature = "http")]
+mod core;
+#[cfg(feature = "http")]
 pub mod http;
 mod in_process;
-mod manager;
+mod lifecycle;
+mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
 mod repository;
@@ -56,9 +59,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 #[cfg(feature = "http")]
+pub use self::core::{Observation, Observer, ServerCore};
+#[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
-pub use self::in_process::{InProcess, Predictor};
-pub use self::manager::{Manager, ModelState, VersionState};
+pub use self::in_process::InProcess;
+pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+pub use self::predictor::Predictor;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
 use crate::error::Result;

@@ -1,8 +1,5 @@
 //! The routes and their answers.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
@@ -15,26 +12,23 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::serving::protocol::{self, Reply};
-use crate::serving::{Manager, Predictor};
+use crate::serving::core::Call;
+use crate::serving::protocol::{self, InferExchange, Reply};
+use crate::serving::{Manager, Predictor, ServerCore};
 
 /// The most bytes that the body of a request may have.
 pub const BODY_LIMIT: usize = 64 << 20;
 
-/// The largest body that is answered on the thread that took it: handing a small request to another thread would
-/// take longer than answering it, and a large one must not hold up the others.
-const INLINE_BYTES: usize = 16 << 10;
-
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-type Served = State<Arc<Manager>>;
+type Served = State<ServerCore>;
 type Answer<T> = Result<T, Failure>;
 
 /// The routes of the Open Inference Protocol for the models of a manager, to be nested in an application's own.
 ///
 /// The manager is not refreshed here: [`serve`](super::serve) does that, or the application with
 /// [`Manager::refresh`].
-pub fn router(manager: Arc<Manager>) -> Router {
+pub fn router(core: impl Into<ServerCore>) -> Router {
     let model = || {
         Router::new()
             .route("/", get(metadata))
@@ -52,7 +46,7 @@ pub fn router(manager: Arc<Manager>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(manager)
+        .with_state(core.into())
 }
 
 /// The model that a path names.
@@ -69,23 +63,26 @@ fn find(manager: &Manager, asked: AskedPath) -> Answer<Predictor> {
     Ok(manager.get(&asked.model, asked.version)?)
 }
 
-async fn metadata(State(manager): Served, asked: AskedPath) -> Answer<Json<Value>> {
-    Ok(Json(protocol::model_metadata(&find(&manager, asked)?)?))
+async fn metadata(State(core): Served, asked: AskedPath) -> Answer<Json<Value>> {
+    Ok(Json(protocol::model_metadata(&find(
+        core.manager(),
+        asked,
+    )?)?))
 }
 
-async fn model_ready(State(manager): Served, asked: AskedPath) -> Answer<Json<Value>> {
-    let predictor = find(&manager, asked)?;
+async fn model_ready(State(core): Served, asked: AskedPath) -> Answer<Json<Value>> {
+    let predictor = find(core.manager(), asked)?;
     Ok(Json(json!({"name": predictor.name(), "ready": true})))
 }
 
-async fn models(State(manager): Served) -> Json<Value> {
-    let states = manager.states();
+async fn models(State(core): Served) -> Json<Value> {
+    let states = core.manager().states();
     let names: Vec<&str> = states.iter().map(|state| state.name.as_str()).collect();
     Json(json!({ "models": names }))
 }
 
-async fn ready(State(manager): Served) -> Response {
-    let states = manager.states();
+async fn ready(State(core): Served) -> Response {
+    let states = core.manager().states();
     let reasons: Vec<String> = states
         .iter()
         .filter(|model| !model.versions.iter().any(|version| version.available))
@@ -116,7 +113,7 @@ struct IndexRequest {
     ready: bool,
 }
 
-async fn index(State(manager): Served, body: Result<Bytes, BytesRejection>) -> Answer<Json<Value>> {
+async fn index(State(core): Served, body: Result<Bytes, BytesRejection>) -> Answer<Json<Value>> {
     let body = body?;
     let asked: IndexRequest = if body.is_empty() {
         IndexRequest::default()
@@ -124,7 +121,7 @@ async fn index(State(manager): Served, body: Result<Bytes, BytesRejection>) -> A
         serde_json::from_slice(&body)
             .map_err(|error| Error::data(format!("the request is not valid: {error}")))?
     };
-    let versions = manager.states().into_iter().flat_map(|model| {
+    let versions = core.manager().states().into_iter().flat_map(|model| {
         let versions = model.versions.into_iter();
         versions
             .filter(|version| version.available || !asked.ready)
@@ -140,28 +137,18 @@ async fn index(State(manager): Served, body: Result<Bytes, BytesRejection>) -> A
     Ok(Json(versions.collect()))
 }
 
-async fn infer(State(manager): Served, asked: AskedPath, request: Request) -> Answer<Response> {
-    let predictor = find(&manager, asked)?;
+async fn infer(State(core): Served, asked: AskedPath, request: Request) -> Answer<Response> {
+    let Path(asked) = asked?;
     let json_length = check_headers(request.headers())?;
     let body = Bytes::from_request(request, &()).await?;
-    let small = body.len() <= INLINE_BYTES;
-    let answer = move || {
-        let answer = || protocol::infer(&predictor, &body, json_length);
-        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
-            Err(Error::model(format!(
-                "model `{}` panicked",
-                predictor.name()
-            )))
-        })
+    let call = Call {
+        model: &asked.model,
+        version: asked.version.into(),
+        n_bytes: body.len(),
+        ..Call::default()
     };
-    let reply = if small {
-        answer()?
-    } else {
-        tokio::task::spawn_blocking(answer)
-            .await
-            .map_err(|error| Error::internal("an answer was lost").with_source(error))??
-    };
-    Ok(into_response(reply))
+    let exchange = InferExchange::new(body, json_length);
+    Ok(into_response(core.answer(call, exchange).await?))
 }
 
 /// Checks what the headers say of the body; how much of it is JSON.
@@ -254,6 +241,9 @@ impl From<Error> for Failure {
             ErrorKind::Data | ErrorKind::Config | ErrorKind::Schema | ErrorKind::Unsupported => {
                 StatusCode::BAD_REQUEST
             }
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             ErrorKind::Model
             | ErrorKind::AlreadyExists
             | ErrorKind::Corrupt

@@ -24,22 +24,48 @@ use arrow::array::RecordBatch;
 pub(crate) use self::metadata::{model_metadata, server_metadata};
 pub(crate) use self::response::Reply;
 use super::Predictor;
+use super::core::Exchange;
 use crate::error::Result;
+use crate::model::Prediction;
 
 /// The most rows that one request may have.
 pub const MAX_ROWS: usize = 100_000;
 
-/// Answers one inference request: the JSON of `body` up to `json_length` (all of it if `None`), then the binary
-/// tensors.
-pub(crate) fn infer(
-    predictor: &Predictor,
-    body: &[u8],
+/// An inference request over HTTP: a JSON document, and binary tensors behind it.
+#[derive(Debug)]
+pub(crate) struct InferExchange<B> {
+    body: B,
+    /// How much of the body is JSON; all of it if `None`.
     json_length: Option<usize>,
-) -> Result<Reply> {
-    let (json, tail) = request::split(body, json_length)?;
-    let request = request::Request::parse(json)?;
-    let wanted = response::wanted(predictor, &request)?;
-    let rows: RecordBatch = request.rows(predictor.servable().schema(), tail)?;
-    let answers = predictor.predict(&rows)?.to_batch()?;
-    response::encode(predictor, request.id.as_deref(), &answers, &wanted)
+    id: Option<String>,
+    wanted: Vec<response::Wanted>,
+}
+
+impl<B: AsRef<[u8]>> InferExchange<B> {
+    pub(crate) fn new(body: B, json_length: Option<usize>) -> Self {
+        InferExchange {
+            body,
+            json_length,
+            id: None,
+            wanted: Vec::new(),
+        }
+    }
+}
+
+impl<B: AsRef<[u8]> + Send + 'static> Exchange for InferExchange<B> {
+    type Reply = Reply;
+
+    fn rows(&mut self, predictor: &Predictor) -> Result<RecordBatch> {
+        let (json, tail) = request::split(self.body.as_ref(), self.json_length)?;
+        let request = request::Request::parse(json)?;
+        self.wanted = response::wanted(predictor, &request)?;
+        let rows = request.rows(predictor.servable().schema(), tail)?;
+        self.id = request.id;
+        Ok(rows)
+    }
+
+    fn reply(&self, predictor: &Predictor, prediction: &Prediction) -> Result<Reply> {
+        let answers = prediction.to_batch()?;
+        response::encode(predictor, self.id.as_deref(), &answers, &self.wanted)
+    }
 }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use super::{ModelRepository, Predictor};
 use crate::error::{Error, Result, near_names};
 use crate::model::Loaders;
+use crate::serving::{ModelRepository, Predictor, VersionChoice};
 use crate::store;
 
 /// Serves the newest version of every model of a repository, and swaps it when a newer one appears.
@@ -179,7 +179,16 @@ impl Manager {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version here, with why.
-    pub fn get(&self, name: &str, version: Option<u64>) -> Result<Predictor> {
+    pub fn get<'v>(&self, name: &str, version: impl Into<VersionChoice<'v>>) -> Result<Predictor> {
+        let version = match version.into() {
+            VersionChoice::Default => None,
+            VersionChoice::Number(version) => Some(version),
+            VersionChoice::Label(label) => {
+                return Err(Error::not_found(format!(
+                    "model `{name}` has no label `{label}`"
+                )));
+            }
+        };
         let models = self.models.load();
         let model = models.get(name).ok_or_else(|| {
             Error::not_found(format!(
