@@ -63,7 +63,10 @@ pub use self::core::{Observation, Observer, ServerCore};
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
-pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+pub use self::lifecycle::{
+    Control, Found, FoundModel, FoundVersion, Manager, ModelState, Share, Source, SplitBy, Traffic,
+    VersionChoice, VersionPolicy, VersionRef, VersionState, Watch,
+};
 pub use self::predictor::Predictor;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;

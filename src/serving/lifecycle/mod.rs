@@ -4,8 +4,16 @@
 //! Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ handles
 //! ```
 
+mod control;
 mod manager;
+mod source;
+mod traffic;
 mod version_choice;
+mod version_policy;
 
+pub use self::control::Control;
 pub use self::manager::{Manager, ModelState, VersionState};
+pub use self::source::{Found, FoundModel, FoundVersion, Source, Watch};
+pub use self::traffic::{Share, SplitBy, Traffic, VersionRef};
 pub use self::version_choice::VersionChoice;
+pub use self::version_policy::VersionPolicy;
