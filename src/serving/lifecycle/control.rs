@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Traffic, VersionPolicy, VersionRef};
-use crate::error::{Error, Result, near_names};
+use crate::error::{Error, ErrorKind, Result, near_key, near_names};
 
 /// What an operator has said about a model's versions: labels, traffic split, shadow traffic, what is rolled back, and
 /// which to load. `<models>/<name>/serving.json` holds it, so every server that watches the models follows, and a restart
@@ -136,6 +136,29 @@ impl Control {
         aspired
     }
 
+    /// The version of those that were found that answers requests that name none, when there is no traffic split: the one
+    /// with the label `stable`, else the newest that is not rolled back.
+    #[must_use]
+    pub fn default_version(&self, found: &[u64]) -> Option<u64> {
+        let stable = self.labels.get(Control::STABLE);
+        let stable = stable.filter(|version| found.contains(version));
+        let served = found
+            .iter()
+            .filter(|version| !self.rolled_back.contains(version));
+        stable.or_else(|| served.max()).copied()
+    }
+
+    /// The version of those that were found that a version is rolled back to: the newest of the older ones that are not
+    /// rolled back.
+    #[must_use]
+    pub fn previous_version(&self, found: &[u64], version: u64) -> Option<u64> {
+        let older = found.iter().filter(|older| **older < version);
+        older
+            .filter(|older| !self.rolled_back.contains(older))
+            .max()
+            .copied()
+    }
+
     /// The versions that labels, the traffic split and shadow traffic name.
     pub(crate) fn named(&self) -> BTreeSet<u64> {
         let shares = self.traffic.iter().flat_map(Traffic::shares);
@@ -148,7 +171,7 @@ impl Control {
     /// Gives a version a label, such as `stable` or `canary`. A label that another version has moves.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the label has no letter or a `/` or control character in it, or
+    /// [`ErrorKind::Config`] if the label is empty, a number, or has a space or `/` in it, or
     /// the version is rolled back.
     pub fn set_label(&mut self, label: impl Into<String>, version: u64) -> Result<()> {
         self.change(|control| {
@@ -159,7 +182,7 @@ impl Control {
     /// Takes a label away; whether it was there.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the traffic split or shadow traffic goes by it.
+    /// [`ErrorKind::Config`] if the traffic split or shadow traffic goes by it.
     pub fn remove_label(&mut self, label: &str) -> Result<bool> {
         let had = self.labels.contains_key(label);
         self.change(|control| {
@@ -171,7 +194,7 @@ impl Control {
     /// Shares the requests that name no version, or, with `None`, no longer.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it names a label that is not there or a version that is rolled
+    /// [`ErrorKind::Config`] if it names a label that is not there or a version that is rolled
     /// back.
     pub fn set_traffic(&mut self, traffic: Option<Traffic>) -> Result<()> {
         self.change(|control| control.traffic = traffic)
@@ -197,7 +220,7 @@ impl Control {
     /// names the other. Shadow traffic that goes to it by its number ends.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if both are the same, or the other is rolled back.
+    /// [`ErrorKind::Config`] if both are the same, or the other is rolled back.
     pub fn roll_back(&mut self, version: u64, to: u64) -> Result<()> {
         if version == to {
             return Err(Error::config(format!(
@@ -243,13 +266,16 @@ impl Control {
     /// Checks that it does not contradict itself.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the label or version: a label that is not there is named, a
+    /// [`ErrorKind::Config`] naming the label or version: a label that is not there is named, a
     /// version is rolled back and named, or a policy or split allows nothing.
     pub fn check(&self) -> Result<()> {
         for (label, version) in &self.labels {
-            if label.trim().is_empty() || label.contains(|c: char| c == '/' || c.is_control()) {
+            let is_number = label.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number
+                || label.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
+            {
                 return Err(Error::config(format!(
-                    "label {label:?} of version {version} must have a letter, and no `/` or control character"
+                    "label {label:?} of version {version} must be a word: not a number, no space, no `/`"
                 )));
             }
             self.check_named(&format!("label `{label}`"), &VersionRef::Number(*version))?;
@@ -268,10 +294,16 @@ impl Control {
 
     fn check_named(&self, place: &str, named: &VersionRef) -> Result<()> {
         match self.resolve(named) {
-            None => Err(Error::config(format!(
-                "{place}: there is no {named}{}",
-                near_names(&named.to_string(), self.labels.keys().map(String::as_str))
-            ))),
+            None => {
+                let name = match named {
+                    VersionRef::Label(label) => label.as_str(),
+                    VersionRef::Number(_) => "",
+                };
+                Err(Error::config(format!(
+                    "{place}: there is no {named}{}",
+                    near_names(name, self.labels.keys().map(String::as_str))
+                )))
+            }
             Some(version) if self.rolled_back.contains(&version) => Err(Error::config(format!(
                 "{place}: version {version} is rolled back"
             ))),
@@ -282,10 +314,27 @@ impl Control {
     /// Reads the text of a file, and [checks](Control::check) it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with what is wrong.
+    /// [`ErrorKind::Config`] with what is wrong: a key that is not known comes with the near one;
+    /// [`ErrorKind::Unsupported`] for a format of a later build.
     pub fn from_json(text: &str) -> Result<Self> {
-        let control: Control = serde_json::from_str(text)
-            .map_err(|error| Error::config(error.to_string()).with_source(error))?;
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u64,
+        }
+        let read = serde_json::from_str::<Control>(text);
+        if let Ok(Version { format_version }) = serde_json::from_str(text)
+            && format_version != u64::from(Control::FORMAT_VERSION)
+        {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "it is of format version {format_version}, this build reads {}",
+                    Control::FORMAT_VERSION
+                ),
+            ));
+        }
+        let control =
+            read.map_err(|error| Error::config(near_key(&error.to_string())).with_source(error))?;
         control.check()?;
         Ok(control)
     }
@@ -293,7 +342,7 @@ impl Control {
     /// The text of a file.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if it cannot be written, which is a bug.
+    /// [`ErrorKind::Internal`] if it cannot be written, which is a bug.
     pub fn to_json(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self).map_err(|error| {
             Error::internal("a control file cannot be written").with_source(error)

@@ -5,7 +5,10 @@
 //! ```
 
 mod control;
+mod directory;
 mod manager;
+#[cfg(feature = "notify")]
+mod notify;
 mod source;
 mod traffic;
 mod version_choice;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::Control;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store;
 
 /// Where models come from: says which models and versions are there.
 ///
@@ -186,7 +187,7 @@ pub struct FoundVersion {
     version: u64,
     path: PathBuf,
     written: Option<SystemTime>,
-    n_bytes: u64,
+    n_bytes: Option<u64>,
 }
 
 impl FoundVersion {
@@ -197,7 +198,7 @@ impl FoundVersion {
             version,
             path: path.into(),
             written: None,
-            n_bytes: 0,
+            n_bytes: None,
         }
     }
 
@@ -211,7 +212,7 @@ impl FoundVersion {
     /// The size of its files in bytes.
     #[must_use]
     pub fn with_n_bytes(mut self, n_bytes: u64) -> Self {
-        self.n_bytes = n_bytes;
+        self.n_bytes = Some(n_bytes);
         self
     }
 
@@ -233,9 +234,9 @@ impl FoundVersion {
         self.written
     }
 
-    /// The size of its files in bytes; 0 if it is not known.
+    /// The size of its files in bytes. Where the source has not said it, the files are looked at now.
     #[must_use]
     pub fn n_bytes(&self) -> u64 {
-        self.n_bytes
+        self.n_bytes.unwrap_or_else(|| store::n_bytes(&self.path))
     }
 }
