@@ -64,8 +64,10 @@ pub use self::core::{Observation, Observer, ServerCore};
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
 pub use self::lifecycle::{
-    Control, Found, FoundModel, FoundVersion, Manager, ModelState, Share, Source, SplitBy, Traffic,
-    VersionChoice, VersionPolicy, VersionRef, VersionState, Watch,
+    AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
+    ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
+    SourceAdapter, SplitBy, State, StateChange, StateListener, Traffic, Transition,
+    TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
 };
 pub use self::predictor::Predictor;
 pub use self::repository::{ModelRepository, PushedModel};

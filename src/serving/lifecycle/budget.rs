@@ -62,7 +62,13 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(used: u64, leaving: u64, needed: u64, evictable: &[(char, u64, u64)], room: Room<char>) {
+    fn check(
+        used: u64,
+        leaving: u64,
+        needed: u64,
+        evictable: &[(char, u64, u64)],
+        room: Room<char>,
+    ) {
         let evictable = evictable
             .iter()
             .map(|&(key, last_used, n_bytes)| Evictable {
@@ -84,8 +90,20 @@ mod tests {
         check(0, 0, 101, &[], Room::Never);
         check(60, 0, 40, &[('a', 1, 60)], Room::Fits);
         check(60, 0, 41, &[('a', 1, 60)], Room::Evict(vec!['a']));
-        check(60, 0, 41, &[('a', 9, 30), ('b', 2, 30)], Room::Evict(vec!['b']));
-        check(60, 0, 90, &[('a', 9, 30), ('b', 2, 30)], Room::Evict(vec!['b', 'a']));
+        check(
+            60,
+            0,
+            41,
+            &[('a', 9, 30), ('b', 2, 30)],
+            Room::Evict(vec!['b']),
+        );
+        check(
+            60,
+            0,
+            90,
+            &[('a', 9, 30), ('b', 2, 30)],
+            Room::Evict(vec!['b', 'a']),
+        );
         // What is on its way out counts, and nothing goes in vain.
         check(60, 10, 41, &[('a', 1, 60)], Room::Wait);
         check(90, 0, 41, &[('a', 1, 20)], Room::Wait);

@@ -154,10 +154,6 @@ impl Harness {
         matches!(self.phase, Phase::Available(_))
     }
 
-    pub(super) fn is_loading(&self) -> bool {
-        matches!(self.phase, Phase::Loading { .. })
-    }
-
     /// Whether it is being loaded, and not for long.
     pub(super) fn is_loading_briskly(&self) -> bool {
         matches!(self.phase, Phase::Loading { is_slow: false, .. })
@@ -193,10 +189,9 @@ impl Harness {
 
     pub(super) fn predictor(&self) -> Option<Predictor> {
         match &self.phase {
-            Phase::Available(loaded) => Some(Predictor::new(
-                self.version(),
-                Arc::clone(&loaded.servable),
-            )),
+            Phase::Available(loaded) => {
+                Some(Predictor::new(self.version(), Arc::clone(&loaded.servable)))
+            }
             _ => None,
         }
     }

@@ -198,19 +198,6 @@ impl Routes {
         self.default.as_ref().map(|live| live.predictor.version())
     }
 
-    /// The version that a choice means, whether it answers or not, and without the split.
-    pub(super) fn version_of(&self, choice: VersionChoice<'_>) -> Option<u64> {
-        match choice {
-            VersionChoice::Default => self.default_version(),
-            VersionChoice::Number(version) => Some(version),
-            VersionChoice::Label(label) => self.labels.get(label).copied(),
-        }
-    }
-
-    pub(super) fn is_available(&self, version: u64) -> bool {
-        matches!(self.versions.get(&version), Some(Slot::Live(_)))
-    }
-
     /// The handle for a request.
     pub(super) fn get(
         &self,

@@ -150,17 +150,18 @@ mod tests {
         let check = |versions: &[_], next| check(AvailabilityPreserving, versions, next);
         check(&[], None);
         check(
-            &[(3, Available, WANTED), (4, Start, WANTED), (5, Start, WANTED)],
+            &[
+                (3, Available, WANTED),
+                (4, Start, WANTED),
+                (5, Start, WANTED),
+            ],
             Some(Load(5)),
         );
         check(
             &[(3, Available, UNWANTED), (4, Available, WANTED)],
             Some(Unload(3)),
         );
-        check(
-            &[(1, Available, UNWANTED), (2, Loading, WANTED)],
-            None,
-        );
+        check(&[(1, Available, UNWANTED), (2, Loading, WANTED)], None);
         check(&[(1, Available, UNWANTED), (2, End, WANTED)], None);
         check(
             &[
@@ -192,17 +193,15 @@ mod tests {
             ],
             Some(Unload(1)),
         );
-        check(
-            &[(1, Unloading, UNWANTED), (2, Start, WANTED)],
-            None,
-        );
-        check(
-            &[(1, End, UNWANTED), (2, Start, WANTED)],
-            Some(Load(2)),
-        );
+        check(&[(1, Unloading, UNWANTED), (2, Start, WANTED)], None);
+        check(&[(1, End, UNWANTED), (2, Start, WANTED)], Some(Load(2)));
         check(&[(1, Loading, UNWANTED), (2, Start, WANTED)], None);
         check(
-            &[(1, Available, WANTED), (2, Start, WANTED), (3, Start, WANTED)],
+            &[
+                (1, Available, WANTED),
+                (2, Start, WANTED),
+                (3, Start, WANTED),
+            ],
             Some(Load(3)),
         );
         check(&[(1, Available, WANTED)], None);

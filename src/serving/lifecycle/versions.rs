@@ -92,7 +92,11 @@ impl ModelVersions {
         if self.is_unloaded {
             return BTreeSet::new();
         }
-        let control = self.control();
+        self.wanted_under(self.control(), policy)
+    }
+
+    /// The versions that should be loaded if an operator said this.
+    pub(super) fn wanted_under(&self, control: &Control, policy: &VersionPolicy) -> BTreeSet<u64> {
         let mut numbers = self.found.numbers();
         let mut wanted: BTreeSet<u64> = control.aspired(policy, &numbers).into_iter().collect();
         let has_failed = |version: &u64| {
@@ -309,6 +313,36 @@ impl ModelVersions {
             reason,
             took,
         });
+    }
+
+    /// The version that would answer by default if it were loaded.
+    pub(super) fn candidate(&self) -> Option<u64> {
+        let stable = self.control().labels().get(Control::STABLE).copied();
+        let may_come = |version: &u64| {
+            let harness = self.versions.get(version);
+            harness.is_some_and(|harness| harness.is_wanted && !harness.has_failed())
+        };
+        let stable = stable.filter(may_come);
+        stable.or_else(|| self.versions.keys().copied().rev().find(may_come))
+    }
+
+    /// The newest version older than another that is there and may be loaded.
+    pub(super) fn older_than(&self, version: u64) -> Option<u64> {
+        let mut older = self.found.numbers();
+        older.retain(|found| *found < version && !self.control().rolled_back().contains(found));
+        let has_failed = |version: &u64| self.failure(*version).is_some();
+        older.into_iter().rev().find(|version| !has_failed(version))
+    }
+
+    pub(super) fn is_available(&self, version: u64) -> bool {
+        let harness = self.versions.get(&version);
+        harness.is_some_and(Harness::is_available)
+    }
+
+    /// Why a version could not be loaded.
+    pub(super) fn failure(&self, version: u64) -> Option<&str> {
+        let failure = self.versions.get(&version)?.failure.as_ref()?;
+        Some(&failure.reason)
     }
 
     /// Whether there is nothing left of it.
