@@ -283,4 +283,4 @@ pub(super) fn control_of(text: &str, place: impl std::fmt::Display) -> Result<Co
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

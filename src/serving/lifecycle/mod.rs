@@ -9,6 +9,8 @@ mod directory;
 mod manager;
 #[cfg(feature = "notify")]
 mod notify;
+#[cfg(feature = "object-store")]
+mod object_store;
 mod source;
 mod traffic;
 mod version_choice;
@@ -16,6 +18,8 @@ mod version_policy;
 
 pub use self::control::Control;
 pub use self::manager::{Manager, ModelState, VersionState};
+#[cfg(feature = "object-store")]
+pub use self::object_store::ObjectStoreRepository;
 pub use self::source::{Found, FoundModel, FoundVersion, Source, Watch};
 pub use self::traffic::{Share, SplitBy, Traffic, VersionRef};
 pub use self::version_choice::VersionChoice;

@@ -63,7 +63,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             r#"{"format_version": 1, "traffic": {"shares": [{"to": 1, "wieght": 2}]}}"#,
-            "unknown field `wieght` at line 1 column 64; did you mean `weight`?",
+            "unknown field `wieght` at line 1 column 63; did you mean `weight`?",
         ),
         (
             r#"{"format_version": 1, "versions": {"latest": 0}}"#,
