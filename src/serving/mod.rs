@@ -63,6 +63,8 @@ pub use self::core::{Observation, Observer, ServerCore};
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
+#[cfg(feature = "object-store")]
+pub use self::lifecycle::ObjectStoreRepository;
 pub use self::lifecycle::{
     AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
     ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
