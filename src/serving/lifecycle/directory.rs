@@ -132,14 +132,14 @@ impl ModelRepository {
     ///
     /// # Errors
     /// As [`Control::set_traffic`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version.
-    pub fn set_traffic(&self, name: &str, traffic: Option<Traffic>) -> Result<Control> {
+    pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<Control> {
         self.update(name, &mut |control| {
-            for share in traffic.iter().flat_map(Traffic::shares) {
+            for share in traffic.into_iter().flat_map(Traffic::shares) {
                 if let VersionRef::Number(version) = share.to() {
                     self.check_version(name, *version)?;
                 }
             }
-            control.set_traffic(traffic.clone())
+            control.set_traffic(traffic.cloned())
         })
     }
 
@@ -147,12 +147,12 @@ impl ModelRepository {
     ///
     /// # Errors
     /// As [`Control::set_shadow`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version.
-    pub fn set_shadow(&self, name: &str, shadow: Option<VersionRef>) -> Result<Control> {
+    pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<Control> {
         self.update(name, &mut |control| {
             if let Some(VersionRef::Number(version)) = shadow {
-                self.check_version(name, version)?;
+                self.check_version(name, *version)?;
             }
-            control.set_shadow(shadow.clone())
+            control.set_shadow(shadow.cloned())
         })
     }
 
@@ -160,8 +160,8 @@ impl ModelRepository {
     ///
     /// # Errors
     /// As [`Control::set_versions`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model.
-    pub fn set_versions(&self, name: &str, versions: Option<VersionPolicy>) -> Result<Control> {
-        self.update(name, &mut |control| control.set_versions(versions.clone()))
+    pub fn set_versions(&self, name: &str, versions: Option<&VersionPolicy>) -> Result<Control> {
+        self.update(name, &mut |control| control.set_versions(versions.cloned()))
     }
 
     /// Takes a version out of service for the newest older one that is not rolled back itself, and answers with that
