@@ -105,7 +105,7 @@ impl Shared {
 
     fn publish(&self, registry: &mut Registry) {
         let models = std::mem::take(&mut registry.changes.models);
-        if !models.is_empty() {
+        if !models.is_empty() && !registry.is_stopping {
             let mut table = Table::clone(&self.table.load());
             for name in &models {
                 let routes = registry
@@ -266,12 +266,12 @@ impl Shared {
     /// Ends everything: nothing answers any more, and what is loaded is dropped. Waits for what is under way, but not for
     /// ever.
     pub(super) fn stop(self: &Arc<Self>, at_most: Duration) {
-        self.table.store(Arc::default());
         lock(&self.signal).is_stopping = true;
         self.signalled.notify_all();
         let tasks: Vec<Task> = {
             let mut registry = lock(&self.registry);
             registry.is_stopping = true;
+            self.table.store(Arc::default());
             registry.unload_all()
         };
         self.changed.notify_all();
