@@ -1,11 +1,12 @@
 //! The serving pipeline: a blessed model in, an endpoint out.
 //!
-//! A [`Server`] is the stage a user implements; it takes a [`Blessed`] model and nothing else. Here are three:
+//! A [`Server`] is the stage a user implements; it takes a [`Blessed`] model and nothing else. Here are some:
 //!
 //! | server | endpoint |
 //! | --- | --- |
 //! | [`InProcess`] | a [`Predictor`] |
 //! | [`ModelRepository`] | a [`PushedModel`]: a version directory that any server process can load |
+//! | `ObjectStoreRepository` (feature `object-store`) | a [`PushedModel`], in S3 or another object store |
 //! | `HttpServer` (feature `http`) | an `HttpEndpoint`: pushed, loaded and answering on a port |
 //!
 //! Serving alone, without the pipelines that make models, is a [`Manager`] over a repository directory. It needs
@@ -63,7 +64,14 @@ pub use self::core::{Observation, Observer, ServerCore};
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
-pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+#[cfg(feature = "object-store")]
+pub use self::lifecycle::ObjectStoreRepository;
+pub use self::lifecycle::{
+    AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
+    ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
+    SourceAdapter, SplitBy, State, StateChange, StateListener, Traffic, Transition,
+    TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
+};
 pub use self::predictor::Predictor;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
