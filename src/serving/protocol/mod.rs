@@ -36,6 +36,9 @@ mod output;
 mod plan;
 mod raw;
 mod tensor;
+#[cfg(test)]
+mod tests;
+mod tf_serving;
 
 use std::borrow::Cow;
 
@@ -46,6 +49,7 @@ pub(crate) use self::oip::{
 pub(crate) use self::output::{AskedOutput, Output, OutputData, OutputTensor, Outputs};
 pub(crate) use self::plan::{Input, Plan};
 pub(crate) use self::tensor::{InputTensor, TensorData, rows};
+pub(crate) use self::tf_serving::{PredictExchange, PredictMethod, model_status, signatures};
 
 /// The most rows that one request may have.
 pub const MAX_ROWS: usize = 100_000;
