@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::request::SIGNATURE;
 use crate::error::{Error, Result};
-use crate::serving::protocol::{Datatype, Plan};
+use crate::serving::protocol::{Datatype, Plan, states};
 use crate::serving::{ModelState, Predictor, VersionState};
 
 /// The states of a model's versions, or of one of them: newest first.
@@ -29,14 +29,13 @@ pub(crate) fn model_status(model: &ModelState, version: Option<u64>) -> Result<V
 }
 
 fn version_status(version: &VersionState) -> Value {
-    let (state, error_code) = match (version.available, &version.reason) {
-        (true, _) => ("AVAILABLE", "OK"),
-        (false, Some(_)) => ("END", "UNKNOWN"),
-        (false, None) => ("START", "OK"),
+    let error_code = match version.reason {
+        Some(_) => "UNKNOWN",
+        None => "OK",
     };
     json!({
         "version": version.version.to_string(),
-        "state": state,
+        "state": states::tf_serving(version),
         "status": {
             "error_code": error_code,
             "error_message": version.reason.as_deref().unwrap_or_default(),

@@ -141,7 +141,7 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             r#"{"instances": [{"age": 1}, {"aeg": 1}]}"#,
-            "row 1: the model has no input `aeg`; did you mean `age`?",
+            "row 1: the model has no input `aeg`; there are `age`, `fare`",
         ),
         (
             r#"{"instances": [{"age": 1, "age": 2}]}"#,
