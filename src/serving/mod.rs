@@ -73,6 +73,8 @@ pub use self::lifecycle::{
     TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
 };
 pub use self::predictor::Predictor;
+#[cfg(feature = "http")]
+pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
 use crate::error::Result;
