@@ -48,6 +48,8 @@ mod core;
 pub mod http;
 mod in_process;
 mod lifecycle;
+#[cfg(feature = "http")]
+pub mod metrics;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
@@ -59,7 +61,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 #[cfg(feature = "http")]
-pub use self::core::{Observation, Observer, ServerCore};
+pub use self::core::{
+    Batching, InferBatchStatistics, InferStatistics, Limits, ModelStatistics, Observation,
+    Observer, ServerCore, ServerCoreBuilder, ShadowObservation, StatisticDuration,
+};
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
