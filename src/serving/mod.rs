@@ -70,6 +70,8 @@ pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
 pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
 pub use self::predictor::Predictor;
+#[cfg(feature = "http")]
+pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
 use crate::error::Result;
