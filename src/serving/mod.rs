@@ -68,7 +68,14 @@ pub use self::core::{
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
-pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+#[cfg(feature = "object-store")]
+pub use self::lifecycle::ObjectStoreRepository;
+pub use self::lifecycle::{
+    AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
+    ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
+    SourceAdapter, SplitBy, State, StateChange, StateListener, Traffic, Transition,
+    TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
+};
 pub use self::predictor::Predictor;
 #[cfg(feature = "http")]
 pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};

@@ -85,7 +85,7 @@ async fn ready(State(core): Served) -> Response {
     let states = core.manager().states();
     let reasons: Vec<String> = states
         .iter()
-        .filter(|model| !model.versions.iter().any(|version| version.available))
+        .filter(|model| !model.is_available())
         .map(|model| {
             let newest = model
                 .versions
@@ -124,12 +124,12 @@ async fn index(State(core): Served, body: Result<Bytes, BytesRejection>) -> Answ
     let versions = core.manager().states().into_iter().flat_map(|model| {
         let versions = model.versions.into_iter();
         versions
-            .filter(|version| version.available || !asked.ready)
+            .filter(|version| version.is_available() || !asked.ready)
             .map(move |version| {
                 json!({
                     "name": model.name,
                     "version": version.version.to_string(),
-                    "state": if version.available { "READY" } else { "UNAVAILABLE" },
+                    "state": if version.is_available() { "READY" } else { "UNAVAILABLE" },
                     "reason": version.reason.unwrap_or_default(),
                 })
             })
