@@ -62,8 +62,7 @@ use serde::Serialize;
 
 #[cfg(feature = "http")]
 pub use self::core::{
-    Batching, InferBatchStatistics, InferStatistics, Limits, ModelStatistics, Observation,
-    Observer, ServerCore, ServerCoreBuilder, ShadowObservation, StatisticDuration,
+    Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
 };
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};

@@ -12,9 +12,8 @@ use super::runtime::ModelRuntime;
 use super::statistics::Parts;
 use super::stop::{Stop, late};
 use super::work::{Asked, Read};
-use super::{Call, Exchange, Inner, ServerCore};
-use crate::error::{Error, Result};
-use crate::serving::Predictor;
+use super::{Call, Exchange, ServerCore};
+use crate::error::{Error, ErrorKind, Result};
 use crate::serving::metrics::Code;
 
 impl ServerCore {
@@ -54,8 +53,15 @@ impl ServerCore {
     ) -> Result<E::Reply> {
         let started = Instant::now();
         let inner = &self.inner;
-        let (predictor, shadow) = match inner.route(&call) {
-            Ok(route) => route,
+        let manager = &inner.manager;
+        let route = match manager.route(call.model, call.version, call.routing_key) {
+            Err(error) if error.kind() == ErrorKind::Unavailable && inner.is_lazy => {
+                Box::pin(inner.loading.wait(inner, &call, started)).await
+            }
+            route => route,
+        };
+        let (predictor, shadow) = match route {
+            Ok(route) => route.into_parts(),
             Err(error) => {
                 let failed = Err(error);
                 inner.unknown[call.protocol as usize].observe(Code::of(&failed), started.elapsed());
@@ -90,14 +96,6 @@ impl ServerCore {
         };
         flight.end(&answer);
         answer
-    }
-}
-
-impl Inner {
-    /// The version that answers, and the one that is asked beside it.
-    fn route(&self, call: &Call<'_>) -> Result<(Predictor, Option<Predictor>)> {
-        let predictor = self.manager.get(call.model, call.version)?;
-        Ok((predictor, None))
     }
 }
 
@@ -195,20 +193,25 @@ impl Asked {
         mut exchange: E,
         id: Option<&str>,
     ) -> Result<E::Reply> {
-        let mut read = None;
-        if self.version.may_batch(&self.model.batching) && self.is_quick_around() {
-            self.version.batcher.check(&self.model.name)?;
-            let rows = self.catch(|| self.read(&mut exchange))?;
-            if self
-                .version
-                .batches(&self.model.batching, rows.rows.num_rows())
-            {
-                return self.answer_in_batch(&exchange, &rows, id).await;
-            }
-            read = Some(rows);
+        let id = id.map(str::to_owned);
+        let batching = &self.model.batching;
+        if !self.version.may_batch(batching) {
+            return self.answer_on_thread(exchange, None, id).await;
         }
-        self.answer_on_thread(exchange, read, id.map(str::to_owned))
-            .await
+        self.version.batcher.check(&self.model.name)?;
+        let is_quick = self.is_quick_around();
+        let read;
+        (exchange, read) = self
+            .around(is_quick, move |asked| {
+                let read = asked.read(&mut exchange)?;
+                Ok((exchange, read))
+            })
+            .await?;
+        if self.version.batches(batching, read.rows.num_rows()) {
+            self.answer_in_batch(exchange, read, is_quick, id).await
+        } else {
+            self.answer_on_thread(exchange, Some(read), id).await
+        }
     }
 
     /// Whether everything but the call of the model is quick enough for this thread.
@@ -217,25 +220,34 @@ impl Asked {
         around.is_some_and(|expected| expected < self.core.inline_below)
     }
 
-    async fn answer_on_thread<E: Exchange>(
-        self: Arc<Self>,
-        mut exchange: E,
-        read: Option<Read>,
-        id: Option<String>,
-    ) -> Result<E::Reply> {
+    /// A step beside the call of the model: on this thread if it is quick.
+    async fn around<T: Send + 'static>(
+        self: &Arc<Self>,
+        is_quick: bool,
+        step: impl FnOnce(&Asked) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if is_quick {
+            return self.catch(|| step(self));
+        }
+        self.on_thread(|asked, _, _| asked.catch(|| step(asked)))
+            .await
+    }
+
+    /// Does work on an inference thread when it is the model's turn.
+    async fn on_thread<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Asked, Duration, &Stop) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let queued = Instant::now();
         let admission = &self.model.admission;
         let permit = admission.wait(&self.model.name, self.deadline).await?;
         let (stop, _guard) = Stop::with_guard(self.deadline);
         let (reply, answer) = oneshot::channel();
-        let asked = Arc::clone(&self);
+        let asked = Arc::clone(self);
         let span = tracing::Span::current();
         self.core.threads.run(move || {
             let queue = queued.elapsed();
-            let queues = &asked.model.metrics.queue_duration;
-            queues.observe(queue.as_secs_f64());
-            let answer = span
-                .in_scope(|| asked.answer_slowly(&mut exchange, read, queue, &stop, id.as_deref()));
+            let answer = span.in_scope(|| work(&asked, queue, &stop));
             // The turn is over before the answer is seen, so that whoever has it may ask again at once.
             drop(permit);
             let _ = reply.send(answer);
@@ -243,23 +255,43 @@ impl Asked {
         self.received(answer).await
     }
 
+    async fn answer_on_thread<E: Exchange>(
+        self: &Arc<Self>,
+        mut exchange: E,
+        read: Option<Read>,
+        id: Option<String>,
+    ) -> Result<E::Reply> {
+        self.on_thread(move |asked, queue, stop| {
+            let queues = &asked.model.metrics.queue_duration;
+            queues.observe(queue.as_secs_f64());
+            asked.answer_slowly(&mut exchange, read, queue, stop, id.as_deref())
+        })
+        .await
+    }
+
     async fn answer_in_batch<E: Exchange>(
         self: &Arc<Self>,
-        exchange: &E,
-        read: &Read,
-        id: Option<&str>,
+        exchange: E,
+        read: Read,
+        is_quick: bool,
+        id: Option<String>,
     ) -> Result<E::Reply> {
-        let begun = Instant::now();
-        let features = self.catch(|| self.predictor.servable().features(&read.rows))?;
+        let Read { rows, took } = read;
+        let raw = rows.clone();
+        let making = move |asked: &Asked| {
+            let begun = Instant::now();
+            let features = asked.predictor.servable().features(&raw)?;
+            Ok((features, begun.elapsed()))
+        };
+        let (features, made) = self.around(is_quick, making).await?;
+        let input = took + made;
         let (stop, _guard) = Stop::with_guard(self.deadline);
         let (reply, answer) = oneshot::channel();
-        let queued = Instant::now();
-        let input = read.took + queued.saturating_duration_since(begun);
         let item = Item {
             features,
             predictor: self.predictor.clone(),
             stop,
-            queued,
+            queued: Instant::now(),
             input,
             reply,
         };
@@ -285,14 +317,16 @@ impl Asked {
             infer,
             ..Parts::default()
         };
-        let replying = Instant::now();
-        let reply = self.catch(|| self.reply(exchange, &read.rows, &prediction, parts, false, id));
-        let lane = self.lane();
-        lane.around
-            .observe(self.n_bytes, input + replying.elapsed());
-        lane.total
-            .observe(self.n_bytes, input + infer + replying.elapsed());
-        reply
+        self.around(is_quick, move |asked| {
+            let begun = Instant::now();
+            let reply = asked.reply(&exchange, &rows, &prediction, parts, false, id.as_deref());
+            let lane = asked.lane();
+            let around = input + begun.elapsed();
+            lane.around.observe(asked.n_bytes, around);
+            lane.total.observe(asked.n_bytes, around + infer);
+            reply
+        })
+        .await
     }
 
     /// What another thread answers, or that it did not in time.

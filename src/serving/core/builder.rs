@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::loading::Loading;
 use super::runtime::{Runtimes, Settings};
 use super::threads::Threads;
 use super::{Batching, Inner, Limits, Observer, ServerCore};
@@ -107,6 +108,8 @@ impl ServerCoreBuilder {
         metrics.show_states(&self.manager);
         ServerCore {
             inner: Arc::new(Inner {
+                is_lazy: self.manager.is_lazy(),
+                loading: Loading::default(),
                 manager: self.manager,
                 observers: self.observers,
                 unknown: super::unknown_lanes(&metrics),

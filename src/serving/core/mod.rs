@@ -21,6 +21,7 @@ mod builder;
 mod exchange;
 mod inline;
 mod limits;
+mod loading;
 mod observer;
 mod protocol;
 mod runtime;
@@ -42,15 +43,13 @@ pub use self::builder::ServerCoreBuilder;
 pub(crate) use self::exchange::Exchange;
 use self::exchange::InProcessExchange;
 pub use self::limits::Limits;
+use self::loading::Loading;
 pub use self::observer::{Observation, Observer, ShadowObservation};
 pub(crate) use self::protocol::Protocol;
 use self::runtime::{ModelRuntime, Runtimes, Settings};
-pub use self::statistics::{
-    InferBatchStatistics, InferStatistics, ModelStatistics, StatisticDuration,
-};
 use self::threads::Threads;
 use super::metrics::{LaneMetrics, Metrics};
-use super::{Manager, VersionChoice};
+use super::{Manager, ModelStatistics, VersionChoice};
 use crate::error::Result;
 use crate::model::Prediction;
 
@@ -98,6 +97,9 @@ struct Inner {
     /// Of requests for what is not there, by protocol.
     unknown: [LaneMetrics; Protocol::ALL.len()],
     threads: Threads,
+    /// Whether a model that is not loaded is loaded for who asks.
+    is_lazy: bool,
+    loading: Loading,
     draining: AtomicBool,
 }
 
@@ -197,7 +199,7 @@ impl ServerCore {
             if model.is_some_and(|model| model != state.name) {
                 continue;
             }
-            let versions = state.versions.iter().filter(|state| state.available);
+            let versions = state.versions.iter().filter(|state| state.is_available());
             let versions = versions.map(|state| state.version);
             for number in versions.filter(|number| version.is_none_or(|only| only == *number)) {
                 let known = self.inner.runtimes.version(&state.name, number);

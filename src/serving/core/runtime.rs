@@ -227,7 +227,7 @@ impl Runtimes {
             let model = states.iter().find(|state| state.name == name);
             model.is_some_and(|model| {
                 let mut versions = model.versions.iter();
-                versions.any(|state| state.version == version && state.available)
+                versions.any(|state| state.version == version && state.is_available())
             })
         };
         for (name, model) in models.iter() {

@@ -5,69 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-
-/// How often something was done, and how long that took in all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct StatisticDuration {
-    /// How often.
-    pub count: u64,
-    /// How long in all, in nanoseconds.
-    pub ns: u64,
-}
-
-/// The requests of a version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct InferStatistics {
-    /// Requests that were answered, from arrival to answer.
-    pub success: StatisticDuration,
-    /// Requests that were not.
-    pub fail: StatisticDuration,
-    /// Their waiting to be computed; of answered requests, as the next three.
-    pub queue: StatisticDuration,
-    /// Reading and checking rows.
-    pub compute_input: StatisticDuration,
-    /// Transform and model. Requests of one batch each count its whole time.
-    pub compute_infer: StatisticDuration,
-    /// Writing answers.
-    pub compute_output: StatisticDuration,
-    /// Answers from a cache; there is none.
-    pub cache_hit: StatisticDuration,
-    /// Answers that were not in a cache; there is none.
-    pub cache_miss: StatisticDuration,
-}
-
-/// The calls of a model with one number of rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct InferBatchStatistics {
-    /// The number of rows.
-    pub batch_size: u64,
-    /// Reading and checking these rows.
-    pub compute_input: StatisticDuration,
-    /// Transform and model.
-    pub compute_infer: StatisticDuration,
-    /// Writing answers; not measured for batches of several requests.
-    pub compute_output: StatisticDuration,
-}
-
-/// What a version has done since its first request. As JSON it is what Triton's statistics extension answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ModelStatistics {
-    /// The model's name.
-    pub name: String,
-    /// The version's number.
-    pub version: String,
-    /// When it was asked last, in milliseconds since 1970; 0 if it never was.
-    pub last_inference: u64,
-    /// Rows predicted.
-    pub inference_count: u64,
-    /// Calls of the model.
-    pub execution_count: u64,
-    /// Its requests.
-    pub inference_stats: InferStatistics,
-    /// Its calls by their number of rows, rising; at most 128 different ones.
-    pub batch_stats: Vec<InferBatchStatistics>,
-}
+use crate::serving::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 
 /// How many numbers of rows are told apart.
 const MOST_SIZES: usize = 128;
@@ -84,7 +22,7 @@ impl Sum {
         add_ns(&self.ns, took);
     }
 
-    fn get(&self) -> StatisticDuration {
+    fn get(&self) -> Spent {
         with(self.count.load(Ordering::Relaxed), &self.ns)
     }
 }
@@ -94,9 +32,9 @@ fn add_ns(sum: &AtomicU64, took: Duration) {
     sum.fetch_add(ns, Ordering::Relaxed);
 }
 
-fn with(count: u64, ns: &AtomicU64) -> StatisticDuration {
+fn with(count: u64, ns: &AtomicU64) -> Spent {
     let ns = ns.load(Ordering::Relaxed);
-    StatisticDuration { count, ns }
+    Spent { count, ns }
 }
 
 /// The parts of the time that a request took.
@@ -144,7 +82,7 @@ pub(super) struct Statistics {
 #[derive(Debug, Default)]
 struct Others {
     executions: u64,
-    sizes: BTreeMap<u64, InferBatchStatistics>,
+    sizes: BTreeMap<u64, BatchStatistics>,
 }
 
 impl Statistics {
@@ -178,7 +116,7 @@ impl Statistics {
             return;
         }
         let size = others.sizes.entry(rows).or_default();
-        let add = |sum: &mut StatisticDuration, took: Duration| {
+        let add = |sum: &mut Spent, took: Duration| {
             sum.count += 1;
             let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             sum.ns = sum.ns.saturating_add(ns);
@@ -192,7 +130,7 @@ impl Statistics {
     pub(super) fn snapshot(&self, name: &str, version: u64) -> ModelStatistics {
         let success = self.success.get();
         let ones = self.ones.load(Ordering::Relaxed);
-        let one = (ones > 0).then(|| InferBatchStatistics {
+        let one = (ones > 0).then(|| BatchStatistics {
             batch_size: 1,
             compute_input: with(ones, &self.ones_parts.input),
             compute_infer: with(ones, &self.ones_parts.infer),
@@ -201,27 +139,27 @@ impl Statistics {
         let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         let sizes = others.sizes.iter().map(|(rows, size)| {
             let batch_size = *rows;
-            InferBatchStatistics {
+            BatchStatistics {
                 batch_size,
                 ..*size
             }
         });
-        let mut batch_stats: Vec<InferBatchStatistics> = one.into_iter().chain(sizes).collect();
+        let mut batch_stats: Vec<BatchStatistics> = one.into_iter().chain(sizes).collect();
         batch_stats.sort_by_key(|size| size.batch_size);
         ModelStatistics {
             name: name.to_owned(),
-            version: version.to_string(),
+            version,
             last_inference: self.last_inference.load(Ordering::Relaxed),
             inference_count: self.inferences.load(Ordering::Relaxed),
             execution_count: ones + others.executions,
-            inference_stats: InferStatistics {
+            inference_stats: InferenceStatistics {
                 success,
                 fail: self.fail.get(),
                 queue: with(success.count, &self.parts.queue),
                 compute_input: with(success.count, &self.parts.input),
                 compute_infer: with(success.count, &self.parts.infer),
                 compute_output: with(success.count, &self.parts.output),
-                ..InferStatistics::default()
+                ..InferenceStatistics::default()
             },
             batch_stats,
         }
@@ -251,10 +189,10 @@ mod tests {
             statistics.executed(rows, &parts);
         }
         let seen = statistics.snapshot("m", 2);
-        assert_eq!((seen.name.as_str(), seen.version.as_str()), ("m", "2"));
+        assert_eq!((seen.name.as_str(), seen.version), ("m", 2));
         assert!(seen.last_inference > 1_600_000_000_000);
         assert_eq!((seen.inference_count, seen.execution_count), (4, 392));
-        let of = |count, ns| StatisticDuration { count, ns };
+        let of = |count, ns| Spent { count, ns };
         assert_eq!(seen.inference_stats.success, of(2, 11_000));
         assert_eq!(seen.inference_stats.fail, of(1, 7));
         assert_eq!(seen.inference_stats.queue, of(2, 2));

@@ -57,7 +57,7 @@ pub(crate) use self::handles::{LaneMetrics, ModelMetrics, ShadowMetrics, Version
 pub(crate) use self::labels::Code;
 use self::labels::{DriftLabels, LoadLabels, ModelLabels};
 use self::states::States;
-use super::Manager;
+use super::{Manager, State, StateChange, StateListener};
 
 /// The metrics of a server. Cheap to clone: clones count together.
 #[derive(Clone, Debug)]
@@ -103,6 +103,17 @@ impl Counter {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.get()
+    }
+}
+
+/// Counts loads: give a clone to the manager's builder as its
+/// [listener](crate::serving::ManagerBuilder::listener), and to
+/// [`ServerCoreBuilder::metrics`](super::ServerCoreBuilder::metrics).
+impl StateListener for Metrics {
+    fn changed(&self, change: &StateChange) {
+        if let Some(took) = change.took {
+            self.observe_load(&change.model, change.state == State::Available, took);
+        }
     }
 }
 

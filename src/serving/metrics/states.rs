@@ -40,15 +40,10 @@ impl Collector for States {
         };
         for model in manager.states() {
             for version in &model.versions {
-                let state = if version.available {
-                    "AVAILABLE"
-                } else {
-                    "UNAVAILABLE"
-                };
                 let labels = [
                     ("model", model.name.clone()),
                     ("version", version.version.to_string()),
-                    ("state", state.to_owned()),
+                    ("state", version.state.to_string()),
                 ];
                 ConstGauge::new(1_i64).encode(states.encode_family(&labels)?)?;
             }
