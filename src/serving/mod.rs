@@ -49,6 +49,8 @@ mod core;
 pub mod http;
 mod in_process;
 mod lifecycle;
+#[cfg(feature = "http")]
+pub mod metrics;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
@@ -60,7 +62,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 #[cfg(feature = "http")]
-pub use self::core::{Observation, Observer, ServerCore};
+pub use self::core::{
+    Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
+};
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;

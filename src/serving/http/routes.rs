@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::serving::core::Call;
+use crate::serving::core::{Call, Protocol};
 use crate::serving::protocol::{self, InferExchange, Reply};
 use crate::serving::{Manager, Predictor, ServerCore};
 
@@ -144,6 +144,7 @@ async fn infer(State(core): Served, asked: AskedPath, request: Request) -> Answe
     let call = Call {
         model: &asked.model,
         version: asked.version.into(),
+        protocol: Protocol::Http,
         n_bytes: body.len(),
         ..Call::default()
     };

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::error::Error;
 use crate::serving::protocol::tests::{answer, half_plus_two, late, meal, try_mutated};
-use crate::serving::{ModelState, VersionState};
+use crate::serving::{ModelState, State, VersionState};
 
 fn ask(predictor: &Predictor, method: PredictMethod, body: &str) -> Result<Value> {
     let reply = answer(predictor, PredictExchange::new(Vec::from(body), method))?;
@@ -251,17 +251,19 @@ fn garbage_is_refused() {
 
 #[test]
 fn the_status_of_versions_is_told() {
-    let version = |version, available, reason: Option<&str>| VersionState {
+    let version = |version, state, reason: Option<&str>| VersionState {
         version,
-        available,
+        state,
         reason: reason.map(str::to_owned),
+        labels: Vec::new(),
     };
     let model = ModelState {
         name: "late".to_owned(),
         versions: vec![
-            version(1, true, None),
-            version(2, false, Some("`model.json` is corrupt")),
+            version(1, State::Available, None),
+            version(2, State::End, Some("`model.json` is corrupt")),
         ],
+        reason: None,
     };
     let status = model_status(&model, None).unwrap();
     assert_eq!(
