@@ -66,7 +66,7 @@ mod tf_serving;
 mod tls;
 
 pub use self::auth::{BearerToken, BearerTokenService, Guarded, GuardedBody};
-pub use self::handle::{HttpHandle, REFRESH_INTERVAL, serve};
+pub use self::handle::{HttpHandle, serve};
 pub use self::options::{Admin, HttpOptions};
 pub use self::routes::{BODY_LIMIT, admin_router, router};
 pub use self::server::{HttpEndpoint, HttpServer};
