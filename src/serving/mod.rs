@@ -61,7 +61,7 @@ use serde::Serialize;
 #[cfg(feature = "http")]
 pub use self::core::{Observation, Observer, ServerCore};
 #[cfg(feature = "http")]
-pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
+pub use self::http::{HttpEndpoint, HttpHandle, HttpServer, shutdown_signal};
 pub use self::in_process::InProcess;
 pub use self::lifecycle::{
     AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,

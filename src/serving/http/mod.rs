@@ -59,6 +59,7 @@ mod options;
 mod path;
 mod routes;
 mod server;
+mod signal;
 #[cfg(test)]
 mod tests;
 mod tf_serving;
@@ -70,6 +71,7 @@ pub use self::handle::{HttpHandle, serve};
 pub use self::options::{Admin, HttpOptions};
 pub use self::routes::{BODY_LIMIT, admin_router, router};
 pub use self::server::{HttpEndpoint, HttpServer};
+pub use self::signal::shutdown_signal;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 pub use super::protocol::MAX_ROWS;
