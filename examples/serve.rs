@@ -1,22 +1,27 @@
-//! A model server as a program: every model of a directory, over HTTP, until Ctrl-C.
+//! A model server as a program: every model of a directory, over HTTP, until Ctrl-C or SIGTERM.
 //!
 //! ```text
 //! cargo run --example serve --no-default-features --features http -- --models models
 //! ```
+//!
+//! With `--features http,tls`, `--tls-cert` and `--tls-key` encrypt; `--token-file` lets in only who has a token of the
+//! file, one a line.
 
 #![expect(clippy::print_stdout, reason = "a program that people read")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use fourfold::model::Loaders;
 use fourfold::schema::{Field, FieldType};
-use fourfold::serving::{Manager, ModelRepository, Predictor, http};
+use fourfold::serving::http::{Admin, HttpOptions};
+use fourfold::serving::{Manager, ModelRepository, Predictor, ServerCore, shutdown_signal};
 use fourfold::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
-/// Serves the models of a directory with the Open Inference Protocol.
+/// Serves the models of a directory with the Open Inference Protocol and TensorFlow Serving's REST interface.
 #[derive(Parser)]
 struct Arguments {
     /// The directory of the models: `<models>/<name>/<version>/`.
@@ -28,6 +33,61 @@ struct Arguments {
     /// The address to answer gRPC on.
     #[arg(long)]
     grpc: Option<String>,
+    /// Where models are loaded, unloaded, rolled back and labelled: an address, or `same-port`. Nowhere by default.
+    #[arg(long)]
+    admin: Option<String>,
+    /// The certificate chain, in PEM.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// A file with a token a line: only who has one is answered.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
+    /// How often the directory is looked at, in milliseconds.
+    #[arg(long, default_value_t = 1000)]
+    poll: u64,
+    /// How long the server says that it is not ready before it stops, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    drain_delay: u64,
+    /// Without the metrics at `/metrics`.
+    #[arg(long)]
+    no_metrics: bool,
+}
+
+impl Arguments {
+    fn options(&self) -> Result<HttpOptions> {
+        let mut options = HttpOptions::default()
+            .metrics(!self.no_metrics)
+            .drain_delay(Duration::from_millis(self.drain_delay))
+            .admin(match self.admin.as_deref() {
+                None => Admin::Off,
+                Some("same-port") => Admin::SamePort,
+                Some(address) => Admin::Address(address.to_owned()),
+            });
+        if let Some(path) = &self.token_file {
+            options = options.token_file(path);
+        }
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            options = encrypted(options, certificate, key)?;
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(feature = "tls")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn encrypted(options: HttpOptions, certificate: &PathBuf, key: &PathBuf) -> Result<HttpOptions> {
+    Ok(options.tls(fourfold::serving::http::Tls::files(certificate, key)))
+}
+
+#[cfg(not(feature = "tls"))]
+fn encrypted(_: HttpOptions, _: &PathBuf, _: &PathBuf) -> Result<HttpOptions> {
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "`--tls-cert`: built without the feature `tls`",
+    ))
 }
 
 #[tokio::main]
@@ -40,16 +100,24 @@ async fn main() -> Result<()> {
         ));
     }
     // Your own models: `Loaders::default().with::<MyModel>()`.
-    let manager = Manager::open(ModelRepository::at(&arguments.models), Loaders::default())?;
+    let manager = Manager::builder(ModelRepository::at(&arguments.models))
+        .loaders(Loaders::default())
+        .poll_interval(Duration::from_millis(arguments.poll))
+        .open()?;
     let manager = Arc::new(manager);
     for model in manager.states() {
         for version in model.versions {
-            let state = version.reason.unwrap_or_else(|| "ready".to_owned());
+            let state = version.reason.unwrap_or_else(|| version.state.to_string());
             println!("{} version {}: {state}", model.name, version.version);
         }
     }
-    let server = http::serve(Arc::clone(&manager), &arguments.http).await?;
+    let core = ServerCore::new(Arc::clone(&manager));
+    let options = arguments.options()?;
+    let server = options.serve(core, &arguments.http).await?;
     println!("serving on {}, Ctrl-C stops", server.url());
+    if let Some(address) = server.admin_address() {
+        println!("admin routes on {address}");
+    }
     let first = manager
         .states()
         .into_iter()
@@ -57,9 +125,7 @@ async fn main() -> Result<()> {
     if let Some(model) = first {
         println!("{}", curl(&server.url(), &model));
     }
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| Error::new(ErrorKind::Io, "waiting for Ctrl-C").with_source(error))?;
+    shutdown_signal().await?;
     server.shutdown().await?;
     println!("stopped");
     Ok(())

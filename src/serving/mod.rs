@@ -66,7 +66,7 @@ pub use self::core::{
     Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
 };
 #[cfg(feature = "http")]
-pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
+pub use self::http::{HttpEndpoint, HttpHandle, HttpServer, shutdown_signal};
 pub use self::in_process::InProcess;
 #[cfg(feature = "object-store")]
 pub use self::lifecycle::ObjectStoreRepository;
