@@ -52,6 +52,8 @@ pub struct Servable {
     transform: Arc<FittedTransform>,
     target: Arc<Target>,
     model: Arc<dyn Predict>,
+    #[cfg(feature = "http")]
+    derived: std::sync::OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Servable {
@@ -91,6 +93,8 @@ impl Servable {
             schema: Arc::new(schema),
             transform,
             model,
+            #[cfg(feature = "http")]
+            derived: std::sync::OnceLock::new(),
         })
     }
 
@@ -165,6 +169,19 @@ impl Servable {
     #[must_use]
     pub fn model(&self) -> &Arc<dyn Predict> {
         &self.model
+    }
+
+    /// What serving works out of it once and keeps with it. There is one such thing; asked for one of another type,
+    /// it is made anew.
+    #[cfg(feature = "http")]
+    pub(crate) fn derived<T: std::any::Any + Send + Sync>(
+        &self,
+        make: fn(&Servable) -> T,
+    ) -> Arc<T> {
+        let kept = self.derived.get_or_init(|| Arc::new(make(self)));
+        Arc::clone(kept)
+            .downcast()
+            .unwrap_or_else(|_| Arc::new(make(self)))
     }
 
     /// The features `(n_rows, n_features)` of raw rows.
