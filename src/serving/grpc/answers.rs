@@ -1,0 +1,160 @@
+//! What the server and its models say of themselves.
+
+use std::collections::BTreeMap;
+
+use super::proto::model_metadata_response::TensorMetadata;
+use super::proto::repository_index_response::ModelIndex;
+use super::proto::{
+    DataType, ModelConfig, ModelInput, ModelMetadataResponse, ModelOutput, ModelParameter,
+    RepositoryIndexResponse, ServerMetadataResponse,
+};
+use crate::serving::protocol::{Datatype, Input, Output, Plan};
+use crate::serving::{Predictor, ServerCore, VersionChoice};
+
+/// Whether every model that should answer does, and the server is not stopping.
+pub(super) fn is_ready(core: &ServerCore) -> bool {
+    let answers = |model: &crate::serving::ModelState| {
+        let mut versions = model.versions.iter();
+        versions.any(|version| version.available)
+    };
+    core.manager().states().iter().all(answers)
+}
+
+/// A version as requests name it: a number, a label, or empty.
+pub(super) fn version(name: &str) -> VersionChoice<'_> {
+    if name.is_empty() {
+        return VersionChoice::Default;
+    }
+    match name.parse() {
+        Ok(number) => VersionChoice::Number(number),
+        Err(_) => VersionChoice::Label(name),
+    }
+}
+
+pub(super) fn server_metadata() -> ServerMetadataResponse {
+    let extensions = [
+        "classification",
+        "model_configuration",
+        "model_repository",
+        "parameters",
+        "statistics",
+    ];
+    ServerMetadataResponse {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        extensions: extensions.map(str::to_owned).to_vec(),
+    }
+}
+
+/// The metadata of a version of a model, with the versions of it that answer.
+pub(super) fn model_metadata(core: &ServerCore, predictor: &Predictor) -> ModelMetadataResponse {
+    let plan = Plan::of(predictor.servable());
+    let input = |input: &Input| TensorMetadata {
+        name: input.name().to_owned(),
+        datatype: input.datatype().name().to_owned(),
+        shape: input.shape().to_vec(),
+    };
+    let output = |output: &Output| TensorMetadata {
+        name: output.name().to_owned(),
+        datatype: output.datatype().name().to_owned(),
+        shape: output.shape().to_vec(),
+    };
+    ModelMetadataResponse {
+        name: predictor.name().to_owned(),
+        versions: available(core, predictor),
+        platform: predictor.servable().manifest().model_format.clone(),
+        inputs: plan.inputs().iter().map(input).collect(),
+        outputs: plan.outputs().iter().map(output).collect(),
+    }
+}
+
+/// The versions of a model that answer; at least the one that was found.
+fn available(core: &ServerCore, predictor: &Predictor) -> Vec<String> {
+    let states = core.manager().states();
+    let versions = states
+        .iter()
+        .filter(|model| model.name == predictor.name())
+        .flat_map(|model| &model.versions)
+        .filter(|version| version.available)
+        .map(|version| version.version);
+    let mut versions: Vec<u64> = versions.collect();
+    if !versions.contains(&predictor.version()) {
+        versions.push(predictor.version());
+    }
+    versions.iter().map(u64::to_string).collect()
+}
+
+pub(super) fn model_config(predictor: &Predictor) -> ModelConfig {
+    let servable = predictor.servable();
+    let plan = Plan::of(servable);
+    let input = |input: &Input| ModelInput {
+        name: input.name().to_owned(),
+        data_type: data_type(input.datatype()).into(),
+        dims: input.shape().to_vec(),
+        optional: !input.is_required(),
+    };
+    let output = |output: &Output| ModelOutput {
+        name: output.name().to_owned(),
+        data_type: data_type(output.datatype()).into(),
+        dims: output.shape().to_vec(),
+    };
+    let target = servable.target();
+    let parameters = [
+        ("task", target.task().to_string()),
+        ("label", target.label().to_owned()),
+    ];
+    ModelConfig {
+        name: predictor.name().to_owned(),
+        platform: servable.manifest().model_format.clone(),
+        backend: env!("CARGO_PKG_NAME").to_owned(),
+        max_batch_size: 0,
+        input: plan.inputs().iter().map(input).collect(),
+        output: plan.outputs().iter().map(output).collect(),
+        parameters: parameters
+            .into_iter()
+            .map(|(name, string_value)| (name.to_owned(), ModelParameter { string_value }))
+            .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn data_type(datatype: Datatype) -> DataType {
+    match datatype {
+        Datatype::Bool => DataType::TypeBool,
+        Datatype::Int8 => DataType::TypeInt8,
+        Datatype::Int16 => DataType::TypeInt16,
+        Datatype::Int32 => DataType::TypeInt32,
+        Datatype::Int64 => DataType::TypeInt64,
+        Datatype::Uint8 => DataType::TypeUint8,
+        Datatype::Uint16 => DataType::TypeUint16,
+        Datatype::Uint32 => DataType::TypeUint32,
+        Datatype::Uint64 => DataType::TypeUint64,
+        Datatype::Fp16 => DataType::TypeFp16,
+        Datatype::Bf16 => DataType::TypeBf16,
+        Datatype::Fp32 => DataType::TypeFp32,
+        Datatype::Fp64 => DataType::TypeFp64,
+        Datatype::Bytes => DataType::TypeString,
+    }
+}
+
+/// Every version of every model, or only those that answer.
+pub(super) fn index(core: &ServerCore, ready: bool) -> RepositoryIndexResponse {
+    let models = core.manager().states().into_iter().flat_map(|model| {
+        let versions = model.versions.into_iter();
+        versions
+            .filter(|version| version.available || !ready)
+            .map(move |version| ModelIndex {
+                name: model.name.clone(),
+                version: version.version.to_string(),
+                state: if version.available {
+                    "READY".to_owned()
+                } else {
+                    "UNAVAILABLE".to_owned()
+                },
+                reason: version.reason.unwrap_or_default(),
+            })
+            .collect::<Vec<_>>()
+    });
+    RepositoryIndexResponse {
+        models: models.collect(),
+    }
+}

@@ -1,0 +1,1 @@
+//! A real server on a port of this machine, asked by a client of HTTP/2.
