@@ -1,7 +1,8 @@
-//! A model server as a program: every model of a directory, over HTTP, until Ctrl-C.
+//! A model server as a program: every model of a directory, over HTTP and gRPC, until Ctrl-C.
 //!
 //! ```text
 //! cargo run --example serve --no-default-features --features http -- --models models
+//! cargo run --example serve --no-default-features --features grpc -- --models models --grpc 127.0.0.1:8001
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that people read")]
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use clap::Parser;
 use fourfold::model::Loaders;
 use fourfold::schema::{Field, FieldType};
+#[cfg(feature = "grpc")]
+use fourfold::serving::grpc;
 use fourfold::serving::{Manager, ModelRepository, Predictor, http};
 use fourfold::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
@@ -25,20 +28,17 @@ struct Arguments {
     /// The address to answer HTTP on.
     #[arg(long, default_value = "127.0.0.1:8000")]
     http: String,
-    /// The address to answer gRPC on.
+    /// The address to answer gRPC on, such as `127.0.0.1:8001`. It needs the feature `grpc`.
     #[arg(long)]
     grpc: Option<String>,
+    /// Takes calls that load and unload models.
+    #[arg(long)]
+    admin: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if arguments.grpc.is_some() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "`--grpc`: gRPC is not there yet",
-        ));
-    }
     // Your own models: `Loaders::default().with::<MyModel>()`.
     let manager = Manager::open(ModelRepository::at(&arguments.models), Loaders::default())?;
     let manager = Arc::new(manager);
@@ -49,6 +49,23 @@ async fn main() -> Result<()> {
         }
     }
     let server = http::serve(Arc::clone(&manager), &arguments.http).await?;
+    #[cfg(feature = "grpc")]
+    let grpc = match &arguments.grpc {
+        Some(address) => {
+            let options = grpc::GrpcOptions::default().admin(arguments.admin);
+            let grpc = grpc::serve_with(Arc::clone(&manager), address, &options).await?;
+            println!("serving on grpc://{}", grpc.address());
+            Some(grpc)
+        }
+        None => None,
+    };
+    #[cfg(not(feature = "grpc"))]
+    if arguments.grpc.is_some() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "`--grpc` needs the feature `grpc`",
+        ));
+    }
     println!("serving on {}, Ctrl-C stops", server.url());
     let first = manager
         .states()
@@ -60,6 +77,10 @@ async fn main() -> Result<()> {
     tokio::signal::ctrl_c()
         .await
         .map_err(|error| Error::new(ErrorKind::Io, "waiting for Ctrl-C").with_source(error))?;
+    #[cfg(feature = "grpc")]
+    if let Some(grpc) = grpc {
+        grpc.shutdown().await?;
+    }
     server.shutdown().await?;
     println!("stopped");
     Ok(())

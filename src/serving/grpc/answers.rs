@@ -1,13 +1,12 @@
 //! What the server and its models say of themselves.
 
-use std::collections::BTreeMap;
-
 use super::proto::model_metadata_response::TensorMetadata;
 use super::proto::repository_index_response::ModelIndex;
 use super::proto::{
     DataType, ModelConfig, ModelInput, ModelMetadataResponse, ModelOutput, ModelParameter,
     RepositoryIndexResponse, ServerMetadataResponse,
 };
+use crate::schema::FieldType;
 use crate::serving::protocol::{Datatype, Input, Output, Plan};
 use crate::serving::{Predictor, ServerCore, VersionChoice};
 
@@ -84,6 +83,8 @@ fn available(core: &ServerCore, predictor: &Predictor) -> Vec<String> {
     versions.iter().map(u64::to_string).collect()
 }
 
+/// What of a model is not in its metadata: which inputs may be left out, the `task` and the `label`, and as
+/// `format.{input}` which texts are a `date` or a `timestamp`.
 pub(super) fn model_config(predictor: &Predictor) -> ModelConfig {
     let servable = predictor.servable();
     let plan = Plan::of(servable);
@@ -99,9 +100,17 @@ pub(super) fn model_config(predictor: &Predictor) -> ModelConfig {
         dims: output.shape().to_vec(),
     };
     let target = servable.target();
+    let times = plan
+        .inputs()
+        .iter()
+        .filter(|input| matches!(input.field_type(), FieldType::Date | FieldType::Timestamp));
+    let formats = times.map(|input| {
+        let format = input.field_type().to_string();
+        (format!("format.{}", input.name()), format)
+    });
     let parameters = [
-        ("task", target.task().to_string()),
-        ("label", target.label().to_owned()),
+        ("task".to_owned(), target.task().to_string()),
+        ("label".to_owned(), target.label().to_owned()),
     ];
     ModelConfig {
         name: predictor.name().to_owned(),
@@ -112,8 +121,9 @@ pub(super) fn model_config(predictor: &Predictor) -> ModelConfig {
         output: plan.outputs().iter().map(output).collect(),
         parameters: parameters
             .into_iter()
-            .map(|(name, string_value)| (name.to_owned(), ModelParameter { string_value }))
-            .collect::<BTreeMap<_, _>>(),
+            .chain(formats)
+            .map(|(name, string_value)| (name, ModelParameter { string_value }))
+            .collect(),
     }
 }
 
