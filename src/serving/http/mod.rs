@@ -44,13 +44,32 @@
 //! There is no TLS, no authentication and no limit on idle connections: the port is for a trusted network, or for a
 //! proxy that has these.
 
+mod accept;
+mod activity;
+mod admin;
+mod answers;
+mod auth;
+mod body;
+mod connection;
+mod failure;
+mod front;
 mod handle;
+mod open_inference;
+mod options;
+mod path;
 mod routes;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tf_serving;
+#[cfg(feature = "tls")]
+mod tls;
 
-pub use self::handle::{HttpHandle, REFRESH_INTERVAL, SHUTDOWN_LIMIT, serve};
-pub use self::routes::{BODY_LIMIT, router};
+pub use self::auth::{BearerToken, BearerTokenService, Guarded, GuardedBody};
+pub use self::handle::{HttpHandle, REFRESH_INTERVAL, serve};
+pub use self::options::{Admin, HttpOptions};
+pub use self::routes::{BODY_LIMIT, admin_router, router};
 pub use self::server::{HttpEndpoint, HttpServer};
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
 pub use super::protocol::MAX_ROWS;

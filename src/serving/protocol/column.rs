@@ -69,7 +69,8 @@ impl Layout {
         }
     }
 
-    /// One value in each of so many rows, which are not too many.
+    /// One value in each of so many rows.
+    #[cfg(test)]
     pub(super) fn scalars(n_rows: usize) -> Self {
         Layout {
             n_rows,
@@ -77,11 +78,14 @@ impl Layout {
         }
     }
 
-    /// A list of its own length in each of so many rows, which are not too many.
-    pub(super) fn ragged(n_rows: usize) -> Self {
+    /// As many rows as come, up to the most that a request may have.
+    pub(super) fn to_come(input: &Input) -> Self {
         Layout {
-            n_rows,
-            items: Items::Ragged,
+            n_rows: MAX_ROWS,
+            items: match input.is_list() {
+                true => Items::Ragged,
+                false => Items::One,
+            },
         }
     }
 
@@ -282,6 +286,33 @@ impl Column {
         self.ends.push(end);
         self.rows.append(!is_null);
         Ok(())
+    }
+
+    /// How many rows have ended.
+    pub(super) fn n_rows(&self) -> usize {
+        match self.layout.items {
+            Items::One => self.filled,
+            Items::Fixed(items) => self.filled.checked_div(items).unwrap_or_default(),
+            Items::Ragged => self.ends.len(),
+        }
+    }
+
+    /// Fills the rows up to a place with NULL.
+    pub(super) fn fill_with_null(&mut self, n_rows: usize) -> Result<()> {
+        while self.n_rows() < n_rows {
+            match self.layout.items {
+                Items::One => self.push(Element::Null)?,
+                Items::Fixed(_) => return Err(Error::internal("a list of fixed length is NULL")),
+                Items::Ragged => self.end_row(true)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The column of the rows that have ended.
+    pub(super) fn finish_here(mut self) -> Result<ArrayRef> {
+        self.layout.n_rows = self.n_rows();
+        self.finish(None)
     }
 
     /// The column, if it is full. `null` is the text that stands for NULL.

@@ -30,22 +30,35 @@ mod column;
 mod datatype;
 mod json;
 mod json_data;
+mod json_fields;
+#[cfg(test)]
+mod json_tests;
 mod json_write;
 mod oip;
 mod output;
 mod plan;
 mod raw;
+mod states;
+mod statistics;
 mod tensor;
+#[cfg(test)]
+mod tests;
+mod tf_serving;
 
 use std::borrow::Cow;
 
 pub(crate) use self::datatype::Datatype;
 pub(crate) use self::oip::{
-    InferExchange, Reply, model_metadata, model_metadata_of, server_metadata,
+    InferExchange, Reply, check_load_request, check_unload_request, index_request, model_metadata,
+    model_metadata_of, repository_index, server_metadata,
 };
 pub(crate) use self::output::{AskedOutput, Output, OutputData, OutputTensor, Outputs};
 pub(crate) use self::plan::{Input, Plan};
+pub(crate) use self::states::repository as repository_state;
+pub(crate) use self::statistics::statistics;
+pub use self::statistics::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 pub(crate) use self::tensor::{InputTensor, TensorData, rows};
+pub(crate) use self::tf_serving::{PredictExchange, PredictMethod, model_status, signatures};
 
 /// The most rows that one request may have.
 pub const MAX_ROWS: usize = 100_000;

@@ -92,6 +92,12 @@ impl Output {
         &self.shape
     }
 
+    /// The numbers in each row, where there is not just one.
+    pub(super) fn width(&self) -> Option<usize> {
+        let width = self.shape.get(1)?;
+        usize::try_from(*width).ok()
+    }
+
     pub(super) fn data<'a>(&self, prediction: &'a Prediction) -> OutputData<'a> {
         match self.kind {
             OutputKind::Class => {

@@ -1,14 +1,21 @@
 //! The Open Inference Protocol over HTTP: a JSON document, and binary tensors behind it.
 
+mod input;
 mod metadata;
+mod repository;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
 pub(crate) use self::metadata::{model_metadata, model_metadata_of, server_metadata};
+pub(crate) use self::repository::{
+    check_load_request, check_unload_request, index_request, repository_index,
+};
 pub(crate) use self::response::Reply;
 use super::Plan;
 use super::output::Outputs;
