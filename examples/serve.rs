@@ -53,7 +53,7 @@ async fn main() -> Result<()> {
     let grpc = match &arguments.grpc {
         Some(address) => {
             let options = grpc::GrpcOptions::default().admin(arguments.admin);
-            let grpc = grpc::serve_with(Arc::clone(&manager), address, &options).await?;
+            let grpc = options.serve(Arc::clone(&manager), address).await?;
             println!("serving on grpc://{}", grpc.address());
             Some(grpc)
         }

@@ -156,7 +156,7 @@ def check_answers(asked, stub, http):
     response, call = stub.ModelInfer.with_call(as_typed(asked.model, columns, id="r1"))
     same(raw, typed_answers(response))
     assert response.id == "r1"
-    assert dict(call.initial_metadata())["x-model-version"] == response.model_version
+    assert dict(call.initial_metadata())["fourfold-model-version"] == response.model_version
     # One row after the other are the rows together.
     for row in range(N_ROWS):
         one = asked.infer({name: values[row : row + 1] for name, values in columns.items()})

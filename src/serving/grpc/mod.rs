@@ -24,7 +24,7 @@
 //! | `x-routing-key` | what a traffic split by key goes by |
 //! | `x-request-id` | the request's id for logs, where the message has none |
 //!
-//! An answer has the version that it is of in `model_version`, and in the metadata `x-model-version`. What fails is
+//! An answer has the version that it is of in `model_version`, and in the metadata `fourfold-model-version`. What fails is
 //! told as:
 //!
 //! | kind of error | code |
@@ -62,9 +62,11 @@
 //!
 //! An application that has a server of its own mounts the services there: [`routes`] are tonic's.
 
+mod accept;
 mod answers;
 mod connection;
 mod deadline;
+mod front;
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -89,6 +91,9 @@ mod stream;
 mod tests;
 
 use self::generated::inference as proto;
-pub use self::handle::{GrpcHandle, serve, serve_with};
+pub use self::handle::{GrpcHandle, serve};
 pub use self::options::GrpcOptions;
-pub use self::routes::{routes, routes_with};
+pub use self::routes::routes;
+
+/// Of answers: the version that they are of, as over HTTP.
+const MODEL_VERSION: &str = "fourfold-model-version";

@@ -1,10 +1,14 @@
 //! What an operator sets of a server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::serving::http::BearerToken;
+#[cfg(feature = "tls")]
+use crate::serving::http::Tls;
 
 /// Limits, protection and extras of a server over gRPC. The defaults suit a server in a trusted network; in a file, what
 /// is left out has its default.
@@ -22,6 +26,8 @@ use crate::error::{Error, Result};
 /// | `drain_timeout_ms` | 10 s | calls that are unanswered then are dropped |
 /// | `reflection` | on | clients can ask for the protocol's description |
 /// | `admin` | off | `PERMISSION_DENIED` for `RepositoryModelLoad` and `RepositoryModelUnload` |
+/// | `token_file` | none | see [`BearerToken`] |
+/// | `tls` | none | see `Tls` (feature `tls`) |
 ///
 /// ```
 /// use std::time::Duration;
@@ -48,6 +54,11 @@ pub struct GrpcOptions {
     drain_timeout_ms: u64,
     pub(super) reflection: bool,
     pub(super) admin: bool,
+    token_file: Option<PathBuf>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+    #[serde(skip)]
+    auth: Option<BearerToken>,
 }
 
 impl Default for GrpcOptions {
@@ -64,6 +75,10 @@ impl Default for GrpcOptions {
             drain_timeout_ms: 10_000,
             reflection: true,
             admin: false,
+            token_file: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            auth: None,
         }
     }
 }
@@ -141,7 +156,29 @@ impl GrpcOptions {
         self
     }
 
-    /// Checks the values.
+    /// Answers only who has a token, as metadata `authorization: Bearer ..`.
+    #[must_use]
+    pub fn auth(mut self, tokens: BearerToken) -> Self {
+        self.auth = Some(tokens);
+        self
+    }
+
+    /// Answers only who has a token of a file, read when the server starts: see [`BearerToken::from_file`].
+    #[must_use]
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.token_file = Some(path.into());
+        self
+    }
+
+    /// Encrypts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Checks the values. Files are read when the server starts.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config), naming the option, its value and what is allowed.
@@ -161,7 +198,20 @@ impl GrpcOptions {
                 )));
             }
         }
+        if self.auth.is_some() && self.token_file.is_some() {
+            return Err(Error::config(
+                "`token_file` is set beside tokens, there must be one of them",
+            ));
+        }
         Ok(())
+    }
+
+    /// The tokens, read from their file if there is one.
+    pub(super) fn tokens(&self) -> Result<Option<BearerToken>> {
+        match &self.token_file {
+            Some(path) => BearerToken::from_file(path).map(Some),
+            None => Ok(self.auth.clone()),
+        }
     }
 
     pub(super) fn request_time(&self) -> Option<Duration> {

@@ -25,33 +25,36 @@ use crate::serving::ServerCore;
 /// use std::sync::Arc;
 ///
 /// use fourfold::model::Loaders;
-/// use fourfold::serving::{Manager, ModelRepository, grpc};
+/// use fourfold::serving::{Manager, ModelRepository, ServerCore, grpc, http};
 ///
 /// # fn main() -> fourfold::Result<()> {
 /// # let models = tempfile::tempdir().map_err(|e| fourfold::Error::new(fourfold::ErrorKind::Io, e.to_string()))?;
 /// # let models = models.path();
 /// let manager = Manager::open(ModelRepository::at(models), Loaders::default())?;
-/// let routes = grpc::routes(Arc::new(manager))?;
-/// // Beside HTTP on one port that speaks HTTP/2, for example:
-/// let app = routes.into_axum_router();
+/// let core = ServerCore::new(Arc::new(manager));
+/// // HTTP and gRPC on one port, for `HttpOptions::serve_router` or a server of the application's:
+/// let app = http::router(core.clone()).merge(grpc::routes(core)?.into_axum_router());
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// As [`routes_with`].
+/// As [`GrpcOptions::routes`].
 pub fn routes(core: impl Into<ServerCore>) -> Result<Routes> {
-    routes_with(core, &GrpcOptions::default())
+    GrpcOptions::default().routes(core)
 }
 
-/// As [`routes`], with the options that are not about connections: limits on messages and times, reflection, admin.
-///
-/// # Errors
-/// As [`GrpcOptions::check`].
-pub fn routes_with(core: impl Into<ServerCore>, options: &GrpcOptions) -> Result<Routes> {
-    options.check()?;
-    let (inference, others) = services(core.into(), options, &Stopping::never())?;
-    Ok(others.add_service(inference))
+impl GrpcOptions {
+    /// As [`routes`], with the options that are not about connections: the limits on messages and times, reflection and
+    /// admin. Tokens are a layer: [`BearerToken`](crate::serving::http::BearerToken).
+    ///
+    /// # Errors
+    /// As [`GrpcOptions::check`].
+    pub fn routes(&self, core: impl Into<ServerCore>) -> Result<Routes> {
+        self.check()?;
+        let (inference, others) = services(core.into(), self, &Stopping::never())?;
+        Ok(others.add_service(inference))
+    }
 }
 
 /// The protocol, and what stands beside it.
@@ -138,32 +141,4 @@ pub(super) fn call_of(path: &str) -> Option<&str> {
     path.strip_prefix('/')?
         .strip_prefix(Inference::NAME)?
         .strip_prefix('/')
-}
-
-/// Every service, the protocol's without a detour.
-#[derive(Clone, Debug)]
-pub(super) struct Services {
-    pub(super) inference: Inference,
-    pub(super) others: Routes,
-}
-
-impl<B> Service<http::Request<B>> for Services
-where
-    B: tonic::codegen::Body<Data = tonic::codegen::Bytes> + Send + 'static,
-    B::Error: Into<StdError> + Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        if call_of(request.uri().path()).is_some() {
-            return self.inference.call(request);
-        }
-        Box::pin(self.others.call(request))
-    }
 }

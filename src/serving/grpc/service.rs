@@ -12,15 +12,13 @@ use super::infer::{self, Infer};
 use super::proto::grpc_inference_service_server::GrpcInferenceService;
 use super::proto::*;
 use super::status::status;
-use super::{GrpcOptions, answers, deadline, stream};
+use super::{GrpcOptions, MODEL_VERSION, answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::core::Call;
 use crate::serving::{Predictor, ServerCore};
 
 const ROUTING_KEY: &str = "x-routing-key";
 const REQUEST_ID: &str = "x-request-id";
-/// Of answers: the version that they are of.
-const MODEL_VERSION: &str = "x-model-version";
 
 /// What answers the calls.
 #[derive(Clone, Debug)]
