@@ -39,6 +39,7 @@
 //! | `Corrupt` | `DATA_LOSS` |
 //! | `Model`, `Io`, `Internal` | `INTERNAL` |
 //!
+//! `UNAVAILABLE` and `RESOURCE_EXHAUSTED` come with `grpc-retry-pushback-ms`: when to try again.
 //! A message that is larger than [`GrpcOptions::max_message_bytes`] is `OUT_OF_RANGE`; one that is not Protocol Buffers
 //! is `INTERNAL`.
 //!

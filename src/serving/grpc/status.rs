@@ -1,11 +1,15 @@
 //! Errors as gRPC tells them.
 
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 use crate::error::{Error, ErrorKind};
 
 /// The most bytes of a message: it is sent as a header, of which clients take little.
 const MESSAGE_LIMIT: usize = 2048;
+
+/// Tells a client that tries again by itself how long to wait first, in milliseconds.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A bad request is told with its causes; what goes wrong on this side is told without, and logged.
 pub(super) fn status(error: &Error) -> Status {
@@ -30,7 +34,12 @@ pub(super) fn status(error: &Error) -> Status {
             cause = error.source();
         }
     }
-    Status::new(code, shortened(text))
+    let mut status = Status::new(code, shortened(text));
+    if matches!(code, Code::Unavailable | Code::ResourceExhausted) {
+        let metadata = status.metadata_mut();
+        metadata.insert(PUSHBACK, MetadataValue::from_static("1000"));
+    }
+    status
 }
 
 fn shortened(mut text: String) -> String {
@@ -54,6 +63,16 @@ mod tests {
         let failed = status(&Error::internal("a bug").with_source(cause()));
         assert_eq!(failed.code(), Code::Internal);
         assert_eq!(failed.message(), "a bug");
+    }
+
+    #[test]
+    fn who_may_try_again_is_told_when() {
+        let full = status(&Error::new(
+            ErrorKind::ResourceExhausted,
+            "the queue is full",
+        ));
+        assert_eq!(full.metadata().get(PUSHBACK).unwrap(), "1000");
+        assert!(status(&Error::data("bad")).metadata().is_empty());
     }
 
     #[test]
