@@ -63,9 +63,14 @@ use serde::Serialize;
 #[cfg(feature = "http")]
 pub use self::core::{Observation, Observer, ServerCore};
 #[cfg(feature = "http")]
-pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
+pub use self::http::{HttpEndpoint, HttpHandle, HttpServer, shutdown_signal};
 pub use self::in_process::InProcess;
-pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+pub use self::lifecycle::{
+    AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
+    ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
+    SourceAdapter, SplitBy, State, StateChange, StateListener, Traffic, Transition,
+    TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
+};
 pub use self::predictor::Predictor;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;

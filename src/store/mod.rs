@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -148,28 +148,81 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     }
 }
 
-/// When a directory's list of digests was written; `None` if it has none.
+/// When a directory's list of digests was written, or, if it has none, when the directory was changed.
 pub(crate) fn written(dir: &Path) -> Option<SystemTime> {
     fs::metadata(dir.join(SUMS))
+        .or_else(|_| fs::metadata(dir))
         .and_then(|metadata| metadata.modified())
         .ok()
 }
 
-/// The sub-directories that are version numbers, rising.
+/// The sub-directories that are version numbers, rising, with their paths as they are written: `00017` is version 17. Of
+/// several names of one number, the shortest counts.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] if there is no such directory.
-pub(crate) fn versions(dir: &Path) -> Result<Vec<u64>> {
-    let mut versions: Vec<u64> = sub_directories(dir)?
-        .iter()
-        .filter_map(|name| {
-            name.parse()
-                .ok()
-                .filter(|version: &u64| version.to_string() == *name)
-        })
-        .collect();
-    versions.sort_unstable();
+pub(crate) fn version_dirs(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
+    let mut names = sub_directories(dir)?;
+    names.sort_by_key(String::len);
+    let mut versions = BTreeMap::new();
+    for name in names {
+        if let Some(version) = version_number(&name) {
+            versions.entry(version).or_insert_with(|| dir.join(name));
+        }
+    }
     Ok(versions)
+}
+
+/// The version that a directory's name means: decimal digits alone, leading zeros or not, of 64 bits.
+pub(crate) fn version_number(name: &str) -> Option<u64> {
+    let all_digits = name.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| name.parse().ok()).flatten()
+}
+
+/// The size of all files below a directory in bytes, as far as they can be read.
+pub(crate) fn n_bytes(dir: &Path) -> u64 {
+    let sizes = files(dir).unwrap_or_default().into_iter();
+    sizes
+        .filter_map(|path| Some(fs::metadata(path).ok()?.len()))
+        .sum()
+}
+
+/// Writes a file aside and renames it to its place: readers see the old text or the new one.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be written; the old text stays then.
+pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
+    let write = || {
+        let parent = parent_of(place).map_err(io::Error::other)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempfile_in(parent)?;
+        file.write_all(text.as_bytes())?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let readable = fs::Permissions::from_mode(0o644);
+            file.as_file().set_permissions(readable)?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(place).map_err(|error| error.error)?;
+        File::open(parent)?.sync_all()
+    };
+    write().map_err(|error| Error::io(format!("writing `{}`", place.display()), error))
+}
+
+/// Removes a directory: it is gone for readers at once, its files follow.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be removed; [`ErrorKind::NotFound`] if it is not there.
+pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
+    let remove = || {
+        let parent = parent_of(dir).map_err(io::Error::other)?;
+        let aside = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        fs::rename(dir, aside.path().join("removed"))?;
+        aside.close()
+    };
+    remove().map_err(|error| Error::io(format!("removing `{}`", dir.display()), error))
 }
 
 /// The names of the sub-directories that do not start with a dot, sorted.
@@ -299,7 +352,53 @@ mod tests {
             }
             fs::write(&path, &good).unwrap();
         }
-        assert_eq!(versions(root.path()).unwrap(), [1]);
+        assert_eq!(
+            version_dirs(root.path()).unwrap().into_keys().next(),
+            Some(1)
+        );
         assert!(write_dir(&place, |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn numbers_are_versions_however_they_are_padded() {
+        let root = tempfile::tempdir().unwrap();
+        let made = [
+            "00017",
+            "30",
+            "0001",
+            "001",
+            "00001",
+            "20170111173521",
+            "+5",
+            "-5",
+            "1.0",
+            "x",
+            ".7",
+            "99999999999999999999",
+        ];
+        for name in made {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        fs::write(root.path().join("40"), "a file").unwrap();
+        let found = version_dirs(root.path()).unwrap();
+        let names = ["001", "00017", "30", "20170111173521"].map(|name| root.path().join(name));
+        assert_eq!(
+            found.keys().copied().collect::<Vec<_>>(),
+            [1, 17, 30, 20_170_111_173_521]
+        );
+        assert_eq!(found.into_values().collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn a_removed_directory_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("1");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("a"), "abc").unwrap();
+        assert_eq!(n_bytes(&place), 3);
+        remove_dir(&place).unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        assert_eq!(remove_dir(&place).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

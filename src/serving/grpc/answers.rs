@@ -12,11 +12,7 @@ use crate::serving::{Predictor, ServerCore, VersionChoice};
 
 /// Whether every model that should answer does, and the server is not stopping.
 pub(super) fn is_ready(core: &ServerCore) -> bool {
-    let answers = |model: &crate::serving::ModelState| {
-        let mut versions = model.versions.iter();
-        versions.any(|version| version.available)
-    };
-    core.manager().states().iter().all(answers)
+    core.manager().states().iter().all(ModelState::is_available)
 }
 
 /// A version as requests name it: a number, a label, or empty.
@@ -74,7 +70,7 @@ fn available(core: &ServerCore, predictor: &Predictor) -> Vec<String> {
         .iter()
         .filter(|model| model.name == predictor.name())
         .flat_map(|model| &model.versions)
-        .filter(|version| version.available)
+        .filter(|version| version.is_available())
         .map(|version| version.version);
     let mut versions: Vec<u64> = versions.collect();
     if !versions.contains(&predictor.version()) {

@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use super::accept::Accepting;
 use super::activity::Patience;
@@ -22,9 +20,6 @@ use super::tls::Encryption;
 use super::{Admin, HttpOptions};
 use crate::error::{Error, Result};
 use crate::serving::{Manager, ServerCore};
-
-/// How often a server looks for new versions in its repository.
-pub const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Answers over HTTP with the models of a manager, with the defaults of [`HttpOptions`].
 ///
@@ -97,16 +92,6 @@ pub struct HttpHandle {
     /// The server stops when this is dropped.
     stop: watch::Sender<()>,
     tasks: Vec<JoinHandle<()>>,
-    refreshing: AbortOnDrop,
-}
-
-#[derive(Debug)]
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl HttpHandle {
@@ -269,7 +254,6 @@ impl Listeners {
             options: options.clone(),
             stop,
             tasks,
-            refreshing: AbortOnDrop(tokio::spawn(refresh_for_ever(Arc::clone(core.manager())))),
         })
     }
 }
@@ -300,24 +284,4 @@ fn protocols(options: &HttpOptions, app: App) -> Result<Protocols> {
         #[cfg(feature = "tls")]
         encryption: options.tls.clone().map(Encryption::new).transpose()?,
     })
-}
-
-async fn refresh_for_ever(manager: Arc<Manager>) {
-    let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failing = false;
-    loop {
-        ticks.tick().await;
-        let manager = Arc::clone(&manager);
-        let failed = match tokio::task::spawn_blocking(move || manager.refresh()).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(format!("{error:?}")),
-            Err(error) => Some(error.to_string()),
-        };
-        // Once for each spell of failures, not every second.
-        if let Some(error) = failed.as_ref().filter(|_| !failing) {
-            tracing::warn!(%error, "the repository cannot be looked at; what is loaded goes on serving");
-        }
-        failing = failed.is_some();
-    }
 }

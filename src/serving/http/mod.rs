@@ -59,6 +59,7 @@ mod options;
 mod path;
 mod routes;
 mod server;
+mod signal;
 #[cfg(test)]
 mod tests;
 mod tf_serving;
@@ -66,10 +67,11 @@ mod tf_serving;
 mod tls;
 
 pub use self::auth::{BearerToken, BearerTokenService, Guarded, GuardedBody};
-pub use self::handle::{HttpHandle, REFRESH_INTERVAL, serve};
+pub use self::handle::{HttpHandle, serve};
 pub use self::options::{Admin, HttpOptions};
 pub use self::routes::{BODY_LIMIT, admin_router, router};
 pub use self::server::{HttpEndpoint, HttpServer};
+pub use self::signal::shutdown_signal;
 #[cfg(all(feature = "grpc", feature = "tls"))]
 pub(super) use self::tls::Encryption;
 #[cfg(feature = "tls")]

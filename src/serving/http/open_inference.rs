@@ -4,16 +4,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::Body;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answers::{Answer, Asking, BoxError, Seen, Shared, json, json_text};
 use super::failure::Failure;
 use super::path::{About, Asked};
 use crate::error::{Error, Result};
-use crate::serving::protocol::{self, InferExchange};
+use crate::serving::protocol::{self, InferExchange, Reply};
+use crate::serving::{ModelState, State, VersionChoice, VersionState};
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
@@ -32,6 +32,11 @@ where
     let n_bytes = body.len();
     let exchange = InferExchange::new(body, json_length);
     let reply = asking.ask(asked, n_bytes, exchange, seen).await?;
+    Ok(written(reply))
+}
+
+/// An answer as a protocol wrote it.
+pub(super) fn written(reply: Reply) -> Response<Bytes> {
     let mut response = json_text(reply.body);
     if let Some(length) = reply.json_length {
         let headers = response.headers_mut();
@@ -39,7 +44,7 @@ where
         headers.insert(CONTENT_TYPE, binary);
         headers.insert(JSON_LENGTH, HeaderValue::from(length));
     }
-    Ok(response)
+    response
 }
 
 /// Checks what the headers say of the body; how much of it is JSON.
@@ -69,11 +74,18 @@ pub(super) fn about(shared: &Shared, asked: &Asked<'_>, about: About) -> Answer 
     if about == About::Statistics {
         return statistics(shared, Some(asked));
     }
-    let predictor = shared.core.manager().get(&asked.model, asked.version())?;
+    let manager = shared.core.manager();
+    let predictor = manager.get(&asked.model, asked.version())?;
     if about == About::Ready {
         return json(&json!({"name": predictor.name(), "ready": true}));
     }
-    json(&protocol::model_metadata(&predictor)?)
+    if asked.version() != VersionChoice::Default {
+        return json(&protocol::model_metadata(&predictor)?);
+    }
+    let state = manager.state(&asked.model)?;
+    let available = state.versions.iter().filter(|state| state.is_available());
+    let versions: Vec<u64> = available.map(|state| state.version).collect();
+    json(&protocol::model_metadata_of(&predictor, &versions))
 }
 
 /// The statistics of a model, or of all.
@@ -88,21 +100,14 @@ pub(super) fn models(shared: &Shared) -> Answer {
 }
 
 pub(super) fn ready(shared: &Shared) -> Answer {
-    let reasons: Vec<String> = if shared.draining.load(Relaxed) {
+    let reasons = if shared.draining.load(Relaxed) {
         vec!["the server is stopping".to_owned()]
     } else {
         let states = shared.core.manager().states();
         let silent = states
             .iter()
-            .filter(|model| !model.versions.iter().any(|version| version.available));
-        silent
-            .map(|model| {
-                let mut newest = model.versions.iter().rev();
-                let reason = newest.find_map(|version| version.reason.as_deref());
-                let reason = reason.unwrap_or("no version answers");
-                format!("model `{}`: {reason}", model.name)
-            })
-            .collect()
+            .filter(|model| !model.is_available() && !is_at_rest(model));
+        silent.map(why_silent).collect()
     };
     if reasons.is_empty() {
         return json(&json!({"ready": true}));
@@ -112,33 +117,25 @@ pub(super) fn ready(shared: &Shared) -> Answer {
     Ok(response)
 }
 
-/// What of the repository is asked for.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct IndexRequest {
-    ready: bool,
+/// Whether a model does not answer because nobody wants it to: it was unloaded, or waits to be asked for.
+fn is_at_rest(model: &ModelState) -> bool {
+    let at_rest = |version: &VersionState| match &version.reason {
+        Some(reason) => reason.starts_with("unloaded"),
+        None => version.state == State::Start,
+    };
+    !model.versions.is_empty() && model.versions.iter().all(at_rest)
+}
+
+fn why_silent(model: &ModelState) -> String {
+    let mut newest = model.versions.iter().rev();
+    let reason = newest.find_map(|version| version.reason.as_deref());
+    let reason = reason.or(model.reason.as_deref());
+    let reason = reason.unwrap_or("no version answers");
+    format!("model `{}`: {reason}", model.name)
 }
 
 pub(super) fn index(shared: &Shared, body: &[u8]) -> Answer {
-    let asked: IndexRequest = if body.is_empty() {
-        IndexRequest::default()
-    } else {
-        serde_json::from_slice(body)
-            .map_err(|error| Error::data(format!("the request is not valid: {error}")))?
-    };
-    let models = shared.core.manager().states().into_iter();
-    let versions = models.flat_map(|model| {
-        let versions = model.versions.into_iter();
-        versions
-            .filter(|version| version.available || !asked.ready)
-            .map(move |version| {
-                json!({
-                    "name": model.name,
-                    "version": version.version.to_string(),
-                    "state": if version.available { "READY" } else { "UNAVAILABLE" },
-                    "reason": version.reason.unwrap_or_default(),
-                })
-            })
-    });
-    json(&versions.collect::<Vec<Value>>())
+    let ready = protocol::index_request(body)?;
+    let states = shared.core.manager().states();
+    json(&protocol::repository_index(&states, ready))
 }

@@ -17,7 +17,7 @@ use crate::stage::Stage;
 ///
 /// It runs on the tokio runtime that deploys. The address must be free: to bring another version to a server that is
 /// running, push it with [`ModelRepository`], and the running one takes it up within
-/// [a second](super::REFRESH_INTERVAL).
+/// a second.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HttpServer {
     repository: ModelRepository,

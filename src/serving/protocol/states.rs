@@ -1,13 +1,15 @@
 //! The states of versions, as the protocols name them.
 
-use crate::serving::VersionState;
+use crate::serving::{State, VersionState};
 
 /// TensorFlow Serving's name: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
 pub(super) fn tf_serving(version: &VersionState) -> &'static str {
-    match (version.available, &version.reason) {
-        (true, _) => "AVAILABLE",
-        (false, Some(_)) => "END",
-        (false, None) => "START",
+    match version.state {
+        State::Start => "START",
+        State::Loading => "LOADING",
+        State::Available => "AVAILABLE",
+        State::Unloading => "UNLOADING",
+        State::End => "END",
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn check_unload_request(body: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serving::VersionState;
+    use crate::serving::{State, VersionState};
 
     #[test]
     fn requests_are_read() {
@@ -123,12 +123,18 @@ mod tests {
     fn the_index_has_every_version() {
         let version = |version, available, reason: Option<&str>| VersionState {
             version,
-            available,
+            state: if available {
+                State::Available
+            } else {
+                State::End
+            },
             reason: reason.map(str::to_owned),
+            labels: Vec::new(),
         };
         let models = [ModelState {
             name: "late".to_owned(),
             versions: vec![version(1, true, None), version(2, false, Some("broken"))],
+            reason: None,
         }];
         assert_eq!(
             repository_index(&models, false),

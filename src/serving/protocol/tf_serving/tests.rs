@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::error::Error;
 use crate::serving::protocol::tests::{answer, half_plus_two, late, meal, try_mutated};
-use crate::serving::{ModelState, VersionState};
+use crate::serving::{ModelState, State, VersionState};
 
 fn ask(predictor: &Predictor, method: PredictMethod, body: &str) -> Result<Value> {
     let reply = answer(predictor, PredictExchange::new(body.to_owned(), method))?;
@@ -253,8 +253,13 @@ fn garbage_is_refused() {
 fn the_status_of_versions_is_told() {
     let version = |version, available, reason: Option<&str>| VersionState {
         version,
-        available,
+        state: if available {
+            State::Available
+        } else {
+            State::End
+        },
         reason: reason.map(str::to_owned),
+        labels: Vec::new(),
     };
     let model = ModelState {
         name: "late".to_owned(),
@@ -262,6 +267,7 @@ fn the_status_of_versions_is_told() {
             version(1, true, None),
             version(2, false, Some("`model.json` is corrupt")),
         ],
+        reason: None,
     };
     let status = model_status(&model, None).unwrap();
     assert_eq!(
