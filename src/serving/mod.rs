@@ -50,6 +50,8 @@ pub mod grpc;
 pub mod http;
 mod in_process;
 mod lifecycle;
+#[cfg(feature = "http")]
+pub mod metrics;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
@@ -61,10 +63,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 #[cfg(feature = "http")]
-pub use self::core::{Observation, Observer, ServerCore};
+pub use self::core::{
+    Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
+};
 #[cfg(feature = "http")]
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer, shutdown_signal};
 pub use self::in_process::InProcess;
+#[cfg(feature = "object-store")]
+pub use self::lifecycle::ObjectStoreRepository;
 pub use self::lifecycle::{
     AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
     ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
@@ -72,6 +78,8 @@ pub use self::lifecycle::{
     TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
 };
 pub use self::predictor::Predictor;
+#[cfg(feature = "http")]
+pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
 use crate::error::Result;

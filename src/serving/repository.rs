@@ -1,7 +1,7 @@
 //! Models in a directory: where training leaves them and servers find them.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -134,15 +134,12 @@ impl ModelRepository {
 
     /// The directory of a model, whose name is no path out of the repository.
     pub(super) fn model_dir(&self, name: &str) -> Result<PathBuf> {
-        let mut parts = Path::new(name).components();
-        match (parts.next(), parts.next()) {
-            (Some(Component::Normal(part)), None) if part == name && !name.starts_with('.') => {
-                Ok(self.root.join(name))
-            }
-            _ => Err(Error::not_found(format!(
-                "there is no model {name:?}: that is no name of a directory"
-            ))),
+        if store::is_name(name) {
+            return Ok(self.root.join(name));
         }
+        Err(Error::not_found(format!(
+            "there is no model {name:?}: that is no name of a directory"
+        )))
     }
 
     /// The directory of a version: as it is there (`00017`), else as it would be written (`17`).

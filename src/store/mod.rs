@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -119,12 +119,11 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     })?;
     let mut found = digests(dir)?;
     found.remove(SUMS);
-    for line in sums.lines() {
-        let (digest, file) = line
-            .split_once("  ")
-            .ok_or_else(|| Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display())))?;
+    let sums = parse_sums(&sums)
+        .ok_or_else(|| Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display())))?;
+    for (file, digest) in &sums {
         match found.remove(file) {
-            Some(is) if is == digest => {}
+            Some(is) if is == *digest => {}
             Some(_) => {
                 return Err(Error::corrupt(format!(
                     "`{}` was changed after it was written: its digest is not the listed one",
@@ -146,6 +145,21 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
         ))),
         None => Ok(()),
     }
+}
+
+/// The digest of each file, by its path with `/`, as a list of digests says; `None` if that is damaged.
+pub(crate) fn parse_sums(text: &str) -> Option<BTreeMap<String, String>> {
+    let lines = text.lines().map(|line| line.split_once("  "));
+    lines
+        .map(|line| line.map(|(digest, file)| (file.to_owned(), digest.to_owned())))
+        .collect()
+}
+
+/// Whether a name is that of a directory within another: no path, not hidden.
+pub(crate) fn is_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    is_one && !name.starts_with('.')
 }
 
 /// When a directory's list of digests was written, or, if it has none, when the directory was changed.
@@ -253,21 +267,26 @@ fn parent_of(place: &Path) -> Result<&Path> {
     }
 }
 
+/// The files below a directory, by their paths with `/`.
+pub(crate) fn files_below(dir: &Path) -> Result<Vec<String>> {
+    let found =
+        files(dir).map_err(|error| Error::io(format!("reading `{}`", dir.display()), error))?;
+    let name = |path: PathBuf| {
+        let parts = path.strip_prefix(dir).unwrap_or(&path).components();
+        let parts = parts.map(|part| part.as_os_str().to_string_lossy().into_owned());
+        parts.collect::<Vec<String>>().join("/")
+    };
+    Ok(found.into_iter().map(name).collect())
+}
+
 /// The SHA-256 of every file below a directory, by its path with `/`.
 fn digests(dir: &Path) -> Result<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
-    for path in
-        files(dir).map_err(|error| Error::io(format!("reading `{}`", dir.display()), error))?
-    {
+    for name in files_below(dir)? {
+        let path = dir.join(&name);
         let digest = digest_of(&path)
             .map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
-        let name: Vec<String> = path
-            .strip_prefix(dir)
-            .unwrap_or(&path)
-            .components()
-            .map(|part| part.as_os_str().to_string_lossy().into_owned())
-            .collect();
-        sums.insert(name.join("/"), digest);
+        sums.insert(name, digest);
     }
     Ok(sums)
 }

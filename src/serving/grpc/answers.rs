@@ -3,16 +3,17 @@
 use super::proto::model_metadata_response::TensorMetadata;
 use super::proto::repository_index_response::ModelIndex;
 use super::proto::{
-    DataType, ModelConfig, ModelInput, ModelMetadataResponse, ModelOutput, ModelParameter,
-    RepositoryIndexResponse, ServerMetadataResponse,
+    DataType, InferBatchStatistics, InferStatistics, ModelConfig, ModelInput,
+    ModelMetadataResponse, ModelOutput, ModelParameter, ModelStatistics, ModelStatisticsResponse,
+    RepositoryIndexResponse, ServerMetadataResponse, StatisticDuration,
 };
 use crate::schema::FieldType;
 use crate::serving::protocol::{Datatype, Input, Output, Plan};
-use crate::serving::{Predictor, ServerCore, VersionChoice};
+use crate::serving::{self, ModelState, Predictor, ServerCore, State, VersionChoice};
 
-/// Whether every model that should answer does, and the server is not stopping.
+/// Whether every model that should answer does, and no server of the core is stopping.
 pub(super) fn is_ready(core: &ServerCore) -> bool {
-    core.manager().states().iter().all(ModelState::is_available)
+    !core.is_draining() && core.manager().states().iter().all(ModelState::is_available)
 }
 
 /// A version as requests name it: a number, a label, or empty.
@@ -144,23 +145,68 @@ fn data_type(datatype: Datatype) -> DataType {
 
 /// Every version of every model, or only those that answer.
 pub(super) fn index(core: &ServerCore, ready: bool) -> RepositoryIndexResponse {
-    let models = core.manager().states().into_iter().flat_map(|model| {
-        let versions = model.versions.into_iter();
-        versions
-            .filter(|version| version.available || !ready)
-            .map(move |version| ModelIndex {
-                name: model.name.clone(),
-                version: version.version.to_string(),
-                state: if version.available {
-                    "READY".to_owned()
-                } else {
-                    "UNAVAILABLE".to_owned()
-                },
-                reason: version.reason.unwrap_or_default(),
-            })
-            .collect::<Vec<_>>()
+    let states = core.manager().states();
+    let models = states.iter().flat_map(|model| {
+        let versions = model.versions.iter();
+        let wanted = versions.filter(move |version| version.is_available() || !ready);
+        wanted.map(|version| ModelIndex {
+            name: model.name.clone(),
+            version: version.version.to_string(),
+            state: state(version.state).to_owned(),
+            reason: version.reason.clone().unwrap_or_default(),
+        })
     });
     RepositoryIndexResponse {
         models: models.collect(),
+    }
+}
+
+/// Triton's name.
+fn state(state: State) -> &'static str {
+    match state {
+        State::Available => "READY",
+        State::Loading => "LOADING",
+        State::Unloading => "UNLOADING",
+        State::Start | State::End => "UNAVAILABLE",
+    }
+}
+
+/// What versions have done.
+pub(super) fn statistics(models: &[serving::ModelStatistics]) -> ModelStatisticsResponse {
+    let spent = |spent: serving::Spent| {
+        Some(StatisticDuration {
+            count: spent.count,
+            ns: spent.ns,
+        })
+    };
+    let batch = |batch: &serving::BatchStatistics| InferBatchStatistics {
+        batch_size: batch.batch_size,
+        compute_input: spent(batch.compute_input),
+        compute_infer: spent(batch.compute_infer),
+        compute_output: spent(batch.compute_output),
+    };
+    let model = |model: &serving::ModelStatistics| {
+        let all = &model.inference_stats;
+        ModelStatistics {
+            name: model.name.clone(),
+            version: model.version.to_string(),
+            last_inference: model.last_inference,
+            inference_count: model.inference_count,
+            execution_count: model.execution_count,
+            inference_stats: Some(InferStatistics {
+                success: spent(all.success),
+                fail: spent(all.fail),
+                queue: spent(all.queue),
+                compute_input: spent(all.compute_input),
+                compute_infer: spent(all.compute_infer),
+                compute_output: spent(all.compute_output),
+                cache_hit: spent(all.cache_hit),
+                cache_miss: spent(all.cache_miss),
+            }),
+            batch_stats: model.batch_stats.iter().map(batch).collect(),
+        }
+    };
+    ModelStatisticsResponse {
+        model_stats: models.iter().map(model).collect(),
     }
 }

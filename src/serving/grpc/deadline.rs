@@ -1,6 +1,5 @@
 //! How long a client waits.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tonic::metadata::MetadataMap;
@@ -43,20 +42,11 @@ pub(super) fn after(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
-/// What a future gives, if it does by then.
-pub(super) async fn by<T>(
-    deadline: Option<Instant>,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let Some(deadline) = deadline else {
-        return work.await;
-    };
-    if deadline <= Instant::now() {
-        return Err(passed());
-    }
-    match tokio::time::timeout_at(deadline.into(), work).await {
-        Ok(result) => result,
-        Err(_) => Err(passed()),
+/// That it has not passed.
+pub(super) fn check(deadline: Option<Instant>) -> Result<()> {
+    match deadline {
+        Some(deadline) if deadline <= Instant::now() => Err(passed()),
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The calls of the protocol.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use prost::Message;
@@ -14,8 +15,8 @@ use super::proto::*;
 use super::status::status;
 use super::{GrpcOptions, MODEL_VERSION, answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
-use crate::serving::core::Call;
-use crate::serving::{Predictor, ServerCore};
+use crate::serving::core::{Call, Protocol};
+use crate::serving::{Manager, Predictor, ServerCore, VersionChoice};
 
 const ROUTING_KEY: &str = "x-routing-key";
 const REQUEST_ID: &str = "x-request-id";
@@ -67,12 +68,15 @@ impl Served {
         let call = Call {
             model: &model,
             version: answers::version(&version),
+            protocol: Protocol::Grpc,
             routing_key: text(metadata, ROUTING_KEY),
             id: own_id.as_deref().or_else(|| text(metadata, REQUEST_ID)),
             deadline,
             n_bytes,
         };
-        deadline::by(deadline, self.core.answer(call, Infer::new(request))).await
+        // The core keeps it from here on.
+        deadline::check(deadline)?;
+        self.core.answer(call, Infer::new(request)).await
     }
 
     fn check_repository(name: &str) -> Result<(), Status> {
@@ -85,6 +89,18 @@ impl Served {
         ))))
     }
 
+    /// Changes what is served, on a thread that may wait for it: loading takes its time.
+    async fn change(
+        &self,
+        change: impl FnOnce(&Manager) -> Result<()> + Send + 'static,
+    ) -> Result<(), Status> {
+        let manager = Arc::clone(self.core.manager());
+        let changed = tokio::task::spawn_blocking(move || change(&manager)).await;
+        let failed = |error| Error::internal("a change was not made").with_source(error);
+        let changed = changed.map_err(failed).and_then(|changed| changed);
+        changed.map_err(|error| status(&error))
+    }
+
     fn check_admin(&self, call: &str) -> Result<(), Status> {
         if self.options.admin {
             return Ok(());
@@ -93,6 +109,14 @@ impl Served {
             "`{call}` is not answered here: the server's option `admin` is off"
         )))
     }
+}
+
+fn not_a_parameter(name: &str, why: &str) -> Status {
+    let name: String = name.chars().take(64).collect();
+    status(&Error::new(
+        ErrorKind::Unsupported,
+        format!("parameter `{name}` is not taken: {why}"),
+    ))
 }
 
 fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
@@ -177,9 +201,23 @@ impl GrpcInferenceService for Served {
 
     async fn model_statistics(
         &self,
-        _: Request<ModelStatisticsRequest>,
+        request: Request<ModelStatisticsRequest>,
     ) -> Answer<ModelStatisticsResponse> {
-        Err(Status::unimplemented("`ModelStatistics` is not there yet"))
+        let ModelStatisticsRequest { name, version } = request.get_ref();
+        let model = (!name.is_empty()).then_some(name.as_str());
+        let version = match (model, answers::version(version)) {
+            (_, VersionChoice::Default) => None,
+            (None, _) => {
+                let error = Error::data("`version` is there without `name`");
+                return Err(status(&error));
+            }
+            (Some(_), VersionChoice::Number(number)) => Some(number),
+            // The version that the label names now.
+            (Some(name), VersionChoice::Label(label)) => Some(self.find(name, label)?.version()),
+        };
+        let statistics = self.core.statistics(model, version);
+        let statistics = statistics.map_err(|error| status(&error))?;
+        Ok(Response::new(answers::statistics(&statistics)))
     }
 
     async fn repository_index(
@@ -198,21 +236,34 @@ impl GrpcInferenceService for Served {
         &self,
         request: Request<RepositoryModelLoadRequest>,
     ) -> Answer<RepositoryModelLoadResponse> {
+        let request = request.into_inner();
         self.check_admin("RepositoryModelLoad")?;
-        Served::check_repository(&request.get_ref().repository_name)?;
-        Err(Status::unimplemented(
-            "`RepositoryModelLoad` is not there yet",
-        ))
+        Served::check_repository(&request.repository_name)?;
+        if let Some(name) = request.parameters.keys().next() {
+            return Err(not_a_parameter(
+                name,
+                "a model is loaded as it is in the repository",
+            ));
+        }
+        self.change(move |manager| manager.load(&request.model_name))
+            .await?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
     }
 
     async fn repository_model_unload(
         &self,
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Answer<RepositoryModelUnloadResponse> {
+        let request = request.into_inner();
         self.check_admin("RepositoryModelUnload")?;
-        Served::check_repository(&request.get_ref().repository_name)?;
-        Err(Status::unimplemented(
-            "`RepositoryModelUnload` is not there yet",
-        ))
+        Served::check_repository(&request.repository_name)?;
+        // Models do not depend on each other, so it is passed over.
+        let mut names = request.parameters.keys();
+        if let Some(name) = names.find(|name| *name != "unload_dependents") {
+            return Err(not_a_parameter(name, "there is only `unload_dependents`"));
+        }
+        self.change(move |manager| manager.unload(&request.model_name))
+            .await?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
     }
 }

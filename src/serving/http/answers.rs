@@ -215,6 +215,7 @@ impl Asking<'_> {
         let call = Call {
             model: &asked.model,
             version: asked.version(),
+            protocol: crate::serving::core::Protocol::Http,
             routing_key: self.header(&ROUTING_KEY),
             id: self.header(&REQUEST_ID),
             deadline: self.deadline()?,

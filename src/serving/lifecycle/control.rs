@@ -350,3 +350,6 @@ impl Control {
         Ok(text + "\n")
     }
 }
+
+#[cfg(test)]
+mod tests;

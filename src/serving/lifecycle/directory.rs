@@ -281,3 +281,6 @@ pub(super) fn control_of(text: &str, place: impl std::fmt::Display) -> Result<Co
         Error::new(error.kind(), format!("`{place}`: {}", error.message())).with_source(error)
     })
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -207,6 +207,12 @@ impl Manager {
         }
     }
 
+    /// Whether models are loaded when they are asked for.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.shared.read(|registry| registry.is_lazy())
+    }
+
     /// Every model with its versions' states, sorted by name.
     #[must_use]
     pub fn states(&self) -> Vec<ModelState> {

@@ -14,12 +14,16 @@ mod loader;
 mod manager;
 #[cfg(feature = "notify")]
 mod notify;
+#[cfg(feature = "object-store")]
+mod object_store;
 mod registry;
 mod router;
 mod routes;
 mod shared;
 mod source;
 mod state;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod transition;
 mod version_choice;
@@ -32,6 +36,8 @@ pub use self::builder::ManagerBuilder;
 pub use self::control::Control;
 pub use self::loader::{Loader, ServableLoader, SourceAdapter};
 pub use self::manager::Manager;
+#[cfg(feature = "object-store")]
+pub use self::object_store::ObjectStoreRepository;
 pub use self::router::Router;
 pub use self::routes::Route;
 pub use self::source::{Found, FoundModel, FoundVersion, Source, Watch};

@@ -258,3 +258,6 @@ impl Traffic {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

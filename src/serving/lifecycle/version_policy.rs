@@ -74,3 +74,6 @@ impl VersionPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

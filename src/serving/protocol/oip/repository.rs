@@ -121,19 +121,18 @@ mod tests {
 
     #[test]
     fn the_index_has_every_version() {
-        let version = |version, available, reason: Option<&str>| VersionState {
+        let version = |version, state, reason: Option<&str>| VersionState {
             version,
-            state: if available {
-                State::Available
-            } else {
-                State::End
-            },
+            state,
             reason: reason.map(str::to_owned),
             labels: Vec::new(),
         };
         let models = [ModelState {
             name: "late".to_owned(),
-            versions: vec![version(1, true, None), version(2, false, Some("broken"))],
+            versions: vec![
+                version(1, State::Available, None),
+                version(2, State::End, Some("broken")),
+            ],
             reason: None,
         }];
         assert_eq!(

@@ -213,7 +213,7 @@ impl<'a, 'p> Columns<'a, 'p> {
         while reader.element(&mut is_first)? {
             self.check_room()?;
             let is_object = reader.next()? == Next::Object;
-            if takes_bare && !(is_object && !value::is_base64(reader)) {
+            if takes_bare && (!is_object || value::is_base64(reader)) {
                 self.push(0, &mut reader)?;
             } else if is_object {
                 self.read_row(&mut reader)?;

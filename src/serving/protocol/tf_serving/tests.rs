@@ -6,7 +6,10 @@ use crate::serving::protocol::tests::{answer, half_plus_two, late, meal, try_mut
 use crate::serving::{ModelState, State, VersionState};
 
 fn ask(predictor: &Predictor, method: PredictMethod, body: &str) -> Result<Value> {
-    let reply = answer(predictor, PredictExchange::new(body.to_owned(), method))?;
+    let reply = answer(
+        predictor,
+        PredictExchange::new(body.as_bytes().to_vec(), method),
+    )?;
     assert_eq!(reply.json_length, None);
     Ok(serde_json::from_slice(&reply.body).unwrap())
 }
@@ -251,21 +254,17 @@ fn garbage_is_refused() {
 
 #[test]
 fn the_status_of_versions_is_told() {
-    let version = |version, available, reason: Option<&str>| VersionState {
+    let version = |version, state, reason: Option<&str>| VersionState {
         version,
-        state: if available {
-            State::Available
-        } else {
-            State::End
-        },
+        state,
         reason: reason.map(str::to_owned),
         labels: Vec::new(),
     };
     let model = ModelState {
         name: "late".to_owned(),
         versions: vec![
-            version(1, true, None),
-            version(2, false, Some("`model.json` is corrupt")),
+            version(1, State::Available, None),
+            version(2, State::End, Some("`model.json` is corrupt")),
         ],
         reason: None,
     };
