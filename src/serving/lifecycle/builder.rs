@@ -46,6 +46,7 @@ pub struct ManagerBuilder {
     transition: Arc<dyn TransitionPolicy>,
     poll_interval: Option<Duration>,
     n_load_threads: usize,
+    slow_after: Duration,
     retries: Retries,
     memory_budget: Option<u64>,
     is_lazy: bool,
@@ -65,6 +66,7 @@ impl ManagerBuilder {
             transition: Arc::new(AvailabilityPreserving),
             poll_interval: Some(Duration::from_secs(1)),
             n_load_threads: 2,
+            slow_after: Duration::from_secs(5),
             retries: Retries {
                 n: 8,
                 backoff: Duration::from_secs(1),
@@ -120,10 +122,17 @@ impl ManagerBuilder {
         self
     }
 
-    /// How many versions are loaded at the same time; 2, if nothing is said. A load that takes longer than five seconds
-    /// no longer counts, so that it does not hold up the others.
+    /// How many versions are loaded at the same time; 2, if nothing is said. A load that is
+    /// [slow](ManagerBuilder::slow_after) does not count.
     pub fn load_threads(mut self, n: usize) -> Self {
         self.n_load_threads = n;
+        self
+    }
+
+    /// After what time a load is slow: it goes on, but no longer holds up those that wait for its thread, nor a newer
+    /// version of its model. Five seconds, if nothing is said.
+    pub fn slow_after(mut self, time: Duration) -> Self {
+        self.slow_after = time;
         self
     }
 
@@ -199,6 +208,7 @@ impl ManagerBuilder {
             model_versions: self.model_versions,
             transition: self.transition,
             n_load_threads: self.n_load_threads,
+            slow_after: self.slow_after,
             retries: self.retries,
             memory_budget: self.memory_budget,
             is_lazy: self.is_lazy,

@@ -105,14 +105,13 @@ impl Shared {
 
     fn publish(&self, registry: &mut Registry) {
         let models = std::mem::take(&mut registry.changes.models);
-        if !models.is_empty() {
-            let before = self.table.load_full();
-            let mut table = Table::clone(&before);
+        if !models.is_empty() && !registry.is_stopping {
+            let mut table = Table::clone(&self.table.load());
             for name in &models {
                 let routes = registry
                     .models
                     .get(name)
-                    .map(|model| Routes::of(model, registry.is_lazy(), before.find(name).ok()));
+                    .map(|model| Routes::of(model, registry.is_lazy()));
                 table.set(name, routes);
             }
             self.table.store(Arc::new(table));
@@ -153,16 +152,19 @@ impl Shared {
         mut ready: impl FnMut(&Registry) -> Option<R>,
     ) -> Option<R> {
         let mut registry = lock(&self.registry);
-        loop {
+        let answer = loop {
             if let Some(answer) = ready(&registry) {
-                return Some(answer);
+                break Some(answer);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || registry.is_stopping {
-                return None;
+                break None;
             }
             registry = self.pause(registry, left);
-        }
+        };
+        drop(registry);
+        self.tell();
+        answer
     }
 
     fn pause<'r>(
@@ -233,7 +235,7 @@ impl Shared {
     pub(super) fn keep_time(self: &Arc<Self>) {
         let mut registry = lock(&self.registry);
         while !registry.is_stopping {
-            let due = registry.next_due(Instant::now());
+            let due = registry.next_due();
             registry = match due {
                 Some(due) => {
                     let left = due.saturating_duration_since(Instant::now());
@@ -264,12 +266,12 @@ impl Shared {
     /// Ends everything: nothing answers any more, and what is loaded is dropped. Waits for what is under way, but not for
     /// ever.
     pub(super) fn stop(self: &Arc<Self>, at_most: Duration) {
-        self.table.store(Arc::default());
         lock(&self.signal).is_stopping = true;
         self.signalled.notify_all();
         let tasks: Vec<Task> = {
             let mut registry = lock(&self.registry);
             registry.is_stopping = true;
+            self.table.store(Arc::default());
             registry.unload_all()
         };
         self.changed.notify_all();
