@@ -262,7 +262,11 @@ def check_refusals(asked, stub):
     refuses("UNIMPLEMENTED", "SystemSharedMemoryStatus", lambda: client.get_system_shared_memory_status())
     refuses("UNIMPLEMENTED", "TraceSetting", lambda: client.get_trace_settings())
     refuses("UNIMPLEMENTED", "LogSettings", lambda: client.get_log_settings())
-    refuses("DEADLINE_EXCEEDED", "", lambda: client.infer(model, good, client_timeout=1e-6))
+    # Megabytes are not sent, let alone answered, in a millisecond.
+    many = as_inputs({name: np.tile(values, 20_000) for name, values in columns.items()})
+    refuses("DEADLINE_EXCEEDED", "", lambda: client.infer(model, many, client_timeout=1e-3))
+    result = client.infer(model, many, client_timeout=LIMIT_S)
+    assert all(result.as_numpy(name).shape[0] == 20_000 * N_ROWS for name in asked.outputs)
 
 
 def check_statistics(asked):

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{Error as IoError, ErrorKind as IoErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -37,6 +38,7 @@ pub(super) struct Accepting {
     patience: Patience,
     clock: Arc<Clock>,
     open: HashMap<Id, Open>,
+    n_open: Arc<AtomicUsize>,
     tasks: JoinSet<()>,
     refusals: JoinSet<()>,
     pause: Option<Pause>,
@@ -68,10 +70,16 @@ impl Accepting {
             patience,
             clock: Arc::default(),
             open: HashMap::new(),
+            n_open: Arc::default(),
             tasks: JoinSet::new(),
             refusals: JoinSet::new(),
             pause: None,
         }
+    }
+
+    /// How many connections are open, for others to read.
+    pub(super) fn n_connections(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.n_open)
     }
 
     /// Takes connections until it is stopped, and then waits for those that are there.
@@ -137,6 +145,7 @@ impl Accepting {
         };
         let task = self.tasks.spawn(connection.serve(stream));
         self.open.insert(task.id(), Open { task, activity });
+        self.n_open.store(self.open.len(), Relaxed);
     }
 
     /// Errors of accepting are of one connection, or pass when others end: the server goes on in any case.
@@ -201,6 +210,7 @@ impl Accepting {
             }
         };
         self.open.remove(&id);
+        self.n_open.store(self.open.len(), Relaxed);
     }
 
     /// Tells a client that there are too many, where that can be read.

@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,8 @@ use super::path::{About, Change, Route, Signature, Unknown};
 use super::{admin, open_inference, tf_serving};
 use crate::error::{Error, Result};
 use crate::serving::ServerCore;
-use crate::serving::core::{Call, Exchange};
+use crate::serving::core::{Call, Exchange, Protocol};
+use crate::serving::metrics::Metrics;
 
 /// The id of a request, in its logs and in its answer.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,7 +51,6 @@ pub(super) struct Shared {
     /// Whether models are asked.
     pub(super) inference: bool,
     pub(super) admin: bool,
-    pub(super) draining: AtomicBool,
 }
 
 /// What the access log has of an answer.
@@ -68,10 +67,6 @@ pub(super) struct Seen {
 pub(super) type Answer = Result<Response<Bytes>, Failure>;
 
 impl Answers {
-    pub(super) fn drain(&self) {
-        self.shared.draining.store(true, Relaxed);
-    }
-
     /// Answers a request, whatever it is.
     pub(super) async fn answer<B>(&self, request: Request<B>) -> (Response<Bytes>, Seen)
     where
@@ -210,12 +205,14 @@ impl Asking<'_> {
         asked: &super::path::Asked<'_>,
         n_bytes: usize,
         exchange: E,
+        protocol: Protocol,
         seen: &mut Seen,
     ) -> Result<E::Reply, Failure> {
+        let core = &self.shared.core;
         let call = Call {
             model: &asked.model,
             version: asked.version(),
-            protocol: crate::serving::core::Protocol::Http,
+            protocol,
             routing_key: self.header(&ROUTING_KEY),
             id: self.header(&REQUEST_ID),
             deadline: self.deadline()?,
@@ -225,7 +222,15 @@ impl Asking<'_> {
             exchange,
             n_rows: 0,
         };
-        let noted = self.shared.core.answer(call, exchange).await?;
+        let noted = core.answer(call, exchange).await.map_err(|error| {
+            let failure = Failure::from(error);
+            let is_busy = failure.status() == StatusCode::TOO_MANY_REQUESTS;
+            if is_busy {
+                failure.retry_after(core.retry_after(&asked.model))
+            } else {
+                failure
+            }
+        })?;
         seen.version = Some(noted.version);
         seen.n_rows = Some(noted.n_rows);
         Ok(noted.reply)
@@ -252,6 +257,10 @@ impl<E: Exchange> Exchange for Noting<E> {
         let rows = self.exchange.rows(predictor)?;
         self.n_rows = rows.num_rows();
         Ok(rows)
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.exchange.id()
     }
 
     fn reply(
@@ -282,8 +291,11 @@ pub(super) fn json_text(text: impl Into<Bytes>) -> Response<Bytes> {
     response
 }
 
-fn metrics(_shared: &Shared) -> Answer {
-    Err(Failure::new(StatusCode::NOT_FOUND, "no metrics"))
+fn metrics(shared: &Shared) -> Answer {
+    let mut response = Response::new(Bytes::from(shared.core.metrics().encode()));
+    let content = HeaderValue::from_static(Metrics::CONTENT_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, content);
+    Ok(response)
 }
 
 /// The methods that a route takes; who takes GET takes HEAD.

@@ -1,5 +1,7 @@
 //! Answers that are errors.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
@@ -14,6 +16,8 @@ pub(super) struct Failure {
     error: String,
     /// Whether what is left of the request is not read.
     closes: bool,
+    /// When it is worth to ask again, if that is worth anything.
+    retry_after: Duration,
 }
 
 impl Failure {
@@ -22,11 +26,17 @@ impl Failure {
             status,
             error: error.into(),
             closes: false,
+            retry_after: Duration::from_secs(1),
         }
     }
 
     pub(super) fn closing(mut self) -> Self {
         self.closes = true;
+        self
+    }
+
+    pub(super) fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = after;
         self
     }
 
@@ -49,7 +59,7 @@ impl Failure {
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(RETRY_AFTER, HeaderValue::from(self.retry_after.as_secs()));
         }
         if self.closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

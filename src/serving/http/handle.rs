@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -72,7 +72,6 @@ impl HttpOptions {
                 metrics: self.metrics,
                 inference,
                 admin,
-                draining: AtomicBool::new(false),
             }),
         }
     }
@@ -87,7 +86,7 @@ pub struct HttpHandle {
     admin_address: Option<SocketAddr>,
     scheme: &'static str,
     core: ServerCore,
-    answers: Vec<Answers>,
+    n_connections: Vec<Arc<AtomicUsize>>,
     options: HttpOptions,
     /// The server stops when this is dropped.
     stop: watch::Sender<()>,
@@ -125,6 +124,13 @@ impl HttpHandle {
         &self.core
     }
 
+    /// How many connections are open.
+    #[must_use]
+    pub fn n_connections(&self) -> usize {
+        let counts = self.n_connections.iter();
+        counts.map(|count| count.load(Relaxed)).sum()
+    }
+
     /// Stops: says that it is not ready, and goes on answering for the [delay](HttpOptions::drain_delay); then takes
     /// no new connection, finishes the requests that are being answered, and returns. It waits for them for at most
     /// the [time](HttpOptions::drain_timeout) of the options.
@@ -132,9 +138,7 @@ impl HttpHandle {
     /// # Errors
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the server had failed before.
     pub async fn shutdown(mut self) -> Result<()> {
-        for answers in &self.answers {
-            answers.drain();
-        }
+        self.core.drain();
         let delay = self.options.drain_before();
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
@@ -210,22 +214,15 @@ impl Listeners {
         router: Option<Router>,
     ) -> Result<HttpHandle> {
         let (stop, stopped) = watch::channel(());
-        let mut answers = Vec::new();
         let app = match router {
             Some(router) => App::Router(router),
-            None => {
-                let ours = options.answers(core, true, options.admin == Admin::SamePort);
-                answers.push(ours.clone());
-                App::Answers(ours)
-            }
+            None => App::Answers(options.answers(core, true, options.admin == Admin::SamePort)),
         };
         let address = self.main.address;
         let mut ports = vec![(self.main, app)];
         let admin_address = self.admin.as_ref().map(|listener| listener.address);
         if let Some(listener) = self.admin {
-            let ours = options.answers(core, false, true);
-            answers.push(ours.clone());
-            ports.push((listener, App::Answers(ours)));
+            ports.push((listener, App::Answers(options.answers(core, false, true))));
         }
         let patience = Patience::new(options.header_time(), options.idle_time());
         // All that can fail comes before the first task.
@@ -236,6 +233,10 @@ impl Listeners {
             Ok((accepting, port.listener))
         });
         let accepting = accepting.collect::<Result<Vec<_>>>()?;
+        let n_connections = accepting
+            .iter()
+            .map(|(accepting, _)| accepting.n_connections())
+            .collect();
         let tasks = accepting
             .into_iter()
             .map(|(accepting, listener)| tokio::spawn(accepting.run(listener)))
@@ -250,7 +251,7 @@ impl Listeners {
             admin_address,
             scheme: if is_encrypted { "https" } else { "http" },
             core: core.clone(),
-            answers,
+            n_connections,
             options: options.clone(),
             stop,
             tasks,

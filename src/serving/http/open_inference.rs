@@ -1,7 +1,5 @@
 //! The answers of the Open Inference Protocol.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -12,6 +10,7 @@ use super::answers::{Answer, Asking, BoxError, Seen, Shared, json, json_text};
 use super::failure::Failure;
 use super::path::{About, Asked};
 use crate::error::{Error, Result};
+use crate::serving::core::Protocol;
 use crate::serving::protocol::{self, InferExchange, Reply};
 use crate::serving::{ModelState, State, VersionChoice, VersionState};
 
@@ -31,7 +30,9 @@ where
     let body = asking.read(body, seen).await?;
     let n_bytes = body.len();
     let exchange = InferExchange::new(body, json_length);
-    let reply = asking.ask(asked, n_bytes, exchange, seen).await?;
+    let reply = asking
+        .ask(asked, n_bytes, exchange, Protocol::Http, seen)
+        .await?;
     Ok(written(reply))
 }
 
@@ -89,8 +90,20 @@ pub(super) fn about(shared: &Shared, asked: &Asked<'_>, about: About) -> Answer 
 }
 
 /// The statistics of a model, or of all.
-pub(super) fn statistics(_shared: &Shared, _asked: Option<&Asked<'_>>) -> Answer {
-    Err(Failure::new(StatusCode::NOT_FOUND, "no statistics"))
+pub(super) fn statistics(shared: &Shared, asked: Option<&Asked<'_>>) -> Answer {
+    let Some(asked) = asked else {
+        return json(&protocol::statistics(&shared.core.statistics(None, None)?));
+    };
+    let version = match asked.version() {
+        VersionChoice::Default => None,
+        VersionChoice::Number(version) => Some(version),
+        label @ VersionChoice::Label(_) => {
+            let manager = shared.core.manager();
+            Some(manager.get(&asked.model, label)?.version())
+        }
+    };
+    let statistics = shared.core.statistics(Some(&asked.model), version)?;
+    json(&protocol::statistics(&statistics))
 }
 
 pub(super) fn models(shared: &Shared) -> Answer {
@@ -100,7 +113,7 @@ pub(super) fn models(shared: &Shared) -> Answer {
 }
 
 pub(super) fn ready(shared: &Shared) -> Answer {
-    let reasons = if shared.draining.load(Relaxed) {
+    let reasons = if shared.core.is_draining() {
         vec!["the server is stopping".to_owned()]
     } else {
         let states = shared.core.manager().states();

@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::open_inference::{identity, written};
 use super::path::{Asked, Signature};
 use crate::serving::VersionChoice;
+use crate::serving::core::Protocol;
 use crate::serving::protocol::{PredictExchange, PredictMethod, model_status, signatures};
 
 pub(super) async fn answer<B>(
@@ -47,7 +48,9 @@ where
     let body = asking.read(body, seen).await?;
     let n_bytes = body.len();
     let exchange = PredictExchange::new(body, method);
-    match asking.ask(asked, n_bytes, exchange, seen).await {
+    match asking
+        .ask(asked, n_bytes, exchange, Protocol::Rest, seen)
+        .await {
         Ok(reply) => Ok(written(reply)),
         Err(failure) => Err(refuse(asking, asked, failure)),
     }
