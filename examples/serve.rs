@@ -1,7 +1,8 @@
-//! A model server as a program: every model of a directory, over HTTP, until Ctrl-C or SIGTERM.
+//! A model server as a program: every model of a directory, over HTTP and gRPC, until Ctrl-C or SIGTERM.
 //!
 //! ```text
 //! cargo run --example serve --no-default-features --features http -- --models models
+//! cargo run --example serve --no-default-features --features grpc -- --models models --grpc 127.0.0.1:8001
 //! ```
 //!
 //! With `--features http,tls`, `--tls-cert` and `--tls-key` encrypt; `--token-file` lets in only who has a token of the
@@ -16,6 +17,8 @@ use std::time::Duration;
 use clap::Parser;
 use fourfold::model::Loaders;
 use fourfold::schema::{Field, FieldType};
+#[cfg(feature = "grpc")]
+use fourfold::serving::grpc::{GrpcHandle, GrpcOptions};
 use fourfold::serving::http::{Admin, HttpOptions};
 use fourfold::serving::{Manager, ModelRepository, Predictor, ServerCore, shutdown_signal};
 use fourfold::{Error, ErrorKind, Result};
@@ -30,10 +33,11 @@ struct Arguments {
     /// The address to answer HTTP on.
     #[arg(long, default_value = "127.0.0.1:8000")]
     http: String,
-    /// The address to answer gRPC on.
+    /// The address to answer gRPC on, such as `127.0.0.1:8001`. It needs the feature `grpc`.
     #[arg(long)]
     grpc: Option<String>,
-    /// Where models are loaded, unloaded, rolled back and labelled: an address, or `same-port`. Nowhere by default.
+    /// Where models are loaded, unloaded, rolled back and labelled: an address, or `same-port`, which is that of gRPC,
+    /// too. Nowhere by default.
     #[arg(long)]
     admin: Option<String>,
     /// The certificate chain, in PEM.
@@ -93,12 +97,6 @@ fn encrypted(_: HttpOptions, _: &PathBuf, _: &PathBuf) -> Result<HttpOptions> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if arguments.grpc.is_some() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "`--grpc`: gRPC is not there yet",
-        ));
-    }
     // Your own models: `Loaders::default().with::<MyModel>()`.
     let manager = Manager::builder(ModelRepository::at(&arguments.models))
         .loaders(Loaders::default())
@@ -113,6 +111,10 @@ async fn main() -> Result<()> {
     }
     let core = ServerCore::new(Arc::clone(&manager));
     let options = arguments.options()?;
+    #[cfg(feature = "grpc")]
+    let grpc = serve_grpc(&arguments, &core).await?;
+    #[cfg(not(feature = "grpc"))]
+    serve_grpc(&arguments, &core).await?;
     let server = options.serve(core, &arguments.http).await?;
     println!("serving on {}, Ctrl-C stops", server.url());
     if let Some(address) = server.admin_address() {
@@ -126,9 +128,44 @@ async fn main() -> Result<()> {
         println!("{}", curl(&server.url(), &model));
     }
     shutdown_signal().await?;
+    #[cfg(feature = "grpc")]
+    if let Some(grpc) = grpc {
+        grpc.shutdown().await?;
+    }
     server.shutdown().await?;
     println!("stopped");
     Ok(())
+}
+
+#[cfg(feature = "grpc")]
+async fn serve_grpc(arguments: &Arguments, core: &ServerCore) -> Result<Option<GrpcHandle>> {
+    let Some(address) = &arguments.grpc else {
+        return Ok(None);
+    };
+    let mut options = GrpcOptions::default()
+        .drain_delay(Duration::from_millis(arguments.drain_delay))
+        .admin(arguments.admin.as_deref() == Some("same-port"));
+    if let Some(path) = &arguments.token_file {
+        options = options.token_file(path);
+    }
+    #[cfg(feature = "tls")]
+    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
+        options = options.tls(fourfold::serving::http::Tls::files(certificate, key));
+    }
+    let server = options.serve(core.clone(), address).await?;
+    println!("serving gRPC on {}", server.address());
+    Ok(Some(server))
+}
+
+#[cfg(not(feature = "grpc"))]
+async fn serve_grpc(arguments: &Arguments, _: &ServerCore) -> Result<()> {
+    match &arguments.grpc {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            ErrorKind::Unsupported,
+            "`--grpc`: built without the feature `grpc`",
+        )),
+    }
 }
 
 /// A command that asks a model for one row.

@@ -45,6 +45,8 @@
 
 #[cfg(feature = "http")]
 mod core;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
 mod in_process;

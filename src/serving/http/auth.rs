@@ -132,7 +132,7 @@ impl BearerToken {
     }
 
     /// Why a request is not answered, if it is not.
-    pub(super) fn refuses(&self, path: &str, headers: &HeaderMap) -> Option<Refusal> {
+    pub(in crate::serving) fn refuses(&self, path: &str, headers: &HeaderMap) -> Option<Refusal> {
         if self.is_open(path) {
             return None;
         }
@@ -150,7 +150,11 @@ impl BearerToken {
     }
 
     /// The answer to who is refused, in the form of its protocol.
-    pub(super) fn refusal(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Bytes> {
+    pub(in crate::serving) fn refusal(
+        &self,
+        refusal: Refusal,
+        headers: &HeaderMap,
+    ) -> Response<Bytes> {
         let is_grpc = headers
             .get(CONTENT_TYPE)
             .is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"));
@@ -207,7 +211,7 @@ impl fmt::Debug for BearerToken {
 
 /// Why a request is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::serving) enum Refusal {
     NoToken,
     Unknown,
     NotAdmin,

@@ -72,6 +72,8 @@ pub use self::options::{Admin, HttpOptions};
 pub use self::routes::{BODY_LIMIT, admin_router, router};
 pub use self::server::{HttpEndpoint, HttpServer};
 pub use self::signal::shutdown_signal;
+#[cfg(all(feature = "grpc", feature = "tls"))]
+pub(super) use self::tls::Encryption;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 pub use super::protocol::MAX_ROWS;

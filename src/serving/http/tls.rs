@@ -153,14 +153,14 @@ fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>>
 
 /// What connections are encrypted with now.
 #[derive(Debug)]
-pub(super) struct Encryption {
+pub(in crate::serving) struct Encryption {
     tls: Tls,
     config: ArcSwap<ServerConfig>,
     written: Mutex<Vec<Option<SystemTime>>>,
 }
 
 impl Encryption {
-    pub(super) fn new(tls: Tls) -> Result<Self> {
+    pub(in crate::serving) fn new(tls: Tls) -> Result<Self> {
         let written = tls.written();
         Ok(Encryption {
             config: ArcSwap::from_pointee(tls.config()?),
@@ -169,12 +169,12 @@ impl Encryption {
         })
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub(in crate::serving) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
     /// Takes up files that were changed.
-    pub(super) fn refresh(&self) {
+    pub(in crate::serving) fn refresh(&self) {
         if self.tls.pem.is_some() {
             return;
         }
