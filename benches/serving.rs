@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fourfold::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use fourfold::model::{LinearModel, Link, Loaders, Manifest, Model, Target, save_json};
+use fourfold::model::{Combine, ForestModel, LinearModel, Link, Loaders, Manifest, Model, Target};
+use fourfold::model::{TreeModel, TreeNode, save_json};
 use fourfold::ndarray::{Array1, Array2};
 use fourfold::schema::{Domain, Field, FieldType, Schema};
 use fourfold::serving::{Manager, ModelRepository};
@@ -139,6 +140,31 @@ fn logistic(n_features: usize) -> LinearModel {
     LinearModel::new(Link::Logistic, &weights, &Array1::from_elem(1, -0.3)).unwrap()
 }
 
+/// 100 trees of 8 levels, as boosting makes them: each feature's thresholds lie within its values.
+fn forest(n_features: usize) -> ForestModel {
+    let tree = |number: usize| {
+        const N_SPLITS: usize = (1 << 7) - 1;
+        let nodes = (0..2 * N_SPLITS + 1).map(|at| {
+            let random = pick(at + 131 * number, 1_009);
+            if at < N_SPLITS {
+                TreeNode::Split {
+                    feature: random % n_features,
+                    threshold: random as f32 / 600.0 - 0.8,
+                    below: 2 * at + 1,
+                    above: 2 * at + 2,
+                }
+            } else {
+                let outputs = vec![random as f64 / 1_009.0 - 0.5];
+                TreeNode::Leaf { outputs }
+            }
+        });
+        TreeModel::new(n_features, 1, nodes.collect()).unwrap()
+    };
+    let trees: Vec<TreeModel> = (0..100).map(tree).collect();
+    let (base, link) = (vec![-0.3], Link::Logistic);
+    ForestModel::new(&trees, Combine::Sum { base, link }).unwrap()
+}
+
 /// Saves a model as a repository holds it.
 fn save<M: Model>(repository: &Path, name: &str, model: &M) {
     let version = repository.join(name).join("1");
@@ -177,10 +203,11 @@ fn serving(c: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
     let n_features = transform().features().len();
     save(dir.path(), "logistic", &logistic(n_features));
+    save(dir.path(), "forest", &forest(n_features));
     let manager = Manager::open(ModelRepository::at(dir.path()), Loaders::default()).unwrap();
 
     let mut group = c.benchmark_group("serving");
-    for model in ["logistic"] {
+    for model in ["logistic", "forest"] {
         let predictor = manager.get(model, None).unwrap();
         for n in [1, 100, 10_000] {
             let batch = rows(n);

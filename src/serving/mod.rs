@@ -52,6 +52,7 @@ mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
 mod repository;
+mod typed;
 
 use std::future::Future;
 use std::sync::Arc;

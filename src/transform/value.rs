@@ -97,10 +97,10 @@ impl List {
 
 impl Value {
     /// A column of raw values, in the physical type of its [`FieldType`] or as a list of them.
-    pub(super) fn of(array: &ArrayRef, field_type: FieldType) -> Result<Self> {
+    pub(super) fn of(array: ArrayRef, field_type: FieldType) -> Result<Self> {
         Ok(match array.as_list_opt::<i32>() {
             Some(list) => Value::List(List::of(list, field_type)?),
-            None => Value::Raw(ArrayRef::clone(array), field_type),
+            None => Value::Raw(array, field_type),
         })
     }
 
