@@ -1,7 +1,7 @@
 //! What a served row costs in process: `cargo bench --no-default-features --features http --bench serving`.
 //!
 //! Measured, with the transform inside: raw Arrow rows to predictions of a logistic model and of a forest of 100 trees;
-//! the features alone; and finding a model by its name. Corpus: nothing is read, the rows are a fixed pattern of 15
+//! structs to structs; the features alone; and finding a model by its name. Corpus: nothing is read, the rows are a fixed pattern of 15
 //! columns (8 numbers, 3 whole numbers, 4 texts; some NULL), which make 58 features by imputing, scaling, buckets,
 //! circles and one-hot. Sizes: 1, 100 and 10,000 rows a call. The models are made here, saved as a repository holds
 //! them, and served from there. Seed: none.
@@ -28,6 +28,7 @@ use fourfold::schema::{Domain, Field, FieldType, Schema};
 use fourfold::serving::{Manager, ModelRepository};
 use fourfold::transform::ops::{Buckets, Categories, Cyclic, ImputeNumber, Linear};
 use fourfold::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 const NUMBERS: [&str; 8] = [
@@ -85,6 +86,68 @@ fn rows(n: usize) -> RecordBatch {
         columns.push((name, Arc::new(StringArray::from_iter_values(values))));
     }
     RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// The same row as a struct.
+#[derive(Serialize)]
+struct Flight {
+    distance: Option<f64>,
+    fuel: Option<f64>,
+    wind: Option<f64>,
+    pressure: Option<f64>,
+    visibility: Option<f64>,
+    load: Option<f64>,
+    taxi_out: Option<f64>,
+    air_time: Option<f64>,
+    month: i64,
+    hour: i64,
+    seats: i64,
+    carrier: &'static str,
+    origin: &'static str,
+    dest: &'static str,
+    aircraft: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Late {
+    class: String,
+    probability: f64,
+}
+
+fn flights(n: usize) -> Vec<Flight> {
+    let flight = |row: usize| {
+        let [
+            distance,
+            fuel,
+            wind,
+            pressure,
+            visibility,
+            load,
+            taxi_out,
+            air_time,
+        ] = std::array::from_fn(|column| number(column, row));
+        let [month, hour, seats] = WHOLE.map(|(_, below)| pick(row, below as usize) as i64);
+        let [carrier, origin, dest, aircraft] =
+            TEXTS.map(|(_, texts)| texts[pick(row, texts.len())]);
+        Flight {
+            distance,
+            fuel,
+            wind,
+            pressure,
+            visibility,
+            load,
+            taxi_out,
+            air_time,
+            month,
+            hour,
+            seats,
+            carrier,
+            origin,
+            dest,
+            aircraft,
+        }
+    };
+    (0..n).map(flight).collect()
 }
 
 fn schema() -> Schema {
@@ -218,6 +281,26 @@ fn serving(c: &mut Criterion) {
         }
     }
     let predictor = manager.get("logistic", None).unwrap();
+    for n in [1, 100, 10_000] {
+        let rows = flights(n);
+        let arrow = predictor.predict(&self::rows(n)).unwrap();
+        let typed: Vec<f64> = predictor.predict_rows(&rows).unwrap();
+        assert!(arrow.outputs().iter().eq(&typed));
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_with_input(BenchmarkId::new("typed", n), &rows, |b, rows| {
+            b.iter(|| {
+                let late: Vec<Late> = predictor.predict_rows(black_box(rows)).unwrap();
+                late.iter()
+                    .map(|late| late.probability + late.class.len() as f64)
+                    .sum::<f64>()
+            });
+        });
+    }
+    let flight = &flights(1)[0];
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("typed_row", |b| {
+        b.iter(|| -> Late { predictor.predict_row(black_box(flight)).unwrap() });
+    });
     for n in [1, 100, 10_000] {
         let batch = rows(n);
         group.throughput(Throughput::Elements(n as u64));

@@ -345,7 +345,7 @@ impl<'de> Deserializer<'de> for Part<'de> {
                 let number: F64Deserializer<Misfit> = number.into_deserializer();
                 number.deserialize_enum(name, variants, visitor)
             }
-            part => part.deserialize_any(visitor),
+            part @ Part::Probabilities(_) => part.deserialize_any(visitor),
         }
     }
 

@@ -259,7 +259,7 @@ impl Learn for CoMoments {
                 .filter_map(|(x, there)| there.then_some(*x))
                 .collect()
         };
-        let kept: Vec<Vec<f64>> = columns.iter().map(|column| kept(column)).collect();
+        let kept: Vec<Vec<f64>> = columns.iter().map(kept).collect();
         self.merge(CoMoments::of(&kept))
     }
 
