@@ -12,6 +12,9 @@
 //! Serving alone, without the pipelines that make models, is a [`Manager`] over a repository directory. It needs
 //! neither DataFusion nor linfa: `cargo build --no-default-features --features http`.
 //!
+//! A [`Predictor`] answers in process: Arrow batches ([`Predictor::predict`]), or rows of your own types
+//! ([`Predictor::predict_row`], [`Predictor::predict_rows`]). Both go through the same schema, transform and model.
+//!
 //! # Writing your own server
 //!
 //! ```
@@ -57,6 +60,7 @@ mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
 mod repository;
+mod typed;
 
 use std::future::Future;
 use std::sync::Arc;
