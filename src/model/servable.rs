@@ -9,7 +9,10 @@ use arrow::datatypes::Schema as ArrowSchema;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::{Loaders, Model, Predict, Prediction, Target, load_json, save_json};
+use super::reference::Reference;
+use super::{
+    Loaders, Model, Predict, Prediction, ReferenceStatistics, Target, load_json, save_json,
+};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::store;
@@ -44,7 +47,7 @@ impl Manifest {
 /// Raw rows in, predictions out: a model with the transform it was trained behind and the schema of its input.
 ///
 /// On disk it is a directory: `manifest.json`, `schema.json`, `transform.json`, `model/` with the model's own
-/// files, and `SHA256SUMS`. Loading checks every digest.
+/// files, `statistics.json` if there is a [reference](Servable::reference), and `SHA256SUMS`. Loading checks every digest.
 #[derive(Clone, Debug)]
 pub struct Servable {
     manifest: Manifest,
@@ -52,6 +55,7 @@ pub struct Servable {
     transform: Arc<FittedTransform>,
     target: Arc<Target>,
     model: Arc<dyn Predict>,
+    reference: Reference,
 }
 
 impl Servable {
@@ -91,6 +95,7 @@ impl Servable {
             schema: Arc::new(schema),
             transform,
             model,
+            reference: Reference::None,
         })
     }
 
@@ -116,7 +121,28 @@ impl Servable {
         let schema: Schema = load_json(dir, SCHEMA)?;
         let transform: FittedTransform = load_json(dir, TRANSFORM)?;
         let transform = transform.with_operations(loaders.operations())?;
-        Servable::new(manifest, &schema, Arc::new(transform), model)
+        let mut servable = Servable::new(manifest, &schema, Arc::new(transform), model)?;
+        servable.reference = Reference::saved(dir);
+        Ok(servable)
+    }
+
+    /// With the statistics that serving is held against: of the columns that it reads, in brief.
+    #[must_use]
+    pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
+        let inputs = self.transform.inputs().iter();
+        let reference = reference.compact(inputs.map(|input| input.name.as_str()));
+        self.reference = Reference::Here(Arc::new(reference));
+        self
+    }
+
+    /// The statistics of what it was trained and evaluated on; `None` if they were not saved with it. Those of a
+    /// loaded servable are read from its directory when they are first asked for: not where a request waits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the directory was removed since it was loaded;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the file was changed.
+    pub fn reference(&self) -> Result<Option<&ReferenceStatistics>> {
+        self.reference.get()
     }
 
     /// Saves it with the model it was made from, whole or not at all.
@@ -130,6 +156,9 @@ impl Servable {
             save_json(dir, MANIFEST, manifest)?;
             save_json(dir, SCHEMA, &*self.schema)?;
             save_json(dir, TRANSFORM, &*self.transform)?;
+            if let Some(reference) = self.reference()? {
+                save_json(dir, Reference::FILE, reference)?;
+            }
             let model_dir = dir.join(MODEL);
             std::fs::create_dir(&model_dir)
                 .map_err(|error| Error::io(format!("writing `{}`", model_dir.display()), error))?;
