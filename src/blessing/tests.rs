@@ -71,7 +71,10 @@ fn a_reference_is_saved_with_the_model_and_read_when_it_is_asked_for() {
     };
     // `id` is no input of the model.
     assert_eq!(names(reference.training()), ["age"]);
-    assert_eq!(names(reference.predictions()), ["class", "probability"]);
+    assert_eq!(
+        names(reference.predictions()),
+        ["prediction_class", "prediction_probability"]
+    );
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub use self::linear::{LinearModel, Link};
 pub use self::loaders::Loaders;
 pub use self::prediction::Prediction;
 pub(crate) use self::prediction::most_probable;
+#[cfg(feature = "http")]
+pub(crate) use self::reference::Reference;
 pub use self::reference::ReferenceStatistics;
 pub use self::servable::{Manifest, Servable};
 pub use self::target::{Target, Task};

@@ -87,14 +87,14 @@ impl ReferenceStatistics {
 /// Where a servable's reference is: with it, or in its directory, from where it is read when it is first asked for.
 /// Most servers never ask.
 #[derive(Clone, Default)]
-pub(super) enum Reference {
+pub(crate) enum Reference {
     #[default]
     None,
     Here(Arc<ReferenceStatistics>),
     Saved(Arc<Saved>),
 }
 
-pub(super) struct Saved {
+pub(crate) struct Saved {
     dir: PathBuf,
     read: OnceLock<Arc<ReferenceStatistics>>,
 }
@@ -114,7 +114,7 @@ impl Reference {
         }))
     }
 
-    pub(super) fn get(&self) -> Result<Option<&ReferenceStatistics>> {
+    pub(crate) fn get(&self) -> Result<Option<&ReferenceStatistics>> {
         match self {
             Reference::None => Ok(None),
             Reference::Here(reference) => Ok(Some(reference)),
@@ -148,7 +148,8 @@ impl fmt::Debug for Reference {
 }
 
 impl Prediction {
-    /// The answers as columns whose distributions are compared: `value`; or `class` and `probability`, that of the positive
+    /// The answers as columns whose distributions are compared: `prediction_value`; or `prediction_class` and
+    /// `prediction_probability`, that of the positive
     /// class of two, that of the answered class of more.
     ///
     /// # Errors
@@ -191,10 +192,10 @@ impl Target {
 fn distribution_schema(target: &Target) -> ArrowSchema {
     let field = |name, data_type| Field::new(name, data_type, true);
     ArrowSchema::new(match target {
-        Target::Regression { .. } => vec![field("value", DataType::Float64)],
+        Target::Regression { .. } => vec![field("prediction_value", DataType::Float64)],
         Target::Binary { .. } | Target::Multiclass { .. } => vec![
-            field("class", DataType::Utf8),
-            field("probability", DataType::Float64),
+            field("prediction_class", DataType::Utf8),
+            field("prediction_probability", DataType::Float64),
         ],
     })
 }
@@ -222,13 +223,17 @@ mod tests {
             (
                 Target::Regression { label: label() },
                 array![[1.5], [-2.0]],
-                vec!["value"],
+                vec!["prediction_value"],
             ),
-            (binary, array![[0.9], [0.2]], vec!["class", "probability"]),
+            (
+                binary,
+                array![[0.9], [0.2]],
+                vec!["prediction_class", "prediction_probability"],
+            ),
             (
                 multiclass,
                 array![[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]],
-                vec!["class", "probability"],
+                vec!["prediction_class", "prediction_probability"],
             ),
         ] {
             let mut accumulator = target.distribution();
@@ -245,7 +250,7 @@ mod tests {
             assert_eq!(statistics.n_rows, 2);
             if prediction.outputs().ncols() == 3 {
                 let probability = statistics
-                    .column("probability")
+                    .column("prediction_probability")
                     .unwrap()
                     .numeric
                     .as_ref()

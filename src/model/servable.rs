@@ -178,6 +178,18 @@ impl Servable {
         &self.schema
     }
 
+    /// The schema, to be kept beyond the servable.
+    #[cfg(feature = "http")]
+    pub(crate) fn shared_schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The reference, to be kept beyond the servable.
+    #[cfg(feature = "http")]
+    pub(crate) fn shared_reference(&self) -> &Reference {
+        &self.reference
+    }
+
     /// The transform from raw rows to features.
     #[must_use]
     pub fn transform(&self) -> &FittedTransform {

@@ -48,6 +48,8 @@ mod core;
 pub mod http;
 mod in_process;
 mod lifecycle;
+#[cfg(feature = "http")]
+mod observers;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
@@ -64,6 +66,8 @@ pub use self::core::{Observation, Observer, ServerCore};
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
 pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+#[cfg(all(feature = "http", feature = "request-log"))]
+pub use self::observers::{RequestLog, RequestLogCounts, RequestLogOptions};
 pub use self::predictor::Predictor;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
