@@ -66,6 +66,8 @@ pub use self::core::{Observation, Observer, ServerCore};
 pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
 pub use self::in_process::InProcess;
 pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+#[cfg(feature = "http")]
+pub use self::observers::{DriftMeasure, DriftMonitor, DriftOptions, DriftReport};
 #[cfg(all(feature = "http", feature = "request-log"))]
 pub use self::observers::{RequestLog, RequestLogCounts, RequestLogOptions};
 pub use self::predictor::Predictor;

@@ -4,6 +4,7 @@
 //! a bounded queue and do their work on a thread of their own: what there is no room for is dropped and counted, and no
 //! request waits.
 
+mod drift;
 mod queue;
 mod record;
 #[cfg(feature = "request-log")]
@@ -12,5 +13,6 @@ mod sampling;
 #[cfg(test)]
 mod tests;
 
+pub use self::drift::{DriftMeasure, DriftMonitor, DriftOptions, DriftReport};
 #[cfg(feature = "request-log")]
 pub use self::request_log::{RequestLog, RequestLogCounts, RequestLogOptions};

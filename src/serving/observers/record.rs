@@ -72,9 +72,9 @@ impl Run {
     pub(super) fn all(records: Vec<Record>) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for record in records {
-            // Different versions take turns: the last few runs are looked at.
-            let fitting = runs.iter_mut().rev().take(8).find(|run| run.takes(&record));
-            match fitting {
+            // Versions take turns. Within one the order is kept.
+            let of_version = runs.iter_mut().rev().find(|run| run.is_of_version(&record));
+            match of_version.filter(|run| run.takes(&record)) {
                 Some(run) => run.records.push(record),
                 None => runs.push(Run {
                     records: vec![record],
@@ -84,11 +84,15 @@ impl Run {
         runs
     }
 
+    fn is_of_version(&self, record: &Record) -> bool {
+        let first = self.records.first();
+        first.is_some_and(|first| first.version == record.version && first.model == record.model)
+    }
+
+    /// Whether a record of the same version fits.
     fn takes(&self, record: &Record) -> bool {
         self.records.first().is_some_and(|first| {
-            first.version == record.version
-                && first.day() == record.day()
-                && first.model == record.model
+            first.day() == record.day()
                 && Arc::ptr_eq(&first.schema, &record.schema)
                 && first.rows.schema_ref() == record.rows.schema_ref()
         })

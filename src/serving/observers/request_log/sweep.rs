@@ -12,11 +12,14 @@ use super::file::is_log_file;
 /// a living one would have closed it.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
+/// A file's name, which begins with its time, where it is, and its size.
+type LogFile = (String, PathBuf, u64);
+
 /// Removes the oldest files beyond a size, and what crashed processes have left. Returns how many it has removed.
 /// What cannot be read or removed is left: the next sweep tries again.
 pub(super) fn sweep(dir: &Path, max_bytes: u64, file_age: Duration) -> u64 {
     let now = SystemTime::now();
-    let mut models: BTreeMap<PathBuf, Vec<(String, PathBuf, u64)>> = BTreeMap::new();
+    let mut models: BTreeMap<PathBuf, Vec<LogFile>> = BTreeMap::new();
     for model in directories(dir) {
         for day in directories(&model) {
             let name = day.file_name().map(|name| name.to_string_lossy());
@@ -45,7 +48,7 @@ pub(super) fn sweep(dir: &Path, max_bytes: u64, file_age: Duration) -> u64 {
     models
         .values_mut()
         .for_each(|files| files.sort_by(|a, b| b.cmp(a)));
-    let mut sizes: Vec<(u64, Vec<(String, PathBuf, u64)>)> = models
+    let mut sizes: Vec<(u64, Vec<LogFile>)> = models
         .into_values()
         .map(|files| (files.iter().map(|(_, _, size)| size).sum(), files))
         .collect();
