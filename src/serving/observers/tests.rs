@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 
 use crate::blessing::Candidate;
 use crate::model::{LinearModel, Loaders, Model, ReferenceStatistics, Servable};
-use crate::serving::{Observation, Observer, Predictor};
+use crate::serving::{Observer, Predictor};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/servable_v1");
 
@@ -80,6 +80,5 @@ pub(super) fn ask(
     rows: &RecordBatch,
     id: Option<&str>,
 ) {
-    let prediction = predictor.predict(rows).unwrap();
-    observer.observe(&Observation::new(predictor, rows, &prediction, id));
+    predictor.predict_observed(rows, id, observer).unwrap();
 }

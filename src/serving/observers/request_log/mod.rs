@@ -56,10 +56,10 @@ use crate::serving::{Observation, Observer};
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// use fourfold::serving::{RequestLog, RequestLogOptions};
+/// use fourfold::serving::{Observer, RequestLog, RequestLogOptions};
 ///
 /// let log = RequestLog::open("log", RequestLogOptions::new().share(0.1))?;
-/// let observer: Arc<dyn fourfold::serving::Observer> = Arc::new(log);
+/// let observer: Arc<dyn Observer> = Arc::new(log);
 /// // Given to the core that servers stand on.
 /// # drop(observer);
 /// # Ok::<(), fourfold::Error>(())
