@@ -49,7 +49,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Manifest, Model, Servable, Target};
+use crate::model::{Manifest, Model, ReferenceStatistics, Servable, Target};
 use crate::schema::Schema;
 use crate::transform::FittedTransform;
 
@@ -180,6 +180,15 @@ impl<M: Model> Candidate<M> {
         })
     }
 
+    /// With the statistics of what it was trained on, and perhaps evaluated on, which are saved with it and which serving
+    /// is held against. The evaluation pipeline adds those of its answers.
+    #[must_use]
+    pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
+        let servable = Arc::unwrap_or_clone(self.servable);
+        self.servable = Arc::new(servable.with_reference(reference));
+        self
+    }
+
     /// The model.
     #[must_use]
     pub fn model(&self) -> &M {
@@ -265,3 +274,6 @@ impl<M: Model> Blessed<M> {
             .save(&*self.candidate.model, &manifest, place)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::metrics::{Evaluation, Evaluator};
-use crate::model::{Model, Servable};
+use crate::model::{Model, ReferenceStatistics, Servable};
 use crate::progress::{Progress, Step};
 use crate::stage::{Stage, StageFn};
 
@@ -227,13 +227,26 @@ impl<V: Stage> EvaluationPipeline<V> {
     {
         let _step = progress.step(Step::Evaluate);
         let in_stage = |error: Error| error.in_stage("evaluate");
-        let metrics = evaluate(candidate.servable(), eval, &self.slice_by, engine)
-            .await
-            .map_err(in_stage)?;
+        let evaluator =
+            |servable: &Arc<Servable>| Evaluator::new(Arc::clone(servable), &self.slice_by);
+        let candidates = evaluator(candidate.servable()).with_predictions();
+        let evaluated = evaluate(candidates, eval, engine).await.map_err(in_stage)?;
+        let metrics = evaluated.finish();
+        let candidate = match evaluated.predictions() {
+            Some(predictions) => {
+                let reference = candidate.servable().reference().map_err(in_stage)?;
+                let reference = reference.cloned().unwrap_or_else(ReferenceStatistics::new);
+                candidate.with_reference(&reference.with_predictions(predictions))
+            }
+            None => candidate,
+        };
         let baseline = match baseline {
             Ok(None) => Baseline::None,
-            Ok(Some(servable)) => match evaluate(&servable, eval, &self.slice_by, engine).await {
-                Ok(metrics) => Baseline::Evaluated { servable, metrics },
+            Ok(Some(servable)) => match evaluate(evaluator(&servable), eval, engine).await {
+                Ok(evaluated) => Baseline::Evaluated {
+                    metrics: evaluated.finish(),
+                    servable,
+                },
                 Err(error) => Baseline::Unusable(error),
             },
             Err(error) => Baseline::Unusable(error),
@@ -272,13 +285,8 @@ impl<V: Stage> EvaluationPipeline<V> {
     }
 }
 
-async fn evaluate(
-    servable: &Arc<Servable>,
-    eval: &Examples,
-    slice_by: &[String],
-    engine: &Engine,
-) -> Result<Evaluation> {
-    let rows = eval.data_frame(engine).await?;
-    let evaluator = Evaluator::new(Arc::clone(servable), slice_by);
-    Ok(engine.accumulate(rows, evaluator).await?.finish())
+async fn evaluate(evaluator: Evaluator, eval: &Examples, engine: &Engine) -> Result<Evaluator> {
+    engine
+        .accumulate(eval.data_frame(engine).await?, evaluator)
+        .await
 }

@@ -12,6 +12,7 @@ use super::{Evaluation, Slice, SliceMetrics, Sums};
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 use crate::model::Servable;
+use crate::statistics::{Statistics, StatisticsAccumulator};
 
 /// Predicts labelled raw rows with a servable and scores the answers, overall and by slice.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +22,7 @@ pub struct Evaluator {
     slice_by: Vec<String>,
     overall: Sums,
     slices: Vec<BTreeMap<String, Sums>>,
+    predictions: Option<StatisticsAccumulator>,
 }
 
 impl Evaluator {
@@ -35,7 +37,23 @@ impl Evaluator {
             servable: Some(servable),
             slice_by: slice_by.to_vec(),
             slices: vec![BTreeMap::new(); slice_by.len()],
+            predictions: None,
         }
+    }
+
+    /// Takes statistics of the answers, too.
+    #[must_use]
+    pub fn with_predictions(mut self) -> Self {
+        self.predictions =
+            (self.servable.as_ref()).map(|servable| servable.target().distribution());
+        self
+    }
+
+    /// The statistics of the answers, if they were [asked for](Evaluator::with_predictions); the columns are those of
+    /// [`Prediction::to_distribution`](crate::model::Prediction::to_distribution).
+    #[must_use]
+    pub fn predictions(&self) -> Option<Statistics> {
+        self.predictions.as_ref().map(StatisticsAccumulator::finish)
     }
 
     /// The metrics of what was seen.
@@ -75,6 +93,9 @@ impl Accumulate for Evaluator {
         };
         let labels = target.encode(column(target.label())?)?;
         let prediction = servable.predict(batch)?;
+        if let Some(predictions) = &mut self.predictions {
+            predictions.update(&prediction.to_distribution()?)?;
+        }
         let outputs = prediction.outputs();
         for (label, outputs) in labels.iter().zip(outputs.rows()) {
             self.overall.add(*label, outputs);
@@ -108,6 +129,9 @@ impl Accumulate for Evaluator {
 
     fn merge(&mut self, other: Self) -> Result<()> {
         self.overall.merge(&other.overall)?;
+        if let (Some(mine), Some(theirs)) = (&mut self.predictions, other.predictions) {
+            mine.merge(theirs)?;
+        }
         for (mine, theirs) in self.slices.iter_mut().zip(other.slices) {
             for (value, sums) in theirs {
                 match mine.get_mut(&value) {

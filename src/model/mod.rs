@@ -56,6 +56,7 @@ mod loaders;
 mod paths;
 mod prediction;
 mod raw_rows;
+mod reference;
 mod servable;
 mod target;
 mod tree;
@@ -77,6 +78,9 @@ pub(crate) use self::paths::{Paths, Place};
 pub use self::prediction::Prediction;
 pub(crate) use self::prediction::most_probable;
 pub(crate) use self::raw_rows::{RawColumn, RawRows};
+#[cfg(feature = "http")]
+pub(crate) use self::reference::Reference;
+pub use self::reference::ReferenceStatistics;
 pub use self::servable::{Manifest, Servable};
 pub use self::target::{Target, Task};
 pub use self::tree::{TreeModel, TreeNode};

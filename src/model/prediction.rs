@@ -21,6 +21,12 @@ impl Prediction {
         Prediction { target, outputs }
     }
 
+    /// Other outputs for the same target.
+    #[cfg(feature = "http")]
+    pub(crate) fn of_same_target(&self, outputs: Array2<f64>) -> Self {
+        Prediction::new(Arc::clone(&self.target), outputs)
+    }
+
     /// What was predicted.
     #[must_use]
     pub fn target(&self) -> &Target {

@@ -9,7 +9,10 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::raw_rows::RawRows;
-use super::{Loaders, Model, Predict, Prediction, Target, load_json, save_json};
+use super::reference::Reference;
+use super::{
+    Loaders, Model, Predict, Prediction, ReferenceStatistics, Target, load_json, save_json,
+};
 use crate::error::{Error, Result};
 use crate::schema::Schema;
 use crate::store;
@@ -44,7 +47,7 @@ impl Manifest {
 /// Raw rows in, predictions out: a model with the transform it was trained behind and the schema of its input.
 ///
 /// On disk it is a directory: `manifest.json`, `schema.json`, `transform.json`, `model/` with the model's own
-/// files, and `SHA256SUMS`. Loading checks every digest.
+/// files, `statistics.json` if there is a [reference](Servable::reference), and `SHA256SUMS`. Loading checks every digest.
 #[derive(Clone, Debug)]
 pub struct Servable {
     manifest: Manifest,
@@ -55,6 +58,7 @@ pub struct Servable {
     #[cfg(feature = "http")]
     derived: std::sync::OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
     raw_rows: Arc<RawRows>,
+    reference: Reference,
 }
 
 impl Servable {
@@ -97,6 +101,7 @@ impl Servable {
             model,
             #[cfg(feature = "http")]
             derived: std::sync::OnceLock::new(),
+            reference: Reference::None,
         })
     }
 
@@ -122,7 +127,28 @@ impl Servable {
         let schema: Schema = load_json(dir, SCHEMA)?;
         let transform: FittedTransform = load_json(dir, TRANSFORM)?;
         let transform = transform.with_operations(loaders.operations())?;
-        Servable::new(manifest, &schema, Arc::new(transform), model)
+        let mut servable = Servable::new(manifest, &schema, Arc::new(transform), model)?;
+        servable.reference = Reference::saved(dir);
+        Ok(servable)
+    }
+
+    /// With the statistics that serving is held against: of the columns that it reads, in brief.
+    #[must_use]
+    pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
+        let inputs = self.transform.inputs().iter();
+        let reference = reference.compact(inputs.map(|input| input.name.as_str()));
+        self.reference = Reference::Here(Arc::new(reference));
+        self
+    }
+
+    /// The statistics of what it was trained and evaluated on; `None` if they were not saved with it. Those of a
+    /// loaded servable are read from its directory when they are first asked for: not where a request waits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the directory was removed since it was loaded;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the file was changed.
+    pub fn reference(&self) -> Result<Option<&ReferenceStatistics>> {
+        self.reference.get()
     }
 
     /// Saves it with the model it was made from, whole or not at all.
@@ -136,6 +162,9 @@ impl Servable {
             save_json(dir, MANIFEST, manifest)?;
             save_json(dir, SCHEMA, &*self.schema)?;
             save_json(dir, TRANSFORM, &*self.transform)?;
+            if let Some(reference) = self.reference()? {
+                save_json(dir, Reference::FILE, reference)?;
+            }
             let model_dir = dir.join(MODEL);
             std::fs::create_dir(&model_dir)
                 .map_err(|error| Error::io(format!("writing `{}`", model_dir.display()), error))?;
@@ -153,6 +182,18 @@ impl Servable {
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// The schema, to be kept beyond the servable.
+    #[cfg(feature = "http")]
+    pub(crate) fn shared_schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The reference, to be kept beyond the servable.
+    #[cfg(feature = "http")]
+    pub(crate) fn shared_reference(&self) -> &Reference {
+        &self.reference
     }
 
     /// The transform from raw rows to features.

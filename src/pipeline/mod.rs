@@ -38,6 +38,7 @@ use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TRAIN};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
+use crate::model::ReferenceStatistics;
 use crate::progress::{Progress, Step};
 use crate::serving::{Server, ServingPipeline};
 use crate::training::{Dataset, Trainer, TrainingPipeline};
@@ -221,13 +222,20 @@ where
                         .in_stage(self.training.trainer().name())
                 })??;
         let details = RunRecord::lineage(data, self.training.trainer())?;
-        Candidate::new(
+        let candidate = Candidate::new(
             &self.name,
             model,
             data.target().clone(),
             data.schema(),
             Arc::clone(data.transform()),
             details,
-        )
+        )?;
+        Ok(match data.statistics().get(TRAIN) {
+            Some(training) => {
+                let reference = ReferenceStatistics::new().with_training(training.clone());
+                candidate.with_reference(&reference)
+            }
+            None => candidate,
+        })
     }
 }

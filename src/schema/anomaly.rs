@@ -228,7 +228,7 @@ impl AnomalyKind {
     }
 
     /// Whether it is about numbers of rows, which a part of the data does not have.
-    #[cfg(feature = "datafusion")]
+    #[cfg(any(feature = "datafusion", feature = "http"))]
     pub(crate) fn needs_all_rows(self) -> bool {
         matches!(
             self,

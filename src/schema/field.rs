@@ -245,7 +245,7 @@ impl Field {
     }
 
     /// Whether distances of the field's values are those of categories.
-    pub(super) fn is_categorical(&self) -> bool {
+    pub(crate) fn is_categorical(&self) -> bool {
         matches!(self.field_type, FieldType::Boolean | FieldType::Text)
             || matches!(
                 self.domain,

@@ -258,6 +258,17 @@ impl<'a> Validation<'a> {
         Ok(report)
     }
 
+    /// The distances to the others alone, without holding the statistics against the schema.
+    #[cfg(feature = "http")]
+    pub(crate) fn distances(&self, statistics: &Statistics) -> Report {
+        let mut report = Report::default();
+        if statistics.n_rows > 0 {
+            self.compare(statistics, &mut report);
+        }
+        self.schema.weigh(&mut report);
+        report
+    }
+
     fn compare(&self, statistics: &Statistics, report: &mut Report) {
         let schema = self.schema;
         let controls = [

@@ -56,6 +56,8 @@ mod in_process;
 mod lifecycle;
 #[cfg(feature = "http")]
 pub mod metrics;
+#[cfg(feature = "http")]
+mod observers;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
@@ -82,6 +84,10 @@ pub use self::lifecycle::{
     SourceAdapter, SplitBy, State, StateChange, StateListener, Traffic, Transition,
     TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
 };
+#[cfg(feature = "http")]
+pub use self::observers::{DriftMeasure, DriftMonitor, DriftOptions, DriftReport};
+#[cfg(all(feature = "http", feature = "request-log"))]
+pub use self::observers::{RequestLog, RequestLogCounts, RequestLogOptions};
 pub use self::predictor::Predictor;
 #[cfg(feature = "http")]
 pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};

@@ -40,32 +40,31 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Floats(pub(super) Vec<f64>);
 
+impl Floats {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let values = self.0.iter();
+        values.flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    /// `None` if the last is not whole.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        let floats = || chunks.iter().map(|chunk| f64::from_le_bytes(*chunk));
+        rest.is_empty().then(|| Floats(floats().collect()))
+    }
+}
+
 impl Serialize for Floats {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self
-            .0
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
-        serialize(&bytes, serializer)
+        serialize(&self.to_bytes(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Floats {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = deserialize(deserializer)?;
-        let (chunks, rest) = bytes.as_chunks::<8>();
-        if !rest.is_empty() {
-            return Err(D::Error::custom(
-                "floats of a length that is no multiple of 8",
-            ));
-        }
-        Ok(Floats(
-            chunks
-                .iter()
-                .map(|chunk| f64::from_le_bytes(*chunk))
-                .collect(),
-        ))
+        Floats::of_bytes(&bytes)
+            .ok_or_else(|| D::Error::custom("floats of a length that is no multiple of 8"))
     }
 }
 

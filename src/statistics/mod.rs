@@ -71,6 +71,8 @@ mod accumulator;
 mod association;
 mod bytes;
 mod column;
+#[cfg(test)]
+mod compact_tests;
 pub mod distance;
 mod distinct;
 mod groups;

@@ -130,6 +130,13 @@ impl QuantileSketch {
         self.count
     }
 
+    /// At most so many values that stand for all: the middles of as many equal parts; all values, if they are few.
+    pub(super) fn sample(&self, most: usize) -> Vec<f64> {
+        let n = self.count().min(most as u64);
+        let ranks: Vec<f64> = (0..n).map(|i| (i as f64 + 0.5) / n as f64).collect();
+        self.quantiles(&ranks)
+    }
+
     /// The value at each rank `0 ..= 1`: the smallest value that at least this share of the values does not
     /// exceed. Empty if nothing was seen.
     ///

@@ -1,5 +1,6 @@
 //! Statistics that are kept: as JSON, with the sketches that later ones merge with.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -7,8 +8,11 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::bytes::Floats;
 use super::column::Values;
-use super::{QuantileSketch, Statistics, StatisticsAccumulator, StatisticsOptions, bytes};
+use super::{
+    ColumnStatistics, QuantileSketch, Statistics, StatisticsAccumulator, StatisticsOptions, bytes,
+};
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 
@@ -17,15 +21,32 @@ use crate::error::{Error, Result};
 pub(super) struct Sketches(Option<Arc<Kept>>);
 
 struct Kept {
-    accumulator: StatisticsAccumulator,
+    /// Compact statistics have none.
+    accumulator: Option<StatisticsAccumulator>,
     quantiles: OnceLock<Vec<(String, QuantileSketch)>>,
+}
+
+/// How sketches travel: an accumulator's state, or a sample of each column of numbers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Saved {
+    State(String),
+    Samples(BTreeMap<String, String>),
 }
 
 impl Sketches {
     pub(super) fn new(accumulator: StatisticsAccumulator) -> Self {
         Sketches(Some(Arc::new(Kept {
-            accumulator,
+            accumulator: Some(accumulator),
             quantiles: OnceLock::new(),
+        })))
+    }
+
+    /// Of quantiles alone.
+    pub(super) fn of_quantiles(quantiles: Vec<(String, QuantileSketch)>) -> Self {
+        Sketches(Some(Arc::new(Kept {
+            accumulator: None,
+            quantiles: OnceLock::from(quantiles),
         })))
     }
 
@@ -50,29 +71,72 @@ impl Serialize for Sketches {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             None => serializer.serialize_none(),
-            Some(kept) => {
-                let state = kept
-                    .accumulator
-                    .state()
-                    .map_err(serde::ser::Error::custom)?;
-                serializer.serialize_some(&bytes::to_base64(&state))
-            }
+            Some(kept) => match &kept.accumulator {
+                Some(accumulator) => {
+                    let state = accumulator.state().map_err(serde::ser::Error::custom)?;
+                    serializer.serialize_some(&bytes::to_base64(&state))
+                }
+                None => {
+                    let samples = kept.quantiles.get().into_iter().flatten();
+                    serializer.collect_map(samples.map(|(column, sketch)| {
+                        let sample = Floats(sketch.sample(SAMPLE));
+                        (column, bytes::to_base64(&sample.to_bytes()))
+                    }))
+                }
+            },
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Sketches {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Some(text) = Option::<String>::deserialize(deserializer)? else {
-            return Ok(Sketches(None));
-        };
         let damaged = || D::Error::custom("the sketches are damaged");
+        let text = match Option::<Saved>::deserialize(deserializer)? {
+            None => return Ok(Sketches(None)),
+            Some(Saved::Samples(samples)) => {
+                let sketch = |(column, text): (String, String)| {
+                    let sample = bytes::from_base64(&text)
+                        .and_then(|bytes| Floats::of_bytes(&bytes))
+                        .filter(|Floats(sample)| {
+                            sample.len() <= SAMPLE && sample.iter().all(|value| !value.is_nan())
+                        });
+                    let mut sketch = QuantileSketch::default();
+                    sketch.update_slice(&sample?.0);
+                    Some((column, sketch))
+                };
+                let quantiles: Option<Vec<_>> = samples.into_iter().map(sketch).collect();
+                return Ok(Sketches::of_quantiles(quantiles.ok_or_else(damaged)?));
+            }
+            Some(Saved::State(text)) => text,
+        };
         let state = bytes::from_base64(&text).ok_or_else(damaged)?;
         let accumulator = StatisticsAccumulator::from_state(&state).map_err(D::Error::custom)?;
         if !accumulator.is_whole() {
             return Err(damaged());
         }
         Ok(Sketches::new(accumulator))
+    }
+}
+
+/// The values that compact statistics keep of a column of numbers: as many as a sketch holds exactly.
+const SAMPLE: usize = 1_000;
+
+impl ColumnStatistics {
+    /// With no more of the frequent values than there is room for.
+    fn with_short_list(&self) -> Self {
+        const MOST_BYTES: usize = 1 << 16;
+        let mut short = self.clone();
+        let mut n_bytes = 0;
+        let fit = self.top_values.iter().take_while(|(value, _)| {
+            n_bytes += value.len();
+            n_bytes <= MOST_BYTES
+        });
+        let fit = fit.count();
+        if fit < short.top_values.len() {
+            short.top_values.truncate(fit);
+            short.top_values_exact = false;
+        }
+        short
     }
 }
 
@@ -126,12 +190,10 @@ impl Statistics {
 
     /// The accumulator that these are of.
     fn accumulator(&self) -> Result<StatisticsAccumulator> {
-        let kept = self
-            .sketches
-            .0
-            .as_ref()
+        let kept = self.sketches.0.as_ref();
+        let mut accumulator = kept
+            .and_then(|kept| kept.accumulator.clone())
             .ok_or_else(|| Error::data("statistics without their sketches cannot be merged"))?;
-        let mut accumulator = kept.accumulator.clone();
         for slice in &self.slices {
             accumulator.put_slice(slice.slice.clone(), slice.statistics.accumulator()?);
         }
@@ -149,6 +211,43 @@ impl Statistics {
         bare
     }
 
+    /// The statistics of some columns, small enough to travel with a model: at most about 100 KB a column of text and
+    /// 20 KB another one, whatever they are of. They tell [distances](super::distance) to other data as the whole ones do,
+    /// within a tenth of a percent of rank, and cannot be merged. Slices and pairs are left out.
+    ///
+    /// In place of the sketches there is a sample of 1,000 values of each column of numbers, at equal steps of rank.
+    /// Frequent values are listed up to 64 KB of text.
+    #[must_use]
+    pub fn compact<'a>(&self, columns: impl IntoIterator<Item = &'a str>) -> Statistics {
+        let wanted: BTreeSet<&str> = columns.into_iter().collect();
+        let is_wanted = |column: &ColumnStatistics| {
+            let paths = column.name.match_indices('.').map(|(at, _)| at);
+            wanted.contains(column.name.as_str())
+                || column.nested
+                    && paths
+                        .filter_map(|at| column.name.get(..at))
+                        .any(|above| wanted.contains(above))
+        };
+        let columns: Vec<ColumnStatistics> = self
+            .columns
+            .iter()
+            .filter(|column| is_wanted(column))
+            .map(ColumnStatistics::with_short_list)
+            .collect();
+        let sample = |column: &ColumnStatistics| {
+            let mut sketch = QuantileSketch::default();
+            sketch.update_slice(&self.quantile_sketch(&column.name)?.sample(SAMPLE));
+            Some((column.name.clone(), sketch))
+        };
+        Statistics {
+            n_rows: self.n_rows,
+            sketches: Sketches::of_quantiles(columns.iter().filter_map(sample).collect()),
+            columns,
+            pairs: Vec::new(),
+            slices: Vec::new(),
+        }
+    }
+
     /// The quantile sketch behind a column's numbers, for analyses that need finer ranks than the
     /// [quantiles](super::NumericStatistics::quantiles); `None` for other columns, and if the statistics were stripped
     /// of it.
@@ -156,12 +255,12 @@ impl Statistics {
     pub fn quantile_sketch(&self, column: &str) -> Option<&QuantileSketch> {
         let kept = self.sketches.0.as_ref()?;
         let sketches = kept.quantiles.get_or_init(|| {
-            let columns = kept.accumulator.flat();
+            let columns = kept.accumulator.iter().flat_map(|whole| whole.flat());
             let sketch = |column: &super::column::ColumnAccumulator| match &column.values {
                 Values::Number(values) => Some((column.name.clone(), values.quantile_sketch())),
                 _ => None,
             };
-            columns.into_iter().filter_map(sketch).collect()
+            columns.filter_map(sketch).collect()
         });
         let found = sketches.iter().find(|(name, _)| name == column);
         found.map(|(_, sketch)| sketch)
@@ -169,7 +268,7 @@ impl Statistics {
 
     /// As JSON: an object of `format_version` (1) and the public fields of [`Statistics`], by the same names. An
     /// infinite end of a bucket is `"inf"` or `"-inf"`. `sketches`, of the whole and of each slice, is what merging
-    /// needs, as base64 of CBOR: leave it as it is, or leave it out.
+    /// needs, as base64 of CBOR (of [compact](Statistics::compact) ones, the samples): leave it as it is, or leave it out.
     ///
     /// # Errors
     /// Never with statistics of this crate.

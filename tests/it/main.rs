@@ -19,6 +19,8 @@ mod props;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;
 mod saving;
+#[cfg(feature = "request-log")]
+mod serving_log;
 mod skew;
 mod sources;
 mod statistics;

@@ -14,7 +14,7 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    const SAMPLE: u64 = 2_000;
+    const SAMPLE: usize = 2_000;
 
     /// `None` if there are no numbers; an error if there is no such column.
     pub(super) fn of(statistics: &Statistics, name: &str) -> Result<Option<Self>> {
@@ -30,12 +30,8 @@ impl Numbers {
         if all == 0 {
             return Ok(None);
         }
-        let sketch = statistics.quantile_sketch(name).map(|sketch| {
-            // The middles of as many equal parts: exactly the values, while the sketch has them all.
-            let n = sketch.count().min(Self::SAMPLE);
-            let ranks: Vec<f64> = (0..n).map(|i| (i as f64 + 0.5) / n as f64).collect();
-            sketch.quantiles(&ranks)
-        });
+        let sketch = statistics.quantile_sketch(name);
+        let sketch = sketch.map(|sketch| sketch.sample(Self::SAMPLE));
         let finite_buckets: Vec<_> = numeric
             .histogram
             .buckets

@@ -54,7 +54,13 @@ fn a_body_that_does_not_come_is_not_waited_for() {
 fn a_head_that_does_not_come_is_not_waited_for() {
     let options = HttpOptions::default().header_timeout(milliseconds(50));
     let server = Running::late(&options);
-    for begun in ["", "P", "PRI", "GET /v2 HT", "GET /v2 HTTP/1.1\r\nHost: x\r\n"] {
+    for begun in [
+        "",
+        "P",
+        "PRI",
+        "GET /v2 HT",
+        "GET /v2 HTTP/1.1\r\nHost: x\r\n",
+    ] {
         let mut connection = server.connect();
         connection.write_all(begun.as_bytes()).unwrap();
         assert_eq!(rest(&mut connection), "", "{begun}");
@@ -188,12 +194,27 @@ fn a_deadline_that_is_none_is_refused() {
 fn options_are_checked() {
     for (options, named) in [
         (HttpOptions::default().max_body_bytes(0), "max_body_bytes"),
-        (HttpOptions::default().max_header_bytes(0), "max_header_bytes"),
+        (
+            HttpOptions::default().max_header_bytes(0),
+            "max_header_bytes",
+        ),
         (HttpOptions::default().max_connections(0), "max_connections"),
-        (HttpOptions::default().header_timeout(Duration::ZERO), "header_timeout_ms"),
-        (HttpOptions::default().body_timeout(Duration::ZERO), "body_timeout_ms"),
-        (HttpOptions::default().idle_timeout(Duration::ZERO), "idle_timeout_ms"),
-        (HttpOptions::default().request_timeout(Duration::ZERO), "request_timeout_ms"),
+        (
+            HttpOptions::default().header_timeout(Duration::ZERO),
+            "header_timeout_ms",
+        ),
+        (
+            HttpOptions::default().body_timeout(Duration::ZERO),
+            "body_timeout_ms",
+        ),
+        (
+            HttpOptions::default().idle_timeout(Duration::ZERO),
+            "idle_timeout_ms",
+        ),
+        (
+            HttpOptions::default().request_timeout(Duration::ZERO),
+            "request_timeout_ms",
+        ),
     ] {
         let error = options.check().unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Config);

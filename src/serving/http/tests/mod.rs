@@ -264,7 +264,8 @@ fn rest(connection: &mut TcpStream) -> String {
 /// A request in the bytes of HTTP/1.1.
 fn post_bytes(path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// A server over models in a directory of its own.

@@ -1,0 +1,55 @@
+//! Observers: what serving shows and records of the rows and the answers.
+//!
+//! An [`Observer`] is called on the thread that answered. Those here copy a sample of what they see into
+//! a bounded queue and do their work on a thread of their own: what there is no room for is dropped and counted, and no
+//! request waits.
+
+mod drift;
+mod queue;
+mod record;
+#[cfg(feature = "request-log")]
+mod request_log;
+mod sampling;
+#[cfg(test)]
+mod tests;
+
+use arrow::array::RecordBatch;
+
+pub use self::drift::{DriftMeasure, DriftMonitor, DriftOptions, DriftReport};
+#[cfg(feature = "request-log")]
+pub use self::request_log::{RequestLog, RequestLogCounts, RequestLogOptions};
+use super::{Observation, Observer, Predictor};
+use crate::error::Result;
+use crate::model::Prediction;
+
+impl Predictor {
+    /// Answers raw rows and shows the answer to an observer, as a server does: for models that are asked in process and
+    /// are to be logged or watched all the same.
+    ///
+    /// ```
+    /// use fourfold::arrow::array::RecordBatch;
+    /// use fourfold::model::Prediction;
+    /// use fourfold::serving::{DriftMonitor, Predictor};
+    ///
+    /// fn answer(
+    ///     model: &Predictor,
+    ///     rows: &RecordBatch,
+    ///     monitor: &DriftMonitor,
+    /// ) -> fourfold::Result<Prediction> {
+    ///     model.predict_observed(rows, None, monitor)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`]; what is not answered is not shown.
+    pub fn predict_observed(
+        &self,
+        rows: &RecordBatch,
+        id: Option<&str>,
+        observer: &dyn Observer,
+    ) -> Result<Prediction> {
+        let prediction = self.predict(rows)?;
+        observer.observe(&Observation::new(self, rows, &prediction, id));
+        Ok(prediction)
+    }
+}

@@ -1,0 +1,167 @@
+//! A bounded queue from the threads that answer to one that has time.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::record::Record;
+use crate::error::{Error, Result};
+
+/// What works the records off, on a thread of its own.
+pub(super) trait Worker: Send + 'static {
+    /// Works off some records.
+    fn take(&mut self, records: Vec<Record>);
+
+    /// Does what it is time for, and says when to be called again at the latest.
+    fn tick(&mut self) -> Duration;
+
+    /// Finishes what was begun.
+    fn flush(&mut self);
+
+    /// Forgets what was begun: it has panicked, over so many rows.
+    fn recover(&mut self, n_rows: usize);
+}
+
+/// The way to the worker. It never blocks those who offer: what there is no room for is turned away.
+pub(super) struct Queue {
+    sender: Option<SyncSender<Message>>,
+    n_queued: Arc<AtomicUsize>,
+    most_rows: usize,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Record(Box<Record>),
+    Flush(SyncSender<()>),
+}
+
+impl Queue {
+    /// Requests that may wait, however few rows they have.
+    const MOST_RECORDS: usize = 8_192;
+
+    pub(super) fn start(name: &str, most_rows: usize, worker: impl Worker) -> Result<Self> {
+        let (sender, receiver) = sync_channel(Self::MOST_RECORDS);
+        let n_queued = Arc::new(AtomicUsize::new(0));
+        let thread = thread::Builder::new().name(name.to_owned()).spawn({
+            let n_queued = Arc::clone(&n_queued);
+            move || run(&receiver, &n_queued, worker)
+        });
+        let thread =
+            thread.map_err(|error| Error::io(format!("starting thread `{name}`"), error))?;
+        Ok(Queue {
+            sender: Some(sender),
+            n_queued,
+            most_rows,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Whether there is room for so many rows now: asked before anything is copied. More rows than there may ever be
+    /// wait alone.
+    pub(super) fn has_room(&self, n_rows: usize) -> bool {
+        let queued = self.n_queued.load(Ordering::Relaxed);
+        queued == 0 || queued.saturating_add(n_rows) <= self.most_rows
+    }
+
+    /// Takes a record, or turns it away.
+    pub(super) fn offer(&self, record: Record) -> bool {
+        let n_rows = record.n_rows();
+        self.n_queued.fetch_add(n_rows, Ordering::Relaxed);
+        let message = Message::Record(Box::new(record));
+        let sent = (self.sender.as_ref()).is_some_and(|sender| sender.try_send(message).is_ok());
+        if !sent {
+            self.n_queued.fetch_sub(n_rows, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Waits until all that was taken is worked off and finished.
+    pub(super) fn flush(&self) {
+        let (done, is_done) = sync_channel(1);
+        if let Some(sender) = &self.sender
+            && sender.send(Message::Flush(done)).is_ok()
+        {
+            // An error means that the thread has ended, which is as finished as it gets.
+            let _ = is_done.recv();
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        drop(self.sender.take());
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("an observer's thread has panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("n_queued", &self.n_queued)
+            .field("most_rows", &self.most_rows)
+            .finish_non_exhaustive()
+    }
+}
+
+/// After the first record more are waited for, so that a busy server does not wake the thread with each.
+const GATHER: Duration = Duration::from_millis(10);
+/// The most records that are worked off at once.
+const AT_ONCE: usize = 1_024;
+
+fn run(receiver: &Receiver<Message>, n_queued: &AtomicUsize, mut worker: impl Worker) {
+    loop {
+        let wait = catch_unwind(AssertUnwindSafe(|| worker.tick())).unwrap_or_else(|_| {
+            worker.recover(0);
+            Duration::from_secs(1)
+        });
+        let mut next = match receiver.recv_timeout(wait) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        if matches!(next, Some(Message::Record(_))) {
+            thread::sleep(GATHER);
+        }
+        // Until the queue is empty, or a worker that is behind has to look at the time.
+        let mut records = Vec::new();
+        while let Some(message) = next.take() {
+            match message {
+                Message::Record(record) => records.push(*record),
+                Message::Flush(done) => {
+                    work(&mut worker, std::mem::take(&mut records), n_queued);
+                    guarded(&mut worker, 0, Worker::flush);
+                    let _ = done.send(());
+                }
+            }
+            if records.len() < AT_ONCE {
+                next = receiver.try_recv().ok();
+            }
+        }
+        work(&mut worker, records, n_queued);
+    }
+    guarded(&mut worker, 0, Worker::flush);
+}
+
+fn work<W: Worker>(worker: &mut W, records: Vec<Record>, n_queued: &AtomicUsize) {
+    let n_rows = records.iter().map(Record::n_rows).sum();
+    if !records.is_empty() {
+        guarded(worker, n_rows, |worker| worker.take(records));
+    }
+    n_queued.fetch_sub(n_rows, Ordering::Relaxed);
+}
+
+/// A panic costs the rows at hand, and not the thread.
+fn guarded<W: Worker>(worker: &mut W, n_rows: usize, step: impl FnOnce(&mut W)) {
+    if catch_unwind(AssertUnwindSafe(|| step(worker))).is_err() {
+        worker.recover(n_rows);
+    }
+}
