@@ -16,6 +16,30 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Serves the versions of every model of a source, and swaps them when that changes.
 ///
+/// ```text
+/// Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ Predictor
+/// ```
+///
+/// | part | says | yours instead |
+/// | --- | --- | --- |
+/// | [`Source`] | which models and versions are there | [`Manager::builder`] |
+/// | [`VersionPolicy`](super::VersionPolicy), [`Control`](super::Control) | which of them are wanted | [`ManagerBuilder::versions`] |
+/// | [`TransitionPolicy`](super::TransitionPolicy) | which is loaded or unloaded next | [`ManagerBuilder::transition`] |
+/// | [`Router`](super::Router), [`SourceAdapter`](super::SourceAdapter) | who loads it | [`ManagerBuilder::adapter`], [`ManagerBuilder::source_adapter`] |
+/// | [`Loader`](super::Loader) | how, and what it takes | by its adapter; see there for an example |
+/// | [`StateListener`](super::StateListener) | nothing: it hears what happened | [`ManagerBuilder::listener`] |
+///
+/// ```
+/// use fourfold::model::Loaders;
+/// use fourfold::serving::{Manager, ModelRepository};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let manager = Manager::open(ModelRepository::at(dir.path()), Loaders::default())?;
+/// assert!(manager.states().is_empty());
+/// assert!(manager.get("late", None).is_err());
+/// # Ok::<(), fourfold::Error>(())
+/// ```
+///
 /// Each model stands for itself: one that cannot be loaded, or takes for ever, is [reported](Manager::states), and the
 /// others serve. Requests that hold a [`Predictor`] finish on their version, which is dropped on a thread of its own after
 /// the last of them. Looking a model up takes no lock.
