@@ -174,6 +174,10 @@ impl Asked {
         exchange: &mut E,
         id: Option<&str>,
     ) -> Option<Result<E::Reply>> {
+        let batching = &self.model.batching;
+        if batching.is_on() && !batching.is_adaptive() {
+            return None;
+        }
         let lane = self.lane();
         let expected = lane.total.expected(self.n_bytes)?;
         if expected >= self.core.inline_below {

@@ -29,6 +29,8 @@ mod shadow;
 mod speed;
 mod statistics;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod work;
 

@@ -158,7 +158,10 @@ impl VersionRuntime {
         let slow = self.compute.expected(rows);
         slow.is_some_and(|expected| expected >= Batching::PAYS_ABOVE)
             && (self.compute.larger_pays(rows).unwrap_or(true)
-                || self.explored.fetch_add(1, Ordering::Relaxed) % EXPLORE_EVERY == 0)
+                || self
+                    .explored
+                    .fetch_add(1, Ordering::Relaxed)
+                    .is_multiple_of(EXPLORE_EVERY))
     }
 }
 

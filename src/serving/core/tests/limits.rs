@@ -1,0 +1,104 @@
+//! What is turned away, and why.
+
+use super::*;
+
+#[test]
+fn what_is_beyond_the_queue_is_turned_away_at_once() {
+    let (stage, [script]) = Stage::with(["model"], |core| {
+        core.limits(Limits::default().with_max_concurrency(2).with_max_queue(3))
+    });
+    script.close();
+    let asked: Vec<Asked> = (0..5).map(|_| stage.ask("model", &[1.0])).collect();
+    until(|| script.running() == 2);
+    until(|| stage.samples()["fourfold_queue_length{model=\"model\"}"] == 3.0);
+    for _ in 0..20 {
+        let error = stage.answer("model", &[1.0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(
+            error.to_string(),
+            "model `model` is busy: 2 requests are being answered and 3 wait"
+        );
+    }
+    let again = stage.core.retry_after("model");
+    assert!((Duration::from_secs(1)..=Duration::from_secs(60)).contains(&again));
+    script.open();
+    for asked in asked {
+        assert_eq!(asked.answer().unwrap(), [3.0]);
+    }
+    assert_eq!(script.calls().len(), 5, "what is turned away costs nothing");
+}
+
+/// Under any load, what is accepted waits for no more than the queue before it.
+#[test]
+fn what_is_accepted_waits_for_a_bounded_number_of_others() {
+    let (stage, [script]) = Stage::with(["model"], |core| {
+        core.limits(Limits::default().with_max_concurrency(1).with_max_queue(8))
+            .batching(Batching::off())
+    });
+    script.take(Duration::from_millis(1));
+    let asked: Vec<Asked> = (0..400)
+        .map(|_| {
+            let (core, script) = (stage.core.clone(), Arc::clone(&script));
+            let (send, receive) = mpsc::channel();
+            let task = stage.runtime.spawn(async move {
+                let before = script.calls().len();
+                let answer = core.predict("model", None, rows(&[1.0])).await;
+                if answer.is_ok() {
+                    // The others that were called from when this came to when its answer was seen; of those some came
+                    // after it, while the answer waited for this task to run.
+                    let others = script.calls().len() - before;
+                    assert!(others < 400);
+                }
+                let _ = send.send(answer);
+            });
+            Asked { receive, task }
+        })
+        .collect();
+    let answers: Vec<Result<Vec<f64>>> = asked.into_iter().map(Asked::answer).collect();
+    let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert!(accepted >= 9, "{accepted}");
+    assert_eq!(script.calls().len(), accepted);
+    let refused = |answer: &&Result<Vec<f64>>| {
+        answer
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::ResourceExhausted)
+    };
+    assert_eq!(answers.iter().filter(refused).count(), 400 - accepted);
+    assert_eq!(script.most_running.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn rows_beyond_the_limit_are_an_error_of_the_request() {
+    let (stage, [script]) = Stage::with(["model"], |core| {
+        core.model_limits("model", Limits::default().with_max_rows(3))
+    });
+    assert_eq!(stage.answer("model", &[1.0; 3]).unwrap(), [3.0; 3]);
+    let error = stage.answer("model", &[1.0; 4]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert_eq!(
+        error.to_string(),
+        "the request has 4 rows, model `model` takes at most 3"
+    );
+    assert_eq!(script.calls(), [3]);
+    assert_eq!(stage.core.limits("model").max_rows(), 3);
+    assert_eq!(stage.core.limits("other").max_rows(), 100_000);
+}
+
+#[test]
+fn a_builder_names_the_model_of_a_wrong_value() {
+    let (stage, _) = Stage::with(["model"], |core| core);
+    let of = |core: ServerCoreBuilder| core.build().unwrap_err().to_string();
+    let builder = || ServerCore::builder(Arc::clone(stage.core.manager()));
+    assert_eq!(
+        of(builder().model_limits("late", Limits::default().with_max_concurrency(0))),
+        "model `late`: `max_concurrency` is 0, must be from 1 to 1048576"
+    );
+    assert_eq!(
+        of(builder().model_batching("late", Batching::default().with_max_batch_size(0))),
+        "model `late`: `max_batch_size` is 0, must be from 1 to 100000"
+    );
+    assert_eq!(
+        of(builder().inline_below(Duration::from_secs(1))),
+        "`inline_below` is 1s, must be at most 10ms"
+    );
+}
