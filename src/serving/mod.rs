@@ -1,11 +1,12 @@
 //! The serving pipeline: a blessed model in, an endpoint out.
 //!
-//! A [`Server`] is the stage a user implements; it takes a [`Blessed`] model and nothing else. Here are three:
+//! A [`Server`] is the stage a user implements; it takes a [`Blessed`] model and nothing else. Here are some:
 //!
 //! | server | endpoint |
 //! | --- | --- |
 //! | [`InProcess`] | a [`Predictor`] |
 //! | [`ModelRepository`] | a [`PushedModel`]: a version directory that any server process can load |
+//! | `ObjectStoreRepository` (feature `object-store`) | a [`PushedModel`], in S3 or another object store |
 //! | `HttpServer` (feature `http`) | an `HttpEndpoint`: pushed, loaded and answering on a port |
 //!
 //! Serving alone, without the pipelines that make models, is a [`Manager`] over a repository directory. It needs

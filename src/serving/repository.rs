@@ -25,7 +25,7 @@ use crate::transform::{CustomOperation, Operations};
 /// and are changed by the methods below or by hand.
 ///
 /// ```
-/// use fourfold::serving::{Control, ModelRepository, Source, Traffic};
+/// use fourfold::serving::{ModelRepository, Source, Traffic};
 ///
 /// let root = tempfile::tempdir().unwrap();
 /// let repository = ModelRepository::at(root.path());
@@ -35,7 +35,8 @@ use crate::transform::{CustomOperation, Operations};
 /// // Two versions of a model were pushed; one request in twenty tries the newer.
 /// repository.set_label("late", "stable", 1)?;
 /// repository.set_label("late", "canary", 2)?;
-/// repository.set_traffic("late", Some(Traffic::by_weight([("stable", 95), ("canary", 5)])?))?;
+/// let traffic = Traffic::by_weight([("stable", 95), ("canary", 5)])?;
+/// repository.set_traffic("late", Some(&traffic))?;
 ///
 /// let found = repository.poll()?;
 /// let control = found[0].found().unwrap().control();

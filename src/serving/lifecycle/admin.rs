@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::registry::Registry;
 use super::shared::lock;
 use super::versions::ModelVersions;
-use super::{Control, Manager, Traffic, VersionPolicy, VersionRef};
+use super::{Control, Found, Manager, Traffic, VersionPolicy, VersionRef};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Manager {
@@ -61,8 +61,9 @@ impl Manager {
         let current = self.shared.table.load().find(name)?.default_version();
         let current = current
             .ok_or_else(|| Error::not_found(format!("no version of model `{name}` answers")))?;
-        let (control, to) = self.shared.with(|registry| -> Result<_> {
+        let (policy, to) = self.shared.with(|registry| -> Result<_> {
             let policy = registry.policy_of(name).clone();
+            let loads_first = registry.loads_first();
             let model = model_of(registry, name)?;
             let to = model.older_than(current).ok_or_else(|| {
                 Error::not_found(format!(
@@ -71,13 +72,14 @@ impl Manager {
             })?;
             let mut control = model.control().clone();
             roll_back(&mut control, model, &policy, current, to)?;
-            Ok((control, to))
+            if !loads_first {
+                model.tried = Some(control);
+                registry.changes.models.insert(name.into());
+            }
+            Ok((policy, to))
         })?;
-        self.try_out(name, control, &[to])?;
+        self.try_out(name, &[to])?;
         self.keep(name, &mut |control| {
-            let policy = self
-                .shared
-                .read(|registry| registry.policy_of(name).clone());
             self.shared
                 .read(|registry| match registry.models.get(name) {
                     Some(model) => roll_back(control, model, &policy, current, to),
@@ -115,52 +117,49 @@ impl Manager {
     ///
     /// # Errors
     /// As [`Manager::set_label`].
-    pub fn set_traffic(&self, name: &str, traffic: Option<Traffic>) -> Result<()> {
-        self.say(name, &mut |control| control.set_traffic(traffic.clone()))
+    pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<()> {
+        self.say(name, &mut |control| control.set_traffic(traffic.cloned()))
     }
 
     /// Sends a copy of what is asked to a version, or, with `None`, no longer. The version is loaded first.
     ///
     /// # Errors
     /// As [`Manager::set_label`].
-    pub fn set_shadow(&self, name: &str, shadow: Option<VersionRef>) -> Result<()> {
-        self.say(name, &mut |control| control.set_shadow(shadow.clone()))
+    pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<()> {
+        self.say(name, &mut |control| control.set_shadow(shadow.cloned()))
     }
 
     /// Changes what is said about a model: tries it, and keeps it if the versions that it names answer.
     fn say(&self, name: &str, change: &mut dyn FnMut(&mut Control) -> Result<()>) -> Result<()> {
         let _operating = lock(&self.shared.operating);
-        let (control, named) = self.shared.with(|registry| -> Result<_> {
+        let named = self.shared.with(|registry| -> Result<_> {
             let model = model_of(registry, name)?;
             let mut control = model.control().clone();
             let before = control.named();
             change(&mut control)?;
             // What was named before may be broken; that is no reason not to change something else.
             let named: Vec<u64> = control.named().difference(&before).copied().collect();
-            if let Some(version) = named
-                .iter()
-                .find(|version| model.found.version(**version).is_none())
-            {
+            let is_missing = |version: &&u64| model.found.version(**version).is_none();
+            if let Some(version) = named.iter().find(is_missing) {
                 return Err(Error::not_found(format!(
                     "there is no version {version} of model `{name}`; there are {:?}",
                     model.found.numbers()
                 )));
             }
-            Ok((control, named))
+            Ok(named)
         })?;
-        self.try_out(name, control, &named)?;
+        self.try_out(name, &named)?;
         self.keep(name, change)
     }
 
-    /// Goes by what an operator says until some versions answer. Where they do not, it is as if nothing had been said.
-    fn try_out(&self, name: &str, control: Control, versions: &[u64]) -> Result<()> {
+    /// Loads versions and waits until they answer. Where they do not, it is as if nothing had been said.
+    fn try_out(&self, name: &str, versions: &[u64]) -> Result<()> {
         self.shared.with(|registry| {
             if let Some(model) = registry.models.get_mut(name) {
-                model.tried = Some(control);
+                model.pinned = versions.iter().copied().collect();
             }
-            registry.changes.models.insert(name.into());
         });
-        // Only then the versions are wanted.
+        // Lazily, what is wanted has to be asked for too.
         self.shared.with(|registry| {
             for version in versions {
                 registry.demand(name, *version);
@@ -172,14 +171,13 @@ impl Manager {
             if versions.iter().all(|version| model.is_available(*version)) {
                 return Some(Ok(()));
             }
-            versions
-                .iter()
-                .find_map(|version| Some((version, model.failure(*version)?)))
-                .map(|(version, reason)| {
-                    Err(Error::model(format!(
-                        "version {version} of model `{name}` could not be loaded: {reason}"
-                    )))
-                })
+            let failed = versions.iter().find_map(|version| {
+                let reason = model.failure(*version)?;
+                Some(Error::model(format!(
+                    "version {version} of model `{name}` could not be loaded: {reason}"
+                )))
+            });
+            failed.map(Err)
         });
         let come = come.unwrap_or_else(|| {
             Err(Error::new(
@@ -201,6 +199,7 @@ impl Manager {
         self.shared.with(|registry| {
             if let Some(model) = registry.models.get_mut(name) {
                 model.tried = None;
+                model.pinned.clear();
             }
             registry.changes.models.insert(name.into());
         });
@@ -209,27 +208,36 @@ impl Manager {
 
     /// Keeps what an operator said, in the source where that can.
     fn keep(&self, name: &str, change: &mut dyn FnMut(&mut Control) -> Result<()>) -> Result<()> {
-        let kept = self.shared.source.update(name, change);
-        let kept = match kept {
-            Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        let mut kept = self.shared.source.update(name, change);
+        let is_local = matches!(&kept, Err(error) if error.kind() == ErrorKind::Unsupported);
+        if is_local {
+            let before = self.shared.read(|registry| {
+                let model = registry.models.get(name);
+                model.map(|model| model.kept().clone())
+            });
+            let mut control = before.unwrap_or_default();
+            kept = change(&mut control).map(|()| control);
+        }
+        let control = match kept {
+            Ok(control) => control,
             Err(error) => {
                 self.forget(name);
                 return Err(error);
             }
-            Ok(control) => Some(control),
         };
         self.shared.with(|registry| {
             registry.epoch += 1;
             let epoch = registry.epoch;
             if let Some(model) = registry.models.get_mut(name) {
-                let tried = model.tried.take();
-                match kept {
-                    Some(control) => {
-                        model.found = super::Found::new(model.found.versions().to_vec(), control);
-                    }
-                    None => model.local = tried,
-                }
+                model.tried = None;
+                model.pinned.clear();
                 model.control_epoch = epoch;
+                if is_local {
+                    model.local = Some(control);
+                } else {
+                    model.found = Found::new(model.found.versions().to_vec(), control);
+                    model.local = None;
+                }
             }
             registry.changes.models.insert(name.into());
         });

@@ -46,6 +46,7 @@ pub struct ManagerBuilder {
     transition: Arc<dyn TransitionPolicy>,
     poll_interval: Option<Duration>,
     n_load_threads: usize,
+    slow_after: Duration,
     retries: Retries,
     memory_budget: Option<u64>,
     is_lazy: bool,
@@ -65,6 +66,7 @@ impl ManagerBuilder {
             transition: Arc::new(AvailabilityPreserving),
             poll_interval: Some(Duration::from_secs(1)),
             n_load_threads: 2,
+            slow_after: Duration::from_secs(5),
             retries: Retries {
                 n: 8,
                 backoff: Duration::from_secs(1),
@@ -120,10 +122,17 @@ impl ManagerBuilder {
         self
     }
 
-    /// How many versions are loaded at the same time; 2, if nothing is said. A load that takes longer than five seconds
-    /// no longer counts, so that it does not hold up the others.
+    /// How many versions are loaded at the same time; 2, if nothing is said. A load that is
+    /// [slow](ManagerBuilder::slow_after) does not count.
     pub fn load_threads(mut self, n: usize) -> Self {
         self.n_load_threads = n;
+        self
+    }
+
+    /// After what time a load is slow: it goes on, but no longer holds up those that wait for its thread, nor a newer
+    /// version of its model. Five seconds, if nothing is said.
+    pub fn slow_after(mut self, time: Duration) -> Self {
+        self.slow_after = time;
         self
     }
 
@@ -149,8 +158,9 @@ impl ManagerBuilder {
     }
 
     /// Rows that every new version of a model has to answer before it takes traffic, one by one, at most 1000. A version
-    /// that fails on one is not served. Recorded requests beside the model's files are taken without being named here: see
-    /// the [module](crate::serving#lifecycle).
+    /// that fails on one is not served. Requests that are recorded beside the model's files are taken without being named
+    /// here: `warmup.jsonl`, one record a line, or `warmup.json`, an array of them, in the version's directory or, for all
+    /// versions, in the model's. A record is a row by its columns, or a request of the Open Inference Protocol.
     pub fn warm_up(mut self, model: impl Into<String>, rows: RecordBatch) -> Self {
         self.warm_up.add(model.into(), rows);
         self
@@ -199,6 +209,7 @@ impl ManagerBuilder {
             model_versions: self.model_versions,
             transition: self.transition,
             n_load_threads: self.n_load_threads,
+            slow_after: self.slow_after,
             retries: self.retries,
             memory_budget: self.memory_budget,
             is_lazy: self.is_lazy,

@@ -281,7 +281,6 @@ impl Control {
             self.check_named(&format!("label `{label}`"), &VersionRef::Number(*version))?;
         }
         if let Some(traffic) = &self.traffic {
-            traffic.check()?;
             for share in traffic.shares() {
                 self.check_named("traffic", share.to())?;
             }

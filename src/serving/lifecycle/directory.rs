@@ -94,7 +94,8 @@ impl ModelRepository {
     /// What an operator has said about a model's versions; the default if nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it; [`ErrorKind::Io`] if it cannot be read.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be read.
     pub fn control(&self, name: &str) -> Result<Control> {
         read_control(&self.model_dir(name)?)
     }
@@ -102,8 +103,8 @@ impl ModelRepository {
     /// Gives a version a label. A label that another version has moves.
     ///
     /// # Errors
-    /// As [`Control::set_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version; [`ErrorKind::Io`] if it
-    /// cannot be written.
+    /// As [`Control::set_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// version; [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
     pub fn set_label(&self, name: &str, label: &str, version: u64) -> Result<Control> {
         self.update(name, &mut |control| {
             self.check_version(name, version)?;
@@ -114,7 +115,8 @@ impl ModelRepository {
     /// Takes a label away.
     ///
     /// # Errors
-    /// As [`Control::remove_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or label.
+    /// As [`Control::remove_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// label.
     pub fn remove_label(&self, name: &str, label: &str) -> Result<Control> {
         self.update(name, &mut |control| {
             if control.remove_label(label)? {
@@ -131,28 +133,30 @@ impl ModelRepository {
     /// Shares the requests that name no version between versions, or, with `None`, no longer.
     ///
     /// # Errors
-    /// As [`Control::set_traffic`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version.
-    pub fn set_traffic(&self, name: &str, traffic: Option<Traffic>) -> Result<Control> {
+    /// As [`Control::set_traffic`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// version.
+    pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<Control> {
         self.update(name, &mut |control| {
-            for share in traffic.iter().flat_map(Traffic::shares) {
+            for share in traffic.into_iter().flat_map(Traffic::shares) {
                 if let VersionRef::Number(version) = share.to() {
                     self.check_version(name, *version)?;
                 }
             }
-            control.set_traffic(traffic.clone())
+            control.set_traffic(traffic.cloned())
         })
     }
 
     /// Sends a copy of what a model is asked to a version, or, with `None`, no longer.
     ///
     /// # Errors
-    /// As [`Control::set_shadow`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version.
-    pub fn set_shadow(&self, name: &str, shadow: Option<VersionRef>) -> Result<Control> {
+    /// As [`Control::set_shadow`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// version.
+    pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<Control> {
         self.update(name, &mut |control| {
             if let Some(VersionRef::Number(version)) = shadow {
-                self.check_version(name, version)?;
+                self.check_version(name, *version)?;
             }
-            control.set_shadow(shadow.clone())
+            control.set_shadow(shadow.cloned())
         })
     }
 
@@ -160,15 +164,16 @@ impl ModelRepository {
     ///
     /// # Errors
     /// As [`Control::set_versions`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model.
-    pub fn set_versions(&self, name: &str, versions: Option<VersionPolicy>) -> Result<Control> {
-        self.update(name, &mut |control| control.set_versions(versions.clone()))
+    pub fn set_versions(&self, name: &str, versions: Option<&VersionPolicy>) -> Result<Control> {
+        self.update(name, &mut |control| control.set_versions(versions.cloned()))
     }
 
     /// Takes a version out of service for the newest older one that is not rolled back itself, and answers with that
     /// one. What named the version names the older one. A version that is rolled back already stays so.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version, or none to go back to.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version, or none to go back
+    /// to.
     pub fn roll_back(&self, name: &str, version: u64) -> Result<u64> {
         let mut to = 0;
         self.update(name, &mut |control| {
@@ -187,7 +192,8 @@ impl ModelRepository {
     /// Lets a version that was rolled back be served again.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model, or the version is not rolled back.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model, or the version is not rolled
+    /// back.
     pub fn restore(&self, name: &str, version: u64) -> Result<Control> {
         self.update(name, &mut |control| {
             if control.restore(version) {
@@ -210,12 +216,13 @@ impl ModelRepository {
     }
 
     /// Removes old versions, and answers with them. Kept are the newest so many that are not rolled back and all after
-    /// the oldest of these, what labels, the traffic split, shadow traffic and the version policy name, and the one that
-    /// the version that answers would be rolled back to.
+    /// the oldest of these, what labels, the traffic split, shadow traffic and the version policy name, and the one
+    /// that the version that answers would be rolled back to.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if 0 are to be kept; [`ErrorKind::NotFound`] if there is no such model; [`ErrorKind::Io`] if
-    /// one cannot be removed: the newer ones are there still then.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if 0 are to be kept;
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if one cannot be removed: the newer ones are there still then.
     pub fn collect_garbage(&self, name: &str, keep_newest: usize) -> Result<Vec<u64>> {
         let dir = self.model_dir(name)?;
         // No label may come to name a version that is being removed.

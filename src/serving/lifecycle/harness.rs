@@ -9,9 +9,6 @@ use super::{FoundVersion, State};
 use crate::model::Servable;
 use crate::serving::Predictor;
 
-/// A load that takes longer than this no longer holds up others.
-pub(super) const SLOW: Duration = Duration::from_secs(5);
-
 /// A version of a model that the manager knows.
 #[derive(Debug)]
 pub(super) struct Harness {

@@ -170,6 +170,8 @@ impl Manager {
         let started = Instant::now();
         let until = started.checked_add(timeout).unwrap_or(started + STOP_LIMIT);
         loop {
+            // Before it is looked, so that no change falls between the two.
+            let n = self.shared.read(|registry| registry.changes.n);
             let error = match self.get(name, version) {
                 Err(error) if error.kind() == ErrorKind::Unavailable => error,
                 answer => return answer,
@@ -190,11 +192,6 @@ impl Manager {
             // What nobody can load will not come.
             if wanted.is_none() {
                 return Err(error);
-            }
-            let n = self.shared.read(|registry| registry.changes.n);
-            // It may have come between the two.
-            if self.get(name, version).is_ok() {
-                continue;
             }
             let changed =
                 |registry: &super::registry::Registry| (registry.changes.n != n).then_some(());

@@ -1,14 +1,17 @@
 //! All models: what was found of them, and what is to be done now.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::budget::{Evictable, Memory, Room, room};
-use super::harness::{Failure, Harness, Loaded, Phase, Retries, SLOW};
+use super::harness::{Failure, Harness, Loaded, Phase, Retries};
 use super::versions::{Changes, ModelVersions};
-use super::{FoundModel, FoundVersion, State, TransitionPolicy, VersionPolicy};
+use super::{
+    FoundModel, FoundVersion, State, Transition, TransitionPolicy, VersionPolicy, VersionStatus,
+};
 use crate::model::Servable;
 
 /// How soon it is looked again whether requests hold a version that is to be dropped.
@@ -21,6 +24,8 @@ pub(super) struct Settings {
     pub(super) model_versions: BTreeMap<String, VersionPolicy>,
     pub(super) transition: Arc<dyn TransitionPolicy>,
     pub(super) n_load_threads: usize,
+    /// A load that takes longer than this no longer holds up others.
+    pub(super) slow_after: Duration,
     pub(super) retries: Retries,
     pub(super) memory_budget: Option<u64>,
     pub(super) is_lazy: bool,
@@ -57,6 +62,8 @@ pub(super) struct Registry {
     pub(super) is_stopping: bool,
     /// The tasks that are not done.
     pub(super) n_tasks: usize,
+    /// When it was looked last which versions nobody holds.
+    reaped: Instant,
 }
 
 impl Registry {
@@ -69,6 +76,7 @@ impl Registry {
             epoch: 0,
             is_stopping: false,
             n_tasks: 0,
+            reaped: Instant::now(),
         }
     }
 
@@ -79,6 +87,17 @@ impl Registry {
     pub(super) fn policy_of(&self, model: &str) -> &VersionPolicy {
         let own = self.settings.model_versions.get(model);
         own.unwrap_or(&self.settings.versions)
+    }
+
+    /// Whether the policy loads a new version before the old one is unloaded.
+    pub(super) fn loads_first(&self) -> bool {
+        let swap = [
+            VersionStatus::new(1, State::Available, false),
+            VersionStatus::new(2, State::Start, true),
+        ];
+        let policy = AssertUnwindSafe(&self.settings.transition);
+        let next = catch_unwind(|| policy.next(&swap));
+        matches!(next, Ok(Some(Transition::Load(_))))
     }
 
     fn harness(&mut self, model: &str, version: u64) -> Option<&mut Harness> {
@@ -149,7 +168,7 @@ impl Registry {
             queue.extend(to_load.map(|version| (Arc::clone(&model.name), version)));
             for harness in model.versions.values_mut() {
                 if let Phase::Loading { since, is_slow } = &mut harness.phase {
-                    *is_slow |= now.saturating_duration_since(*since) >= SLOW;
+                    *is_slow |= now.saturating_duration_since(*since) >= settings.slow_after;
                 }
             }
         }
@@ -379,6 +398,7 @@ impl Registry {
 
     /// The versions that nobody holds any more.
     pub(super) fn reap(&mut self) -> Vec<Task> {
+        self.reaped = Instant::now();
         let mut tasks = Vec::new();
         for model in self.models.values_mut() {
             for harness in model.versions.values_mut() {
@@ -428,6 +448,19 @@ impl Registry {
         }
     }
 
+    /// The versions of each model that are wanted or still there.
+    pub(super) fn in_use(&self) -> BTreeMap<Arc<str>, Vec<u64>> {
+        let models = self.models.iter().map(|(name, model)| {
+            let versions = model.versions.iter();
+            let in_use = versions.filter(|(_, harness)| harness.is_wanted || !harness.is_idle());
+            (
+                Arc::clone(name),
+                in_use.map(|(version, _)| *version).collect(),
+            )
+        });
+        models.collect()
+    }
+
     /// Asks for a version that is loaded lazily.
     pub(super) fn demand(&mut self, model: &str, version: u64) {
         if let Some(harness) = self.harness(model, version) {
@@ -453,7 +486,7 @@ impl Registry {
     }
 
     /// When something has to be done although nothing happens.
-    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn next_due(&self) -> Option<Instant> {
         let due = self
             .harnesses()
             .filter_map(|(_, harness)| match &harness.phase {
@@ -461,8 +494,8 @@ impl Registry {
                 Phase::Loading {
                     since,
                     is_slow: false,
-                } => since.checked_add(SLOW),
-                Phase::Draining { .. } => now.checked_add(REAP_INTERVAL),
+                } => since.checked_add(self.settings.slow_after),
+                Phase::Draining { .. } => self.reaped.checked_add(REAP_INTERVAL),
                 _ => None,
             });
         due.min()
@@ -474,7 +507,11 @@ pub(super) fn chain(error: &crate::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let more = error.to_string();
+        // Some say what caused them themselves.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
         cause = error.source();
     }
     text

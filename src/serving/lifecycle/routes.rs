@@ -141,22 +141,10 @@ impl Table {
 }
 
 impl Routes {
-    /// The routes of a model. A label that moves to a version that does not answer yet stays where it was before.
-    pub(super) fn of(model: &ModelVersions, is_lazy: bool, before: Option<&Routes>) -> Routes {
+    /// The routes of a model.
+    pub(super) fn of(model: &ModelVersions, is_lazy: bool) -> Routes {
         let control = model.control();
-        let is_available = |version: &u64| {
-            let harness = model.versions.get(version);
-            harness.is_some_and(Harness::is_available)
-        };
-        let labels: BTreeMap<String, u64> = control
-            .labels()
-            .iter()
-            .map(|(label, version)| {
-                let before = before.and_then(|before| before.labels.get(label));
-                let stays = before.filter(|before| !is_available(version) && is_available(before));
-                (label.clone(), stays.copied().unwrap_or(*version))
-            })
-            .collect();
+        let labels = model.labels.clone();
         let live = |version: u64| Live::of(model.versions.get(&version)?, is_lazy);
         let versions = model.versions.iter().map(|(version, harness)| {
             let slot = match live(*version) {

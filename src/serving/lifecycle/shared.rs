@@ -1,6 +1,6 @@
 //! What a manager's threads share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     telling: Mutex<()>,
     /// One poll at a time, so that an older answer does not replace a newer one.
     polling: Mutex<()>,
+    /// The versions of which the source knows that they are in use.
+    retained: Mutex<BTreeMap<Arc<str>, Vec<u64>>>,
     /// One operator at a time.
     pub(super) operating: Mutex<()>,
     signal: Mutex<Signal>,
@@ -67,6 +69,7 @@ impl Shared {
             untold: Mutex::default(),
             telling: Mutex::default(),
             polling: Mutex::default(),
+            retained: Mutex::default(),
             operating: Mutex::default(),
             signal: Mutex::default(),
             signalled: Condvar::new(),
@@ -105,14 +108,13 @@ impl Shared {
 
     fn publish(&self, registry: &mut Registry) {
         let models = std::mem::take(&mut registry.changes.models);
-        if !models.is_empty() {
-            let before = self.table.load_full();
-            let mut table = Table::clone(&before);
+        if !models.is_empty() && !registry.is_stopping {
+            let mut table = Table::clone(&self.table.load());
             for name in &models {
                 let routes = registry
                     .models
                     .get(name)
-                    .map(|model| Routes::of(model, registry.is_lazy(), before.find(name).ok()));
+                    .map(|model| Routes::of(model, registry.is_lazy()));
                 table.set(name, routes);
             }
             self.table.store(Arc::new(table));
@@ -153,16 +155,19 @@ impl Shared {
         mut ready: impl FnMut(&Registry) -> Option<R>,
     ) -> Option<R> {
         let mut registry = lock(&self.registry);
-        loop {
+        let answer = loop {
             if let Some(answer) = ready(&registry) {
-                return Some(answer);
+                break Some(answer);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || registry.is_stopping {
-                return None;
+                break None;
             }
             registry = self.pause(registry, left);
-        }
+        };
+        drop(registry);
+        self.tell();
+        answer
     }
 
     fn pause<'r>(
@@ -181,8 +186,38 @@ impl Shared {
         let found = catch_unwind(AssertUnwindSafe(|| self.source.poll()))
             .unwrap_or_else(|_| Err(Error::internal("the source of models panicked")))?;
         self.with(|registry| registry.merge(found, epoch));
+        self.retain();
         drop(polling);
         Ok(())
+    }
+
+    /// Tells the source which versions are in use, where that has changed.
+    fn retain(&self) {
+        // An operator may be about to want another.
+        let Ok(_operating) = self.operating.try_lock() else {
+            return;
+        };
+        let mut retained = lock(&self.retained);
+        let in_use = self.read(Registry::in_use);
+        let gone = retained.keys().filter(|name| !in_use.contains_key(*name));
+        let gone: Vec<Arc<str>> = gone.cloned().collect();
+        let gone = gone.into_iter().map(|name| (name, Vec::new()));
+        for (name, versions) in in_use.into_iter().chain(gone) {
+            if retained.get(&name) == Some(&versions) {
+                continue;
+            }
+            let told = catch_unwind(AssertUnwindSafe(|| self.source.retain(&name, &versions)));
+            match told {
+                Ok(Ok(())) if versions.is_empty() => {
+                    retained.remove(&name);
+                }
+                Ok(Ok(())) => {
+                    retained.insert(name, versions);
+                }
+                Ok(Err(error)) => tracing::debug!(model = &*name, ?error, "files are left over"),
+                Err(_) => tracing::error!(model = &*name, "the source of models panicked"),
+            }
+        }
     }
 
     /// Polls at an interval, if there is one, and when it is asked to, until the end.
@@ -233,7 +268,7 @@ impl Shared {
     pub(super) fn keep_time(self: &Arc<Self>) {
         let mut registry = lock(&self.registry);
         while !registry.is_stopping {
-            let due = registry.next_due(Instant::now());
+            let due = registry.next_due();
             registry = match due {
                 Some(due) => {
                     let left = due.saturating_duration_since(Instant::now());
@@ -264,12 +299,12 @@ impl Shared {
     /// Ends everything: nothing answers any more, and what is loaded is dropped. Waits for what is under way, but not for
     /// ever.
     pub(super) fn stop(self: &Arc<Self>, at_most: Duration) {
-        self.table.store(Arc::default());
         lock(&self.signal).is_stopping = true;
         self.signalled.notify_all();
         let tasks: Vec<Task> = {
             let mut registry = lock(&self.registry);
             registry.is_stopping = true;
+            self.table.store(Arc::default());
             registry.unload_all()
         };
         self.changed.notify_all();

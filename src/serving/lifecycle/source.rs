@@ -131,7 +131,6 @@ impl FoundModel {
     }
 
     /// The name and what was found.
-    #[must_use]
     pub fn into_parts(self) -> (String, Result<Found>) {
         (self.name, self.found)
     }

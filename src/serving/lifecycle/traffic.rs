@@ -106,13 +106,34 @@ impl Share {
 /// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Written")]
 pub struct Traffic {
-    #[serde(default)]
     by: SplitBy,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     seed: u64,
     shares: Vec<Share>,
+}
+
+/// What a file says, not checked yet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    by: SplitBy,
+    #[serde(default)]
+    seed: u64,
+    shares: Vec<Share>,
+}
+
+impl TryFrom<Written> for Traffic {
+    type Error = Error;
+
+    fn try_from(written: Written) -> Result<Self> {
+        let Written { by, seed, shares } = written;
+        let traffic = Traffic { by, seed, shares };
+        traffic.check()?;
+        Ok(traffic)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -240,8 +261,8 @@ impl Traffic {
         best.1
     }
 
-    /// Checks what a file may hold.
-    pub(super) fn check(&self) -> Result<()> {
+    /// A split without shares could choose nothing.
+    fn check(&self) -> Result<()> {
         if self.shares.iter().all(|share| share.weight == 0) {
             return Err(Error::config(
                 "traffic: there is no share with a weight above 0, must be at least one",

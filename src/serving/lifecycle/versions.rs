@@ -23,6 +23,10 @@ pub(super) struct ModelVersions {
     pub(super) local: Option<Control>,
     /// When an operator last said something: what was read before does not count.
     pub(super) control_epoch: u64,
+    /// Versions that are loaded because an operator is about to name them.
+    pub(super) pinned: BTreeSet<u64>,
+    /// The version that each label stands for now.
+    pub(super) labels: BTreeMap<String, u64>,
     /// Unloaded by hand.
     pub(super) is_unloaded: bool,
     pub(super) versions: BTreeMap<u64, Harness>,
@@ -55,6 +59,8 @@ impl ModelVersions {
             tried: None,
             local: None,
             control_epoch: 0,
+            pinned: BTreeSet::new(),
+            labels: BTreeMap::new(),
             is_unloaded: false,
             versions: BTreeMap::new(),
         }
@@ -62,18 +68,20 @@ impl ModelVersions {
 
     /// What an operator has said.
     pub(super) fn control(&self) -> &Control {
-        let said = self.tried.as_ref().or(self.local.as_ref());
-        said.unwrap_or_else(|| self.found.control())
+        self.tried.as_ref().unwrap_or_else(|| self.kept())
+    }
+
+    /// What an operator has said that is kept.
+    pub(super) fn kept(&self) -> &Control {
+        self.local.as_ref().unwrap_or_else(|| self.found.control())
     }
 
     /// Takes what the source has found.
-    pub(super) fn update(&mut self, found: Found, keeps_control: bool, changes: &mut Changes) {
-        let control = if keeps_control {
-            self.found.control().clone()
-        } else {
-            found.control().clone()
-        };
-        let found = Found::new(found.versions().to_vec(), control);
+    pub(super) fn update(&mut self, mut found: Found, keeps_control: bool, changes: &mut Changes) {
+        if keeps_control {
+            let versions = found.versions().to_vec();
+            found = Found::new(versions, self.found.control().clone());
+        }
         if found != self.found {
             changes.models.insert(Arc::clone(&self.name));
         }
@@ -92,7 +100,25 @@ impl ModelVersions {
         if self.is_unloaded {
             return BTreeSet::new();
         }
-        self.wanted_under(self.control(), policy)
+        let mut wanted = self.wanted_under(self.control(), policy);
+        let rolled_back = self.control().rolled_back();
+        let more = self.pinned.iter().chain(self.labels.values());
+        let more = more.filter(|version| {
+            self.found.version(**version).is_some() && !rolled_back.contains(version)
+        });
+        wanted.extend(more);
+        wanted
+    }
+
+    /// Which versions the labels stand for. A label that moves to a version that does not answer yet stays where it was.
+    fn labels_now(&self) -> BTreeMap<String, u64> {
+        let now = self.control().labels().iter().map(|(label, version)| {
+            let before = self.labels.get(label);
+            let stays =
+                before.filter(|before| !self.is_available(*version) && self.is_available(**before));
+            (label.clone(), stays.copied().unwrap_or(*version))
+        });
+        now.collect()
     }
 
     /// The versions that should be loaded if an operator said this.
@@ -112,6 +138,11 @@ impl ModelVersions {
 
     /// Finds out which versions are wanted now.
     pub(super) fn aspire(&mut self, policy: &VersionPolicy, changes: &mut Changes) {
+        let labels = self.labels_now();
+        if labels != self.labels {
+            self.labels = labels;
+            changes.models.insert(Arc::clone(&self.name));
+        }
         let wanted = self.wanted(policy);
         for version in &wanted {
             if !self.versions.contains_key(version)

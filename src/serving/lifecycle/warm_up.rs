@@ -63,7 +63,7 @@ impl WarmUp {
 }
 
 fn failed(place: &str, error: Error) -> Error {
-    Error::new(error.kind(), format!("warming up, {place}: {error}")).with_source(error)
+    Error::new(error.kind(), format!("warming up, {place}")).with_source(error)
 }
 
 fn answer(servable: &Servable, rows: &RecordBatch) -> Result<()> {

@@ -59,7 +59,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             r#"{"format_version": 1, "traffic": {"shares": []}}"#,
-            "traffic: there is no share with a weight above 0, must be at least one",
+            "traffic: there is no share with a weight above 0, must be at least one at line 1 column 48",
         ),
         (
             r#"{"format_version": 1, "traffic": {"shares": [{"to": 1, "wieght": 2}]}}"#,

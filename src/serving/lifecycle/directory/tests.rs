@@ -107,8 +107,8 @@ fn what_an_operator_says_is_remembered() {
     repository.set_label("a", "stable", 2).unwrap();
     repository.set_label("a", "canary", 3).unwrap();
     let traffic = Traffic::by_key([("stable", 9), ("canary", 1)]).unwrap();
-    repository.set_traffic("a", Some(traffic)).unwrap();
-    repository.set_shadow("a", Some(1.into())).unwrap();
+    repository.set_traffic("a", Some(&traffic)).unwrap();
+    repository.set_shadow("a", Some(&1.into())).unwrap();
     let control = ModelRepository::at(root.path()).control("a").unwrap();
     assert_eq!(control.labels().len(), 2);
     assert_eq!(found(&repository, "a").unwrap().control(), &control);
@@ -120,7 +120,7 @@ fn what_an_operator_says_is_remembered() {
     repository.set_traffic("a", None).unwrap();
     repository.remove_label("a", "canary").unwrap();
     repository
-        .set_versions("a", Some(VersionPolicy::All))
+        .set_versions("a", Some(&VersionPolicy::All))
         .unwrap();
     let control = repository.control("a").unwrap();
     assert_eq!(
@@ -131,7 +131,7 @@ fn what_an_operator_says_is_remembered() {
     for error in [
         repository.set_label("a", "stable", 9).unwrap_err(),
         repository.set_label("b", "stable", 1).unwrap_err(),
-        repository.set_shadow("a", Some(9.into())).unwrap_err(),
+        repository.set_shadow("a", Some(&9.into())).unwrap_err(),
         repository.remove_label("a", "stabel").unwrap_err(),
         repository.restore("a", 1).unwrap_err(),
         repository.roll_back("a", 1).unwrap_err(),
@@ -186,10 +186,10 @@ fn garbage_is_what_nobody_needs() {
         ErrorKind::Config
     );
     repository.set_label("a", "stable", 6).unwrap();
-    repository.set_shadow("a", Some(2.into())).unwrap();
+    repository.set_shadow("a", Some(&2.into())).unwrap();
     repository.roll_back("a", 9).unwrap();
     let versions = VersionPolicy::Specific(vec![3, 8]);
-    repository.set_versions("a", Some(versions)).unwrap();
+    repository.set_versions("a", Some(&versions)).unwrap();
     // 7 and 8 are the newest, 6 is stable and would be rolled back to 5.
     assert_eq!(repository.collect_garbage("a", 2).unwrap(), [1, 4]);
     assert_eq!(repository.versions("a").unwrap(), [2, 3, 5, 6, 7, 8, 9]);

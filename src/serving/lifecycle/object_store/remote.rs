@@ -17,8 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::hex;
 use crate::store::{self, Aside, SUMS};
 
-/// Written first by who pushes a version, so that no other takes its number.
-const CLAIM: &str = ".pushing";
+/// Written first by who pushes a version, so that no other takes its number. It stays: others may have listed before.
+const CLAIM: &str = ".claimed";
 /// Larger files are sent in parts of this size in bytes.
 const PART: usize = 8 << 20;
 
@@ -261,19 +261,15 @@ impl Remote {
             }
             Ok(())
         };
-        match send_all().await {
-            Ok(()) => sent.truncate(1),
-            Err(error) => {
-                self.remove(&sent).await;
-                return Err(error);
-            }
+        if let Err(error) = send_all().await {
+            self.remove(&sent).await;
+            return Err(error);
         }
-        self.remove(&sent).await;
         let key = self.key(model, &version.to_string())?;
         Ok((version, key))
     }
 
-    /// Removes what nothing depends on.
+    /// Removes what was sent of a push that failed, the claim last.
     async fn remove(&self, keys: &[Key]) {
         for key in keys.iter().rev() {
             if let Err(error) = self.store.delete(key).await {

@@ -115,8 +115,6 @@ fn what_is_pushed_is_found_and_brought() {
         assert_eq!(stored.push("price", 1.5), 1);
         assert_eq!(stored.push("price", 2.5), 2);
         assert_eq!(stored.push("prices", 9.0), 1);
-        let keys = stored.keys();
-        assert!(keys.iter().all(|key| !key.contains(".pushing")), "{keys:?}");
         let found = stored.found("price").unwrap();
         assert_eq!(found.numbers(), [1, 2]);
         let version = found.version(1).unwrap();
@@ -316,27 +314,49 @@ fn editors_at_the_same_time_lose_nothing() {
 fn pushes_at_the_same_time_get_numbers_of_their_own() {
     let stored = Stored::new();
     let versions: BTreeSet<u64> = std::thread::scope(|scope| {
-        let pushers: Vec<_> = (0..4_u8)
+        let pushers: Vec<_> = (0..8_u8)
             .map(|i| {
                 let models = stored.models.clone();
                 scope.spawn(move || {
                     let model = constant("price", f64::from(i));
                     let runtime = Runtime::new().unwrap();
-                    runtime.block_on(models.push(&model)).unwrap().version
+                    let push = || runtime.block_on(models.push(&model)).unwrap().version;
+                    [push(), push(), push()]
                 })
             })
             .collect();
-        pushers
-            .into_iter()
-            .map(|pusher| pusher.join().unwrap())
-            .collect()
+        let pushed = pushers.into_iter().map(|pusher| pusher.join().unwrap());
+        pushed.flatten().collect()
     });
-    assert_eq!(versions, BTreeSet::from([1, 2, 3, 4]));
-    let answers: BTreeSet<String> = versions
+    assert_eq!(versions, (1..=24).collect());
+    let mut answers: Vec<f64> = versions
         .iter()
-        .map(|version| stored.answer("price", *version).unwrap().to_string())
+        .map(|version| stored.answer("price", *version).unwrap())
         .collect();
-    assert_eq!(answers.len(), 4);
+    answers.sort_by(f64::total_cmp);
+    let pushed: Vec<f64> = (0..24).map(|i| f64::from(i / 3)).collect();
+    assert_eq!(answers, pushed);
+}
+
+#[test]
+fn a_push_that_fails_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let local = LocalFileSystem::new_with_prefix(root.path()).unwrap();
+    let stored = Stored::over(Arc::new(local));
+    // A directory where the list of digests is to be.
+    let sums = root.path().join("all/models/price/1/SHA256SUMS");
+    fs::create_dir_all(&sums).unwrap();
+    let model = constant("price", 1.0);
+    let failed = stored.runtime.block_on(stored.models.push(&model));
+    assert!(
+        failed
+            .unwrap_err()
+            .to_string()
+            .contains("price/1/SHA256SUMS")
+    );
+    assert_eq!(stored.keys(), BTreeSet::new());
+    fs::remove_dir(sums).unwrap();
+    assert_eq!(stored.push("price", 1.0), 1);
 }
 
 #[test]
