@@ -1,5 +1,6 @@
 //! What is turned away, and why.
 
+use super::super::{Call, InProcessExchange};
 use super::*;
 
 #[test]
@@ -28,42 +29,41 @@ fn what_is_beyond_the_queue_is_turned_away_at_once() {
     assert_eq!(script.calls().len(), 5, "what is turned away costs nothing");
 }
 
-/// Under any load, what is accepted waits for no more than the queue before it.
+/// Under any load, what is accepted is answered after at most as many calls as were let in before it.
 #[test]
 fn what_is_accepted_waits_for_a_bounded_number_of_others() {
+    const QUEUE: usize = 8;
     let (stage, [script]) = Stage::with(["model"], |core| {
-        core.limits(Limits::default().with_max_concurrency(1).with_max_queue(8))
-            .batching(Batching::off())
+        core.limits(
+            Limits::default()
+                .with_max_concurrency(1)
+                .with_max_queue(QUEUE),
+        )
+        .batching(Batching::off())
+        .inline_below(Duration::ZERO)
     });
     script.take(Duration::from_millis(1));
-    let asked: Vec<Asked> = (0..400)
-        .map(|_| {
-            let (core, script) = (stage.core.clone(), Arc::clone(&script));
-            let (send, receive) = mpsc::channel();
-            let task = stage.runtime.spawn(async move {
-                let before = script.calls().len();
-                let answer = core.predict("model", None, rows(&[1.0])).await;
-                if answer.is_ok() {
-                    // The others that were called from when this came to when its answer was seen; of those some came
-                    // after it, while the answer waited for this task to run.
-                    let others = script.calls().len() - before;
-                    assert!(others < 400);
-                }
-                let _ = send.send(answer);
-            });
-            Asked { receive, task }
-        })
+    let asked: Vec<(u32, Asked)> = (0..400)
+        .map(|i| (i, stage.ask("model", &[f64::from(i)])))
         .collect();
-    let answers: Vec<Result<Vec<f64>>> = asked.into_iter().map(Asked::answer).collect();
-    let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
-    assert!(accepted >= 9, "{accepted}");
-    assert_eq!(script.calls().len(), accepted);
-    let refused = |answer: &&Result<Vec<f64>>| {
-        answer
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::ResourceExhausted)
-    };
-    assert_eq!(answers.iter().filter(refused).count(), 400 - accepted);
+    let mut refused = 0;
+    let mut accepted = Vec::new();
+    for (i, asked) in asked {
+        match asked.answer() {
+            Ok(answer) => {
+                assert_eq!(answer, expected(&[f64::from(i)]));
+                accepted.push(f64::from(i));
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+                refused += 1;
+            }
+        }
+    }
+    assert!(accepted.len() > QUEUE && refused > 0, "{refused}");
+    assert_eq!(accepted.len() + refused, 400);
+    // In the order in which they came, none overtaken: so none waited for more than the queue.
+    assert_eq!(*script.asked.lock().unwrap(), accepted);
     assert_eq!(script.most_running.load(Ordering::SeqCst), 1);
 }
 
@@ -101,4 +101,32 @@ fn a_builder_names_the_model_of_a_wrong_value() {
         of(builder().inline_below(Duration::from_secs(1))),
         "`inline_below` is 1s, must be at most 10ms"
     );
+}
+
+#[test]
+fn a_request_that_comes_too_late_costs_nothing() {
+    let (stage, [script]) = Stage::with(["model"], |core| {
+        core.limits(Limits::default().with_timeout_ms(u64::MAX))
+    });
+    stage.answer("model", &[1.0]).unwrap();
+    let call = Call {
+        model: "model",
+        deadline: Some(Instant::now()),
+        ..Call::default()
+    };
+    let answering = stage.core.answer(call, InProcessExchange(rows(&[1.0])));
+    let error = stage.runtime.block_on(answering).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    assert_eq!(script.calls().len(), 1);
+}
+
+#[test]
+fn outside_of_a_runtime_an_error_says_so() {
+    let (stage, _) = Stage::with(["model"], |core| core);
+    let mut asking = std::pin::pin!(stage.core.predict("model", None, rows(&[1.0])));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(answer) = asking.as_mut().poll(&mut context) else {
+        panic!("it waits");
+    };
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Config);
 }

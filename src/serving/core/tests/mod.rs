@@ -37,6 +37,8 @@ struct Script {
     opened: Condvar,
     /// The rows of each call.
     calls: Mutex<Vec<usize>>,
+    /// The first row of each call.
+    asked: Mutex<Vec<f64>>,
     running: AtomicUsize,
     most_running: AtomicUsize,
     /// Spun before each answer.
@@ -63,6 +65,7 @@ impl Actor {
             open: Mutex::new(true),
             opened: Condvar::new(),
             calls: Mutex::default(),
+            asked: Mutex::default(),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             busy: Mutex::default(),
@@ -128,6 +131,8 @@ impl Predict for Actor {
     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         let script = &self.script;
         script.calls.lock().unwrap().push(features.nrows());
+        let first = features.iter().next().copied().map(f64::from);
+        script.asked.lock().unwrap().extend(first);
         let running = script.running.fetch_add(1, Ordering::SeqCst) + 1;
         script.most_running.fetch_max(running, Ordering::SeqCst);
         let open = script.open.lock().unwrap();
