@@ -117,16 +117,16 @@ impl Manager {
     ///
     /// # Errors
     /// As [`Manager::set_label`].
-    pub fn set_traffic(&self, name: &str, traffic: Option<Traffic>) -> Result<()> {
-        self.say(name, &mut |control| control.set_traffic(traffic.clone()))
+    pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<()> {
+        self.say(name, &mut |control| control.set_traffic(traffic.cloned()))
     }
 
     /// Sends a copy of what is asked to a version, or, with `None`, no longer. The version is loaded first.
     ///
     /// # Errors
     /// As [`Manager::set_label`].
-    pub fn set_shadow(&self, name: &str, shadow: Option<VersionRef>) -> Result<()> {
-        self.say(name, &mut |control| control.set_shadow(shadow.clone()))
+    pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<()> {
+        self.say(name, &mut |control| control.set_shadow(shadow.cloned()))
     }
 
     /// Changes what is said about a model: tries it, and keeps it if the versions that it names answer.

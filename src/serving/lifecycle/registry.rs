@@ -448,6 +448,19 @@ impl Registry {
         }
     }
 
+    /// The versions of each model that are wanted or still there.
+    pub(super) fn in_use(&self) -> BTreeMap<Arc<str>, Vec<u64>> {
+        let models = self.models.iter().map(|(name, model)| {
+            let versions = model.versions.iter();
+            let in_use = versions.filter(|(_, harness)| harness.is_wanted || !harness.is_idle());
+            (
+                Arc::clone(name),
+                in_use.map(|(version, _)| *version).collect(),
+            )
+        });
+        models.collect()
+    }
+
     /// Asks for a version that is loaded lazily.
     pub(super) fn demand(&mut self, model: &str, version: u64) {
         if let Some(harness) = self.harness(model, version) {
