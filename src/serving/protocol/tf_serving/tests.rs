@@ -6,10 +6,7 @@ use crate::serving::protocol::tests::{answer, half_plus_two, late, meal, try_mut
 use crate::serving::{ModelState, State, VersionState};
 
 fn ask(predictor: &Predictor, method: PredictMethod, body: &str) -> Result<Value> {
-    let reply = answer(
-        predictor,
-        PredictExchange::new(body.as_bytes().to_vec(), method),
-    )?;
+    let reply = answer(predictor, PredictExchange::new(Vec::from(body), method))?;
     assert_eq!(reply.json_length, None);
     Ok(serde_json::from_slice(&reply.body).unwrap())
 }
