@@ -83,7 +83,7 @@ where
 {
     loop {
         let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
-        match frame.transpose().map_err(|error| broken(error.into()))? {
+        match frame.transpose().map_err(|error| broken(&*error.into()))? {
             None => return Ok(None),
             // The other frames are trailers.
             Some(frame) => {
@@ -100,7 +100,7 @@ fn too_large(max_bytes: usize) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text).closing()
 }
 
-fn broken(error: Box<dyn StdError + Send + Sync>) -> Failure {
+fn broken(error: &(dyn StdError + Send + Sync)) -> Failure {
     let text = format!("the body cannot be read: {error}");
     Failure::new(StatusCode::BAD_REQUEST, text).closing()
 }
