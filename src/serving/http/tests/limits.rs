@@ -51,6 +51,45 @@ fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
+fn a_connection_outlives_a_refusal() {
+    let tokens = crate::serving::http::BearerToken::new(["a long token"]);
+    let open = Running::late(&HttpOptions::default());
+    let closed = Running::late(&HttpOptions::default().auth(tokens));
+    for (server, path) in [
+        (&open, "/nowhere"),
+        (&open, "/v1/foo"),
+        (&open, "/v2/models/none/infer"),
+        (&closed, "/v2/models/late/infer"),
+    ] {
+        let mut connection = server.connect();
+        for _ in 0..20 {
+            let bytes = post_bytes(path, "{\"inputs\": []}");
+            let (head, body) = bytes.split_at(bytes.len() - 14);
+            // The body comes later than its head, as many clients send it.
+            connection.write_all(head).unwrap();
+            std::thread::sleep(milliseconds(2));
+            connection.write_all(body).unwrap();
+            let mut answer = Vec::new();
+            let mut byte = [0];
+            while !answer.ends_with(b"}") {
+                connection.read_exact(&mut byte).unwrap();
+                answer.extend(byte);
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 4"));
+        }
+        assert!(ask_if_alive(&mut connection).starts_with("HTTP/1.1 200"));
+    }
+    // What is too much to be read for nothing closes it, and says so.
+    let mut connection = open.connect();
+    let body = "x".repeat(600 << 10);
+    let mut writing = connection.try_clone().unwrap();
+    let sending = std::thread::spawn(move || writing.write_all(&post_bytes("/nowhere", &body)));
+    let answer = rest(&mut connection);
+    assert!(answer.contains("connection: close"), "{answer}");
+    let _ = sending.join();
+}
+
+#[test]
 fn a_head_that_does_not_come_is_not_waited_for() {
     let options = HttpOptions::default().header_timeout(milliseconds(50));
     let server = Running::late(&options);
