@@ -15,13 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use fourfold::Result;
 use fourfold::model::Loaders;
 use fourfold::schema::{Field, FieldType};
 #[cfg(feature = "grpc")]
 use fourfold::serving::grpc::{GrpcHandle, GrpcOptions};
 use fourfold::serving::http::{Admin, HttpOptions};
 use fourfold::serving::{Manager, ModelRepository, Predictor, ServerCore, shutdown_signal};
-use fourfold::{Error, ErrorKind, Result};
+#[cfg(not(all(feature = "grpc", feature = "tls")))]
+use fourfold::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 /// Serves the models of a directory with the Open Inference Protocol and TensorFlow Serving's REST interface.

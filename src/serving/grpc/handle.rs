@@ -102,13 +102,14 @@ impl GrpcHandle {
         &self.core
     }
 
-    /// Stops: says that it is not ready, and goes on answering for the [delay](GrpcOptions::drain_delay); then takes no
+    /// Stops: says that its core is [draining](ServerCore::drain), and goes on answering for the [delay](GrpcOptions::drain_delay); then takes no
     /// new call, finishes those that are being answered, ends streams, and returns. It waits for them for at most the
     /// [time](GrpcOptions::drain_timeout) of the options.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the server had failed before.
     pub async fn shutdown(mut self) -> Result<()> {
+        self.core.drain();
         self.stop.send_replace(true);
         (&mut self.task).await.map_err(lost)
     }

@@ -4,10 +4,12 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::*;
+use crate::serving::grpc::proto::model_repository_parameter::ParameterChoice as Choice;
 use crate::serving::grpc::proto::{
-    ModelReadyResponse, RepositoryIndexRequest, RepositoryIndexResponse,
-    RepositoryModelLoadRequest, RepositoryModelUnloadRequest, ServerReadyRequest,
-    ServerReadyResponse,
+    ModelReadyResponse, ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    ServerReadyRequest, ServerReadyResponse,
 };
 use crate::serving::http::BearerToken;
 
@@ -74,7 +76,11 @@ fn readiness_follows_the_models() {
         .ask("RepositoryIndex", &RepositoryIndexRequest::default())
         .message();
     let states: Vec<(&str, &str)> = index.models.iter().map(|m| (&*m.name, &*m.state)).collect();
-    assert_eq!(states, [("broken", "UNAVAILABLE"), ("late", "READY")]);
+    let ready = |name| (name, "READY");
+    assert_eq!(
+        states,
+        [("broken", "UNAVAILABLE"), ready("gate"), ready("late")]
+    );
     assert!(
         index.models[0].reason.contains("manifest.json"),
         "{}",
@@ -85,7 +91,7 @@ fn readiness_follows_the_models() {
         ..RepositoryIndexRequest::default()
     };
     let index: RepositoryIndexResponse = running.ask("RepositoryIndex", &only_ready).message();
-    assert_eq!(index.models.len(), 1);
+    assert_eq!(index.models.len(), 2);
     let other = RepositoryIndexRequest {
         repository_name: "other".to_owned(),
         ready: false,
@@ -248,6 +254,70 @@ fn admin_calls_are_off_unless_they_are_on() {
     answer.refused(Code::PermissionDenied, "`admin` is off");
     let answer = running.ask("RepositoryModelUnload", &unload);
     answer.refused(Code::PermissionDenied, "`admin` is off");
+}
+
+#[test]
+fn models_are_unloaded_and_loaded() {
+    let running = Running::with(&GrpcOptions::default().admin(true));
+    let load = |name: &str| RepositoryModelLoadRequest {
+        model_name: name.to_owned(),
+        ..RepositoryModelLoadRequest::default()
+    };
+    let mut unload = RepositoryModelUnloadRequest {
+        model_name: "late".to_owned(),
+        ..RepositoryModelUnloadRequest::default()
+    };
+    // As the public client sends it.
+    let dependents = "unload_dependents".to_owned();
+    let choice = Some(Choice::BoolParam(false));
+    let no = ModelRepositoryParameter {
+        parameter_choice: choice,
+    };
+    unload.parameters.insert(dependents, no.clone());
+    let _: RepositoryModelUnloadResponse = running.ask("RepositoryModelUnload", &unload).message();
+    until("the model to be out", || {
+        running.infer(&raw()).code != Code::Ok
+    });
+    let _: RepositoryModelLoadResponse = running.ask("RepositoryModelLoad", &load("late")).message();
+    running.answer(&raw());
+
+    let answer = running.ask("RepositoryModelLoad", &load("lat"));
+    answer.refused(Code::NotFound, "`lat`");
+    let mut with_config = load("late");
+    with_config.parameters.insert("config".to_owned(), no);
+    let answer = running.ask("RepositoryModelLoad", &with_config);
+    answer.refused(Code::Unimplemented, "parameter `config`");
+}
+
+#[test]
+fn what_is_answered_is_counted() {
+    let running = Running::start();
+    let of = |name: &str, version: &str| {
+        let (name, version) = (name.to_owned(), version.to_owned());
+        running.ask("ModelStatistics", &ModelStatisticsRequest { name, version })
+    };
+    running.answer(&raw());
+    let mut bad = raw();
+    bad.inputs[0].shape = vec![1];
+    running.infer(&bad).refused(Code::InvalidArgument, "`age`");
+    let statistics: ModelStatisticsResponse = of("late", "1").message();
+    let [late] = &statistics.model_stats[..] else {
+        panic!("{statistics:?}")
+    };
+    assert_eq!((late.name.as_str(), late.version.as_str()), ("late", "1"));
+    assert_eq!((late.inference_count, late.execution_count), (3, 1));
+    let stats = late.inference_stats.as_ref().unwrap();
+    assert_eq!(stats.success.unwrap().count, 1);
+    assert_eq!(stats.fail.unwrap().count, 1);
+    assert_eq!(late.batch_stats[0].batch_size, 3);
+    let all: ModelStatisticsResponse = of("", "").message();
+    assert_eq!(all.model_stats.len(), 2);
+    of("nobody", "").refused(Code::NotFound, "`nobody`");
+    of("late", "7").refused(Code::NotFound, "version 7");
+    of("", "7").refused(Code::InvalidArgument, "`version` is there without `name`");
+    let metrics = running.metrics();
+    let counted = r#"protocol="grpc",code="INVALID_ARGUMENT"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
 }
 
 #[test]

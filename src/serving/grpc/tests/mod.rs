@@ -4,13 +4,16 @@ mod client;
 mod garbage;
 mod inference;
 mod lifecycle;
+mod slow;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::array;
+use ndarray::{Array2, ArrayView2, array};
 use prost::Message;
 use prost::bytes::Bytes;
 use tempfile::TempDir;
@@ -25,9 +28,10 @@ use super::proto::{
 };
 use super::{GrpcHandle, GrpcOptions};
 use crate::blessing::Candidate;
-use crate::model::{LinearModel, Link, Loaders, Target};
+use crate::error::Result;
+use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
-use crate::serving::{Manager, ModelRepository};
+use crate::serving::{Manager, ModelRepository, ServerCore};
 use crate::transform::ops::{Categories, ImputeNumber};
 use crate::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
 
@@ -44,6 +48,48 @@ const INPUTS: [(&str, FieldType); 4] = [
 
 /// Whether a passenger is late.
 fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
+    let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1]];
+    candidate(
+        name,
+        LinearModel::new(Link::Logistic, &weights, &array![intercept]).unwrap(),
+    )
+}
+
+/// A model that answers once a file `open` lies beside it.
+#[derive(Debug, Default)]
+struct Gate {
+    place: PathBuf,
+}
+
+impl Predict for Gate {
+    fn n_features(&self) -> usize {
+        5
+    }
+
+    fn n_outputs(&self) -> usize {
+        1
+    }
+
+    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        until("the gate to be open", || self.place.join("open").exists());
+        Ok(Array2::from_elem((features.nrows(), 1), 0.25))
+    }
+}
+
+impl Model for Gate {
+    const FORMAT: &'static str = "test.gate.v1";
+
+    fn save(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(place: &Path) -> Result<Self> {
+        let place = place.to_path_buf();
+        Ok(Gate { place })
+    }
+}
+
+fn candidate<M: Model>(name: &str, model: M) -> Candidate<M> {
     fn step(input: &str, op: impl Into<FittedOp>) -> FittedStep {
         FittedStep::new(input, input, op)
     }
@@ -70,8 +116,6 @@ fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
             field
         }
     }));
-    let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1]];
-    let model = LinearModel::new(Link::Logistic, &weights, &array![intercept]).unwrap();
     let target = Target::Binary {
         label: "late".to_owned(),
         classes: ["no".to_owned(), "yes".to_owned()],
@@ -101,12 +145,20 @@ impl Running {
     }
 
     fn with(options: &GrpcOptions) -> Running {
+        Running::over(options, ServerCore::new)
+    }
+
+    /// Over the models `late` and `gate`, with a core of the test's.
+    fn over(options: &GrpcOptions, core: impl FnOnce(Arc<Manager>) -> ServerCore) -> Running {
         let models = tempfile::tempdir().unwrap();
         save(models.path(), "late", 1, 0.1);
+        let gate = models.path().join("gate/1");
+        candidate("gate", Gate::default()).save(&gate).unwrap();
         let repository = ModelRepository::at(models.path());
-        let manager = Manager::open(repository, Loaders::default()).unwrap();
+        let loaders = Loaders::default().with::<Gate>();
+        let manager = Arc::new(Manager::open(repository, loaders).unwrap());
         let runtime = Runtime::new().unwrap();
-        let serving = options.serve(Arc::new(manager), "127.0.0.1:0");
+        let serving = options.serve(core(manager), "127.0.0.1:0");
         let handle = runtime.block_on(serving).unwrap();
         Running {
             models,
@@ -117,6 +169,17 @@ impl Running {
 
     fn manager(&self) -> &Manager {
         self.handle.as_ref().unwrap().manager()
+    }
+
+    fn metrics(&self) -> String {
+        self.handle.as_ref().unwrap().core().metrics().encode()
+    }
+
+    /// Lets the model `gate` answer.
+    fn open_the_gate(&self) {
+        let place = self.models.path().join("gate/1/model");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("open"), "").unwrap();
     }
 
     fn client(&self) -> Client {
