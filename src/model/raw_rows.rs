@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::Paths;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::schema::{Conformer, Field, Schema};
 use crate::transform::{FittedTransform, InputColumn};
 
@@ -67,29 +67,27 @@ impl RawRows {
     }
 
     /// The columns of a batch, conforming.
-    pub(super) fn of_batch(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    pub(super) fn of_batch(
+        &self,
+        rows: &RecordBatch,
+    ) -> impl ExactSizeIterator<Item = Result<ArrayRef>> {
         let mut next = 0;
-        let columns = self.columns.iter().map(|column| match &column.conformer {
+        let columns = self.columns.iter();
+        columns.map(move |column| match &column.conformer {
             Some(conformer) => conformer.column_of(rows, &mut next),
             None => column.input.read(rows),
-        });
-        columns.collect()
+        })
     }
 
     /// Columns that come in the order of the transform's inputs, conforming.
-    pub(super) fn conform(&self, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
-        if columns.len() != self.columns.len() {
-            return Err(Error::internal(format!(
-                "{} columns for a model of {}",
-                columns.len(),
-                self.columns.len()
-            )));
-        }
+    pub(super) fn conform(
+        &self,
+        columns: impl ExactSizeIterator<Item = Result<ArrayRef>>,
+    ) -> impl ExactSizeIterator<Item = Result<ArrayRef>> {
         let columns = self.columns.iter().zip(columns);
-        let columns = columns.map(|(column, values)| match &column.conformer {
-            Some(conformer) => conformer.conform(values),
-            None => Ok(values),
-        });
-        columns.collect()
+        columns.map(|(column, values)| match &column.conformer {
+            Some(conformer) => conformer.conform(values?),
+            None => values,
+        })
     }
 }

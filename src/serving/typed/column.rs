@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, NullBufferBuilder, StringArray,
-};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::Field as ArrowField;
 
@@ -49,15 +47,40 @@ impl fmt::Display for Cell<'_> {
 pub(super) struct Column<'m> {
     raw: &'m RawColumn,
     values: Values,
-    nulls: NullBufferBuilder,
+    nulls: Nulls,
     /// Of a column of lists, whose values are the items.
-    lists: Option<Lists>,
+    lists: Option<Box<Lists>>,
 }
 
 #[derive(Debug)]
 struct Lists {
     offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
+    nulls: Nulls,
+}
+
+/// Which values are there. Mostly all: then there is nothing to remember.
+#[derive(Debug, Default)]
+struct Nulls {
+    n: usize,
+    /// From the first NULL on.
+    there: Vec<bool>,
+}
+
+impl Nulls {
+    #[inline]
+    fn push(&mut self, there: bool) {
+        if !there && self.there.is_empty() {
+            self.there.resize(self.n, true);
+        }
+        self.n += 1;
+        if !there || !self.there.is_empty() {
+            self.there.push(there);
+        }
+    }
+
+    fn finish(self) -> Option<NullBuffer> {
+        (!self.there.is_empty()).then(|| self.there.into())
+    }
 }
 
 /// Values in the physical types; times as texts, which conforming reads.
@@ -89,10 +112,12 @@ impl<'m> Column<'m> {
         Column {
             raw,
             values,
-            nulls: NullBufferBuilder::new(capacity),
-            lists: is_list.then(|| Lists {
-                offsets: vec![0],
-                nulls: NullBufferBuilder::new(capacity),
+            nulls: Nulls::default(),
+            lists: is_list.then(|| {
+                Box::new(Lists {
+                    offsets: vec![0],
+                    nulls: Nulls::default(),
+                })
             }),
         }
     }
@@ -101,8 +126,8 @@ impl<'m> Column<'m> {
     #[inline]
     fn n_rows(&self) -> usize {
         match &self.lists {
-            Some(lists) => lists.nulls.len(),
-            None => self.nulls.len(),
+            Some(lists) => lists.nulls.n,
+            None => self.nulls.n,
         }
     }
 
@@ -137,10 +162,10 @@ impl<'m> Column<'m> {
 
     /// Ends a row's list, which is NULL if it is not there.
     pub(super) fn end_list(&mut self, there: bool, row: usize) -> Result<()> {
-        let end = i32::try_from(self.nulls.len()).map_err(|_| self.too_much(row))?;
+        let end = i32::try_from(self.nulls.n).map_err(|_| self.too_much(row))?;
         if let Some(lists) = &mut self.lists {
             lists.offsets.push(end);
-            lists.nulls.append(there);
+            lists.nulls.push(there);
         }
         Ok(())
     }
@@ -155,7 +180,7 @@ impl<'m> Column<'m> {
             Some(lists) => {
                 let end = lists.offsets.last().copied().unwrap_or_default();
                 lists.offsets.push(end);
-                lists.nulls.append(false);
+                lists.nulls.push(false);
             }
             None => self.push_null(),
         }
@@ -192,7 +217,7 @@ impl<'m> Column<'m> {
             }
             (_, cell) => return Err(self.wrong(cell, row)),
         }
-        self.nulls.append_non_null();
+        self.nulls.push(true);
         Ok(())
     }
 
@@ -206,7 +231,7 @@ impl<'m> Column<'m> {
                 offsets.push(end);
             }
         }
-        self.nulls.append_null();
+        self.nulls.push(false);
     }
 
     fn name(&self) -> &str {
@@ -239,9 +264,9 @@ impl<'m> Column<'m> {
         ))
     }
 
-    pub(super) fn finish(mut self) -> Result<ArrayRef> {
+    pub(super) fn finish(self) -> Result<ArrayRef> {
         let values = self.values.finish(self.nulls.finish())?;
-        let Some(mut lists) = self.lists else {
+        let Some(lists) = self.lists else {
             return Ok(values);
         };
         let item = ArrowField::new_list_field(values.data_type().clone(), true);

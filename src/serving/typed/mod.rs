@@ -112,7 +112,7 @@ impl Predictor {
         for row in rows {
             columns.push(row)?;
         }
-        servable.predict_columns(columns.finish()?, n_rows)
+        servable.predict_columns(columns.finish(), n_rows)
     }
 }
 
@@ -145,7 +145,7 @@ impl<'m> Columns<'m> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Vec<ArrayRef>> {
-        self.columns.into_iter().map(Column::finish).collect()
+    fn finish(self) -> impl ExactSizeIterator<Item = Result<ArrayRef>> {
+        self.columns.into_iter().map(Column::finish)
     }
 }
