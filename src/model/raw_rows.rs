@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 
 use super::Paths;
 use crate::error::Result;
-use crate::schema::{Conformer, Field, Schema};
+use crate::schema::{Conformer, Field, FieldType, Schema};
 use crate::transform::{FittedTransform, InputColumn};
 
 /// The columns of requests, one for each input of the transform, with what conforming to the schema needs: worked out
@@ -28,6 +28,18 @@ impl RawColumn {
     /// What the transform reads.
     pub(crate) fn input(&self) -> &InputColumn {
         &self.input
+    }
+
+    /// The type of its values, or of its lists' items.
+    pub(crate) fn field_type(&self) -> FieldType {
+        self.field()
+            .map_or(self.input.field_type, |field| field.field_type)
+    }
+
+    /// Whether each row has a list of values.
+    pub(crate) fn is_list(&self) -> bool {
+        self.field()
+            .map_or(self.input.is_list, |field| field.list.is_some())
     }
 
     /// The field, if it has a type.
