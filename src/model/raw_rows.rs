@@ -3,8 +3,8 @@
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::Paths;
-use crate::error::{Error, Result};
-use crate::schema::{Conformer, Field, Schema};
+use crate::error::Result;
+use crate::schema::{Conformer, Field, FieldType, Schema};
 use crate::transform::{FittedTransform, InputColumn};
 
 /// The columns of requests, one for each input of the transform, with what conforming to the schema needs: worked out
@@ -28,6 +28,18 @@ impl RawColumn {
     /// What the transform reads.
     pub(crate) fn input(&self) -> &InputColumn {
         &self.input
+    }
+
+    /// The type of its values, or of its lists' items.
+    pub(crate) fn field_type(&self) -> FieldType {
+        self.field()
+            .map_or(self.input.field_type, |field| field.field_type)
+    }
+
+    /// Whether each row has a list of values.
+    pub(crate) fn is_list(&self) -> bool {
+        self.field()
+            .map_or(self.input.is_list, |field| field.list.is_some())
     }
 
     /// The field, if it has a type.
@@ -67,29 +79,27 @@ impl RawRows {
     }
 
     /// The columns of a batch, conforming.
-    pub(super) fn of_batch(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    pub(super) fn of_batch(
+        &self,
+        rows: &RecordBatch,
+    ) -> impl ExactSizeIterator<Item = Result<ArrayRef>> {
         let mut next = 0;
-        let columns = self.columns.iter().map(|column| match &column.conformer {
+        let columns = self.columns.iter();
+        columns.map(move |column| match &column.conformer {
             Some(conformer) => conformer.column_of(rows, &mut next),
             None => column.input.read(rows),
-        });
-        columns.collect()
+        })
     }
 
     /// Columns that come in the order of the transform's inputs, conforming.
-    pub(super) fn conform(&self, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
-        if columns.len() != self.columns.len() {
-            return Err(Error::internal(format!(
-                "{} columns for a model of {}",
-                columns.len(),
-                self.columns.len()
-            )));
-        }
+    pub(super) fn conform(
+        &self,
+        columns: impl ExactSizeIterator<Item = Result<ArrayRef>>,
+    ) -> impl ExactSizeIterator<Item = Result<ArrayRef>> {
         let columns = self.columns.iter().zip(columns);
-        let columns = columns.map(|(column, values)| match &column.conformer {
-            Some(conformer) => conformer.conform(values),
-            None => Ok(values),
-        });
-        columns.collect()
+        columns.map(|(column, values)| match &column.conformer {
+            Some(conformer) => conformer.conform(values?),
+            None => values,
+        })
     }
 }

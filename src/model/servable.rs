@@ -232,7 +232,7 @@ impl Servable {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if the rows break the schema, naming field and row.
     pub fn features(&self, rows: &RecordBatch) -> Result<Array2<f32>> {
-        let columns = self.raw_rows.of_batch(rows)?;
+        let columns = self.raw_rows.of_batch(rows);
         self.transform.apply_columns(columns, rows.num_rows())
     }
 
@@ -251,10 +251,10 @@ impl Servable {
     /// As [`Servable::predict`].
     pub(crate) fn predict_columns(
         &self,
-        columns: Vec<ArrayRef>,
+        columns: impl ExactSizeIterator<Item = Result<ArrayRef>>,
         n_rows: usize,
     ) -> Result<Prediction> {
-        let columns = self.raw_rows.conform(columns)?;
+        let columns = self.raw_rows.conform(columns);
         self.answer(self.transform.apply_columns(columns, n_rows)?.view())
     }
 

@@ -1,5 +1,7 @@
 //! A fitted transform: readable JSON that turns raw batches into feature matrices.
 
+use std::cell::Cell;
+
 use arrow::array::{ArrayRef, RecordBatch};
 use ndarray::{Array2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,11 @@ use super::step::Step;
 use super::value::Value;
 use super::write::Cells;
 use crate::error::{Error, Result};
+
+thread_local! {
+    /// Room for the values of a call, kept from one to the next.
+    static SCRATCH: Cell<Vec<Value>> = const { Cell::new(Vec::new()) };
+}
 
 /// A step with what it has learned.
 pub type FittedStep = Step<FittedOp>;
@@ -245,10 +252,15 @@ impl FittedTransform {
         };
         let hashes = hashes.as_deref();
         if let Some(cells) = out.as_slice_mut() {
-            return self.fill(raw, batch.num_rows(), cells, hashes);
+            return self.fill(raw.into_iter().map(Ok), batch.num_rows(), cells, hashes);
         }
         let mut cells = vec![0.0; out.len()];
-        self.fill(raw, batch.num_rows(), &mut cells, hashes)?;
+        self.fill(
+            raw.into_iter().map(Ok),
+            batch.num_rows(),
+            &mut cells,
+            hashes,
+        )?;
         out.iter_mut()
             .zip(cells)
             .for_each(|(cell, value)| *cell = value);
@@ -258,10 +270,10 @@ impl FittedTransform {
     /// The features of columns that come in the order of the inputs, whatever their names.
     ///
     /// # Errors
-    /// As [`FittedTransform::apply`].
+    /// As [`FittedTransform::apply`], and those of the columns.
     pub(crate) fn apply_columns(
         &self,
-        columns: Vec<ArrayRef>,
+        columns: impl ExactSizeIterator<Item = Result<ArrayRef>>,
         n_rows: usize,
     ) -> Result<Array2<f32>> {
         if columns.len() != self.inputs.len() {
@@ -271,9 +283,8 @@ impl FittedTransform {
                 self.inputs.len()
             )));
         }
-        let columns = columns.into_iter().zip(&self.inputs);
-        let columns = columns.map(|(column, input)| input.bring(column));
-        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        let columns = columns.zip(&self.inputs);
+        let columns = columns.map(|(column, input)| input.bring(column?));
         let mut cells = vec![0.0; n_rows * self.features.len()];
         self.fill(columns, n_rows, &mut cells, None)?;
         Array2::from_shape_vec((n_rows, self.features.len()), cells)
@@ -282,29 +293,34 @@ impl FittedTransform {
 
     fn fill(
         &self,
-        raw: Vec<ArrayRef>,
+        columns: impl Iterator<Item = Result<ArrayRef>>,
         n_rows: usize,
         cells: &mut [f32],
         hashes: Option<&[u64]>,
     ) -> Result<()> {
-        let mut values = Vec::with_capacity(self.places.n);
+        let mut values = SCRATCH.take();
+        values.clear();
         if n_rows <= Self::BLOCK {
-            for (column, input) in raw.into_iter().zip(&self.inputs) {
-                values.push(Value::of(column, input.field_type)?);
+            for (column, input) in columns.zip(&self.inputs) {
+                values.push(Value::of(column?, input.field_type)?);
             }
-            return self.fill_block(&mut values, 0, cells, hashes);
-        }
-        let width = self.features.len();
-        for first_row in (0..n_rows).step_by(Self::BLOCK) {
-            let n = Self::BLOCK.min(n_rows - first_row);
-            values.clear();
-            for (column, input) in raw.iter().zip(&self.inputs) {
-                values.push(Value::of(column.slice(first_row, n), input.field_type)?);
+            self.fill_block(&mut values, 0, cells, hashes)?;
+        } else {
+            let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+            let width = self.features.len();
+            for first_row in (0..n_rows).step_by(Self::BLOCK) {
+                let n = Self::BLOCK.min(n_rows - first_row);
+                values.clear();
+                for (column, input) in columns.iter().zip(&self.inputs) {
+                    values.push(Value::of(column.slice(first_row, n), input.field_type)?);
+                }
+                let hashes = hashes.and_then(|all| all.get(first_row..first_row + n));
+                let cells = &mut cells[first_row * width..(first_row + n) * width];
+                self.fill_block(&mut values, first_row, cells, hashes)?;
             }
-            let hashes = hashes.and_then(|all| all.get(first_row..first_row + n));
-            let cells = &mut cells[first_row * width..(first_row + n) * width];
-            self.fill_block(&mut values, first_row, cells, hashes)?;
         }
+        values.clear();
+        SCRATCH.set(values);
         Ok(())
     }
 

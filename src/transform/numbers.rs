@@ -70,7 +70,7 @@ impl<T> FromIterator<T> for Few<T> {
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     values: Few<f64>,
-    nulls: Option<NullBuffer>,
+    nulls: Option<Box<NullBuffer>>,
 }
 
 impl Numbers {
@@ -78,7 +78,7 @@ impl Numbers {
     pub(super) fn new(values: impl Into<Few<f64>>, nulls: Option<NullBuffer>) -> Self {
         Numbers {
             values: values.into(),
-            nulls,
+            nulls: nulls.map(Box::new),
         }
     }
 
@@ -95,13 +95,16 @@ impl Numbers {
     pub(super) fn view(&self) -> NumbersView<'_> {
         NumbersView {
             values: Slice::Borrowed(&self.values),
-            nulls: self.nulls.as_ref(),
+            nulls: self.nulls.as_deref(),
         }
     }
 
     pub(super) fn to_array(&self) -> ArrayRef {
         let values = self.values.clone().into_vec();
-        Arc::new(Float64Array::new(values.into(), self.nulls.clone()))
+        Arc::new(Float64Array::new(
+            values.into(),
+            self.nulls.as_deref().cloned(),
+        ))
     }
 }
 
@@ -112,10 +115,8 @@ impl FromIterator<Option<f64>> for Numbers {
             nulls.append(value.is_some());
             value.unwrap_or_default()
         });
-        Numbers {
-            values: values.collect(),
-            nulls: nulls.finish(),
-        }
+        let values: Few<f64> = values.collect();
+        Numbers::new(values, nulls.finish())
     }
 }
 
@@ -190,13 +191,13 @@ impl<'a> NumbersView<'a> {
     pub(super) fn map(&self, each: impl Fn(f64) -> f64) -> Numbers {
         Numbers {
             values: self.values().iter().map(|value| each(*value)).collect(),
-            nulls: self.nulls.cloned(),
+            nulls: self.nulls.map(|nulls| Box::new(nulls.clone())),
         }
     }
 
     pub(super) fn into_numbers(self) -> Numbers {
         Numbers {
-            nulls: self.nulls.cloned(),
+            nulls: self.nulls.map(|nulls| Box::new(nulls.clone())),
             values: match self.values {
                 Slice::Borrowed(values) => values.iter().copied().collect(),
                 Slice::Made(values) => values,

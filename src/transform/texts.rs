@@ -42,10 +42,10 @@ impl TextLists {
     }
 
     pub(super) fn finish(mut self, nulls: Option<NullBuffer>) -> Value {
-        Value::List(List {
+        Value::List(Box::new(List {
             offsets: self.offsets,
             nulls,
-            items: Box::new(Value::Text(self.items.finish())),
-        })
+            items: Value::Text(Box::new(self.items.finish())),
+        }))
     }
 }

@@ -12,7 +12,7 @@ use super::numbers::{Few, Numbers, NumbersView};
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
-/// A column between two steps.
+/// A column between two steps. It is moved often, so what is large is behind a box.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     /// A raw column in the physical type of its [`FieldType`].
@@ -20,15 +20,15 @@ pub(super) enum Value {
     /// Numbers made by a step.
     Numbers(Numbers),
     /// Text made by a step.
-    Text(StringArray),
+    Text(Box<StringArray>),
     /// Categories: `width` features, of which number `id` is 1; [`NO_CATEGORY`] sets none.
     Categories { ids: Few<u32>, width: usize },
     /// Several numbers a row, each a feature.
     Columns(Vec<Numbers>),
     /// A list of values a row.
-    List(List),
+    List(Box<List>),
     /// Some of `width` features a row.
-    Sparse(Sparse),
+    Sparse(Box<Sparse>),
     /// Nothing: dropped, or not known yet.
     Absent,
 }
@@ -42,7 +42,7 @@ pub(super) struct List {
     pub(super) offsets: Vec<usize>,
     pub(super) nulls: Option<NullBuffer>,
     /// Of all rows, in order; a column like any.
-    pub(super) items: Box<Value>,
+    pub(super) items: Value,
 }
 
 /// Features `ids[i]` of row `row` are `values[i]` (1 if there are no values), for `i` in
@@ -65,7 +65,7 @@ impl List {
         let whole = List {
             offsets: offsets.iter().map(|at| (at - first) as usize).collect(),
             nulls: list.nulls().cloned(),
-            items: Box::new(Value::Raw(ArrayRef::clone(&values), items)),
+            items: Value::Raw(ArrayRef::clone(&values), items),
         };
         let n_items: usize = whole.rows().flatten().map(|row| row.len()).sum();
         if n_items == values.len() {
@@ -82,7 +82,7 @@ impl List {
         Ok(List {
             offsets,
             nulls: whole.nulls,
-            items: Box::new(Value::Raw(values, items)),
+            items: Value::Raw(values, items),
         })
     }
 
@@ -99,7 +99,7 @@ impl Value {
     /// A column of raw values, in the physical type of its [`FieldType`] or as a list of them.
     pub(super) fn of(array: ArrayRef, field_type: FieldType) -> Result<Self> {
         Ok(match array.as_list_opt::<i32>() {
-            Some(list) => Value::List(List::of(list, field_type)?),
+            Some(list) => Value::List(Box::new(List::of(list, field_type)?)),
             None => Value::Raw(array, field_type),
         })
     }
@@ -108,7 +108,8 @@ impl Value {
     pub(super) fn width(&self) -> usize {
         match self {
             Value::Raw(..) | Value::Numbers(_) | Value::Text(_) | Value::List(_) => 1,
-            Value::Categories { width, .. } | Value::Sparse(Sparse { width, .. }) => *width,
+            Value::Categories { width, .. } => *width,
+            Value::Sparse(sparse) => sparse.width,
             Value::Columns(columns) => columns.len(),
             Value::Absent => 0,
         }
@@ -188,7 +189,7 @@ impl Value {
             Value::Text(_) => "of type text".to_owned(),
             Value::Categories { .. } => "one-hot already".to_owned(),
             Value::Columns(_) => "on a circle already".to_owned(),
-            Value::List(list) => match &*list.items {
+            Value::List(list) => match &list.items {
                 Value::Raw(_, items) => format!("of lists of {items}"),
                 _ => "of lists".to_owned(),
             },
@@ -204,7 +205,7 @@ impl Value {
         Ok(match self {
             Value::Raw(array, _) => ArrayRef::clone(array),
             Value::Numbers(numbers) => numbers.to_array(),
-            Value::Text(text) => Arc::new(text.clone()),
+            Value::Text(text) => Arc::new(StringArray::clone(text)),
             Value::List(list) => {
                 let items = list.items.to_array()?;
                 let field = Field::new_list_field(items.data_type().clone(), true);

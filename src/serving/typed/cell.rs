@@ -23,13 +23,11 @@ impl CellSerializer<'_, '_> {
     fn put(self, cell: Cell<'_>) -> Result<(), Fault> {
         let row = self.columns.n_rows;
         // A struct that only paths lead into may be NULL, and is ignored if it is no struct.
-        let column = self.place.column;
-        let Some(column) = column.and_then(|at| self.columns.columns.get_mut(at)) else {
-            return Ok(());
-        };
-        match self.in_list {
-            false => column.put(cell, row)?,
-            true => column.put_item(cell, row)?,
+        if let Some((at, raw, column, store)) = self.columns.column(self.place, self.in_list)? {
+            match self.in_list {
+                false => column.put(raw, store, at, cell)?,
+                true => column.lists(raw)?.push(raw, cell, row)?,
+            }
         }
         Ok(())
     }
@@ -41,15 +39,11 @@ impl CellSerializer<'_, '_> {
 
 impl<'c, 'm> CellSerializer<'c, 'm> {
     fn list(self) -> Result<Items<'c, 'm>, Fault> {
-        let row = self.columns.n_rows;
-        if let Some(column) = self
-            .place
-            .column
-            .and_then(|at| self.columns.columns.get_mut(at))
-        {
-            match self.in_list {
-                false => column.begin_list(row)?,
-                true => column.put_item(Cell::Odd("a list in a list"), row)?,
+        if let Some((_, raw, column, _)) = self.columns.column(self.place, self.in_list)? {
+            let row = column.n_rows();
+            let lists = column.lists(raw)?;
+            if self.in_list {
+                lists.push(raw, Cell::Odd("a list in a list"), row)?;
             }
         }
         Ok(Items {
@@ -243,15 +237,10 @@ impl Items<'_, '_> {
     }
 
     fn finish(self) -> Result<(), Fault> {
-        let row = self.columns.n_rows;
-        match self
-            .place
-            .column
-            .and_then(|at| self.columns.columns.get_mut(at))
-        {
-            Some(column) => Ok(column.end_list(true, row)?),
-            None => Ok(()),
+        if let Some((_, _, column, _)) = self.columns.column(self.place, true)? {
+            column.end_list();
         }
+        Ok(())
     }
 }
 

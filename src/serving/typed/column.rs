@@ -3,12 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, NullBufferBuilder, StringArray,
-};
-use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
-use arrow::datatypes::Field as ArrowField;
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
+use super::list::Lists;
 use crate::error::{Error, Result};
 use crate::model::RawColumn;
 use crate::schema::FieldType;
@@ -44,224 +42,264 @@ impl fmt::Display for Cell<'_> {
     }
 }
 
+/// Which values are there. Mostly all: then there is nothing to remember.
+#[derive(Debug, Default)]
+pub(super) struct Nulls {
+    n: usize,
+    /// From the first NULL on.
+    there: Vec<bool>,
+}
+
+impl Nulls {
+    /// How many values there are, with those that are NULL.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.n
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, there: bool) {
+        if !there && self.there.is_empty() {
+            self.there.resize(self.n, true);
+        }
+        self.n += 1;
+        if !there || !self.there.is_empty() {
+            self.there.push(there);
+        }
+    }
+
+    pub(super) fn finish(self) -> Option<NullBuffer> {
+        (!self.there.is_empty()).then(|| self.there.into())
+    }
+}
+
+/// What all columns of single values are filled in, so that a row costs two allocations and not fifty: a slot for each
+/// value, column by column, and the texts one after the other.
+#[derive(Debug)]
+pub(super) struct Store {
+    /// The bits of numbers; where texts begin and end.
+    slots: Vec<u64>,
+    texts: Vec<u8>,
+    /// How many rows there will be.
+    n_rows: usize,
+}
+
+impl Store {
+    pub(super) fn new(n_columns: usize, n_rows: usize) -> Self {
+        Store {
+            slots: vec![0; n_columns * n_rows],
+            texts: Vec::with_capacity(8 * n_columns * n_rows),
+            n_rows,
+        }
+    }
+
+    /// Once all rows are there.
+    pub(super) fn finish(self) -> Filled {
+        Filled {
+            slots: Buffer::from_vec(self.slots),
+            texts: Buffer::from_vec(self.texts),
+            n_rows: self.n_rows,
+        }
+    }
+}
+
+/// A [`Store`] that is filled, and that all columns share.
+#[derive(Debug)]
+pub(super) struct Filled {
+    slots: Buffer,
+    texts: Buffer,
+    n_rows: usize,
+}
+
 /// A column of a model's raw rows while it is filled.
 #[derive(Debug)]
-pub(super) struct Column<'m> {
-    raw: &'m RawColumn,
-    values: Values,
-    nulls: NullBufferBuilder,
-    /// Of a column of lists, whose values are the items.
-    lists: Option<Lists>,
+pub(super) struct Column {
+    kind: Kind,
+    nulls: Nulls,
 }
 
+/// What is in the slots.
 #[derive(Debug)]
-struct Lists {
-    offsets: Vec<i32>,
-    nulls: NullBufferBuilder,
+enum Kind {
+    Flag,
+    Whole,
+    Number,
+    /// Times too: conforming reads them.
+    Text,
+    /// Nothing: lists are kept by themselves.
+    List(Box<Lists>),
 }
 
-/// Values in the physical types; times as texts, which conforming reads.
-#[derive(Debug)]
-enum Values {
-    Flags(Vec<bool>),
-    Whole(Vec<i64>),
-    Numbers(Vec<f64>),
-    Texts { bytes: Vec<u8>, offsets: Vec<i32> },
-}
-
-impl<'m> Column<'m> {
-    pub(super) fn new(raw: &'m RawColumn, capacity: usize) -> Self {
-        let (field_type, is_list) = match raw.field() {
-            Some(field) => (field.field_type, field.list.is_some()),
-            None => (raw.input().field_type, raw.input().is_list),
-        };
-        let values = match field_type {
-            FieldType::Boolean => Values::Flags(Vec::with_capacity(capacity)),
-            FieldType::Integer => Values::Whole(Vec::with_capacity(capacity)),
-            FieldType::Float => Values::Numbers(Vec::with_capacity(capacity)),
-            _ => {
-                let mut offsets = Vec::with_capacity(capacity + 1);
-                offsets.push(0);
-                let bytes = Vec::with_capacity(16 * capacity);
-                Values::Texts { bytes, offsets }
-            }
-        };
+impl Column {
+    pub(super) fn new(raw: &RawColumn) -> Self {
+        let field_type = raw.field_type();
         Column {
-            raw,
-            values,
-            nulls: NullBufferBuilder::new(capacity),
-            lists: is_list.then(|| Lists {
-                offsets: vec![0],
-                nulls: NullBufferBuilder::new(capacity),
-            }),
+            kind: match field_type {
+                _ if raw.is_list() => Kind::List(Box::new(Lists::new(field_type))),
+                FieldType::Boolean => Kind::Flag,
+                FieldType::Integer => Kind::Whole,
+                FieldType::Float => Kind::Number,
+                _ => Kind::Text,
+            },
+            nulls: Nulls::default(),
         }
+    }
+
+    /// The value of a row. `at` is the number of the column.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        raw: &RawColumn,
+        store: &mut Store,
+        at: usize,
+        cell: Cell<'_>,
+    ) -> Result<()> {
+        let row = self.nulls.len();
+        let bits = match (&mut self.kind, cell) {
+            (Kind::List(lists), Cell::Null) => {
+                lists.end_list();
+                None
+            }
+            (_, Cell::Null) => None,
+            (Kind::Number, Cell::Number(number)) => Some(number.to_bits()),
+            (Kind::Number, Cell::Whole(number)) => Some((number as f64).to_bits()),
+            (Kind::Number, Cell::Large(number)) => Some((number as f64).to_bits()),
+            (Kind::Whole, Cell::Whole(number)) => Some(number.cast_unsigned()),
+            (Kind::Whole, Cell::Number(number)) => match raw.field() {
+                Some(field) => field.whole_number(number, row)?.map(i64::cast_unsigned),
+                None => return Err(wrong(raw, cell, row)),
+            },
+            (Kind::Flag, Cell::Flag(flag)) => Some(u64::from(flag)),
+            (Kind::Text, Cell::Text(text)) => {
+                let begin = store.texts.len();
+                store.texts.extend_from_slice(text.as_bytes());
+                Some(ends(raw, begin, store.texts.len(), row)?)
+            }
+            (_, cell) => return Err(wrong(raw, cell, row)),
+        };
+        if let Some(bits) = bits
+            && let Some(slot) = store.slots.get_mut(at * store.n_rows + row)
+        {
+            *slot = bits;
+        }
+        self.nulls.push(bits.is_some());
+        Ok(())
     }
 
     /// How many rows there are.
     #[inline]
-    fn n_rows(&self) -> usize {
-        match &self.lists {
-            Some(lists) => lists.nulls.len(),
-            None => self.nulls.len(),
+    pub(super) fn n_rows(&self) -> usize {
+        self.nulls.len()
+    }
+
+    /// The lists, of a column that has such.
+    pub(super) fn lists(&mut self, raw: &RawColumn) -> Result<&mut Lists> {
+        let row = self.nulls.len();
+        match &mut self.kind {
+            Kind::List(lists) => Ok(lists),
+            _ => Err(wrong(raw, Cell::Odd("a list"), row)),
         }
     }
 
-    /// The value of a row.
-    #[inline]
-    pub(super) fn put(&mut self, cell: Cell<'_>, row: usize) -> Result<()> {
-        if self.n_rows() != row {
-            return Err(self.twice(row));
+    /// Ends the list of a row.
+    pub(super) fn end_list(&mut self) {
+        if let Kind::List(lists) = &mut self.kind {
+            lists.end_list();
+            self.nulls.push(true);
         }
-        match (&mut self.lists, cell) {
-            (None, cell) => self.push(cell, row),
-            (Some(_), Cell::Null) => self.end_list(false, row),
-            (Some(_), cell) => Err(self.wrong(cell, row)),
-        }
-    }
-
-    /// That a list may begin in a row.
-    pub(super) fn begin_list(&self, row: usize) -> Result<()> {
-        if self.n_rows() != row {
-            return Err(self.twice(row));
-        }
-        match self.lists {
-            Some(_) => Ok(()),
-            None => Err(self.wrong(Cell::Odd("a list"), row)),
-        }
-    }
-
-    /// The next item of a row's list.
-    pub(super) fn put_item(&mut self, cell: Cell<'_>, row: usize) -> Result<()> {
-        self.push(cell, row)
-    }
-
-    /// Ends a row's list, which is NULL if it is not there.
-    pub(super) fn end_list(&mut self, there: bool, row: usize) -> Result<()> {
-        let end = i32::try_from(self.nulls.len()).map_err(|_| self.too_much(row))?;
-        if let Some(lists) = &mut self.lists {
-            lists.offsets.push(end);
-            lists.nulls.append(there);
-        }
-        Ok(())
     }
 
     /// A row that has said nothing of this column is NULL.
     #[inline]
     pub(super) fn end_row(&mut self, row: usize) {
-        if self.n_rows() > row {
+        if self.nulls.len() > row {
             return;
         }
-        match &mut self.lists {
-            Some(lists) => {
-                let end = lists.offsets.last().copied().unwrap_or_default();
-                lists.offsets.push(end);
-                lists.nulls.append(false);
-            }
-            None => self.push_null(),
+        if let Kind::List(lists) = &mut self.kind {
+            lists.end_list();
         }
+        self.nulls.push(false);
     }
 
-    #[inline]
-    fn push(&mut self, cell: Cell<'_>, row: usize) -> Result<()> {
-        match (&mut self.values, cell) {
-            (_, Cell::Null) => {
-                self.push_null();
-                return Ok(());
+    pub(super) fn finish(self, at: usize, filled: &Filled) -> Result<ArrayRef> {
+        let n = filled.n_rows;
+        let nulls = self.nulls.finish();
+        let slots = || filled.slots.clone();
+        Ok(match self.kind {
+            Kind::Number => Arc::new(Float64Array::new(
+                ScalarBuffer::new(slots(), at * n, n),
+                nulls,
+            )),
+            Kind::Whole => Arc::new(Int64Array::new(
+                ScalarBuffer::new(slots(), at * n, n),
+                nulls,
+            )),
+            Kind::Flag => {
+                let flags = ScalarBuffer::<u64>::new(slots(), at * n, n);
+                let flags = BooleanBuffer::collect_bool(n, |row| flags[row] == 1);
+                Arc::new(BooleanArray::new(flags, nulls))
             }
-            (Values::Numbers(numbers), Cell::Number(number)) => numbers.push(number),
-            (Values::Numbers(numbers), Cell::Whole(number)) => numbers.push(number as f64),
-            (Values::Numbers(numbers), Cell::Large(number)) => numbers.push(number as f64),
-            (Values::Whole(numbers), Cell::Whole(number)) => numbers.push(number),
-            (Values::Whole(numbers), Cell::Number(number)) => match self.raw.field() {
-                Some(field) if self.lists.is_none() => match field.whole_number(number, row)? {
-                    Some(number) => numbers.push(number),
-                    None => {
-                        self.push_null();
-                        return Ok(());
-                    }
-                },
-                _ => return Err(self.wrong(cell, row)),
-            },
-            (Values::Flags(flags), Cell::Flag(flag)) => flags.push(flag),
-            (Values::Texts { bytes, offsets }, Cell::Text(text)) => {
-                bytes.extend_from_slice(text.as_bytes());
-                match i32::try_from(bytes.len()) {
-                    Ok(end) => offsets.push(end),
-                    Err(_) => return Err(self.too_much(row)),
-                }
+            Kind::Text => {
+                let ends = ScalarBuffer::<i32>::new(slots(), 2 * at * n, 2 * n);
+                Arc::new(texts(&ends, &filled.texts, nulls)?)
             }
-            (_, cell) => return Err(self.wrong(cell, row)),
-        }
-        self.nulls.append_non_null();
-        Ok(())
-    }
-
-    fn push_null(&mut self) {
-        match &mut self.values {
-            Values::Flags(flags) => flags.push(false),
-            Values::Whole(numbers) => numbers.push(0),
-            Values::Numbers(numbers) => numbers.push(0.0),
-            Values::Texts { offsets, .. } => {
-                let end = offsets.last().copied().unwrap_or_default();
-                offsets.push(end);
-            }
-        }
-        self.nulls.append_null();
-    }
-
-    fn name(&self) -> &str {
-        &self.raw.input().name
-    }
-
-    #[cold]
-    fn wrong(&self, cell: Cell<'_>, row: usize) -> Error {
-        let list = if self.lists.is_some() { "list of " } else { "" };
-        let field_type = match self.raw.field() {
-            Some(field) => field.field_type,
-            None => self.raw.input().field_type,
-        };
-        Error::data(format!(
-            "field `{}` is {cell} in row {row}, must be of type {list}{field_type}",
-            self.name()
-        ))
-    }
-
-    #[cold]
-    fn twice(&self, row: usize) -> Error {
-        Error::data(format!("field `{}` is in row {row} twice", self.name()))
-    }
-
-    #[cold]
-    fn too_much(&self, row: usize) -> Error {
-        Error::data(format!(
-            "field `{}` has more than 2^31 bytes or items up to row {row}; send fewer rows at once",
-            self.name()
-        ))
-    }
-
-    pub(super) fn finish(mut self) -> Result<ArrayRef> {
-        let values = self.values.finish(self.nulls.finish())?;
-        let Some(mut lists) = self.lists else {
-            return Ok(values);
-        };
-        let item = ArrowField::new_list_field(values.data_type().clone(), true);
-        let offsets = OffsetBuffer::new(lists.offsets.into());
-        let nulls = lists.nulls.finish();
-        let lists = ListArray::try_new(Arc::new(item), offsets, values, nulls)?;
-        Ok(Arc::new(lists))
+            Kind::List(lists) => Arc::new(lists.finish(nulls)?),
+        })
     }
 }
 
-impl Values {
-    fn finish(self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
-        Ok(match self {
-            Values::Flags(flags) => Arc::new(BooleanArray::new(BooleanBuffer::from(flags), nulls)),
-            Values::Whole(numbers) => Arc::new(Int64Array::new(numbers.into(), nulls)),
-            Values::Numbers(numbers) => Arc::new(Float64Array::new(numbers.into(), nulls)),
-            Values::Texts { bytes, offsets } => {
-                let offsets = OffsetBuffer::new(offsets.into());
-                Arc::new(StringArray::try_new(offsets, bytes.into(), nulls)?)
-            }
-        })
+/// The texts of a column, from where each begins and ends.
+fn texts(
+    ends: &ScalarBuffer<i32>,
+    bytes: &Buffer,
+    nulls: Option<NullBuffer>,
+) -> Result<StringArray> {
+    // One text lies in its place already; but all that lies before it is looked at too.
+    const SHORT: usize = 1_024;
+    if let [_, end] = ends[..]
+        && end as usize <= SHORT
+    {
+        let bytes = bytes.slice_with_length(0, end as usize);
+        return Ok(StringArray::try_new(
+            OffsetBuffer::new(ends.clone()),
+            bytes,
+            nulls,
+        )?);
     }
+    let spans = || {
+        ends.chunks_exact(2)
+            .map(|ends| ends[0] as usize..ends[1] as usize)
+    };
+    let offsets = OffsetBuffer::from_lengths(spans().map(|span| span.len()));
+    let mut copied = Vec::with_capacity(spans().map(|span| span.len()).sum());
+    spans().for_each(|span| copied.extend_from_slice(&bytes[span]));
+    Ok(StringArray::try_new(offsets, copied.into(), nulls)?)
+}
+
+/// Where a text begins and ends, as two `i32` in one slot.
+#[inline]
+fn ends(raw: &RawColumn, begin: usize, end: usize, row: usize) -> Result<u64> {
+    let (Ok(begin), Ok(end)) = (i32::try_from(begin), i32::try_from(end)) else {
+        return Err(too_much(raw, row));
+    };
+    let ([a, b, c, d], [e, f, g, h]) = (begin.to_ne_bytes(), end.to_ne_bytes());
+    Ok(u64::from_ne_bytes([a, b, c, d, e, f, g, h]))
+}
+
+#[cold]
+pub(super) fn wrong(raw: &RawColumn, cell: Cell<'_>, row: usize) -> Error {
+    Error::data(format!(
+        "field `{}` is {cell} in row {row}, must be of type {}{}",
+        raw.input().name,
+        if raw.is_list() { "list of " } else { "" },
+        raw.field_type()
+    ))
+}
+
+#[cold]
+pub(super) fn too_much(raw: &RawColumn, row: usize) -> Error {
+    Error::data(format!(
+        "the texts up to field `{}` of row {row} come to more than 2^31 bytes or items; send fewer rows at once",
+        raw.input().name
+    ))
 }

@@ -7,19 +7,21 @@ mod cell;
 mod column;
 mod fault;
 mod fields;
+mod list;
 mod row;
 #[cfg(test)]
 mod tests;
 
-use arrow::array::ArrayRef;
+use std::cell::Cell as Scratch;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::column::Column;
+use self::column::{Column, Store};
 use self::row::RowSerializer;
 use super::Predictor;
-use crate::error::Result;
-use crate::model::{Paths, Prediction, RawRows};
+use crate::error::{Error, Result};
+use crate::model::{Paths, Place, Prediction, RawColumn, RawRows, Servable};
 
 impl Predictor {
     /// Answers one row of a type of yours with a value of a type of yours.
@@ -112,25 +114,37 @@ impl Predictor {
         for row in rows {
             columns.push(row)?;
         }
-        servable.predict_columns(columns.finish()?, n_rows)
+        columns.answer(servable)
     }
+}
+
+thread_local! {
+    /// Room for the columns of a call, kept from one to the next.
+    static SCRATCH: Scratch<Vec<Column>> = const { Scratch::new(Vec::new()) };
 }
 
 /// The columns of a model's raw rows while they are filled.
 #[derive(Debug)]
 struct Columns<'m> {
+    raw: &'m [RawColumn],
     paths: &'m Paths,
-    columns: Vec<Column<'m>>,
+    columns: Vec<Column>,
+    store: Store,
     /// How many rows are complete.
     n_rows: usize,
 }
 
 impl<'m> Columns<'m> {
-    fn new(raw_rows: &'m RawRows, capacity: usize) -> Self {
-        let columns = raw_rows.columns().iter();
+    fn new(raw_rows: &'m RawRows, n_rows: usize) -> Self {
+        let raw = raw_rows.columns();
+        let mut columns = SCRATCH.take();
+        columns.clear();
+        columns.extend(raw.iter().map(Column::new));
         Columns {
+            raw,
             paths: raw_rows.paths(),
-            columns: columns.map(|raw| Column::new(raw, capacity)).collect(),
+            columns,
+            store: Store::new(raw.len(), n_rows),
             n_rows: 0,
         }
     }
@@ -145,7 +159,41 @@ impl<'m> Columns<'m> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Vec<ArrayRef>> {
-        self.columns.into_iter().map(Column::finish).collect()
+    /// The column of a place, if the row has not been there yet; with what it is filled in.
+    #[inline]
+    fn column(
+        &mut self,
+        place: Place,
+        in_list: bool,
+    ) -> Result<Option<(usize, &'m RawColumn, &mut Column, &mut Store)>> {
+        let Some(at) = place.column else {
+            return Ok(None);
+        };
+        let (Some(raw), Some(column)) = (self.raw.get(at), self.columns.get_mut(at)) else {
+            return Ok(None);
+        };
+        if column.n_rows() != self.n_rows && !in_list {
+            return Err(Error::data(format!(
+                "field `{}` is in row {} twice",
+                raw.input().name,
+                self.n_rows
+            )));
+        }
+        Ok(Some((at, raw, column, &mut self.store)))
+    }
+
+    fn answer(self, servable: &Servable) -> Result<Prediction> {
+        let Columns {
+            mut columns,
+            store,
+            n_rows,
+            ..
+        } = self;
+        let filled = store.finish();
+        let arrays = columns.drain(..).enumerate();
+        let arrays = arrays.map(|(at, column)| column.finish(at, &filled));
+        let prediction = servable.predict_columns(arrays, n_rows);
+        SCRATCH.set(columns);
+        prediction
     }
 }

@@ -557,6 +557,20 @@ fn what_is_not_asked_for_is_left_out() {
 }
 
 #[test]
+fn long_texts_are_texts() {
+    let predictor = regression();
+    let of = |city: String| {
+        let row = json!({"from": {"city": city}, "age": 40, "cabin": "2nd", "deck": "A"});
+        let one: f64 = predictor.predict_row(&row).unwrap();
+        let many: Vec<f64> = predictor.predict_rows(&[row.clone(), row]).unwrap();
+        assert_eq!(many, [one, one]);
+        one
+    };
+    assert_eq!(of("Bern".to_owned()), of("é".repeat(100_000)));
+    assert_ne!(of("Bern".to_owned()), of("Rome".to_owned()));
+}
+
+#[test]
 fn whole_floats_are_whole_numbers_and_whole_numbers_floats() {
     let predictor = regression();
     let of = |row: Value| predictor.predict_row::<_, f64>(&row).unwrap();

@@ -100,7 +100,7 @@ pub(super) fn features(
     ids: &[u32],
     width: usize,
     value: impl Fn(u32, usize, usize) -> f64,
-) -> Sparse {
+) -> Value {
     let mut offsets = Vec::with_capacity(list.offsets.len());
     let mut known = Vec::new();
     let mut values = Vec::new();
@@ -119,12 +119,12 @@ pub(super) fn features(
         }
         offsets.push(known.len());
     }
-    Sparse {
+    Value::Sparse(Box::new(Sparse {
         offsets,
         ids: known.into(),
         values: Some(values),
         width,
-    }
+    }))
 }
 
 /// How often each term is in the row's list.
@@ -140,12 +140,7 @@ impl Apply for TermCounts {
         let list = only(inputs)?.list()?;
         let ids = self.terms.ids(&list.items.tokens()?);
         let count = |_, count: usize, _| count as f64;
-        Ok(Value::Sparse(features(
-            list,
-            &ids,
-            self.terms.n_ids(),
-            count,
-        )))
+        Ok(features(list, &ids, self.terms.n_ids(), count))
     }
 
     fn feature_names(&self, column: &str) -> Vec<String> {
@@ -225,12 +220,7 @@ impl Apply for TermWeights {
                 .unwrap_or(&self.weight_of_others);
             count as f64 / of as f64 * idf
         };
-        Ok(Value::Sparse(features(
-            list,
-            &ids,
-            self.terms.n_ids(),
-            weight,
-        )))
+        Ok(features(list, &ids, self.terms.n_ids(), weight))
     }
 
     fn feature_names(&self, column: &str) -> Vec<String> {

@@ -80,6 +80,6 @@ impl Apply for Cross {
             });
             crossed.append_option(there.then_some(text.as_str()));
         }
-        Ok(Value::Text(crossed.finish()))
+        Ok(Value::Text(Box::new(crossed.finish())))
     }
 }

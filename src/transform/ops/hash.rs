@@ -73,7 +73,7 @@ impl Apply for Hash {
             Value::List(list) => {
                 let ids = self.ids(&list.items.tokens()?);
                 let count = |_, count: usize, _| count as f64;
-                Value::Sparse(features(list, &ids, self.n_buckets, count))
+                features(list, &ids, self.n_buckets, count)
             }
             value => Value::Categories {
                 ids: self.ids(&value.tokens()?),

@@ -127,7 +127,7 @@ impl Apply for ImputeText {
         let tokens = only(inputs)?.tokens()?;
         let mut filled = StringBuilder::with_capacity(tokens.len(), 8 * tokens.len());
         tokens.for_each(|text| filled.append_value(text.unwrap_or(&self.value)));
-        Ok(Value::Text(filled.finish()))
+        Ok(Value::Text(Box::new(filled.finish())))
     }
 }
 

@@ -72,12 +72,12 @@ impl Apply for Items {
         let list = only(inputs)?.list()?;
         let n = u32::try_from(self.values.len())
             .map_err(|_| Error::internal("a vocabulary past its limit"))?;
-        Ok(Value::Sparse(Sparse {
+        Ok(Value::Sparse(Box::new(Sparse {
             offsets: list.offsets.clone(),
             ids: list.items.tokens()?.ids(&self.values, n),
             values: None,
             width: self.values.len() + 1,
-        }))
+        })))
     }
 
     fn feature_names(&self, column: &str) -> Vec<String> {

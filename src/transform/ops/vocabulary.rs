@@ -137,11 +137,11 @@ impl Apply for Ids {
             Ok(Value::Numbers(numbers.collect()))
         };
         Ok(match only(inputs)? {
-            Value::List(list) => Value::List(List {
+            Value::List(list) => Value::List(Box::new(List {
                 offsets: list.offsets.clone(),
                 nulls: list.nulls.clone(),
-                items: Box::new(numbers(&list.items)?),
-            }),
+                items: numbers(&list.items)?,
+            })),
             value => numbers(value)?,
         })
     }
