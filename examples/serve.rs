@@ -1,22 +1,30 @@
-//! A model server as a program: every model of a directory, over HTTP, until Ctrl-C.
+//! A model server as a program: every model of a directory, over HTTP and gRPC, until Ctrl-C or SIGTERM.
 //!
 //! ```text
 //! cargo run --example serve --no-default-features --features http -- --models models
+//! cargo run --example serve --no-default-features --features grpc -- --models models --grpc 127.0.0.1:8001
 //! ```
+//!
+//! With `--features http,tls`, `--tls-cert` and `--tls-key` encrypt; `--token-file` lets in only who has a token of the
+//! file, one a line.
 
 #![expect(clippy::print_stdout, reason = "a program that people read")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use fourfold::model::Loaders;
 use fourfold::schema::{Field, FieldType};
-use fourfold::serving::{Manager, ModelRepository, Predictor, http};
+#[cfg(feature = "grpc")]
+use fourfold::serving::grpc::{GrpcHandle, GrpcOptions};
+use fourfold::serving::http::{Admin, HttpOptions};
+use fourfold::serving::{Manager, ModelRepository, Predictor, ServerCore, shutdown_signal};
 use fourfold::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
-/// Serves the models of a directory with the Open Inference Protocol.
+/// Serves the models of a directory with the Open Inference Protocol and TensorFlow Serving's REST interface.
 #[derive(Parser)]
 struct Arguments {
     /// The directory of the models: `<models>/<name>/<version>/`.
@@ -25,31 +33,93 @@ struct Arguments {
     /// The address to answer HTTP on.
     #[arg(long, default_value = "127.0.0.1:8000")]
     http: String,
-    /// The address to answer gRPC on.
+    /// The address to answer gRPC on, such as `127.0.0.1:8001`. It needs the feature `grpc`.
     #[arg(long)]
     grpc: Option<String>,
+    /// Where models are loaded, unloaded, rolled back and labelled: an address, or `same-port`, which is that of gRPC,
+    /// too. Nowhere by default.
+    #[arg(long)]
+    admin: Option<String>,
+    /// The certificate chain, in PEM.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM.
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// A file with a token a line: only who has one is answered.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
+    /// How often the directory is looked at, in milliseconds.
+    #[arg(long, default_value_t = 1000)]
+    poll: u64,
+    /// How long the server says that it is not ready before it stops, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    drain_delay: u64,
+    /// Without the metrics at `/metrics`.
+    #[arg(long)]
+    no_metrics: bool,
+}
+
+impl Arguments {
+    fn options(&self) -> Result<HttpOptions> {
+        let mut options = HttpOptions::default()
+            .metrics(!self.no_metrics)
+            .drain_delay(Duration::from_millis(self.drain_delay))
+            .admin(match self.admin.as_deref() {
+                None => Admin::Off,
+                Some("same-port") => Admin::SamePort,
+                Some(address) => Admin::Address(address.to_owned()),
+            });
+        if let Some(path) = &self.token_file {
+            options = options.token_file(path);
+        }
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            options = encrypted(options, certificate, key)?;
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(feature = "tls")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn encrypted(options: HttpOptions, certificate: &PathBuf, key: &PathBuf) -> Result<HttpOptions> {
+    Ok(options.tls(fourfold::serving::http::Tls::files(certificate, key)))
+}
+
+#[cfg(not(feature = "tls"))]
+fn encrypted(_: HttpOptions, _: &PathBuf, _: &PathBuf) -> Result<HttpOptions> {
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "`--tls-cert`: built without the feature `tls`",
+    ))
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if arguments.grpc.is_some() {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "`--grpc`: gRPC is not there yet",
-        ));
-    }
     // Your own models: `Loaders::default().with::<MyModel>()`.
-    let manager = Manager::open(ModelRepository::at(&arguments.models), Loaders::default())?;
+    let manager = Manager::builder(ModelRepository::at(&arguments.models))
+        .loaders(Loaders::default())
+        .poll_interval(Duration::from_millis(arguments.poll))
+        .open()?;
     let manager = Arc::new(manager);
     for model in manager.states() {
         for version in model.versions {
-            let state = version.reason.unwrap_or_else(|| "ready".to_owned());
+            let state = version.reason.unwrap_or_else(|| version.state.to_string());
             println!("{} version {}: {state}", model.name, version.version);
         }
     }
-    let server = http::serve(Arc::clone(&manager), &arguments.http).await?;
+    let core = ServerCore::new(Arc::clone(&manager));
+    let options = arguments.options()?;
+    #[cfg(feature = "grpc")]
+    let grpc = serve_grpc(&arguments, &core).await?;
+    #[cfg(not(feature = "grpc"))]
+    serve_grpc(&arguments, &core).await?;
+    let server = options.serve(core, &arguments.http).await?;
     println!("serving on {}, Ctrl-C stops", server.url());
+    if let Some(address) = server.admin_address() {
+        println!("admin routes on {address}");
+    }
     let first = manager
         .states()
         .into_iter()
@@ -57,12 +127,45 @@ async fn main() -> Result<()> {
     if let Some(model) = first {
         println!("{}", curl(&server.url(), &model));
     }
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| Error::new(ErrorKind::Io, "waiting for Ctrl-C").with_source(error))?;
+    shutdown_signal().await?;
+    #[cfg(feature = "grpc")]
+    if let Some(grpc) = grpc {
+        grpc.shutdown().await?;
+    }
     server.shutdown().await?;
     println!("stopped");
     Ok(())
+}
+
+#[cfg(feature = "grpc")]
+async fn serve_grpc(arguments: &Arguments, core: &ServerCore) -> Result<Option<GrpcHandle>> {
+    let Some(address) = &arguments.grpc else {
+        return Ok(None);
+    };
+    let mut options = GrpcOptions::default()
+        .drain_delay(Duration::from_millis(arguments.drain_delay))
+        .admin(arguments.admin.as_deref() == Some("same-port"));
+    if let Some(path) = &arguments.token_file {
+        options = options.token_file(path);
+    }
+    #[cfg(feature = "tls")]
+    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
+        options = options.tls(fourfold::serving::http::Tls::files(certificate, key));
+    }
+    let server = options.serve(core.clone(), address).await?;
+    println!("serving gRPC on {}", server.address());
+    Ok(Some(server))
+}
+
+#[cfg(not(feature = "grpc"))]
+async fn serve_grpc(arguments: &Arguments, _: &ServerCore) -> Result<()> {
+    match &arguments.grpc {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            ErrorKind::Unsupported,
+            "`--grpc`: built without the feature `grpc`",
+        )),
+    }
 }
 
 /// A command that asks a model for one row.

@@ -222,7 +222,7 @@ pub struct Blessed<M> {
 impl<M: Model> Blessed<M> {
     /// Blesses a candidate if the verdict allows it, else gives it back.
     #[cfg_attr(
-        not(feature = "datafusion"),
+        not(any(feature = "datafusion", test)),
         expect(dead_code, reason = "only the pipelines bless")
     )]
     pub(crate) fn mint(

@@ -243,6 +243,23 @@ pub(crate) fn near_names<'a>(name: &str, names: impl IntoIterator<Item = &'a str
     }
 }
 
+/// Of "unknown field `x`, expected one of `a`, `b` at line 1", the near name in place of all.
+pub(crate) fn near_key(message: &str) -> String {
+    let parts = message
+        .split_once(", expected ")
+        .filter(|(unknown, _)| unknown.starts_with("unknown "))
+        .and_then(|(unknown, names)| Some((unknown, unknown.split('`').nth(1)?, names)));
+    let Some((unknown, name, names)) = parts else {
+        return message.to_owned();
+    };
+    let known = names.split('`').skip(1).step_by(2);
+    let place = names
+        .rfind(" at line ")
+        .and_then(|at| names.get(at..))
+        .unwrap_or_default();
+    format!("{unknown}{place}{}", near_names(name, known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

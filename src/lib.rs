@@ -86,6 +86,8 @@
 //! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
 //! | `linfa` | yes | trainers: logistic and linear regression, decision trees |
 //! | `http` | yes | the HTTP server (Open Inference Protocol v2) |
+//! | `notify` | | model directories are watched, so that a new version is seen at once |
+//! | `object-store` | | models in object stores |
 //! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions |
 //! | `compression` | | CSV and JSON files that end in `.gz`, `.bz2`, `.xz` or `.zst` |
 //! | `aws`, `azure`, `gcp` | | files in S3, Azure and Google object stores |
@@ -130,6 +132,8 @@ pub use arrow;
 #[cfg(feature = "datafusion")]
 pub use datafusion;
 pub use ndarray;
+#[cfg(feature = "object-store")]
+pub use object_store;
 pub use serde;
 
 /// The README's examples are tests.

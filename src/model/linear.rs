@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
 use super::{Model, Predict, check_width, load_json, save_json};
@@ -18,6 +18,25 @@ pub enum Link {
     Logistic,
     /// `exp(score) / sum(exp(scores))`: a multinomial logistic regression.
     Softmax,
+}
+
+impl Link {
+    /// The outputs of a row's scores, in their place.
+    pub(super) fn apply(self, scores: &mut [f64]) {
+        match self {
+            Link::Identity => {}
+            Link::Logistic => scores
+                .iter_mut()
+                .for_each(|score| *score = 1.0 / (1.0 + (-*score).exp())),
+            Link::Softmax => {
+                let mut scores = ArrayViewMut1::from(scores);
+                let highest = scores.fold(f64::NEG_INFINITY, |high, score| high.max(*score));
+                scores.mapv_inplace(|score| (score - highest).exp());
+                let sum = scores.sum();
+                scores.mapv_inplace(|share| share / sum);
+            }
+        }
+    }
 }
 
 /// `link(features . weights + intercepts)`.
@@ -88,33 +107,24 @@ impl Predict for LinearModel {
 
     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         check_width(self, &features)?;
-        let mut outputs = Array2::zeros((features.nrows(), self.n_outputs()));
-        for (row, mut out) in features
-            .rows()
-            .into_iter()
-            .zip(outputs.axis_iter_mut(Axis(0)))
-        {
-            for ((score, weights), intercept) in
-                out.iter_mut().zip(&self.weights).zip(&self.intercepts)
-            {
-                // One order of summation for every batch size: one row gives the bits it gives among many.
-                *score = row
-                    .iter()
-                    .zip(weights)
-                    .fold(*intercept, |sum, (x, weight)| sum + f64::from(*x) * weight);
-            }
-            match self.link {
-                Link::Identity => {}
-                Link::Logistic => out.mapv_inplace(|score| 1.0 / (1.0 + (-score).exp())),
-                Link::Softmax => {
-                    let highest = out.fold(f64::NEG_INFINITY, |high, score| high.max(*score));
-                    out.mapv_inplace(|score| (score - highest).exp());
-                    let sum = out.sum();
-                    out.mapv_inplace(|share| share / sum);
-                }
-            }
+        let features = features.as_standard_layout();
+        let rows = features.as_slice().unwrap_or_default();
+        let mut outputs = Vec::with_capacity(features.nrows() * self.n_outputs());
+        for at in 0..features.nrows() {
+            let row = &rows[at * self.n_features..(at + 1) * self.n_features];
+            let first = outputs.len();
+            // One order of summation for every batch size: one row gives the bits it gives among many.
+            outputs.extend(self.weights.iter().zip(&self.intercepts).map(
+                |(weights, intercept)| {
+                    row.iter()
+                        .zip(weights)
+                        .fold(*intercept, |sum, (x, weight)| sum + f64::from(*x) * weight)
+                },
+            ));
+            self.link.apply(&mut outputs[first..]);
         }
-        Ok(outputs)
+        Array2::from_shape_vec((features.nrows(), self.n_outputs()), outputs)
+            .map_err(|error| Error::internal("outputs of a wrong shape").with_source(error))
     }
 }
 

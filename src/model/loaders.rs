@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{ConstantModel, LinearModel, Model, Predict, TreeModel};
+use super::{ConstantModel, ForestModel, LinearModel, Model, Predict, TreeModel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transform::{CustomOperation, Operations};
 
@@ -86,6 +86,7 @@ impl Default for Loaders {
     fn default() -> Self {
         Loaders::empty()
             .with::<ConstantModel>()
+            .with::<ForestModel>()
             .with::<LinearModel>()
             .with::<TreeModel>()
     }

@@ -47,10 +47,15 @@
 //! assert!(loaders.formats().any(|format| format == "example.sum.v1"));
 //! ```
 
+mod answer;
 mod constant;
+mod flat_trees;
+mod forest;
 mod linear;
 mod loaders;
+mod paths;
 mod prediction;
+mod raw_rows;
 mod reference;
 mod servable;
 mod target;
@@ -66,10 +71,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::constant::ConstantModel;
+pub use self::forest::{Combine, ForestModel};
 pub use self::linear::{LinearModel, Link};
 pub use self::loaders::Loaders;
+pub(crate) use self::paths::{Paths, Place};
 pub use self::prediction::Prediction;
 pub(crate) use self::prediction::most_probable;
+pub(crate) use self::raw_rows::{RawColumn, RawRows};
 #[cfg(feature = "http")]
 pub(crate) use self::reference::Reference;
 pub use self::reference::ReferenceStatistics;

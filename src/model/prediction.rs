@@ -49,22 +49,8 @@ impl Prediction {
     /// the negative class (a positive is *above* the threshold, as in TensorFlow Model Analysis).
     #[must_use]
     pub fn classes(&self) -> Vec<&str> {
-        let classes = self.target.classes();
-        match &*self.target {
-            Target::Regression { .. } => Vec::new(),
-            Target::Binary { .. } => self
-                .outputs
-                .column(0)
-                .iter()
-                .map(|probability| classes[usize::from(*probability > 0.5)].as_str())
-                .collect(),
-            Target::Multiclass { .. } => self
-                .outputs
-                .rows()
-                .into_iter()
-                .map(|row| classes[most_probable(row)].as_str())
-                .collect(),
-        }
+        let rows = self.outputs.rows().into_iter();
+        rows.filter_map(|row| self.target.class_of(row)).collect()
     }
 
     /// The answers as columns: `value`; or `class` and `probability` (of the positive class); or `class` and
@@ -89,6 +75,18 @@ impl Prediction {
                 RecordBatch::try_from_iter([("class", classes()), ("probabilities", lists)])?
             }
         })
+    }
+}
+
+impl Target {
+    /// The most probable class by a row of outputs.
+    pub(super) fn class_of(&self, outputs: ArrayView1<'_, f64>) -> Option<&str> {
+        let class = match self {
+            Target::Regression { .. } => return None,
+            Target::Binary { .. } => usize::from(outputs.first().is_some_and(|share| *share > 0.5)),
+            Target::Multiclass { .. } => most_probable(outputs),
+        };
+        self.classes().get(class).map(String::as_str)
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema as ArrowSchema;
-use ndarray::Array2;
+use arrow::array::{ArrayRef, RecordBatch};
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use super::raw_rows::RawRows;
 use super::reference::Reference;
 use super::{
     Loaders, Model, Predict, Prediction, ReferenceStatistics, Target, load_json, save_json,
@@ -55,6 +55,9 @@ pub struct Servable {
     transform: Arc<FittedTransform>,
     target: Arc<Target>,
     model: Arc<dyn Predict>,
+    #[cfg(feature = "http")]
+    derived: std::sync::OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
+    raw_rows: Arc<RawRows>,
     reference: Reference,
 }
 
@@ -90,11 +93,14 @@ impl Servable {
             )));
         }
         Ok(Servable {
+            raw_rows: Arc::new(RawRows::new(&schema, &transform)?),
             target: Arc::new(manifest.target.clone()),
             manifest,
             schema: Arc::new(schema),
             transform,
             model,
+            #[cfg(feature = "http")]
+            derived: std::sync::OnceLock::new(),
             reference: Reference::None,
         })
     }
@@ -208,40 +214,26 @@ impl Servable {
         &self.model
     }
 
+    /// What serving works out of it once and keeps with it. There is one such thing; asked for one of another type,
+    /// it is made anew.
+    #[cfg(feature = "http")]
+    pub(crate) fn derived<T: std::any::Any + Send + Sync>(
+        &self,
+        make: fn(&Servable) -> T,
+    ) -> Arc<T> {
+        let kept = self.derived.get_or_init(|| Arc::new(make(self)));
+        Arc::clone(kept)
+            .downcast()
+            .unwrap_or_else(|_| Arc::new(make(self)))
+    }
+
     /// The features `(n_rows, n_features)` of raw rows.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if the rows break the schema, naming field and row.
     pub fn features(&self, rows: &RecordBatch) -> Result<Array2<f32>> {
-        self.transform
-            .apply(&self.with_lists(self.schema.conform(rows)?, rows)?)
-    }
-
-    /// Lists that the schema only knows as [`Other`](crate::schema::FieldType::Other) have no type to conform to, and are
-    /// left out; the transform checks their types itself.
-    fn with_lists(&self, conforming: RecordBatch, rows: &RecordBatch) -> Result<RecordBatch> {
-        let lists = self
-            .transform
-            .inputs()
-            .iter()
-            .filter(|input| input.is_list && conforming.column_by_name(&input.name).is_none());
-        let lists: Vec<&str> = lists.map(|input| input.name.as_str()).collect();
-        if lists.is_empty() {
-            return Ok(conforming);
-        }
-        let mut fields = conforming.schema().fields().to_vec();
-        let mut columns = conforming.columns().to_vec();
-        for name in lists {
-            if let Some((place, field)) = rows.schema().column_with_name(name) {
-                fields.push(Arc::new(field.clone()));
-                columns.push(Arc::clone(rows.column(place)));
-            }
-        }
-        let schema = Arc::new(ArrowSchema::new(fields));
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        Ok(RecordBatch::try_new_with_options(
-            schema, columns, &options,
-        )?)
+        let columns = self.raw_rows.of_batch(rows)?;
+        self.transform.apply_columns(columns, rows.num_rows())
     }
 
     /// The predictions for raw rows.
@@ -250,12 +242,35 @@ impl Servable {
     /// As [`Servable::features`]; [`ErrorKind::Model`](crate::ErrorKind::Model) if the model fails, or answers
     /// with something that is not a finite number.
     pub fn predict(&self, rows: &RecordBatch) -> Result<Prediction> {
-        let features = self.features(rows)?;
-        let outputs = self.model.predict(features.view()).map_err(|error| {
+        self.answer(self.features(rows)?.view())
+    }
+
+    /// The predictions for columns that come in the order of [`RawRows::columns`].
+    ///
+    /// # Errors
+    /// As [`Servable::predict`].
+    pub(crate) fn predict_columns(
+        &self,
+        columns: Vec<ArrayRef>,
+        n_rows: usize,
+    ) -> Result<Prediction> {
+        let columns = self.raw_rows.conform(columns)?;
+        self.answer(self.transform.apply_columns(columns, n_rows)?.view())
+    }
+
+    /// The columns of raw rows.
+    pub(crate) fn raw_rows(&self) -> &RawRows {
+        &self.raw_rows
+    }
+
+    /// The predictions for features that [`Servable::features`] has made, of one batch of rows or of several.
+    pub(crate) fn answer(&self, features: ArrayView2<'_, f32>) -> Result<Prediction> {
+        let n_rows = features.nrows();
+        let outputs = self.model.predict(features).map_err(|error| {
             // The rows were fine: whatever a model reports is not the client's fault.
             Error::model(format!("the model failed: {error}")).with_source(error)
         })?;
-        let wanted = (rows.num_rows(), self.target.n_outputs());
+        let wanted = (n_rows, self.target.n_outputs());
         if outputs.dim() != wanted {
             return Err(Error::model(format!(
                 "the model answered with shape {:?}, must be {wanted:?}",

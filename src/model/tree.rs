@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use super::flat_trees::FlatTrees;
 use super::{Model, Predict, check_width, load_json, save_json};
 use crate::error::{Error, Result};
 
@@ -32,10 +33,36 @@ pub enum TreeNode {
 
 /// A decision tree whose leaves hold outputs: class probabilities or values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct TreeModel {
+    stored: Stored,
+    flat: FlatTrees,
+}
+
+/// The stored form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Stored {
     n_features: usize,
     n_outputs: usize,
     nodes: Vec<TreeNode>,
+}
+
+impl TryFrom<Stored> for TreeModel {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self> {
+        TreeModel::check_nodes(stored.n_features, stored.n_outputs, &stored.nodes)?;
+        let mut flat = FlatTrees::new(stored.n_outputs);
+        flat.push(&stored.nodes)
+            .ok_or_else(|| Error::model("a decision tree of more than 2^32 nodes or outputs"))?;
+        Ok(TreeModel { stored, flat })
+    }
+}
+
+impl From<TreeModel> for Stored {
+    fn from(tree: TreeModel) -> Self {
+        tree.stored
+    }
 }
 
 impl TreeModel {
@@ -45,19 +72,17 @@ impl TreeModel {
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if a child does not stand after its parent, a feature is
     /// outside of the matrix, or a leaf has another number of outputs. So every walk ends.
     pub fn new(n_features: usize, n_outputs: usize, nodes: Vec<TreeNode>) -> Result<Self> {
-        let tree = TreeModel {
+        TreeModel::try_from(Stored {
             n_features,
             n_outputs,
             nodes,
-        };
-        tree.check()?;
-        Ok(tree)
+        })
     }
 
     /// The nodes, the root first.
     #[must_use]
     pub fn nodes(&self) -> &[TreeNode] {
-        &self.nodes
+        &self.stored.nodes
     }
 
     /// The index of the leaf that a row of features ends in.
@@ -69,7 +94,7 @@ impl TreeModel {
             threshold,
             below,
             above,
-        } = &self.nodes[at]
+        } = &self.stored.nodes[at]
         {
             at = if row[*feature] <= *threshold {
                 *below
@@ -80,7 +105,12 @@ impl TreeModel {
         at
     }
 
-    fn check(&self) -> Result<()> {
+    /// That nodes form a tree.
+    pub(super) fn check_nodes(
+        n_features: usize,
+        n_outputs: usize,
+        nodes: &[TreeNode],
+    ) -> Result<()> {
         let sound = |(at, node): (usize, &TreeNode)| match node {
             TreeNode::Split {
                 feature,
@@ -88,14 +118,14 @@ impl TreeModel {
                 below,
                 above,
             } => {
-                let after = |child: usize| child > at && child < self.nodes.len();
-                *feature < self.n_features && !threshold.is_nan() && after(*below) && after(*above)
+                let after = |child: usize| child > at && child < nodes.len();
+                *feature < n_features && !threshold.is_nan() && after(*below) && after(*above)
             }
             TreeNode::Leaf { outputs } => {
-                outputs.len() == self.n_outputs && outputs.iter().all(|output| output.is_finite())
+                outputs.len() == n_outputs && outputs.iter().all(|output| output.is_finite())
             }
         };
-        if self.nodes.is_empty() || !self.nodes.iter().enumerate().all(sound) {
+        if nodes.is_empty() || !nodes.iter().enumerate().all(sound) {
             return Err(Error::model(
                 "a decision tree whose nodes do not form a tree",
             ));
@@ -106,28 +136,16 @@ impl TreeModel {
 
 impl Predict for TreeModel {
     fn n_features(&self) -> usize {
-        self.n_features
+        self.stored.n_features
     }
 
     fn n_outputs(&self) -> usize {
-        self.n_outputs
+        self.stored.n_outputs
     }
 
     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
         check_width(self, &features)?;
-        let mut outputs = Array2::zeros((features.nrows(), self.n_outputs));
-        for (row, mut out) in features
-            .rows()
-            .into_iter()
-            .zip(outputs.axis_iter_mut(Axis(0)))
-        {
-            if let TreeNode::Leaf { outputs } = &self.nodes[self.leaf_of(row)] {
-                out.iter_mut()
-                    .zip(outputs)
-                    .for_each(|(out, value)| *out = *value);
-            }
-        }
-        Ok(outputs)
+        self.flat.sums(&features, &[])
     }
 }
 
@@ -135,14 +153,13 @@ impl Model for TreeModel {
     const FORMAT: &'static str = "fourfold.tree.v1";
 
     fn save(&self, dir: &Path) -> Result<()> {
-        save_json(dir, "tree.json", self)
+        save_json(dir, "tree.json", &self.stored)
     }
 
     fn load(dir: &Path) -> Result<Self> {
-        let tree: TreeModel = load_json(dir, "tree.json")?;
-        tree.check()
-            .map_err(|error| Error::corrupt("`tree.json` is not a tree").with_source(error))?;
-        Ok(tree)
+        let stored: Stored = load_json(dir, "tree.json")?;
+        TreeModel::try_from(stored)
+            .map_err(|error| Error::corrupt("`tree.json` is not a tree").with_source(error))
     }
 }
 

@@ -31,8 +31,14 @@ enum Values<'a> {
 }
 
 impl<'a> Checker<'a> {
-    /// In `serving`, lists of values are only held if they are strict.
-    pub(super) fn new(field: &'a Field, column: &'a ArrayRef, serving: bool) -> Self {
+    /// In `serving`, lists of values are only held if they are strict. `times` are those of the domain, if they are
+    /// known.
+    pub(super) fn new(
+        field: &'a Field,
+        column: &'a ArrayRef,
+        times: Option<Times>,
+        serving: bool,
+    ) -> Self {
         let (list, items) = match (field.list, column.as_list_opt::<i32>()) {
             (Some(counts), Some(lists)) => (Some((counts, lists.value_offsets())), lists.values()),
             _ => (None, column),
@@ -41,6 +47,7 @@ impl<'a> Checker<'a> {
         let domain = field.domain.as_ref().filter(|domain| {
             !(loose && matches!(domain, Domain::Values(_) | Domain::Boolean { .. }))
         });
+        let times_of = |field_type, domain| times.unwrap_or_else(|| Times::of(field_type, domain));
         let values = match (items.data_type(), domain) {
             (DataType::Float64, domain)
                 if domain.is_some() || field.disallow_nan || field.disallow_inf =>
@@ -67,10 +74,10 @@ impl<'a> Checker<'a> {
             }),
             (DataType::Date32, Some(domain)) => items
                 .as_primitive_opt()
-                .map(|items| Values::Date(items, Times::of(FieldType::Date, domain))),
+                .map(|items| Values::Date(items, times_of(FieldType::Date, domain))),
             (DataType::Timestamp(..), Some(domain)) => items
                 .as_primitive_opt()
-                .map(|items| Values::Timestamp(items, Times::of(FieldType::Timestamp, domain))),
+                .map(|items| Values::Timestamp(items, times_of(FieldType::Timestamp, domain))),
             _ => None,
         };
         Checker {

@@ -1,5 +1,6 @@
 //! Bringing rows from outside into the schema's shape.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use arrow::array::new_null_array;
@@ -7,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatc
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
-use super::checker::Checker;
+use super::checker::{Checker, Times};
 use super::field_type::to_physical;
 use super::rows::{find, value_text};
 use super::{Field, FieldType, Schema};
@@ -27,27 +28,9 @@ impl Schema {
     /// whose [lifecycle](super::Lifecycle) says so are not checked.
     pub fn conform(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let mut columns = Vec::with_capacity(self.fields.len());
-        for (place, field) in self.fields.iter().enumerate() {
-            let Some(data_type) = field.data_type() else {
-                continue;
-            };
-            let column = match find(batch, &field.name, place) {
-                Some(column) => field.conform(&column)?,
-                None if field.is_required() => {
-                    let schema = batch.schema();
-                    let names: Vec<&str> = schema
-                        .fields()
-                        .iter()
-                        .map(|field| field.name().as_str())
-                        .collect();
-                    return Err(Error::data(format!(
-                        "field `{}` is missing and required; the rows have {names:?}",
-                        field.name
-                    )));
-                }
-                None => new_null_array(&data_type, batch.num_rows()),
-            };
-            columns.push(column);
+        let mut next = 0;
+        for field in self.fields.iter().filter_map(Conformer::new) {
+            columns.push(field.column_of(batch, &mut next)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(
@@ -58,7 +41,94 @@ impl Schema {
     }
 }
 
+/// A field with what conforming to it needs, worked out once: requests are many and small.
+#[derive(Clone, Debug)]
+pub(crate) struct Conformer<F> {
+    field: F,
+    data_type: DataType,
+    times: Option<Times>,
+}
+
+impl<F: Borrow<Field>> Conformer<F> {
+    /// Of a field that has a type.
+    pub(crate) fn new(field: F) -> Option<Self> {
+        let rules = field.borrow();
+        let data_type = rules.data_type()?;
+        let domain = rules.domain.as_ref();
+        let times = domain.map(|domain| Times::of(rules.field_type, domain));
+        Some(Conformer {
+            field,
+            data_type,
+            times,
+        })
+    }
+
+    /// The field.
+    pub(crate) fn field(&self) -> &Field {
+        self.field.borrow()
+    }
+
+    /// The field's column of a batch, in its physical type. Columns mostly come in the order of the fields: it is
+    /// looked for at `next` first, which then is the place after it.
+    pub(crate) fn column_of(&self, batch: &RecordBatch, next: &mut usize) -> Result<ArrayRef> {
+        let field = self.field();
+        match find(batch, &field.name, next) {
+            Some(column) => self.conform(column),
+            None if field.is_required() => {
+                let names = batch.schema_ref().fields().iter();
+                let names: Vec<&str> = names.map(|field| field.name().as_str()).collect();
+                Err(Error::data(format!(
+                    "field `{}` is missing and required; the rows have {names:?}",
+                    field.name
+                )))
+            }
+            None => Ok(new_null_array(&self.data_type, batch.num_rows())),
+        }
+    }
+
+    /// A column in the field's physical type, checked.
+    pub(crate) fn conform(&self, column: ArrayRef) -> Result<ArrayRef> {
+        let field = self.field();
+        let column = match field.has_physical_type(&column) {
+            true => column,
+            false => field.bring_to_type(&column, &self.data_type)?,
+        };
+        if field.is_required() && column.null_count() > 0 {
+            let row = (0..column.len())
+                .find(|row| column.is_null(*row))
+                .unwrap_or_default();
+            return Err(Error::data(format!(
+                "field `{}` is NULL in row {row}, and required",
+                field.name
+            )));
+        }
+        if field.has_rules()
+            && field.lifecycle.is_validated()
+            && let Some((row, kind)) =
+                Checker::new(field, &column, self.times, true).first_break(&column)
+        {
+            return Err(Error::data(format!(
+                "field `{}` is {} in row {row}, {}",
+                field.name,
+                value_text(Some(&column), row),
+                field.rule(kind)
+            )));
+        }
+        Ok(column)
+    }
+}
+
 impl Field {
+    /// Whether values can break a rule.
+    fn has_rules(&self) -> bool {
+        self.domain.is_some() || self.disallow_nan || self.disallow_inf || self.list.is_some()
+    }
+
+    /// Whether a column of single values is as it should be.
+    fn has_physical_type(&self, column: &ArrayRef) -> bool {
+        self.list.is_none() && self.field_type.is_physical(column.data_type())
+    }
+
     /// A column of the field's own type, or one that widens to it, in the physical type.
     pub(super) fn normalize(&self, column: &ArrayRef) -> Result<ArrayRef> {
         match (self.list, self.data_type()) {
@@ -69,88 +139,74 @@ impl Field {
         }
     }
 
-    fn conform(&self, column: &ArrayRef) -> Result<ArrayRef> {
+    fn bring_to_type(&self, column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
         let items = FieldType::of_items(column.data_type());
         let found = items.unwrap_or_else(|| FieldType::of(column.data_type()));
         let same_nesting = items.is_some() == self.list.is_some();
         let all_null = column.logical_null_count() == column.len();
-        let column = if all_null
+        if all_null
             || same_nesting
                 && (found == self.field_type
                     || (self.field_type == FieldType::Float && found == FieldType::Integer))
         {
-            self.normalize(column)?
+            self.normalize(column)
         } else if self.list.is_none()
             && items.is_none()
             && self.field_type == FieldType::Integer
             && found == FieldType::Float
         {
-            self.whole_numbers(&FieldType::Float.normalize(&self.name, column)?)?
+            self.whole_numbers(&FieldType::Float.normalize(&self.name, column)?)
         } else if self.list.is_none()
             && items.is_none()
             && matches!(self.field_type, FieldType::Date | FieldType::Timestamp)
             && found == FieldType::Text
         {
-            self.times(column)?
+            self.times(column, data_type)
         } else {
-            return Err(Error::data(format!(
-                "field `{}` is of type {}, must be {}",
-                self.name,
-                super::field::type_text(found, items.is_some()),
-                self.type_text()
-            )));
-        };
-        if self.is_required() && column.null_count() > 0 {
-            let row = (0..column.len())
-                .find(|row| column.is_null(*row))
-                .unwrap_or_default();
-            return Err(Error::data(format!(
-                "field `{}` is NULL in row {row}, and required",
-                self.name
-            )));
+            Err(self.of_wrong_type(found, items.is_some()))
         }
-        if self.lifecycle.is_validated()
-            && let Some((row, kind)) = Checker::new(self, &column, true).first_break(&column)
-        {
-            return Err(Error::data(format!(
-                "field `{}` is {} in row {row}, {}",
-                self.name,
-                value_text(Some(&column), row),
-                self.rule(kind)
-            )));
-        }
-        Ok(column)
+    }
+
+    /// That values are of another type, or lists where they should not be, or the reverse.
+    pub(crate) fn of_wrong_type(&self, found: FieldType, lists: bool) -> Error {
+        Error::data(format!(
+            "field `{}` is of type {}, must be {}",
+            self.name,
+            super::field::type_text(found, lists),
+            self.type_text()
+        ))
     }
 
     fn whole_numbers(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        // Above 2^53 a double no longer holds every whole number.
-        const LARGEST: f64 = 9_007_199_254_740_992.0;
         let floats = column.as_primitive::<Float64Type>();
         let whole = floats
             .iter()
             .enumerate()
             .map(|(row, value)| match value {
-                Some(value) if value.is_nan() => Ok(None),
-                Some(value) if value.fract() == 0.0 && value.abs() <= LARGEST => {
-                    Ok(Some(value as i64))
-                }
-                Some(value) => Err(Error::data(format!(
-                    "field `{}` is {value} in row {row}, must be a whole number",
-                    self.name
-                ))),
+                Some(value) => self.whole_number(value, row),
                 None => Ok(None),
             })
             .collect::<Result<Int64Array>>()?;
         Ok(Arc::new(whole))
     }
 
-    fn times(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        let data_type = self
-            .field_type
-            .data_type()
-            .ok_or_else(|| Error::internal("a time without a type"))?;
+    /// A float as a whole number, NaN as NULL.
+    pub(crate) fn whole_number(&self, value: f64, row: usize) -> Result<Option<i64>> {
+        // Above 2^53 a double no longer holds every whole number.
+        const LARGEST: f64 = 9_007_199_254_740_992.0;
+        match value {
+            value if value.is_nan() => Ok(None),
+            value if value.fract() == 0.0 && value.abs() <= LARGEST => Ok(Some(value as i64)),
+            value => Err(Error::data(format!(
+                "field `{}` is {value} in row {row}, must be a whole number",
+                self.name
+            ))),
+        }
+    }
+
+    fn times(&self, column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
         // What cannot be read comes back as NULL, so the value and its row can be named.
-        let times = cast(column, &data_type)?;
+        let times = cast(column, data_type)?;
         let texts = cast(column, &DataType::Utf8)?;
         let texts = texts.as_string::<i32>();
         match (0..times.len()).find(|row| times.is_null(*row) && !texts.is_null(*row)) {

@@ -94,7 +94,7 @@ impl FieldType {
     }
 
     /// Whether an Arrow type is the physical one, or there is none: [`FieldType::data_type`] without making one.
-    pub(super) fn is_physical(self, data_type: &DataType) -> bool {
+    pub(crate) fn is_physical(self, data_type: &DataType) -> bool {
         match (self, data_type) {
             (FieldType::Boolean, DataType::Boolean)
             | (FieldType::Integer, DataType::Int64)

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer};
 
 use super::Schema;
-use crate::error::{Error, ErrorKind, Result, near_names};
+use crate::error::{Error, ErrorKind, Result, near_key};
 
 impl Schema {
     /// Reads a schema from a file, JSON or TOML by its extension, and [checks](Schema::check) it.
@@ -138,7 +138,7 @@ fn unreadable(message: &str, version: Option<u64>) -> Error {
         Some(version) if version > u64::from(Schema::FORMAT_VERSION) => {
             Error::new(ErrorKind::Unsupported, future(version))
         }
-        _ => Error::config(format!("the schema cannot be read: {}", with_near(message))),
+        _ => Error::config(format!("the schema cannot be read: {}", near_key(message))),
     }
 }
 
@@ -147,23 +147,6 @@ fn future(version: u64) -> String {
         "the schema is of format version {version}, this build reads 1 to {}",
         Schema::FORMAT_VERSION
     )
-}
-
-/// Of "unknown field `x`, expected one of `a`, `b` at line 1", the near name in place of all.
-fn with_near(message: &str) -> String {
-    let parts = message
-        .split_once(", expected ")
-        .filter(|(unknown, _)| unknown.starts_with("unknown "))
-        .and_then(|(unknown, names)| Some((unknown, unknown.split('`').nth(1)?, names)));
-    let Some((unknown, name, names)) = parts else {
-        return message.to_owned();
-    };
-    let known = names.split('`').skip(1).step_by(2);
-    let place = names
-        .rfind(" at line ")
-        .and_then(|at| names.get(at..))
-        .unwrap_or_default();
-    format!("{unknown}{place}{}", near_names(name, known))
 }
 
 /// The version of the format that was read: any that was ever written becomes the present one.

@@ -148,6 +148,7 @@ pub use self::anomaly::{Anomaly, AnomalyKind, Severity};
 #[cfg(feature = "datafusion")]
 pub(crate) use self::checker::micros_of_text;
 pub use self::compare::{Against, Comparison};
+pub(crate) use self::conform::Conformer;
 pub use self::diff::{SchemaChange, SchemaDiff};
 pub use self::field::{Domain, Field, Lifecycle};
 pub(crate) use self::field_type::to_physical;

@@ -161,14 +161,15 @@ pub(super) fn value_text(column: Option<&ArrayRef>, row: usize) -> String {
     }
 }
 
-/// A column by its path, which is looked for at a place first. A field of a struct is NULL where the struct is.
-pub(super) fn find(batch: &RecordBatch, path: &str, place: usize) -> Option<ArrayRef> {
+/// A column by its path, which is looked for at a place first, and then from there on; `place` is the one after it
+/// then. A field of a struct is NULL where the struct is.
+pub(super) fn find(batch: &RecordBatch, path: &str, place: &mut usize) -> Option<ArrayRef> {
     let fields = batch.schema_ref().fields();
-    if fields.get(place).is_some_and(|field| field.name() == path) {
-        return batch.columns().get(place).cloned();
-    }
-    if let Some(column) = batch.column_by_name(path) {
-        return Some(ArrayRef::clone(column));
+    let first = (*place).min(fields.len());
+    let named = |at: &usize| fields.get(*at).is_some_and(|field| field.name() == path);
+    if let Some(at) = (first..fields.len()).chain(0..first).find(named) {
+        *place = at + 1;
+        return batch.columns().get(at).cloned();
     }
     let (mut name, mut rest) = path.split_once('.')?;
     let mut parent: &StructArray = batch.column_by_name(name)?.as_struct_opt()?;
@@ -195,7 +196,7 @@ impl Field {
         if !self.lifecycle.is_validated() {
             return;
         }
-        let Some(column) = find(batch, &self.name, place) else {
+        let Some(column) = find(batch, &self.name, &mut { place }) else {
             if self.is_required() {
                 (0..batch.num_rows())
                     .for_each(|row| broken(row, AnomalyKind::SchemaMissingColumn, None));
@@ -205,7 +206,7 @@ impl Field {
         match self.brought_to_type(&column) {
             Ok(column) => {
                 self.each_null(&column, broken);
-                Checker::new(self, &column, false).each_break(&column, broken);
+                Checker::new(self, &column, None, false).each_break(&column, broken);
             }
             Err(kind) => {
                 for row in (0..column.len()).filter(|row| !column.is_null(*row)) {

@@ -1,15 +1,19 @@
 //! The serving pipeline: a blessed model in, an endpoint out.
 //!
-//! A [`Server`] is the stage a user implements; it takes a [`Blessed`] model and nothing else. Here are three:
+//! A [`Server`] is the stage a user implements; it takes a [`Blessed`] model and nothing else. Here are some:
 //!
 //! | server | endpoint |
 //! | --- | --- |
 //! | [`InProcess`] | a [`Predictor`] |
 //! | [`ModelRepository`] | a [`PushedModel`]: a version directory that any server process can load |
+//! | `ObjectStoreRepository` (feature `object-store`) | a [`PushedModel`], in S3 or another object store |
 //! | `HttpServer` (feature `http`) | an `HttpEndpoint`: pushed, loaded and answering on a port |
 //!
 //! Serving alone, without the pipelines that make models, is a [`Manager`] over a repository directory. It needs
 //! neither DataFusion nor linfa: `cargo build --no-default-features --features http`.
+//!
+//! A [`Predictor`] answers in process: Arrow batches ([`Predictor::predict`]), or rows of your own types
+//! ([`Predictor::predict_row`], [`Predictor::predict_rows`]). Both go through the same schema, transform and model.
 //!
 //! # Writing your own server
 //!
@@ -44,16 +48,21 @@
 
 #[cfg(feature = "http")]
 mod core;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
 mod in_process;
 mod lifecycle;
+#[cfg(feature = "http")]
+pub mod metrics;
 #[cfg(feature = "http")]
 mod observers;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
 mod repository;
+mod typed;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -61,16 +70,27 @@ use std::sync::Arc;
 use serde::Serialize;
 
 #[cfg(feature = "http")]
-pub use self::core::{Observation, Observer, ServerCore};
+pub use self::core::{
+    Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
+};
 #[cfg(feature = "http")]
-pub use self::http::{HttpEndpoint, HttpHandle, HttpServer};
+pub use self::http::{HttpEndpoint, HttpHandle, HttpServer, shutdown_signal};
 pub use self::in_process::InProcess;
-pub use self::lifecycle::{Manager, ModelState, VersionChoice, VersionState};
+#[cfg(feature = "object-store")]
+pub use self::lifecycle::ObjectStoreRepository;
+pub use self::lifecycle::{
+    AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
+    ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
+    SourceAdapter, SplitBy, State, StateChange, StateListener, Traffic, Transition,
+    TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
+};
 #[cfg(feature = "http")]
 pub use self::observers::{DriftMeasure, DriftMonitor, DriftOptions, DriftReport};
 #[cfg(all(feature = "http", feature = "request-log"))]
 pub use self::observers::{RequestLog, RequestLogCounts, RequestLogOptions};
 pub use self::predictor::Predictor;
+#[cfg(feature = "http")]
+pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
 use crate::error::Result;

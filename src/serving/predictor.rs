@@ -15,7 +15,9 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    pub(crate) fn new(version: u64, servable: Arc<Servable>) -> Self {
+    /// A handle to a model that no [`Manager`](super::Manager) has loaded.
+    #[must_use]
+    pub fn new(version: u64, servable: Arc<Servable>) -> Self {
         Predictor { version, servable }
     }
 

@@ -1,5 +1,6 @@
 //! Models in a directory: where training leaves them and servers find them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,9 +18,40 @@ use crate::transform::{CustomOperation, Operations};
 ///
 /// As a server it pushes: a version is written aside and renamed to its place, so a server process that watches the
 /// directory (a [`Manager`](super::Manager), or several, on other machines) sees it whole or not at all.
+///
+/// As a [`Source`](super::Source) it says which versions are there, as TensorFlow Serving reads directories: a name of
+/// decimal digits is a version (`00017` is 17), other names and those that start with a dot are not looked at. Labels,
+/// traffic split and rollbacks of a model stand in its [`Control`](super::Control) file, `<root>/<name>/serving.json`,
+/// and are changed by the methods below or by hand.
+///
+/// ```
+/// use fourfold::serving::{ModelRepository, Source, Traffic};
+///
+/// let root = tempfile::tempdir().unwrap();
+/// let repository = ModelRepository::at(root.path());
+/// # for version in ["1", "2"] {
+/// #     std::fs::create_dir_all(root.path().join("late").join(version)).unwrap();
+/// # }
+/// // Two versions of a model were pushed; one request in twenty tries the newer.
+/// repository.set_label("late", "stable", 1)?;
+/// repository.set_label("late", "canary", 2)?;
+/// let traffic = Traffic::by_weight([("stable", 95), ("canary", 5)])?;
+/// repository.set_traffic("late", Some(&traffic))?;
+///
+/// let found = repository.poll()?;
+/// let control = found[0].found().unwrap().control();
+/// assert_eq!(control.labels()["canary"], 2);
+///
+/// // The newer one is bad: what named it names the one before.
+/// assert_eq!(repository.roll_back("late", 2)?, 1);
+/// assert_eq!(repository.control("late")?.labels()["canary"], 1);
+/// # Ok::<(), fourfold::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ModelRepository {
     root: PathBuf,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    versions_always_present: bool,
     #[serde(skip)]
     operations: Operations,
 }
@@ -41,6 +73,7 @@ impl ModelRepository {
     pub fn at(root: impl Into<PathBuf>) -> Self {
         ModelRepository {
             root: root.into(),
+            versions_always_present: false,
             operations: Operations::new(),
         }
     }
@@ -51,6 +84,19 @@ impl ModelRepository {
     pub fn with_operation<O: CustomOperation>(mut self) -> Self {
         self.operations = self.operations.with::<O>();
         self
+    }
+
+    /// Whether a model of which no version is there any more keeps the versions that are loaded, as an accident of the
+    /// storage, instead of unloading them. TensorFlow Serving's option of the same name; off unless set.
+    #[must_use]
+    pub fn servable_versions_always_present(mut self, always: bool) -> Self {
+        self.versions_always_present = always;
+        self
+    }
+
+    /// Whether a model without versions keeps what is loaded.
+    pub(super) fn keeps_last_versions(&self) -> bool {
+        self.versions_always_present
     }
 
     /// The loaders for models of a type, with the custom operations that are known.
@@ -79,13 +125,35 @@ impl ModelRepository {
     /// # Errors
     /// [`ErrorKind::NotFound`] if the model is not there.
     pub fn versions(&self, name: &str) -> Result<Vec<u64>> {
-        store::versions(&self.root.join(name))
+        Ok(self.version_dirs(name)?.into_keys().collect())
     }
 
-    /// The directory of a version.
+    /// The versions of a model with their directories.
+    pub(super) fn version_dirs(&self, name: &str) -> Result<BTreeMap<u64, PathBuf>> {
+        store::version_dirs(&self.model_dir(name)?)
+    }
+
+    /// The directory of a model, whose name is no path out of the repository.
+    pub(super) fn model_dir(&self, name: &str) -> Result<PathBuf> {
+        if store::is_name(name) {
+            return Ok(self.root.join(name));
+        }
+        Err(Error::not_found(format!(
+            "there is no model {name:?}: that is no name of a directory"
+        )))
+    }
+
+    /// The directory of a version: as it is there (`00017`), else as it would be written (`17`).
     #[must_use]
     pub fn version_dir(&self, name: &str, version: u64) -> PathBuf {
-        self.root.join(name).join(version.to_string())
+        let usual = self.root.join(name).join(version.to_string());
+        if usual.is_dir() {
+            return usual;
+        }
+        let found = self.version_dirs(name).ok();
+        found
+            .and_then(|mut found| found.remove(&version))
+            .unwrap_or(usual)
     }
 
     /// Loads a version.
@@ -108,6 +176,10 @@ impl ModelRepository {
                 Err(error) if error.kind() == ErrorKind::NotFound => 0,
                 Err(error) => return Err(error),
             };
+            // A number that was rolled back is not used again, also where its directory is gone.
+            let last = self.control(name).map_or(last, |control| {
+                last.max(control.rolled_back().last().copied().unwrap_or_default())
+            });
             let version = last.checked_add(1).ok_or_else(|| {
                 Error::config(format!("model `{name}` has no version number left"))
             })?;
@@ -157,10 +229,10 @@ impl<M: Model> Server<M> for ModelRepository {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        match versions.last() {
+        match self.control(name)?.default_version(&versions) {
             Some(version) => {
                 let loaders = self.loaders::<M>();
-                Ok(Some(Arc::new(self.load(name, *version, &loaders)?)))
+                Ok(Some(Arc::new(self.load(name, version, &loaders)?)))
             }
             None => Ok(None),
         }

@@ -10,8 +10,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -119,12 +119,11 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     })?;
     let mut found = digests(dir)?;
     found.remove(SUMS);
-    for line in sums.lines() {
-        let (digest, file) = line
-            .split_once("  ")
-            .ok_or_else(|| Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display())))?;
+    let sums = parse_sums(&sums)
+        .ok_or_else(|| Error::corrupt(format!("`{}` is damaged", dir.join(SUMS).display())))?;
+    for (file, digest) in &sums {
         match found.remove(file) {
-            Some(is) if is == digest => {}
+            Some(is) if is == *digest => {}
             Some(_) => {
                 return Err(Error::corrupt(format!(
                     "`{}` was changed after it was written: its digest is not the listed one",
@@ -148,28 +147,96 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     }
 }
 
-/// When a directory's list of digests was written; `None` if it has none.
+/// The digest of each file, by its path with `/`, as a list of digests says; `None` if that is damaged.
+pub(crate) fn parse_sums(text: &str) -> Option<BTreeMap<String, String>> {
+    let lines = text.lines().map(|line| line.split_once("  "));
+    lines
+        .map(|line| line.map(|(digest, file)| (file.to_owned(), digest.to_owned())))
+        .collect()
+}
+
+/// Whether a name is that of a directory within another: no path, not hidden.
+pub(crate) fn is_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    is_one && !name.starts_with('.')
+}
+
+/// When a directory's list of digests was written, or, if it has none, when the directory was changed.
 pub(crate) fn written(dir: &Path) -> Option<SystemTime> {
     fs::metadata(dir.join(SUMS))
+        .or_else(|_| fs::metadata(dir))
         .and_then(|metadata| metadata.modified())
         .ok()
 }
 
-/// The sub-directories that are version numbers, rising.
+/// The sub-directories that are version numbers, rising, with their paths as they are written: `00017` is version 17. Of
+/// several names of one number, the shortest counts.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] if there is no such directory.
-pub(crate) fn versions(dir: &Path) -> Result<Vec<u64>> {
-    let mut versions: Vec<u64> = sub_directories(dir)?
-        .iter()
-        .filter_map(|name| {
-            name.parse()
-                .ok()
-                .filter(|version: &u64| version.to_string() == *name)
-        })
-        .collect();
-    versions.sort_unstable();
+pub(crate) fn version_dirs(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
+    let mut names = sub_directories(dir)?;
+    names.sort_by_key(String::len);
+    let mut versions = BTreeMap::new();
+    for name in names {
+        if let Some(version) = version_number(&name) {
+            versions.entry(version).or_insert_with(|| dir.join(name));
+        }
+    }
     Ok(versions)
+}
+
+/// The version that a directory's name means: decimal digits alone, leading zeros or not, of 64 bits.
+pub(crate) fn version_number(name: &str) -> Option<u64> {
+    let all_digits = name.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| name.parse().ok()).flatten()
+}
+
+/// The size of all files below a directory in bytes, as far as they can be read.
+pub(crate) fn n_bytes(dir: &Path) -> u64 {
+    let sizes = files(dir).unwrap_or_default().into_iter();
+    sizes
+        .filter_map(|path| Some(fs::metadata(path).ok()?.len()))
+        .sum()
+}
+
+/// Writes a file aside and renames it to its place: readers see the old text or the new one.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be written; the old text stays then.
+pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
+    let write = || {
+        let parent = parent_of(place).map_err(io::Error::other)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempfile_in(parent)?;
+        file.write_all(text.as_bytes())?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let readable = fs::Permissions::from_mode(0o644);
+            file.as_file().set_permissions(readable)?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(place).map_err(|error| error.error)?;
+        File::open(parent)?.sync_all()
+    };
+    write().map_err(|error| Error::io(format!("writing `{}`", place.display()), error))
+}
+
+/// Removes a directory: it is gone for readers at once, its files follow.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be removed; [`ErrorKind::NotFound`] if it is not there.
+pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
+    let remove = || {
+        let parent = parent_of(dir).map_err(io::Error::other)?;
+        let aside = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
+        fs::rename(dir, aside.path().join("removed"))?;
+        aside.close()
+    };
+    remove().map_err(|error| Error::io(format!("removing `{}`", dir.display()), error))
 }
 
 /// The names of the sub-directories that do not start with a dot, sorted.
@@ -200,21 +267,26 @@ fn parent_of(place: &Path) -> Result<&Path> {
     }
 }
 
+/// The files below a directory, by their paths with `/`.
+pub(crate) fn files_below(dir: &Path) -> Result<Vec<String>> {
+    let found =
+        files(dir).map_err(|error| Error::io(format!("reading `{}`", dir.display()), error))?;
+    let name = |path: PathBuf| {
+        let parts = path.strip_prefix(dir).unwrap_or(&path).components();
+        let parts = parts.map(|part| part.as_os_str().to_string_lossy().into_owned());
+        parts.collect::<Vec<String>>().join("/")
+    };
+    Ok(found.into_iter().map(name).collect())
+}
+
 /// The SHA-256 of every file below a directory, by its path with `/`.
 fn digests(dir: &Path) -> Result<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
-    for path in
-        files(dir).map_err(|error| Error::io(format!("reading `{}`", dir.display()), error))?
-    {
+    for name in files_below(dir)? {
+        let path = dir.join(&name);
         let digest = digest_of(&path)
             .map_err(|error| Error::io(format!("reading `{}`", path.display()), error))?;
-        let name: Vec<String> = path
-            .strip_prefix(dir)
-            .unwrap_or(&path)
-            .components()
-            .map(|part| part.as_os_str().to_string_lossy().into_owned())
-            .collect();
-        sums.insert(name.join("/"), digest);
+        sums.insert(name, digest);
     }
     Ok(sums)
 }
@@ -299,7 +371,53 @@ mod tests {
             }
             fs::write(&path, &good).unwrap();
         }
-        assert_eq!(versions(root.path()).unwrap(), [1]);
+        assert_eq!(
+            version_dirs(root.path()).unwrap().into_keys().next(),
+            Some(1)
+        );
         assert!(write_dir(&place, |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn numbers_are_versions_however_they_are_padded() {
+        let root = tempfile::tempdir().unwrap();
+        let made = [
+            "00017",
+            "30",
+            "0001",
+            "001",
+            "00001",
+            "20170111173521",
+            "+5",
+            "-5",
+            "1.0",
+            "x",
+            ".7",
+            "99999999999999999999",
+        ];
+        for name in made {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        fs::write(root.path().join("40"), "a file").unwrap();
+        let found = version_dirs(root.path()).unwrap();
+        let names = ["001", "00017", "30", "20170111173521"].map(|name| root.path().join(name));
+        assert_eq!(
+            found.keys().copied().collect::<Vec<_>>(),
+            [1, 17, 30, 20_170_111_173_521]
+        );
+        assert_eq!(found.into_values().collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn a_removed_directory_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("1");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("a"), "abc").unwrap();
+        assert_eq!(n_bytes(&place), 3);
+        remove_dir(&place).unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        assert_eq!(remove_dir(&place).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

@@ -319,12 +319,12 @@ impl Fitting {
 impl Accumulate for FitPass {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let plan = Arc::clone(&self.plan);
-        let read = |column: &InputColumn| Value::of(&column.read(batch)?, column.field_type);
+        let read = |column: &InputColumn| Value::of(column.read(batch)?, column.field_type);
         let raw = plan.inputs.iter().map(|input| input.read(batch));
         let mut raw = raw.collect::<Result<Vec<ArrayRef>>>()?;
         let mut values = Vec::with_capacity(plan.places.n);
         for (input, column) in plan.inputs.iter().zip(&raw) {
-            values.push(Value::of(column, input.field_type)?);
+            values.push(Value::of(ArrayRef::clone(column), input.field_type)?);
         }
         let row_hashes = match &plan.fold_by {
             Some(others) => {

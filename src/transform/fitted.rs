@@ -233,62 +233,97 @@ impl FittedTransform {
                 self.features.len()
             )));
         }
+        let raw = self.inputs.iter().map(|input| input.read(batch));
+        let raw = raw.collect::<Result<Vec<ArrayRef>>>()?;
+        let hashes = match self.fold_by.as_ref().filter(|_| training) {
+            Some(others) => {
+                let others = others.iter().map(|other| other.read(batch));
+                let all = raw.iter().cloned().map(Ok).chain(others);
+                Some(row_hashes(&all.collect::<Result<Vec<_>>>()?)?)
+            }
+            None => None,
+        };
+        let hashes = hashes.as_deref();
         if let Some(cells) = out.as_slice_mut() {
-            return self.fill(batch, cells, training);
+            return self.fill(raw, batch.num_rows(), cells, hashes);
         }
         let mut cells = vec![0.0; out.len()];
-        self.fill(batch, &mut cells, training)?;
+        self.fill(raw, batch.num_rows(), &mut cells, hashes)?;
         out.iter_mut()
             .zip(cells)
             .for_each(|(cell, value)| *cell = value);
         Ok(())
     }
 
-    fn fill(&self, batch: &RecordBatch, cells: &mut [f32], training: bool) -> Result<()> {
-        let raw = self
-            .inputs
-            .iter()
-            .map(|input| input.read(batch))
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        let hashes = match self.fold_by.as_ref().filter(|_| training) {
-            Some(others) => {
-                let others = others.iter().map(|other| other.read(batch));
-                Some(row_hashes(
-                    &raw.iter()
-                        .cloned()
-                        .map(Ok)
-                        .chain(others)
-                        .collect::<Result<Vec<_>>>()?,
-                )?)
-            }
-            None => None,
-        };
-        let width = self.features.len();
-        let n_rows = batch.num_rows();
+    /// The features of columns that come in the order of the inputs, whatever their names.
+    ///
+    /// # Errors
+    /// As [`FittedTransform::apply`].
+    pub(crate) fn apply_columns(
+        &self,
+        columns: Vec<ArrayRef>,
+        n_rows: usize,
+    ) -> Result<Array2<f32>> {
+        if columns.len() != self.inputs.len() {
+            return Err(Error::internal(format!(
+                "{} columns for a transform of {} inputs",
+                columns.len(),
+                self.inputs.len()
+            )));
+        }
+        let columns = columns.into_iter().zip(&self.inputs);
+        let columns = columns.map(|(column, input)| input.bring(column));
+        let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+        let mut cells = vec![0.0; n_rows * self.features.len()];
+        self.fill(columns, n_rows, &mut cells, None)?;
+        Array2::from_shape_vec((n_rows, self.features.len()), cells)
+            .map_err(|error| Error::internal("features of a wrong shape").with_source(error))
+    }
+
+    fn fill(
+        &self,
+        raw: Vec<ArrayRef>,
+        n_rows: usize,
+        cells: &mut [f32],
+        hashes: Option<&[u64]>,
+    ) -> Result<()> {
         let mut values = Vec::with_capacity(self.places.n);
-        for first_row in (0..n_rows.max(1)).step_by(Self::BLOCK) {
+        if n_rows <= Self::BLOCK {
+            for (column, input) in raw.into_iter().zip(&self.inputs) {
+                values.push(Value::of(column, input.field_type)?);
+            }
+            return self.fill_block(&mut values, 0, cells, hashes);
+        }
+        let width = self.features.len();
+        for first_row in (0..n_rows).step_by(Self::BLOCK) {
             let n = Self::BLOCK.min(n_rows - first_row);
             values.clear();
-            let hashes = hashes
-                .as_ref()
-                .and_then(|all| all.get(first_row..first_row + n));
             for (column, input) in raw.iter().zip(&self.inputs) {
-                values.push(match n_rows {
-                    all if all == n => Value::of(column, input.field_type)?,
-                    _ => Value::of(&column.slice(first_row, n), input.field_type)?,
-                });
+                values.push(Value::of(column.slice(first_row, n), input.field_type)?);
             }
-            for (step, sources) in self.steps.iter().zip(&self.places.sources) {
-                run(step, sources, &mut values, hashes)?;
-            }
-            let mut rows = Cells {
-                cells: &mut cells[first_row * width..(first_row + n) * width],
-                width,
-                first_row,
-            };
-            self.write(&values, &mut rows)?;
+            let hashes = hashes.and_then(|all| all.get(first_row..first_row + n));
+            let cells = &mut cells[first_row * width..(first_row + n) * width];
+            self.fill_block(&mut values, first_row, cells, hashes)?;
         }
         Ok(())
+    }
+
+    fn fill_block(
+        &self,
+        values: &mut Vec<Value>,
+        first_row: usize,
+        cells: &mut [f32],
+        hashes: Option<&[u64]>,
+    ) -> Result<()> {
+        for (step, sources) in self.steps.iter().zip(&self.places.sources) {
+            run(step, sources, values, hashes)?;
+        }
+        let mut rows = Cells {
+            cells,
+            width: self.features.len(),
+            first_row,
+        };
+        self.write(values, &mut rows)
     }
 
     pub(super) fn with_folds(mut self, fold_by: Option<Vec<InputColumn>>) -> Self {

@@ -88,7 +88,7 @@ impl InputColumn {
     }
 
     /// The column of a batch.
-    pub(super) fn read(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+    pub(crate) fn read(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let column = batch.column_by_name(&self.name).ok_or_else(|| {
             let schema = batch.schema();
             let near = near_names(
@@ -97,6 +97,14 @@ impl InputColumn {
             );
             Error::data(format!("there is no column `{}`{near}", self.name))
         })?;
+        self.bring(ArrayRef::clone(column))
+    }
+
+    /// A column in the physical type, checked.
+    pub(super) fn bring(&self, column: ArrayRef) -> Result<ArrayRef> {
+        if !self.is_list && self.field_type.is_physical(column.data_type()) {
+            return Ok(column);
+        }
         let found_items = FieldType::of_items(column.data_type());
         let found = found_items.unwrap_or_else(|| FieldType::of(column.data_type()));
         let fits = found == self.field_type
@@ -116,7 +124,7 @@ impl InputColumn {
                 self.kind()
             )));
         }
-        self.normalize(column)
+        self.normalize(&column)
     }
 
     /// A column brought to the physical type.
@@ -132,6 +140,6 @@ impl InputColumn {
 
     /// A column of any type that this one is made from, as steps see it.
     pub(super) fn value(&self, column: &ArrayRef) -> Result<Value> {
-        Value::of(&self.normalize(column)?, self.field_type)
+        Value::of(self.normalize(column)?, self.field_type)
     }
 }

@@ -94,6 +94,7 @@ mod fitted;
 mod folds;
 mod input;
 mod learn;
+mod numbers;
 pub mod ops;
 mod program;
 #[cfg(feature = "sql")]

@@ -85,7 +85,7 @@ pub(super) fn rows_of(fitted: &FittedTransform, rows: &RecordBatch) -> Vec<Vec<f
 /// The lists that a chain of steps without learners makes of a text.
 #[track_caller]
 fn made(transform: &Transform, column: &ArrayRef) -> Vec<Option<Vec<String>>> {
-    let mut value = Value::of(column, FieldType::Text).unwrap();
+    let mut value = Value::of(ArrayRef::clone(column), FieldType::Text).unwrap();
     for step in transform.steps() {
         let fitted = step.op.operation().fitted().unwrap();
         value = fitted.apply().apply(&[&value]).unwrap();

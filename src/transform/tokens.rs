@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use arrow::array::{Array, AsArray, BooleanArray, Float64Array, Int64Array, StringArray};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 
+use super::numbers::{Few, NumbersView};
 use super::value::{NO_CATEGORY, Value};
 use super::vocabulary::{FastMap, Vocabulary};
 use crate::error::{Error, Result};
@@ -12,12 +13,12 @@ use crate::schema::FieldType;
 
 /// The values of a column as categories. Each has a text: whole numbers their digits, booleans `true` and `false`.
 /// NULL, NaN and infinities have none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Tokens<'a> {
     Text(&'a StringArray),
     Whole(&'a Int64Array),
     /// Floats that are whole, every one that is finite.
-    Numbers(&'a Float64Array),
+    Numbers(NumbersView<'a>),
     Flags(&'a BooleanArray),
 }
 
@@ -33,11 +34,12 @@ impl Value {
             }
             Value::Numbers(numbers)
                 if numbers
+                    .view()
                     .iter()
                     .flatten()
                     .all(|value| !value.is_finite() || value.fract() == 0.0) =>
             {
-                Tokens::Numbers(numbers)
+                Tokens::Numbers(numbers.view())
             }
             other => {
                 return Err(Error::config(format!(
@@ -51,7 +53,7 @@ impl Value {
 }
 
 /// The floats that are a category: those that are finite.
-fn finite(numbers: &Float64Array) -> impl Iterator<Item = Option<f64>> {
+fn finite<'a>(numbers: &'a NumbersView<'_>) -> impl ExactSizeIterator<Item = Option<f64>> + 'a {
     numbers
         .iter()
         .map(|number| number.filter(|number| number.is_finite()))
@@ -113,10 +115,13 @@ impl Tokens<'_> {
             Tokens::Whole(array) if array.is_valid(row) => {
                 let _ = write!(out, "{}", array.value(row));
             }
-            Tokens::Numbers(array) if array.is_valid(row) && array.value(row).is_finite() => {
-                let _ = match whole(array.value(row)) {
+            Tokens::Numbers(numbers) => {
+                let Some(value) = numbers.get(row).filter(|value| value.is_finite()) else {
+                    return false;
+                };
+                let _ = match whole(value) {
                     Some(number) => write!(out, "{number}"),
-                    None => write!(out, "{:.0}", array.value(row)),
+                    None => write!(out, "{value:.0}"),
                 };
             }
             _ => return false,
@@ -126,28 +131,25 @@ impl Tokens<'_> {
 
     /// The id of every row: that of the vocabulary, `other` for a text that is not in it, [`NO_CATEGORY`] for
     /// none.
-    pub(super) fn ids(&self, vocabulary: &Vocabulary, other: u32) -> Vec<u32> {
+    pub(super) fn ids(&self, vocabulary: &Vocabulary, other: u32) -> Few<u32> {
         let of_text = |text: &str| vocabulary.id_of(text).unwrap_or(other);
         let of_whole = |number| vocabulary.id_of_whole(number).unwrap_or(other);
         match self {
-            Tokens::Text(array) => map(array.iter(), array.null_count(), of_text),
+            Tokens::Text(array) => map(array.iter(), of_text),
             Tokens::Whole(array) => match array.null_count() {
                 0 => array
                     .values()
                     .iter()
                     .map(|number| of_whole(*number))
                     .collect(),
-                n_nulls => map(array.iter(), n_nulls, of_whole),
+                _ => map(array.iter(), of_whole),
             },
-            // As with NULLs: some may be NaN.
-            Tokens::Numbers(array) => map(finite(array), array.len(), |number| {
+            Tokens::Numbers(array) => map(finite(array), |number| {
                 whole(number).map_or_else(|| of_text(&format!("{number:.0}")), of_whole)
             }),
             Tokens::Flags(array) => {
                 let flags = [of_text(flag_text(false)), of_text(flag_text(true))];
-                map(array.iter(), array.null_count(), |flag| {
-                    flags[usize::from(flag)]
-                })
+                map(array.iter(), |flag| flags[usize::from(flag)])
             }
         }
     }
@@ -170,14 +172,7 @@ impl Tokens<'_> {
     }
 }
 
-fn map<T>(
-    values: impl Iterator<Item = Option<T>>,
-    n_nulls: usize,
-    id: impl Fn(T) -> u32,
-) -> Vec<u32> {
-    if n_nulls == 0 {
-        return values.flatten().map(id).collect();
-    }
+fn map<T>(values: impl Iterator<Item = Option<T>>, id: impl Fn(T) -> u32) -> Few<u32> {
     values.map(|value| value.map_or(NO_CATEGORY, &id)).collect()
 }
 
@@ -200,6 +195,7 @@ fn tally<T: Copy + Eq + std::hash::Hash>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transform::numbers::Numbers;
 
     #[test]
     fn floats_that_are_not_finite_are_no_category() {
@@ -210,7 +206,7 @@ mod tests {
             Some(f64::INFINITY),
             Some(1e30),
         ];
-        let value = Value::Numbers(Float64Array::from(numbers.to_vec()));
+        let value = Value::Numbers(numbers.into_iter().collect());
         let tokens = value.tokens().unwrap();
         let mut texts = Vec::new();
         tokens.for_each(|text| texts.push(text.map(str::to_owned)));
@@ -221,12 +217,15 @@ mod tests {
         assert_eq!(with_text, [true, false, false, false, true]);
         let vocabulary = Vocabulary::from(vec!["1".to_owned()]);
         let (none, other) = (NO_CATEGORY, 7);
-        assert_eq!(tokens.ids(&vocabulary, other), [0, none, none, none, other]);
+        assert_eq!(
+            *tokens.ids(&vocabulary, other),
+            [0, none, none, none, other]
+        );
         let counted = std::cell::Cell::new(0);
         let add = |n: u64| counted.set(counted.get() + n);
         tokens.count(|_, n| add(n), |_, n| add(n));
         assert_eq!(counted.get(), 2);
-        let half = Value::Numbers(Float64Array::from(vec![f64::NAN, 0.5]));
+        let half = Value::Numbers(Numbers::all([f64::NAN, 0.5]));
         assert!(half.tokens().is_err());
     }
 }

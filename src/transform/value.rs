@@ -1,14 +1,14 @@
 //! What flows between the steps of a transform.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, StringArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{Field, Float64Type, Int64Type};
 
+use super::numbers::{Few, Numbers, NumbersView};
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
@@ -18,13 +18,13 @@ pub(super) enum Value {
     /// A raw column in the physical type of its [`FieldType`].
     Raw(ArrayRef, FieldType),
     /// Numbers made by a step.
-    Numbers(Float64Array),
+    Numbers(Numbers),
     /// Text made by a step.
     Text(StringArray),
     /// Categories: `width` features, of which number `id` is 1; [`NO_CATEGORY`] sets none.
-    Categories { ids: Vec<u32>, width: usize },
+    Categories { ids: Few<u32>, width: usize },
     /// Several numbers a row, each a feature.
-    Columns(Vec<Float64Array>),
+    Columns(Vec<Numbers>),
     /// A list of values a row.
     List(List),
     /// Some of `width` features a row.
@@ -51,7 +51,7 @@ pub(super) struct List {
 pub(super) struct Sparse {
     pub(super) offsets: Vec<usize>,
     /// [`NO_CATEGORY`] sets none.
-    pub(super) ids: Vec<u32>,
+    pub(super) ids: Few<u32>,
     pub(super) values: Option<Vec<f64>>,
     pub(super) width: usize,
 }
@@ -97,10 +97,10 @@ impl List {
 
 impl Value {
     /// A column of raw values, in the physical type of its [`FieldType`] or as a list of them.
-    pub(super) fn of(array: &ArrayRef, field_type: FieldType) -> Result<Self> {
+    pub(super) fn of(array: ArrayRef, field_type: FieldType) -> Result<Self> {
         Ok(match array.as_list_opt::<i32>() {
             Some(list) => Value::List(List::of(list, field_type)?),
-            None => Value::Raw(ArrayRef::clone(array), field_type),
+            None => Value::Raw(array, field_type),
         })
     }
 
@@ -115,24 +115,24 @@ impl Value {
     }
 
     /// The values as numbers.
-    pub(super) fn numbers(&self) -> Result<Cow<'_, Float64Array>> {
+    pub(super) fn numbers(&self) -> Result<NumbersView<'_>> {
         match self {
-            Value::Numbers(numbers) => Ok(Cow::Borrowed(numbers)),
+            Value::Numbers(numbers) => Ok(numbers.view()),
             Value::Raw(array, FieldType::Float) => {
-                Ok(Cow::Borrowed(array.as_primitive::<Float64Type>()))
+                let array = array.as_primitive::<Float64Type>();
+                Ok(NumbersView::borrowed(array.values(), array.nulls()))
             }
-            Value::Raw(array, FieldType::Integer) => Ok(Cow::Owned(
-                array
-                    .as_primitive::<Int64Type>()
-                    .unary::<_, Float64Type>(|value| value as f64),
-            )),
-            Value::Raw(array, FieldType::Boolean) => Ok(Cow::Owned(
-                array
-                    .as_boolean()
-                    .iter()
-                    .map(|value| value.map(|value| f64::from(u8::from(value))))
-                    .collect(),
-            )),
+            Value::Raw(array, FieldType::Integer) => {
+                let array = array.as_primitive::<Int64Type>();
+                let values = array.values().iter().map(|value| *value as f64);
+                Ok(NumbersView::made(values, array.nulls()))
+            }
+            Value::Raw(array, FieldType::Boolean) => {
+                let array = array.as_boolean();
+                let values = array.values().iter();
+                let values = values.map(|value| f64::from(u8::from(value)));
+                Ok(NumbersView::made(values, array.nulls()))
+            }
             other => Err(Error::config(format!(
                 "this step takes numbers, the column is {}",
                 other.kind()
@@ -203,7 +203,7 @@ impl Value {
     pub(super) fn to_array(&self) -> Result<ArrayRef> {
         Ok(match self {
             Value::Raw(array, _) => ArrayRef::clone(array),
-            Value::Numbers(numbers) => Arc::new(numbers.clone()),
+            Value::Numbers(numbers) => numbers.to_array(),
             Value::Text(text) => Arc::new(text.clone()),
             Value::List(list) => {
                 let items = list.items.to_array()?;

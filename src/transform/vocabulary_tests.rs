@@ -57,7 +57,7 @@ fn values_of_lists_become_ids_by_rank_and_frequency() {
         let transform = Transform::new().vocabulary_or("x", terms, -99);
         let op = transform.steps()[0].op.operation();
         let mut learner = op.learner().unwrap();
-        let value = Value::of(rows.column(0), FieldType::Text).unwrap();
+        let value = Value::of(Arc::clone(rows.column(0)), FieldType::Text).unwrap();
         let seen = Rows {
             inputs: &[&value],
             label: None,
@@ -171,8 +171,8 @@ fn greetings() -> RecordBatch {
 
 fn information(rows: &RecordBatch, adjusted: bool) -> Vec<(String, f64)> {
     let mut table = TermTable::new(10, true);
-    let value = Value::of(rows.column(0), FieldType::Text).unwrap();
-    let label = Value::of(rows.column(1), FieldType::Integer).unwrap();
+    let value = Value::of(Arc::clone(rows.column(0)), FieldType::Text).unwrap();
+    let label = Value::of(Arc::clone(rows.column(1)), FieldType::Integer).unwrap();
     let rows = Rows {
         inputs: &[&value],
         label: Some(&label),
@@ -236,11 +236,11 @@ fn mutual_information_counts_rows_of_lists_and_needs_a_label() {
     let twice = lists(&[&["a", "b", "a", "a"], &["a", "a"], &["b"], &[]]);
     let label = whole(&[1, 1, 0, 0]);
     let of = |column: ArrayRef| {
-        let Value::List(list) = Value::of(&column, FieldType::Text).unwrap() else {
+        let Value::List(list) = Value::of(column, FieldType::Text).unwrap() else {
             panic!()
         };
         let value = Value::List(list);
-        let label = Value::of(&label, FieldType::Integer).unwrap();
+        let label = Value::of(Arc::clone(&label), FieldType::Integer).unwrap();
         let mut table = TermTable::new(10, true);
         let rows = Rows {
             inputs: &[&value],

@@ -1,7 +1,6 @@
 //! From columns to the rows of a feature matrix.
 
-use arrow::array::{Array, Float64Array};
-
+use super::numbers::NumbersView;
 use super::value::{NO_CATEGORY, Sparse, Value};
 use crate::error::{Error, Result};
 
@@ -22,7 +21,7 @@ impl Cells<'_> {
     pub(super) fn write(&mut self, value: &Value, at: usize) -> Result<()> {
         match value {
             Value::Categories { ids, .. } => {
-                for (row, id) in self.cells.chunks_exact_mut(self.width).zip(ids) {
+                for (row, id) in self.cells.chunks_exact_mut(self.width).zip(ids.iter()) {
                     if *id != NO_CATEGORY {
                         row[at + *id as usize] = 1.0;
                     }
@@ -32,13 +31,13 @@ impl Cells<'_> {
             Value::Columns(columns) => columns
                 .iter()
                 .zip(at..)
-                .try_for_each(|(column, at)| self.write_numbers(column, at)),
+                .try_for_each(|(column, at)| self.write_numbers(&column.view(), at)),
             Value::Sparse(sparse) => self.write_sparse(sparse, at),
-            other => self.write_numbers(other.numbers()?.as_ref(), at),
+            other => self.write_numbers(&other.numbers()?, at),
         }
     }
 
-    fn write_numbers(&mut self, numbers: &Float64Array, at: usize) -> Result<()> {
+    fn write_numbers(&mut self, numbers: &NumbersView<'_>, at: usize) -> Result<()> {
         let mut all_good = numbers.null_count() == 0;
         for (row, value) in self
             .cells
@@ -52,8 +51,11 @@ impl Cells<'_> {
         if all_good {
             return Ok(());
         }
-        let bad = (0..numbers.len())
-            .find(|row| numbers.is_null(*row) || !(numbers.value(*row) as f32).is_finite());
+        let bad = (0..numbers.len()).find(|row| {
+            !numbers
+                .get(*row)
+                .is_some_and(|value| (value as f32).is_finite())
+        });
         match bad {
             Some(row) if numbers.is_null(row) => Err(Error::data(format!(
                 "is NULL in row {} and no step imputes it; add `.impute(..)`",
@@ -61,7 +63,7 @@ impl Cells<'_> {
             ))),
             Some(row) => Err(Error::data(format!(
                 "is {} in row {}, must be a finite single-precision number; add `.impute(..)` or `.clip(..)`",
-                numbers.value(row),
+                numbers.values()[row],
                 self.first_row + row
             ))),
             None => Ok(()),

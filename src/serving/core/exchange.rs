@@ -14,6 +14,27 @@ pub(crate) trait Exchange: Send + 'static {
     /// Decodes the rows, by the schema of the model that was found. Called once, before [`Exchange::reply`].
     fn rows(&mut self, predictor: &Predictor) -> Result<RecordBatch>;
 
+    /// The request's id, where it is written beside the rows. Asked after [`Exchange::rows`].
+    fn id(&self) -> Option<&str> {
+        None
+    }
+
     /// Encodes the answer.
     fn reply(&self, predictor: &Predictor, prediction: &Prediction) -> Result<Self::Reply>;
+}
+
+/// A request within the process: rows in, prediction out.
+#[derive(Debug)]
+pub(super) struct InProcessExchange(pub(super) RecordBatch);
+
+impl Exchange for InProcessExchange {
+    type Reply = Prediction;
+
+    fn rows(&mut self, _: &Predictor) -> Result<RecordBatch> {
+        Ok(self.0.clone())
+    }
+
+    fn reply(&self, _: &Predictor, prediction: &Prediction) -> Result<Prediction> {
+        Ok(prediction.clone())
+    }
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use arrow::array::RecordBatch;
 
+use super::shadow::Difference;
 use crate::model::Prediction;
 use crate::serving::Predictor;
 
@@ -14,6 +15,9 @@ use crate::serving::Predictor;
 pub trait Observer: Debug + Send + Sync + 'static {
     /// A request was answered.
     fn observe(&self, observation: &Observation<'_>);
+
+    /// A shadow version was asked the same after a request was answered; called on a thread of its own.
+    fn observe_shadow(&self, _observation: &ShadowObservation<'_>) {}
 }
 
 /// An answered request.
@@ -70,5 +74,67 @@ impl<'a> Observation<'a> {
     #[must_use]
     pub fn at(&self) -> SystemTime {
         self.at
+    }
+}
+
+/// What a shadow version answered to the rows of a request, beside the answer that was given.
+#[derive(Debug)]
+pub struct ShadowObservation<'a> {
+    pub(super) predictor: &'a Predictor,
+    pub(super) shadow: &'a Predictor,
+    pub(super) rows: &'a RecordBatch,
+    pub(super) prediction: &'a Prediction,
+    pub(super) shadow_prediction: &'a Prediction,
+    pub(super) difference: Difference,
+    pub(super) id: Option<&'a str>,
+}
+
+impl<'a> ShadowObservation<'a> {
+    /// The version that answered.
+    #[must_use]
+    pub fn predictor(&self) -> &'a Predictor {
+        self.predictor
+    }
+
+    /// The shadow version.
+    #[must_use]
+    pub fn shadow(&self) -> &'a Predictor {
+        self.shadow
+    }
+
+    /// The raw rows.
+    #[must_use]
+    pub fn rows(&self) -> &'a RecordBatch {
+        self.rows
+    }
+
+    /// The answer that was given.
+    #[must_use]
+    pub fn prediction(&self) -> &'a Prediction {
+        self.prediction
+    }
+
+    /// The answer of the shadow version.
+    #[must_use]
+    pub fn shadow_prediction(&self) -> &'a Prediction {
+        self.shadow_prediction
+    }
+
+    /// How many rows have another class; in a regression, another value.
+    #[must_use]
+    pub fn n_differing(&self) -> usize {
+        self.difference.n_differing
+    }
+
+    /// The largest absolute difference of an output; infinite where the two versions predict different things.
+    #[must_use]
+    pub fn largest_difference(&self) -> f64 {
+        self.difference.largest
+    }
+
+    /// The request's id, where it had one.
+    #[must_use]
+    pub fn id(&self) -> Option<&'a str> {
+        self.id
     }
 }

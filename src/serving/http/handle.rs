@@ -1,35 +1,80 @@
-//! A running server: its port, its task, and how it stops.
+//! A running server: its ports, its tasks, and how it stops.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use axum::serve::ListenerExt;
+use axum::Router;
+use hyper::server::conn::http1;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
-use super::router;
+use super::accept::Accepting;
+use super::activity::Patience;
+use super::answers::{Answers, Shared};
+use super::connection::Protocols;
+use super::front::{App, Front};
+#[cfg(feature = "tls")]
+use super::tls::Encryption;
+use super::{Admin, HttpOptions};
 use crate::error::{Error, Result};
-use crate::serving::Manager;
+use crate::serving::{Manager, ServerCore};
 
-/// How often a server looks for new versions in its repository.
-pub const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long [`HttpHandle::shutdown`] waits for requests that are being answered.
-pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
-
-/// Answers over HTTP with the models of a manager, and looks for new versions every [`REFRESH_INTERVAL`].
+/// Answers over HTTP with the models of a manager, with the defaults of [`HttpOptions`].
 ///
 /// The address is such as `127.0.0.1:8000`; port 0 is any free port. The server runs on the tokio runtime that this
 /// is called in, which must have its IO and time drivers enabled.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) if the address cannot be listened on;
-/// [`ErrorKind::Config`](crate::ErrorKind::Config) outside of a tokio runtime.
-pub async fn serve(manager: Arc<Manager>, address: &str) -> Result<HttpHandle> {
-    Listener::bind(address).await?.serve(manager)
+/// As [`HttpOptions::serve`].
+pub async fn serve(core: impl Into<ServerCore>, address: &str) -> Result<HttpHandle> {
+    HttpOptions::default().serve(core, address).await
+}
+
+impl HttpOptions {
+    /// Answers over HTTP with the models of a core.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if an address cannot be listened on;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) outside of a tokio runtime, for options that cannot be, and
+    /// for tokens or certificates that are none; what reading their files gives.
+    pub async fn serve(&self, core: impl Into<ServerCore>, address: &str) -> Result<HttpHandle> {
+        let core = core.into();
+        Listeners::bind(self, address)
+            .await?
+            .serve(self, &core, None)
+    }
+
+    /// Answers over HTTP with a router of the application's, in which [`router`](super::router) and whatever else is
+    /// mounted, below the application's layers. Limits on bodies and times are those of the router's own routes.
+    ///
+    /// # Errors
+    /// As [`HttpOptions::serve`].
+    pub async fn serve_router(
+        &self,
+        router: Router,
+        core: impl Into<ServerCore>,
+        address: &str,
+    ) -> Result<HttpHandle> {
+        let core = core.into();
+        let listeners = Listeners::bind(self, address).await?;
+        listeners.serve(self, &core, Some(router))
+    }
+
+    pub(super) fn answers(&self, core: &ServerCore, inference: bool, admin: bool) -> Answers {
+        Answers {
+            shared: Arc::new(Shared {
+                core: core.clone(),
+                max_body_bytes: self.max_body_bytes,
+                body_time: self.body_time(),
+                request_time: self.request_time(),
+                metrics: self.metrics,
+                inference,
+                admin,
+            }),
+        }
+    }
 }
 
 /// A server that is running. Dropping it stops the server: no new connection is taken, and requests that are being
@@ -38,10 +83,14 @@ pub async fn serve(manager: Arc<Manager>, address: &str) -> Result<HttpHandle> {
 #[must_use = "the server stops when its handle is dropped"]
 pub struct HttpHandle {
     address: SocketAddr,
-    manager: Arc<Manager>,
+    admin_address: Option<SocketAddr>,
+    scheme: &'static str,
+    core: ServerCore,
+    n_connections: Vec<Arc<AtomicUsize>>,
+    options: HttpOptions,
     /// The server stops when this is dropped.
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<Result<()>>,
+    stop: watch::Sender<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl HttpHandle {
@@ -54,27 +103,61 @@ impl HttpHandle {
     /// The address as a URL, such as `http://127.0.0.1:8000`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// The address of the admin routes where they have a port of their own: see [`Admin::Address`].
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// What is served.
     #[must_use]
     pub fn manager(&self) -> &Arc<Manager> {
-        &self.manager
+        self.core.manager()
     }
 
-    /// Stops: takes no new connection, finishes the requests that are being answered, and returns. It waits for them
-    /// for at most [`SHUTDOWN_LIMIT`].
+    /// What answers, to answer by another protocol as well.
+    #[must_use]
+    pub fn core(&self) -> &ServerCore {
+        &self.core
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn n_connections(&self) -> usize {
+        let counts = self.n_connections.iter();
+        counts.map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// Stops: says that it is not ready, and goes on answering for the [delay](HttpOptions::drain_delay); then takes
+    /// no new connection, finishes the requests that are being answered, and returns. It waits for them for at most
+    /// the [time](HttpOptions::drain_timeout) of the options.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the server had failed before.
-    pub async fn shutdown(self) -> Result<()> {
-        let HttpHandle { stop, mut task, .. } = self;
-        drop(stop);
-        match tokio::time::timeout(SHUTDOWN_LIMIT, &mut task).await {
-            Ok(ended) => ended.unwrap_or_else(|error| Err(lost(error))),
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the server had failed before.
+    pub async fn shutdown(mut self) -> Result<()> {
+        self.core.drain();
+        let delay = self.options.drain_before();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        // Every connection hears of it; dropping the sender would do as well.
+        self.stop.send_replace(());
+        let mut tasks = std::mem::take(&mut self.tasks);
+        let all = async {
+            for task in &mut tasks {
+                task.await.map_err(lost)?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(self.options.drain_time(), all).await {
+            Ok(ended) => ended,
             Err(_) => {
-                task.abort();
+                for task in &tasks {
+                    task.abort();
+                }
                 tracing::warn!("stopped with requests unanswered");
                 Ok(())
             }
@@ -84,12 +167,12 @@ impl HttpHandle {
     /// Serves until the server fails, so in practice until this future is dropped, which stops the server.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the server fails.
-    pub async fn wait(self) -> Result<()> {
-        let HttpHandle { stop, task, .. } = self;
-        let ended = task.await;
-        drop(stop);
-        ended.unwrap_or_else(|error| Err(lost(error)))
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the server fails.
+    pub async fn wait(mut self) -> Result<()> {
+        for task in std::mem::take(&mut self.tasks) {
+            task.await.map_err(lost)?;
+        }
+        Ok(())
     }
 }
 
@@ -97,17 +180,87 @@ fn lost(error: tokio::task::JoinError) -> Error {
     Error::internal("the server's task is gone").with_source(error)
 }
 
-/// A port that is held and not answered on yet.
-pub(super) struct Listener {
+/// Ports that are held and not answered on yet.
+pub(super) struct Listeners {
+    main: Listener,
+    admin: Option<Listener>,
+}
+
+struct Listener {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-impl Listener {
-    pub(super) async fn bind(address: &str) -> Result<Self> {
+impl Listeners {
+    pub(super) async fn bind(options: &HttpOptions, address: &str) -> Result<Self> {
+        options.check()?;
         tokio::runtime::Handle::try_current().map_err(|error| {
             Error::config("a server must be started within a tokio runtime").with_source(error)
         })?;
+        let admin = match &options.admin {
+            Admin::Address(address) => Some(Listener::bind(address).await?),
+            Admin::Off | Admin::SamePort => None,
+        };
+        Ok(Listeners {
+            main: Listener::bind(address).await?,
+            admin,
+        })
+    }
+
+    pub(super) fn serve(
+        self,
+        options: &HttpOptions,
+        core: &ServerCore,
+        router: Option<Router>,
+    ) -> Result<HttpHandle> {
+        let (stop, stopped) = watch::channel(());
+        let app = match router {
+            Some(router) => App::Router(router),
+            None => App::Answers(options.answers(core, true, options.admin == Admin::SamePort)),
+        };
+        let address = self.main.address;
+        let mut ports = vec![(self.main, app)];
+        let admin_address = self.admin.as_ref().map(|listener| listener.address);
+        if let Some(listener) = self.admin {
+            ports.push((listener, App::Answers(options.answers(core, false, true))));
+        }
+        let patience = Patience::new(options.header_time(), options.idle_time());
+        // All that can fail comes before the first task.
+        let accepting = ports.into_iter().map(|(port, app)| {
+            let protocols = protocols(options, app)?;
+            let stopped = stopped.clone();
+            let accepting = Accepting::new(protocols, stopped, options.max_connections, patience);
+            Ok((accepting, port.listener))
+        });
+        let accepting = accepting.collect::<Result<Vec<_>>>()?;
+        let n_connections = accepting
+            .iter()
+            .map(|(accepting, _)| accepting.n_connections())
+            .collect();
+        let tasks = accepting
+            .into_iter()
+            .map(|(accepting, listener)| tokio::spawn(accepting.run(listener)))
+            .collect();
+        #[cfg(feature = "tls")]
+        let is_encrypted = options.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_encrypted = false;
+        tracing::info!(%address, "serving");
+        Ok(HttpHandle {
+            address,
+            admin_address,
+            scheme: if is_encrypted { "https" } else { "http" },
+            core: core.clone(),
+            n_connections,
+            options: options.clone(),
+            stop,
+            tasks,
+        })
+    }
+}
+
+impl Listener {
+    async fn bind(address: &str) -> Result<Self> {
         // Whatever is wrong with an address, what was not found is no file.
         let failed = |error: std::io::Error| {
             Error::new(crate::ErrorKind::Io, format!("listening on `{address}`")).with_source(error)
@@ -116,54 +269,20 @@ impl Listener {
         let address = listener.local_addr().map_err(failed)?;
         Ok(Listener { listener, address })
     }
-
-    pub(super) fn serve(self, manager: Arc<Manager>) -> Result<HttpHandle> {
-        let Listener { listener, address } = self;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "answers may be delayed");
-            }
-        });
-        let serving = axum::serve(listener, router(Arc::clone(&manager))).with_graceful_shutdown(
-            async move {
-                // It ends with an error when the sender is dropped, which is how a server is stopped.
-                let _ = stopped.await;
-            },
-        );
-        let refreshing = refresh_for_ever(Arc::clone(&manager));
-        let task = tokio::spawn(async move {
-            tokio::select! {
-                ended = serving => ended.map_err(|error| Error::io("serving over HTTP", error)),
-                () = refreshing => Ok(()),
-            }
-        });
-        tracing::info!(%address, "serving");
-        Ok(HttpHandle {
-            address,
-            manager,
-            stop,
-            task,
-        })
-    }
 }
 
-async fn refresh_for_ever(manager: Arc<Manager>) {
-    let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failing = false;
-    loop {
-        ticks.tick().await;
-        let manager = Arc::clone(&manager);
-        let failed = match tokio::task::spawn_blocking(move || manager.refresh()).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(format!("{error:?}")),
-            Err(error) => Some(error.to_string()),
-        };
-        // Once for each spell of failures, not every second.
-        if let Some(error) = failed.as_ref().filter(|_| !failing) {
-            tracing::warn!(%error, "the repository cannot be looked at; what is loaded goes on serving");
-        }
-        failing = failed.is_some();
-    }
+fn protocols(options: &HttpOptions, app: App) -> Result<Protocols> {
+    let mut http1 = http1::Builder::new();
+    http1
+        .max_header_size(options.max_header_bytes)
+        .half_close(false);
+    Ok(Protocols {
+        front: Front {
+            app,
+            tokens: options.tokens()?,
+        },
+        http1,
+        #[cfg(feature = "tls")]
+        encryption: options.tls.clone().map(Encryption::new).transpose()?,
+    })
 }

@@ -44,13 +44,36 @@
 //! There is no TLS, no authentication and no limit on idle connections: the port is for a trusted network, or for a
 //! proxy that has these.
 
+mod accept;
+mod activity;
+mod admin;
+mod answers;
+mod auth;
+mod body;
+mod connection;
+mod failure;
+mod front;
 mod handle;
+mod open_inference;
+mod options;
+mod path;
 mod routes;
 mod server;
+mod signal;
 #[cfg(test)]
 mod tests;
+mod tf_serving;
+#[cfg(feature = "tls")]
+mod tls;
 
-pub use self::handle::{HttpHandle, REFRESH_INTERVAL, SHUTDOWN_LIMIT, serve};
-pub use self::routes::{BODY_LIMIT, router};
+pub use self::auth::{BearerToken, BearerTokenService, Guarded, GuardedBody};
+pub use self::handle::{HttpHandle, serve};
+pub use self::options::{Admin, HttpOptions};
+pub use self::routes::{BODY_LIMIT, admin_router, router};
 pub use self::server::{HttpEndpoint, HttpServer};
+pub use self::signal::shutdown_signal;
+#[cfg(all(feature = "grpc", feature = "tls"))]
+pub(super) use self::tls::Encryption;
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
 pub use super::protocol::MAX_ROWS;

@@ -5,22 +5,25 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::handle::{HttpHandle, Listener};
+use super::HttpOptions;
+use super::handle::{HttpHandle, Listeners};
 use crate::blessing::Blessed;
 use crate::error::{Error, Result};
 use crate::model::{Model, Servable};
-use crate::serving::{Manager, ModelRepository, Predictor, PushedModel, Server};
+use crate::serving::{Manager, ModelRepository, Predictor, PushedModel, Server, ServerCore};
 use crate::stage::Stage;
 
 /// The server that pushes a model to a repository and answers over HTTP with everything that is in it.
 ///
 /// It runs on the tokio runtime that deploys. The address must be free: to bring another version to a server that is
 /// running, push it with [`ModelRepository`], and the running one takes it up within
-/// [a second](super::REFRESH_INTERVAL).
+/// a second.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HttpServer {
     repository: ModelRepository,
     address: String,
+    #[serde(default)]
+    options: HttpOptions,
 }
 
 impl HttpServer {
@@ -30,8 +33,30 @@ impl HttpServer {
         HttpServer {
             repository,
             address: address.into(),
+            options: HttpOptions::default(),
         }
     }
+
+    /// Sets limits, TLS, tokens and admin routes.
+    #[must_use]
+    pub fn options(mut self, options: HttpOptions) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+/// Checks an address to listen on.
+pub(super) fn check_address(named: &str, address: &str) -> Result<()> {
+    let host_and_port = address.rsplit_once(':');
+    let is_named = host_and_port.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains([':', '/', ' ']) && port.parse::<u16>().is_ok()
+    });
+    if is_named || address.parse::<SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "`{named}` is `{address}`, must be a host and a port, such as `127.0.0.1:8000`"
+    )))
 }
 
 impl Stage for HttpServer {
@@ -41,17 +66,8 @@ impl Stage for HttpServer {
 
     fn check(&self) -> Result<()> {
         self.repository.check()?;
-        let host_and_port = self.address.rsplit_once(':');
-        let named = host_and_port.is_some_and(|(host, port)| {
-            !host.is_empty() && !host.contains([':', '/', ' ']) && port.parse::<u16>().is_ok()
-        });
-        if named || self.address.parse::<SocketAddr>().is_ok() {
-            return Ok(());
-        }
-        Err(Error::config(format!(
-            "`address` is `{}`, must be a host and a port, such as `127.0.0.1:8000`",
-            self.address
-        )))
+        self.options.check()?;
+        check_address("address", &self.address)
     }
 }
 
@@ -60,7 +76,7 @@ impl<M: Model> Server<M> for HttpServer {
 
     async fn deploy(&self, model: Blessed<M>) -> Result<HttpEndpoint> {
         // The port first: where it is taken, nothing is pushed.
-        let listener = Listener::bind(&self.address).await?;
+        let listeners = Listeners::bind(&self.options, &self.address).await?;
         let pushed = self.repository.push(&model)?;
         let operations = model.servable().transform().operations();
         let loaders = self.repository.loaders::<M>().with_operations(&operations);
@@ -68,7 +84,7 @@ impl<M: Model> Server<M> for HttpServer {
         manager.get(&pushed.name, Some(pushed.version))?;
         Ok(HttpEndpoint {
             pushed,
-            handle: listener.serve(Arc::new(manager))?,
+            handle: listeners.serve(&self.options, &ServerCore::new(Arc::new(manager)), None)?,
         })
     }
 

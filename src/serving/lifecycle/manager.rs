@@ -1,244 +1,250 @@
 //! Which versions answer: loading, swapping and finding models.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::fmt;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use serde::Serialize;
-
-use crate::error::{Error, Result, near_names};
+use super::shared::Shared;
+use super::{ManagerBuilder, ModelState, Route, Source, VersionChoice, Watch};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Loaders;
-use crate::serving::{ModelRepository, Predictor, VersionChoice};
-use crate::store;
+use crate::serving::{ModelRepository, Predictor};
 
-/// Serves the newest version of every model of a repository, and swaps it when a newer one appears.
+/// How long a manager that is dropped waits for what is under way.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Serves the versions of every model of a source, and swaps them when that changes.
 ///
-/// Each model stands for itself: one that cannot be loaded is [reported](Manager::states), and the others serve. A
-/// new version is loaded before the old one is let go; requests that hold a [`Predictor`] finish on their version.
-/// Looking a model up takes no lock.
-#[derive(Debug)]
+/// Each model stands for itself: one that cannot be loaded, or takes for ever, is [reported](Manager::states), and the
+/// others serve. Requests that hold a [`Predictor`] finish on their version, which is dropped on a thread of its own after
+/// the last of them. Looking a model up takes no lock.
+///
+/// Dropping the manager stops its threads.
 pub struct Manager {
-    repository: ModelRepository,
-    loaders: Loaders,
-    models: ArcSwap<BTreeMap<String, Model>>,
-    refreshing: Mutex<()>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Model {
-    current: Option<Predictor>,
-    /// Versions that could not be loaded.
-    failed: BTreeMap<u64, Failure>,
-}
-
-/// A version that could not be loaded: tried again when its list of digests changes, and after a delay that doubles
-/// from a second to about a minute.
-#[derive(Clone, Debug)]
-struct Failure {
-    reason: String,
-    written: Option<SystemTime>,
-    tries: u32,
-    at: Instant,
-}
-
-impl Failure {
-    fn is_due(&self, written: Option<SystemTime>) -> bool {
-        let delay = Duration::from_secs(1_u64 << self.tries.clamp(1, 7) >> 1);
-        self.written != written || self.at.elapsed() >= delay
-    }
-}
-
-/// The versions of a model that a [`Manager`] knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ModelState {
-    /// The model's name.
-    pub name: String,
-    /// Each version with its state.
-    pub versions: Vec<VersionState>,
-}
-
-/// What a version is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VersionState {
-    /// The version.
-    pub version: u64,
-    /// Whether it answers.
-    pub available: bool,
-    /// Why it does not.
-    pub reason: Option<String>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) timeout: Duration,
+    /// How many changes there were when [`Manager::refresh`] was asked last.
+    n_seen: std::sync::atomic::AtomicU64,
+    threads: Vec<JoinHandle<()>>,
+    watch: Watch,
 }
 
 impl Manager {
-    /// Loads the newest version of every model. Models that cannot be loaded are reported by
-    /// [`Manager::states`].
+    /// Loads the newest version of every model, and looks for newer ones every second. Models that cannot be loaded are
+    /// reported by [`Manager::states`].
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository is not there.
     pub fn open(repository: ModelRepository, loaders: Loaders) -> Result<Self> {
-        let manager = Manager {
-            repository,
-            loaders,
-            models: ArcSwap::default(),
-            refreshing: Mutex::new(()),
+        Manager::builder(repository).loaders(loaders).open()
+    }
+
+    /// Sets up a manager of a source of models, such as a [`ModelRepository`].
+    pub fn builder(source: impl Source) -> ManagerBuilder {
+        ManagerBuilder::new(Arc::new(source))
+    }
+
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        poll_interval: Option<Duration>,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let mut manager = Manager {
+            shared,
+            timeout,
+            n_seen: 0.into(),
+            threads: Vec::new(),
+            watch: Watch::none(),
         };
-        manager.refresh()?;
+        // From here on an error stops what was started.
+        manager.shared.poll()?;
+        manager.spawn("fourfold-manage", |shared| shared.keep_time())?;
+        manager.spawn("fourfold-poll", move |shared| {
+            shared.poll_for_ever(poll_interval);
+        })?;
+        let shared = Arc::downgrade(&manager.shared);
+        let wake = Arc::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.ask_for_poll();
+            }
+        });
+        match manager.shared.source.watch(wake) {
+            Ok(watch) => manager.watch = watch,
+            Err(error) => tracing::warn!(?error, "the source cannot be watched; it is polled"),
+        }
+        manager.settle(true);
+        manager.see();
         Ok(manager)
     }
 
-    /// Looks at the repository again: loads what is newer, lets go what is gone. Whether anything changed.
+    fn spawn(&mut self, name: &str, run: impl FnOnce(&Arc<Shared>) + Send + 'static) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.with(|registry| registry.n_tasks += 1);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            run(&shared);
+            shared.done(|_| ());
+        });
+        match thread {
+            Ok(thread) => {
+                self.threads.push(thread);
+                Ok(())
+            }
+            Err(error) => {
+                self.shared.done(|_| ());
+                Err(Error::io(format!("starting thread `{name}`"), error))
+            }
+        }
+    }
+
+    /// Waits until nothing is under way; with `is_patient`, also for what is slow.
+    pub(super) fn settle(&self, is_patient: bool) {
+        let until = Instant::now() + self.timeout;
+        let settled =
+            |registry: &super::registry::Registry| registry.is_settled(is_patient).then_some(());
+        if self.shared.wait(until, settled).is_none() {
+            tracing::warn!("models are still being loaded");
+        }
+    }
+
+    /// Whether anything has changed since this was asked last.
+    fn see(&self) -> bool {
+        let n = self.shared.read(|registry| registry.changes.n);
+        self.n_seen.swap(n, std::sync::atomic::Ordering::Relaxed) != n
+    }
+
+    /// Polls the source now, and returns once what followed from that is done: what is newer is loaded, what is gone is
+    /// unloaded. Whether the state of any version has changed since this was asked last, or since the start. There is no
+    /// need to call it: the manager polls by itself.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository is not there; everything loaded goes
     /// on serving then.
     pub fn refresh(&self) -> Result<bool> {
-        let _one_at_a_time = self
-            .refreshing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let before = self.models.load_full();
-        let mut after = BTreeMap::new();
-        let mut changed = false;
-        for name in self.repository.models()? {
-            let mut model = before.get(&name).cloned().unwrap_or_default();
-            // A directory that cannot be listed just now says nothing about the version that is loaded.
-            if let Ok(versions) = self.repository.versions(&name) {
-                changed |= self.refresh_model(&name, &mut model, &versions);
-            }
-            if model.current.is_some() || !model.failed.is_empty() {
-                after.insert(name, model);
-            }
-        }
-        changed |= before.keys().any(|name| !after.contains_key(name));
-        if changed {
-            self.models.store(Arc::new(after));
-        }
-        Ok(changed)
+        self.shared.poll()?;
+        self.settle(false);
+        Ok(self.see())
     }
 
-    /// The newest version that loads becomes the current one; a newer one that does not load leaves the old one in
-    /// place.
-    fn refresh_model(&self, name: &str, model: &mut Model, versions: &[u64]) -> bool {
-        let failed_before = model.failed.len();
-        model.failed.retain(|version, _| versions.contains(version));
-        let mut changed = model.failed.len() != failed_before;
-        if let Some(current) = &model.current
-            && !versions.contains(&current.version())
-        {
-            model.current = None;
-            changed = true;
-        }
-        let current = model.current.as_ref().map(Predictor::version);
-        for version in versions.iter().rev() {
-            if Some(*version) == current {
-                break;
-            }
-            let written = store::written(&self.repository.version_dir(name, *version));
-            let failure = model.failed.get(version);
-            if failure.is_some_and(|failure| !failure.is_due(written)) {
-                continue;
-            }
-            changed = true;
-            match self.load(name, *version) {
-                Ok(predictor) => {
-                    tracing::info!(model = name, version, "loaded");
-                    model.failed.remove(version);
-                    model.current = Some(predictor);
-                    break;
-                }
-                Err(error) => {
-                    tracing::warn!(model = name, version, error = ?error, "cannot be loaded");
-                    let failure = Failure {
-                        reason: error.to_string(),
-                        written,
-                        tries: failure.map_or(1, |failure| failure.tries.saturating_add(1)),
-                        at: Instant::now(),
-                    };
-                    model.failed.insert(*version, failure);
-                }
-            }
-        }
-        changed
-    }
-
-    fn load(&self, name: &str, version: u64) -> Result<Predictor> {
-        let load = || self.repository.load(name, version, &self.loaders);
-        let servable = catch_unwind(AssertUnwindSafe(load))
-            .unwrap_or_else(|_| Err(Error::model("the model's loader panicked")))?;
-        if servable.manifest().name != name {
-            return Err(Error::corrupt(format!(
-                "the directory of model `{name}` holds model `{}`",
-                servable.manifest().name
-            )));
-        }
-        Ok(Predictor::new(version, Arc::new(servable)))
-    }
-
-    /// A handle to a model: of a version, or of the one that is serving.
+    /// A handle to a model: of a version, of a label, or of what answers where none is named. Nothing is loaded for it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version here, with why.
+    /// [`ErrorKind::Unavailable`] if it is known and not loaded yet; [`ErrorKind::NotFound`] if there is no such model,
+    /// version or label here or it could not be loaded, with why.
     pub fn get<'v>(&self, name: &str, version: impl Into<VersionChoice<'v>>) -> Result<Predictor> {
-        let version = match version.into() {
-            VersionChoice::Default => None,
-            VersionChoice::Number(version) => Some(version),
-            VersionChoice::Label(label) => {
-                return Err(Error::not_found(format!(
-                    "model `{name}` has no label `{label}`"
-                )));
+        let table = self.shared.table.load();
+        table
+            .find(name)?
+            .get(version.into(), None, || self.shared.clock())
+    }
+
+    /// What answers a request, and which version gets a copy of it. Where no version is named, the model's traffic split
+    /// decides, by the key if it goes by keys; else the label `stable`; else the newest version.
+    ///
+    /// # Errors
+    /// As [`Manager::get`].
+    pub fn route<'v>(
+        &self,
+        name: &str,
+        version: impl Into<VersionChoice<'v>>,
+        key: Option<&str>,
+    ) -> Result<Route> {
+        let table = self.shared.table.load();
+        table
+            .find(name)?
+            .route(version.into(), key, || self.shared.clock())
+    }
+
+    /// As [`Manager::get`], but blocks until the version is loaded; what is loaded lazily is loaded then. For the
+    /// threads of an application: on a thread of an asynchronous runtime it goes into its `spawn_blocking`.
+    ///
+    /// # Errors
+    /// As [`Manager::get`]; [`ErrorKind::DeadlineExceeded`] if it is not loaded in time.
+    pub fn wait_for<'v>(
+        &self,
+        name: &str,
+        version: impl Into<VersionChoice<'v>>,
+        timeout: Duration,
+    ) -> Result<Predictor> {
+        let version = version.into();
+        let started = Instant::now();
+        let until = started.checked_add(timeout).unwrap_or(started + STOP_LIMIT);
+        loop {
+            // Before it is looked, so that no change falls between the two.
+            let n = self.shared.read(|registry| registry.changes.n);
+            let error = match self.get(name, version) {
+                Err(error) if error.kind() == ErrorKind::Unavailable => error,
+                answer => return answer,
+            };
+            let wanted = self.shared.with(|registry| {
+                let model = registry.models.get(name)?;
+                if model.is_unloaded {
+                    return None;
+                }
+                let wanted = match version {
+                    VersionChoice::Number(version) => Some(version),
+                    VersionChoice::Label(label) => model.control().labels().get(label).copied(),
+                    VersionChoice::Default => model.candidate(),
+                };
+                registry.demand(name, wanted?);
+                Some(())
+            });
+            // What nobody can load will not come.
+            if wanted.is_none() {
+                return Err(error);
             }
-        };
-        let models = self.models.load();
-        let model = models.get(name).ok_or_else(|| {
-            Error::not_found(format!(
-                "there is no model `{name}`{}",
-                near_names(name, models.keys().map(String::as_str))
-            ))
-        })?;
-        match (&model.current, version) {
-            (Some(current), None) => Ok(current.clone()),
-            (Some(current), Some(version)) if current.version() == version => Ok(current.clone()),
-            (_, Some(version)) => Err(Error::not_found(match model.failed.get(&version) {
-                Some(failure) => format!(
-                    "version {version} of model `{name}` could not be loaded: {}",
-                    failure.reason
-                ),
-                None => format!("version {version} of model `{name}` is not loaded"),
-            })),
-            (None, None) => {
-                let (version, failure) = model.failed.last_key_value().unzip();
-                Err(Error::not_found(format!(
-                    "no version of model `{name}` could be loaded; the newest, {}: {}",
-                    version.copied().unwrap_or_default(),
-                    failure.map_or("", |failure| failure.reason.as_str())
-                )))
+            let changed =
+                |registry: &super::registry::Registry| (registry.changes.n != n).then_some(());
+            if self.shared.wait(until, changed).is_none() {
+                return Err(Error::new(
+                    ErrorKind::DeadlineExceeded,
+                    format!("{error}; waited {:?}", started.elapsed()),
+                ));
             }
         }
+    }
+
+    /// Whether models are loaded when they are asked for.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.shared.read(|registry| registry.is_lazy())
     }
 
     /// Every model with its versions' states, sorted by name.
     #[must_use]
     pub fn states(&self) -> Vec<ModelState> {
-        let models = self.models.load();
-        let state = |(name, model): (&String, &Model)| {
-            let failed = model.failed.iter().map(|(version, failure)| VersionState {
-                version: *version,
-                available: false,
-                reason: Some(failure.reason.clone()),
-            });
-            let current = model.current.iter().map(|current| VersionState {
-                version: current.version(),
-                available: true,
-                reason: None,
-            });
-            let mut versions: Vec<VersionState> = failed.chain(current).collect();
-            versions.sort_by_key(|state| state.version);
-            ModelState {
-                name: name.clone(),
-                versions,
+        self.shared.table.load().states()
+    }
+
+    /// The states of the versions of a model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such model.
+    pub fn state(&self, name: &str) -> Result<ModelState> {
+        Ok(self.shared.table.load().find(name)?.state().clone())
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        // First, so that nobody asks for polls any more.
+        self.watch = Watch::none();
+        self.shared.stop(STOP_LIMIT);
+        let is_done = self.shared.read(|registry| registry.n_tasks == 0);
+        for thread in self.threads.drain(..) {
+            // A thread that hangs in somebody else's code cannot be waited for.
+            if is_done && thread.join().is_err() {
+                tracing::error!("a thread of the manager panicked");
             }
-        };
-        models.iter().map(state).collect()
+        }
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manager")
+            .field("source", &self.shared.source)
+            .field("models", &self.states())
+            .finish_non_exhaustive()
     }
 }

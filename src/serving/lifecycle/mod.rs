@@ -4,8 +4,47 @@
 //! Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ handles
 //! ```
 
+mod admin;
+mod budget;
+mod builder;
+mod control;
+mod directory;
+mod harness;
+mod loader;
 mod manager;
+#[cfg(feature = "notify")]
+mod notify;
+#[cfg(feature = "object-store")]
+mod object_store;
+mod registry;
+mod router;
+mod routes;
+mod shared;
+mod source;
+mod state;
+#[cfg(test)]
+mod tests;
+mod traffic;
+mod transition;
 mod version_choice;
+mod version_policy;
+mod versions;
+mod warm_up;
+mod workers;
 
-pub use self::manager::{Manager, ModelState, VersionState};
+pub use self::builder::ManagerBuilder;
+pub use self::control::Control;
+pub use self::loader::{Loader, ServableLoader, SourceAdapter};
+pub use self::manager::Manager;
+#[cfg(feature = "object-store")]
+pub use self::object_store::ObjectStoreRepository;
+pub use self::router::Router;
+pub use self::routes::Route;
+pub use self::source::{Found, FoundModel, FoundVersion, Source, Watch};
+pub use self::state::{ModelState, State, StateChange, StateListener, VersionState};
+pub use self::traffic::{Share, SplitBy, Traffic, VersionRef};
+pub use self::transition::{
+    AvailabilityPreserving, ResourcePreserving, Transition, TransitionPolicy, VersionStatus,
+};
 pub use self::version_choice::VersionChoice;
+pub use self::version_policy::VersionPolicy;

@@ -3,31 +3,137 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use arrow::array::{
+    Array, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListArray, NullBufferBuilder,
+    StringArray, StringBuilder,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::Field as ArrowField;
 
+use super::MAX_ROWS;
 use super::datatype::Datatype;
+use super::plan::Input;
 use crate::error::{Error, Result};
+use crate::schema::FieldType;
+
+/// The most bytes of text in a column, whose offsets have 32 bits.
+const MAX_TEXT: usize = i32::MAX as usize;
+
+/// The rows of a tensor, by its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    n_rows: usize,
+    items: Items,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Items {
+    /// One value a row.
+    One,
+    /// A list of so many values a row.
+    Fixed(usize),
+    /// A list a row, each with its own number of values.
+    Ragged,
+}
+
+impl Layout {
+    /// `[rows]` or `[rows, 1]`; for lists `[rows, items]`, or `[rows, -1]` where each row has its own number.
+    pub(super) fn of(shape: &[i64], input: &Input) -> Result<Self> {
+        let items = match (shape, input.is_list()) {
+            ([_] | [_, 1], false) => Some(Items::One),
+            ([_, -1], true) => Some(Items::Ragged),
+            ([_, items], true) => usize::try_from(*items).ok().map(Items::Fixed),
+            _ => None,
+        };
+        let n_rows = shape.first().and_then(|rows| usize::try_from(*rows).ok());
+        let (Some(n_rows), Some(items)) = (n_rows, items) else {
+            let shown: Vec<String> = shape.iter().take(8).map(i64::to_string).collect();
+            let more = if shape.len() > 8 { ", .." } else { "" };
+            let must = match input.is_list() {
+                true => "[rows, items], or [rows, -1] for lists of different lengths",
+                false => "[rows] or [rows, 1]",
+            };
+            return Err(Error::data(format!(
+                "shape [{}{more}], must be {must}",
+                shown.join(", ")
+            )));
+        };
+        if n_rows > MAX_ROWS {
+            return Err(Error::data(format!(
+                "{n_rows} rows, a request has at most {MAX_ROWS}"
+            )));
+        }
+        let layout = Layout { n_rows, items };
+        match layout.n_elements() {
+            Some(n) if i32::try_from(n).is_err() => Err(Error::data(format!(
+                "{n} elements, must be fewer than 2^31"
+            ))),
+            _ => Ok(layout),
+        }
+    }
+
+    /// One value in each of so many rows.
+    #[cfg(test)]
+    pub(super) fn scalars(n_rows: usize) -> Self {
+        Layout {
+            n_rows,
+            items: Items::One,
+        }
+    }
+
+    /// As many rows as come, up to the most that a request may have.
+    pub(super) fn to_come(input: &Input) -> Self {
+        Layout {
+            n_rows: MAX_ROWS,
+            items: match input.is_list() {
+                true => Items::Ragged,
+                false => Items::One,
+            },
+        }
+    }
+
+    pub(super) fn n_rows(self) -> usize {
+        self.n_rows
+    }
+
+    pub(super) fn is_ragged(self) -> bool {
+        self.items == Items::Ragged
+    }
+
+    /// The number of items of each list, if the shape says it.
+    pub(super) fn width(self) -> Option<usize> {
+        match self.items {
+            Items::Fixed(items) => Some(items),
+            Items::One | Items::Ragged => None,
+        }
+    }
+
+    /// The number of elements, if the shape says it.
+    pub(super) fn n_elements(self) -> Option<usize> {
+        match self.items {
+            Items::One => Some(self.n_rows),
+            Items::Fixed(items) => Some(self.n_rows.saturating_mul(items)),
+            Items::Ragged => None,
+        }
+    }
+}
 
 /// A column that is filled element by element: never more than were announced, and at the end all of them.
 #[derive(Debug)]
-pub(super) struct Column<'a> {
+pub(super) struct Column {
     datatype: Datatype,
-    /// How many elements there must be.
-    n_rows: usize,
-    /// The text that stands for NULL.
-    null: Option<&'a str>,
+    layout: Layout,
     filled: usize,
     values: Values,
-    /// What was wrong with an element, without the position in the text that a JSON error adds.
-    problem: Option<String>,
+    /// Where the rows of a ragged column end, and which are NULL.
+    ends: Vec<i32>,
+    rows: NullBufferBuilder,
 }
 
 #[derive(Debug)]
 enum Values {
     Booleans(BooleanBuilder),
-    /// With the lowest and highest number.
-    Integers(Int64Builder, i64, i64),
+    Integers(Int64Builder),
     Floats(Float64Builder),
     Texts(StringBuilder),
 }
@@ -56,24 +162,26 @@ impl fmt::Display for Element<'_> {
     }
 }
 
-impl<'a> Column<'a> {
-    /// An empty column for `n_rows` elements, of which the caller knows that they are not too many.
-    pub(super) fn new(datatype: Datatype, n_rows: usize, null: Option<&'a str>) -> Self {
-        let values = match (datatype, datatype.whole_range()) {
-            (_, Some((low, high))) => {
-                Values::Integers(Int64Builder::with_capacity(n_rows), low, high)
+impl Column {
+    /// An empty column for an input. `at_most` is how many elements there can be at all, whatever the shape says.
+    pub(super) fn new(input: &Input, datatype: Datatype, layout: Layout, at_most: usize) -> Self {
+        let n = layout.n_elements().unwrap_or(0).min(at_most);
+        let values = match datatype {
+            Datatype::Bool => Values::Booleans(BooleanBuilder::with_capacity(n)),
+            Datatype::Bytes => Values::Texts(StringBuilder::with_capacity(n, 0)),
+            // Whole numbers for a field of floats are made floats at once.
+            _ if datatype.whole_range().is_some() && input.field_type() == FieldType::Integer => {
+                Values::Integers(Int64Builder::with_capacity(n))
             }
-            (Datatype::Bool, None) => Values::Booleans(BooleanBuilder::with_capacity(n_rows)),
-            (Datatype::Bytes, None) => Values::Texts(StringBuilder::with_capacity(n_rows, 0)),
-            (_, None) => Values::Floats(Float64Builder::with_capacity(n_rows)),
+            _ => Values::Floats(Float64Builder::with_capacity(n)),
         };
         Column {
             datatype,
-            n_rows,
-            null,
+            layout,
             filled: 0,
             values,
-            problem: None,
+            ends: Vec::new(),
+            rows: NullBufferBuilder::new(0),
         }
     }
 
@@ -81,276 +189,218 @@ impl<'a> Column<'a> {
         self.datatype
     }
 
-    pub(super) fn n_rows(&self) -> usize {
-        self.n_rows
+    /// How many elements there are so far.
+    pub(super) fn filled(&self) -> usize {
+        self.filled
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// Adds an element.
+    #[inline]
     pub(super) fn push(&mut self, element: Element<'_>) -> Result<()> {
-        if self.filled == self.n_rows {
+        if self.layout.n_elements() == Some(self.filled) {
             return Err(Error::data(format!(
                 "more elements than the {} of its shape",
-                self.n_rows
+                self.filled
             )));
         }
-        let wrong = |must: String| {
-            Error::data(format!(
-                "element {} is {element}, must be {must}",
-                self.filled
-            ))
-        };
-        let datatype = self.datatype;
-        match &mut self.values {
-            Values::Booleans(values) => match element {
-                Element::Null => values.append_null(),
-                Element::Boolean(value) => values.append_value(value),
-                _ => return Err(wrong(format!("true or false ({datatype})"))),
-            },
-            Values::Integers(values, low, high) => {
-                let value = match element {
-                    Element::Null => None,
-                    Element::Signed(value) => Some(value),
-                    Element::Unsigned(value) => Some(
-                        i64::try_from(value)
-                            .map_err(|_| wrong(format!("from {low} to {high} ({datatype})")))?,
-                    ),
-                    _ => return Err(wrong(format!("a whole number ({datatype})"))),
-                };
-                if value.is_some_and(|value| !(*low..=*high).contains(&value)) {
-                    return Err(wrong(format!("from {low} to {high} ({datatype})")));
+        let fits = match (&mut self.values, element) {
+            (Values::Booleans(values), Element::Boolean(value)) => {
+                values.append_value(value);
+                true
+            }
+            (Values::Texts(values), Element::Text(text)) => {
+                if values.values_slice().len().saturating_add(text.len()) > MAX_TEXT {
+                    return Err(Error::data("texts of 2 GiB or more in one column"));
                 }
-                values.append_option(value);
+                values.append_value(text);
+                true
             }
-            Values::Floats(values) => {
-                let value = match element {
-                    Element::Null => None,
-                    Element::Signed(value) => Some(value as f64),
-                    Element::Unsigned(value) => Some(value as f64),
-                    Element::Float(value) => Some(value),
-                    Element::Boolean(_) | Element::Text(_) => {
-                        return Err(wrong(format!("a number ({datatype})")));
-                    }
-                };
-                // A decimal text means the nearest number of its datatype, as it would in binary data.
-                let value = match (datatype, value) {
-                    (Datatype::Fp32, Some(value)) => {
-                        let near = value as f32;
-                        if near.is_infinite() && value.is_finite() {
-                            return Err(wrong(format!("within the range of {datatype}")));
-                        }
-                        Some(f64::from(near))
-                    }
-                    (_, value) => value,
-                };
-                values.append_option(value);
-            }
-            Values::Texts(values) => match element {
-                Element::Null => values.append_null(),
-                Element::Text(text) if self.null == Some(text) => values.append_null(),
-                Element::Text(text) => values.append_value(text),
-                _ => return Err(wrong(format!("a text ({datatype})"))),
+            (Values::Integers(values), _) => match whole(self.datatype, element) {
+                Some(value) => {
+                    values.append_value(value);
+                    true
+                }
+                None => false,
             },
+            (Values::Floats(values), _) => match float(self.datatype, element) {
+                Some(value) => {
+                    values.append_value(value);
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        };
+        if !fits {
+            self.push_null(element)?;
         }
         self.filled += 1;
         Ok(())
     }
 
-    /// Fills it from the JSON text of a tensor's `data`: a list, flat or nested in row-major order.
-    pub(super) fn fill_from_json(&mut self, json: &str) -> Result<()> {
-        if !json.starts_with('[') {
-            return Err(Error::data("`data` must be a list"));
+    /// Adds NULL, or says what is wrong with an element that does not fit.
+    #[cold]
+    fn push_null(&mut self, element: Element<'_>) -> Result<()> {
+        match (&mut self.values, element) {
+            (Values::Booleans(values), Element::Null) => values.append_null(),
+            (Values::Integers(values), Element::Null) => values.append_null(),
+            (Values::Floats(values), Element::Null) => values.append_null(),
+            (Values::Texts(values), Element::Null) => values.append_null(),
+            _ => {
+                let is_number = matches!(
+                    element,
+                    Element::Signed(_) | Element::Unsigned(_) | Element::Float(_)
+                );
+                let must = match (self.datatype, self.datatype.whole_range()) {
+                    (Datatype::Bool, _) => "true or false".to_owned(),
+                    (Datatype::Bytes, _) => "a text".to_owned(),
+                    (_, Some((low, high)))
+                        if matches!(element, Element::Signed(_) | Element::Unsigned(_)) =>
+                    {
+                        format!("from {low} to {high}")
+                    }
+                    (_, Some(_)) => "a whole number".to_owned(),
+                    (_, None) if is_number => "within the range".to_owned(),
+                    (_, None) => "a number".to_owned(),
+                };
+                let (index, datatype) = (self.filled, self.datatype);
+                let error = if must == "within the range" {
+                    format!("element {index} is {element}, must be {must} of {datatype}")
+                } else {
+                    format!("element {index} is {element}, must be {must} ({datatype})")
+                };
+                return Err(Error::data(error));
+            }
         }
-        if self.datatype == Datatype::Fp16 {
-            return Err(Error::data(
-                "datatype FP16 has no form in JSON: send FP32, or binary data",
-            ));
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        match DeserializeSeed::deserialize(&mut *self, &mut deserializer) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Error::data(
-                self.problem.take().unwrap_or_else(|| error.to_string()),
-            )),
-        }
-    }
-
-    /// The column, if it is full.
-    pub(super) fn finish(self) -> Result<ArrayRef> {
-        if self.filled != self.n_rows {
-            return Err(Error::data(format!(
-                "{} elements, its shape has {}",
-                self.filled, self.n_rows
-            )));
-        }
-        Ok(match self.values {
-            Values::Booleans(mut values) => Arc::new(values.finish()),
-            Values::Integers(mut values, ..) => Arc::new(values.finish()),
-            Values::Floats(mut values) => Arc::new(values.finish()),
-            Values::Texts(mut values) => Arc::new(values.finish()),
-        })
-    }
-
-    fn push_json<E: serde::de::Error>(&mut self, element: Element<'_>) -> Result<(), E> {
-        self.push(element).map_err(|error| {
-            let error = self.problem.insert(error.to_string());
-            E::custom(error)
-        })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for &mut Column<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Column<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} elements, flat or nested", self.datatype)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while elements.next_element_seed(&mut *self)?.is_some() {}
         Ok(())
     }
 
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.push_json(Element::Null)
+    /// Ends a row of a ragged column.
+    pub(super) fn end_row(&mut self, is_null: bool) -> Result<()> {
+        if self.ends.len() == self.layout.n_rows {
+            return Err(Error::data(format!(
+                "more rows than the {} of its shape",
+                self.layout.n_rows
+            )));
+        }
+        let end = i32::try_from(self.filled)
+            .map_err(|_| Error::data("2^31 elements or more, must be fewer"))?;
+        self.ends.push(end);
+        self.rows.append(!is_null);
+        Ok(())
     }
 
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
-        self.push_json(Element::Boolean(value))
+    /// How many rows have ended.
+    pub(super) fn n_rows(&self) -> usize {
+        match self.layout.items {
+            Items::One => self.filled,
+            Items::Fixed(items) => self.filled.checked_div(items).unwrap_or_default(),
+            Items::Ragged => self.ends.len(),
+        }
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
-        self.push_json(Element::Signed(value))
+    /// Fills the rows up to a place with NULL.
+    pub(super) fn fill_with_null(&mut self, n_rows: usize) -> Result<()> {
+        while self.n_rows() < n_rows {
+            match self.layout.items {
+                Items::One => self.push(Element::Null)?,
+                Items::Fixed(_) => return Err(Error::internal("a list of fixed length is NULL")),
+                Items::Ragged => self.end_row(true)?,
+            }
+        }
+        Ok(())
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        self.push_json(Element::Unsigned(value))
+    /// The column of the rows that have ended.
+    pub(super) fn finish_here(mut self) -> Result<ArrayRef> {
+        self.layout.n_rows = self.n_rows();
+        self.finish(None)
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<(), E> {
-        self.push_json(Element::Float(value))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
-        self.push_json(Element::Text(value))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        let problem = format!(
-            "element {} is an object, must be {}",
-            self.filled, self.datatype
-        );
-        Err(A::Error::custom(self.problem.insert(problem)))
+    /// The column, if it is full. `null` is the text that stands for NULL.
+    pub(super) fn finish(mut self, null: Option<&str>) -> Result<ArrayRef> {
+        match self.layout.n_elements() {
+            Some(wanted) if self.filled != wanted => {
+                return Err(Error::data(format!(
+                    "{} elements, its shape has {wanted}",
+                    self.filled
+                )));
+            }
+            None if self.ends.len() != self.layout.n_rows => {
+                return Err(Error::data(format!(
+                    "{} rows, its shape has {}",
+                    self.ends.len(),
+                    self.layout.n_rows
+                )));
+            }
+            _ => {}
+        }
+        let values: ArrayRef = match self.values {
+            Values::Booleans(mut values) => Arc::new(values.finish()),
+            Values::Integers(mut values) => Arc::new(values.finish()),
+            Values::Floats(mut values) => Arc::new(values.finish()),
+            Values::Texts(mut values) => match null {
+                Some(null) => Arc::new(with_nulls(&values.finish(), null)),
+                None => Arc::new(values.finish()),
+            },
+        };
+        let offsets = match self.layout.items {
+            Items::One => return Ok(values),
+            Items::Fixed(items) => {
+                OffsetBuffer::from_lengths(std::iter::repeat_n(items, self.layout.n_rows))
+            }
+            Items::Ragged => {
+                let starts = std::iter::once(0).chain(self.ends.iter().copied());
+                OffsetBuffer::new(starts.collect())
+            }
+        };
+        let item = Arc::new(ArrowField::new_list_field(values.data_type().clone(), true));
+        let nulls = self.rows.finish();
+        Ok(Arc::new(ListArray::try_new(item, offsets, values, nulls)?))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::{Float64Type, Int64Type};
+/// A whole number within the range of a datatype.
+fn whole(datatype: Datatype, element: Element<'_>) -> Option<i64> {
+    let (low, high) = datatype.whole_range()?;
+    let value = match element {
+        Element::Signed(value) => value,
+        Element::Unsigned(value) => i64::try_from(value).ok()?,
+        Element::Null | Element::Boolean(_) | Element::Float(_) | Element::Text(_) => return None,
+    };
+    (low..=high).contains(&value).then_some(value)
+}
 
-    fn read(datatype: Datatype, n_rows: usize, json: &str) -> Result<ArrayRef> {
-        let mut column = Column::new(datatype, n_rows, Some("None"));
-        column.fill_from_json(json)?;
-        column.finish()
+/// A number as one of a datatype. A decimal text means the nearest number of its datatype, as it would in binary
+/// data.
+fn float(datatype: Datatype, element: Element<'_>) -> Option<f64> {
+    if datatype.whole_range().is_some() {
+        return whole(datatype, element).map(|value| value as f64);
     }
+    let value = match element {
+        Element::Signed(value) => value as f64,
+        Element::Unsigned(value) => value as f64,
+        Element::Float(value) => value,
+        Element::Null | Element::Boolean(_) | Element::Text(_) => return None,
+    };
+    if datatype != Datatype::Fp32 {
+        return Some(value);
+    }
+    let near = value as f32;
+    (near.is_finite() || !value.is_finite()).then_some(f64::from(near))
+}
 
-    #[test]
-    fn flat_and_nested_lists_are_the_same() {
-        let flat = read(Datatype::Int64, 3, "[1, -2, null]").unwrap();
-        let nested = read(Datatype::Int64, 3, "[[1], [-2], [null]]").unwrap();
-        assert_eq!(&flat, &nested);
-        assert_eq!(flat.as_primitive::<Int64Type>().value(1), -2);
-        assert!(flat.is_null(2));
-        let texts = read(Datatype::Bytes, 3, r#"["a", null, "None"]"#).unwrap();
-        assert_eq!(texts.null_count(), 2);
+/// Texts, of which those that are `null` are made NULL.
+fn with_nulls(texts: &StringArray, null: &str) -> StringArray {
+    if !texts.iter().any(|text| text == Some(null)) {
+        return texts.clone();
     }
-
-    #[test]
-    fn numbers_are_those_of_their_datatype() {
-        let floats = read(Datatype::Fp32, 2, "[0.1, 3]").unwrap();
-        assert_eq!(
-            floats.as_primitive::<Float64Type>().values(),
-            &[f64::from(0.1_f32), 3.0]
-        );
-        let doubles = read(Datatype::Fp64, 2, "[0.1, 18446744073709551615]").unwrap();
-        assert_eq!(
-            doubles.as_primitive::<Float64Type>().values(),
-            &[0.1, 18_446_744_073_709_552_000.0]
-        );
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        for (datatype, json, problem) in [
-            (
-                Datatype::Int8,
-                "[0, 128]",
-                "element 1 is 128, must be from -128 to 127 (INT8)",
-            ),
-            (
-                Datatype::Uint8,
-                "[0, -1]",
-                "element 1 is -1, must be from 0 to 255 (UINT8)",
-            ),
-            (
-                Datatype::Uint64,
-                "[0, 9223372036854775808]",
-                "must be from 0 to 9223372036854775807",
-            ),
-            (
-                Datatype::Int64,
-                "[1.5, 2]",
-                "element 0 is 1.5, must be a whole number (INT64)",
-            ),
-            (
-                Datatype::Int64,
-                "[\"1\", 2]",
-                "element 0 is a text, must be a whole number",
-            ),
-            (
-                Datatype::Fp64,
-                "[1, true]",
-                "element 1 is true, must be a number (FP64)",
-            ),
-            (
-                Datatype::Fp32,
-                "[1, 1e39]",
-                "element 1 is 1e39, must be within the range of FP32",
-            ),
-            (Datatype::Fp64, "[1, 1e999]", "number out of range"),
-            (
-                Datatype::Bool,
-                "[1, true]",
-                "element 0 is 1, must be true or false (BOOL)",
-            ),
-            (
-                Datatype::Bytes,
-                "[\"a\", 1]",
-                "element 1 is 1, must be a text (BYTES)",
-            ),
-            (Datatype::Fp64, "[{}, 1]", "element 0 is an object"),
-            (Datatype::Fp64, "[1]", "1 elements, its shape has 2"),
-            (
-                Datatype::Fp64,
-                "[1, 2, 3]",
-                "more elements than the 2 of its shape",
-            ),
-            (Datatype::Fp64, "1", "`data` must be a list"),
-            (Datatype::Fp16, "[1, 2]", "FP16 has no form in JSON"),
-            (Datatype::Fp64, deep.as_str(), "recursion limit exceeded"),
-        ] {
-            let error = read(datatype, 2, json).unwrap_err().to_string();
-            assert!(error.contains(problem), "{error}");
-        }
-    }
+    let texts = texts.iter();
+    texts
+        .map(|text| text.filter(|text| *text != null))
+        .collect()
 }

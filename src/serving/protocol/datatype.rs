@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use super::plan::Input;
+use super::shortened;
+use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 
 /// The datatype of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Datatype {
+pub(crate) enum Datatype {
     Bool,
     Int8,
     Int16,
@@ -18,13 +20,14 @@ pub(super) enum Datatype {
     Uint32,
     Uint64,
     Fp16,
+    Bf16,
     Fp32,
     Fp64,
     Bytes,
 }
 
 impl Datatype {
-    const ALL: [Datatype; 13] = [
+    const ALL: [Datatype; 14] = [
         Datatype::Bool,
         Datatype::Int8,
         Datatype::Int16,
@@ -35,12 +38,13 @@ impl Datatype {
         Datatype::Uint32,
         Datatype::Uint64,
         Datatype::Fp16,
+        Datatype::Bf16,
         Datatype::Fp32,
         Datatype::Fp64,
         Datatype::Bytes,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Datatype::Bool => "BOOL",
             Datatype::Int8 => "INT8",
@@ -52,16 +56,31 @@ impl Datatype {
             Datatype::Uint32 => "UINT32",
             Datatype::Uint64 => "UINT64",
             Datatype::Fp16 => "FP16",
+            Datatype::Bf16 => "BF16",
             Datatype::Fp32 => "FP32",
             Datatype::Fp64 => "FP64",
             Datatype::Bytes => "BYTES",
         }
     }
 
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    /// # Errors
+    /// If there is none of the name.
+    pub(super) fn parse(name: &str) -> Result<Self> {
         Datatype::ALL
             .into_iter()
             .find(|datatype| datatype.name() == name)
+            .ok_or_else(|| {
+                Error::data(format!(
+                    "there is no datatype `{}`{}",
+                    shortened(name),
+                    near_names(&shortened(name), Datatype::ALL.map(Datatype::name))
+                ))
+            })
+    }
+
+    /// Whether its elements are numbers.
+    pub(super) fn is_numeric(self) -> bool {
+        !matches!(self, Datatype::Bool | Datatype::Bytes)
     }
 
     /// The datatype that a field is described with; none for fields that are not served.
@@ -75,33 +94,28 @@ impl Datatype {
         }
     }
 
-    /// That a tensor of this datatype may fill a field of a type.
-    pub(super) fn check_fits(self, field_type: FieldType) -> Result<()> {
-        let described = Datatype::of(field_type);
-        let numeric = |datatype| !matches!(datatype, Datatype::Bool | Datatype::Bytes);
-        match described {
-            Some(described) if described == self || (numeric(described) && numeric(self)) => Ok(()),
-            Some(described) => {
-                let others = if numeric(described) {
-                    " or another number"
-                } else {
-                    ""
-                };
-                Err(Error::data(format!(
-                    "datatype {self}, must be {described}{others} for a field of type {field_type}"
-                )))
-            }
-            None => Err(Error::data(format!(
-                "a field of type {field_type} cannot be sent"
-            ))),
+    /// That a tensor of this datatype may fill a column.
+    pub(super) fn check_fits(self, input: &Input) -> Result<()> {
+        let described = input.datatype();
+        if described == self || (described.is_numeric() && self.is_numeric()) {
+            return Ok(());
         }
+        let others = if described.is_numeric() {
+            " or another number"
+        } else {
+            ""
+        };
+        Err(Error::data(format!(
+            "datatype {self}, must be {described}{others} for a field of type {}",
+            input.type_text()
+        )))
     }
 
     /// The bytes of an element in binary data; none where each has its own length.
     pub(super) fn size(self) -> Option<usize> {
         match self {
             Datatype::Bool | Datatype::Int8 | Datatype::Uint8 => Some(1),
-            Datatype::Int16 | Datatype::Uint16 | Datatype::Fp16 => Some(2),
+            Datatype::Int16 | Datatype::Uint16 | Datatype::Fp16 | Datatype::Bf16 => Some(2),
             Datatype::Int32 | Datatype::Uint32 | Datatype::Fp32 => Some(4),
             Datatype::Int64 | Datatype::Uint64 | Datatype::Fp64 => Some(8),
             Datatype::Bytes => None,
@@ -120,9 +134,12 @@ impl Datatype {
             Datatype::Uint16 => Some((0, u16::MAX.into())),
             Datatype::Uint32 => Some((0, u32::MAX.into())),
             Datatype::Uint64 => Some((0, i64::MAX)),
-            Datatype::Bool | Datatype::Fp16 | Datatype::Fp32 | Datatype::Fp64 | Datatype::Bytes => {
-                None
-            }
+            Datatype::Bool
+            | Datatype::Fp16
+            | Datatype::Bf16
+            | Datatype::Fp32
+            | Datatype::Fp64
+            | Datatype::Bytes => None,
         }
     }
 }

@@ -1,71 +1,72 @@
-//! The Open Inference Protocol, version 2, without a transport: tensors in and out, and what a model says of itself.
+//! The protocols without their transports: tensors in and out, and what a model says of itself.
+//!
+//! A [`Plan`] is what a protocol knows of a version of a model. [`rows`] makes a batch of tensors, [`Outputs`] makes
+//! tensors of a prediction: HTTP and gRPC stand on both. [`oip`] is the Open Inference Protocol, version 2, over HTTP.
 //!
 //! | type of the field | datatype of the input | notes |
 //! | --- | --- | --- |
 //! | boolean | `BOOL` | |
-//! | integer, float | any of `INT8` to `INT64`, `UINT8` to `UINT64`, `FP16` (binary only), `FP32`, `FP64` | widened; whole floats are taken for integers, NaN being NULL |
+//! | integer, float | any of `INT8` to `INT64`, `UINT8` to `UINT64`, `FP16` and `BF16` (binary only), `FP32`, `FP64` | widened; whole floats are taken for integers, NaN being NULL |
 //! | text | `BYTES` | UTF-8 |
 //! | date | `BYTES` | ISO 8601: `2013-01-31` |
 //! | timestamp | `BYTES` | RFC 3339: `2013-01-31T05:00:00Z` |
+//! | list of one of these but times | that of the items | shape `[rows, items]`; lists of different lengths only in JSON: shape `[rows, -1]`, `data` a list (or null) a row |
+//! | field of a struct | that of the field | named by its path: `trip.fare` |
+//!
+//! Shapes of other inputs are `[rows]` or `[rows, 1]`. NULL is `null` in JSON; binary data has none, but the request's
+//! parameter `null_value` names a text that stands for NULL in inputs of `BYTES`. Outputs are `FP64` and `BYTES`.
 //!
 //! The sizes that a request claims are held against the bytes that are there before anything is allocated, so a
-//! lying request costs its sender more than its reader. Held by the tests of [`request`] and of the HTTP server,
-//! which send mutated requests.
+//! lying request costs its sender more than its reader. Held by the tests here and of the HTTP server, which send
+//! mutated requests.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "not every transport is built with every combination of features"
+)]
 
 mod column;
 mod datatype;
-mod metadata;
+mod json;
+mod json_data;
+mod json_fields;
+#[cfg(test)]
+mod json_tests;
+mod json_write;
+mod oip;
+mod output;
+mod plan;
 mod raw;
-mod request;
-mod response;
+mod states;
+mod statistics;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod tf_serving;
 
-use arrow::array::RecordBatch;
+use std::borrow::Cow;
 
-pub(crate) use self::metadata::{model_metadata, server_metadata};
-pub(crate) use self::response::Reply;
-use super::Predictor;
-use super::core::Exchange;
-use crate::error::Result;
-use crate::model::Prediction;
+pub(crate) use self::datatype::Datatype;
+pub(crate) use self::oip::{
+    InferExchange, Reply, check_load_request, check_unload_request, index_request, model_metadata,
+    model_metadata_of, repository_index, server_metadata,
+};
+pub(crate) use self::output::{AskedOutput, Output, OutputData, OutputTensor, Outputs};
+pub(crate) use self::plan::{Input, Plan};
+pub(crate) use self::states::repository as repository_state;
+pub(crate) use self::statistics::statistics;
+pub use self::statistics::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
+pub(crate) use self::tensor::{InputTensor, TensorData, rows};
+pub(crate) use self::tf_serving::{PredictExchange, PredictMethod, model_status, signatures};
 
 /// The most rows that one request may have.
 pub const MAX_ROWS: usize = 100_000;
 
-/// An inference request over HTTP: a JSON document, and binary tensors behind it.
-#[derive(Debug)]
-pub(crate) struct InferExchange<B> {
-    body: B,
-    /// How much of the body is JSON; all of it if `None`.
-    json_length: Option<usize>,
-    id: Option<String>,
-    wanted: Vec<response::Wanted>,
-}
-
-impl<B: AsRef<[u8]>> InferExchange<B> {
-    pub(crate) fn new(body: B, json_length: Option<usize>) -> Self {
-        InferExchange {
-            body,
-            json_length,
-            id: None,
-            wanted: Vec::new(),
-        }
-    }
-}
-
-impl<B: AsRef<[u8]> + Send + 'static> Exchange for InferExchange<B> {
-    type Reply = Reply;
-
-    fn rows(&mut self, predictor: &Predictor) -> Result<RecordBatch> {
-        let (json, tail) = request::split(self.body.as_ref(), self.json_length)?;
-        let request = request::Request::parse(json)?;
-        self.wanted = response::wanted(predictor, &request)?;
-        let rows = request.rows(predictor.servable().schema(), tail)?;
-        self.id = request.id;
-        Ok(rows)
-    }
-
-    fn reply(&self, predictor: &Predictor, prediction: &Prediction) -> Result<Reply> {
-        let answers = prediction.to_batch()?;
-        response::encode(predictor, self.id.as_deref(), &answers, &self.wanted)
+/// A name from outside for an error message, of at most 64 characters.
+fn shortened(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(64) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &name[..end])),
+        None => Cow::Borrowed(name),
     }
 }

@@ -8,17 +8,17 @@ use crate::error::{Error, Result};
 
 type Half = <Float16Type as ArrowPrimitiveType>::Native;
 
-impl Column<'_> {
+impl Column {
     /// Fills it from the bytes of a tensor.
     pub(super) fn fill_from_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(size) = self.datatype().size() else {
             return self.fill_from_texts(bytes);
         };
-        if Some(bytes.len()) != self.n_rows().checked_mul(size) {
+        let n_elements = self.layout().n_elements().unwrap_or_default();
+        if Some(bytes.len()) != n_elements.checked_mul(size) {
             return Err(Error::data(format!(
-                "{} bytes of binary data, {} elements of {} have {size} each",
+                "{} bytes of binary data, {n_elements} elements of {} have {size} each",
                 bytes.len(),
-                self.n_rows(),
                 self.datatype()
             )));
         }
@@ -47,6 +47,11 @@ impl Column<'_> {
             }
             Datatype::Uint64 => self.fill(bytes, |b| Element::Unsigned(u64::from_le_bytes(b))),
             Datatype::Fp16 => self.fill(bytes, |b| Element::Float(Half::from_le_bytes(b).to_f64())),
+            // The upper half of a number of single precision.
+            Datatype::Bf16 => self.fill(bytes, |b: [u8; 2]| {
+                let bits = u32::from(u16::from_le_bytes(b)) << 16;
+                Element::Float(f32::from_bits(bits).into())
+            }),
             Datatype::Fp32 => self.fill(bytes, |b| Element::Float(f32::from_le_bytes(b).into())),
             Datatype::Fp64 => self.fill(bytes, |b| Element::Float(f64::from_le_bytes(b))),
             Datatype::Bytes => Err(Error::internal("texts have no fixed size")),
@@ -91,14 +96,24 @@ pub(super) fn append_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::column::Layout;
+    use super::super::plan::Input;
     use super::*;
+    use crate::schema::FieldType;
     use arrow::array::{Array, ArrayRef, AsArray};
     use arrow::datatypes::{Float64Type, Int64Type};
 
     fn read(datatype: Datatype, n_rows: usize, bytes: &[u8]) -> Result<ArrayRef> {
-        let mut column = Column::new(datatype, n_rows, Some("None"));
+        let field_type = match datatype {
+            Datatype::Bool => FieldType::Boolean,
+            Datatype::Bytes => FieldType::Text,
+            _ if datatype.whole_range().is_some() => FieldType::Integer,
+            _ => FieldType::Float,
+        };
+        let input = Input::scalar("x", field_type);
+        let mut column = Column::new(&input, datatype, Layout::scalars(n_rows), bytes.len());
         column.fill_from_bytes(bytes)?;
-        column.finish()
+        column.finish(Some("None"))
     }
 
     #[test]
@@ -127,6 +142,8 @@ mod tests {
                 .value(0)
         };
         assert_eq!(floats(Datatype::Fp16, &[0, 0x3e]), 1.5);
+        assert_eq!(floats(Datatype::Bf16, &[0xc0, 0x3f]), 1.5);
+        assert_eq!(floats(Datatype::Bf16, &[0x80, 0xff]), f64::NEG_INFINITY);
         assert_eq!(
             floats(Datatype::Fp32, &0.1_f32.to_le_bytes()),
             f64::from(0.1_f32)
@@ -201,12 +218,7 @@ mod tests {
             ),
             (Datatype::Bytes, 3, &[0; 8], "2 elements, its shape has 3"),
         ] {
-            let mut column = Column::new(datatype, n_rows, None);
-            let error = column
-                .fill_from_bytes(bytes)
-                .and_then(|()| column.finish())
-                .unwrap_err()
-                .to_string();
+            let error = read(datatype, n_rows, bytes).unwrap_err().to_string();
             assert!(error.contains(problem), "{error}");
         }
     }

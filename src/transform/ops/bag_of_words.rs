@@ -101,15 +101,11 @@ pub(super) fn features(
     width: usize,
     value: impl Fn(u32, usize, usize) -> f64,
 ) -> Sparse {
-    let mut sparse = Sparse {
-        offsets: Vec::with_capacity(list.offsets.len()),
-        ids: Vec::new(),
-        values: Some(Vec::new()),
-        width,
-    };
-    let values = sparse.values.get_or_insert_default();
+    let mut offsets = Vec::with_capacity(list.offsets.len());
+    let mut known = Vec::new();
+    let mut values = Vec::new();
     let mut row = Vec::new();
-    sparse.offsets.push(0);
+    offsets.push(0);
     for ends in list.offsets.windows(2) {
         row.clear();
         let items = ids.get(ends[0]..ends[1]).unwrap_or_default().iter();
@@ -117,13 +113,18 @@ pub(super) fn features(
         row.sort_unstable();
         for same in row.chunk_by(|a, b| a == b) {
             if let Some(id) = same.first().filter(|id| **id != UNKNOWN) {
-                sparse.ids.push(*id);
+                known.push(*id);
                 values.push(value(*id, same.len(), row.len()));
             }
         }
-        sparse.offsets.push(sparse.ids.len());
+        offsets.push(known.len());
     }
-    sparse
+    Sparse {
+        offsets,
+        ids: known.into(),
+        values: Some(values),
+        width,
+    }
 }
 
 /// How often each term is in the row's list.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use arrow::array::{Array, Float64Array};
 use serde::{Deserialize, Serialize};
 
 use super::bucketize::equal_shares;
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::statistics::QuantileSketch;
 use crate::transform::Transform;
 use crate::transform::learn::{Learn, Learner, Rows, learner_of, nothing_finite};
+use crate::transform::numbers::{Few, Numbers};
 use crate::transform::value::{NO_CATEGORY, Value};
 
 /// The number of the quantile bucket among the rows of the same key. Inputs: the numbers, the keys.
@@ -132,14 +132,14 @@ impl Apply for BucketsPerKey {
         };
         let ids = keys.tokens()?.ids(&self.keys, NO_CATEGORY);
         let numbers = numbers.numbers()?;
-        let found: Vec<f64> = numbers
+        let found: Few<f64> = numbers
             .values()
             .iter()
-            .zip(ids)
-            .map(|(x, id)| self.buckets.get(id as usize).unwrap_or(&self.other).of(*x))
+            .zip(ids.iter())
+            .map(|(x, id)| self.buckets.get(*id as usize).unwrap_or(&self.other).of(*x))
             .collect();
         let nulls = numbers.nulls().cloned();
-        Ok(Value::Numbers(Float64Array::new(found.into(), nulls)))
+        Ok(Value::Numbers(Numbers::new(found, nulls)))
     }
 }
 

@@ -43,8 +43,8 @@ impl Apply for Cyclic {
         let numbers = only(inputs)?.numbers()?;
         let angle = |x: f64| x * (std::f64::consts::TAU / self.period);
         Ok(Value::Columns(vec![
-            numbers.unary(|x| angle(x).sin()),
-            numbers.unary(|x| angle(x).cos()),
+            numbers.map(|x| angle(x).sin()),
+            numbers.map(|x| angle(x).cos()),
         ]))
     }
 

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Date32Type, Float64Type, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use serde::{Deserialize, Serialize};
 
 use super::{Apply, FittedOp, Operation, only};
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 use crate::transform::Transform;
+use crate::transform::numbers::{Few, Numbers};
 use crate::transform::value::Value;
 
 /// A part of a date or timestamp as a number.
@@ -59,12 +60,19 @@ impl Apply for PartOfDate {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         let part = self.part;
         Ok(Value::Numbers(match only(inputs)? {
-            Value::Raw(array, FieldType::Date) => array
-                .as_primitive::<Date32Type>()
-                .unary::<_, Float64Type>(|days| part.of_days(days.into())),
-            Value::Raw(array, FieldType::Timestamp) => array
-                .as_primitive::<TimestampMicrosecondType>()
-                .unary::<_, Float64Type>(|micros| part.of_micros(micros)),
+            Value::Raw(array, FieldType::Date) => {
+                let days = array.as_primitive::<Date32Type>();
+                let parts = days
+                    .values()
+                    .iter()
+                    .map(|days| part.of_days((*days).into()));
+                Numbers::new(parts.collect::<Few<f64>>(), days.nulls().cloned())
+            }
+            Value::Raw(array, FieldType::Timestamp) => {
+                let times = array.as_primitive::<TimestampMicrosecondType>();
+                let parts = times.values().iter().map(|micros| part.of_micros(*micros));
+                Numbers::new(parts.collect::<Few<f64>>(), times.nulls().cloned())
+            }
             other => {
                 return Err(Error::config(format!(
                     "this step takes a date or a timestamp, the column is {}",

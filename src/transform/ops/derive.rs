@@ -240,7 +240,7 @@ impl Derived {
         }
         let made = ready.code.evaluate(&self.expression, arrays.to_vec())?;
         let made = ready.output.normalize(&self.expression, &made)?;
-        Value::of(&made, ready.output)
+        Value::of(made, ready.output)
     }
 }
 

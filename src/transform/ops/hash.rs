@@ -7,6 +7,7 @@ use super::bag_of_words::features;
 use super::{Apply, FittedOp, Operation, only, size};
 use crate::error::Result;
 use crate::transform::Transform;
+use crate::transform::numbers::Few;
 use crate::transform::tokens::Tokens;
 use crate::transform::value::{NO_CATEGORY, Value};
 
@@ -54,7 +55,7 @@ impl Operation for Hash {
 }
 
 impl Hash {
-    fn ids(&self, tokens: &Tokens<'_>) -> Vec<u32> {
+    fn ids(&self, tokens: &Tokens<'_>) -> Few<u32> {
         let n_buckets = self.n_buckets.max(1) as u64;
         let mut ids = Vec::with_capacity(tokens.len());
         tokens.for_each(|text| {
@@ -62,7 +63,7 @@ impl Hash {
                 (XxHash64::oneshot(self.key, text.as_bytes()) % n_buckets) as u32
             }));
         });
-        ids
+        ids.into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use arrow::array::{Array, Float64Array, StringBuilder};
+use arrow::array::StringBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::{Apply, FittedOp, Operation, only};
@@ -11,6 +11,7 @@ use crate::schema::FieldType;
 use crate::statistics::{Moments, QuantileSketch, TopValues};
 use crate::transform::Transform;
 use crate::transform::learn::{Learn, Learner, Rows, learner_of, nothing_finite};
+use crate::transform::numbers::Numbers;
 use crate::transform::value::Value;
 
 /// What [`Transform::impute`] puts in place of a missing value.
@@ -104,18 +105,13 @@ impl Apply for ImputeNumber {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         let numbers = only(inputs)?.numbers()?;
         let or_fill = |value: f64| if value.is_finite() { value } else { self.value };
-        let filled: Vec<f64> = match numbers.null_count() {
-            0 => numbers
-                .values()
-                .iter()
-                .map(|value| or_fill(*value))
-                .collect(),
-            _ => numbers
-                .iter()
-                .map(|value| value.map_or(self.value, or_fill))
-                .collect(),
-        };
-        Ok(Value::Numbers(Float64Array::from(filled)))
+        Ok(Value::Numbers(match numbers.nulls() {
+            None => numbers.map(or_fill),
+            Some(_) => {
+                let values = numbers.iter();
+                Numbers::all(values.map(|value| value.map_or(self.value, or_fill)))
+            }
+        }))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use arrow::array::Float64Array;
 use serde::{Deserialize, Serialize};
 
 use super::bucketize_per_key::SketchPerKey;
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::statistics::{Moments, QuantileSketch};
 use crate::transform::Transform;
 use crate::transform::learn::{Learner, PerKey, nothing_finite};
+use crate::transform::numbers::Numbers;
 use crate::transform::value::{NO_CATEGORY, Value};
 
 /// Missing numbers filled by the rows of the same key. Inputs: the numbers, the keys.
@@ -148,14 +148,10 @@ impl Apply for FillsPerKey {
         };
         let ids = keys.tokens()?.ids(&self.keys, NO_CATEGORY);
         let numbers = numbers.numbers()?;
-        let filled: Vec<f64> = numbers
-            .iter()
-            .zip(ids)
-            .map(|(x, id)| match x {
-                Some(x) if x.is_finite() => x,
-                _ => self.fills.get(id as usize).copied().unwrap_or(self.other),
-            })
-            .collect();
-        Ok(Value::Numbers(Float64Array::from(filled)))
+        let filled = numbers.iter().zip(ids.iter()).map(|(x, id)| match x {
+            Some(x) if x.is_finite() => x,
+            _ => self.fills.get(*id as usize).copied().unwrap_or(self.other),
+        });
+        Ok(Value::Numbers(Numbers::all(filled)))
     }
 }

@@ -1,11 +1,12 @@
 //! 1 where missing, else 0.
 
-use arrow::array::{Array, Float64Array};
+use arrow::array::Array;
 use serde::{Deserialize, Serialize};
 
 use super::{Apply, FittedOp, Operation, only};
 use crate::error::Result;
 use crate::transform::Transform;
+use crate::transform::numbers::Numbers;
 use crate::transform::value::Value;
 
 /// 1 where missing, else 0.
@@ -32,21 +33,21 @@ impl Operation for MissingIndicator {
 impl Apply for MissingIndicator {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         let flag = |missing: bool| f64::from(u8::from(missing));
-        let flags: Vec<f64> = match only(inputs)? {
+        let flags: Numbers = match only(inputs)? {
             Value::Raw(array, field_type) if !field_type.is_numeric() => {
                 match array.logical_nulls() {
-                    Some(nulls) => nulls.iter().map(|there| flag(!there)).collect(),
-                    None => vec![0.0; array.len()],
+                    Some(nulls) => Numbers::all(nulls.iter().map(|there| flag(!there))),
+                    None => Numbers::all((0..array.len()).map(|_| 0.0)),
                 }
             }
-            Value::Text(text) => text.iter().map(|text| flag(text.is_none())).collect(),
-            Value::List(list) => list.rows().map(|row| flag(row.is_none())).collect(),
-            other => other
-                .numbers()?
-                .iter()
-                .map(|value| flag(!value.is_some_and(f64::is_finite)))
-                .collect(),
+            Value::Text(text) => Numbers::all(text.iter().map(|text| flag(text.is_none()))),
+            Value::List(list) => Numbers::all(list.rows().map(|row| flag(row.is_none()))),
+            other => {
+                let numbers = other.numbers()?;
+                let flags = numbers.iter();
+                Numbers::all(flags.map(|value| flag(!value.is_some_and(f64::is_finite))))
+            }
         };
-        Ok(Value::Numbers(Float64Array::from(flags)))
+        Ok(Value::Numbers(flags))
     }
 }

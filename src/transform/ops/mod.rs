@@ -41,8 +41,6 @@ mod vocabulary;
 
 use std::ops::RangeInclusive;
 
-use arrow::array::Float64Array;
-use arrow::datatypes::Float64Type;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::bag_of_words::{BagOfWords, TermCounts, TermWeights, TfIdf};
@@ -383,9 +381,7 @@ fn only<'a>(inputs: &[&'a Value]) -> Result<&'a Value> {
 
 /// Numbers made of numbers, one by one; NULL stays.
 fn map(inputs: &[&Value], each: impl Fn(f64) -> f64) -> Result<Value> {
-    let numbers = only(inputs)?.numbers()?;
-    let mapped: Float64Array = numbers.unary::<_, Float64Type>(each);
-    Ok(Value::Numbers(mapped))
+    Ok(Value::Numbers(only(inputs)?.numbers()?.map(each)))
 }
 
 /// That a configured number is large enough.

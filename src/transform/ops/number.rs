@@ -27,6 +27,6 @@ impl Operation for Number {
 
 impl Apply for Number {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
-        Ok(Value::Numbers(only(inputs)?.numbers()?.into_owned()))
+        Ok(Value::Numbers(only(inputs)?.numbers()?.into_numbers()))
     }
 }

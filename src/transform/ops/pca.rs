@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use arrow::array::Float64Array;
 use arrow::buffer::NullBuffer;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::transform::Transform;
 use crate::transform::eigen::symmetric_eigen;
 use crate::transform::learn::{Learn, Learner, Rows, learner_of};
+use crate::transform::numbers::{Numbers, NumbersView};
 use crate::transform::value::Value;
 
 /// The first principal components of several columns, each an output.
@@ -162,11 +162,9 @@ impl Components {
             .map(|input| input.numbers())
             .collect::<Result<Vec<_>>>()?;
         let nulls = columns.iter().fold(None, |nulls, column| {
-            NullBuffer::union(nulls.as_ref(), arrow::array::Array::nulls(column.as_ref()))
+            NullBuffer::union(nulls.as_ref(), column.nulls())
         });
-        let n_rows = columns
-            .first()
-            .map_or(0, |column| arrow::array::Array::len(column.as_ref()));
+        let n_rows = columns.first().map_or(0, NumbersView::len);
         let made = self.components.iter().map(|component| {
             let mut sums = vec![0.0; n_rows];
             let terms = component.coefficients.iter().zip(&self.means).zip(&columns);
@@ -176,7 +174,7 @@ impl Components {
                 }
             }
             sums.iter_mut().for_each(|sum| *sum *= component.scale);
-            Value::Numbers(Float64Array::new(sums.into(), nulls.clone()))
+            Value::Numbers(Numbers::new(sums, nulls.clone()))
         });
         Ok(made.collect())
     }
@@ -248,22 +246,20 @@ impl Learn for CoMoments {
             .iter()
             .map(|input| input.numbers())
             .collect::<Result<Vec<_>>>()?;
-        let n_rows = columns
-            .first()
-            .map_or(0, |column| arrow::array::Array::len(column.as_ref()));
+        let n_rows = columns.first().map_or(0, NumbersView::len);
         let mut complete = vec![true; n_rows];
         for column in &columns {
             for (there, x) in complete.iter_mut().zip(column.iter()) {
                 *there &= x.is_some_and(f64::is_finite);
             }
         }
-        let kept = |column: &Float64Array| {
+        let kept = |column: &NumbersView<'_>| {
             let values = column.values().iter().zip(&complete);
             values
                 .filter_map(|(x, there)| there.then_some(*x))
                 .collect()
         };
-        let kept: Vec<Vec<f64>> = columns.iter().map(|column| kept(column)).collect();
+        let kept: Vec<Vec<f64>> = columns.iter().map(kept).collect();
         self.merge(CoMoments::of(&kept))
     }
 

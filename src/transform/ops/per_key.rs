@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use arrow::array::Float64Array;
 use serde::{Deserialize, Serialize};
 
 use super::{Apply, FittedOp, Linear, Operation, Vocabulary};
@@ -11,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::statistics::Moments;
 use crate::transform::Transform;
 use crate::transform::learn::{Learner, PerKey, nothing_finite};
+use crate::transform::numbers::{Few, Numbers};
 use crate::transform::value::{NO_CATEGORY, Value};
 
 /// `(x - mean) / std` of the rows of the same key. Inputs: the numbers, the keys.
@@ -141,15 +141,20 @@ impl Apply for LinearPerKey {
         };
         let ids = keys.tokens()?.ids(&self.keys, NO_CATEGORY);
         let numbers = numbers.numbers()?;
-        let scaled: Vec<f64> = numbers
+        let scaled: Few<f64> = numbers
             .values()
             .iter()
-            .zip(ids)
-            .map(|(x, id)| self.scalings.get(id as usize).unwrap_or(&self.other).of(*x))
+            .zip(ids.iter())
+            .map(|(x, id)| {
+                self.scalings
+                    .get(*id as usize)
+                    .unwrap_or(&self.other)
+                    .of(*x)
+            })
             .collect();
-        Ok(Value::Numbers(Float64Array::new(
-            scaled.into(),
-            arrow::array::Array::nulls(numbers.as_ref()).cloned(),
+        Ok(Value::Numbers(Numbers::new(
+            scaled,
+            numbers.nulls().cloned(),
         )))
     }
 }

@@ -1,12 +1,12 @@
 //! The mean of the label by category, cross-fitted.
 
-use arrow::array::Float64Array;
 use serde::{Deserialize, Serialize};
 
 use super::{Apply, FittedOp, Operation, Vocabulary, at_least, only};
 use crate::error::{Error, Result};
 use crate::transform::Transform;
 use crate::transform::learn::Learner;
+use crate::transform::numbers::Numbers;
 pub use crate::transform::target_table::LabelSums;
 use crate::transform::target_table::TargetTable;
 use crate::transform::value::{NO_CATEGORY, Value};
@@ -312,7 +312,7 @@ impl TargetMeans {
                 .zip(row)
                 .for_each(|(column, mean)| column.push(mean));
         }
-        Value::Columns(columns.into_iter().map(Float64Array::from).collect())
+        Value::Columns(columns.into_iter().map(Numbers::all).collect())
     }
 }
 
@@ -324,14 +324,11 @@ impl Apply for TargetMeans {
             .filter(|id| **id == NO_CATEGORY)
             .for_each(|id| *id = other);
         let width = self.width();
-        let column = |output: usize| -> Float64Array {
+        let column = |output: usize| -> Numbers {
             let means = ids
                 .iter()
                 .map(|id| self.served.get(*id as usize * width + output).copied());
-            means
-                .map(Option::unwrap_or_default)
-                .collect::<Vec<f64>>()
-                .into()
+            Numbers::all(means.map(Option::unwrap_or_default))
         };
         Ok(match self.classes.len() {
             0 | 1 => Value::Numbers(column(0)),

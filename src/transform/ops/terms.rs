@@ -6,6 +6,7 @@ use twox_hash::XxHash64;
 use super::Vocabulary;
 use crate::error::{Error, Result};
 use crate::transform::learn::{Learner, Top};
+use crate::transform::numbers::Few;
 use crate::transform::term_table::TermTable;
 use crate::transform::tokens::Tokens;
 use crate::transform::value::NO_CATEGORY;
@@ -265,7 +266,7 @@ impl KnownTerms {
 
     /// The id of every value: of its term or of the bucket of its hash; [`UNKNOWN`] for one that has neither,
     /// [`NO_CATEGORY`] for none.
-    pub(super) fn ids(&self, tokens: &Tokens<'_>) -> Vec<u32> {
+    pub(super) fn ids(&self, tokens: &Tokens<'_>) -> Few<u32> {
         let mut ids = tokens.ids(&self.values, UNKNOWN);
         if self.n_oov > 0 && ids.contains(&UNKNOWN) {
             let first = self.values.len() as u64;

@@ -1,11 +1,12 @@
 //! The number of characters.
 
-use arrow::array::{Array, Float64Array};
+use arrow::array::Array;
 use serde::{Deserialize, Serialize};
 
 use super::{Apply, FittedOp, Operation, only};
 use crate::error::Result;
 use crate::transform::Transform;
+use crate::transform::numbers::{Few, Numbers};
 use crate::transform::value::Value;
 
 /// The number of characters.
@@ -32,12 +33,9 @@ impl Apply for TextLength {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         let text = only(inputs)?.text()?;
         // A NULL text has no bytes to count, or some that nobody sees.
-        let lengths: Vec<f64> = (0..text.len())
+        let lengths: Few<f64> = (0..text.len())
             .map(|row| text.value(row).chars().count() as f64)
             .collect();
-        Ok(Value::Numbers(Float64Array::new(
-            lengths.into(),
-            text.nulls().cloned(),
-        )))
+        Ok(Value::Numbers(Numbers::new(lengths, text.nulls().cloned())))
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, Float64Array};
+use arrow::array::Array;
 use serde::{Deserialize, Serialize};
 
 use super::{Apply, FittedOp, Operation, only};
 use crate::error::Result;
 use crate::transform::Transform;
+use crate::transform::numbers::Numbers;
 use crate::transform::texts::TextLists;
 use crate::transform::value::Value;
 
@@ -172,7 +173,7 @@ impl Operation for WordCount {
 
 impl Apply for WordCount {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
-        let counts: Float64Array = match only(inputs)? {
+        let counts: Numbers = match only(inputs)? {
             Value::List(list) => {
                 let rows = list.rows().map(|row| Some(row?.len() as f64));
                 rows.collect()

@@ -1,6 +1,5 @@
 //! Values as their ids in a vocabulary; and one feature a term.
 
-use arrow::array::Float64Array;
 use serde::{Deserialize, Serialize};
 
 use super::terms::{KnownTerms, Terms, UNKNOWN};
@@ -129,13 +128,13 @@ pub struct Ids {
 impl Apply for Ids {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         let numbers = |value: &Value| -> Result<Value> {
-            let ids = self.terms.ids(&value.tokens()?).into_iter();
-            let numbers = ids.map(|id| match id {
+            let ids = self.terms.ids(&value.tokens()?);
+            let numbers = ids.iter().map(|id| match *id {
                 NO_CATEGORY => None,
                 UNKNOWN => Some(self.default_id as f64),
                 id => Some(f64::from(id)),
             });
-            Ok(Value::Numbers(numbers.collect::<Float64Array>()))
+            Ok(Value::Numbers(numbers.collect()))
         };
         Ok(match only(inputs)? {
             Value::List(list) => Value::List(List {

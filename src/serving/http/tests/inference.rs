@@ -344,7 +344,7 @@ fn what_is_not_there_is_404_and_a_wrong_method_405() {
         answer["error"].as_str().unwrap().contains("version"),
         "{answer}"
     );
-    assert_eq!(server.get("/v2/models/%ff").0, 400);
+    assert_eq!(server.get("/v2/models/%ff").0, 404);
     for (status, answer) in [
         server.get("/v2/models/late/infer"),
         server.post("/v2/models/late", &body),

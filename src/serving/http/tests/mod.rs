@@ -5,25 +5,38 @@
     reason = "documents are made where they are passed"
 )]
 
+mod access_log;
+mod admin;
+mod auth;
+mod drain;
 mod garbage;
 mod inference;
 mod lifecycle;
+mod limits;
+mod mounting;
+mod tf_serving;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ndarray::{Array1, Array2, ArrayView2, array};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{HttpHandle, serve};
+use super::{HttpHandle, HttpOptions, serve};
 use crate::blessing::Candidate;
 use crate::error::Result;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
-use crate::serving::{Manager, ModelRepository};
+use crate::serving::{Manager, ModelRepository, ServerCore};
 use crate::transform::ops::{Categories, ImputeNumber, Linear, PartOfDate};
 use crate::transform::{DatePart, FittedOp, FittedStep, FittedTransform, InputColumn};
 
@@ -177,6 +190,84 @@ impl Model for Panics {
     }
 }
 
+/// A model that answers when it is let to: it looks for a file.
+#[derive(Debug)]
+struct Waits {
+    gate: PathBuf,
+}
+
+impl Waits {
+    /// The file that appears when it is asked.
+    fn asked(&self) -> PathBuf {
+        self.gate.with_extension("asked")
+    }
+
+    fn let_go(&self) {
+        fs::write(&self.gate, "").unwrap();
+    }
+
+    fn candidate(gate: &Path) -> Candidate<Waits> {
+        let target = Target::Regression {
+            label: "y".to_owned(),
+        };
+        let gate = gate.to_owned();
+        candidate("waits", Waits { gate }, target)
+    }
+}
+
+impl Predict for Waits {
+    fn n_features(&self) -> usize {
+        N_FEATURES
+    }
+
+    fn n_outputs(&self) -> usize {
+        1
+    }
+
+    fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        fs::write(self.asked(), "").unwrap();
+        until(|| self.gate.exists());
+        Ok(Array2::zeros((rows.nrows(), 1)))
+    }
+}
+
+impl Model for Waits {
+    const FORMAT: &'static str = "test.waits.v1";
+
+    fn save(&self, directory: &Path) -> Result<()> {
+        fs::write(directory.join("gate"), self.gate.to_str().unwrap()).unwrap();
+        Ok(())
+    }
+
+    fn load(directory: &Path) -> Result<Self> {
+        let gate = fs::read_to_string(directory.join("gate")).unwrap().into();
+        Ok(Waits { gate })
+    }
+}
+
+/// Waits for something that has to come.
+fn until(mut there: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !there() {
+        assert!(started.elapsed() < Duration::from_secs(30), "it never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What is answered until the server closes the connection.
+fn rest(connection: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = connection.read_to_end(&mut answer);
+    String::from_utf8(answer).unwrap()
+}
+
+/// A request in the bytes of HTTP/1.1.
+fn post_bytes(path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
 /// A server over models in a directory of its own.
 struct Running {
     models: TempDir,
@@ -199,13 +290,24 @@ impl Running {
     }
 
     fn over(write: impl FnOnce(&Path)) -> Running {
+        Running::with(&HttpOptions::default(), write)
+    }
+
+    /// Over the model `late`.
+    fn late(options: &HttpOptions) -> Running {
+        Running::with(options, |root| {
+            late("late", 0.1).save(&root.join("late/1")).unwrap();
+        })
+    }
+
+    fn with(options: &HttpOptions, write: impl FnOnce(&Path)) -> Running {
         let models = tempfile::tempdir().unwrap();
         write(models.path());
-        let loaders = Loaders::default().with::<Panics>();
+        let loaders = Loaders::default().with::<Panics>().with::<Waits>();
         let manager = Manager::open(ModelRepository::at(models.path()), loaders).unwrap();
         let runtime = Runtime::new().unwrap();
         let handle = runtime
-            .block_on(serve(Arc::new(manager), "127.0.0.1:0"))
+            .block_on(options.serve(Arc::new(manager), "127.0.0.1:0"))
             .unwrap();
         let url = handle.url();
         Running {
@@ -214,6 +316,32 @@ impl Running {
             handle: Some(handle),
             url,
         }
+    }
+
+    /// A router of an application's over the model `late`.
+    fn routed(make: impl FnOnce(ServerCore) -> axum::Router) -> Running {
+        let mut server = Running::late(&HttpOptions::default());
+        let core = server.handle.as_ref().unwrap().core().clone();
+        let options = HttpOptions::default();
+        let serving = options.serve_router(make(core.clone()), core, "127.0.0.1:0");
+        let handle = server.runtime.block_on(serving).unwrap();
+        server.url = handle.url();
+        server.handle = Some(handle);
+        server
+    }
+
+    fn connect(&self) -> TcpStream {
+        let address = self.handle.as_ref().unwrap().address();
+        let connection = TcpStream::connect(address).unwrap();
+        connection
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        connection
+    }
+
+    fn shutdown(&mut self) {
+        let handle = self.handle.take().unwrap();
+        self.runtime.block_on(handle.shutdown()).unwrap();
     }
 
     fn manager(&self) -> &Manager {

@@ -1,0 +1,95 @@
+//! From the rows of a request to the columns that a transform reads.
+
+use arrow::array::{ArrayRef, RecordBatch};
+
+use super::Paths;
+use crate::error::{Error, Result};
+use crate::schema::{Conformer, Field, Schema};
+use crate::transform::{FittedTransform, InputColumn};
+
+/// The columns of requests, one for each input of the transform, with what conforming to the schema needs: worked out
+/// once, when a model is put together.
+#[derive(Clone, Debug)]
+pub(crate) struct RawRows {
+    columns: Vec<RawColumn>,
+    paths: Paths,
+}
+
+/// A column of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct RawColumn {
+    input: InputColumn,
+    /// None of lists that the schema only knows as [`Other`](crate::schema::FieldType::Other): they have no type to
+    /// conform to, and the transform checks their types itself.
+    conformer: Option<Conformer<Field>>,
+}
+
+impl RawColumn {
+    /// What the transform reads.
+    pub(crate) fn input(&self) -> &InputColumn {
+        &self.input
+    }
+
+    /// The field, if it has a type.
+    pub(crate) fn field(&self) -> Option<&Field> {
+        self.conformer.as_ref().map(Conformer::field)
+    }
+}
+
+impl RawRows {
+    pub(super) fn new(schema: &Schema, transform: &FittedTransform) -> Result<Self> {
+        let columns = transform.inputs().iter().map(|input| {
+            let field = schema.field(&input.name)?;
+            Ok(RawColumn {
+                conformer: Conformer::new(field.clone()),
+                input: input.clone(),
+            })
+        });
+        let columns = columns.collect::<Result<Vec<RawColumn>>>()?;
+        let place = |name: &str| {
+            let named = |column: &RawColumn| column.input.name == name;
+            columns.iter().position(named)
+        };
+        // The schema has the order of the data.
+        let names = schema.fields.iter().map(|field| field.name.as_str());
+        let paths = Paths::new(names.filter_map(|name| Some((name, place(name)?))));
+        Ok(RawRows { columns, paths })
+    }
+
+    /// The columns in the order of the transform's inputs.
+    pub(crate) fn columns(&self) -> &[RawColumn] {
+        &self.columns
+    }
+
+    /// Which column a field of a row goes to.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The columns of a batch, conforming.
+    pub(super) fn of_batch(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let mut next = 0;
+        let columns = self.columns.iter().map(|column| match &column.conformer {
+            Some(conformer) => conformer.column_of(rows, &mut next),
+            None => column.input.read(rows),
+        });
+        columns.collect()
+    }
+
+    /// Columns that come in the order of the transform's inputs, conforming.
+    pub(super) fn conform(&self, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        if columns.len() != self.columns.len() {
+            return Err(Error::internal(format!(
+                "{} columns for a model of {}",
+                columns.len(),
+                self.columns.len()
+            )));
+        }
+        let columns = self.columns.iter().zip(columns);
+        let columns = columns.map(|(column, values)| match &column.conformer {
+            Some(conformer) => conformer.conform(values),
+            None => Ok(values),
+        });
+        columns.collect()
+    }
+}

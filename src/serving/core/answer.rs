@@ -1,0 +1,343 @@
+//! The ways that a request may go.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+use super::admission::by;
+use super::batcher::{Answered, Item};
+use super::runtime::ModelRuntime;
+use super::statistics::Parts;
+use super::stop::{Stop, late};
+use super::work::{Asked, Read};
+use super::{Call, Exchange, ServerCore};
+use crate::error::{Error, ErrorKind, Result};
+use crate::serving::metrics::Code;
+
+impl ServerCore {
+    /// Answers a request: finds the version, decodes the rows with its schema, predicts, encodes. Dropping the future
+    /// stops the work.
+    pub(crate) async fn answer<E: Exchange>(
+        &self,
+        call: Call<'_>,
+        exchange: E,
+    ) -> Result<E::Reply> {
+        let span = tracing::debug_span!(
+            "infer",
+            otel.kind = "internal",
+            otel.status_code = tracing::field::Empty,
+            model.name = call.model,
+            model.version = tracing::field::Empty,
+            protocol = call.protocol.name(),
+            request.id = call.id,
+            request.size = call.n_bytes,
+        );
+        if span.is_disabled() {
+            return self.answer_counted(call, exchange).await;
+        }
+        let answering = self.answer_counted(call, exchange).instrument(span.clone());
+        let answer = Box::pin(answering).await;
+        span.record(
+            "otel.status_code",
+            if answer.is_ok() { "OK" } else { "ERROR" },
+        );
+        answer
+    }
+
+    async fn answer_counted<E: Exchange>(
+        &self,
+        call: Call<'_>,
+        mut exchange: E,
+    ) -> Result<E::Reply> {
+        let started = Instant::now();
+        let inner = &self.inner;
+        let manager = &inner.manager;
+        let route = match manager.route(call.model, call.version, call.routing_key) {
+            Err(error) if error.kind() == ErrorKind::Unavailable && inner.is_lazy => {
+                Box::pin(inner.loading.wait(inner, &call, started)).await
+            }
+            route => route,
+        };
+        let (predictor, shadow) = match route {
+            Ok(route) => route.into_parts(),
+            Err(error) => {
+                let failed = Err(error);
+                inner.unknown[call.protocol as usize].observe(Code::of(&failed), started.elapsed());
+                return failed;
+            }
+        };
+        tracing::Span::current().record("model.version", predictor.version());
+        let (model, version) =
+            inner
+                .runtimes
+                .of(&predictor, &inner.settings, &inner.metrics, &inner.manager);
+        let limit = model.limits.timeout().map(|timeout| started + timeout);
+        let deadline = match (call.deadline, limit) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let asked = Asked {
+            core: Arc::clone(inner),
+            model,
+            version,
+            predictor,
+            shadow,
+            protocol: call.protocol,
+            n_bytes: call.n_bytes,
+            started,
+            deadline,
+        };
+        let flight = Flight::new(&asked);
+        let answer = match asked.answer_inline(&mut exchange, call.id) {
+            Some(answer) => answer,
+            None => Box::pin(Arc::new(asked.again()).answer(exchange, call.id)).await,
+        };
+        flight.end(&answer);
+        answer
+    }
+}
+
+/// A request on its way: counted when it ends, and as cancelled when it is dropped before.
+struct Flight<'a> {
+    asked: &'a Asked,
+    ended: bool,
+}
+
+impl<'a> Flight<'a> {
+    fn new(asked: &'a Asked) -> Self {
+        asked.model.metrics.in_flight.inc();
+        Flight {
+            asked,
+            ended: false,
+        }
+    }
+
+    fn end<T>(mut self, answer: &Result<T>) {
+        self.ended = true;
+        self.count(Code::of(answer));
+    }
+
+    fn count(&self, code: Code) {
+        let took = self.asked.started.elapsed();
+        self.asked.model.metrics.in_flight.dec();
+        self.asked.lane().metrics.observe(code, took);
+        if code != Code::Ok {
+            self.asked.version.statistics.failed(took);
+        }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.count(Code::Cancelled);
+        }
+    }
+}
+
+impl ModelRuntime {
+    /// About how long those who wait take.
+    pub(super) fn expected_wait(&self) -> Duration {
+        let waiting = self.admission.n_waiting();
+        let versions = self.versions();
+        let each = versions
+            .iter()
+            .filter_map(|version| version.compute.expected(1));
+        let each = each.max().unwrap_or_default();
+        let in_batches: usize = versions
+            .iter()
+            .map(|version| version.batcher.n_waiting())
+            .sum();
+        let rounds = (waiting + in_batches).div_ceil(self.admission.max_concurrency());
+        each.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
+    }
+}
+
+impl Asked {
+    /// A copy, for work that may outlive the request.
+    fn again(&self) -> Asked {
+        Asked {
+            core: Arc::clone(&self.core),
+            model: Arc::clone(&self.model),
+            version: Arc::clone(&self.version),
+            predictor: self.predictor.clone(),
+            shadow: self.shadow.clone(),
+            ..*self
+        }
+    }
+
+    /// Answers on this thread if that will be quick.
+    fn answer_inline<E: Exchange>(
+        &self,
+        exchange: &mut E,
+        id: Option<&str>,
+    ) -> Option<Result<E::Reply>> {
+        let lane = self.lane();
+        let expected = lane.total.expected(self.n_bytes)?;
+        if expected >= self.core.inline_below {
+            return None;
+        }
+        let _permit = self.model.admission.try_enter()?;
+        let begun = Instant::now();
+        let _place = self.version.inline.enter(begun)?;
+        let answer = self.answer_quickly(exchange, id);
+        lane.total.observe(self.n_bytes, begun.elapsed());
+        Some(answer)
+    }
+
+    /// Answers on other threads.
+    async fn answer<E: Exchange>(
+        self: Arc<Self>,
+        mut exchange: E,
+        id: Option<&str>,
+    ) -> Result<E::Reply> {
+        let id = id.map(str::to_owned);
+        let batching = &self.model.batching;
+        if !self.version.may_batch(batching) {
+            return self.answer_on_thread(exchange, None, id).await;
+        }
+        self.version.batcher.check(&self.model.name)?;
+        let is_quick = self.is_quick_around();
+        let read;
+        (exchange, read) = self
+            .around(is_quick, move |asked| {
+                let read = asked.read(&mut exchange)?;
+                Ok((exchange, read))
+            })
+            .await?;
+        if self.version.batches(batching, read.rows.num_rows()) {
+            self.answer_in_batch(exchange, read, is_quick, id).await
+        } else {
+            self.answer_on_thread(exchange, Some(read), id).await
+        }
+    }
+
+    /// Whether everything but the call of the model is quick enough for this thread.
+    fn is_quick_around(&self) -> bool {
+        let around = self.lane().around.expected(self.n_bytes);
+        around.is_some_and(|expected| expected < self.core.inline_below)
+    }
+
+    /// A step beside the call of the model: on this thread if it is quick.
+    async fn around<T: Send + 'static>(
+        self: &Arc<Self>,
+        is_quick: bool,
+        step: impl FnOnce(&Asked) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if is_quick {
+            return self.catch(|| step(self));
+        }
+        self.on_thread(|asked, _, _| asked.catch(|| step(asked)))
+            .await
+    }
+
+    /// Does work on an inference thread when it is the model's turn.
+    async fn on_thread<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Asked, Duration, &Stop) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let queued = Instant::now();
+        let admission = &self.model.admission;
+        let permit = admission.wait(&self.model.name, self.deadline).await?;
+        let (stop, _guard) = Stop::with_guard(self.deadline);
+        let (reply, answer) = oneshot::channel();
+        let asked = Arc::clone(self);
+        let span = tracing::Span::current();
+        self.core.threads.run(move || {
+            let queue = queued.elapsed();
+            let answer = span.in_scope(|| work(&asked, queue, &stop));
+            // The turn is over before the answer is seen, so that whoever has it may ask again at once.
+            drop(permit);
+            let _ = reply.send(answer);
+        })?;
+        self.received(answer).await
+    }
+
+    async fn answer_on_thread<E: Exchange>(
+        self: &Arc<Self>,
+        mut exchange: E,
+        read: Option<Read>,
+        id: Option<String>,
+    ) -> Result<E::Reply> {
+        self.on_thread(move |asked, queue, stop| {
+            let queues = &asked.model.metrics.queue_duration;
+            queues.observe(queue.as_secs_f64());
+            asked.answer_slowly(&mut exchange, read, queue, stop, id.as_deref())
+        })
+        .await
+    }
+
+    async fn answer_in_batch<E: Exchange>(
+        self: &Arc<Self>,
+        exchange: E,
+        read: Read,
+        is_quick: bool,
+        id: Option<String>,
+    ) -> Result<E::Reply> {
+        let Read { rows, took } = read;
+        let raw = rows.clone();
+        let making = move |asked: &Asked| {
+            let begun = Instant::now();
+            let features = asked.predictor.servable().features(&raw)?;
+            Ok((features, begun.elapsed()))
+        };
+        let (features, made) = self.around(is_quick, making).await?;
+        let input = took + made;
+        let (stop, _guard) = Stop::with_guard(self.deadline);
+        let (reply, answer) = oneshot::channel();
+        let item = Item {
+            features,
+            predictor: self.predictor.clone(),
+            stop,
+            queued: Instant::now(),
+            input,
+            reply,
+        };
+        let batcher = &self.version.batcher;
+        if batcher.enqueue(item, &self.model.name)? {
+            let asked = Arc::clone(self);
+            let run = move || asked.version.batcher.run(&asked.model, &asked.version);
+            if let Err(error) = self.core.threads.run(run) {
+                batcher.not_started();
+                return Err(error);
+            }
+        }
+        let Answered {
+            prediction,
+            queue,
+            infer,
+        } = self.received(answer).await?;
+        let queues = &self.model.metrics.queue_duration;
+        queues.observe(queue.as_secs_f64());
+        let parts = Parts {
+            queue,
+            input,
+            infer,
+            ..Parts::default()
+        };
+        self.around(is_quick, move |asked| {
+            let begun = Instant::now();
+            let reply = asked.reply(&exchange, &rows, &prediction, parts, false, id.as_deref());
+            let lane = asked.lane();
+            let around = input + begun.elapsed();
+            lane.around.observe(asked.n_bytes, around);
+            lane.total.observe(asked.n_bytes, around + infer);
+            reply
+        })
+        .await
+    }
+
+    /// What another thread answers, or that it did not in time.
+    async fn received<T: Send>(&self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+        let name = &self.model.name;
+        match by(self.deadline, answer).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) => Err(Error::internal(format!(
+                "an inference thread of model `{name}` is gone"
+            ))),
+            None => Err(late(name)),
+        }
+    }
+}

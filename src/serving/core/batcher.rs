@@ -1,0 +1,317 @@
+//! Rows of several requests in one call of a model.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use ndarray::{Array2, Axis, Slice, concatenate};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::oneshot;
+
+use super::Batching;
+use super::admission::{Admission, Permit};
+use super::runtime::{ModelRuntime, VersionRuntime};
+use super::statistics::Parts;
+use super::stop::{Stop, late};
+use super::work::panicked;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Prediction, Servable};
+use crate::serving::Predictor;
+
+/// The features of a request that waits for a batch. They were made from its own rows alone, so nothing of the one
+/// request's rows can fail another.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) features: Array2<f32>,
+    pub(super) predictor: Predictor,
+    pub(super) stop: Stop,
+    pub(super) queued: Instant,
+    /// How long reading the rows took.
+    pub(super) input: Duration,
+    pub(super) reply: oneshot::Sender<Result<Answered>>,
+}
+
+/// What a batch gives to one of its requests.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) prediction: Prediction,
+    pub(super) queue: Duration,
+    pub(super) infer: Duration,
+}
+
+/// The queue of a version, and the threads that empty it.
+#[derive(Debug)]
+pub(super) struct Batcher {
+    max_rows: usize,
+    max_delay: Duration,
+    max_enqueued: usize,
+    max_runners: usize,
+    state: Mutex<State>,
+    arrived: Condvar,
+    gauge: Gauge,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Item>,
+    n_rows: usize,
+    runners: usize,
+}
+
+impl Batcher {
+    pub(super) fn new(batching: &Batching, max_concurrency: usize, gauge: Gauge) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Batcher {
+            max_rows: batching.max_batch_size(),
+            max_delay: batching.max_delay(),
+            max_enqueued: batching.max_enqueued(),
+            max_runners: cores.min(max_concurrency),
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            gauge,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many requests wait.
+    pub(super) fn n_waiting(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    /// Fails if the queue is full.
+    pub(super) fn check(&self, model: &str) -> Result<()> {
+        self.check_locked(&self.lock(), model)
+    }
+
+    fn check_locked(&self, state: &State, model: &str) -> Result<()> {
+        if state.queue.len() >= self.max_enqueued {
+            return Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!(
+                    "model `{model}` is busy: {} requests wait for a batch",
+                    self.max_enqueued
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Has a request wait for a batch. Whether a thread must be started with [`Batcher::run`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::ResourceExhausted`] if the queue is full.
+    pub(super) fn enqueue(&self, item: Item, model: &str) -> Result<bool> {
+        let mut state = self.lock();
+        self.check_locked(&state, model)?;
+        state.n_rows += item.features.nrows();
+        state.queue.push_back(item);
+        self.gauge.inc();
+        let start = state.runners < self.max_runners;
+        state.runners += usize::from(start);
+        let full = state.n_rows >= self.max_rows;
+        drop(state);
+        if full && !self.max_delay.is_zero() {
+            self.arrived.notify_all();
+        }
+        Ok(start)
+    }
+
+    /// A thread that was to be started was not. Where it would have been the only one, nobody would answer.
+    pub(super) fn not_started(&self) {
+        let mut state = self.lock();
+        state.runners -= 1;
+        if state.runners == 0 {
+            // Each of them learns from its dropped sender.
+            self.gauge.dec_by(state.queue.len() as i64);
+            state.queue.clear();
+            state.n_rows = 0;
+        }
+    }
+
+    /// Computes batches until nobody waits.
+    pub(super) fn run(&self, model: &ModelRuntime, version: &VersionRuntime) {
+        loop {
+            if !self.wait_for_rows() {
+                return;
+            }
+            // Requests gather while the model's limit is reached, too.
+            let Some(permit) = wait_for_permit(&model.admission) else {
+                self.not_started();
+                return;
+            };
+            let batch = self.take();
+            if !batch.is_empty() {
+                compute(still_wanted(batch, &model.name), model, version);
+            }
+            drop(permit);
+        }
+    }
+
+    /// Waits until the next batch may begin; `false`, and the thread counts as ended, if there is nothing to do.
+    fn wait_for_rows(&self) -> bool {
+        let mut state = self.lock();
+        loop {
+            let Some(first) = state.queue.front() else {
+                state.runners -= 1;
+                return false;
+            };
+            let waited = first.queued.elapsed();
+            if state.n_rows >= self.max_rows || waited >= self.max_delay {
+                return true;
+            }
+            let rest = self.max_delay - waited;
+            let woken = self.arrived.wait_timeout(state, rest);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes the next batch: what waits, in order, as much as fits, all of one loaded model.
+    fn take(&self) -> Vec<Item> {
+        let mut state = self.lock();
+        let mut batch: Vec<Item> = Vec::new();
+        let mut n_rows = 0;
+        while let Some(item) = state.queue.front() {
+            let rows = item.features.nrows();
+            let same = batch.first().is_none_or(|first| {
+                std::ptr::eq(first.predictor.servable(), item.predictor.servable())
+            });
+            if !same || !batch.is_empty() && n_rows + rows > self.max_rows {
+                break;
+            }
+            n_rows += rows;
+            batch.extend(state.queue.pop_front());
+        }
+        state.n_rows -= n_rows;
+        self.gauge.dec_by(batch.len() as i64);
+        batch
+    }
+}
+
+/// Turns away those of a batch that nobody waits for.
+fn still_wanted(batch: Vec<Item>, model: &str) -> Vec<Item> {
+    let (gone, wanted): (Vec<Item>, Vec<Item>) =
+        batch.into_iter().partition(|item| item.stop.is_stopped());
+    for item in gone {
+        let _ = item.reply.send(Err(late(model)));
+    }
+    wanted
+}
+
+/// Computes a batch. If it fails, each of its requests is tried alone, so that only those that are at fault fail.
+fn compute(batch: Vec<Item>, model: &ModelRuntime, version: &VersionRuntime) {
+    let Some(first) = batch.first() else { return };
+    let taken = Instant::now();
+    let predictor = first.predictor.clone();
+    let all: Result<Prediction> = match batch.as_slice() {
+        [only] => call(&predictor, &only.features, only.input, model, version),
+        several => {
+            let parts: Vec<_> = several.iter().map(|item| item.features.view()).collect();
+            let input = several.iter().map(|item| item.input).sum();
+            concatenate(Axis(0), &parts)
+                .map_err(|error| Error::internal("requests of different widths").with_source(error))
+                .and_then(|features| call(&predictor, &features, input, model, version))
+        }
+    };
+    let infer = taken.elapsed();
+    let answered = |item: &Item, prediction| Answered {
+        prediction,
+        queue: taken.saturating_duration_since(item.queued),
+        infer,
+    };
+    match all {
+        Ok(prediction) => {
+            let mut start = 0;
+            for item in batch {
+                let end = start + item.features.nrows();
+                let own_rows = Slice::from(start..end);
+                let outputs = prediction
+                    .outputs()
+                    .slice_axis(Axis(0), own_rows)
+                    .to_owned();
+                start = end;
+                let own = Prediction::new(Arc::clone(predictor.servable().target()), outputs);
+                let answer = answered(&item, own);
+                let _ = item.reply.send(Ok(answer));
+            }
+        }
+        Err(error) => {
+            let batch = match <[Item; 1]>::try_from(batch) {
+                Ok([only]) => {
+                    let _ = only.reply.send(Err(error));
+                    return;
+                }
+                Err(several) => several,
+            };
+            tracing::debug!(model = %model.name, ?error, "a batch failed, its requests are tried alone");
+            for item in batch {
+                let own = item
+                    .stop
+                    .check(&model.name)
+                    .and_then(|()| call(&predictor, &item.features, item.input, model, version));
+                let answer = own.map(|prediction| Answered {
+                    infer: taken.elapsed(),
+                    ..answered(&item, prediction)
+                });
+                let _ = item.reply.send(answer);
+            }
+        }
+    }
+}
+
+/// Calls a model, whatever it does.
+fn call(
+    predictor: &Predictor,
+    features: &Array2<f32>,
+    input: Duration,
+    model: &ModelRuntime,
+    version: &VersionRuntime,
+) -> Result<Prediction> {
+    let servable: &Servable = predictor.servable();
+    let begun = Instant::now();
+    let prediction = catch_unwind(AssertUnwindSafe(|| servable.answer(features.view())))
+        .unwrap_or_else(|_| Err(panicked(&model.name)));
+    let infer = begun.elapsed();
+    version.called(features.nrows(), infer);
+    let parts = Parts {
+        input,
+        infer,
+        ..Parts::default()
+    };
+    version.statistics.executed(features.nrows(), &parts);
+    prediction
+}
+
+fn wait_for_permit(admission: &Admission) -> Option<Permit> {
+    if let Some(permit) = admission.try_enter() {
+        return Some(permit);
+    }
+    block_on(Admission::enter(admission.permits()))
+}
+
+/// Waits for a future on this thread. It is for futures that need no runtime.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        std::thread::park();
+    }
+}

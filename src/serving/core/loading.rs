@@ -1,0 +1,130 @@
+//! Waiting for models that are loaded when they are asked for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::admission::by;
+use super::stop::late;
+use super::{Call, Inner};
+use crate::error::{Error, ErrorKind, Result};
+use crate::serving::{Route, VersionChoice, VersionRef};
+
+/// How long loading is waited for where requests have no timeout.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What is being waited for. However many requests wait for a version, one thread waits for its manager.
+#[derive(Debug, Default)]
+pub(super) struct Loading {
+    waits: Mutex<HashMap<Wanted, Arc<Wait>>>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    /// Its sender is dropped when the wait is over.
+    over: watch::Receiver<()>,
+    n_waiting: AtomicUsize,
+}
+
+/// A request that waits is counted as long as this lives.
+struct Waiting(Arc<Wait>);
+
+impl Waiting {
+    fn new(wait: &Arc<Wait>) -> Self {
+        wait.n_waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(Arc::clone(wait))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.n_waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A model, and which version of it.
+type Wanted = (String, Option<VersionRef>);
+
+impl Loading {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Wanted, Arc<Wait>>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a version loaded and waits until it answers or will not.
+    pub(super) async fn wait(
+        &self,
+        core: &Arc<Inner>,
+        call: &Call<'_>,
+        started: Instant,
+    ) -> Result<Route> {
+        let limits = core.settings.limits(call.model);
+        let timeout = limits.timeout().unwrap_or(LONGEST);
+        let end = started + timeout;
+        let end = call.deadline.map_or(end, |deadline| deadline.min(end));
+        let waiting = self.join(core, call, limits.max_queue(), timeout)?;
+        let mut over = waiting.0.over.clone();
+        let waited = by(Some(end), async { while over.changed().await.is_ok() {} }).await;
+        if waited.is_none() {
+            return Err(late(call.model));
+        }
+        core.manager
+            .route(call.model, call.version, call.routing_key)
+    }
+
+    fn join(
+        &self,
+        core: &Arc<Inner>,
+        call: &Call<'_>,
+        most: usize,
+        timeout: Duration,
+    ) -> Result<Waiting> {
+        let version = match call.version {
+            VersionChoice::Default => None,
+            VersionChoice::Number(version) => Some(VersionRef::Number(version)),
+            VersionChoice::Label(label) => Some(VersionRef::Label(label.to_owned())),
+        };
+        let wanted = (call.model.to_owned(), version);
+        let mut waits = self.lock();
+        if let Some(wait) = waits.get(&wanted) {
+            if wait.n_waiting.load(Ordering::Relaxed) >= most.max(1) {
+                return Err(Error::new(
+                    ErrorKind::ResourceExhausted,
+                    format!(
+                        "model `{}` is being loaded and {most} requests wait",
+                        call.model
+                    ),
+                ));
+            }
+            return Ok(Waiting::new(wait));
+        }
+        let (end, over) = watch::channel(());
+        let wait = Arc::new(Wait {
+            over,
+            n_waiting: AtomicUsize::new(0),
+        });
+        let waiting = Waiting::new(&wait);
+        waits.insert(wanted.clone(), wait);
+        drop(waits);
+        let inner = Arc::clone(core);
+        let job = move || {
+            let (model, version) = &wanted;
+            let version = version
+                .as_ref()
+                .map_or(VersionChoice::Default, VersionRef::as_choice);
+            let answer = inner.manager.wait_for(model, version, timeout);
+            if let Err(error) = answer {
+                tracing::debug!(%model, ?error, "waiting for a model");
+            }
+            inner.loading.lock().remove(&wanted);
+            drop(end);
+        };
+        if let Err(error) = core.threads.run(job) {
+            self.lock().clear();
+            return Err(error);
+        }
+        Ok(waiting)
+    }
+}

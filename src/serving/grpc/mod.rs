@@ -1,0 +1,100 @@
+//! Serving over gRPC, with the Open Inference Protocol, version 2: `inference.GRPCInferenceService`.
+//!
+//! | call | answer |
+//! | --- | --- |
+//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server, all models or one of them answer |
+//! | `ServerMetadata`, `ModelMetadata`, `ModelConfig` | what is served: inputs and outputs |
+//! | `ModelInfer` | predictions |
+//! | `ModelStreamInfer` | predictions for many requests on one stream, in their order |
+//! | `ModelStatistics` | counts and times of the requests |
+//! | `RepositoryIndex` | every version of every model, with its state and why it does not answer |
+//! | `RepositoryModelLoad`, `RepositoryModelUnload` | see [`GrpcOptions::admin`] |
+//!
+//! Beside it stand `grpc.health.v1.Health` (for the names `""` and `inference.GRPCInferenceService`; it follows
+//! `ServerReady`) and reflection, versions 1 and 1alpha. Triton's calls about shared memory, tracing and logging are
+//! `UNIMPLEMENTED`.
+//!
+//! Tensors are typed `contents` or `raw_input_contents`, for all inputs alike, and are answered in the form they were
+//! sent in; the request's parameter `binary_data_output` (a boolean) says otherwise. `model_version` is a number, a
+//! label, or empty. The request's parameter `null_value` names a text that stands for NULL.
+//!
+//! | metadata of the request | |
+//! | --- | --- |
+//! | `grpc-timeout` | when the client no longer waits: work stops then. The parameter `timeout` (microseconds) does the same |
+//! | `x-routing-key` | what a traffic split by key goes by |
+//! | `x-request-id` | the request's id for logs, where the message has none |
+//!
+//! An answer has the version that it is of in `model_version`, and in the metadata `fourfold-model-version`. What fails is
+//! told as:
+//!
+//! | kind of error | code |
+//! | --- | --- |
+//! | `NotFound` | `NOT_FOUND` |
+//! | `Data`, `Config`, `Schema` | `INVALID_ARGUMENT` |
+//! | `Unsupported` | `UNIMPLEMENTED` |
+//! | `AlreadyExists` | `ALREADY_EXISTS` |
+//! | `Unavailable` | `UNAVAILABLE` |
+//! | `ResourceExhausted` | `RESOURCE_EXHAUSTED` |
+//! | `DeadlineExceeded` | `DEADLINE_EXCEEDED` |
+//! | `Corrupt` | `DATA_LOSS` |
+//! | `Model`, `Io`, `Internal` | `INTERNAL` |
+//!
+//! `UNAVAILABLE` and `RESOURCE_EXHAUSTED` come with `grpc-retry-pushback-ms`: when to try again.
+//! A message that is larger than [`GrpcOptions::max_message_bytes`] is `OUT_OF_RANGE`; one that is not Protocol Buffers
+//! is `INTERNAL`.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use fourfold::model::Loaders;
+//! use fourfold::serving::{Manager, ModelRepository, ServerCore, grpc, http};
+//!
+//! # async fn main_of_an_application() -> fourfold::Result<()> {
+//! let manager = Arc::new(Manager::open(ModelRepository::at("models"), Loaders::default())?);
+//! let core = ServerCore::new(Arc::clone(&manager));
+//! let http = http::serve(manager, "127.0.0.1:8000").await?;
+//! let grpc = grpc::serve(core, "127.0.0.1:8001").await?;
+//! println!("serving on {} and {}", http.url(), grpc.address());
+//! // .. until it is time to stop:
+//! grpc.shutdown().await?;
+//! http.shutdown().await
+//! # }
+//! ```
+//!
+//! An application that has a server of its own mounts the services there: [`routes`] are tonic's.
+
+mod accept;
+mod answers;
+mod connection;
+mod deadline;
+mod front;
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    rust_2018_idioms,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "it is generated"
+)]
+#[rustfmt::skip]
+mod generated;
+mod handle;
+mod health;
+mod infer;
+mod options;
+mod routes;
+mod service;
+mod status;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use self::generated::inference as proto;
+pub use self::handle::{GrpcHandle, serve};
+pub use self::options::GrpcOptions;
+pub use self::routes::routes;
+
+/// Of answers: the version that they are of, as over HTTP.
+const MODEL_VERSION: &str = "fourfold-model-version";

@@ -1,0 +1,269 @@
+//! The calls of the protocol.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use prost::Message;
+use tonic::codegen::{BoxStream, async_trait};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::health::Stopping;
+use super::infer::{self, Infer};
+use super::proto::grpc_inference_service_server::GrpcInferenceService;
+use super::proto::*;
+use super::status::status;
+use super::{GrpcOptions, MODEL_VERSION, answers, deadline, stream};
+use crate::error::{Error, ErrorKind, Result};
+use crate::serving::core::{Call, Protocol};
+use crate::serving::{Manager, Predictor, ServerCore, VersionChoice};
+
+const ROUTING_KEY: &str = "x-routing-key";
+const REQUEST_ID: &str = "x-request-id";
+
+/// What answers the calls.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    core: ServerCore,
+    options: GrpcOptions,
+    pub(super) stopping: Stopping,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Served {
+    pub(super) fn new(core: ServerCore, options: GrpcOptions, stopping: Stopping) -> Self {
+        Served {
+            core,
+            options,
+            stopping,
+        }
+    }
+
+    fn find(&self, name: &str, version: &str) -> Result<Predictor, Status> {
+        let found = self.core.manager().get(name, answers::version(version));
+        found.map_err(|error| status(&error))
+    }
+
+    /// When a call must be answered, by its metadata and the server's limit.
+    pub(super) fn deadline(&self, metadata: &MetadataMap) -> Result<Option<Instant>> {
+        let asked = deadline::timeout(metadata)?;
+        let least = asked.into_iter().chain(self.options.request_time()).min();
+        Ok(deadline::after(least))
+    }
+
+    /// Answers an inference request.
+    pub(super) async fn answer(
+        &self,
+        metadata: &MetadataMap,
+        deadline: Option<Instant>,
+        mut request: ModelInferRequest,
+    ) -> Result<ModelInferResponse> {
+        let own = deadline::after(infer::timeout(&request.parameters)?);
+        let deadline = deadline.into_iter().chain(own).min();
+        let n_bytes = request.encoded_len();
+        let model = std::mem::take(&mut request.model_name);
+        let version = std::mem::take(&mut request.model_version);
+        let own_id = (!request.id.is_empty()).then(|| request.id.clone());
+        let call = Call {
+            model: &model,
+            version: answers::version(&version),
+            protocol: Protocol::Grpc,
+            routing_key: text(metadata, ROUTING_KEY),
+            id: own_id.as_deref().or_else(|| text(metadata, REQUEST_ID)),
+            deadline,
+            n_bytes,
+        };
+        // The core keeps it from here on.
+        deadline::check(deadline)?;
+        self.core.answer(call, Infer::new(request)).await
+    }
+
+    fn check_repository(name: &str) -> Result<(), Status> {
+        if name.is_empty() {
+            return Ok(());
+        }
+        let name: String = name.chars().take(64).collect();
+        Err(status(&Error::not_found(format!(
+            "there is no repository `{name}`; there is one, whose name is left out"
+        ))))
+    }
+
+    /// Changes what is served, on a thread that may wait for it: loading takes its time.
+    async fn change(
+        &self,
+        change: impl FnOnce(&Manager) -> Result<()> + Send + 'static,
+    ) -> Result<(), Status> {
+        let manager = Arc::clone(self.core.manager());
+        let changed = tokio::task::spawn_blocking(move || change(&manager)).await;
+        let failed = |error| Error::internal("a change was not made").with_source(error);
+        let changed = changed.map_err(failed).and_then(|changed| changed);
+        changed.map_err(|error| status(&error))
+    }
+
+    fn check_admin(&self, call: &str) -> Result<(), Status> {
+        if self.options.admin {
+            return Ok(());
+        }
+        Err(Status::permission_denied(format!(
+            "`{call}` is not answered here: the server's option `admin` is off"
+        )))
+    }
+}
+
+fn not_a_parameter(name: &str, why: &str) -> Status {
+    let name: String = name.chars().take(64).collect();
+    status(&Error::new(
+        ErrorKind::Unsupported,
+        format!("parameter `{name}` is not taken: {why}"),
+    ))
+}
+
+fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
+    metadata.get(name)?.to_str().ok()
+}
+
+#[async_trait]
+impl GrpcInferenceService for Served {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+        let ready = !self.stopping.is_now() && answers::is_ready(&self.core);
+        Ok(Response::new(ServerReadyResponse { ready }))
+    }
+
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+        let ModelReadyRequest { name, version } = request.get_ref();
+        let ready = match self.core.manager().get(name, answers::version(version)) {
+            Ok(_) => true,
+            // Known, and not answering: that is an answer.
+            Err(error) if error.kind() == ErrorKind::Unavailable => false,
+            Err(error) => return Err(status(&error)),
+        };
+        Ok(Response::new(ModelReadyResponse { ready }))
+    }
+
+    async fn server_metadata(
+        &self,
+        _: Request<ServerMetadataRequest>,
+    ) -> Answer<ServerMetadataResponse> {
+        Ok(Response::new(answers::server_metadata()))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Answer<ModelMetadataResponse> {
+        let ModelMetadataRequest { name, version } = request.get_ref();
+        let predictor = self.find(name, version)?;
+        Ok(Response::new(answers::model_metadata(
+            &self.core, &predictor,
+        )))
+    }
+
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        let (metadata, _, request) = request.into_parts();
+        let answer = async {
+            let deadline = self.deadline(&metadata)?;
+            self.answer(&metadata, deadline, request).await
+        };
+        let answer = answer.await.map_err(|error| status(&error))?;
+        let version = MetadataValue::try_from(&answer.model_version).ok();
+        let mut response = Response::new(answer);
+        if let Some(version) = version {
+            response.metadata_mut().insert(MODEL_VERSION, version);
+        }
+        Ok(response)
+    }
+
+    type ModelStreamInferStream = BoxStream<ModelStreamInferResponse>;
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Answer<Self::ModelStreamInferStream> {
+        let answers = stream::answers(self.clone(), request).map_err(|error| status(&error))?;
+        Ok(Response::new(answers))
+    }
+
+    async fn model_config(
+        &self,
+        request: Request<ModelConfigRequest>,
+    ) -> Answer<ModelConfigResponse> {
+        let ModelConfigRequest { name, version } = request.get_ref();
+        let predictor = self.find(name, version)?;
+        Ok(Response::new(ModelConfigResponse {
+            config: Some(answers::model_config(&predictor)),
+        }))
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Answer<ModelStatisticsResponse> {
+        let ModelStatisticsRequest { name, version } = request.get_ref();
+        let model = (!name.is_empty()).then_some(name.as_str());
+        let version = match (model, answers::version(version)) {
+            (_, VersionChoice::Default) => None,
+            (None, _) => {
+                let error = Error::data("`version` is there without `name`");
+                return Err(status(&error));
+            }
+            (Some(_), VersionChoice::Number(number)) => Some(number),
+            // The version that the label names now.
+            (Some(name), VersionChoice::Label(label)) => Some(self.find(name, label)?.version()),
+        };
+        let statistics = self.core.statistics(model, version);
+        let statistics = statistics.map_err(|error| status(&error))?;
+        Ok(Response::new(answers::statistics(&statistics)))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Answer<RepositoryIndexResponse> {
+        let RepositoryIndexRequest {
+            repository_name,
+            ready,
+        } = request.get_ref();
+        Served::check_repository(repository_name)?;
+        Ok(Response::new(answers::index(&self.core, *ready)))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Answer<RepositoryModelLoadResponse> {
+        let request = request.into_inner();
+        self.check_admin("RepositoryModelLoad")?;
+        Served::check_repository(&request.repository_name)?;
+        if let Some(name) = request.parameters.keys().next() {
+            return Err(not_a_parameter(
+                name,
+                "a model is loaded as it is in the repository",
+            ));
+        }
+        self.change(move |manager| manager.load(&request.model_name))
+            .await?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Answer<RepositoryModelUnloadResponse> {
+        let request = request.into_inner();
+        self.check_admin("RepositoryModelUnload")?;
+        Served::check_repository(&request.repository_name)?;
+        // Models do not depend on each other, so it is passed over.
+        let mut names = request.parameters.keys();
+        if let Some(name) = names.find(|name| *name != "unload_dependents") {
+            return Err(not_a_parameter(name, "there is only `unload_dependents`"));
+        }
+        self.change(move |manager| manager.unload(&request.model_name))
+            .await?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
+    }
+}

@@ -1,0 +1,101 @@
+//! Many requests on one stream.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt, future, stream};
+use tonic::codegen::BoxStream;
+use tonic::{Request, Status, Streaming};
+
+use super::proto::infer_parameter::ParameterChoice;
+use super::proto::{
+    InferParameter, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse,
+};
+use super::service::Served;
+use super::{deadline, infer, status};
+use crate::error::Result;
+
+/// How many requests of a stream are worked on at once, so that they can share a batch.
+const CONCURRENCY: usize = 16;
+
+/// A client asks with this parameter to be told which response is a request's last: every one is.
+const ASKS_FOR_FINAL: &str = "triton_enable_empty_final_response";
+const IS_FINAL: &str = "triton_final_response";
+
+/// Answers one request after the other, in order; those that fail with a message, after which the stream goes on. It
+/// ends when the client ends it, a message cannot be read, its deadline passes, or the server stops.
+pub(super) fn answers(
+    served: Served,
+    request: Request<Streaming<ModelInferRequest>>,
+) -> Result<BoxStream<ModelStreamInferResponse>> {
+    let (metadata, _, requests) = request.into_parts();
+    let ends = served.deadline(&metadata)?;
+    let stopped = end_of(served.clone(), ends);
+    let shared = Arc::new((served, metadata));
+    let (told, end) = tokio::sync::oneshot::channel();
+    let stopped = async move {
+        // It fails when the stream is gone already, where nobody is told.
+        let _ = told.send(stopped.await);
+    };
+    let answers = requests
+        .take_until(stopped)
+        .map(move |request| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let (served, metadata) = &*shared;
+                let request = request?;
+                let id = request.id.clone();
+                let asks = infer::boolean(&request.parameters, ASKS_FOR_FINAL);
+                let answer = async {
+                    let asks = asks?.unwrap_or_default();
+                    Ok((served.answer(metadata, ends, request).await?, asks))
+                };
+                Ok(match answer.await {
+                    Ok((answer, asks)) => answered(answer, asks),
+                    Err(error) => failed(status::status(&error).message(), id),
+                })
+            }
+        })
+        .buffered(CONCURRENCY);
+    // Why the server ended it, if it did.
+    let end = stream::once(end).filter_map(|end| future::ready(end.ok().map(Err)));
+    Ok(Box::pin(answers.chain(end)))
+}
+
+/// Returns when the server ends a stream, with why.
+async fn end_of(served: Served, ends: Option<Instant>) -> Status {
+    let deadline = async {
+        match ends {
+            Some(ends) => tokio::time::sleep_until(ends.into()).await,
+            None => future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = deadline => status::status(&deadline::passed()),
+        () = served.stopping.wait() => Status::unavailable("the server is stopping"),
+    }
+}
+
+fn answered(mut answer: ModelInferResponse, asks_for_final: bool) -> ModelStreamInferResponse {
+    if asks_for_final {
+        let parameter = InferParameter {
+            parameter_choice: Some(ParameterChoice::BoolParam(true)),
+        };
+        answer.parameters.insert(IS_FINAL.to_owned(), parameter);
+    }
+    ModelStreamInferResponse {
+        error_message: String::new(),
+        infer_response: Some(answer),
+    }
+}
+
+/// With the id, so that a client knows which request failed.
+fn failed(message: &str, id: String) -> ModelStreamInferResponse {
+    ModelStreamInferResponse {
+        error_message: message.to_owned(),
+        infer_response: Some(ModelInferResponse {
+            id,
+            ..ModelInferResponse::default()
+        }),
+    }
+}

@@ -1,0 +1,245 @@
+//! A real server on a port of this machine, asked by a client of HTTP/2.
+
+mod client;
+mod garbage;
+mod inference;
+mod lifecycle;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ndarray::array;
+use prost::Message;
+use prost::bytes::Bytes;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tonic::Code;
+
+use self::client::{Answer, Client};
+use super::proto::infer_parameter::ParameterChoice;
+use super::proto::model_infer_request::InferInputTensor;
+use super::proto::{
+    InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse, ModelReadyRequest,
+};
+use super::{GrpcHandle, GrpcOptions};
+use crate::blessing::Candidate;
+use crate::model::{LinearModel, Link, Loaders, Target};
+use crate::schema::{Field, FieldType, Schema};
+use crate::serving::{Manager, ModelRepository};
+use crate::transform::ops::{Categories, ImputeNumber};
+use crate::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
+
+/// How long is waited for what must happen.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The inputs of the tests' models: one of them required.
+const INPUTS: [(&str, FieldType); 4] = [
+    ("age", FieldType::Integer),
+    ("fare", FieldType::Float),
+    ("city", FieldType::Text),
+    ("vip", FieldType::Boolean),
+];
+
+/// Whether a passenger is late.
+fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
+    fn step(input: &str, op: impl Into<FittedOp>) -> FittedStep {
+        FittedStep::new(input, input, op)
+    }
+    let fill = || ImputeNumber { value: 0.5 };
+    let cities = ["Rome".to_owned(), "Zürich".to_owned()];
+    let steps = vec![
+        step("fare", fill()),
+        step(
+            "city",
+            Categories {
+                values: cities.to_vec().into(),
+            },
+        ),
+        step("vip", fill()),
+    ];
+    let inputs = INPUTS.map(|(name, field_type)| InputColumn::new(name, field_type));
+    let transform = FittedTransform::new(inputs.to_vec(), steps).unwrap();
+    assert_eq!(transform.features().len(), 5);
+    let schema = Schema::new(INPUTS.map(|(name, field_type)| {
+        let field = Field::new(name, field_type);
+        if name == "age" {
+            field.required()
+        } else {
+            field
+        }
+    }));
+    let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1]];
+    let model = LinearModel::new(Link::Logistic, &weights, &array![intercept]).unwrap();
+    let target = Target::Binary {
+        label: "late".to_owned(),
+        classes: ["no".to_owned(), "yes".to_owned()],
+    };
+    Candidate::new(
+        name,
+        model,
+        target,
+        &schema,
+        Arc::new(transform),
+        BTreeMap::new(),
+    )
+    .unwrap()
+}
+
+/// A server over models in a directory of its own.
+struct Running {
+    models: TempDir,
+    runtime: Runtime,
+    handle: Option<GrpcHandle>,
+}
+
+impl Running {
+    /// Over the model `late`.
+    fn start() -> Running {
+        Running::with(&GrpcOptions::default())
+    }
+
+    fn with(options: &GrpcOptions) -> Running {
+        let models = tempfile::tempdir().unwrap();
+        save(models.path(), "late", 1, 0.1);
+        let repository = ModelRepository::at(models.path());
+        let manager = Manager::open(repository, Loaders::default()).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let serving = options.serve(Arc::new(manager), "127.0.0.1:0");
+        let handle = runtime.block_on(serving).unwrap();
+        Running {
+            models,
+            runtime,
+            handle: Some(handle),
+        }
+    }
+
+    fn manager(&self) -> &Manager {
+        self.handle.as_ref().unwrap().manager()
+    }
+
+    fn client(&self) -> Client {
+        let address = self.handle.as_ref().unwrap().address();
+        self.runtime.block_on(Client::connect(address))
+    }
+
+    fn ask(&self, call: &str, message: &impl Message) -> Answer {
+        let path = format!("/inference.GRPCInferenceService/{call}");
+        let asking = self.client().ask(path, Vec::new(), message.encode_to_vec());
+        self.runtime.block_on(asking)
+    }
+
+    fn infer(&self, request: &ModelInferRequest) -> Answer {
+        self.ask("ModelInfer", request)
+    }
+
+    /// The answer to a request that must be answered.
+    fn answer(&self, request: &ModelInferRequest) -> ModelInferResponse {
+        self.infer(request).message()
+    }
+}
+
+fn save(models: &Path, name: &str, version: u64, intercept: f64) {
+    let place = models.join(name).join(version.to_string());
+    late(name, intercept).save(&place).unwrap();
+}
+
+/// Waits for what must come true.
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < LIMIT, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn tensor(
+    name: &str,
+    datatype: &str,
+    n_rows: i64,
+    contents: InferTensorContents,
+) -> InferInputTensor {
+    InferInputTensor {
+        name: name.to_owned(),
+        datatype: datatype.to_owned(),
+        shape: vec![n_rows],
+        parameters: BTreeMap::new(),
+        contents: Some(contents),
+    }
+}
+
+fn none() -> InferTensorContents {
+    InferTensorContents::default()
+}
+
+/// Three rows with every input, as typed contents.
+fn typed() -> ModelInferRequest {
+    let ages = InferTensorContents {
+        int64_contents: vec![31, 40, 99],
+        ..none()
+    };
+    let fares = InferTensorContents {
+        fp64_contents: vec![7.25, 0.1, 1.0 / 3.0],
+        ..none()
+    };
+    let cities = ["Zürich", "Rome", "elsewhere"];
+    let cities = InferTensorContents {
+        bytes_contents: cities.map(Bytes::from_static_str).to_vec(),
+        ..none()
+    };
+    let vips = InferTensorContents {
+        bool_contents: vec![true, false, true],
+        ..none()
+    };
+    ModelInferRequest {
+        model_name: "late".to_owned(),
+        id: "r1".to_owned(),
+        inputs: vec![
+            tensor("age", "INT64", 3, ages),
+            tensor("fare", "FP64", 3, fares),
+            tensor("city", "BYTES", 3, cities),
+            tensor("vip", "BOOL", 3, vips),
+        ],
+        ..ModelInferRequest::default()
+    }
+}
+
+/// The same rows as raw contents.
+fn raw() -> ModelInferRequest {
+    let mut request = typed();
+    for input in &mut request.inputs {
+        let contents = input.contents.take().unwrap();
+        let mut bytes = Vec::new();
+        for value in &contents.int64_contents {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        for value in &contents.fp64_contents {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        for value in &contents.bytes_contents {
+            let length = u32::try_from(value.len()).unwrap();
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(value);
+        }
+        bytes.extend(contents.bool_contents.iter().map(|value| u8::from(*value)));
+        request.raw_input_contents.push(bytes.into());
+    }
+    request
+}
+
+trait FromStaticStr {
+    fn from_static_str(text: &'static str) -> Self;
+}
+
+impl FromStaticStr for Bytes {
+    fn from_static_str(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes())
+    }
+}
+
+fn parameter(choice: ParameterChoice) -> InferParameter {
+    InferParameter {
+        parameter_choice: Some(choice),
+    }
+}

@@ -1,0 +1,364 @@
+//! From a request to its answer: the routes of every protocol.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body as AnyBody, Bytes};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Body;
+use serde::Serialize;
+use tower::Service;
+
+use super::body;
+use super::failure::Failure;
+use super::path::{About, Change, Route, Signature, Unknown};
+use super::{admin, open_inference, tf_serving};
+use crate::error::{Error, Result};
+use crate::serving::ServerCore;
+use crate::serving::core::{Call, Exchange, Protocol};
+use crate::serving::metrics::Metrics;
+
+/// The id of a request, in its logs and in its answer.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ROUTING_KEY: HeaderName = HeaderName::from_static("x-routing-key");
+const TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
+const MODEL_VERSION: HeaderName = HeaderName::from_static("fourfold-model-version");
+
+/// What can go wrong with a request's body.
+pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Answers requests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Answers {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What answers have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) core: ServerCore,
+    pub(super) max_body_bytes: usize,
+    pub(super) body_time: Duration,
+    pub(super) request_time: Option<Duration>,
+    pub(super) metrics: bool,
+    /// Whether models are asked.
+    pub(super) inference: bool,
+    pub(super) admin: bool,
+}
+
+/// What the access log has of an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) route: &'static str,
+    pub(super) model: Option<String>,
+    pub(super) version: Option<u64>,
+    pub(super) n_rows: Option<usize>,
+    pub(super) n_bytes: usize,
+}
+
+/// An answer, or that it is none.
+pub(super) type Answer = Result<Response<Bytes>, Failure>;
+
+impl Answers {
+    /// Answers a request, whatever it is.
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> (Response<Bytes>, Seen)
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let mut seen = Seen::default();
+        let answer = self.route(&head, body, &mut seen).await;
+        let mut response = answer.unwrap_or_else(Failure::into_response);
+        let headers = response.headers_mut();
+        if let Some(id) = head.headers.get(REQUEST_ID) {
+            headers.insert(REQUEST_ID, id.clone());
+        }
+        if let Some(version) = seen.version {
+            headers.insert(MODEL_VERSION, HeaderValue::from(version));
+        }
+        (response, seen)
+    }
+
+    async fn route<B>(&self, head: &Parts, body: B, seen: &mut Seen) -> Answer
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let path = head.uri.path();
+        let route = Route::of(path).map_err(|unknown| unknown_path(unknown, head))?;
+        seen.route = route.template();
+        let shared = &*self.shared;
+        let served = match &route {
+            Route::Admin(..) => shared.admin,
+            Route::Metrics => shared.metrics,
+            Route::Live | Route::Ready => true,
+            Route::Index => shared.inference || shared.admin,
+            _ => shared.inference,
+        };
+        if !served {
+            return Err(unknown_path(Unknown::Path, head));
+        }
+        let allowed = methods(&route);
+        let method = if head.method == Method::HEAD {
+            &Method::GET
+        } else {
+            &head.method
+        };
+        if !allowed
+            .split(", ")
+            .any(|allowed| allowed == method.as_str())
+        {
+            return wrong_method(&route, head, allowed);
+        }
+        if let Route::Model(asked, _) | Route::TensorFlow(asked, _) = &route
+            && tracing::enabled!(target: "fourfold::access", tracing::Level::INFO)
+        {
+            seen.model = Some(asked.model.clone().into_owned());
+        }
+        let asking = Asking { shared, head };
+        match route {
+            Route::Model(asked, About::Infer) => {
+                open_inference::infer(asking, &asked, body, seen).await
+            }
+            Route::Model(asked, about) => open_inference::about(shared, &asked, about),
+            Route::TensorFlow(asked, signature) => {
+                tf_serving::answer(asking, &asked, signature, body, seen).await
+            }
+            Route::Server => json(&crate::serving::protocol::server_metadata()),
+            Route::Live => json(&serde_json::json!({"live": true})),
+            Route::Ready => open_inference::ready(shared),
+            Route::Models => open_inference::models(shared),
+            Route::AllStatistics => open_inference::statistics(shared, None),
+            Route::Index => {
+                let body = asking.read(body, seen).await?;
+                open_inference::index(shared, &body)
+            }
+            Route::Admin(model, change) => {
+                let body = asking.read(body, seen).await?;
+                admin::change(shared, method, &model, change, &body).await
+            }
+            Route::Metrics => metrics(shared),
+        }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'r> {
+    pub(super) shared: &'r Shared,
+    pub(super) head: &'r Parts,
+}
+
+impl Asking<'_> {
+    pub(super) async fn read<B>(self, body: B, seen: &mut Seen) -> Result<Bytes, Failure>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let Shared {
+            max_body_bytes,
+            body_time,
+            ..
+        } = *self.shared;
+        let body = body::read(&self.head.headers, body, max_body_bytes, body_time).await?;
+        seen.n_bytes = body.len();
+        Ok(body)
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+
+    /// Until when the client waits.
+    fn deadline(&self) -> Result<Option<Instant>, Failure> {
+        let asked = match self.head.headers.get(TIMEOUT) {
+            None => None,
+            Some(value) => {
+                let seconds = value.to_str().ok().and_then(|text| text.parse().ok());
+                let timeout = seconds.and_then(|seconds: f64| {
+                    Duration::try_from_secs_f64(seconds)
+                        .ok()
+                        .filter(|timeout| !timeout.is_zero())
+                });
+                let refused = "the header `Request-Timeout` must be seconds, such as `0.25`";
+                Some(timeout.ok_or_else(|| Error::data(refused))?)
+            }
+        };
+        let timeout = match (asked, self.shared.request_time) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, most) => asked.or(most),
+        };
+        Ok(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    }
+
+    /// Asks a model, and notes which version answered.
+    pub(super) async fn ask<E: Exchange>(
+        &self,
+        asked: &super::path::Asked<'_>,
+        n_bytes: usize,
+        exchange: E,
+        protocol: Protocol,
+        seen: &mut Seen,
+    ) -> Result<E::Reply, Failure> {
+        let core = &self.shared.core;
+        let call = Call {
+            model: &asked.model,
+            version: asked.version(),
+            protocol,
+            routing_key: self.header(&ROUTING_KEY),
+            id: self.header(&REQUEST_ID),
+            deadline: self.deadline()?,
+            n_bytes,
+        };
+        let exchange = Noting {
+            exchange,
+            n_rows: 0,
+        };
+        let noted = core.answer(call, exchange).await.map_err(|error| {
+            let failure = Failure::from(error);
+            let is_busy = failure.status() == StatusCode::TOO_MANY_REQUESTS;
+            if is_busy {
+                failure.retry_after(core.retry_after(&asked.model))
+            } else {
+                failure
+            }
+        })?;
+        seen.version = Some(noted.version);
+        seen.n_rows = Some(noted.n_rows);
+        Ok(noted.reply)
+    }
+}
+
+/// An exchange that notes who answered how much.
+#[derive(Debug)]
+struct Noting<E> {
+    exchange: E,
+    n_rows: usize,
+}
+
+struct Noted<R> {
+    reply: R,
+    version: u64,
+    n_rows: usize,
+}
+
+impl<E: Exchange> Exchange for Noting<E> {
+    type Reply = Noted<E::Reply>;
+
+    fn rows(&mut self, predictor: &crate::serving::Predictor) -> Result<arrow::array::RecordBatch> {
+        let rows = self.exchange.rows(predictor)?;
+        self.n_rows = rows.num_rows();
+        Ok(rows)
+    }
+
+    fn id(&self) -> Option<&str> {
+        self.exchange.id()
+    }
+
+    fn reply(
+        &self,
+        predictor: &crate::serving::Predictor,
+        prediction: &crate::model::Prediction,
+    ) -> Result<Self::Reply> {
+        Ok(Noted {
+            reply: self.exchange.reply(predictor, prediction)?,
+            version: predictor.version(),
+            n_rows: self.n_rows,
+        })
+    }
+}
+
+/// A JSON document as an answer.
+pub(super) fn json<T: Serialize>(value: &T) -> Answer {
+    let text = serde_json::to_vec(value)
+        .map_err(|error| Error::internal("an answer cannot be written").with_source(error))?;
+    Ok(json_text(text))
+}
+
+/// JSON that is written already as an answer.
+pub(super) fn json_text(text: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(text.into());
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+fn metrics(shared: &Shared) -> Answer {
+    let mut response = Response::new(Bytes::from(shared.core.metrics().encode()));
+    let content = HeaderValue::from_static(Metrics::CONTENT_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, content);
+    Ok(response)
+}
+
+/// The methods that a route takes; who takes GET takes HEAD.
+fn methods(route: &Route<'_>) -> &'static str {
+    match route {
+        Route::Index
+        | Route::Model(_, About::Infer)
+        | Route::Admin(_, Change::Load | Change::Unload | Change::RollBack)
+        | Route::TensorFlow(_, Signature::Predict | Signature::Classify | Signature::Regress) => {
+            "POST"
+        }
+        Route::Admin(_, Change::Label(_) | Change::Traffic) => "PUT, DELETE",
+        _ => "GET",
+    }
+}
+
+fn wrong_method(route: &Route<'_>, head: &Parts, allowed: &'static str) -> Answer {
+    if let Route::TensorFlow(..) = route {
+        return Err(unknown_path(Unknown::Malformed, head));
+    }
+    let text = format!("`{}` does not take {}", head.uri.path(), head.method);
+    let mut response = Failure::new(StatusCode::METHOD_NOT_ALLOWED, text).into_response();
+    let allowed = HeaderValue::from_static(allowed);
+    response.headers_mut().insert(ALLOW, allowed);
+    Ok(response)
+}
+
+fn unknown_path(unknown: Unknown<'_>, head: &Parts) -> Failure {
+    let path = head.uri.path();
+    match unknown {
+        Unknown::Path => Failure::new(StatusCode::NOT_FOUND, format!("there is no path `{path}`")),
+        Unknown::Malformed => Failure::new(
+            StatusCode::BAD_REQUEST,
+            format!("Malformed request: {} {path}", head.method),
+        ),
+        Unknown::Version(version) => Failure::new(
+            StatusCode::BAD_REQUEST,
+            format!("`{version}` is not a version, must be a whole number"),
+        ),
+    }
+}
+
+impl<B> Service<Request<B>> for Answers
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<AnyBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let answers = self.clone();
+        Box::pin(async move {
+            let (mut response, seen) = answers.answer(request).await;
+            if tracing::enabled!(target: "fourfold::access", tracing::Level::INFO) {
+                response.extensions_mut().insert(seen);
+            }
+            Ok(response.map(AnyBody::from))
+        })
+    }
+}

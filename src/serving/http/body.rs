@@ -1,0 +1,106 @@
+//! Bodies: reading those of requests within limits, and those of answers.
+
+use std::error::Error as StdError;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, StatusCode};
+use hyper::body::Body;
+
+use super::failure::Failure;
+
+/// What is set aside for a body before any of it is there.
+const FIRST_RESERVE: usize = 1 << 20;
+
+/// Reads a whole body.
+pub(super) async fn read<B>(
+    headers: &HeaderMap,
+    body: B,
+    max_bytes: usize,
+    timeout: Duration,
+) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > max_bytes) {
+        return Err(too_large(max_bytes));
+    }
+    let mut reading = pin!(collect(body, length.unwrap_or(0), max_bytes));
+    // Most bodies come with their head: only for the others is there a timer.
+    if let Poll::Ready(body) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await
+    {
+        return body;
+    }
+    tokio::time::timeout(timeout, reading)
+        .await
+        .unwrap_or_else(|_| {
+            let text = format!("the body did not come within {} ms", timeout.as_millis());
+            Err(Failure::new(StatusCode::REQUEST_TIMEOUT, text).closing())
+        })
+}
+
+async fn collect<B>(body: B, length: usize, max_bytes: usize) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let mut body = pin!(body);
+    let Some(first) = part_of(body.as_mut()).await? else {
+        return Ok(Bytes::new());
+    };
+    if first.len() > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    let Some(second) = part_of(body.as_mut()).await? else {
+        return Ok(first);
+    };
+    let mut whole = Vec::with_capacity(length.clamp(first.len(), FIRST_RESERVE.max(first.len())));
+    whole.extend_from_slice(&first);
+    let mut part = Some(second);
+    while let Some(data) = part {
+        if whole.len() + data.len() > max_bytes {
+            return Err(too_large(max_bytes));
+        }
+        whole.extend_from_slice(&data);
+        part = part_of(body.as_mut()).await?;
+    }
+    Ok(Bytes::from(whole))
+}
+
+/// The next part of a body.
+async fn part_of<B>(mut body: Pin<&mut B>) -> Result<Option<Bytes>, Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    loop {
+        let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
+        match frame.transpose().map_err(|error| broken(error.into()))? {
+            None => return Ok(None),
+            // The other frames are trailers.
+            Some(frame) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+fn too_large(max_bytes: usize) -> Failure {
+    let text = format!("the body is larger than {max_bytes} bytes");
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text).closing()
+}
+
+fn broken(error: Box<dyn StdError + Send + Sync>) -> Failure {
+    let text = format!("the body cannot be read: {error}");
+    Failure::new(StatusCode::BAD_REQUEST, text).closing()
+}

@@ -1,0 +1,154 @@
+//! The answers of the Open Inference Protocol.
+
+use axum::body::Bytes;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use hyper::body::Body;
+use serde_json::json;
+
+use super::answers::{Answer, Asking, BoxError, Seen, Shared, json, json_text};
+use super::failure::Failure;
+use super::path::{About, Asked};
+use crate::error::{Error, Result};
+use crate::serving::core::Protocol;
+use crate::serving::protocol::{self, InferExchange, Reply};
+use crate::serving::{ModelState, State, VersionChoice, VersionState};
+
+const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+pub(super) async fn infer<B>(
+    asking: Asking<'_>,
+    asked: &Asked<'_>,
+    body: B,
+    seen: &mut Seen,
+) -> Answer
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let json_length = check_headers(&asking.head.headers)?;
+    let body = asking.read(body, seen).await?;
+    let n_bytes = body.len();
+    let exchange = InferExchange::new(body, json_length);
+    let reply = asking
+        .ask(asked, n_bytes, exchange, Protocol::Http, seen)
+        .await?;
+    Ok(written(reply))
+}
+
+/// An answer as a protocol wrote it.
+pub(super) fn written(reply: Reply) -> Response<Bytes> {
+    let mut response = json_text(reply.body);
+    if let Some(length) = reply.json_length {
+        let headers = response.headers_mut();
+        let binary = HeaderValue::from_static("application/octet-stream");
+        headers.insert(CONTENT_TYPE, binary);
+        headers.insert(JSON_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+/// Checks what the headers say of the body; how much of it is JSON.
+fn check_headers(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
+    identity(headers)?;
+    let Some(length) = headers.get(JSON_LENGTH) else {
+        return Ok(None);
+    };
+    let length = length.to_str().ok().and_then(|text| text.parse().ok());
+    let refused = "the header `Inference-Header-Content-Length` must be a number";
+    Ok(Some(length.ok_or_else(|| Error::data(refused))?))
+}
+
+/// Bodies are not decompressed.
+pub(super) fn identity(headers: &HeaderMap) -> Result<(), Failure> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the header `Content-Encoding` must be `identity`: bodies are not decompressed",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What is asked of a model but predictions.
+pub(super) fn about(shared: &Shared, asked: &Asked<'_>, about: About) -> Answer {
+    if about == About::Statistics {
+        return statistics(shared, Some(asked));
+    }
+    let manager = shared.core.manager();
+    let predictor = manager.get(&asked.model, asked.version())?;
+    if about == About::Ready {
+        return json(&json!({"name": predictor.name(), "ready": true}));
+    }
+    if asked.version() != VersionChoice::Default {
+        return json(&protocol::model_metadata(&predictor)?);
+    }
+    let state = manager.state(&asked.model)?;
+    let available = state.versions.iter().filter(|state| state.is_available());
+    let versions: Vec<u64> = available.map(|state| state.version).collect();
+    json(&protocol::model_metadata_of(&predictor, &versions))
+}
+
+/// The statistics of a model, or of all.
+pub(super) fn statistics(shared: &Shared, asked: Option<&Asked<'_>>) -> Answer {
+    let Some(asked) = asked else {
+        return json(&protocol::statistics(&shared.core.statistics(None, None)?));
+    };
+    let version = match asked.version() {
+        VersionChoice::Default => None,
+        VersionChoice::Number(version) => Some(version),
+        label @ VersionChoice::Label(_) => {
+            let manager = shared.core.manager();
+            Some(manager.get(&asked.model, label)?.version())
+        }
+    };
+    let statistics = shared.core.statistics(Some(&asked.model), version)?;
+    json(&protocol::statistics(&statistics))
+}
+
+pub(super) fn models(shared: &Shared) -> Answer {
+    let states = shared.core.manager().states();
+    let names: Vec<&str> = states.iter().map(|state| state.name.as_str()).collect();
+    json(&json!({ "models": names }))
+}
+
+pub(super) fn ready(shared: &Shared) -> Answer {
+    let reasons = if shared.core.is_draining() {
+        vec!["the server is stopping".to_owned()]
+    } else {
+        let states = shared.core.manager().states();
+        let silent = states
+            .iter()
+            .filter(|model| !model.is_available() && !is_at_rest(model));
+        silent.map(why_silent).collect()
+    };
+    if reasons.is_empty() {
+        return json(&json!({"ready": true}));
+    }
+    let mut response = json(&json!({"ready": false, "error": reasons.join("; ")}))?;
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    Ok(response)
+}
+
+/// Whether a model does not answer because nobody wants it to: it was unloaded, or waits to be asked for.
+fn is_at_rest(model: &ModelState) -> bool {
+    let at_rest = |version: &VersionState| match &version.reason {
+        Some(reason) => reason.starts_with("unloaded"),
+        None => version.state == State::Start,
+    };
+    !model.versions.is_empty() && model.versions.iter().all(at_rest)
+}
+
+fn why_silent(model: &ModelState) -> String {
+    let mut newest = model.versions.iter().rev();
+    let reason = newest.find_map(|version| version.reason.as_deref());
+    let reason = reason.or(model.reason.as_deref());
+    let reason = reason.unwrap_or("no version answers");
+    format!("model `{}`: {reason}", model.name)
+}
+
+pub(super) fn index(shared: &Shared, body: &[u8]) -> Answer {
+    let ready = protocol::index_request(body)?;
+    let states = shared.core.manager().states();
+    json(&protocol::repository_index(&states, ready))
+}

@@ -1,0 +1,233 @@
+//! What clients may not do: send too much, take too long, come in too great numbers.
+
+use super::*;
+
+fn milliseconds(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+#[test]
+fn a_body_has_a_size() {
+    let server = Running::late(&HttpOptions::default().max_body_bytes(100));
+    let (status, answer) = server.post("/v2/models/late/infer", &json!({"inputs": all_inputs()}));
+    assert_eq!(
+        (status, answer),
+        (413, json!({"error": "the body is larger than 100 bytes"}))
+    );
+    assert_eq!(server.post("/v2/repository/index", &json!({})).0, 200);
+}
+
+#[test]
+fn a_head_has_a_size() {
+    let server = Running::late(&HttpOptions::default().max_header_bytes(2000));
+    let head = |header: &str| format!("GET /v2 HTTP/1.1\r\nHost: x\r\nX-A: {header}\r\n\r\n");
+    for (length, status) in [(1000, "HTTP/1.1 200"), (3000, "HTTP/1.1 431")] {
+        let mut connection = server.connect();
+        connection
+            .write_all(head(&"a".repeat(length)).as_bytes())
+            .unwrap();
+        let mut answer = vec![0; status.len()];
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(String::from_utf8(answer).unwrap(), status);
+    }
+    let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let mut connection = server.connect();
+    let head = format!("GET /v2 HTTP/1.1\r\nHost: x\r\n{many}\r\n");
+    connection.write_all(head.as_bytes()).unwrap();
+    assert!(rest(&mut connection).starts_with("HTTP/1.1 431"));
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = Running::late(&HttpOptions::default().body_timeout(milliseconds(100)));
+    let mut connection = server.connect();
+    connection
+        .write_all(b"POST /v2/models/late/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        .unwrap();
+    let answer = rest(&mut connection);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("did not come within 100 ms"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[test]
+fn a_head_that_does_not_come_is_not_waited_for() {
+    let options = HttpOptions::default().header_timeout(milliseconds(50));
+    let server = Running::late(&options);
+    for begun in [
+        "",
+        "P",
+        "PRI",
+        "GET /v2 HT",
+        "GET /v2 HTTP/1.1\r\nHost: x\r\n",
+    ] {
+        let mut connection = server.connect();
+        connection.write_all(begun.as_bytes()).unwrap();
+        assert_eq!(rest(&mut connection), "", "{begun}");
+    }
+    // The second request of a connection, too.
+    let mut connection = server.connect();
+    connection
+        .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /v2")
+        .unwrap();
+    assert!(rest(&mut connection).ends_with(r#"{"live":true}"#));
+    assert_eq!(server.get("/v2").0, 200);
+}
+
+#[test]
+fn a_connection_without_requests_is_closed() {
+    let options = HttpOptions::default().idle_timeout(milliseconds(50));
+    let server = Running::late(&options);
+    let mut connection = server.connect();
+    for _ in 0..2 {
+        connection
+            .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        let mut answer = [0; 15];
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+    // The server closes it, and not the time limit of the test.
+    assert!(rest(&mut connection).ends_with(r#"{"live":true}"#));
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_not_kept() {
+    let options = HttpOptions::default().idle_timeout(milliseconds(200));
+    let mut server = Running::late(&options);
+    let body = json!({"inputs": [tensor("age", "INT64", json!(vec![1; 100_000]))]}).to_string();
+    let mut connection = server.connect();
+    let asking = connection.try_clone().unwrap();
+    // Megabytes of answers are more than what sockets hold.
+    std::thread::spawn(move || {
+        let mut asking = asking;
+        for _ in 0..20 {
+            if asking
+                .write_all(&post_bytes("/v2/models/late/infer", &body))
+                .is_err()
+            {
+                break;
+            }
+        }
+    });
+    // Closed, with most of it never sent. Nothing is read before that.
+    until(|| {
+        let handle = server.handle.as_ref().unwrap();
+        handle.n_connections() == 0
+    });
+    let answers = rest(&mut connection);
+    assert!(answers.matches("HTTP/1.1 200").count() < 20);
+    server.shutdown();
+}
+
+#[test]
+fn the_longest_idle_connection_makes_room() {
+    let server = Running::late(&HttpOptions::default().max_connections(2));
+    let ask = |connection: &mut TcpStream| {
+        connection
+            .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        let mut answer = [0; 15];
+        connection.read_exact(&mut answer).is_ok() && &answer == b"HTTP/1.1 200 OK"
+    };
+    let mut connections: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for connection in &mut connections[..2] {
+        assert!(ask(connection));
+    }
+    // There is room for two, and both are idle: each further one takes the place of another.
+    for connection in &mut connections[2..] {
+        assert!(ask(connection));
+    }
+    assert_eq!(server.handle.as_ref().unwrap().n_connections(), 2);
+}
+
+#[test]
+fn too_many_busy_connections_are_told() {
+    let gate = tempfile::tempdir().unwrap();
+    let waits = Waits {
+        gate: gate.path().join("gate"),
+    };
+    let options = HttpOptions::default().max_connections(1);
+    let server = Running::with(&options, |root| {
+        let candidate = Waits::candidate(&waits.gate);
+        candidate.save(&root.join("waits/1")).unwrap();
+    });
+    let body = json!({"inputs": [tensor("age", "INT64", json!([1]))]}).to_string();
+    let mut busy = server.connect();
+    busy.write_all(&post_bytes("/v2/models/waits/infer", &body))
+        .unwrap();
+    until(|| waits.asked().exists());
+    let (status, answer) = server.get("/v2");
+    assert_eq!(
+        (status, answer),
+        (503, json!({"error": "the server has too many connections"}))
+    );
+    waits.let_go();
+    let mut answer = [0; 15];
+    busy.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    drop(busy);
+    until(|| server.get("/v2").0 == 200);
+}
+
+#[test]
+fn a_deadline_that_is_none_is_refused() {
+    let server = Running::late(&HttpOptions::default());
+    let body = json!({"inputs": all_inputs()}).to_string();
+    for timeout in ["0", "-1", "NaN", "inf", "soon", "1e400"] {
+        let headers = [("Request-Timeout", timeout)];
+        let answer = server.send("/v2/models/late/infer", &headers, body.as_bytes());
+        assert_eq!(answer.status(), 400, "{timeout}");
+    }
+    for timeout in ["30", "0.5e2", "1e300"] {
+        let headers = [("Request-Timeout", timeout)];
+        let answer = server.send("/v2/models/late/infer", &headers, body.as_bytes());
+        assert_eq!(
+            answer.status(),
+            if timeout == "1e300" { 400 } else { 200 },
+            "{timeout}"
+        );
+    }
+}
+
+#[test]
+fn options_are_checked() {
+    for (options, named) in [
+        (HttpOptions::default().max_body_bytes(0), "max_body_bytes"),
+        (
+            HttpOptions::default().max_header_bytes(0),
+            "max_header_bytes",
+        ),
+        (HttpOptions::default().max_connections(0), "max_connections"),
+        (
+            HttpOptions::default().header_timeout(Duration::ZERO),
+            "header_timeout_ms",
+        ),
+        (
+            HttpOptions::default().body_timeout(Duration::ZERO),
+            "body_timeout_ms",
+        ),
+        (
+            HttpOptions::default().idle_timeout(Duration::ZERO),
+            "idle_timeout_ms",
+        ),
+        (
+            HttpOptions::default().request_timeout(Duration::ZERO),
+            "request_timeout_ms",
+        ),
+    ] {
+        let error = options.check().unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Config);
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let options: HttpOptions = toml::from_str(
+        "idle_timeout_ms = 5000\ntoken_file = \"tokens\"\n[admin]\naddress = \"127.0.0.1:9000\"",
+    )
+    .unwrap();
+    options.check().unwrap();
+    let written = serde_json::to_value(&options).unwrap();
+    assert_eq!(written["idle_timeout_ms"], 5000);
+    assert_eq!(written["admin"], json!({"address": "127.0.0.1:9000"}));
+    assert!(toml::from_str::<HttpOptions>("idle_timeout = 5").is_err());
+    assert!(toml::from_str::<HttpOptions>("admin = \"same_port\"").is_ok());
+}

@@ -1,0 +1,70 @@
+//! The answers of TensorFlow Serving's REST interface.
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use hyper::body::Body;
+
+use super::answers::{Answer, Asking, BoxError, Seen, json};
+use super::failure::Failure;
+use super::open_inference::{identity, written};
+use super::path::{Asked, Signature};
+use crate::serving::VersionChoice;
+use crate::serving::core::Protocol;
+use crate::serving::protocol::{PredictExchange, PredictMethod, model_status, signatures};
+
+pub(super) async fn answer<B>(
+    asking: Asking<'_>,
+    asked: &Asked<'_>,
+    signature: Signature,
+    body: B,
+    seen: &mut Seen,
+) -> Answer
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<BoxError>,
+{
+    let manager = asking.shared.core.manager();
+    let method = match signature {
+        Signature::Predict => PredictMethod::Predict,
+        Signature::Classify => PredictMethod::Classify,
+        Signature::Regress => PredictMethod::Regress,
+        Signature::Status => {
+            // A label is passed over, as TensorFlow Serving does.
+            let version = match asked.version() {
+                VersionChoice::Number(version) => Some(version),
+                VersionChoice::Default | VersionChoice::Label(_) => None,
+            };
+            let model = manager.state(&asked.model)?;
+            return json(&model_status(&model, version)?);
+        }
+        Signature::Metadata => {
+            let found = manager.get(&asked.model, asked.version());
+            return json(&signatures(
+                &found.map_err(|error| refuse(asking, asked, error.into()))?,
+            ));
+        }
+    };
+    identity(&asking.head.headers)?;
+    let body = asking.read(body, seen).await?;
+    let n_bytes = body.len();
+    let exchange = PredictExchange::new(body, method);
+    match asking
+        .ask(asked, n_bytes, exchange, Protocol::Rest, seen)
+        .await
+    {
+        Ok(reply) => Ok(written(reply)),
+        Err(failure) => Err(refuse(asking, asked, failure)),
+    }
+}
+
+/// A label that a model does not have is a bad request there, and nothing that is not found.
+fn refuse(asking: Asking<'_>, asked: &Asked<'_>, failure: Failure) -> Failure {
+    let is_label = matches!(asked.version(), VersionChoice::Label(_));
+    if is_label
+        && failure.status() == StatusCode::NOT_FOUND
+        && asking.shared.core.manager().state(&asked.model).is_ok()
+    {
+        return failure.with_status(StatusCode::BAD_REQUEST);
+    }
+    failure
+}

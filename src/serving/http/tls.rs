@@ -1,0 +1,195 @@
+//! Encryption: certificates, their keys, and taking up new ones.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+use crate::error::{Error, Result};
+
+/// A certificate chain and its key, in PEM; TLS 1.2 and 1.3.
+///
+/// Files are looked at every ten seconds: a renewed certificate is taken up without a restart, and one that cannot be
+/// read leaves the old one in use.
+///
+/// ```
+/// use fourfold::serving::http::{HttpOptions, Tls};
+///
+/// let options = HttpOptions::default().tls(Tls::files("cert.pem", "key.pem").client_ca("ca.pem"));
+/// # options.check()?;
+/// # fourfold::Result::Ok(())
+/// ```
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    #[serde(default)]
+    client_ca: Option<PathBuf>,
+    /// In place of the files; never written anywhere.
+    #[serde(skip)]
+    pem: Option<Arc<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl Tls {
+    /// Of files: the certificate chain, the server's own first, and the private key.
+    #[must_use]
+    pub fn files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Tls {
+            certificate: certificate.into(),
+            key: key.into(),
+            client_ca: None,
+            pem: None,
+        }
+    }
+
+    /// Of PEM in memory: the certificate chain, the server's own first, and the private key.
+    #[must_use]
+    pub fn pem(certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        Tls {
+            pem: Some(Arc::new((certificate.into(), key.into()))),
+            ..Tls::files("", "")
+        }
+    }
+
+    /// Takes only clients with a certificate that an authority of this PEM file has signed.
+    #[must_use]
+    pub fn client_ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.client_ca = Some(path.into());
+        self
+    }
+
+    fn config(&self) -> Result<ServerConfig> {
+        let read = |path: &Path| {
+            fs::read(path)
+                .map_err(|error| Error::io(format_args!("reading {}", path.display()), error))
+        };
+        let (chain, key, named) = match self.pem.as_deref() {
+            Some((chain, key)) => (chain.clone(), key.clone(), "the PEM in memory".to_owned()),
+            None => (
+                read(&self.certificate)?,
+                read(&self.key)?,
+                format!("{} and {}", self.certificate.display(), self.key.display()),
+            ),
+        };
+        let chain = certificates(&chain, &named)?;
+        // What is wrong with a key is told without any of it.
+        let key = PrivateKeyDer::from_pem_slice(&key)
+            .map_err(|_| Error::config(format!("{named}: there is no private key in PEM")))?;
+        let refused = |error: &dyn fmt::Display| Error::config(format!("{named}: {error}"));
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refused(&error))?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for authority in certificates(&read(path)?, &path.display().to_string())? {
+                    roots.add(authority).map_err(|error| refused(&error))?;
+                }
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                        .build()
+                        .map_err(|error| refused(&error))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| refused(&error))?;
+        if cfg!(feature = "grpc") {
+            config.alpn_protocols.push(b"h2".to_vec());
+        }
+        config.alpn_protocols.push(b"http/1.1".to_vec());
+        Ok(config)
+    }
+
+    /// When the files were written; `None` for what cannot be looked at.
+    fn written(&self) -> Vec<Option<SystemTime>> {
+        [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|path| fs::metadata(path).and_then(|file| file.modified()).ok())
+        .collect()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("certificate", &self.certificate)
+            .field("key", &self.key)
+            .field("client_ca", &self.client_ca)
+            .field("in_memory", &self.pem.is_some())
+            .finish()
+    }
+}
+
+fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let refused = |what: &dyn fmt::Display| Error::config(format!("{named}: {what}"));
+    let chain = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| refused(&error))?;
+    if chain.is_empty() {
+        return Err(refused(&"there is no certificate in PEM"));
+    }
+    Ok(chain)
+}
+
+/// What connections are encrypted with now.
+#[derive(Debug)]
+pub(in crate::serving) struct Encryption {
+    tls: Tls,
+    config: ArcSwap<ServerConfig>,
+    written: Mutex<Vec<Option<SystemTime>>>,
+}
+
+impl Encryption {
+    pub(in crate::serving) fn new(tls: Tls) -> Result<Self> {
+        let written = tls.written();
+        Ok(Encryption {
+            config: ArcSwap::from_pointee(tls.config()?),
+            written: Mutex::new(written),
+            tls,
+        })
+    }
+
+    pub(in crate::serving) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+
+    /// Takes up files that were changed.
+    pub(in crate::serving) fn refresh(&self) {
+        if self.tls.pem.is_some() {
+            return;
+        }
+        let written = self.tls.written();
+        let mut known = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == written {
+            return;
+        }
+        *known = written;
+        match self.tls.config() {
+            Ok(config) => {
+                self.config.store(Arc::new(config));
+                tracing::info!(certificate = %self.tls.certificate.display(), "took up a certificate");
+            }
+            Err(error) => tracing::warn!(?error, "the old certificate stays in use"),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The repository directory as a source, and what an operator says about its models.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Control, Found, FoundModel, FoundVersion, Source, Traffic, VersionPolicy, VersionRef};
+use crate::error::{Error, Result, near_names};
+use crate::serving::ModelRepository;
+use crate::store;
+
+/// The file in a model's directory that says what an operator wants.
+pub(super) const CONTROL: &str = "serving.json";
+/// Held by a process that changes that file.
+const LOCK: &str = ".serving.lock";
+
+impl Source for ModelRepository {
+    fn poll(&self) -> Result<Vec<FoundModel>> {
+        let models = self.models()?.into_iter();
+        Ok(models
+            .map(|name| {
+                let found = self.look(&name);
+                FoundModel::new(name, found)
+            })
+            .collect())
+    }
+
+    #[cfg(feature = "notify")]
+    fn watch(&self, wake: std::sync::Arc<dyn Fn() + Send + Sync>) -> Result<super::Watch> {
+        super::notify::watch(self.root(), wake).or_else(|error| {
+            let directory = self.root().display();
+            tracing::warn!(%directory, error = ?error, "cannot be watched, changes are found by polling");
+            Ok(super::Watch::none())
+        })
+    }
+
+    fn update(
+        &self,
+        model: &str,
+        change: &mut dyn FnMut(&mut Control) -> Result<()>,
+    ) -> Result<Control> {
+        let dir = self.model_dir(model)?;
+        let _lock = self.lock(model, &dir)?;
+        let before = read_control(&dir)?;
+        let mut after = before.clone();
+        change(&mut after)?;
+        after.check()?;
+        if after != before {
+            store::write_file(&dir.join(CONTROL), &after.to_json()?)?;
+        }
+        Ok(after)
+    }
+}
+
+impl ModelRepository {
+    fn look(&self, name: &str) -> Result<Found> {
+        let dirs = self.version_dirs(name)?;
+        if dirs.is_empty() && self.keeps_last_versions() {
+            return Err(Error::not_found(format!(
+                "no version of model `{name}` is there any more"
+            )));
+        }
+        let versions = dirs.into_iter().map(|(version, path)| {
+            let written = store::written(&path);
+            FoundVersion::new(version, path).with_written(written)
+        });
+        Ok(Found::new(versions.collect(), self.control(name)?))
+    }
+
+    /// Waits until no other process changes what is said about a model.
+    fn lock(&self, model: &str, dir: &Path) -> Result<File> {
+        if !dir.is_dir() {
+            let models = self.models().unwrap_or_default();
+            return Err(Error::not_found(format!(
+                "there is no model `{model}`{}",
+                near_names(model, models.iter().map(String::as_str))
+            )));
+        }
+        let path = dir.join(LOCK);
+        let open = || {
+            let mut options = OpenOptions::new();
+            let file = options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        open().map_err(|error| Error::io(format!("locking `{}`", path.display()), error))
+    }
+
+    /// What an operator has said about a model's versions; the default if nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be read.
+    pub fn control(&self, name: &str) -> Result<Control> {
+        read_control(&self.model_dir(name)?)
+    }
+
+    /// Gives a version a label. A label that another version has moves.
+    ///
+    /// # Errors
+    /// As [`Control::set_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// version; [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
+    pub fn set_label(&self, name: &str, label: &str, version: u64) -> Result<Control> {
+        self.update(name, &mut |control| {
+            self.check_version(name, version)?;
+            control.set_label(label, version)
+        })
+    }
+
+    /// Takes a label away.
+    ///
+    /// # Errors
+    /// As [`Control::remove_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// label.
+    pub fn remove_label(&self, name: &str, label: &str) -> Result<Control> {
+        self.update(name, &mut |control| {
+            if control.remove_label(label)? {
+                return Ok(());
+            }
+            let labels = control.labels().keys().map(String::as_str);
+            Err(Error::not_found(format!(
+                "model `{name}` has no label `{label}`{}",
+                near_names(label, labels)
+            )))
+        })
+    }
+
+    /// Shares the requests that name no version between versions, or, with `None`, no longer.
+    ///
+    /// # Errors
+    /// As [`Control::set_traffic`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// version.
+    pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<Control> {
+        self.update(name, &mut |control| {
+            for share in traffic.into_iter().flat_map(Traffic::shares) {
+                if let VersionRef::Number(version) = share.to() {
+                    self.check_version(name, *version)?;
+                }
+            }
+            control.set_traffic(traffic.cloned())
+        })
+    }
+
+    /// Sends a copy of what a model is asked to a version, or, with `None`, no longer.
+    ///
+    /// # Errors
+    /// As [`Control::set_shadow`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
+    /// version.
+    pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<Control> {
+        self.update(name, &mut |control| {
+            if let Some(VersionRef::Number(version)) = shadow {
+                self.check_version(name, *version)?;
+            }
+            control.set_shadow(shadow.cloned())
+        })
+    }
+
+    /// Says which of a model's versions to load, or, with `None`, leaves that to the servers.
+    ///
+    /// # Errors
+    /// As [`Control::set_versions`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model.
+    pub fn set_versions(&self, name: &str, versions: Option<&VersionPolicy>) -> Result<Control> {
+        self.update(name, &mut |control| control.set_versions(versions.cloned()))
+    }
+
+    /// Takes a version out of service for the newest older one that is not rolled back itself, and answers with that
+    /// one. What named the version names the older one. A version that is rolled back already stays so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or version, or none to go back
+    /// to.
+    pub fn roll_back(&self, name: &str, version: u64) -> Result<u64> {
+        let mut to = 0;
+        self.update(name, &mut |control| {
+            self.check_version(name, version)?;
+            let found = self.versions(name)?;
+            to = control.previous_version(&found, version).ok_or_else(|| {
+                Error::not_found(format!(
+                    "model `{name}` has no version before {version} to go back to"
+                ))
+            })?;
+            control.roll_back(version, to)
+        })?;
+        Ok(to)
+    }
+
+    /// Lets a version that was rolled back be served again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model, or the version is not rolled
+    /// back.
+    pub fn restore(&self, name: &str, version: u64) -> Result<Control> {
+        self.update(name, &mut |control| {
+            if control.restore(version) {
+                return Ok(());
+            }
+            Err(Error::not_found(format!(
+                "version {version} of model `{name}` is not rolled back"
+            )))
+        })
+    }
+
+    /// The versions that [`ModelRepository::collect_garbage`] would remove, rising.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn garbage(&self, name: &str, keep_newest: usize) -> Result<Vec<u64>> {
+        let dirs = self.version_dirs(name)?;
+        let found: Vec<u64> = dirs.into_keys().collect();
+        garbage(&self.control(name)?, &found, keep_newest)
+    }
+
+    /// Removes old versions, and answers with them. Kept are the newest so many that are not rolled back and all after
+    /// the oldest of these, what labels, the traffic split, shadow traffic and the version policy name, and the one
+    /// that the version that answers would be rolled back to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if 0 are to be kept;
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if one cannot be removed: the newer ones are there still then.
+    pub fn collect_garbage(&self, name: &str, keep_newest: usize) -> Result<Vec<u64>> {
+        let dir = self.model_dir(name)?;
+        // No label may come to name a version that is being removed.
+        let _lock = self.lock(name, &dir)?;
+        let removed = self.garbage(name, keep_newest)?;
+        let dirs: BTreeMap<u64, PathBuf> = self.version_dirs(name)?;
+        for version in &removed {
+            if let Some(dir) = dirs.get(version) {
+                store::remove_dir(dir)?;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn check_version(&self, name: &str, version: u64) -> Result<()> {
+        let found = self.versions(name)?;
+        if found.contains(&version) {
+            return Ok(());
+        }
+        Err(Error::not_found(format!(
+            "model `{name}` has no version {version}; there are {found:?}"
+        )))
+    }
+}
+
+fn garbage(control: &Control, found: &[u64], keep_newest: usize) -> Result<Vec<u64>> {
+    if keep_newest == 0 {
+        return Err(Error::config(
+            "`keep_newest` is 0, must be at least 1: a model without versions cannot be served",
+        ));
+    }
+    let newest = VersionPolicy::Latest(keep_newest).aspired(found, control.rolled_back());
+    let Some(oldest_kept) = newest.first() else {
+        return Ok(Vec::new());
+    };
+    let mut kept = control.named();
+    if let Some(VersionPolicy::Specific(versions)) = control.versions() {
+        kept.extend(versions);
+    }
+    let answering = control.default_version(found);
+    kept.extend(answering.and_then(|answering| control.previous_version(found, answering)));
+    let old = found.iter().filter(|version| *version < oldest_kept);
+    Ok(old
+        .filter(|version| !kept.contains(version))
+        .copied()
+        .collect())
+}
+
+/// Reads the file in a model's directory; the default if there is none.
+fn read_control(dir: &Path) -> Result<Control> {
+    let path = dir.join(CONTROL);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Control::default()),
+        Err(error) => return Err(Error::io(format!("reading `{}`", path.display()), error)),
+    };
+    control_of(&text, path.display())
+}
+
+/// What a file's text says; errors name the file.
+pub(super) fn control_of(text: &str, place: impl std::fmt::Display) -> Result<Control> {
+    Control::from_json(text).map_err(|error| {
+        Error::new(error.kind(), format!("`{place}`: {}", error.message())).with_source(error)
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,236 @@
+//! One version: its phase, its failures, and what it holds.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use super::loader::with_margin;
+use super::{FoundVersion, State};
+use crate::model::Servable;
+use crate::serving::Predictor;
+
+/// A version of a model that the manager knows.
+#[derive(Debug)]
+pub(super) struct Harness {
+    pub(super) found: FoundVersion,
+    /// Whether the source still has it.
+    pub(super) is_found: bool,
+    pub(super) is_wanted: bool,
+    /// Whether it was asked for; lazily, only such a version is loaded.
+    pub(super) is_demanded: bool,
+    /// Whether it waits for memory.
+    pub(super) is_blocked: bool,
+    pub(super) phase: Phase,
+    pub(super) failure: Option<Failure>,
+    /// What it waits for.
+    pub(super) note: Option<String>,
+    /// The memory that it takes, in bytes, from before it is loaded until it is dropped.
+    pub(super) reserved: u64,
+    /// What its loader said it takes.
+    pub(super) estimate: Option<u64>,
+}
+
+/// What happens to a version.
+#[derive(Debug)]
+pub(super) enum Phase {
+    Idle,
+    /// It is to be loaded once there is a thread and memory.
+    Queued,
+    Loading {
+        since: Instant,
+        is_slow: bool,
+    },
+    Available(Loaded),
+    /// Nobody finds it any more; it is dropped when the last request that holds it ends.
+    Draining {
+        loaded: Loaded,
+        reason: String,
+        /// Whether it goes to make room, although it is wanted.
+        is_evicted: bool,
+    },
+    /// It is with an unloading thread.
+    Dropping {
+        reason: String,
+    },
+}
+
+/// A version in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    pub(super) servable: Arc<Servable>,
+    /// When it was last looked up, in the manager's milliseconds.
+    pub(super) used: Arc<AtomicU64>,
+}
+
+/// Why a version could not be loaded.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) n_tries: u32,
+    /// When it is tried again; `None` if it is not.
+    pub(super) due: Option<Instant>,
+}
+
+/// How often a version that cannot be loaded is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retries {
+    pub(super) n: u32,
+    pub(super) backoff: Duration,
+}
+
+impl Retries {
+    /// The longest time between two tries, where the first is shorter.
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    /// When to try again after so many tries.
+    pub(super) fn due(&self, n_tries: u32, now: Instant) -> Option<Instant> {
+        if n_tries > self.n {
+            return None;
+        }
+        let doubled = self
+            .backoff
+            .saturating_mul(1 << n_tries.saturating_sub(1).min(20));
+        now.checked_add(doubled.min(Retries::LONGEST.max(self.backoff)))
+    }
+}
+
+impl Harness {
+    pub(super) fn new(found: FoundVersion) -> Self {
+        Harness {
+            found,
+            is_found: true,
+            is_wanted: true,
+            is_demanded: false,
+            is_blocked: false,
+            phase: Phase::Idle,
+            failure: None,
+            note: None,
+            reserved: 0,
+            estimate: None,
+        }
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.found.version()
+    }
+
+    /// The state that is shown.
+    pub(super) fn state(&self) -> State {
+        match &self.phase {
+            Phase::Idle if self.is_given_up() => State::End,
+            Phase::Idle | Phase::Queued => State::Start,
+            Phase::Loading { .. } => State::Loading,
+            Phase::Available(_) => State::Available,
+            Phase::Draining { .. } | Phase::Dropping { .. } => State::Unloading,
+        }
+    }
+
+    /// The state that a policy sees: what is not to be loaded now, or not yet, is at its end.
+    pub(super) fn state_for_policy(&self, now: Instant, may_load: bool) -> State {
+        match &self.phase {
+            Phase::Idle if !self.is_due(now) || !may_load => State::End,
+            Phase::Queued => State::Loading,
+            _ => self.state(),
+        }
+    }
+
+    /// Why it does not answer.
+    pub(super) fn reason(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Available(_) => None,
+            Phase::Draining { reason, .. } | Phase::Dropping { reason } => Some(reason),
+            Phase::Idle | Phase::Queued | Phase::Loading { .. } => self
+                .failure
+                .as_ref()
+                .map(|failure| failure.reason.as_str())
+                .or(self.note.as_deref()),
+        }
+    }
+
+    pub(super) fn is_available(&self) -> bool {
+        matches!(self.phase, Phase::Available(_))
+    }
+
+    /// Whether it is being loaded, and not for long.
+    pub(super) fn is_loading_briskly(&self) -> bool {
+        matches!(self.phase, Phase::Loading { is_slow: false, .. })
+    }
+
+    /// Whether it holds no memory and no thread.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Queued)
+    }
+
+    /// Whether it could not be loaded the last time; it may be loading again.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.failure
+            .as_ref()
+            .is_some_and(|failure| failure.due.is_none() || !self.is_wanted)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.failure
+            .as_ref()
+            .is_none_or(|failure| failure.due.is_some_and(|due| due <= now))
+    }
+
+    /// What it is thought to take before its loader was asked.
+    pub(super) fn guess(&self) -> u64 {
+        self.estimate
+            .unwrap_or_else(|| with_margin(self.found.n_bytes()))
+    }
+
+    pub(super) fn predictor(&self) -> Option<Predictor> {
+        match &self.phase {
+            Phase::Available(loaded) => {
+                Some(Predictor::new(self.version(), Arc::clone(&loaded.servable)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes what the source says of it now; files written anew deserve new tries.
+    pub(super) fn update(&mut self, found: &FoundVersion) {
+        if self.found.written() != found.written() {
+            self.failure = None;
+            self.estimate = None;
+        }
+        self.is_found = true;
+        self.found = found.clone();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_are_further_and_further_apart() {
+        let now = Instant::now();
+        let retries = Retries {
+            n: 8,
+            backoff: Duration::from_secs(1),
+        };
+        let seconds = |n_tries| {
+            let due = retries.due(n_tries, now);
+            due.map(|due| due.duration_since(now).as_secs())
+        };
+        let expected = [1, 2, 4, 8, 16, 32, 60, 60].map(Some);
+        for (n_tries, expected) in (1..).zip(expected) {
+            assert_eq!(seconds(n_tries), expected, "after {n_tries} tries");
+        }
+        assert_eq!(seconds(9), None);
+        let never = Retries { n: 0, ..retries };
+        assert_eq!(never.due(1, now), None);
+        let for_ever = Retries {
+            n: u32::MAX,
+            backoff: Duration::from_secs(300),
+        };
+        let due = for_ever.due(u32::MAX, now).unwrap();
+        assert_eq!(due.duration_since(now).as_secs(), 300);
+    }
+}

@@ -1,0 +1,352 @@
+//! Models in an object store.
+
+mod background;
+mod remote;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use object_store::path::Path as Key;
+use object_store::{ObjectMeta, ObjectStore, PutMode, UpdateVersion};
+use serde::{Serialize, Serializer};
+
+use self::background::Background;
+use self::remote::{Listed, Remote};
+use super::{Control, Found, FoundModel, FoundVersion, Source};
+use crate::blessing::Blessed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Loaders, Model, Servable};
+use crate::serving::{PushedModel, Server};
+use crate::stage::Stage;
+use crate::store;
+use crate::transform::{CustomOperation, Operations};
+
+/// Models below a prefix of an object store, `<prefix>/<name>/<version>/`, laid out as in a
+/// [`ModelRepository`](crate::serving::ModelRepository): a server that pushes, and a source that servers watch.
+///
+/// A version is pushed file by file, its `SHA256SUMS` last; without that it is not there. As a source it is listed once a
+/// poll, and a version's files are brought to a cache directory on this machine when it is to be loaded, whole or not at
+/// all, with their digests checked. A store that cannot be reached changes nothing: what is loaded goes on serving. An
+/// empty listing counts as that too.
+///
+/// Methods block while they wait for the store, on any thread. Of the store itself, that writes can be conditional is
+/// needed for pushing and for [`Source::update`].
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use fourfold::object_store::memory::InMemory;
+/// use fourfold::object_store::{ObjectStore, ObjectStoreExt};
+/// use fourfold::serving::{ObjectStoreRepository, Source};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+/// # runtime.block_on(async {
+/// # for file in ["model.bin", "SHA256SUMS"] {
+/// #     store.put(&format!("models/late/3/{file}").into(), "".into()).await.unwrap();
+/// # }
+/// # });
+/// let cache = tempfile::tempdir().unwrap();
+/// let models = ObjectStoreRepository::new(store, "models", cache.path())?;
+/// let found = models.poll()?;
+/// assert_eq!(found[0].name(), "late");
+/// assert_eq!(found[0].found().unwrap().numbers(), [3]);
+/// # Ok::<(), fourfold::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ObjectStoreRepository {
+    remote: Remote,
+    cache: PathBuf,
+    keep_cached: usize,
+    timeout: Duration,
+    versions_always_present: bool,
+    operations: Operations,
+    background: Arc<Background>,
+    /// What operators have said, as of the objects that said it.
+    controls: Arc<Mutex<HashMap<String, (ObjectMeta, Control)>>>,
+}
+
+/// How often a change of a control file is tried again when others change it at the same time.
+const TRIES: usize = 50;
+/// No download takes longer.
+const FETCH_LIMIT: Duration = Duration::from_secs(3_600);
+
+impl ObjectStoreRepository {
+    /// The models below a prefix of a store, brought to a cache directory, which is made when it is needed. Two servers
+    /// may share one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the prefix is no path in a store; [`ErrorKind::Io`] if the thread that waits for the
+    /// store cannot be started.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        prefix: &str,
+        cache: impl Into<PathBuf>,
+    ) -> Result<Self> {
+        let prefix = Key::parse(prefix).map_err(|error| {
+            Error::config(format!("prefix `{prefix}` is no path in an object store"))
+                .with_source(error)
+        })?;
+        Ok(ObjectStoreRepository {
+            remote: Remote { store, prefix },
+            cache: cache.into(),
+            keep_cached: 1,
+            timeout: Duration::from_secs(30),
+            versions_always_present: false,
+            operations: Operations::new(),
+            background: Arc::new(Background::start()?),
+            controls: Arc::default(),
+        })
+    }
+
+    /// How many versions of a model stay in the cache, the newest, that are neither wanted nor loaded any more, so that
+    /// going back needs no download. 1 unless set.
+    #[must_use]
+    pub fn keep_cached(mut self, n: usize) -> Self {
+        self.keep_cached = n;
+        self
+    }
+
+    /// How long to wait for a listing or a control file. 30 seconds unless set.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Whether a model of which no version is there any more keeps the versions that are loaded, as
+    /// [`ModelRepository::servable_versions_always_present`](crate::serving::ModelRepository::servable_versions_always_present).
+    #[must_use]
+    pub fn servable_versions_always_present(mut self, always: bool) -> Self {
+        self.versions_always_present = always;
+        self
+    }
+
+    /// Says which code the name of a custom operation means, in the transforms of models that are compared with.
+    #[must_use]
+    pub fn with_operation<O: CustomOperation>(mut self) -> Self {
+        self.operations = self.operations.with::<O>();
+        self
+    }
+
+    /// The cache directory.
+    #[must_use]
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// Sends a blessed model as the next version.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be sent, [`ErrorKind::Unsupported`] if the store has no conditional writes; there
+    /// is no new version then.
+    pub async fn push<M: Model>(&self, model: &Blessed<M>) -> Result<PushedModel> {
+        let dir = tempfile::tempdir()
+            .map_err(|error| Error::io("making a temporary directory", error))?;
+        let whole = dir.path().join("model");
+        model.save(&whole)?;
+        let name = model.name().to_owned();
+        let remote = self.remote.clone();
+        let push = async move {
+            let pushed = remote.push(&name, &whole).await?;
+            drop(dir);
+            Ok((name, pushed))
+        };
+        let (name, (version, key)) = self.background.run(push).await?;
+        Ok(PushedModel {
+            name,
+            version,
+            path: PathBuf::from(key.to_string()),
+        })
+    }
+
+    /// The control of a model, read only where the object has changed since.
+    fn control(&self, model: &str, listed: &Listed) -> Result<Control> {
+        let Some(object) = &listed.control else {
+            return Ok(Control::default());
+        };
+        let known = self.known_controls().get(model).cloned();
+        if let Some((known, control)) = known
+            && known == *object
+        {
+            return Ok(control);
+        }
+        let (remote, name) = (self.remote.clone(), model.to_owned());
+        let read = async move { remote.control(&name).await };
+        let (control, meta) = self.background.wait(self.timeout, read)?;
+        if let Some(meta) = meta {
+            self.known_controls()
+                .insert(model.to_owned(), (meta, control.clone()));
+        }
+        Ok(control)
+    }
+
+    fn known_controls(&self) -> std::sync::MutexGuard<'_, HashMap<String, (ObjectMeta, Control)>> {
+        self.controls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self, name: &str, listed: &Listed) -> Result<Found> {
+        let versions = listed.found(&self.cache.join(name));
+        if versions.is_empty() && self.versions_always_present {
+            return Err(Error::not_found(format!(
+                "no version of model `{name}` is there any more"
+            )));
+        }
+        Ok(Found::new(versions, self.control(name, listed)?))
+    }
+}
+
+impl Source for ObjectStoreRepository {
+    fn poll(&self) -> Result<Vec<FoundModel>> {
+        let remote = self.remote.clone();
+        let list = async move { remote.list(None).await };
+        let models = self.background.wait(self.timeout, list)?;
+        if models.is_empty() {
+            return Err(Error::not_found(format!(
+                "there is no model below `{}` in {}",
+                self.remote.prefix, self.remote.store
+            )));
+        }
+        self.known_controls()
+            .retain(|name, _| models.contains_key(name));
+        let models = models.into_iter().map(|(name, listed)| {
+            let found = self.look(&name, &listed);
+            FoundModel::new(name, found)
+        });
+        Ok(models.collect())
+    }
+
+    fn fetch(&self, model: &str, version: &FoundVersion) -> Result<()> {
+        let (remote, model) = (self.remote.clone(), model.to_owned());
+        let (version, place) = (version.version(), version.path().to_owned());
+        let fetch = async move { remote.fetch(&model, version, &place).await };
+        self.background.wait(FETCH_LIMIT, fetch)
+    }
+
+    fn retain(&self, model: &str, versions: &[u64]) -> Result<()> {
+        if !store::is_name(model) {
+            return Ok(());
+        }
+        let cached = match store::version_dirs(&self.cache.join(model)) {
+            Ok(cached) => cached,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let unwanted = cached
+            .iter()
+            .rev()
+            .filter(|(version, _)| !versions.contains(version));
+        for (_, dir) in unwanted.skip(self.keep_cached) {
+            store::remove_dir(dir)?;
+        }
+        Ok(())
+    }
+
+    fn update(
+        &self,
+        model: &str,
+        change: &mut dyn FnMut(&mut Control) -> Result<()>,
+    ) -> Result<Control> {
+        let (remote, name) = (self.remote.clone(), model.to_owned());
+        let list = async move { remote.list(Some(&name)).await };
+        if !self
+            .background
+            .wait(self.timeout, list)?
+            .contains_key(model)
+        {
+            return Err(Error::not_found(format!("there is no model `{model}`")));
+        }
+        for _ in 0..TRIES {
+            let (remote, name) = (self.remote.clone(), model.to_owned());
+            let read = async move { remote.control(&name).await };
+            let (before, meta) = self.background.wait(self.timeout, read)?;
+            let mut after = before.clone();
+            change(&mut after)?;
+            after.check()?;
+            if after == before {
+                return Ok(after);
+            }
+            let mode = meta.map_or(PutMode::Create, |meta| {
+                PutMode::Update(UpdateVersion {
+                    e_tag: meta.e_tag,
+                    version: meta.version,
+                })
+            });
+            let (remote, name, text) = (self.remote.clone(), model.to_owned(), after.to_json()?);
+            let write = async move { remote.set_control(&name, text, mode).await };
+            match self.background.wait(self.timeout, write) {
+                Ok(()) => return Ok(after),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format!("what is said about model `{model}` is changed by others all the time"),
+        ))
+    }
+}
+
+impl Stage for ObjectStoreRepository {
+    fn name(&self) -> &str {
+        "object_store_repository"
+    }
+}
+
+impl Serialize for ObjectStoreRepository {
+    /// Where the models are: what they are brought to is no part of it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.remote.store.to_string(), self.remote.prefix.as_ref()).serialize(serializer)
+    }
+}
+
+impl fmt::Debug for ObjectStoreRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStoreRepository")
+            .field("store", &self.remote.store.to_string())
+            .field("prefix", &self.remote.prefix.as_ref())
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<M: Model> Server<M> for ObjectStoreRepository {
+    type Endpoint = PushedModel;
+
+    async fn deploy(&self, model: Blessed<M>) -> Result<PushedModel> {
+        self.push(&model).await
+    }
+
+    async fn serving(&self, name: &str) -> Result<Option<Arc<Servable>>> {
+        let (remote, cache) = (self.remote.clone(), self.cache.join(name));
+        let name = name.to_owned();
+        let fetch = async move {
+            let models = remote.list(Some(&name)).await?;
+            let Some(listed) = models.get(&name) else {
+                return Ok(None);
+            };
+            let (control, _) = remote.control(&name).await?;
+            let found = Found::new(listed.found(&cache), control);
+            let version = found.control().default_version(&found.numbers());
+            let Some(version) = version.and_then(|version| found.version(version)) else {
+                return Ok(None);
+            };
+            remote
+                .fetch(&name, version.version(), version.path())
+                .await?;
+            Ok(Some(version.path().to_owned()))
+        };
+        let Some(path) = self.background.run(fetch).await? else {
+            return Ok(None);
+        };
+        let loaders = Loaders::default().with::<M>();
+        let loaders = loaders.with_operations(&self.operations);
+        Ok(Some(Arc::new(Servable::load(&path, &loaders)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

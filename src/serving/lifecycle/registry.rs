@@ -1,0 +1,518 @@
+//! All models: what was found of them, and what is to be done now.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use super::budget::{Evictable, Memory, Room, room};
+use super::harness::{Failure, Harness, Loaded, Phase, Retries};
+use super::versions::{Changes, ModelVersions};
+use super::{
+    FoundModel, FoundVersion, State, Transition, TransitionPolicy, VersionPolicy, VersionStatus,
+};
+use crate::model::Servable;
+
+/// How soon it is looked again whether requests hold a version that is to be dropped.
+const REAP_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a manager was told to do.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) versions: VersionPolicy,
+    pub(super) model_versions: BTreeMap<String, VersionPolicy>,
+    pub(super) transition: Arc<dyn TransitionPolicy>,
+    pub(super) n_load_threads: usize,
+    /// A load that takes longer than this no longer holds up others.
+    pub(super) slow_after: Duration,
+    pub(super) retries: Retries,
+    pub(super) memory_budget: Option<u64>,
+    pub(super) is_lazy: bool,
+}
+
+/// Something for a thread of its own.
+#[derive(Debug)]
+pub(super) enum Task {
+    Load(Job),
+    Drop {
+        model: Arc<str>,
+        version: u64,
+        servable: Arc<Servable>,
+    },
+}
+
+/// A version to load.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) model: Arc<str>,
+    pub(super) found: FoundVersion,
+}
+
+/// All models. It does nothing by itself: it says what is to be done, and is told what was done.
+#[derive(Debug)]
+pub(super) struct Registry {
+    settings: Settings,
+    pub(super) models: BTreeMap<Arc<str>, ModelVersions>,
+    /// What is to be loaded, in the order in which it was asked for.
+    queue: VecDeque<(Arc<str>, u64)>,
+    pub(super) changes: Changes,
+    /// Counts what operators say.
+    pub(super) epoch: u64,
+    pub(super) is_stopping: bool,
+    /// The tasks that are not done.
+    pub(super) n_tasks: usize,
+    /// When it was looked last which versions nobody holds.
+    reaped: Instant,
+}
+
+impl Registry {
+    pub(super) fn new(settings: Settings) -> Self {
+        Registry {
+            settings,
+            models: BTreeMap::new(),
+            queue: VecDeque::new(),
+            changes: Changes::default(),
+            epoch: 0,
+            is_stopping: false,
+            n_tasks: 0,
+            reaped: Instant::now(),
+        }
+    }
+
+    pub(super) fn is_lazy(&self) -> bool {
+        self.settings.is_lazy
+    }
+
+    pub(super) fn policy_of(&self, model: &str) -> &VersionPolicy {
+        let own = self.settings.model_versions.get(model);
+        own.unwrap_or(&self.settings.versions)
+    }
+
+    /// Whether the policy loads a new version before the old one is unloaded.
+    pub(super) fn loads_first(&self) -> bool {
+        let swap = [
+            VersionStatus::new(1, State::Available, false),
+            VersionStatus::new(2, State::Start, true),
+        ];
+        let policy = AssertUnwindSafe(&self.settings.transition);
+        let next = catch_unwind(|| policy.next(&swap));
+        matches!(next, Ok(Some(Transition::Load(_))))
+    }
+
+    fn harness(&mut self, model: &str, version: u64) -> Option<&mut Harness> {
+        self.models.get_mut(model)?.versions.get_mut(&version)
+    }
+
+    fn harnesses(&self) -> impl Iterator<Item = (&ModelVersions, &Harness)> {
+        let models = self.models.values();
+        models.flat_map(|model| model.versions.values().map(move |harness| (model, harness)))
+    }
+
+    /// Takes what the source has found; of models about which an operator has said something since `epoch`, what it said
+    /// before is out of date.
+    pub(super) fn merge(&mut self, found: Vec<FoundModel>, epoch: u64) {
+        let mut gone: Vec<Arc<str>> = self.models.keys().cloned().collect();
+        for found in found {
+            let (name, found) = found.into_parts();
+            let name: Arc<str> = name.into();
+            gone.retain(|gone| *gone != name);
+            let model = self
+                .models
+                .entry(Arc::clone(&name))
+                .or_insert_with(|| ModelVersions::new(name));
+            let listing = match found {
+                Ok(found) => {
+                    model.update(found, model.control_epoch > epoch, &mut self.changes);
+                    None
+                }
+                Err(error) => Some(chain(&error)),
+            };
+            if model.listing != listing {
+                if let Some(reason) = &listing {
+                    tracing::warn!(
+                        model = &*model.name,
+                        reason,
+                        "cannot be listed; it stays as it is"
+                    );
+                }
+                model.listing = listing;
+                self.changes.models.insert(Arc::clone(&model.name));
+            }
+        }
+        for name in gone {
+            if let Some(model) = self.models.get_mut(&name) {
+                model.listing = None;
+                model.update(super::Found::default(), false, &mut self.changes);
+            }
+        }
+    }
+
+    /// Decides what is to be done now.
+    pub(super) fn advance(&mut self, now: Instant) -> Vec<Task> {
+        if self.is_stopping {
+            return Vec::new();
+        }
+        let Registry {
+            settings,
+            models,
+            queue,
+            changes,
+            ..
+        } = self;
+        for model in models.values_mut() {
+            let own = settings.model_versions.get(&*model.name);
+            model.aspire(own.unwrap_or(&settings.versions), changes);
+            let to_load = model.step(&*settings.transition, settings.is_lazy, now, changes);
+            let to_load = to_load.into_iter();
+            queue.extend(to_load.map(|version| (Arc::clone(&model.name), version)));
+            for harness in model.versions.values_mut() {
+                if let Phase::Loading { since, is_slow } = &mut harness.phase {
+                    *is_slow |= now.saturating_duration_since(*since) >= settings.slow_after;
+                }
+            }
+        }
+        models.retain(|name, model| {
+            let is_left = !model.is_empty();
+            if !is_left {
+                changes.models.insert(Arc::clone(name));
+            }
+            is_left
+        });
+        let mut tasks = self.start_queued(now);
+        tasks.extend(self.reap());
+        tasks
+    }
+
+    /// Starts what waits for a thread, as far as there are threads and memory. A load that is slow no longer counts: it
+    /// must not hold up the other models.
+    fn start_queued(&mut self, now: Instant) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let mut waiting = VecDeque::new();
+        let mut n_loading = self
+            .harnesses()
+            .filter(|(_, harness)| harness.is_loading_briskly())
+            .count();
+        while let Some((name, version)) = self.queue.pop_front() {
+            let Some(model) = self.models.get(&name) else {
+                continue;
+            };
+            let Some(harness) = model.versions.get(&version) else {
+                continue;
+            };
+            if !matches!(harness.phase, Phase::Queued) {
+                continue;
+            }
+            let is_busy = model.versions.values().any(Harness::is_loading_briskly);
+            if is_busy || n_loading >= self.settings.n_load_threads {
+                waiting.push_back((name, version));
+                continue;
+            }
+            let needed = harness.guess();
+            if !self.make_room(&name, version, needed) {
+                waiting.push_back((name, version));
+                continue;
+            }
+            let Some(harness) = self.harness(&name, version) else {
+                continue;
+            };
+            harness.phase = Phase::Loading {
+                since: now,
+                is_slow: false,
+            };
+            harness.is_blocked = false;
+            harness.note = None;
+            harness.reserved = needed;
+            let job = Job {
+                model: Arc::clone(&name),
+                found: harness.found.clone(),
+            };
+            if let Some(model) = self.models.get(&name) {
+                model.tell(version, State::Loading, None, None, &mut self.changes);
+            }
+            n_loading += 1;
+            self.n_tasks += 1;
+            tasks.push(Task::Load(job));
+        }
+        self.queue = waiting;
+        tasks
+    }
+
+    /// Whether a version fits into memory. Where it does not, what was used longest ago is unloaded for it.
+    fn make_room(&mut self, name: &Arc<str>, version: u64, needed: u64) -> bool {
+        let Some(limit) = self.settings.memory_budget else {
+            return true;
+        };
+        let mut memory = Memory {
+            limit,
+            used: 0,
+            leaving: 0,
+        };
+        let mut evictable = Vec::new();
+        for (model, harness) in self.harnesses() {
+            if *model.name == **name && harness.version() == version {
+                continue;
+            }
+            memory.used = memory.used.saturating_add(harness.reserved);
+            match &harness.phase {
+                Phase::Draining { .. } | Phase::Dropping { .. } => {
+                    memory.leaving = memory.leaving.saturating_add(harness.reserved);
+                }
+                Phase::Available(loaded) if self.settings.is_lazy && model.name != *name => {
+                    evictable.push(Evictable {
+                        key: (Arc::clone(&model.name), harness.version()),
+                        last_used: loaded.used.load(std::sync::atomic::Ordering::Relaxed),
+                        n_bytes: harness.reserved,
+                    });
+                }
+                _ => {}
+            }
+        }
+        match room(memory, needed, evictable) {
+            Room::Fits => return true,
+            Room::Evict(evicted) => {
+                for (evicted, version) in evicted {
+                    if let Some(model) = self.models.get_mut(&evicted) {
+                        let reason = format!("unloaded to make room for model `{name}`");
+                        model.drain(version, reason, true, &mut self.changes);
+                    }
+                }
+            }
+            // A version that never fits is turned down on its thread, where its loader has said what it takes.
+            Room::Never
+                if self
+                    .harness(name, version)
+                    .is_some_and(|harness| harness.estimate.is_none()) =>
+            {
+                return true;
+            }
+            Room::Wait | Room::Never => {}
+        }
+        let note = format!(
+            "it waits for memory: it needs {needed} bytes, and {} of {limit} are taken",
+            memory.used
+        );
+        if let Some(harness) = self.harness(name, version)
+            && harness.note.as_ref() != Some(&note)
+        {
+            harness.is_blocked = true;
+            harness.note = Some(note);
+            self.changes.models.insert(Arc::clone(name));
+        }
+        false
+    }
+
+    /// Takes what a loader says that its version needs. Where there is no room for it now, the version goes back to where
+    /// it waits; the error says that there will never be.
+    pub(super) fn reserve(&mut self, job: &Job, needed: u64) -> Result<bool, String> {
+        let version = job.found.version();
+        if let Some(harness) = self.harness(&job.model, version) {
+            harness.estimate = Some(needed);
+        }
+        if let Some(limit) = self.settings.memory_budget.filter(|limit| needed > *limit) {
+            return Err(format!(
+                "it needs {needed} bytes of memory, the memory budget is {limit}"
+            ));
+        }
+        let fits = self.make_room(&job.model, version, needed);
+        if let Some(harness) = self.harness(&job.model, version) {
+            if fits {
+                harness.reserved = needed;
+            } else {
+                harness.reserved = 0;
+                harness.phase = Phase::Queued;
+                self.queue.push_back((Arc::clone(&job.model), version));
+            }
+        }
+        Ok(fits)
+    }
+
+    /// A version was loaded. It comes back if nobody wants it any more.
+    pub(super) fn loaded(
+        &mut self,
+        job: &Job,
+        servable: Servable,
+        clock: u64,
+        took: Duration,
+    ) -> Option<Servable> {
+        let version = job.found.version();
+        let model = match self.models.get_mut(&job.model) {
+            Some(model) if !self.is_stopping => model,
+            _ => return Some(servable),
+        };
+        if !model.may_serve(version) {
+            model.dropped(version, &mut self.changes);
+            return Some(servable);
+        }
+        let loaded = Loaded {
+            servable: Arc::new(servable),
+            used: Arc::new(AtomicU64::new(clock)),
+        };
+        tracing::info!(model = &*job.model, version, ?took, "loaded");
+        model.available(version, loaded, took, &mut self.changes);
+        None
+    }
+
+    /// A version could not be loaded. Where there is no use in it, it is not tried again.
+    pub(super) fn failed(
+        &mut self,
+        job: &Job,
+        reason: String,
+        is_final: bool,
+        now: Instant,
+        took: Duration,
+    ) {
+        let version = job.found.version();
+        let retries = self.settings.retries;
+        let Some(model) = self.models.get_mut(&job.model) else {
+            return;
+        };
+        let Some(harness) = model.versions.get_mut(&version) else {
+            return;
+        };
+        let n_tries = harness
+            .failure
+            .as_ref()
+            .map_or(0, |failure| failure.n_tries);
+        let n_tries = n_tries.saturating_add(1);
+        let due = retries.due(n_tries, now).filter(|_| !is_final);
+        tracing::warn!(
+            model = &*job.model,
+            version,
+            n_tries,
+            is_given_up = due.is_none(),
+            reason,
+            "cannot be loaded"
+        );
+        // Files that were written anew meanwhile are found at the next look.
+        harness.failure = Some(Failure {
+            reason: reason.clone(),
+            n_tries,
+            due,
+        });
+        harness.phase = Phase::Idle;
+        harness.reserved = 0;
+        let state = harness.state();
+        model.tell(version, state, Some(reason), Some(took), &mut self.changes);
+    }
+
+    /// The versions that nobody holds any more.
+    pub(super) fn reap(&mut self) -> Vec<Task> {
+        self.reaped = Instant::now();
+        let mut tasks = Vec::new();
+        for model in self.models.values_mut() {
+            for harness in model.versions.values_mut() {
+                let Phase::Draining { loaded, reason, .. } = &harness.phase else {
+                    continue;
+                };
+                // It is in no table any more, so the count cannot rise.
+                if Arc::strong_count(&loaded.servable) > 1 {
+                    continue;
+                }
+                let reason = reason.clone();
+                let phase = std::mem::replace(&mut harness.phase, Phase::Dropping { reason });
+                if let Phase::Draining { loaded, .. } = phase {
+                    tasks.push(Task::Drop {
+                        model: Arc::clone(&model.name),
+                        version: harness.found.version(),
+                        servable: loaded.servable,
+                    });
+                }
+            }
+        }
+        self.n_tasks += tasks.len();
+        tasks
+    }
+
+    /// Everything that is loaded, at the end. What requests hold is theirs.
+    pub(super) fn unload_all(&mut self) -> Vec<Task> {
+        for model in self.models.values_mut() {
+            let versions: Vec<u64> = model.versions.keys().copied().collect();
+            for version in versions {
+                model.drain(
+                    version,
+                    "the server stops".to_owned(),
+                    false,
+                    &mut self.changes,
+                );
+            }
+        }
+        self.reap()
+    }
+
+    /// A version was dropped.
+    pub(super) fn dropped(&mut self, model: &str, version: u64) {
+        if let Some(model) = self.models.get_mut(model) {
+            tracing::info!(model = &*model.name, version, "unloaded");
+            model.dropped(version, &mut self.changes);
+        }
+    }
+
+    /// The versions of each model that are wanted or still there.
+    pub(super) fn in_use(&self) -> BTreeMap<Arc<str>, Vec<u64>> {
+        let models = self.models.iter().map(|(name, model)| {
+            let versions = model.versions.iter();
+            let in_use = versions.filter(|(_, harness)| harness.is_wanted || !harness.is_idle());
+            (
+                Arc::clone(name),
+                in_use.map(|(version, _)| *version).collect(),
+            )
+        });
+        models.collect()
+    }
+
+    /// Asks for a version that is loaded lazily.
+    pub(super) fn demand(&mut self, model: &str, version: u64) {
+        if let Some(harness) = self.harness(model, version) {
+            harness.is_demanded = true;
+        }
+    }
+
+    /// Whether nothing is under way that ends soon; with `is_patient`, also nothing that is slow.
+    pub(super) fn is_settled(&self, is_patient: bool) -> bool {
+        self.models.values().all(|model| {
+            let answers = model.versions.values().any(Harness::is_available);
+            model.versions.values().all(|harness| match &harness.phase {
+                Phase::Idle | Phase::Available(_) => true,
+                Phase::Queued => harness.is_blocked,
+                Phase::Loading { is_slow, .. } => *is_slow && !is_patient,
+                // Another version may wait for its memory.
+                Phase::Draining { loaded, .. } => {
+                    answers || Arc::strong_count(&loaded.servable) > 1
+                }
+                Phase::Dropping { .. } => answers,
+            })
+        })
+    }
+
+    /// When something has to be done although nothing happens.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let due = self
+            .harnesses()
+            .filter_map(|(_, harness)| match &harness.phase {
+                Phase::Idle if harness.is_wanted => harness.failure.as_ref()?.due,
+                Phase::Loading {
+                    since,
+                    is_slow: false,
+                } => since.checked_add(self.settings.slow_after),
+                Phase::Draining { .. } => self.reaped.checked_add(REAP_INTERVAL),
+                _ => None,
+            });
+        due.min()
+    }
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &crate::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some say what caused them themselves.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,389 @@
+//! The table that lookups go by: made anew on every change, read without a lock.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use twox_hash::XxHash64;
+
+use super::harness::{Harness, Phase};
+use super::versions::{ModelVersions, ROLLED_BACK, UNLOADED};
+use super::{Control, ModelState, State, Traffic, VersionChoice, VersionRef, VersionState};
+use crate::error::{Error, ErrorKind, Result, near_names};
+use crate::serving::Predictor;
+
+/// What answers a request: a version, and the one that gets a copy of what is asked.
+#[derive(Clone, Debug)]
+pub struct Route {
+    predictor: Predictor,
+    shadow: Option<Predictor>,
+}
+
+impl Route {
+    /// The version that answers.
+    #[must_use]
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// The version that is asked as well, its answers compared and recorded and never returned.
+    #[must_use]
+    pub fn shadow(&self) -> Option<&Predictor> {
+        self.shadow.as_ref()
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn into_parts(self) -> (Predictor, Option<Predictor>) {
+        (self.predictor, self.shadow)
+    }
+}
+
+/// All models by their name. The names are the operator's, so the hash need not be secret.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    models: HashMap<Arc<str>, Arc<Routes>, BuildHasherDefault<XxHash64>>,
+}
+
+/// What a lookup finds of one model.
+#[derive(Debug)]
+pub(super) struct Routes {
+    name: Arc<str>,
+    versions: BTreeMap<u64, Slot>,
+    /// What answers where no version is named and no split says otherwise.
+    default: Option<Live>,
+    split: Option<Traffic>,
+    shadow: Option<Live>,
+    /// The version that each label stands for now.
+    labels: BTreeMap<String, u64>,
+    state: ModelState,
+    is_unloaded: bool,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Live(Live),
+    /// It may come.
+    Waiting(String),
+    /// It will not come by itself.
+    Out(String),
+}
+
+/// A version that answers, and where it is noted when it was looked up.
+#[derive(Clone, Debug)]
+struct Live {
+    predictor: Predictor,
+    used: Option<Arc<AtomicU64>>,
+}
+
+impl Live {
+    fn of(harness: &Harness, is_lazy: bool) -> Option<Live> {
+        let Phase::Available(loaded) = &harness.phase else {
+            return None;
+        };
+        Some(Live {
+            predictor: harness.predictor()?,
+            used: is_lazy.then(|| Arc::clone(&loaded.used)),
+        })
+    }
+
+    /// The handle; `now` is asked only where it matters who was used last.
+    fn take(&self, now: impl Fn() -> u64) -> Predictor {
+        if let Some(used) = &self.used {
+            let now = now();
+            // Threads that ask for the same version share the line in their caches as long as nobody writes to it.
+            if used.load(Ordering::Relaxed) != now {
+                used.store(now, Ordering::Relaxed);
+            }
+        }
+        self.predictor.clone()
+    }
+}
+
+impl Table {
+    /// The same table with the routes of a model, or without them.
+    pub(super) fn set(&mut self, name: &Arc<str>, routes: Option<Routes>) {
+        match routes {
+            Some(routes) => {
+                self.models.insert(Arc::clone(name), Arc::new(routes));
+            }
+            None => {
+                self.models.remove(name);
+            }
+        }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Result<&Routes> {
+        match self.models.get(name) {
+            Some(routes) => Ok(routes),
+            None => Err(Error::not_found(format!(
+                "there is no model `{name}`{}",
+                near_names(name, self.names())
+            ))),
+        }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.models.keys().map(|name| &**name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Every model's state, sorted by name.
+    pub(super) fn states(&self) -> Vec<ModelState> {
+        let states = self.models.values().map(|routes| routes.state.clone());
+        let mut states: Vec<ModelState> = states.collect();
+        states.sort_by(|a, b| a.name.cmp(&b.name));
+        states
+    }
+}
+
+impl Routes {
+    /// The routes of a model.
+    pub(super) fn of(model: &ModelVersions, is_lazy: bool) -> Routes {
+        let control = model.control();
+        let labels = model.labels.clone();
+        let live = |version: u64| Live::of(model.versions.get(&version)?, is_lazy);
+        let versions = model.versions.iter().map(|(version, harness)| {
+            let slot = match live(*version) {
+                Some(live) => Slot::Live(live),
+                None => why_not(harness, is_lazy),
+            };
+            (*version, slot)
+        });
+        let mut versions: BTreeMap<u64, Slot> = versions.collect();
+        for version in rolled_back(model) {
+            versions
+                .entry(version)
+                .or_insert_with(|| Slot::Out(ROLLED_BACK.to_owned()));
+        }
+        let default = labels.get(Control::STABLE).copied().and_then(live);
+        let default = default.or_else(|| live(newest(model, &labels)?));
+        let shadow = control.shadow().and_then(|shadow| match shadow {
+            VersionRef::Number(version) => live(*version),
+            VersionRef::Label(label) => live(*labels.get(label)?),
+        });
+        Routes {
+            name: Arc::clone(&model.name),
+            versions,
+            default,
+            split: control.traffic().cloned(),
+            shadow,
+            state: state_of(model, &labels),
+            labels,
+            is_unloaded: model.is_unloaded,
+        }
+    }
+
+    pub(super) fn state(&self) -> &ModelState {
+        &self.state
+    }
+
+    /// The version that answers where none is named, without the split.
+    pub(super) fn default_version(&self) -> Option<u64> {
+        self.default.as_ref().map(|live| live.predictor.version())
+    }
+
+    /// The handle for a request.
+    pub(super) fn get(
+        &self,
+        choice: VersionChoice<'_>,
+        key: Option<&str>,
+        now: impl Fn() -> u64,
+    ) -> Result<Predictor> {
+        match choice {
+            VersionChoice::Default => {
+                if let Some(split) = &self.split
+                    && let Some(live) = self.share(split, key)
+                {
+                    return Ok(live.take(now));
+                }
+                let live = self.default.as_ref().ok_or_else(|| self.why_none())?;
+                Ok(live.take(now))
+            }
+            VersionChoice::Number(version) => self.number(version, now),
+            VersionChoice::Label(label) => match self.labels.get(label) {
+                Some(version) => self.number(*version, now),
+                None => Err(Error::not_found(format!(
+                    "model `{}` has no label `{label}`{}",
+                    self.name,
+                    near_names(label, self.labels.keys().map(String::as_str))
+                ))),
+            },
+        }
+    }
+
+    pub(super) fn route(
+        &self,
+        choice: VersionChoice<'_>,
+        key: Option<&str>,
+        now: impl Fn() -> u64,
+    ) -> Result<Route> {
+        let predictor = self.get(choice, key, &now)?;
+        // A version is not compared with itself.
+        let shadow = self.shadow.as_ref();
+        let shadow = shadow.filter(|shadow| shadow.predictor.version() != predictor.version());
+        Ok(Route {
+            predictor,
+            shadow: shadow.map(|shadow| shadow.take(now)),
+        })
+    }
+
+    /// The version that the split says; none if it does not answer, and then the default does.
+    fn share(&self, split: &Traffic, key: Option<&str>) -> Option<&Live> {
+        let version = match split.choose(key, random()) {
+            VersionRef::Number(version) => version,
+            VersionRef::Label(label) => self.labels.get(label)?,
+        };
+        match self.versions.get(version) {
+            Some(Slot::Live(live)) => Some(live),
+            _ => None,
+        }
+    }
+
+    fn number(&self, version: u64, now: impl Fn() -> u64) -> Result<Predictor> {
+        let name = &self.name;
+        Err(match self.versions.get(&version) {
+            Some(Slot::Live(live)) => return Ok(live.take(now)),
+            Some(Slot::Waiting(reason)) => unavailable(format!(
+                "version {version} of model `{name}` does not answer yet: {reason}"
+            )),
+            Some(Slot::Out(reason)) => Error::not_found(format!(
+                "version {version} of model `{name}` could not be loaded: {reason}"
+            )),
+            None if self.is_unloaded => unavailable(format!("model `{name}` is {UNLOADED}")),
+            None => Error::not_found(format!("version {version} of model `{name}` is not loaded")),
+        })
+    }
+
+    /// Why no version answers.
+    fn why_none(&self) -> Error {
+        let name = &self.name;
+        if self.is_unloaded {
+            return unavailable(format!("model `{name}` is {UNLOADED}"));
+        }
+        let newest = self.versions.iter().rev();
+        let waiting = newest.clone().find_map(|(version, slot)| match slot {
+            Slot::Waiting(reason) => Some((version, reason)),
+            Slot::Live(_) | Slot::Out(_) => None,
+        });
+        if let Some((version, reason)) = waiting {
+            return unavailable(format!(
+                "model `{name}` does not answer yet; the newest version, {version}: {reason}"
+            ));
+        }
+        let out = newest.clone().find_map(|(version, slot)| match slot {
+            Slot::Out(reason) => Some((version, reason)),
+            Slot::Live(_) | Slot::Waiting(_) => None,
+        });
+        match (out, &self.state.reason) {
+            (Some((version, reason)), _) => Error::not_found(format!(
+                "no version of model `{name}` could be loaded; the newest, {version}: {reason}"
+            )),
+            (None, Some(reason)) => {
+                unavailable(format!("model `{name}` could not be listed: {reason}"))
+            }
+            (None, None) => Error::not_found(format!("model `{name}` has no version to load")),
+        }
+    }
+}
+
+fn unavailable(message: String) -> Error {
+    Error::new(ErrorKind::Unavailable, message)
+}
+
+fn why_not(harness: &Harness, is_lazy: bool) -> Slot {
+    if harness.has_failed() && !matches!(harness.phase, Phase::Available(_)) {
+        return Slot::Out(harness.reason().unwrap_or_default().to_owned());
+    }
+    let reason = match (&harness.phase, harness.reason()) {
+        (Phase::Draining { .. } | Phase::Dropping { .. }, Some(ROLLED_BACK)) => {
+            return Slot::Out(ROLLED_BACK.to_owned());
+        }
+        (Phase::Draining { .. } | Phase::Dropping { .. }, reason) => {
+            format!("it is being unloaded: {}", reason.unwrap_or_default())
+        }
+        (_, Some(reason)) => reason.to_owned(),
+        (Phase::Idle, None) if is_lazy && !harness.is_demanded => {
+            "it is loaded when it is asked for".to_owned()
+        }
+        _ => "it is being loaded".to_owned(),
+    };
+    Slot::Waiting(reason)
+}
+
+/// The version that answers by default where no label says which: the newest that is wanted, before those that only have
+/// not gone yet; one without a label before one that is labelled as something else.
+fn newest(model: &ModelVersions, labels: &BTreeMap<String, u64>) -> Option<u64> {
+    let available = model
+        .versions
+        .iter()
+        .filter(|(_, harness)| harness.is_available());
+    let rank = |(version, harness): (&u64, &Harness)| {
+        let is_labelled = labels.values().any(|labelled| labelled == version);
+        (harness.is_wanted, !is_labelled, *version)
+    };
+    available.map(rank).max().map(|(_, _, version)| version)
+}
+
+fn rolled_back(model: &ModelVersions) -> impl Iterator<Item = u64> {
+    let rolled_back = model.control().rolled_back().iter().copied();
+    rolled_back.filter(|version| model.found.version(*version).is_some())
+}
+
+fn state_of(model: &ModelVersions, labels: &BTreeMap<String, u64>) -> ModelState {
+    let labels_of = |version: u64| -> Vec<String> {
+        let labels = labels.iter().filter(|(_, labelled)| **labelled == version);
+        labels.map(|(label, _)| label.clone()).collect()
+    };
+    let ended = |version: u64, reason: &str| VersionState {
+        version,
+        state: State::End,
+        reason: Some(reason.to_owned()),
+        labels: labels_of(version),
+    };
+    let known = model.versions.iter().map(|(version, harness)| {
+        let state = VersionState {
+            version: *version,
+            state: harness.state(),
+            reason: harness.reason().map(str::to_owned),
+            labels: labels_of(*version),
+        };
+        (*version, state)
+    });
+    let mut versions: BTreeMap<u64, VersionState> = known.collect();
+    for version in rolled_back(model) {
+        versions
+            .entry(version)
+            .or_insert_with(|| ended(version, ROLLED_BACK));
+    }
+    if model.is_unloaded
+        && let Some(newest) = model.found.versions().last()
+    {
+        versions
+            .entry(newest.version())
+            .or_insert_with(|| ended(newest.version(), UNLOADED));
+    }
+    ModelState {
+        name: model.name.to_string(),
+        versions: versions.into_values().collect(),
+        reason: model.listing.clone(),
+    }
+}
+
+/// A random number of the thread's own, by the method of splitmix64.
+fn random() -> u64 {
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0_u8));
+    }
+    STATE.with(|state| {
+        let next = state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        state.set(next);
+        let mut mixed = next;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    })
+}

@@ -1,0 +1,117 @@
+//! Lazy loading, and what goes when memory is short.
+
+use super::*;
+
+const WAIT: Duration = Duration::from_secs(20);
+
+#[test]
+fn what_is_lazy_is_loaded_when_it_is_asked_for() {
+    let world = World::of(&[("a", 1), ("b", 1)]);
+    let manager = world.builder().lazy(true).open().unwrap();
+    let error = manager.get("a", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(
+        error.to_string().contains("when it is asked for"),
+        "{error}"
+    );
+    assert_eq!(states(&manager, "a"), "1 start");
+    assert_eq!(manager.wait_for("a", None, WAIT).unwrap().version(), 1);
+    assert_eq!(version(&manager, "a"), 1);
+    assert_eq!(states(&manager, "b"), "1 start", "nobody asked for it");
+    manager.load("b").unwrap();
+    assert_eq!(version(&manager, "b"), 1);
+
+    // What is in use is swapped as usual; what is not stays unloaded.
+    world.push("a", 2);
+    world.push("c", 1);
+    manager.refresh().unwrap();
+    assert_eq!(version(&manager, "a"), 2);
+    assert_eq!(world.n_tries("c", 1), 0);
+    for (model, choice) in [
+        ("x", VersionChoice::Default),
+        ("a", VersionChoice::Number(7)),
+    ] {
+        let error = manager.wait_for(model, choice, WAIT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}
+
+#[test]
+fn waiting_ends_with_the_failure_or_the_time() {
+    let world = World::of(&[("fails", 1), ("fails", 2), ("hangs", 1)]);
+    world.tell("fails", 1, Does::Fails);
+    world.tell("fails", 2, Does::Fails);
+    world.tell("hangs", 1, Does::Hangs);
+    let manager = world
+        .builder()
+        .lazy(true)
+        .retries(0, Duration::ZERO)
+        .open()
+        .unwrap();
+    let error = manager.wait_for("fails", None, WAIT).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("a broken model"), "{error}");
+    assert_eq!(world.n_tries("fails", 1), 1, "the older one was tried too");
+    let error = manager
+        .wait_for("hangs", None, Duration::from_millis(30))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    world.open_gate();
+}
+
+#[test]
+fn the_least_recently_used_makes_room() {
+    let world = World::of(&[("a", 1), ("b", 1), ("c", 1)]);
+    let manager = world.builder().lazy(true).memory_budget(20).open().unwrap();
+    let ask = |model: &str| manager.wait_for(model, None, WAIT).unwrap().version();
+    ask("a");
+    ask("b");
+    // Used last is what is asked for last, as far as the clock can tell.
+    let asked = manager.shared.clock();
+    eventually("time passes", || manager.shared.clock() > asked);
+    manager.get("a", None).unwrap();
+    ask("c");
+    assert!(manager.get("a", None).is_ok(), "it was used after b");
+    let error = manager.get("b", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    eventually("b is out", || states(&manager, "b") == "1 start");
+
+    // What a request holds is waited for.
+    let held = manager.get("c", None).unwrap();
+    let asked = manager.shared.clock();
+    eventually("time passes", || manager.shared.clock() > asked);
+    manager.get("a", None).unwrap();
+    let waited = manager.wait_for("b", None, Duration::from_millis(50));
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
+    assert!(states(&manager, "b").contains("waits for memory"));
+    drop(held);
+    assert_eq!(ask("b"), 1);
+}
+
+#[test]
+fn what_does_not_fit_says_so() {
+    let world = World::of(&[("a", 1), ("b", 1), ("large", 1), ("large", 2)]);
+    world.takes("large", 1, 5);
+    world.takes("large", 2, 26);
+    let manager = world.builder().memory_budget(25).open().unwrap();
+    // It will never fit, so the older one answers.
+    assert_eq!(version(&manager, "large"), 1);
+    assert_eq!(
+        states(&manager, "large"),
+        "1 available, 2 end: it needs 26 bytes of memory, the memory budget is 25"
+    );
+    world.push("c", 1);
+    manager.refresh().unwrap();
+    let error = manager.get("c", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(
+        error
+            .to_string()
+            .contains("it needs 10 bytes, and 25 of 25 are taken"),
+        "{error}"
+    );
+    manager.unload("a").unwrap();
+    eventually("there is room", || manager.get("c", None).is_ok());
+    let bad = world.builder().memory_budget(0).open().unwrap_err();
+    assert!(bad.to_string().contains("`memory_budget`"), "{bad}");
+}

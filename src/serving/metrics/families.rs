@@ -1,0 +1,251 @@
+//! The metrics with all of their series.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::handles::{ModelMetrics, ShadowMetrics, VersionMetrics};
+use super::labels::{
+    Code, DriftLabels, LaneLabels, LoadLabels, ModelLabels, RequestLabels, ShadowLabels,
+    VersionLabels,
+};
+use crate::serving::core::Protocol;
+
+/// Upper ends of the histograms' buckets, in seconds.
+const SECONDS: [f64; 18] = [
+    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0,
+    2.5, 5.0, 10.0, 30.0,
+];
+/// Loading takes longer.
+const LOAD_SECONDS: [f64; 12] = [
+    1e-3, 5e-3, 10e-3, 50e-3, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+const ROWS: [f64; 12] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0, 8_192.0, 65_536.0,
+];
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+fn load_seconds() -> Histogram {
+    Histogram::new(LOAD_SECONDS)
+}
+
+fn rows() -> Histogram {
+    Histogram::new(ROWS)
+}
+
+fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histograms<L> {
+    Family::new_with_constructor(make)
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Families {
+    pub(super) requests: Family<RequestLabels, Counter>,
+    pub(super) request_duration: Histograms<LaneLabels>,
+    pub(super) rows: Family<LaneLabels, Counter>,
+    in_flight: Family<ModelLabels, Gauge>,
+    queue_length: Family<ModelLabels, Gauge>,
+    queue_duration: Histograms<ModelLabels>,
+    inference_duration: Histograms<VersionLabels>,
+    batch_rows: Histograms<VersionLabels>,
+    pub(super) loads: Family<LoadLabels, Counter>,
+    pub(super) load_duration: Histograms<ModelLabels>,
+    shadow_rows: Family<ShadowLabels, Counter>,
+    shadow_differing: Family<ShadowLabels, Counter>,
+    shadow_difference: Family<ShadowLabels, Gauge<f64, AtomicU64>>,
+    shadow_errors: Family<ShadowLabels, Counter>,
+    shadow_dropped: Family<ShadowLabels, Counter>,
+    /// The labels of the above that are there, to find those of a version.
+    shadows: Arc<Mutex<Vec<ShadowLabels>>>,
+    pub(super) drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
+    pub(super) log_dropped: Family<ModelLabels, Counter>,
+}
+
+impl Families {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let families = Families {
+            requests: Family::default(),
+            request_duration: histograms(seconds),
+            rows: Family::default(),
+            in_flight: Family::default(),
+            queue_length: Family::default(),
+            queue_duration: histograms(seconds),
+            inference_duration: histograms(seconds),
+            batch_rows: histograms(rows),
+            loads: Family::default(),
+            load_duration: histograms(load_seconds),
+            shadow_rows: Family::default(),
+            shadow_differing: Family::default(),
+            shadow_difference: Family::default(),
+            shadow_errors: Family::default(),
+            shadow_dropped: Family::default(),
+            shadows: Arc::default(),
+            drift: Family::default(),
+            log_dropped: Family::default(),
+        };
+        let all = families.clone();
+        registry.register("requests", "Requests answered", all.requests);
+        registry.register_with_unit(
+            "request_duration",
+            "From a request's arrival to its answer",
+            Unit::Seconds,
+            all.request_duration,
+        );
+        registry.register("rows", "Rows predicted", all.rows);
+        registry.register(
+            "requests_in_flight",
+            "Requests that are being answered or wait",
+            all.in_flight,
+        );
+        registry.register(
+            "queue_length",
+            "Requests that wait to be computed",
+            all.queue_length,
+        );
+        registry.register_with_unit(
+            "queue_duration",
+            "How long requests waited to be computed",
+            Unit::Seconds,
+            all.queue_duration,
+        );
+        registry.register_with_unit(
+            "inference_duration",
+            "One call of a model",
+            Unit::Seconds,
+            all.inference_duration,
+        );
+        registry.register("batch_rows", "Rows of one call of a model", all.batch_rows);
+        registry.register("model_loads", "Loads of versions", all.loads);
+        registry.register_with_unit(
+            "load_duration",
+            "How long loading a version took",
+            Unit::Seconds,
+            all.load_duration,
+        );
+        registry.register(
+            "shadow_rows",
+            "Rows that a shadow version was asked",
+            all.shadow_rows,
+        );
+        registry.register(
+            "shadow_differing_rows",
+            "Rows that a shadow version answered otherwise",
+            all.shadow_differing,
+        );
+        registry.register(
+            "shadow_max_difference",
+            "The largest difference of an output of a shadow version",
+            all.shadow_difference,
+        );
+        registry.register(
+            "shadow_errors",
+            "Requests that a shadow version failed at",
+            all.shadow_errors,
+        );
+        registry.register(
+            "shadow_dropped",
+            "Requests that a shadow version was not asked, being behind",
+            all.shadow_dropped,
+        );
+        registry.register(
+            "drift",
+            "The distance of live data from the training data",
+            all.drift,
+        );
+        registry.register(
+            "request_log_dropped_rows",
+            "Rows that a request log had no room for",
+            all.log_dropped,
+        );
+        families
+    }
+
+    pub(super) fn of_model(&self, model: &str) -> ModelMetrics {
+        let labels = ModelLabels::new(model);
+        ModelMetrics {
+            in_flight: self.in_flight.get_or_create_owned(&labels),
+            queue_length: self.queue_length.get_or_create_owned(&labels),
+            queue_duration: self.queue_duration.get_or_create_owned(&labels),
+        }
+    }
+
+    pub(super) fn of_version(&self, model: &str, version: u64) -> VersionMetrics {
+        let labels = VersionLabels {
+            model: model.to_owned(),
+            version: version.to_string(),
+        };
+        VersionMetrics {
+            inference_duration: self.inference_duration.get_or_create_owned(&labels),
+            batch_rows: self.batch_rows.get_or_create_owned(&labels),
+        }
+    }
+
+    pub(super) fn of_shadow(&self, model: &str, version: u64, shadow: u64) -> ShadowMetrics {
+        let labels = ShadowLabels {
+            model: model.to_owned(),
+            version: version.to_string(),
+            shadow_version: shadow.to_string(),
+        };
+        let metrics = ShadowMetrics {
+            rows: self.shadow_rows.get_or_create_owned(&labels),
+            differing: self.shadow_differing.get_or_create_owned(&labels),
+            difference: self.shadow_difference.get_or_create_owned(&labels),
+            errors: self.shadow_errors.get_or_create_owned(&labels),
+            dropped: self.shadow_dropped.get_or_create_owned(&labels),
+        };
+        let mut shadows = self.shadows.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shadows.contains(&labels) {
+            shadows.push(labels);
+        }
+        metrics
+    }
+
+    pub(super) fn retire(&self, model: &str, version: u64) {
+        let version = version.to_string();
+        let of_version = VersionLabels {
+            model: model.to_owned(),
+            version: version.clone(),
+        };
+        self.inference_duration.remove(&of_version);
+        self.batch_rows.remove(&of_version);
+        for protocol in Protocol::ALL {
+            let of_lane = LaneLabels {
+                model: model.to_owned(),
+                version: version.clone(),
+                protocol: protocol.name(),
+            };
+            self.request_duration.remove(&of_lane);
+            self.rows.remove(&of_lane);
+            for code in Code::ALL {
+                self.requests.remove(&RequestLabels {
+                    model: model.to_owned(),
+                    version: version.clone(),
+                    protocol: protocol.name(),
+                    code: code.name(),
+                });
+            }
+        }
+        let mut shadows = self.shadows.lock().unwrap_or_else(PoisonError::into_inner);
+        shadows.retain(|labels| {
+            let gone = labels.model == model
+                && (labels.version == version || labels.shadow_version == version);
+            if gone {
+                self.shadow_rows.remove(labels);
+                self.shadow_differing.remove(labels);
+                self.shadow_difference.remove(labels);
+                self.shadow_errors.remove(labels);
+                self.shadow_dropped.remove(labels);
+            }
+            !gone
+        });
+    }
+}

@@ -1,0 +1,90 @@
+//! Handles that are looked up once and held where requests are answered.
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::families::Families;
+use super::labels::{Code, LaneLabels, RequestLabels};
+
+/// Of a model.
+#[derive(Debug)]
+pub(crate) struct ModelMetrics {
+    pub(crate) in_flight: Gauge,
+    pub(crate) queue_length: Gauge,
+    pub(crate) queue_duration: Histogram,
+}
+
+/// Of a version.
+#[derive(Debug)]
+pub(crate) struct VersionMetrics {
+    pub(crate) inference_duration: Histogram,
+    pub(crate) batch_rows: Histogram,
+}
+
+/// Of a shadow version beside the one that answers.
+#[derive(Debug)]
+pub(crate) struct ShadowMetrics {
+    pub(crate) rows: Counter,
+    pub(crate) differing: Counter,
+    pub(crate) difference: Gauge<f64, AtomicU64>,
+    pub(crate) errors: Counter,
+    pub(crate) dropped: Counter,
+}
+
+/// Of a version, asked by a protocol. A counter is there once it has counted something.
+#[derive(Debug)]
+pub(crate) struct LaneMetrics {
+    families: Families,
+    labels: LaneLabels,
+    codes: [OnceLock<Counter>; Code::ALL.len()],
+    duration: Histogram,
+    rows: Counter,
+}
+
+impl LaneMetrics {
+    pub(super) fn new(
+        families: Families,
+        model: &str,
+        version: Option<u64>,
+        protocol: &'static str,
+    ) -> Self {
+        let labels = LaneLabels {
+            model: model.to_owned(),
+            version: version
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
+            protocol,
+        };
+        LaneMetrics {
+            duration: families.request_duration.get_or_create_owned(&labels),
+            rows: families.rows.get_or_create_owned(&labels),
+            families,
+            labels,
+            codes: Default::default(),
+        }
+    }
+
+    /// A request has ended.
+    pub(crate) fn observe(&self, code: Code, took: Duration) {
+        let counter = self.codes[code as usize].get_or_init(|| {
+            self.families.requests.get_or_create_owned(&RequestLabels {
+                model: self.labels.model.clone(),
+                version: self.labels.version.clone(),
+                protocol: self.labels.protocol,
+                code: code.name(),
+            })
+        });
+        counter.inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Rows were predicted.
+    pub(crate) fn add_rows(&self, n: usize) {
+        self.rows.inc_by(n as u64);
+    }
+}

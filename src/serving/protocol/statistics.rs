@@ -1,0 +1,129 @@
+//! What the versions of models have answered so far: Triton's statistics extension.
+
+use serde::Serialize;
+
+/// What a version of a model has answered since it was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ModelStatistics {
+    /// The model's name.
+    pub name: String,
+    /// The version.
+    #[serde(serialize_with = "as_text")]
+    pub version: u64,
+    /// When the last request came, in milliseconds since 1970; 0 if none has.
+    pub last_inference: u64,
+    /// How many rows were answered.
+    pub inference_count: u64,
+    /// How many times the model was run: fewer than requests, where they are answered in batches.
+    pub execution_count: u64,
+    /// What requests spent their time on.
+    pub inference_stats: InferenceStatistics,
+    /// What runs spent their time on, by the number of their rows.
+    pub batch_stats: Vec<BatchStatistics>,
+}
+
+/// What requests spent their time on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct InferenceStatistics {
+    /// Requests that were answered, from when they came to when their answer was ready.
+    pub success: Spent,
+    /// Requests that ended in an error.
+    pub fail: Spent,
+    /// Waiting for their turn.
+    pub queue: Spent,
+    /// Reading inputs.
+    pub compute_input: Spent,
+    /// Running transform and model.
+    pub compute_infer: Spent,
+    /// Writing outputs.
+    pub compute_output: Spent,
+    /// Answers out of a cache. There is none, so it stays 0.
+    pub cache_hit: Spent,
+    /// Answers that a cache did not have. There is none, so it stays 0.
+    pub cache_miss: Spent,
+}
+
+/// What runs of some number of rows spent their time on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BatchStatistics {
+    /// The rows of a run.
+    pub batch_size: u64,
+    /// Reading inputs.
+    pub compute_input: Spent,
+    /// Running transform and model.
+    pub compute_infer: Spent,
+    /// Writing outputs.
+    pub compute_output: Spent,
+}
+
+/// How often something was done, and how long it took in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Spent {
+    /// How often.
+    pub count: u64,
+    /// How long in all, in nanoseconds.
+    pub ns: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn as_text<S: serde::Serializer>(version: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(version)
+}
+
+/// The body of an answer to a question for statistics.
+pub(crate) fn statistics(models: &[ModelStatistics]) -> serde_json::Value {
+    serde_json::json!({ "model_stats": models })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn they_are_written_as_triton_does() {
+        let spent = |count, ns| Spent { count, ns };
+        let model = ModelStatistics {
+            name: "late".to_owned(),
+            version: 3,
+            last_inference: 1_700_000_000_000,
+            inference_count: 7,
+            execution_count: 2,
+            inference_stats: InferenceStatistics {
+                success: spent(2, 900),
+                fail: spent(1, 5),
+                ..InferenceStatistics::default()
+            },
+            batch_stats: vec![BatchStatistics {
+                batch_size: 4,
+                compute_infer: spent(1, 300),
+                ..BatchStatistics::default()
+            }],
+        };
+        let written = statistics(&[model]);
+        let none = json!({"count": 0, "ns": 0});
+        assert_eq!(
+            written,
+            json!({"model_stats": [{
+                "name": "late", "version": "3", "last_inference": 1_700_000_000_000_u64,
+                "inference_count": 7, "execution_count": 2,
+                "inference_stats": {
+                    "success": {"count": 2, "ns": 900}, "fail": {"count": 1, "ns": 5}, "queue": none,
+                    "compute_input": none, "compute_infer": none, "compute_output": none,
+                    "cache_hit": none, "cache_miss": none,
+                },
+                "batch_stats": [{
+                    "batch_size": 4, "compute_input": none, "compute_infer": {"count": 1, "ns": 300},
+                    "compute_output": none,
+                }],
+            }]})
+        );
+    }
+}

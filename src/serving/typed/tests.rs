@@ -1,0 +1,582 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StructArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::Int64Type;
+use ndarray::{Array1, Array2};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{ErrorKind, Result};
+use crate::model::{LinearModel, Link, Manifest, Model, Prediction, Servable, Target};
+use crate::schema::{Counts, Domain, Field, FieldType, Schema};
+use crate::serving::Predictor;
+use crate::transform::ops::{Categories, Cyclic, ImputeNumber, Items, Linear, PartOfDate};
+use crate::transform::{DatePart, FittedOp, FittedStep, FittedTransform, InputColumn};
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Cabin {
+    First,
+    #[serde(rename = "2nd")]
+    Second,
+}
+
+impl Cabin {
+    fn text(self) -> &'static str {
+        match self {
+            Cabin::First => "first",
+            Cabin::Second => "2nd",
+        }
+    }
+}
+
+/// Something that is written as a text, as the types of date libraries are.
+#[derive(Clone, Debug)]
+struct Day(i32);
+
+impl Serialize for Day {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("2013-01-{:02}", self.0 + 1))
+    }
+}
+
+const FIRST_DAY: i32 = 15_706;
+
+#[derive(Clone, Debug, Serialize)]
+struct Place {
+    city: Option<String>,
+    #[serde(rename = "height")]
+    metres: f32,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Passenger {
+    id: u64,
+    age: u8,
+    fare: Option<f64>,
+    vip: Option<bool>,
+    cabin: Option<Cabin>,
+    deck: char,
+    day: Option<Day>,
+    at: Option<String>,
+    #[serde(rename = "from")]
+    place: Option<Place>,
+    legs: Option<Vec<Option<i16>>>,
+    note: (),
+}
+
+fn schema() -> Schema {
+    let mut legs = Field::new("legs", FieldType::Integer);
+    legs.list = Some(Counts::default());
+    Schema::new([
+        Field::new("age", FieldType::Integer)
+            .required()
+            .domain(Domain::Range {
+                min: Some(0.0),
+                max: Some(130.0),
+            }),
+        Field::new("fare", FieldType::Float),
+        Field::new("vip", FieldType::Boolean),
+        Field::new("cabin", FieldType::Text),
+        Field::new("deck", FieldType::Text),
+        Field::new("day", FieldType::Date),
+        Field::new("at", FieldType::Timestamp),
+        Field::new("from.city", FieldType::Text),
+        Field::new("from.height", FieldType::Float),
+        legs,
+    ])
+}
+
+fn transform() -> FittedTransform {
+    fn step(column: &str, op: impl Into<FittedOp>) -> FittedStep {
+        FittedStep::new(column, column, op)
+    }
+    fn categories(values: &[&str]) -> Categories {
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        Categories {
+            values: values.into(),
+        }
+    }
+    let part = |part| PartOfDate { part };
+    let fill = || ImputeNumber { value: 0.5 };
+    let (offset, scale) = (40.0, 0.1);
+    let legs: Vec<String> = (0..5).map(|leg| leg.to_string()).collect();
+    let steps = vec![
+        step("age", Linear { offset, scale }),
+        step("fare", fill()),
+        step("vip", fill()),
+        step("cabin", categories(&["first", "2nd"])),
+        step("deck", categories(&["A", "é"])),
+        step("day", part(DatePart::Weekday)),
+        step("day", fill()),
+        step("day", Cyclic { period: 7.0 }),
+        step("at", part(DatePart::Hour)),
+        step("at", fill()),
+        step("from.city", categories(&["Rome", "Zürich"])),
+        step("from.height", fill()),
+        step(
+            "legs",
+            Items {
+                values: legs.into(),
+            },
+        ),
+    ];
+    let inputs = schema().fields.into_iter().map(|field| match field.list {
+        Some(_) => InputColumn::list(field.name, field.field_type),
+        None => InputColumn::new(field.name, field.field_type),
+    });
+    // Not in the order of the schema.
+    let inputs: Vec<InputColumn> = inputs.rev().collect();
+    FittedTransform::new(inputs, steps).unwrap()
+}
+
+fn predictor(target: Target) -> Predictor {
+    let transform = Arc::new(transform());
+    let n_features = transform.features().len();
+    let weights = Array2::from_shape_fn((target.n_outputs(), n_features), |(output, feature)| {
+        ((output * 7 + feature * 3) % 11) as f64 / 10.0 - 0.5
+    });
+    let link = match target {
+        Target::Regression { .. } => Link::Identity,
+        Target::Binary { .. } => Link::Logistic,
+        Target::Multiclass { .. } => Link::Softmax,
+    };
+    let model = LinearModel::new(link, &weights, &Array1::zeros(target.n_outputs())).unwrap();
+    let manifest = Manifest {
+        format_version: Manifest::FORMAT_VERSION,
+        name: "passengers".to_owned(),
+        model_format: LinearModel::FORMAT.to_owned(),
+        target,
+        details: BTreeMap::new(),
+    };
+    let servable = Servable::new(manifest, &schema(), transform, Arc::new(model)).unwrap();
+    Predictor::new(3, Arc::new(servable))
+}
+
+fn regression() -> Predictor {
+    predictor(Target::Regression {
+        label: "price".to_owned(),
+    })
+}
+
+fn classes<const N: usize>(names: [&str; N]) -> Predictor {
+    let label = "class".to_owned();
+    let names = names.map(str::to_owned);
+    predictor(match <[String; 2]>::try_from(names.to_vec()) {
+        Ok(classes) => Target::Binary { label, classes },
+        Err(classes) => Target::Multiclass { label, classes },
+    })
+}
+
+/// The same rows, made by hand as Arrow columns.
+fn batch(rows: &[Passenger]) -> RecordBatch {
+    let city = |row: &Passenger| row.place.as_ref().and_then(|place| place.city.clone());
+    let metres = |row: &Passenger| row.place.as_ref().map(|place| f64::from(place.metres));
+    let from: ArrayRef = Arc::new(StructArray::from(
+        RecordBatch::try_from_iter([
+            (
+                "city",
+                Arc::new(rows.iter().map(city).collect::<StringArray>()) as ArrayRef,
+            ),
+            (
+                "height",
+                Arc::new(rows.iter().map(metres).collect::<Float64Array>()),
+            ),
+        ])
+        .unwrap(),
+    ));
+    let legs = rows.iter().map(|row| {
+        let legs = row.legs.as_ref()?.iter();
+        Some(legs.map(|leg| leg.map(i64::from)).collect::<Vec<_>>())
+    });
+    let day = |row: &Passenger| row.day.as_ref().map(|day| FIRST_DAY + day.0);
+    let at = |row: &Passenger| {
+        let hour: i64 = row.at.as_ref()?[11..13].parse().unwrap();
+        Some((i64::from(FIRST_DAY) * 24 + hour) * 3_600_000_000)
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        (
+            "legs",
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(legs)),
+        ),
+        (
+            "age",
+            Arc::new(Int64Array::from_iter_values(
+                rows.iter().map(|row| row.age.into()),
+            )),
+        ),
+        (
+            "fare",
+            Arc::new(rows.iter().map(|row| row.fare).collect::<Float64Array>()),
+        ),
+        (
+            "vip",
+            Arc::new(rows.iter().map(|row| row.vip).collect::<BooleanArray>()),
+        ),
+        (
+            "cabin",
+            Arc::new(StringArray::from_iter(
+                rows.iter().map(|row| row.cabin.map(Cabin::text)),
+            )),
+        ),
+        (
+            "deck",
+            Arc::new(StringArray::from_iter_values(
+                rows.iter().map(|row| row.deck.to_string()),
+            )),
+        ),
+        (
+            "day",
+            Arc::new(rows.iter().map(day).collect::<Date32Array>()),
+        ),
+        (
+            "at",
+            Arc::new(
+                rows.iter()
+                    .map(at)
+                    .collect::<TimestampMicrosecondArray>()
+                    .with_timezone("UTC"),
+            ),
+        ),
+        ("from", from),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+fn passenger() -> impl Strategy<Value = Passenger> {
+    let number = prop_oneof![-1e3..1e3, Just(f64::NAN), Just(-0.0)];
+    let cabin = prop_oneof![Just(Cabin::First), Just(Cabin::Second)];
+    let city = prop_oneof![
+        Just("Rome".to_owned()),
+        Just("Zürich".to_owned()),
+        ".{0,9}".prop_map(String::from)
+    ];
+    let place = (prop::option::of(city), -100.0_f32..100.0)
+        .prop_map(|(city, metres)| Place { city, metres });
+    let legs = prop::collection::vec(prop::option::of(0_i16..8), 0..4);
+    (
+        (
+            any::<u64>(),
+            0_u8..=130,
+            prop::option::of(number),
+            any::<Option<bool>>(),
+        ),
+        (
+            prop::option::of(cabin),
+            prop_oneof![Just('A'), Just('é'), any::<char>()],
+        ),
+        (prop::option::of(0..28), prop::option::of(0..24)),
+        (prop::option::of(place), prop::option::of(legs)),
+    )
+        .prop_map(
+            |((id, age, fare, vip), (cabin, deck), (day, hour), (place, legs))| Passenger {
+                id,
+                age,
+                fare,
+                vip,
+                cabin,
+                deck,
+                day: day.map(Day),
+                at: hour.map(|hour: i32| format!("2013-01-01T{hour:02}:00:00Z")),
+                place,
+                legs,
+                note: (),
+            },
+        )
+}
+
+fn bits(prediction: &Prediction) -> Vec<u64> {
+    prediction.outputs().iter().map(|x| x.to_bits()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(2_013),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn typed_rows_and_arrow_rows_give_the_same_bits(
+        rows in prop::collection::vec(passenger(), 1..20),
+    ) {
+        let predictor = classes(["no", "yes"]);
+        let expected = predictor.predict(&batch(&rows)).unwrap();
+        let typed = predictor.answer_rows(rows.iter(), rows.len()).unwrap();
+        prop_assert_eq!(bits(&typed), bits(&expected));
+        let shares: Vec<f64> = predictor.predict_rows(&rows).unwrap();
+        for (at, row) in rows.iter().enumerate() {
+            let one: f64 = predictor.predict_row(row).unwrap();
+            prop_assert_eq!(one.to_bits(), shares[at].to_bits());
+            prop_assert_eq!(one.to_bits(), bits(&expected)[at]);
+            // NaN is no JSON.
+            if row.fare.is_none_or(f64::is_finite) {
+                let map = serde_json::to_value(row).unwrap();
+                let by_map: f64 = predictor.predict_row(&map).unwrap();
+                prop_assert_eq!(one.to_bits(), by_map.to_bits());
+            }
+        }
+    }
+}
+
+fn answer<P: for<'de> Deserialize<'de>>(predictor: &Predictor, row: &Value) -> Result<P> {
+    predictor.predict_row(row)
+}
+
+#[test]
+fn answers_take_the_shape_that_is_asked_for() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Value1 {
+        value: f32,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Class {
+        No,
+        Yes,
+        Maybe,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Late {
+        class: Class,
+        probability: f64,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Only {
+        class: Option<String>,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Shares {
+        class: Class,
+        probabilities: BTreeMap<String, f64>,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Wrapped<T>(T);
+
+    let row = json!({"age": 40, "deck": "A"});
+    let price = regression();
+    let value: f64 = answer(&price, &row).unwrap();
+    assert_eq!(answer::<Value1>(&price, &row).unwrap().value, value as f32);
+    assert_eq!(answer::<(f64,)>(&price, &row).unwrap(), (value,));
+    assert_eq!(
+        answer::<Wrapped<Option<f64>>>(&price, &row).unwrap(),
+        Wrapped(Some(value))
+    );
+    assert_eq!(answer::<Value>(&price, &row).unwrap(), json!(value));
+
+    let late = classes(["no", "yes"]);
+    let share: f64 = answer(&late, &row).unwrap();
+    let (class, name) = if share > 0.5 {
+        (Class::Yes, "yes")
+    } else {
+        (Class::No, "no")
+    };
+    let expected = Late {
+        class,
+        probability: share,
+    };
+    assert_eq!(answer::<Late>(&late, &row).unwrap(), expected);
+    assert_eq!(answer::<Class>(&late, &row).unwrap(), expected.class);
+    assert_eq!(answer::<String>(&late, &row).unwrap(), name);
+    assert_eq!(
+        answer::<Only>(&late, &row).unwrap().class.as_deref(),
+        Some(name)
+    );
+    assert_eq!(
+        answer::<(String, f64)>(&late, &row).unwrap(),
+        (name.to_owned(), share)
+    );
+    assert_eq!(
+        answer::<Vec<f64>>(&late, &row).unwrap(),
+        [1.0 - share, share]
+    );
+    assert_eq!(
+        answer::<Value>(&late, &row).unwrap(),
+        json!({"class": name, "probability": share})
+    );
+
+    let meal = classes(["maybe", "no", "yes"]);
+    let shares: Vec<f64> = answer(&meal, &row).unwrap();
+    assert_eq!(shares.len(), 3);
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+    let all: Shares = answer(&meal, &row).unwrap();
+    assert_eq!(all.probabilities["no"], shares[1]);
+    let (class, list): (Class, Vec<f64>) = answer(&meal, &row).unwrap();
+    assert_eq!((class, list), (all.class, shares));
+
+    let flag = classes(["false", "true"]);
+    assert_eq!(answer::<bool>(&flag, &row).unwrap(), share > 0.5);
+    let number = classes(["-1", "1"]);
+    assert_eq!(
+        answer::<i8>(&number, &row).unwrap(),
+        if share > 0.5 { 1 } else { -1 }
+    );
+    let (class, _): (i64, f64) = answer(&number, &row).unwrap();
+    assert_eq!(class.abs(), 1);
+}
+
+#[test]
+fn a_type_that_does_not_fit_an_answer_is_an_error_that_says_what_there_is() {
+    #[derive(Debug, Deserialize)]
+    struct Wrong {
+        #[expect(dead_code, reason = "it is never made")]
+        score: f64,
+    }
+    let row = json!({"age": 40, "deck": "A"});
+    let error = answer::<Wrong>(&classes(["no", "yes"]), &row).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(
+        error.message(),
+        "a binary prediction with `class` and `probability` does not fit the type that is asked for: \
+         missing field `score`"
+    );
+    let wrong = [
+        answer::<bool>(&classes(["no", "yes"]), &row).map(|_| ()),
+        answer::<u8>(&classes(["-1", "-2"]), &row).map(|_| ()),
+        answer::<f64>(&classes(["a", "b", "c"]), &row).map(|_| ()),
+        answer::<String>(&regression(), &row).map(|_| ()),
+        answer::<i64>(&regression(), &row).map(|_| ()),
+        answer::<(String, f64, f64)>(&classes(["no", "yes"]), &row).map(|_| ()),
+    ];
+    for (number, wrong) in wrong.into_iter().enumerate() {
+        assert_eq!(wrong.unwrap_err().kind(), ErrorKind::Config, "{number}");
+    }
+}
+
+#[test]
+fn errors_name_the_field_and_the_row() {
+    let predictor = regression();
+    let good = json!({"age": 40, "deck": "A"});
+    let message = |odd: Value| {
+        let rows = [good.clone(), good.clone(), odd];
+        let error = predictor.predict_rows::<_, f64>(&rows).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        error.message().to_owned()
+    };
+    let cases = [
+        (
+            json!({"deck": "A"}),
+            "field `age` is NULL in row 2, and required",
+        ),
+        (
+            json!({"age": null}),
+            "field `age` is NULL in row 2, and required",
+        ),
+        (
+            json!({"age": 131}),
+            "field `age` is 131 in row 2, must be from 0 to 130",
+        ),
+        (
+            json!({"age": 0.5}),
+            "field `age` is 0.5 in row 2, must be a whole number",
+        ),
+        (
+            json!({"age": "old"}),
+            "field `age` is `old` in row 2, must be of type integer",
+        ),
+        (
+            json!({"age": u64::MAX}),
+            "field `age` is 18446744073709551615 in row 2, must be of type integer",
+        ),
+        (
+            json!({"age": 1, "fare": true}),
+            "field `fare` is true in row 2, must be of type float",
+        ),
+        (
+            json!({"age": 1, "deck": 7}),
+            "field `deck` is 7 in row 2, must be of type text",
+        ),
+        (
+            json!({"age": 1, "deck": ["A"]}),
+            "field `deck` is a list in row 2, must be of type text",
+        ),
+        (
+            json!({"age": 1, "deck": {"level": 1}}),
+            "field `deck` is a struct in row 2, must be of type text",
+        ),
+        (
+            json!({"age": 1, "legs": 7}),
+            "field `legs` is 7 in row 2, must be of type list of integer",
+        ),
+        (
+            json!({"age": 1, "legs": [1, "two"]}),
+            "field `legs` is `two` in row 2, must be of type list of integer",
+        ),
+        (
+            json!({"age": 1, "legs": [[1]]}),
+            "field `legs` is a list in a list in row 2, must be of type list of integer",
+        ),
+        (
+            json!({"age": 1, "day": "tomorrow"}),
+            "field `day` is `tomorrow` in row 2, must be a date written as ISO 8601, such as 2013-01-31",
+        ),
+        (
+            json!({"age": 1, "from": {"city": 7}}),
+            "field `from.city` is 7 in row 2, must be of type text",
+        ),
+        (
+            json!({"age": 1, "from": {"city": "Rome"}, "from.city": "Oslo"}),
+            "field `from.city` is in row 2 twice",
+        ),
+        (json!(7), "row 2 is a number, must be a struct or a map"),
+        (json!(null), "row 2 is nothing, must be a struct or a map"),
+        (json!([1, 2]), "row 2 is a list, must be a struct or a map"),
+    ];
+    for (row, expected) in cases {
+        assert_eq!(message(row), expected);
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_is_left_out() {
+    let predictor = regression();
+    let plain: f64 = predictor
+        .predict_row(&json!({"age": 40, "deck": "A"}))
+        .unwrap();
+    let more = json!({
+        "label": {"deep": [1, {"a": []}]},
+        "age": 40.0,
+        "from": 7,
+        "deck": "A",
+        "fare": null,
+        "legs": null,
+        "zzz": [1, 2],
+    });
+    let same: f64 = predictor.predict_row(&more).unwrap();
+    assert_eq!(plain.to_bits(), same.to_bits());
+    let nothing: Vec<f64> = predictor.predict_rows::<Passenger, _>(&[]).unwrap();
+    assert!(nothing.is_empty());
+}
+
+#[test]
+fn whole_floats_are_whole_numbers_and_whole_numbers_floats() {
+    let predictor = regression();
+    let of = |row: Value| predictor.predict_row::<_, f64>(&row).unwrap();
+    assert_eq!(
+        of(json!({"age": 40, "fare": 7})).to_bits(),
+        of(json!({"age": 40.0, "fare": 7.0})).to_bits()
+    );
+}
+
+#[test]
+fn a_row_of_its_own_serializer_may_fail() {
+    struct Fails;
+    impl Serialize for Fails {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("the lock is poisoned"))
+        }
+    }
+    let error = regression().predict_row::<_, f64>(&Fails).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "row 0 cannot be serialized: the lock is poisoned"
+    );
+}
