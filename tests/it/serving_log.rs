@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fourfold::accumulate::Accumulate;
 use fourfold::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use fourfold::arrow::compute::{concat_batches, filter_record_batch};
+use fourfold::arrow::compute::{cast, concat_batches, filter_record_batch, is_not_null};
 use fourfold::arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use fourfold::data::TRAIN;
 use fourfold::model::Loaders;
@@ -51,7 +51,10 @@ fn january() -> RecordBatch {
         .unwrap()
         .map(std::result::Result::unwrap)
         .collect();
-    concat_batches(&schema, &rows).unwrap()
+    let rows = concat_batches(&schema, &rows).unwrap();
+    // Those that have arrived: the others are in no split, and the model asks for a tail number.
+    let has_arrived = is_not_null(rows.column_by_name("arr_delay").unwrap()).unwrap();
+    filter_record_batch(&rows, &has_arrived).unwrap()
 }
 
 /// Asks in requests of 500 rows, each with an id.
@@ -146,7 +149,7 @@ async fn serving_is_held_against_the_statistics_saved_with_the_model() {
     // The flights of one carrier.
     let rows = january();
     let carriers = rows.column_by_name("carrier").unwrap();
-    let carriers = fourfold::arrow::compute::cast(carriers, &DataType::Utf8).unwrap();
+    let carriers = cast(carriers, &DataType::Utf8).unwrap();
     let is_united = carriers
         .as_string::<i32>()
         .iter()

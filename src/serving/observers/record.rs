@@ -20,6 +20,7 @@ pub(super) struct Record {
     pub(super) reference: Reference,
     pub(super) rows: RecordBatch,
     pub(super) prediction: Prediction,
+    #[cfg(feature = "request-log")]
     pub(super) id: Option<String>,
     pub(super) at: SystemTime,
 }
@@ -34,6 +35,7 @@ impl Record {
             reference: servable.shared_reference().clone(),
             rows: observation.rows().clone(),
             prediction: observation.prediction().clone(),
+            #[cfg(feature = "request-log")]
             id: observation.id().map(str::to_owned),
             at: observation.at(),
         }
@@ -98,6 +100,7 @@ impl Run {
         })
     }
 
+    #[cfg(feature = "request-log")]
     pub(super) fn n_rows(&self) -> usize {
         self.records.iter().map(Record::n_rows).sum()
     }

@@ -1,5 +1,6 @@
 //! Whether what is served looks like what was trained on.
 
+mod gauges;
 mod options;
 mod report;
 #[cfg(test)]
@@ -43,18 +44,16 @@ use crate::serving::{Observation, Observer};
 /// ```
 /// use std::sync::Arc;
 ///
-/// use fourfold::serving::{DriftMonitor, DriftOptions, Observer};
+/// use fourfold::serving::metrics::Metrics;
+/// use fourfold::serving::{DriftMonitor, DriftOptions, Manager, ServerCore};
 ///
-/// let monitor = DriftMonitor::start(DriftOptions::new().share(0.1), |report| {
-///     for measure in report.measures() {
-///         println!("{} {} {} {}", report.model, measure.column, measure.name, measure.value);
-///     }
-/// })?;
+/// # fn core(manager: Arc<Manager>) -> fourfold::Result<ServerCore> {
+/// let metrics = Metrics::new();
+/// let monitor = DriftMonitor::start(DriftOptions::new().share(0.1), metrics.on_drift())?;
+/// let monitor = Arc::new(monitor);
 /// assert!(monitor.report("flights").is_none(), "nothing was asked yet");
-/// let observer: Arc<dyn Observer> = Arc::new(monitor);
-/// // Given to the core that servers stand on.
-/// # drop(observer);
-/// # Ok::<(), fourfold::Error>(())
+/// ServerCore::builder(manager).metrics(metrics).observer(monitor).build()
+/// # }
 /// ```
 pub struct DriftMonitor {
     sampling: Sampling,
@@ -74,7 +73,7 @@ impl Reports {
 }
 
 impl DriftMonitor {
-    /// Begins. `on_report` is called with each report, on the monitor's thread.
+    /// Begins. `on_report` ([`Metrics::on_drift`](crate::serving::metrics::Metrics::on_drift), or yours) is called with each report, on the monitor's thread.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an option out of its range, or a threshold that does not go with

@@ -11,6 +11,7 @@ use crate::error::ErrorKind;
 use crate::model::{Loaders, Servable};
 use crate::schema::{Against, AnomalyKind, Schema};
 use crate::serving::Predictor;
+use crate::serving::metrics::Metrics;
 use crate::statistics::distance::Distance;
 
 /// Ages from 20 to 79, in an order that mixes them, and so for any number of rows from some place.
@@ -378,4 +379,24 @@ fn options_out_of_range_are_errors_that_name_them() {
     }
     let unknown: Result<DriftOptions, _> = serde_json::from_str(r#"{"windowrows": 5}"#);
     assert!(unknown.is_err());
+}
+
+#[test]
+fn distances_are_shown_as_metrics_until_they_are_no_longer_measured() {
+    let metrics = Metrics::new();
+    let options = DriftOptions::new().window_rows(3_000);
+    let monitor = DriftMonitor::start(options, metrics.on_drift()).unwrap();
+    let report = thousands(&monitor, &trained(), &passengers(ages(0, 3_000)));
+    let page = metrics.encode();
+    for measure in report.measures() {
+        let found = metrics.drift("late", measure.column, measure.name).get();
+        assert_eq!(found, measure.value, "{measure:?}");
+    }
+    let series =
+        r#"fourfold_drift{model="late",column="prediction_class",measure="infinity_norm"}"#;
+    assert!(page.contains(series), "{page}");
+    // A version without statistics is measured against the window before it alone, and has none yet.
+    let other = predictor(servable("late"), 4);
+    thousands(&monitor, &other, &passengers(ages(0, 3_000)));
+    assert!(!metrics.encode().contains("fourfold_drift{"));
 }

@@ -21,6 +21,7 @@ use super::queue::Queue;
 use super::record::Record;
 use super::sampling::Sampling;
 use crate::error::{Error, Result};
+use crate::serving::metrics::Metrics;
 use crate::serving::{Observation, Observer};
 
 /// Requests with their answers, a sample or all of them, in Parquet files that the data pipeline reads back as a source:
@@ -56,13 +57,14 @@ use crate::serving::{Observation, Observer};
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// use fourfold::serving::{Observer, RequestLog, RequestLogOptions};
+/// use fourfold::serving::metrics::Metrics;
+/// use fourfold::serving::{Manager, RequestLog, RequestLogOptions, ServerCore};
 ///
-/// let log = RequestLog::open("log", RequestLogOptions::new().share(0.1))?;
-/// let observer: Arc<dyn Observer> = Arc::new(log);
-/// // Given to the core that servers stand on.
-/// # drop(observer);
-/// # Ok::<(), fourfold::Error>(())
+/// # fn core(manager: Arc<Manager>) -> fourfold::Result<ServerCore> {
+/// let metrics = Metrics::new();
+/// let log = RequestLog::open("log", RequestLogOptions::new().share(0.1))?.metrics(&metrics);
+/// ServerCore::builder(manager).metrics(metrics).observer(Arc::new(log)).build()
+/// # }
 /// ```
 pub struct RequestLog {
     dir: PathBuf,
@@ -140,6 +142,13 @@ impl RequestLog {
     pub fn on_dropped(mut self, call: impl Fn(&str, u64) + Send + Sync + 'static) -> Self {
         self.on_dropped = Some(Box::new(call));
         self
+    }
+
+    /// Counts dropped rows in a server's metrics (`fourfold_request_log_dropped_rows_total`).
+    #[must_use]
+    pub fn metrics(self, metrics: &Metrics) -> Self {
+        let metrics = metrics.clone();
+        self.on_dropped(move |model, rows| metrics.dropped_log_rows(model).add(rows))
     }
 
     /// The directory.

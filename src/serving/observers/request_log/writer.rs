@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
+
 use super::super::queue::Worker;
 use super::super::record::{Record, Run};
 use super::columns::columns;
@@ -48,11 +50,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, run: &Run) -> Result<()> {
-        let rows = columns(run)?;
-        let Some(first) = run.records.first() else {
-            return Ok(());
-        };
+    /// Writes as many of the rows as the file has room for, and says how many.
+    fn write(&mut self, first: &Record, rows: &RecordBatch) -> Result<usize> {
         let schema = rows.schema();
         let found = self.open.iter().position(|file| file.takes(first, &schema));
         let at = match found {
@@ -71,8 +70,11 @@ impl Writer {
             }
         };
         let Some(file) = self.open.get_mut(at) else {
-            return Ok(());
+            return Ok(0);
         };
+        let room = self.options.max_file_rows.saturating_sub(file.n_rows);
+        let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
+        let rows = rows.slice(0, rows.num_rows().min(room));
         if let Err(error) = file.write(&rows) {
             // What the file had is lost with it.
             let file = self.open.swap_remove(at);
@@ -84,7 +86,27 @@ impl Writer {
         {
             self.close(at);
         }
-        Ok(())
+        Ok(rows.num_rows())
+    }
+
+    fn write_all(&mut self, run: &Run) {
+        let n_rows = run.n_rows() as u64;
+        if self.failed.is_some_and(|since| since.elapsed() < PAUSE) {
+            self.counters.add_failed(n_rows);
+            return;
+        }
+        let (mut rows, first) = match (columns(run), run.records.first()) {
+            (Ok(rows), Some(first)) => (rows, first),
+            (Ok(_), None) => return,
+            (Err(error), _) => return self.fail(n_rows, &error),
+        };
+        while rows.num_rows() > 0 {
+            match self.write(first, &rows) {
+                Ok(0) => break,
+                Ok(n) => rows = rows.slice(n, rows.num_rows() - n),
+                Err(error) => return self.fail(rows.num_rows() as u64, &error),
+            }
+        }
     }
 
     fn oldest(&self) -> Option<usize> {
@@ -126,12 +148,7 @@ impl Writer {
 impl Worker for Writer {
     fn take(&mut self, records: Vec<Record>) {
         for run in Run::all(records) {
-            let n_rows = run.n_rows() as u64;
-            if self.failed.is_some_and(|since| since.elapsed() < PAUSE) {
-                self.counters.add_failed(n_rows);
-            } else if let Err(error) = self.write(&run) {
-                self.fail(n_rows, &error);
-            }
+            self.write_all(&run);
         }
     }
 
