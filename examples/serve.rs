@@ -44,7 +44,7 @@ async fn main() -> Result<()> {
     let manager = Arc::new(manager);
     for model in manager.states() {
         for version in model.versions {
-            let state = version.reason.unwrap_or_else(|| "ready".to_owned());
+            let state = version.reason.unwrap_or_else(|| version.state.to_string());
             println!("{} version {}: {state}", model.name, version.version);
         }
     }
