@@ -17,6 +17,7 @@ impl Manager {
     /// [`ErrorKind::DeadlineExceeded`] if that takes longer than the manager waits.
     pub fn load(&self, name: &str) -> Result<()> {
         let _operating = lock(&self.shared.operating);
+        let slow = self.shared.read(Registry::slow);
         self.shared.poll()?;
         self.shared.with(|registry| -> Result<_> {
             let model = model_of(registry, name)?;
@@ -29,7 +30,7 @@ impl Manager {
         })?;
         let came = self.wait_for(name, None, self.timeout);
         // What failed before has had its try then, although an older version answers.
-        self.settle(false);
+        self.settle(&slow);
         came.map(drop).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::model(error.message()),
             _ => error,
@@ -204,7 +205,7 @@ impl Manager {
             }
             registry.changes.models.insert(name.into());
         });
-        self.settle(false);
+        self.settle(&self.shared.read(Registry::slow));
     }
 
     /// Keeps what an operator said, in the source where that can.

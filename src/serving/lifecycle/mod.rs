@@ -25,6 +25,7 @@ mod directory;
 mod harness;
 mod loader;
 mod manager;
+mod memory;
 #[cfg(feature = "notify")]
 mod notify;
 #[cfg(feature = "object-store")]

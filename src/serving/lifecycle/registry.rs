@@ -1,12 +1,11 @@
 //! All models: what was found of them, and what is to be done now.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::budget::{Evictable, Memory, Room, room};
 use super::harness::{Failure, Harness, Loaded, Phase, Retries};
 use super::versions::{Changes, ModelVersions};
 use super::{
@@ -52,10 +51,10 @@ pub(super) struct Job {
 /// All models. It does nothing by itself: it says what is to be done, and is told what was done.
 #[derive(Debug)]
 pub(super) struct Registry {
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(super) models: BTreeMap<Arc<str>, ModelVersions>,
     /// What is to be loaded, in the order in which it was asked for.
-    queue: VecDeque<(Arc<str>, u64)>,
+    pub(super) queue: VecDeque<(Arc<str>, u64)>,
     pub(super) changes: Changes,
     /// Counts what operators say.
     pub(super) epoch: u64,
@@ -100,11 +99,11 @@ impl Registry {
         matches!(next, Ok(Some(Transition::Load(_))))
     }
 
-    fn harness(&mut self, model: &str, version: u64) -> Option<&mut Harness> {
+    pub(super) fn harness(&mut self, model: &str, version: u64) -> Option<&mut Harness> {
         self.models.get_mut(model)?.versions.get_mut(&version)
     }
 
-    fn harnesses(&self) -> impl Iterator<Item = (&ModelVersions, &Harness)> {
+    pub(super) fn harnesses(&self) -> impl Iterator<Item = (&ModelVersions, &Harness)> {
         let models = self.models.values();
         models.flat_map(|model| model.versions.values().map(move |harness| (model, harness)))
     }
@@ -236,95 +235,6 @@ impl Registry {
         }
         self.queue = waiting;
         tasks
-    }
-
-    /// Whether a version fits into memory. Where it does not, what was used longest ago is unloaded for it.
-    fn make_room(&mut self, name: &Arc<str>, version: u64, needed: u64) -> bool {
-        let Some(limit) = self.settings.memory_budget else {
-            return true;
-        };
-        let mut memory = Memory {
-            limit,
-            used: 0,
-            leaving: 0,
-        };
-        let mut evictable = Vec::new();
-        for (model, harness) in self.harnesses() {
-            if *model.name == **name && harness.version() == version {
-                continue;
-            }
-            memory.used = memory.used.saturating_add(harness.reserved);
-            match &harness.phase {
-                Phase::Draining { .. } | Phase::Dropping { .. } => {
-                    memory.leaving = memory.leaving.saturating_add(harness.reserved);
-                }
-                Phase::Available(loaded) if self.settings.is_lazy && model.name != *name => {
-                    evictable.push(Evictable {
-                        key: (Arc::clone(&model.name), harness.version()),
-                        last_used: loaded.used.load(std::sync::atomic::Ordering::Relaxed),
-                        n_bytes: harness.reserved,
-                    });
-                }
-                _ => {}
-            }
-        }
-        match room(memory, needed, evictable) {
-            Room::Fits => return true,
-            Room::Evict(evicted) => {
-                for (evicted, version) in evicted {
-                    if let Some(model) = self.models.get_mut(&evicted) {
-                        let reason = format!("unloaded to make room for model `{name}`");
-                        model.drain(version, reason, true, &mut self.changes);
-                    }
-                }
-            }
-            // A version that never fits is turned down on its thread, where its loader has said what it takes.
-            Room::Never
-                if self
-                    .harness(name, version)
-                    .is_some_and(|harness| harness.estimate.is_none()) =>
-            {
-                return true;
-            }
-            Room::Wait | Room::Never => {}
-        }
-        let note = format!(
-            "it waits for memory: it needs {needed} bytes, and {} of {limit} are taken",
-            memory.used
-        );
-        if let Some(harness) = self.harness(name, version)
-            && harness.note.as_ref() != Some(&note)
-        {
-            harness.is_blocked = true;
-            harness.note = Some(note);
-            self.changes.models.insert(Arc::clone(name));
-        }
-        false
-    }
-
-    /// Takes what a loader says that its version needs. Where there is no room for it now, the version goes back to where
-    /// it waits; the error says that there will never be.
-    pub(super) fn reserve(&mut self, job: &Job, needed: u64) -> Result<bool, String> {
-        let version = job.found.version();
-        if let Some(harness) = self.harness(&job.model, version) {
-            harness.estimate = Some(needed);
-        }
-        if let Some(limit) = self.settings.memory_budget.filter(|limit| needed > *limit) {
-            return Err(format!(
-                "it needs {needed} bytes of memory, the memory budget is {limit}"
-            ));
-        }
-        let fits = self.make_room(&job.model, version, needed);
-        if let Some(harness) = self.harness(&job.model, version) {
-            if fits {
-                harness.reserved = needed;
-            } else {
-                harness.reserved = 0;
-                harness.phase = Phase::Queued;
-                self.queue.push_back((Arc::clone(&job.model), version));
-            }
-        }
-        Ok(fits)
     }
 
     /// A version was loaded. It comes back if nobody wants it any more.
@@ -468,14 +378,25 @@ impl Registry {
         }
     }
 
-    /// Whether nothing is under way that ends soon; with `is_patient`, also nothing that is slow.
-    pub(super) fn is_settled(&self, is_patient: bool) -> bool {
+    /// What is being loaded and slow.
+    pub(super) fn slow(&self) -> BTreeSet<(Arc<str>, u64)> {
+        let slow = self
+            .harnesses()
+            .filter(|(_, harness)| matches!(harness.phase, Phase::Loading { is_slow: true, .. }));
+        slow.map(|(model, harness)| (Arc::clone(&model.name), harness.version()))
+            .collect()
+    }
+
+    /// Whether nothing is under way, but for some.
+    pub(super) fn is_settled(&self, but: &BTreeSet<(Arc<str>, u64)>) -> bool {
         self.models.values().all(|model| {
             let answers = model.versions.values().any(Harness::is_available);
             model.versions.values().all(|harness| match &harness.phase {
                 Phase::Idle | Phase::Available(_) => true,
                 Phase::Queued => harness.is_blocked,
-                Phase::Loading { is_slow, .. } => *is_slow && !is_patient,
+                Phase::Loading { is_slow, .. } => {
+                    *is_slow && but.contains(&(Arc::clone(&model.name), harness.version()))
+                }
                 // Another version may wait for its memory.
                 Phase::Draining { loaded, .. } => {
                     answers || Arc::strong_count(&loaded.servable) > 1
