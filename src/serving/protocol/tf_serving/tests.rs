@@ -234,6 +234,13 @@ fn bad_requests_are_told_what_is_wrong() {
         r#"{"examples": [{"age": 1}], "context": {"age": 1, "age": 2}}"#,
     );
     assert!(error.contains("`context` has `age` twice"), "{error}");
+    let large = format!(
+        r#"{{"context": {{"age": 1, "city": "{}"}}, "examples": [{}{{}}]}}"#,
+        "x".repeat(1 << 20),
+        "{},".repeat(99_999)
+    );
+    let error = asked(PredictMethod::Classify, &large);
+    assert!(error.contains("repeated over the rows"), "{error}");
 }
 
 #[test]
