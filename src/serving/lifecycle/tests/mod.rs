@@ -3,6 +3,7 @@
 mod isolation;
 mod memory;
 mod operators;
+mod routing;
 mod stress;
 mod swapping;
 mod warming;

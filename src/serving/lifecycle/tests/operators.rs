@@ -261,4 +261,13 @@ fn loading_by_hand_tries_what_was_given_up() {
     world.tell("m", 1, Does::Loads);
     manager.load("m").unwrap();
     assert_eq!(version(&manager, "m"), 1);
+
+    // Also while an older version answers.
+    world.tell("m", 2, Does::Fails);
+    world.push("m", 2);
+    manager.refresh().unwrap();
+    assert_eq!(version(&manager, "m"), 1);
+    world.tell("m", 2, Does::Loads);
+    manager.load("m").unwrap();
+    assert_eq!(version(&manager, "m"), 2);
 }
