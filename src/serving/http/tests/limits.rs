@@ -1,6 +1,7 @@
 //! What clients may not do: send too much, take too long, come in too great numbers.
 
 use super::*;
+use crate::serving::Limits;
 
 fn milliseconds(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -256,4 +257,56 @@ fn options_are_checked() {
     assert_eq!(written["admin"], json!({"address": "127.0.0.1:9000"}));
     assert!(toml::from_str::<HttpOptions>("idle_timeout = 5").is_err());
     assert!(toml::from_str::<HttpOptions>("admin = \"same_port\"").is_ok());
+}
+
+#[test]
+fn too_many_requests_of_a_model_are_turned_away_and_others_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let waits = Waits {
+        gate: directory.path().join("gate"),
+    };
+    let server = Running::over(|root| {
+        let candidate = Waits::candidate(&waits.gate);
+        candidate.save(&root.join("waits/1")).unwrap();
+        late("late", 0.1).save(&root.join("late/1")).unwrap();
+    });
+    let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
+    let limits = Limits::default().with_max_concurrency(1).with_max_queue(1);
+    let core = ServerCore::builder(manager).limits(limits).build().unwrap();
+    let serving = HttpOptions::default();
+    let handle = server
+        .runtime
+        .block_on(serving.serve(core, "127.0.0.1:0"))
+        .unwrap();
+    let body = json!({"inputs": [tensor("age", "INT64", json!([1]))]}).to_string();
+    let ask = |headers: &str| {
+        let mut connection = TcpStream::connect(handle.address()).unwrap();
+        connection
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let length = body.len();
+        let text = format!(
+            "POST /v2/models/waits/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        );
+        connection.write_all(text.as_bytes()).unwrap();
+        connection
+    };
+    let mut answered = ask("");
+    until(|| waits.asked().exists());
+    // The first is being answered and the second waits: of the others, all but that one are too many.
+    let mut others: Vec<TcpStream> = (0..5).map(|_| ask("Request-Timeout: 0.5\r\n")).collect();
+    let answers: Vec<String> = others.iter_mut().map(rest).collect();
+    let too_many = answers
+        .iter()
+        .filter(|answer| answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: "))
+        .count();
+    let too_late = answers
+        .iter()
+        .filter(|answer| answer.starts_with("HTTP/1.1 504"))
+        .count();
+    assert_eq!((too_many, too_late), (4, 1), "{answers:?}");
+    assert_eq!(server.infer("late", all_inputs()).0, 200);
+    waits.let_go();
+    assert!(rest(&mut answered).starts_with("HTTP/1.1 200"));
+    server.runtime.block_on(handle.shutdown()).unwrap();
 }
