@@ -1,5 +1,6 @@
 #!/bin/sh
-# Asks a running server with the public Python client, which is installed into a directory that is removed after.
+# Asks a running server over HTTP with the public Python client, which is installed into a directory that is removed
+# after, and as clients of TensorFlow Serving do. ADMIN=1 says that the server lets models be loaded and unloaded.
 #
 #     tests/clients/run.sh 127.0.0.1:8000 flights [model ..]
 set -eu
@@ -12,5 +13,6 @@ trap 'rm -rf "$venv"' EXIT
 python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
 for model; do
-  "$venv/bin/python" "$here/tritonclient_http.py" --url "$url" --model "$model"
+  "$venv/bin/python" "$here/tritonclient_http.py" --url "$url" --model "$model" ${ADMIN:+--admin}
+  "$venv/bin/python" "$here/tf_serving_rest.py" --url "$url" --model "$model"
 done

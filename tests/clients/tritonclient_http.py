@@ -1,6 +1,8 @@
 """Asks a server with the public Triton client over HTTP, for any model: what to send is taken from its metadata.
 
-    python tritonclient_http.py --url 127.0.0.1:8000 --model flights
+    python tritonclient_http.py --url 127.0.0.1:8000 --model flights [--admin]
+
+With `--admin` it unloads the model and loads it again.
 """
 
 import argparse
@@ -220,10 +222,76 @@ def check_refusals(asked, columns):
             break
 
 
+def check_repeats(asked, columns):
+    """One connection answers many requests, and headers come back."""
+    headers = {"X-Request-Id": "seventeen", "X-Routing-Key": "customer 1"}
+    first = asked.infer(columns, headers=headers)
+    for _ in range(50):
+        same(first, asked.infer(columns, headers=headers))
+
+
+def counts(client, model):
+    (statistics,) = client.get_inference_statistics(model)["model_stats"]
+    assert statistics["name"] == model, statistics
+    return statistics
+
+
+def check_statistics(asked, columns):
+    client, model = asked.client, asked.model
+    before = counts(client, model)
+    for _ in range(3):
+        asked.infer(columns)
+    after = counts(client, model)
+    assert after["inference_count"] == before["inference_count"] + 3 * N_ROWS, (before, after)
+    success = after["inference_stats"]["success"]
+    assert success["count"] == before["inference_stats"]["success"]["count"] + 3, (before, after)
+    assert success["ns"] > before["inference_stats"]["success"]["ns"]
+    assert after["last_inference"] > 1_600_000_000_000, after
+    version = after["version"]
+    assert client.get_inference_statistics(model, version)["model_stats"] == [after]
+    every = client.get_inference_statistics()["model_stats"]
+    assert model in [one["name"] for one in every], every
+    for wrong in [(model + "_not_there",), (model, "999")]:
+        try:
+            client.get_inference_statistics(*wrong)
+        except InferenceServerException as error:
+            assert error.status() == "404", error
+        else:
+            raise AssertionError(f"{wrong}: was answered")
+    print(f"statistics: {after['inference_count']} rows in {success['count']} requests")
+
+
+def check_repository(client, model, admin):
+    states = lambda: [entry["state"] for entry in client.get_model_repository_index() if entry["name"] == model]
+    if not admin:
+        for change in (client.load_model, client.unload_model):
+            try:
+                change(model)
+            except InferenceServerException as error:
+                assert error.status() == "404", error
+            else:
+                raise AssertionError("the admin routes are open")
+        return
+    client.unload_model(model)
+    assert not client.is_model_ready(model)
+    assert "READY" not in states(), states()
+    client.load_model(model)
+    assert client.is_model_ready(model)
+    assert "READY" in states(), states()
+    try:
+        client.load_model(model + "_not_there")
+    except InferenceServerException as error:
+        print(f"  refused: {error}")
+    else:
+        raise AssertionError("loaded what is not there")
+    print("unloaded and loaded")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True, help="host:port")
     parser.add_argument("--model", required=True)
+    parser.add_argument("--admin", action="store_true", help="the server lets models be loaded and unloaded")
     arguments = parser.parse_args()
     with InferenceServerClient(arguments.url) as client:
         check_metadata(client, arguments.model)
@@ -231,6 +299,9 @@ def main():
         columns = check_answers(asked)
         check_nulls(asked, columns)
         check_refusals(asked, columns)
+        check_repeats(asked, columns)
+        check_statistics(asked, columns)
+        check_repository(client, arguments.model, arguments.admin)
         assert client.is_server_ready()
     print("all well")
 

@@ -35,10 +35,10 @@ impl ServerCore {
             request.size = call.n_bytes,
         );
         if span.is_disabled() {
-            return self.answer_counted(call, exchange).await;
+            return self.answer_counted(call, exchange, &span).await;
         }
-        let answering = self.answer_counted(call, exchange).instrument(span.clone());
-        let answer = Box::pin(answering).await;
+        let answering = self.answer_counted(call, exchange, &span);
+        let answer = Box::pin(answering.instrument(span.clone())).await;
         span.record(
             "otel.status_code",
             if answer.is_ok() { "OK" } else { "ERROR" },
@@ -50,6 +50,7 @@ impl ServerCore {
         &self,
         call: Call<'_>,
         mut exchange: E,
+        span: &tracing::Span,
     ) -> Result<E::Reply> {
         let started = Instant::now();
         let inner = &self.inner;
@@ -64,16 +65,17 @@ impl ServerCore {
             Ok(route) => route.into_parts(),
             Err(error) => {
                 let failed = Err(error);
-                inner.unknown[call.protocol as usize].observe(Code::of(&failed), started.elapsed());
+                inner.count_unknown(call.protocol, Code::of(&failed), started.elapsed());
                 return failed;
             }
         };
-        tracing::Span::current().record("model.version", predictor.version());
+        span.record("model.version", predictor.version());
         let (model, version) =
             inner
                 .runtimes
                 .of(&predictor, &inner.settings, &inner.metrics, &inner.manager);
-        let limit = model.limits.timeout().map(|timeout| started + timeout);
+        let timeout = model.limits.timeout();
+        let limit = timeout.and_then(|timeout| started.checked_add(timeout));
         let deadline = match (call.deadline, limit) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -90,9 +92,12 @@ impl ServerCore {
             deadline,
         };
         let flight = Flight::new(&asked);
-        let answer = match asked.answer_inline(&mut exchange, call.id) {
-            Some(answer) => answer,
-            None => Box::pin(Arc::new(asked.again()).answer(exchange, call.id)).await,
+        let answer = if deadline.is_some_and(|deadline| deadline <= started) {
+            Err(late(&asked.model.name))
+        } else if let Some(answer) = asked.answer_inline(&mut exchange, call.id) {
+            answer
+        } else {
+            Box::pin(Arc::new(asked.again()).answer(exchange, call.id)).await
         };
         flight.end(&answer);
         answer
@@ -174,6 +179,10 @@ impl Asked {
         exchange: &mut E,
         id: Option<&str>,
     ) -> Option<Result<E::Reply>> {
+        let batching = &self.model.batching;
+        if batching.is_on() && !batching.is_adaptive() {
+            return None;
+        }
         let lane = self.lane();
         let expected = lane.total.expected(self.n_bytes)?;
         if expected >= self.core.inline_below {
@@ -193,6 +202,9 @@ impl Asked {
         mut exchange: E,
         id: Option<&str>,
     ) -> Result<E::Reply> {
+        tokio::runtime::Handle::try_current().map_err(|error| {
+            Error::config("requests must be answered within a tokio runtime").with_source(error)
+        })?;
         let id = id.map(str::to_owned);
         let batching = &self.model.batching;
         if !self.version.may_batch(batching) {

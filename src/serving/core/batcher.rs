@@ -279,12 +279,14 @@ fn call(
         .unwrap_or_else(|_| Err(panicked(&model.name)));
     let infer = begun.elapsed();
     version.called(features.nrows(), infer);
-    let parts = Parts {
-        input,
-        infer,
-        ..Parts::default()
-    };
-    version.statistics.executed(features.nrows(), &parts);
+    if prediction.is_ok() {
+        let parts = Parts {
+            input,
+            infer,
+            ..Parts::default()
+        };
+        version.statistics.executed(features.nrows(), &parts);
+    }
     prediction
 }
 

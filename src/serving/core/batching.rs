@@ -21,7 +21,7 @@ use crate::error::Result;
 /// first of a batch waits for others that long.
 ///
 /// Batching pays only where a call has a cost of its own, whatever number of rows it has. `adaptive` measures that
-/// for each version: a model that answers a row within [100 µs](Batching::PAYS_ABOVE), and one whose time grows with
+/// for each version: a model that answers a row within [200 µs](Batching::PAYS_ABOVE), and one whose time grows with
 /// the rows, is called for each request alone. Otherwise every request goes through a batch.
 ///
 /// Each request is decoded, checked and transformed on its own, so a bad one fails alone; a batch that fails is tried
@@ -50,7 +50,7 @@ impl Default for Batching {
 impl Batching {
     /// Adaptive batching leaves models alone that answer faster than this: handing a request to another thread and
     /// back would take about as long.
-    pub const PAYS_ABOVE: Duration = Duration::from_micros(100);
+    pub const PAYS_ABOVE: Duration = Duration::from_micros(200);
 
     /// No batching: a call for each request.
     #[must_use]

@@ -112,7 +112,7 @@ impl ServerCoreBuilder {
                 loading: Loading::default(),
                 manager: self.manager,
                 observers: self.observers,
-                unknown: super::unknown_lanes(&metrics),
+                unknown: Default::default(),
                 metrics,
                 settings: self.settings,
                 inline_below: self.inline_below,

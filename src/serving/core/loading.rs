@@ -62,11 +62,11 @@ impl Loading {
     ) -> Result<Route> {
         let limits = core.settings.limits(call.model);
         let timeout = limits.timeout().unwrap_or(LONGEST);
-        let end = started + timeout;
-        let end = call.deadline.map_or(end, |deadline| deadline.min(end));
+        let end = started.checked_add(timeout);
+        let end = call.deadline.into_iter().chain(end).min();
         let waiting = self.join(core, call, limits.max_queue(), timeout)?;
         let mut over = waiting.0.over.clone();
-        let waited = by(Some(end), async { while over.changed().await.is_ok() {} }).await;
+        let waited = by(end, async { while over.changed().await.is_ok() {} }).await;
         if waited.is_none() {
             return Err(late(call.model));
         }

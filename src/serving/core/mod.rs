@@ -29,11 +29,13 @@ mod shadow;
 mod speed;
 mod statistics;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod work;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -48,7 +50,7 @@ pub use self::observer::{Observation, Observer, ShadowObservation};
 pub(crate) use self::protocol::Protocol;
 use self::runtime::{ModelRuntime, Runtimes, Settings};
 use self::threads::Threads;
-use super::metrics::{LaneMetrics, Metrics};
+use super::metrics::{Code, LaneMetrics, Metrics};
 use super::{Manager, ModelStatistics, VersionChoice};
 use crate::error::Result;
 use crate::model::Prediction;
@@ -95,7 +97,7 @@ struct Inner {
     inline_below: Duration,
     runtimes: Runtimes,
     /// Of requests for what is not there, by protocol.
-    unknown: [LaneMetrics; Protocol::ALL.len()],
+    unknown: [OnceLock<LaneMetrics>; Protocol::ALL.len()],
     threads: Threads,
     /// Whether a model that is not loaded is loaded for who asks.
     is_lazy: bool,
@@ -103,8 +105,13 @@ struct Inner {
     draining: AtomicBool,
 }
 
-fn unknown_lanes(metrics: &Metrics) -> [LaneMetrics; Protocol::ALL.len()] {
-    Protocol::ALL.map(|protocol| metrics.of_lane("", None, protocol.name()))
+impl Inner {
+    /// A request for what is not there has ended.
+    fn count_unknown(&self, protocol: Protocol, code: Code, took: Duration) {
+        let lane = &self.unknown[protocol as usize];
+        lane.get_or_init(|| self.metrics.of_lane("", None, protocol.name()))
+            .observe(code, took);
+    }
 }
 
 /// A request, without its rows.

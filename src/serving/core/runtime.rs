@@ -16,7 +16,7 @@ use super::speed::Speed;
 use super::statistics::Statistics;
 use super::{Batching, Limits};
 use crate::serving::metrics::{LaneMetrics, Metrics, ModelMetrics, VersionMetrics};
-use crate::serving::{Manager, Predictor};
+use crate::serving::{Manager, Predictor, State};
 
 /// Limits and batching: of all models, and of those that have their own.
 #[derive(Debug, Default)]
@@ -158,7 +158,10 @@ impl VersionRuntime {
         let slow = self.compute.expected(rows);
         slow.is_some_and(|expected| expected >= Batching::PAYS_ABOVE)
             && (self.compute.larger_pays(rows).unwrap_or(true)
-                || self.explored.fetch_add(1, Ordering::Relaxed) % EXPLORE_EVERY == 0)
+                || self
+                    .explored
+                    .fetch_add(1, Ordering::Relaxed)
+                    .is_multiple_of(EXPLORE_EVERY))
     }
 }
 
@@ -215,7 +218,7 @@ impl Runtimes {
         (model, version)
     }
 
-    /// Forgets the versions that no longer answer.
+    /// Forgets the versions that will not answer again.
     fn retire(
         &self,
         models: &mut HashMap<String, Arc<ModelRuntime>>,
@@ -223,11 +226,15 @@ impl Runtimes {
         manager: &Manager,
     ) {
         let states = manager.states();
-        let answers = |name: &str, version: u64| {
+        // Versions that are loaded when they are asked for may come back.
+        let may_answer = |name: &str, version: u64| {
             let model = states.iter().find(|state| state.name == name);
             model.is_some_and(|model| {
                 let mut versions = model.versions.iter();
-                versions.any(|state| state.version == version && state.is_available())
+                versions.any(|state| {
+                    state.version == version
+                        && !matches!(state.state, State::Unloading | State::End)
+                })
             })
         };
         for (name, model) in models.iter() {
@@ -235,7 +242,7 @@ impl Runtimes {
             let (stay, go): (Vec<_>, Vec<_>) = versions
                 .iter()
                 .map(Arc::clone)
-                .partition(|known| answers(name, known.version));
+                .partition(|known| may_answer(name, known.version));
             for gone in &go {
                 metrics.retire(name, gone.version);
             }
@@ -244,6 +251,12 @@ impl Runtimes {
             }
         }
         // The door of a model stays as long as any version of it is known, so that limits hold across versions.
-        models.retain(|name, _| states.iter().any(|state| state.name == *name));
+        models.retain(|name, _| {
+            let stays = states.iter().any(|state| state.name == *name);
+            if !stays {
+                metrics.retire_model(name);
+            }
+            stays
+        });
     }
 }

@@ -11,7 +11,7 @@ use super::runtime::{Lane, ModelRuntime, VersionRuntime};
 use super::statistics::Parts;
 use super::stop::Stop;
 use super::{Exchange, Inner, Observation};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Prediction, Servable};
 use crate::serving::Predictor;
 
@@ -90,7 +90,9 @@ impl Asked {
                 self.predictor.predict(&read.rows)
             };
             let infer = begun.elapsed();
-            self.version.called(read.rows.num_rows(), infer);
+            if is_call(&answered) {
+                self.version.called(read.rows.num_rows(), infer);
+            }
             let prediction = answered?;
             let parts = Parts {
                 input: read.took,
@@ -118,9 +120,16 @@ impl Asked {
                 Some(read) => read,
                 None => self.read(exchange)?,
             };
+            let predicting = Instant::now();
             let answered = predict(self.predictor.servable(), &read.rows, stop, name);
-            let (prediction, calling) = answered?;
-            self.version.called(read.rows.num_rows(), calling);
+            // What fails slowly is slow, too.
+            let calling = answered
+                .as_ref()
+                .map_or_else(|_| predicting.elapsed(), |(_, calling)| *calling);
+            if is_call(&answered) {
+                self.version.called(read.rows.num_rows(), calling);
+            }
+            let (prediction, _) = answered?;
             let parts = Parts {
                 queue,
                 input: read.took,
@@ -210,6 +219,13 @@ pub(super) fn predict(
         calling += took;
     }
     Ok((Prediction::new(Arc::clone(target), outputs), calling))
+}
+
+/// Whether the model was called: rows that break the schema do not get to it.
+fn is_call<T>(answered: &Result<T>) -> bool {
+    !answered
+        .as_ref()
+        .is_err_and(|error| error.kind() != ErrorKind::Model)
 }
 
 /// A model has panicked.

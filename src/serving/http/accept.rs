@@ -178,10 +178,10 @@ impl Accepting {
     /// Closes the connection that has been idle for the longest; whether there was one.
     fn close_an_idle_one(&mut self) -> bool {
         let now = self.clock.now();
-        let idle = self.open.iter().filter_map(|(id, open)| {
-            let since = open.activity.idle_since()?;
-            Some((now.wrapping_sub(since), *id))
-        });
+        let idle = self
+            .open
+            .iter()
+            .filter_map(|(id, open)| Some((open.activity.idle_for(now)?, *id)));
         let longest = idle.max_by_key(|(waited, _)| *waited);
         let open = longest.and_then(|(_, id)| self.open.remove(&id));
         if let Some(open) = &open {

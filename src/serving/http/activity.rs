@@ -101,9 +101,14 @@ impl Activity {
         }
     }
 
-    /// Since when nothing is asked.
-    pub(super) fn idle_since(&self) -> Option<u32> {
-        (self.phase.load(Relaxed) == IDLE).then(|| self.since.load(Relaxed))
+    /// How long nothing has been asked, in ticks. A head that is half there does not count as asking for long.
+    pub(super) fn idle_for(&self, now: u32) -> Option<u32> {
+        let waited = now.wrapping_sub(self.since.load(Relaxed));
+        match self.phase.load(Relaxed) {
+            IDLE => Some(waited),
+            HEAD => (waited > 1).then_some(waited),
+            _ => None,
+        }
     }
 
     /// A request came; it is over when what is returned is dropped.

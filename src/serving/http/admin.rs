@@ -80,7 +80,10 @@ pub(super) async fn change(
             } else {
                 Some(parse(body)?)
             };
-            done(shared, move |manager| manager.set_traffic(&model, traffic)).await?;
+            done(shared, move |manager| {
+                manager.set_traffic(&model, traffic.as_ref())
+            })
+            .await?;
             Ok(Response::new(Bytes::new()))
         }
     }

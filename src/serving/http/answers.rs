@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body as AnyBody, Bytes};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Body;
@@ -70,13 +70,20 @@ impl Answers {
     /// Answers a request, whatever it is.
     pub(super) async fn answer<B>(&self, request: Request<B>) -> (Response<Bytes>, Seen)
     where
-        B: Body<Data = Bytes> + Send,
+        B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<BoxError>,
     {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let mut seen = Seen::default();
-        let answer = self.route(&head, body, &mut seen).await;
+        let answer = self.route(&head, &mut body, &mut seen).await;
         let mut response = answer.unwrap_or_else(Failure::into_response);
+        if !response.status().is_success()
+            && !response.headers().contains_key(CONNECTION)
+            && !body::discard(&head.headers, &mut body).await
+        {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         let headers = response.headers_mut();
         if let Some(id) = head.headers.get(REQUEST_ID) {
             headers.insert(REQUEST_ID, id.clone());
@@ -87,9 +94,9 @@ impl Answers {
         (response, seen)
     }
 
-    async fn route<B>(&self, head: &Parts, body: B, seen: &mut Seen) -> Answer
+    async fn route<B>(&self, head: &Parts, body: &mut B, seen: &mut Seen) -> Answer
     where
-        B: Body<Data = Bytes> + Send,
+        B: Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<BoxError>,
     {
         let path = head.uri.path();
@@ -340,7 +347,7 @@ fn unknown_path(unknown: Unknown<'_>, head: &Parts) -> Failure {
 
 impl<B> Service<Request<B>> for Answers
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<AnyBody>;

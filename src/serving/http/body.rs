@@ -7,11 +7,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use hyper::body::Body;
 
 use super::failure::Failure;
+
+/// The most of a body that is read for nothing, so that its connection is kept.
+const MAX_DISCARD: usize = 256 << 10;
+
+/// How long that may take.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// What is set aside for a body before any of it is there.
 const FIRST_RESERVE: usize = 1 << 20;
@@ -45,6 +51,38 @@ where
             let text = format!("the body did not come within {} ms", timeout.as_millis());
             Err(Failure::new(StatusCode::REQUEST_TIMEOUT, text).closing())
         })
+}
+
+/// Reads what is left of a body that nobody wants; whether that is all of it. A client that writes a body while its
+/// answer is there already would find its connection closed else.
+pub(super) async fn discard<B>(headers: &HeaderMap, body: &mut B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    if body.is_end_stream() {
+        return true;
+    }
+    // Who asks first whether to send it need not send it.
+    if headers.contains_key(EXPECT) {
+        return false;
+    }
+    let discarding = async {
+        let mut n_bytes = 0;
+        while let Ok(part) = part_of(Pin::new(&mut *body)).await {
+            match part {
+                None => return true,
+                Some(part) => n_bytes += part.len(),
+            }
+            if n_bytes > MAX_DISCARD {
+                return false;
+            }
+        }
+        false
+    };
+    tokio::time::timeout(DISCARD_TIME, discarding)
+        .await
+        .unwrap_or(false)
 }
 
 async fn collect<B>(body: B, length: usize, max_bytes: usize) -> Result<Bytes, Failure>
@@ -83,7 +121,7 @@ where
 {
     loop {
         let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
-        match frame.transpose().map_err(|error| broken(error.into()))? {
+        match frame.transpose().map_err(|error| broken(&*error.into()))? {
             None => return Ok(None),
             // The other frames are trailers.
             Some(frame) => {
@@ -100,7 +138,7 @@ fn too_large(max_bytes: usize) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text).closing()
 }
 
-fn broken(error: Box<dyn StdError + Send + Sync>) -> Failure {
+fn broken(error: &(dyn StdError + Send + Sync)) -> Failure {
     let text = format!("the body cannot be read: {error}");
     Failure::new(StatusCode::BAD_REQUEST, text).closing()
 }

@@ -43,15 +43,16 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves until the client or the server ends it. A client that is slow is not waited for here: the accepting
     /// task ends this one.
-    pub(super) async fn serve(mut self, stream: TcpStream) {
+    pub(super) async fn serve(self, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "answers may be delayed");
         }
         #[cfg(feature = "tls")]
         if let Some(encryption) = &self.protocols.encryption {
+            let mut stop = self.stop.clone();
             let shaken = tokio::select! {
                 shaken = encryption.acceptor().accept(stream) => shaken,
-                _ = self.stop.changed() => return,
+                _ = stop.changed() => return,
             };
             match shaken {
                 Ok(stream) => {
@@ -63,9 +64,12 @@ impl Connection {
             return;
         }
         #[cfg(feature = "grpc")]
-        let is_http2 = tokio::select! {
-            is_http2 = begins_with_preface(&stream) => is_http2,
-            _ = self.stop.changed() => return,
+        let is_http2 = {
+            let mut stop = self.stop.clone();
+            tokio::select! {
+                is_http2 = begins_with_preface(&stream) => is_http2,
+                _ = stop.changed() => return,
+            }
         };
         #[cfg(not(feature = "grpc"))]
         let is_http2 = false;

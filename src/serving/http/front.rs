@@ -6,8 +6,8 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::{Body as AnyBody, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::header::HeaderName;
-use axum::http::{HeaderMap, Method, Request, Response};
+use axum::http::header::{CONNECTION, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 use tracing::field::Empty;
@@ -16,6 +16,7 @@ use tracing::{Instrument, Level, Span};
 use super::activity::Payload;
 use super::answers::{Answers, REQUEST_ID, Seen};
 use super::auth::BearerToken;
+use super::body;
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -68,9 +69,14 @@ impl Front {
         if let Some(tokens) = &self.tokens
             && let Some(refusal) = tokens.refuses(request.uri().path(), request.headers())
         {
-            let mut response = tokens.refusal(refusal, request.headers());
-            if let Some(id) = request.headers().get(REQUEST_ID) {
-                response.headers_mut().insert(REQUEST_ID, id.clone());
+            let (head, mut body) = request.into_parts();
+            let mut response = tokens.refusal(refusal, &head.headers);
+            let headers = response.headers_mut();
+            if let Some(id) = head.headers.get(REQUEST_ID) {
+                headers.insert(REQUEST_ID, id.clone());
+            }
+            if !body::discard(&head.headers, &mut body).await {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             return (response.map(Payload::Whole), Seen::default());
         }

@@ -1,28 +1,68 @@
-//! Serving over HTTP, with the Open Inference Protocol, version 2, that KServe and Triton speak.
+//! Serving over HTTP: the Open Inference Protocol, version 2, that KServe and Triton speak, and TensorFlow Serving's REST
+//! interface.
 //!
 //! | route | answer |
 //! | --- | --- |
 //! | `GET /v2` | the server's metadata |
 //! | `GET /v2/health/live` | 200 |
-//! | `GET /v2/health/ready` | 200, or 503 with the reasons while a model has no version that answers |
+//! | `GET /v2/health/ready` | 200, or 503 with the reasons while a model has no version that answers, or the server stops |
 //! | `GET /v2/models` | the names of the models |
-//! | `GET /v2/models/{model}` | the model's metadata: its inputs and outputs |
-//! | `GET /v2/models/{model}/ready` | 200, or 404 with the reason |
+//! | `GET /v2/models/{model}` | the model's metadata: its versions, inputs and outputs |
+//! | `GET /v2/models/{model}/ready` | 200, or 404 or 503 with the reason |
 //! | `POST /v2/models/{model}/infer` | predictions |
+//! | `GET /v2/models/{model}/stats`, `GET /v2/models/stats` | how much was asked, and how long it took, as Triton counts |
 //! | `POST /v2/repository/index` | every version of every model, with its state and why it does not answer |
+//! | `GET /v1/models/{model}` | the states of the model's versions |
+//! | `GET /v1/models/{model}/metadata` | its signature |
+//! | `POST /v1/models/{model}:predict`, `:classify`, `:regress` | predictions by row or by column |
+//! | `GET /metrics` | what Prometheus reads, unless it is [off](HttpOptions::metrics) |
 //!
-//! The routes of a model exist for a version, too: `/v2/models/{model}/versions/{version}/..`. Tensors are JSON, or
-//! binary as in Triton's binary-data extension. Errors are `{"error": ".."}`: 400 for a bad request, naming the
-//! input; 404 for what is not there; 500 for a model that fails.
+//! The routes of a model exist for a version and for a label, too: `/v2/models/{model}/versions/{version}/..`,
+//! `/v2/models/{model}/labels/{label}/..`, `/v1/models/{model}/versions/{version}:predict` and so on. Tensors are JSON, or
+//! binary as in Triton's binary-data extension.
+//!
+//! Where they are [on](Admin), these change what is served:
+//!
+//! | route | effect |
+//! | --- | --- |
+//! | `POST /v2/repository/models/{model}/load` | loads a model, and answers once it does |
+//! | `POST /v2/repository/models/{model}/unload` | takes it out until it is loaded |
+//! | `POST /v2/repository/models/{model}/rollback` | back to the version before, which is answered: `{"name": "m", "version": "2"}` |
+//! | `GET /v2/repository/models/{model}/labels` | `{"name": "m", "labels": {"stable": 2}}` |
+//! | `PUT`, `DELETE /v2/repository/models/{model}/labels/{label}` | `{"version": 3}`: the version has the label |
+//! | `PUT`, `DELETE /v2/repository/models/{model}/traffic` | `{"by": "key", "shares": [{"to": "stable", "weight": 95}, {"to": 3, "weight": 5}]}` |
+//!
+//! # Headers
+//!
+//! | of the request | meaning |
+//! | --- | --- |
+//! | `X-Request-Id` | comes back with the answer, and stands in the logs |
+//! | `X-Routing-Key` | what a traffic split by key goes by, such as a customer's number |
+//! | `Request-Timeout` | how many seconds the client waits, such as `0.25`: then 504, and the work stops |
+//! | `traceparent` | a field of the request's span |
+//!
+//! An answer has the version that gave it in `Fourfold-Model-Version`.
+//!
+//! # Errors
+//!
+//! They are `{"error": ".."}`: 400 for a bad request, naming the input; 401 and 403 for who may not ask; 404 for what is not
+//! there; 405, 408, 413, 415 and 431 for what is wrong with the request itself; 429 with `Retry-After` for too many
+//! requests of a model; 500 for a model that fails; 503 with `Retry-After` for a model that is not loaded yet, or too many
+//! connections; 504 for what took too long. Below `/v1` a path that is none and a label that a model does not have are
+//! 400, as in TensorFlow Serving. Who leaves before the answer is not worked for any longer.
 //!
 //! ```text
 //! curl http://127.0.0.1:8000/v2/models/flights/infer --json '{"inputs": [
 //!     {"name": "distance", "shape": [2], "datatype": "INT64", "data": [1400, 200]},
 //!     {"name": "carrier", "shape": [2], "datatype": "BYTES", "data": ["UA", null]}]}'
+//! curl http://127.0.0.1:8000/v1/models/flights:predict --json '{"instances": [
+//!     {"distance": 1400, "carrier": "UA"}, {"distance": 200}]}'
 //! ```
 //!
 //! Inputs that are left out, and `null` among JSON data, are NULL. For clients that cannot send `null`, the request
 //! parameter `null_value` names a text that means it.
+//!
+//! # Starting one
 //!
 //! A server of a directory of models, without the pipelines that make them:
 //!
@@ -30,19 +70,55 @@
 //! use std::sync::Arc;
 //!
 //! use fourfold::model::Loaders;
-//! use fourfold::serving::{Manager, ModelRepository, http};
+//! use fourfold::serving::http::{BearerToken, HttpOptions};
+//! use fourfold::serving::{Manager, ModelRepository, shutdown_signal};
 //!
 //! # async fn main_of_an_application() -> fourfold::Result<()> {
 //! let manager = Manager::open(ModelRepository::at("models"), Loaders::default())?;
-//! let server = http::serve(Arc::new(manager), "127.0.0.1:8000").await?;
+//! let options = HttpOptions::default().auth(BearerToken::new(["a long random text"]));
+//! let server = options.serve(Arc::new(manager), "127.0.0.1:8000").await?;
 //! println!("serving on {}", server.url());
-//! // .. until it is time to stop:
+//! shutdown_signal().await?;
 //! server.shutdown().await
 //! # }
 //! ```
 //!
-//! There is no TLS, no authentication and no limit on idle connections: the port is for a trusted network, or for a
-//! proxy that has these.
+//! [`HttpOptions`] has the limits on what clients may send and on how long they may take, TLS (feature `tls`), tokens and
+//! admin routes. By default there is neither encryption nor authorisation: the port is for a trusted network then, or for
+//! a proxy that has these.
+//!
+//! # In a server of your own
+//!
+//! [`router`] is an [`axum::Router`]: merge it into yours, nest it, put `tower` layers over it, and serve it with what
+//! you have. [`HttpOptions::serve_router`] serves such a router with the limits, the TLS and the draining of this module.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use axum::Router;
+//! use axum::routing::get;
+//! use fourfold::serving::http::{self, BearerToken, HttpOptions};
+//! use fourfold::serving::{Manager, ServerCore};
+//!
+//! # async fn main_of_an_application(manager: Arc<Manager>) -> fourfold::Result<()> {
+//! let core = ServerCore::new(manager);
+//! let operators = http::admin_router(core.clone()).layer(BearerToken::new(["for operators"]));
+//! let app = Router::new()
+//!     .route("/", get(async || "the shop"))
+//!     .merge(http::router(core.clone()))
+//!     .nest("/operators", operators);
+//! let server = HttpOptions::default().serve_router(app, core, "127.0.0.1:8000").await?;
+//! # server.wait().await
+//! # }
+//! ```
+//!
+//! # Logs
+//!
+//! A request is one `tracing` event of the target `fourfold::access` at level INFO, with `method`, `path`, `route`,
+//! `status`, `model`, `version`, `rows`, `duration_us`, `request_bytes`, `response_bytes`, `request_id` and `remote`; the
+//! status is 499 where the client left. It is also a span of the target `fourfold::http`, with the fields that
+//! OpenTelemetry's conventions name: `http.request.method`, `http.route`, `http.response.status_code`, `url.path`,
+//! `client.address`; and `traceparent`. Where no subscriber wants either, they cost nothing.
 
 mod accept;
 mod activity;

@@ -77,7 +77,7 @@ pub(super) enum Change<'p> {
 }
 
 /// Why a path asks for nothing.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Unknown<'p> {
     /// There is no such path.
     Path,

@@ -50,7 +50,8 @@ where
     let exchange = PredictExchange::new(body, method);
     match asking
         .ask(asked, n_bytes, exchange, Protocol::Rest, seen)
-        .await {
+        .await
+    {
         Ok(reply) => Ok(written(reply)),
         Err(failure) => Err(refuse(asking, asked, failure)),
     }

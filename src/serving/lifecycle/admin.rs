@@ -9,14 +9,15 @@ use super::{Control, Found, Manager, Traffic, VersionPolicy, VersionRef};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Manager {
-    /// Loads a model: one that was unloaded, is loaded lazily, or could not be loaded, whatever its retries. Returns
-    /// once it answers.
+    /// Loads a model: one that was unloaded, is loaded lazily, or has versions that could not be loaded, whatever their
+    /// retries. Returns once it answers and every version that is wanted was tried.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such model; [`ErrorKind::Model`] if no version could be loaded, with why;
     /// [`ErrorKind::DeadlineExceeded`] if that takes longer than the manager waits.
     pub fn load(&self, name: &str) -> Result<()> {
         let _operating = lock(&self.shared.operating);
+        let slow = self.shared.read(Registry::slow);
         self.shared.poll()?;
         self.shared.with(|registry| -> Result<_> {
             let model = model_of(registry, name)?;
@@ -27,12 +28,13 @@ impl Manager {
             registry.changes.models.insert(name.into());
             Ok(())
         })?;
-        self.wait_for(name, None, self.timeout)
-            .map(drop)
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Error::model(error.message()),
-                _ => error,
-            })
+        let came = self.wait_for(name, None, self.timeout);
+        // What failed before has had its try then, although an older version answers.
+        self.settle(&slow);
+        came.map(drop).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::model(error.message()),
+            _ => error,
+        })
     }
 
     /// Takes all versions of a model out of service until [`Manager::load`]. Requests that hold one finish on it.
@@ -117,16 +119,16 @@ impl Manager {
     ///
     /// # Errors
     /// As [`Manager::set_label`].
-    pub fn set_traffic(&self, name: &str, traffic: Option<Traffic>) -> Result<()> {
-        self.say(name, &mut |control| control.set_traffic(traffic.clone()))
+    pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<()> {
+        self.say(name, &mut |control| control.set_traffic(traffic.cloned()))
     }
 
     /// Sends a copy of what is asked to a version, or, with `None`, no longer. The version is loaded first.
     ///
     /// # Errors
     /// As [`Manager::set_label`].
-    pub fn set_shadow(&self, name: &str, shadow: Option<VersionRef>) -> Result<()> {
-        self.say(name, &mut |control| control.set_shadow(shadow.clone()))
+    pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<()> {
+        self.say(name, &mut |control| control.set_shadow(shadow.cloned()))
     }
 
     /// Changes what is said about a model: tries it, and keeps it if the versions that it names answer.
@@ -203,7 +205,7 @@ impl Manager {
             }
             registry.changes.models.insert(name.into());
         });
-        self.settle(false);
+        self.settle(&self.shared.read(Registry::slow));
     }
 
     /// Keeps what an operator said, in the source where that can.

@@ -67,7 +67,7 @@ mod tests {
         leaving: u64,
         needed: u64,
         evictable: &[(char, u64, u64)],
-        room: Room<char>,
+        room: &Room<char>,
     ) {
         let evictable = evictable
             .iter()
@@ -81,32 +81,32 @@ mod tests {
             used,
             leaving,
         };
-        assert_eq!(super::room(memory, needed, evictable.collect()), room);
+        assert_eq!(&super::room(memory, needed, evictable.collect()), room);
     }
 
     #[test]
     fn the_least_recently_used_goes_first() {
-        check(0, 0, 100, &[], Room::Fits);
-        check(0, 0, 101, &[], Room::Never);
-        check(60, 0, 40, &[('a', 1, 60)], Room::Fits);
-        check(60, 0, 41, &[('a', 1, 60)], Room::Evict(vec!['a']));
+        check(0, 0, 100, &[], &Room::Fits);
+        check(0, 0, 101, &[], &Room::Never);
+        check(60, 0, 40, &[('a', 1, 60)], &Room::Fits);
+        check(60, 0, 41, &[('a', 1, 60)], &Room::Evict(vec!['a']));
         check(
             60,
             0,
             41,
             &[('a', 9, 30), ('b', 2, 30)],
-            Room::Evict(vec!['b']),
+            &Room::Evict(vec!['b']),
         );
         check(
             60,
             0,
             90,
             &[('a', 9, 30), ('b', 2, 30)],
-            Room::Evict(vec!['b', 'a']),
+            &Room::Evict(vec!['b', 'a']),
         );
         // What is on its way out counts, and nothing goes in vain.
-        check(60, 10, 41, &[('a', 1, 60)], Room::Wait);
-        check(90, 0, 41, &[('a', 1, 20)], Room::Wait);
-        check(u64::MAX, u64::MAX, 1, &[], Room::Wait);
+        check(60, 10, 41, &[('a', 1, 60)], &Room::Wait);
+        check(90, 0, 41, &[('a', 1, 20)], &Room::Wait);
+        check(u64::MAX, u64::MAX, 1, &[], &Room::Wait);
     }
 }

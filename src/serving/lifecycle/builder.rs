@@ -158,8 +158,9 @@ impl ManagerBuilder {
     }
 
     /// Rows that every new version of a model has to answer before it takes traffic, one by one, at most 1000. A version
-    /// that fails on one is not served. Recorded requests beside the model's files are taken without being named here: see
-    /// the [module](crate::serving#lifecycle).
+    /// that fails on one is not served. Requests that are recorded beside the model's files are taken without being named
+    /// here: `warmup.jsonl`, one record a line, or `warmup.json`, an array of them, in the version's directory or, for all
+    /// versions, in the model's. A record is a row by its columns, or a request of the Open Inference Protocol.
     pub fn warm_up(mut self, model: impl Into<String>, rows: RecordBatch) -> Self {
         self.warm_up.add(model.into(), rows);
         self

@@ -10,6 +10,108 @@ use crate::model::{Loaders, Servable};
 
 /// Loads one version: the place to bring in a framework of your own.
 ///
+/// ```
+/// # use std::collections::BTreeMap;
+/// # use std::sync::Arc;
+/// # use arrow::array::{Float64Array, RecordBatch};
+/// use fourfold::model::{ConstantModel, Manifest, Servable, Target};
+/// use fourfold::schema::{Field, FieldType, Schema};
+/// use fourfold::serving::{
+///     Control, Found, FoundModel, FoundVersion, Loader, Manager, Source, SourceAdapter, Transition,
+///     TransitionPolicy, VersionStatus,
+/// };
+/// use fourfold::transform::{FittedTransform, InputColumn};
+/// use fourfold::{Error, Result};
+/// # use fourfold::transform::{FittedStep, ops::ImputeNumber};
+///
+/// /// Files of another framework: a number, which is the answer.
+/// #[derive(Debug)]
+/// struct NumberLoader {
+///     model: String,
+///     version: FoundVersion,
+/// }
+///
+/// impl Loader for NumberLoader {
+///     fn estimate(&self) -> u64 {
+///         1_000
+///     }
+///
+///     fn load(&self) -> Result<Servable> {
+///         let text = std::fs::read_to_string(self.version.path())
+///             .map_err(|error| Error::new(fourfold::ErrorKind::Io, "reading the number").with_source(error))?;
+///         let number = text.trim().parse().map_err(|_| Error::new(fourfold::ErrorKind::Corrupt, "no number"))?;
+///         let manifest = Manifest {
+///             format_version: Manifest::FORMAT_VERSION,
+///             name: self.model.clone(),
+///             model_format: "example.number.v1".to_owned(),
+///             target: Target::Regression { label: "y".to_owned() },
+///             details: BTreeMap::new(),
+///         };
+///         let schema = Schema::new([Field::new("x", FieldType::Float)]);
+///         let inputs = vec![InputColumn::new("x", FieldType::Float)];
+///         let steps = vec![FittedStep::new("x", "x", ImputeNumber { value: 0.0 })];
+///         let transform = FittedTransform::new(inputs, steps)?;
+///         let model = ConstantModel::new(1, vec![number]);
+///         Servable::new(manifest, &schema, Arc::new(transform), Arc::new(model))
+///     }
+/// }
+///
+/// #[derive(Debug)]
+/// struct Numbers;
+///
+/// impl SourceAdapter for Numbers {
+///     fn adapt(&self, model: &str, version: &FoundVersion) -> Result<Box<dyn Loader>> {
+///         Ok(Box::new(NumberLoader { model: model.to_owned(), version: version.clone() }))
+///     }
+/// }
+///
+/// /// One model whose versions are the files of a directory.
+/// #[derive(Debug)]
+/// struct Directory(std::path::PathBuf);
+///
+/// impl Source for Directory {
+///     fn poll(&self) -> Result<Vec<FoundModel>> {
+///         let there = (1..9).map(|version| (version, self.0.join(format!("{version}.txt"))));
+///         let there = there.filter(|(_, path)| path.exists());
+///         let versions = there.map(|(version, path)| FoundVersion::new(version, path)).collect();
+///         Ok(vec![FoundModel::new("answer", Ok(Found::new(versions, Control::default())))])
+///     }
+/// }
+///
+/// /// Loads the oldest first, and unloads what is not wanted only when everything that is wanted answers.
+/// #[derive(Debug)]
+/// struct Careful;
+///
+/// impl TransitionPolicy for Careful {
+///     fn next(&self, versions: &[VersionStatus]) -> Option<Transition> {
+///         use fourfold::serving::State;
+///         let mut wanted = versions.iter().filter(|status| status.is_wanted());
+///         if let Some(new) = wanted.clone().find(|status| status.state() == State::Start) {
+///             return Some(Transition::Load(new.version()));
+///         }
+///         let all_answer = wanted.all(|status| status.state() == State::Available);
+///         let old = versions.iter().find(|status| !status.is_wanted() && status.state() == State::Available);
+///         old.filter(|_| all_answer).map(|status| Transition::Unload(status.version()))
+///     }
+/// }
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// std::fs::write(dir.path().join("1.txt"), "42")?;
+/// let manager = Manager::builder(Directory(dir.path().to_owned()))
+///     .source_adapter(Numbers)
+///     .transition(Careful)
+///     .open()?;
+/// let rows = RecordBatch::try_from_iter([("x", Arc::new(Float64Array::from(vec![0.5])) as _)])?;
+/// assert_eq!(manager.get("answer", None)?.predict(&rows)?.outputs()[[0, 0]], 42.0);
+///
+/// // A file that is no number leaves the version that answers.
+/// std::fs::write(dir.path().join("2.txt"), "forty-three")?;
+/// manager.refresh()?;
+/// assert_eq!(manager.get("answer", None)?.version(), 1);
+/// assert!(manager.get("answer", 2).unwrap_err().to_string().ends_with("could not be loaded: no number"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// It is made for one try and used on one of the manager's loader threads, so it may take its time. A panic is a failure
 /// like any other.
 pub trait Loader: Debug + Send {

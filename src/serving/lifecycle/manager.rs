@@ -1,10 +1,12 @@
 //! Which versions answer: loading, swapping and finding models.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::registry::Registry;
 use super::shared::Shared;
 use super::{ManagerBuilder, ModelState, Route, Source, VersionChoice, Watch};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +17,30 @@ use crate::serving::{ModelRepository, Predictor};
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Serves the versions of every model of a source, and swaps them when that changes.
+///
+/// ```text
+/// Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ Predictor
+/// ```
+///
+/// | part | says | yours instead |
+/// | --- | --- | --- |
+/// | [`Source`] | which models and versions are there | [`Manager::builder`] |
+/// | [`VersionPolicy`](super::VersionPolicy), [`Control`](super::Control) | which of them are wanted | [`ManagerBuilder::versions`] |
+/// | [`TransitionPolicy`](super::TransitionPolicy) | which is loaded or unloaded next | [`ManagerBuilder::transition`] |
+/// | [`Router`](super::Router), [`SourceAdapter`](super::SourceAdapter) | who loads it | [`ManagerBuilder::adapter`], [`ManagerBuilder::source_adapter`] |
+/// | [`Loader`](super::Loader) | how, and what it takes | by its adapter; see there for an example |
+/// | [`StateListener`](super::StateListener) | nothing: it hears what happened | [`ManagerBuilder::listener`] |
+///
+/// ```
+/// use fourfold::model::Loaders;
+/// use fourfold::serving::{Manager, ModelRepository};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let manager = Manager::open(ModelRepository::at(dir.path()), Loaders::default())?;
+/// assert!(manager.states().is_empty());
+/// assert!(manager.get("late", None).is_err());
+/// # Ok::<(), fourfold::Error>(())
+/// ```
 ///
 /// Each model stands for itself: one that cannot be loaded, or takes for ever, is [reported](Manager::states), and the
 /// others serve. Requests that hold a [`Predictor`] finish on their version, which is dropped on a thread of its own after
@@ -73,7 +99,7 @@ impl Manager {
             Ok(watch) => manager.watch = watch,
             Err(error) => tracing::warn!(?error, "the source cannot be watched; it is polled"),
         }
-        manager.settle(true);
+        manager.settle(&BTreeSet::new());
         manager.see();
         Ok(manager)
     }
@@ -97,11 +123,10 @@ impl Manager {
         }
     }
 
-    /// Waits until nothing is under way; with `is_patient`, also for what is slow.
-    pub(super) fn settle(&self, is_patient: bool) {
+    /// Waits until nothing is under way, but for what has been slow before.
+    pub(super) fn settle(&self, slow: &BTreeSet<(Arc<str>, u64)>) {
         let until = Instant::now() + self.timeout;
-        let settled =
-            |registry: &super::registry::Registry| registry.is_settled(is_patient).then_some(());
+        let settled = |registry: &Registry| registry.is_settled(slow).then_some(());
         if self.shared.wait(until, settled).is_none() {
             tracing::warn!("models are still being loaded");
         }
@@ -114,15 +139,17 @@ impl Manager {
     }
 
     /// Polls the source now, and returns once what followed from that is done: what is newer is loaded, what is gone is
-    /// unloaded. Whether the state of any version has changed since this was asked last, or since the start. There is no
+    /// unloaded. It waits as long as [`open`](ManagerBuilder::open_timeout) does at most, and not for what is
+    /// [slow](ManagerBuilder::slow_after) already. Whether the state of any version has changed since this was asked last, or since the start. There is no
     /// need to call it: the manager polls by itself.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository is not there; everything loaded goes
     /// on serving then.
     pub fn refresh(&self) -> Result<bool> {
+        let slow = self.shared.read(Registry::slow);
         self.shared.poll()?;
-        self.settle(false);
+        self.settle(&slow);
         Ok(self.see())
     }
 
@@ -193,8 +220,7 @@ impl Manager {
             if wanted.is_none() {
                 return Err(error);
             }
-            let changed =
-                |registry: &super::registry::Registry| (registry.changes.n != n).then_some(());
+            let changed = |registry: &Registry| (registry.changes.n != n).then_some(());
             if self.shared.wait(until, changed).is_none() {
                 return Err(Error::new(
                     ErrorKind::DeadlineExceeded,

@@ -1,6 +1,6 @@
 //! All models: what was found of them, and what is to be done now.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -448,6 +448,19 @@ impl Registry {
         }
     }
 
+    /// The versions of each model that are wanted or still there.
+    pub(super) fn in_use(&self) -> BTreeMap<Arc<str>, Vec<u64>> {
+        let models = self.models.iter().map(|(name, model)| {
+            let versions = model.versions.iter();
+            let in_use = versions.filter(|(_, harness)| harness.is_wanted || !harness.is_idle());
+            (
+                Arc::clone(name),
+                in_use.map(|(version, _)| *version).collect(),
+            )
+        });
+        models.collect()
+    }
+
     /// Asks for a version that is loaded lazily.
     pub(super) fn demand(&mut self, model: &str, version: u64) {
         if let Some(harness) = self.harness(model, version) {
@@ -455,14 +468,25 @@ impl Registry {
         }
     }
 
-    /// Whether nothing is under way that ends soon; with `is_patient`, also nothing that is slow.
-    pub(super) fn is_settled(&self, is_patient: bool) -> bool {
+    /// What is being loaded and slow.
+    pub(super) fn slow(&self) -> BTreeSet<(Arc<str>, u64)> {
+        let slow = self
+            .harnesses()
+            .filter(|(_, harness)| matches!(harness.phase, Phase::Loading { is_slow: true, .. }));
+        slow.map(|(model, harness)| (Arc::clone(&model.name), harness.version()))
+            .collect()
+    }
+
+    /// Whether nothing is under way, but for some.
+    pub(super) fn is_settled(&self, but: &BTreeSet<(Arc<str>, u64)>) -> bool {
         self.models.values().all(|model| {
             let answers = model.versions.values().any(Harness::is_available);
             model.versions.values().all(|harness| match &harness.phase {
                 Phase::Idle | Phase::Available(_) => true,
                 Phase::Queued => harness.is_blocked,
-                Phase::Loading { is_slow, .. } => *is_slow && !is_patient,
+                Phase::Loading { is_slow, .. } => {
+                    *is_slow && but.contains(&(Arc::clone(&model.name), harness.version()))
+                }
                 // Another version may wait for its memory.
                 Phase::Draining { loaded, .. } => {
                     answers || Arc::strong_count(&loaded.servable) > 1

@@ -1,12 +1,10 @@
 //! The table that lookups go by: made anew on every change, read without a lock.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, BuildHasherDefault, RandomState};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use twox_hash::XxHash64;
 
 use super::harness::{Harness, Phase};
 use super::versions::{ModelVersions, ROLLED_BACK, UNLOADED};
@@ -41,10 +39,10 @@ impl Route {
     }
 }
 
-/// All models by their name. The names are the operator's, so the hash need not be secret.
+/// All models by their name. Up to some hundreds of names are compared faster than one is hashed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    models: HashMap<Arc<str>, Arc<Routes>, BuildHasherDefault<XxHash64>>,
+    models: BTreeMap<Arc<str>, Arc<Routes>>,
 }
 
 /// What a lookup finds of one model.
@@ -120,23 +118,15 @@ impl Table {
             Some(routes) => Ok(routes),
             None => Err(Error::not_found(format!(
                 "there is no model `{name}`{}",
-                near_names(name, self.names())
+                near_names(name, self.models.keys().map(|name| &**name))
             ))),
         }
-    }
-
-    fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.models.keys().map(|name| &**name).collect();
-        names.sort_unstable();
-        names
     }
 
     /// Every model's state, sorted by name.
     pub(super) fn states(&self) -> Vec<ModelState> {
         let states = self.models.values().map(|routes| routes.state.clone());
-        let mut states: Vec<ModelState> = states.collect();
-        states.sort_by(|a, b| a.name.cmp(&b.name));
-        states
+        states.collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a manager's threads share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     telling: Mutex<()>,
     /// One poll at a time, so that an older answer does not replace a newer one.
     polling: Mutex<()>,
+    /// The versions of which the source knows that they are in use.
+    retained: Mutex<BTreeMap<Arc<str>, Vec<u64>>>,
     /// One operator at a time.
     pub(super) operating: Mutex<()>,
     signal: Mutex<Signal>,
@@ -67,6 +69,7 @@ impl Shared {
             untold: Mutex::default(),
             telling: Mutex::default(),
             polling: Mutex::default(),
+            retained: Mutex::default(),
             operating: Mutex::default(),
             signal: Mutex::default(),
             signalled: Condvar::new(),
@@ -183,8 +186,38 @@ impl Shared {
         let found = catch_unwind(AssertUnwindSafe(|| self.source.poll()))
             .unwrap_or_else(|_| Err(Error::internal("the source of models panicked")))?;
         self.with(|registry| registry.merge(found, epoch));
+        self.retain();
         drop(polling);
         Ok(())
+    }
+
+    /// Tells the source which versions are in use, where that has changed.
+    fn retain(&self) {
+        // An operator may be about to want another.
+        let Ok(_operating) = self.operating.try_lock() else {
+            return;
+        };
+        let mut retained = lock(&self.retained);
+        let in_use = self.read(Registry::in_use);
+        let gone = retained.keys().filter(|name| !in_use.contains_key(*name));
+        let gone: Vec<Arc<str>> = gone.cloned().collect();
+        let gone = gone.into_iter().map(|name| (name, Vec::new()));
+        for (name, versions) in in_use.into_iter().chain(gone) {
+            if retained.get(&name) == Some(&versions) {
+                continue;
+            }
+            let told = catch_unwind(AssertUnwindSafe(|| self.source.retain(&name, &versions)));
+            match told {
+                Ok(Ok(())) if versions.is_empty() => {
+                    retained.remove(&name);
+                }
+                Ok(Ok(())) => {
+                    retained.insert(name, versions);
+                }
+                Ok(Err(error)) => tracing::debug!(model = &*name, ?error, "files are left over"),
+                Err(_) => tracing::error!(model = &*name, "the source of models panicked"),
+            }
+        }
     }
 
     /// Polls at an interval, if there is one, and when it is asked to, until the end.

@@ -134,7 +134,7 @@ mod tests {
 
     #[track_caller]
     fn check(
-        policy: impl TransitionPolicy,
+        policy: &impl TransitionPolicy,
         versions: &[(u64, State, bool)],
         next: Option<Transition>,
     ) {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn availability_is_preserved() {
-        let check = |versions: &[_], next| check(AvailabilityPreserving, versions, next);
+        let check = |versions: &[_], next| check(&AvailabilityPreserving, versions, next);
         check(&[], None);
         check(
             &[
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn resources_are_preserved() {
-        let check = |versions: &[_], next| check(ResourcePreserving, versions, next);
+        let check = |versions: &[_], next| check(&ResourcePreserving, versions, next);
         check(&[], None);
         check(
             &[

@@ -77,13 +77,11 @@ impl ModelVersions {
     }
 
     /// Takes what the source has found.
-    pub(super) fn update(&mut self, found: Found, keeps_control: bool, changes: &mut Changes) {
-        let control = if keeps_control {
-            self.found.control().clone()
-        } else {
-            found.control().clone()
-        };
-        let found = Found::new(found.versions().to_vec(), control);
+    pub(super) fn update(&mut self, mut found: Found, keeps_control: bool, changes: &mut Changes) {
+        if keeps_control {
+            let versions = found.versions().to_vec();
+            found = Found::new(versions, self.found.control().clone());
+        }
         if found != self.found {
             changes.models.insert(Arc::clone(&self.name));
         }

@@ -209,6 +209,13 @@ impl Families {
         metrics
     }
 
+    pub(super) fn retire_model(&self, model: &str) {
+        let labels = ModelLabels::new(model);
+        self.in_flight.remove(&labels);
+        self.queue_length.remove(&labels);
+        self.queue_duration.remove(&labels);
+    }
+
     pub(super) fn retire(&self, model: &str, version: u64) {
         let version = version.to_string();
         let of_version = VersionLabels {

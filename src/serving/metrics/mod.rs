@@ -235,4 +235,9 @@ impl Metrics {
     pub(crate) fn retire(&self, model: &str, version: u64) {
         self.inner.families.retire(model, version);
     }
+
+    /// Takes away the series of a model that is gone.
+    pub(crate) fn retire_model(&self, model: &str) {
+        self.inner.families.retire_model(model);
+    }
 }

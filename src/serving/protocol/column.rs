@@ -16,6 +16,9 @@ use super::plan::Input;
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
+/// The most bytes of text in a column, whose offsets have 32 bits.
+const MAX_TEXT: usize = i32::MAX as usize;
+
 /// The rows of a tensor, by its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -210,6 +213,9 @@ impl Column {
                 true
             }
             (Values::Texts(values), Element::Text(text)) => {
+                if values.values_slice().len().saturating_add(text.len()) > MAX_TEXT {
+                    return Err(Error::data("texts of 2 GiB or more in one column"));
+                }
                 values.append_value(text);
                 true
             }

@@ -77,7 +77,10 @@ fn every_request_is_one_entry() {
             let asking = tokio::task::spawn_blocking(move || {
                 let request = ureq::post(format!("{url}/v2/models/late/infer"))
                     .header("X-Request-Id", "r 1")
-                    .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+                    .header(
+                        "traceparent",
+                        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                    );
                 let answer = request.send(body.as_bytes()).unwrap();
                 assert_eq!(answer.headers()["x-request-id"], "r 1");
                 drop(answer);
@@ -101,7 +104,11 @@ fn every_request_is_one_entry() {
         ("request_bytes", &n_bytes.to_string()),
         ("request_id", "r 1"),
     ] {
-        assert_eq!(entries[0].get(field).map(String::as_str), Some(value), "{field}");
+        assert_eq!(
+            entries[0].get(field).map(String::as_str),
+            Some(value),
+            "{field}"
+        );
     }
     assert!(entries[0]["remote"].starts_with("127.0.0.1:"));
     assert!(entries[0].contains_key("duration_us") && entries[0].contains_key("response_bytes"));

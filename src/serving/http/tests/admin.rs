@@ -48,9 +48,17 @@ fn a_model_is_unloaded_and_loaded() {
     assert_eq!(server.get("/v2/health/ready").0, 200);
     assert_eq!(change("load", json!({})), (200, String::new()));
     assert_eq!(answers(&server), "3");
-    assert_eq!(change("load", json!({"parameters": {"config": "{}"}})).0, 400);
+    assert_eq!(
+        change("load", json!({"parameters": {"config": "{}"}})).0,
+        400
+    );
     assert_eq!(change("load", json!([1])).0, 400);
-    let (status, body) = request(&server, "POST", "/v2/repository/models/lat/load", &json!({}));
+    let (status, body) = request(
+        &server,
+        "POST",
+        "/v2/repository/models/lat/load",
+        &json!({}),
+    );
     assert_eq!(status, 404);
     assert!(body.contains("did you mean `late`"), "{body}");
     assert_eq!(request(&server, "GET", &path("load"), &Value::Null).0, 405);
@@ -90,10 +98,16 @@ fn labels_and_traffic_are_set() {
     assert_eq!(answers(&server), "1");
     assert_eq!(version("/v2/models/late/labels/canary/infer"), "3");
     assert_eq!(version("/v2/models/late/labels/stable/infer"), "1");
-    assert_eq!(server.post("/v2/models/late/labels/none/infer", &body).0, 404);
+    assert_eq!(
+        server.post("/v2/models/late/labels/none/infer", &body).0,
+        404
+    );
     // Every key has its version, and keeps it.
     let shares = json!([{"to": "stable", "weight": 1}, {"to": 3, "weight": 1}]);
-    assert_eq!(set("traffic", json!({"by": "key", "shares": shares})).0, 200);
+    assert_eq!(
+        set("traffic", json!({"by": "key", "shares": shares})).0,
+        200
+    );
     let of_key = |key: usize| {
         let headers = [("X-Routing-Key", key.to_string())];
         let headers = headers.each_ref().map(|(name, key)| (*name, key.as_str()));

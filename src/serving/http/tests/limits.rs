@@ -1,6 +1,7 @@
 //! What clients may not do: send too much, take too long, come in too great numbers.
 
 use super::*;
+use crate::serving::Limits;
 
 fn milliseconds(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -51,20 +52,64 @@ fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[test]
+fn a_connection_outlives_a_refusal() {
+    let tokens = crate::serving::http::BearerToken::new(["a long token"]);
+    let open = Running::late(&HttpOptions::default());
+    let closed = Running::late(&HttpOptions::default().auth(tokens));
+    for (server, path) in [
+        (&open, "/nowhere"),
+        (&open, "/v1/foo"),
+        (&open, "/v2/models/none/infer"),
+        (&closed, "/v2/models/late/infer"),
+    ] {
+        let mut connection = server.connect();
+        for _ in 0..20 {
+            let bytes = post_bytes(path, "{\"inputs\": []}");
+            let (head, body) = bytes.split_at(bytes.len() - 14);
+            // The body comes later than its head, as many clients send it.
+            connection.write_all(head).unwrap();
+            std::thread::sleep(milliseconds(2));
+            connection.write_all(body).unwrap();
+            let mut answer = Vec::new();
+            let mut byte = [0];
+            while !answer.ends_with(b"}") {
+                connection.read_exact(&mut byte).unwrap();
+                answer.extend(byte);
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 4"));
+        }
+        assert!(ask_if_alive(&mut connection).starts_with("HTTP/1.1 200"));
+    }
+    // What is too much to be read for nothing closes it, and says so.
+    let mut connection = open.connect();
+    let body = "x".repeat(600 << 10);
+    let mut writing = connection.try_clone().unwrap();
+    let sending = std::thread::spawn(move || writing.write_all(&post_bytes("/nowhere", &body)));
+    let answer = rest(&mut connection);
+    assert!(answer.contains("connection: close"), "{answer}");
+    let _ = sending.join();
+}
+
+#[test]
 fn a_head_that_does_not_come_is_not_waited_for() {
     let options = HttpOptions::default().header_timeout(milliseconds(50));
     let server = Running::late(&options);
-    for begun in ["", "P", "PRI", "GET /v2 HT", "GET /v2 HTTP/1.1\r\nHost: x\r\n"] {
+    for begun in [
+        "",
+        "P",
+        "PRI",
+        "GET /v2 HT",
+        "GET /v2 HTTP/1.1\r\nHost: x\r\n",
+    ] {
         let mut connection = server.connect();
         connection.write_all(begun.as_bytes()).unwrap();
         assert_eq!(rest(&mut connection), "", "{begun}");
     }
     // The second request of a connection, too.
     let mut connection = server.connect();
-    connection
-        .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /v2")
-        .unwrap();
-    assert!(rest(&mut connection).ends_with(r#"{"live":true}"#));
+    assert!(ask_if_alive(&mut connection).starts_with("HTTP/1.1 200"));
+    connection.write_all(b"GET /v2").unwrap();
+    assert_eq!(rest(&mut connection), "");
     assert_eq!(server.get("/v2").0, 200);
 }
 
@@ -74,15 +119,11 @@ fn a_connection_without_requests_is_closed() {
     let server = Running::late(&options);
     let mut connection = server.connect();
     for _ in 0..2 {
-        connection
-            .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-            .unwrap();
-        let mut answer = [0; 15];
-        connection.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        assert!(ask_if_alive(&mut connection).starts_with("HTTP/1.1 200"));
     }
     // The server closes it, and not the time limit of the test.
-    assert!(rest(&mut connection).ends_with(r#"{"live":true}"#));
+    let mut byte = [0];
+    assert!(matches!(connection.read(&mut byte), Ok(0)));
 }
 
 #[test]
@@ -117,20 +158,12 @@ fn a_client_that_reads_nothing_is_not_kept() {
 #[test]
 fn the_longest_idle_connection_makes_room() {
     let server = Running::late(&HttpOptions::default().max_connections(2));
-    let ask = |connection: &mut TcpStream| {
-        connection
-            .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-            .unwrap();
-        let mut answer = [0; 15];
-        connection.read_exact(&mut answer).is_ok() && &answer == b"HTTP/1.1 200 OK"
-    };
-    let mut connections: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
-    for connection in &mut connections[..2] {
-        assert!(ask(connection));
-    }
-    // There is room for two, and both are idle: each further one takes the place of another.
-    for connection in &mut connections[2..] {
-        assert!(ask(connection));
+    // There is room for two, and all are idle: each further one takes the place of another.
+    let mut connections = Vec::new();
+    for _ in 0..5 {
+        let mut connection = server.connect();
+        assert!(ask_if_alive(&mut connection).starts_with("HTTP/1.1 200"));
+        connections.push(connection);
     }
     assert_eq!(server.handle.as_ref().unwrap().n_connections(), 2);
 }
@@ -188,12 +221,27 @@ fn a_deadline_that_is_none_is_refused() {
 fn options_are_checked() {
     for (options, named) in [
         (HttpOptions::default().max_body_bytes(0), "max_body_bytes"),
-        (HttpOptions::default().max_header_bytes(0), "max_header_bytes"),
+        (
+            HttpOptions::default().max_header_bytes(0),
+            "max_header_bytes",
+        ),
         (HttpOptions::default().max_connections(0), "max_connections"),
-        (HttpOptions::default().header_timeout(Duration::ZERO), "header_timeout_ms"),
-        (HttpOptions::default().body_timeout(Duration::ZERO), "body_timeout_ms"),
-        (HttpOptions::default().idle_timeout(Duration::ZERO), "idle_timeout_ms"),
-        (HttpOptions::default().request_timeout(Duration::ZERO), "request_timeout_ms"),
+        (
+            HttpOptions::default().header_timeout(Duration::ZERO),
+            "header_timeout_ms",
+        ),
+        (
+            HttpOptions::default().body_timeout(Duration::ZERO),
+            "body_timeout_ms",
+        ),
+        (
+            HttpOptions::default().idle_timeout(Duration::ZERO),
+            "idle_timeout_ms",
+        ),
+        (
+            HttpOptions::default().request_timeout(Duration::ZERO),
+            "request_timeout_ms",
+        ),
     ] {
         let error = options.check().unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Config);
@@ -209,4 +257,56 @@ fn options_are_checked() {
     assert_eq!(written["admin"], json!({"address": "127.0.0.1:9000"}));
     assert!(toml::from_str::<HttpOptions>("idle_timeout = 5").is_err());
     assert!(toml::from_str::<HttpOptions>("admin = \"same_port\"").is_ok());
+}
+
+#[test]
+fn too_many_requests_of_a_model_are_turned_away_and_others_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let waits = Waits {
+        gate: directory.path().join("gate"),
+    };
+    let server = Running::over(|root| {
+        let candidate = Waits::candidate(&waits.gate);
+        candidate.save(&root.join("waits/1")).unwrap();
+        late("late", 0.1).save(&root.join("late/1")).unwrap();
+    });
+    let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
+    let limits = Limits::default().with_max_concurrency(1).with_max_queue(1);
+    let core = ServerCore::builder(manager).limits(limits).build().unwrap();
+    let serving = HttpOptions::default();
+    let handle = server
+        .runtime
+        .block_on(serving.serve(core, "127.0.0.1:0"))
+        .unwrap();
+    let body = json!({"inputs": [tensor("age", "INT64", json!([1]))]}).to_string();
+    let ask = |headers: &str| {
+        let mut connection = TcpStream::connect(handle.address()).unwrap();
+        connection
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let length = body.len();
+        let text = format!(
+            "POST /v2/models/waits/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        );
+        connection.write_all(text.as_bytes()).unwrap();
+        connection
+    };
+    let mut answered = ask("");
+    until(|| waits.asked().exists());
+    // The first is being answered and the second waits: of the others, all but that one are too many.
+    let mut others: Vec<TcpStream> = (0..5).map(|_| ask("Request-Timeout: 0.5\r\n")).collect();
+    let answers: Vec<String> = others.iter_mut().map(rest).collect();
+    let too_many = answers
+        .iter()
+        .filter(|answer| answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: "))
+        .count();
+    let too_late = answers
+        .iter()
+        .filter(|answer| answer.starts_with("HTTP/1.1 504"))
+        .count();
+    assert_eq!((too_many, too_late), (4, 1), "{answers:?}");
+    assert_eq!(server.infer("late", all_inputs()).0, 200);
+    waits.let_go();
+    assert!(rest(&mut answered).starts_with("HTTP/1.1 200"));
+    server.runtime.block_on(handle.shutdown()).unwrap();
 }

@@ -47,7 +47,9 @@ fn ask(server: &Running, with_certificate: bool, protocols: &[&str]) -> std::io:
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut stream = StreamOwned::new(connection, server.connect());
-    stream.write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(
+        b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )?;
     stream.flush()?;
     if protocols.contains(&"h2") {
         let mut settings = [0; 9];
@@ -66,10 +68,16 @@ fn connections_are_encrypted() {
     assert!(server.url.starts_with("https://"));
     let answer = ask(&server, false, &[]).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(ask(&server, false, &["http/1.1"]).unwrap().ends_with(r#"{"live":true}"#));
+    assert!(
+        ask(&server, false, &["http/1.1"])
+            .unwrap()
+            .ends_with(r#"{"live":true}"#)
+    );
     // Who does not encrypt gets no answer.
     let mut plain = server.connect();
-    plain.write_all(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    plain
+        .write_all(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP"));
@@ -107,7 +115,10 @@ fn clients_are_asked_for_certificates() {
 #[test]
 fn a_renewed_certificate_is_taken_up() {
     let directory = tempfile::tempdir().unwrap();
-    let (certificate, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    let (certificate, key) = (
+        directory.path().join("cert.pem"),
+        directory.path().join("key.pem"),
+    );
     fs::copy(fixture("server.pem"), &certificate).unwrap();
     fs::copy(fixture("server-key.pem"), &key).unwrap();
     let encryption = Encryption::new(Tls::files(&certificate, &key)).unwrap();
@@ -133,12 +144,14 @@ fn a_renewed_certificate_is_taken_up() {
 #[test]
 fn what_is_no_certificate_is_refused() {
     let pem = |name: &str| fs::read(fixture(name)).unwrap();
-    let options = |certificate: Vec<u8>, key: Vec<u8>| {
-        HttpOptions::default().tls(Tls::pem(certificate, key))
-    };
+    let options =
+        |certificate: Vec<u8>, key: Vec<u8>| HttpOptions::default().tls(Tls::pem(certificate, key));
     let key = pem("server-key.pem");
     for (options, problem) in [
-        (options(pem("server.pem"), b"no key".to_vec()), "private key"),
+        (
+            options(pem("server.pem"), b"no key".to_vec()),
+            "private key",
+        ),
         (options(b"none".to_vec(), key.clone()), "no certificate"),
         (options(pem("client.pem"), key.clone()), "PEM in memory"),
     ] {

@@ -3,6 +3,7 @@
 mod isolation;
 mod memory;
 mod operators;
+mod routing;
 mod stress;
 mod swapping;
 mod warming;
@@ -88,6 +89,7 @@ struct Inside {
     /// The loads that were tried.
     tried: Mutex<Vec<(String, u64)>>,
     dropped: Arc<Mutex<Vec<(u64, String)>>>,
+    retained: Mutex<Vec<(String, Vec<u64>)>>,
     is_open: Mutex<bool>,
     opened: Condvar,
 }
@@ -177,6 +179,12 @@ impl Source for World {
             FoundModel::new(name, Ok(Found::new(versions, control)))
         });
         Ok(found.collect())
+    }
+
+    fn retain(&self, model: &str, versions: &[u64]) -> Result<()> {
+        let mut retained = self.0.retained.lock().unwrap();
+        retained.push((model.to_owned(), versions.to_vec()));
+        Ok(())
     }
 
     fn update(

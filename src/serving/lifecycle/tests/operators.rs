@@ -170,7 +170,7 @@ fn traffic_is_split_by_weight_and_by_key() {
     let manager = world.open();
     manager.set_label("m", "stable", 1).unwrap();
     let split = Traffic::by_weight([("stable".into(), 3), (VersionRef::Number(2), 1)]).unwrap();
-    manager.set_traffic("m", Some(split)).unwrap();
+    manager.set_traffic("m", Some(&split)).unwrap();
     let n = 4_000;
     let canaries = (0..n).filter(|_| version(&manager, "m") == 2).count();
     assert!((800..1_200).contains(&canaries), "{canaries} of {n}");
@@ -182,7 +182,7 @@ fn traffic_is_split_by_weight_and_by_key() {
     );
 
     let split = Traffic::by_key([(1, 1), (2, 1)]).unwrap();
-    manager.set_traffic("m", Some(split)).unwrap();
+    manager.set_traffic("m", Some(&split)).unwrap();
     let by_key = |key: &str| {
         let route = manager.route("m", None, Some(key)).unwrap();
         route.predictor().version()
@@ -207,7 +207,7 @@ fn shadows_see_what_others_answer() {
     let manager = world.open();
     assert!(manager.route("m", None, None).unwrap().shadow().is_none());
     manager
-        .set_shadow("m", Some(VersionRef::Number(1)))
+        .set_shadow("m", Some(&VersionRef::Number(1)))
         .unwrap();
     let (predictor, shadow) = manager.route("m", None, None).unwrap().into_parts();
     assert_eq!((predictor.version(), shadow.unwrap().version()), (2, 1));
@@ -261,4 +261,13 @@ fn loading_by_hand_tries_what_was_given_up() {
     world.tell("m", 1, Does::Loads);
     manager.load("m").unwrap();
     assert_eq!(version(&manager, "m"), 1);
+
+    // Also while an older version answers.
+    world.tell("m", 2, Does::Fails);
+    world.push("m", 2);
+    manager.refresh().unwrap();
+    assert_eq!(version(&manager, "m"), 1);
+    world.tell("m", 2, Does::Loads);
+    manager.load("m").unwrap();
+    assert_eq!(version(&manager, "m"), 2);
 }

@@ -200,6 +200,28 @@ fn listeners_hear_every_change_in_order() {
     assert_eq!(changes[10].reason.as_deref(), Some("a broken model"));
 }
 
+#[test]
+fn the_source_is_told_what_is_in_use() {
+    let world = World::of(&[("m", 1), ("n", 1)]);
+    let manager = world.open();
+    world.push("m", 2);
+    manager.refresh().unwrap();
+    eventually("1 is gone", || states(&manager, "m") == "2 available");
+    world.0.models.lock().unwrap().remove("n");
+    manager.refresh().unwrap();
+    eventually("n is gone", || manager.states().len() == 1);
+    manager.refresh().unwrap();
+    let told = world.0.retained.lock().unwrap().clone();
+    let of = |model: &str| -> Vec<Vec<u64>> {
+        let told = told.iter().filter(|(told, _)| told == model);
+        told.map(|(_, versions)| versions.clone()).collect()
+    };
+    assert_eq!(of("m").first(), Some(&vec![1]));
+    assert_eq!(of("m").last(), Some(&vec![2]));
+    assert_eq!(of("n").last(), Some(&vec![]));
+    assert!(told.len() <= 6, "only what has changed: {told:?}");
+}
+
 #[derive(Debug, Default)]
 struct Heard(Mutex<Vec<StateChange>>);
 
@@ -246,7 +268,9 @@ fn the_source_is_polled_at_its_interval_and_when_it_calls() {
 
 /// A source that calls.
 #[derive(Clone)]
-struct Watched(World, Arc<Mutex<Option<Arc<dyn Fn() + Send + Sync>>>>);
+struct Watched(World, Arc<Mutex<Option<Wake>>>);
+
+type Wake = Arc<dyn Fn() + Send + Sync>;
 
 impl std::fmt::Debug for Watched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -14,6 +14,10 @@ use crate::serving::protocol::{MAX_ROWS, shortened};
 /// The name of the one signature.
 pub(super) const SIGNATURE: &str = "serving_default";
 
+/// The most bytes that the values of `context` may come to, repeated over the rows: a small request must not become
+/// a large one.
+const MAX_CONTEXT: usize = 64 << 20;
+
 fn in_request(error: &Error) -> Error {
     Error::new(
         error.kind(),
@@ -129,9 +133,19 @@ struct Columns<'a, 'p> {
     /// The columns in the order they came, which tends to be that of the next row.
     order: Vec<usize>,
     /// What stands for values that a row leaves out.
-    context: Vec<(usize, Reader<'a>)>,
+    context: Vec<Repeated<'a>>,
+    /// How many bytes of `context` have been read.
+    context_bytes: usize,
     n_rows: usize,
     text: Cow<'a, str>,
+}
+
+/// A value of `context`.
+#[derive(Clone, Copy)]
+struct Repeated<'a> {
+    place: usize,
+    reader: Reader<'a>,
+    n_bytes: usize,
 }
 
 impl<'a, 'p> Columns<'a, 'p> {
@@ -141,6 +155,7 @@ impl<'a, 'p> Columns<'a, 'p> {
             columns: plan.inputs().iter().map(|_| None).collect(),
             order: Vec::with_capacity(plan.inputs().len()),
             context: Vec::new(),
+            context_bytes: 0,
             n_rows: 0,
             text: Cow::Borrowed(""),
         }
@@ -188,11 +203,16 @@ impl<'a, 'p> Columns<'a, 'p> {
         reader.begin_object()?;
         while let Some(name) = reader.key(&mut is_first)? {
             let place = self.place(&name, self.context.len())?;
-            if self.context.iter().any(|(other, _)| *other == place) {
+            if self.context.iter().any(|other| other.place == place) {
                 return Err(Error::data(format!("`context` has `{name}` twice")));
             }
-            self.context.push((place, reader));
+            let start = reader;
             reader.skip()?;
+            self.context.push(Repeated {
+                place,
+                reader: start,
+                n_bytes: start.left() - reader.left(),
+            });
         }
         Ok(())
     }
@@ -248,10 +268,16 @@ impl<'a, 'p> Columns<'a, 'p> {
             nth += 1;
         }
         for index in 0..self.context.len() {
-            let (place, mut reader) = self.context[index];
-            let column = self.columns[place].as_ref();
+            let mut value = self.context[index];
+            let column = self.columns[value.place].as_ref();
             if column.is_none_or(|column| column.n_rows() <= self.n_rows) {
-                self.push(place, &mut reader)?;
+                self.context_bytes = self.context_bytes.saturating_add(value.n_bytes);
+                if self.context_bytes > MAX_CONTEXT {
+                    return Err(Error::data(format!(
+                        "`context` has more than {MAX_CONTEXT} bytes, repeated over the rows"
+                    )));
+                }
+                self.push(value.place, &mut value.reader)?;
             }
         }
         Ok(())

@@ -6,10 +6,7 @@ use crate::serving::protocol::tests::{answer, half_plus_two, late, meal, try_mut
 use crate::serving::{ModelState, State, VersionState};
 
 fn ask(predictor: &Predictor, method: PredictMethod, body: &str) -> Result<Value> {
-    let reply = answer(
-        predictor,
-        PredictExchange::new(body.as_bytes().to_vec(), method),
-    )?;
+    let reply = answer(predictor, PredictExchange::new(Vec::from(body), method))?;
     assert_eq!(reply.json_length, None);
     Ok(serde_json::from_slice(&reply.body).unwrap())
 }
@@ -237,6 +234,13 @@ fn bad_requests_are_told_what_is_wrong() {
         r#"{"examples": [{"age": 1}], "context": {"age": 1, "age": 2}}"#,
     );
     assert!(error.contains("`context` has `age` twice"), "{error}");
+    let large = format!(
+        r#"{{"context": {{"age": 1, "city": "{}"}}, "examples": [{}{{}}]}}"#,
+        "x".repeat(1 << 20),
+        "{},".repeat(99_999)
+    );
+    let error = asked(PredictMethod::Classify, &large);
+    assert!(error.contains("repeated over the rows"), "{error}");
 }
 
 #[test]
