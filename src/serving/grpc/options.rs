@@ -38,7 +38,7 @@ use crate::serving::http::Tls;
 ///     .max_message_bytes(1 << 20)
 ///     .request_timeout(Duration::from_secs(1));
 /// options.check()?;
-/// # fourfold::Result::Ok(())
+/// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
