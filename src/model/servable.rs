@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema as ArrowSchema;
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{Loaders, Model, Predict, Prediction, Target, load_json, save_json};
@@ -226,17 +226,16 @@ impl Servable {
     /// As [`Servable::features`]; [`ErrorKind::Model`](crate::ErrorKind::Model) if the model fails, or answers
     /// with something that is not a finite number.
     pub fn predict(&self, rows: &RecordBatch) -> Result<Prediction> {
-        self.answer(self.features(rows)?.view())
+        self.answer(&self.features(rows)?)
     }
 
     /// The predictions for features that [`Servable::features`] has made, of one batch of rows or of several.
-    pub(crate) fn answer(&self, features: ArrayView2<'_, f32>) -> Result<Prediction> {
-        let n_rows = features.nrows();
-        let outputs = self.model.predict(features).map_err(|error| {
+    pub(crate) fn answer(&self, features: &Array2<f32>) -> Result<Prediction> {
+        let outputs = self.model.predict(features.view()).map_err(|error| {
             // The rows were fine: whatever a model reports is not the client's fault.
             Error::model(format!("the model failed: {error}")).with_source(error)
         })?;
-        let wanted = (n_rows, self.target.n_outputs());
+        let wanted = (features.nrows(), self.target.n_outputs());
         if outputs.dim() != wanted {
             return Err(Error::model(format!(
                 "the model answered with shape {:?}, must be {wanted:?}",
