@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::raw_rows::RawRows;
@@ -242,7 +242,7 @@ impl Servable {
     /// As [`Servable::features`]; [`ErrorKind::Model`](crate::ErrorKind::Model) if the model fails, or answers
     /// with something that is not a finite number.
     pub fn predict(&self, rows: &RecordBatch) -> Result<Prediction> {
-        self.answer(self.features(rows)?.view())
+        self.answer(&self.features(rows)?)
     }
 
     /// The predictions for columns that come in the order of [`RawRows::columns`].
@@ -255,7 +255,7 @@ impl Servable {
         n_rows: usize,
     ) -> Result<Prediction> {
         let columns = self.raw_rows.conform(columns);
-        self.answer(self.transform.apply_columns(columns, n_rows)?.view())
+        self.answer(&self.transform.apply_columns(columns, n_rows)?)
     }
 
     /// The columns of raw rows.
@@ -264,13 +264,12 @@ impl Servable {
     }
 
     /// The predictions for features that [`Servable::features`] has made, of one batch of rows or of several.
-    pub(crate) fn answer(&self, features: ArrayView2<'_, f32>) -> Result<Prediction> {
-        let n_rows = features.nrows();
-        let outputs = self.model.predict(features).map_err(|error| {
+    pub(crate) fn answer(&self, features: &Array2<f32>) -> Result<Prediction> {
+        let outputs = self.model.predict(features.view()).map_err(|error| {
             // The rows were fine: whatever a model reports is not the client's fault.
             Error::model(format!("the model failed: {error}")).with_source(error)
         })?;
-        let wanted = (n_rows, self.target.n_outputs());
+        let wanted = (features.nrows(), self.target.n_outputs());
         if outputs.dim() != wanted {
             return Err(Error::model(format!(
                 "the model answered with shape {:?}, must be {wanted:?}",

@@ -275,7 +275,7 @@ fn call(
 ) -> Result<Prediction> {
     let servable: &Servable = predictor.servable();
     let begun = Instant::now();
-    let prediction = catch_unwind(AssertUnwindSafe(|| servable.answer(features.view())))
+    let prediction = catch_unwind(AssertUnwindSafe(|| servable.answer(features)))
         .unwrap_or_else(|_| Err(panicked(&model.name)));
     let infer = begun.elapsed();
     version.called(features.nrows(), infer);

@@ -199,7 +199,7 @@ pub(super) fn predict(
     let call = |rows: &RecordBatch| {
         let features = servable.features(rows)?;
         let begun = Instant::now();
-        let prediction = servable.answer(features.view())?;
+        let prediction = servable.answer(&features)?;
         Ok::<_, Error>((prediction, begun.elapsed()))
     };
     if n_rows <= BLOCK {
