@@ -40,7 +40,7 @@ use crate::error::{Error, Result};
 ///     .admin(Admin::Address("127.0.0.1:9000".to_owned()))
 ///     .auth(BearerToken::new(["a long random text"]));
 /// options.check()?;
-/// # fourfold::Result::Ok(())
+/// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

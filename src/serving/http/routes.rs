@@ -31,7 +31,7 @@ pub fn router(core: impl Into<ServerCore>) -> Router {
 }
 
 /// The routes that change what is served, and `/metrics`: for a port of its own, or behind the application's
-/// authorisation. They are listed with the [others](self).
+/// authorisation. They are listed with the [others](super).
 pub fn admin_router(core: impl Into<ServerCore>) -> Router {
     let options = HttpOptions::default();
     let answers = options.answers(&core.into(), false, true);

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 ///
 /// let options = HttpOptions::default().tls(Tls::files("cert.pem", "key.pem").client_ca("ca.pem"));
 /// # options.check()?;
-/// # fourfold::Result::Ok(())
+/// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
