@@ -280,7 +280,8 @@ fn models_are_unloaded_and_loaded() {
     until("the model to be out", || {
         running.infer(&raw()).code != Code::Ok
     });
-    let _: RepositoryModelLoadResponse = running.ask("RepositoryModelLoad", &load("late")).message();
+    let _: RepositoryModelLoadResponse =
+        running.ask("RepositoryModelLoad", &load("late")).message();
     running.answer(&raw());
 
     let answer = running.ask("RepositoryModelLoad", &load("lat"));

@@ -17,7 +17,9 @@ impl Running {
     /// How many requests of `gate` are being answered.
     fn in_flight(&self) -> u64 {
         let metrics = self.metrics();
-        let of_gate = |line: &&str| line.starts_with("fourfold_requests_in_flight") && line.contains("\"gate\"");
+        let of_gate = |line: &&str| {
+            line.starts_with("fourfold_requests_in_flight") && line.contains("\"gate\"")
+        };
         let line = metrics.lines().find(of_gate);
         line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
@@ -46,8 +48,12 @@ fn a_deadline_ends_the_wait_and_others_go_on() {
         // The parameter does the same.
         let mut request = ModelInferRequest::decode(&gate()[..]).unwrap();
         let choice = ParameterChoice::Int64Param(100_000);
-        request.parameters.insert("timeout".to_owned(), parameter(choice));
-        let asking = client.clone().ask(INFER.to_owned(), Vec::new(), request.encode_to_vec());
+        request
+            .parameters
+            .insert("timeout".to_owned(), parameter(choice));
+        let asking = client
+            .clone()
+            .ask(INFER.to_owned(), Vec::new(), request.encode_to_vec());
         let answer = tokio::time::timeout(LIMIT, asking).await.unwrap();
         assert_eq!(answer.code, Code::DeadlineExceeded, "{}", answer.text);
         let other = client.ask(INFER.to_owned(), Vec::new(), raw().encode_to_vec());
@@ -61,7 +67,9 @@ fn a_deadline_ends_the_wait_and_others_go_on() {
 fn the_servers_limit_of_time_holds_for_those_without_one() {
     let limit = Duration::from_millis(100);
     let running = Running::with(&GrpcOptions::default().request_timeout(limit));
-    let asking = running.client().ask(INFER.to_owned(), vec![("grpc-timeout", "1H")], gate());
+    let asking = running
+        .client()
+        .ask(INFER.to_owned(), vec![("grpc-timeout", "1H")], gate());
     let answer = running.runtime.block_on(asking);
     answer.refused(Code::DeadlineExceeded, "");
     running.open_the_gate();
@@ -116,7 +124,9 @@ fn a_server_that_stops_finishes_what_it_answers() {
     let handle = running.handle.take().unwrap();
     let address = handle.address();
     let stopping = running.runtime.spawn(handle.shutdown());
-    until("the port to be closed", || std::net::TcpStream::connect(address).is_err());
+    until("the port to be closed", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
     assert!(!stopping.is_finished());
     running.open_the_gate();
     let answer = running.runtime.block_on(call).unwrap();
