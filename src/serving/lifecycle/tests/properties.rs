@@ -1,6 +1,7 @@
 //! Whatever happens in whatever order: the registry, without threads.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::harness::Retries;
 use super::registry::{Job, Registry, Settings, Task};
@@ -128,7 +129,12 @@ impl Bench {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(2_013),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn something_answers_as_long_as_something_is_there(
