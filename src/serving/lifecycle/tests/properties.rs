@@ -172,15 +172,14 @@ proptest! {
     fn resources_are_never_taken_twice(events in prop::collection::vec(event(), 1..60)) {
         let mut bench = Bench::new(VersionPolicy::Latest(1), Arc::new(ResourcePreserving));
         for event in events {
+            // A version that failed is tried again beside the older one that answers: that is another story.
+            let event = match event {
+                Event::Ends(at, _) => Event::Ends(at, true),
+                other => other,
+            };
             bench.happens(event);
             let available = bench.available();
-            let has_failed = {
-                let models = bench.registry.models.values();
-                let mut versions = models.flat_map(|model| model.versions.values());
-                versions.any(|harness| harness.has_failed())
-            };
-            // While a version that failed is tried again, an older one answers.
-            prop_assert!(available.len() + bench.loading.len() <= 1 || has_failed, "{available:?}");
+            prop_assert!(available.len() + bench.loading.len() <= 1, "{available:?}");
         }
     }
 }
