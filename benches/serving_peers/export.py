@@ -57,21 +57,16 @@ def below(threshold):
     return float(single if single <= threshold else np.nextafter(single, np.float32(-np.inf)))
 
 
-def tree(fitted, places, n_features):
-    """A tree's nodes."""
-    nodes = []
-    for node in range(fitted.node_count):
-        if fitted.children_left[node] == -1:
-            shares = fitted.value[node][0]
-            nodes.append({"leaf": {"outputs": [float(shares[1] / shares.sum())]}})
-        else:
-            nodes.append({"split": {
-                "feature": int(places[fitted.feature[node]]),
-                "threshold": below(fitted.threshold[node]),
-                "below": int(fitted.children_left[node]),
-                "above": int(fitted.children_right[node]),
-            }})
-    return {"n_features": n_features, "n_outputs": 1, "nodes": nodes}
+def tree(fitted, places):
+    """A tree's table of nodes."""
+    splits = [node for node in range(fitted.node_count) if fitted.children_left[node] != -1]
+    leaves = [node for node in range(fitted.node_count) if fitted.children_left[node] == -1]
+    return {
+        "features": [int(places[f]) if f >= 0 else -1 for f in fitted.feature],
+        "thresholds": [below(fitted.threshold[node]) for node in splits],
+        "children": [[int(fitted.children_left[node]), int(fitted.children_right[node])] for node in splits],
+        "outputs": [float(fitted.value[node][0][1] / fitted.value[node][0].sum()) for node in leaves],
+    }
 
 
 def logistic(model, places, n_features):
@@ -85,8 +80,8 @@ def logistic(model, places, n_features):
 
 def forest(model, places, n_features):
     """The mean of the trees."""
-    trees = [tree(one.tree_, places, n_features) for one in model.estimators_]
-    return "fourfold.forest.v1", "forest.json", {"n_features": n_features, "n_outputs": 1, "trees": trees}
+    trees = [tree(one.tree_, places) for one in model.estimators_]
+    return "fourfold.forest.v1", "forest.json", {"n_features": n_features, "n_outputs": 1, "combine": "mean", "trees": trees}
 
 
 def write(folder, files):
