@@ -189,7 +189,7 @@ fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
 
 async fn serve(args: &Args, address: &str, pushed: &PushedModel) -> Result<()> {
     let manager = Manager::open(ModelRepository::at(&args.models), Loaders::default())?;
-    let server = fourfold::serving::http::serve(manager.into(), address).await?;
+    let server = fourfold::serving::http::serve(std::sync::Arc::new(manager), address).await?;
     println!(
         "serving at http://{}/v2/models/{} until Ctrl-C",
         server.address(),

@@ -52,7 +52,7 @@ async fn a_flipped_byte_in_any_file_is_refused_and_named() {
     let loaders = Loaders::default();
     Servable::load(&place, &loaders).unwrap();
     let files = files(&place);
-    assert_eq!(files.len(), 5, "{files:?}");
+    assert_eq!(files.len(), 6, "{files:?}");
     for path in files {
         let good = fs::read(&path).unwrap();
         for at in [0, good.len() / 2, good.len() - 1] {
