@@ -85,7 +85,10 @@
 //! | --- | --- | --- |
 //! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
 //! | `linfa` | yes | trainers: logistic and linear regression, decision trees |
-//! | `http` | yes | the HTTP server (Open Inference Protocol v2) |
+//! | `http` | yes | the HTTP server: Open Inference Protocol v2, TensorFlow Serving's REST, metrics |
+//! | `request-log` | yes | requests and answers logged as Parquet |
+//! | `grpc` | | the gRPC server, with health and reflection |
+//! | `tls` | | HTTP and gRPC over TLS (rustls) |
 //! | `notify` | | model directories are watched, so that a new version is seen at once |
 //! | `object-store` | | models in object stores |
 //! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions |

@@ -1,12 +1,17 @@
 //! Files in a real S3 server, which `tests/clients/s3.sh` starts and fills.
 
+use std::sync::Arc;
+
 use fourfold::arrow::array::{AsArray, RecordBatch};
 use fourfold::arrow::datatypes::Int64Type;
 use fourfold::data::{Spans, SqlSource};
 use fourfold::datafusion::execution::object_store::ObjectStoreUrl;
 use fourfold::datafusion::object_store::ObjectStoreExt;
 use fourfold::datafusion::object_store::path::Path as StorePath;
+use fourfold::object_store::ObjectStore;
 use fourfold::prelude::*;
+use fourfold::serving::{Manager, ObjectStoreRepository};
+use fourfold::training::Linear;
 
 async fn rows_of(source: &impl DataSource, engine: &Engine) -> Vec<RecordBatch> {
     source.read(engine).await.unwrap().collect().await.unwrap()
@@ -141,4 +146,43 @@ fn a_pipeline_sees_when_an_object_has_changed() {
         pipeline.run_blocking().unwrap().run().data_fingerprint,
         first
     );
+}
+
+/// Pushed to the store by a pipeline, loaded from it by a server, swapped, and rolled back for every server.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a server: tests/clients/s3.sh"]
+async fn models_are_pushed_found_and_rolled_back() {
+    let store = fourfold::object_store::aws::AmazonS3Builder::from_env()
+        .with_bucket_name("fourfold")
+        .build()
+        .unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(store);
+    let cache = tempfile::tempdir().unwrap();
+    let models = |cache: &str, of: &tempfile::TempDir| {
+        ObjectStoreRepository::new(Arc::clone(&store), "models", of.path().join(cache)).unwrap()
+    };
+    let push = async || {
+        let pipeline = Pipeline::builder("parcels")
+            .data(FileSource::csv("s3://fourfold/parcels.csv").label("late"))
+            .train(Linear::default())
+            .evaluate(Thresholds::new())
+            .serve(models("pushed", &cache))
+            .build()
+            .unwrap();
+        let outcome = pipeline.run().await.unwrap();
+        assert!(outcome.is_deployed(), "{}", outcome.run().verdict);
+    };
+    push().await;
+    let manager = Manager::builder(models("first", &cache))
+        .poll_interval(None)
+        .open()
+        .unwrap();
+    assert_eq!(manager.get("parcels", None).unwrap().version(), 1);
+    push().await;
+    assert!(manager.refresh().unwrap());
+    assert_eq!(manager.get("parcels", None).unwrap().version(), 2);
+    assert_eq!(manager.rollback("parcels").unwrap(), 1);
+    // Another server, started later, knows it.
+    let other = Manager::builder(models("second", &cache)).open().unwrap();
+    assert_eq!(other.get("parcels", None).unwrap().version(), 1);
 }
