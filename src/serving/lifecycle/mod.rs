@@ -30,6 +30,7 @@ mod memory;
 mod notify;
 #[cfg(feature = "object-store")]
 mod object_store;
+mod outcomes;
 mod registry;
 mod router;
 mod routes;

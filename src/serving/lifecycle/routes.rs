@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::harness::{Harness, Phase};
 use super::versions::{ModelVersions, ROLLED_BACK, UNLOADED};
-use super::{Control, ModelState, State, Traffic, VersionChoice, VersionRef, VersionState};
+use super::{ModelState, State, Traffic, VersionChoice, VersionRef, VersionState};
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::serving::Predictor;
 
@@ -149,8 +149,7 @@ impl Routes {
                 .entry(version)
                 .or_insert_with(|| Slot::Out(ROLLED_BACK.to_owned()));
         }
-        let default = labels.get(Control::STABLE).copied().and_then(live);
-        let default = default.or_else(|| live(newest(model, &labels)?));
+        let default = model.answering().and_then(live);
         let shadow = control.shadow().and_then(|shadow| match shadow {
             VersionRef::Number(version) => live(*version),
             VersionRef::Label(label) => live(*labels.get(label)?),
@@ -302,20 +301,6 @@ fn why_not(harness: &Harness, is_lazy: bool) -> Slot {
         _ => "it is being loaded".to_owned(),
     };
     Slot::Waiting(reason)
-}
-
-/// The version that answers by default where no label says which: the newest that is wanted, before those that only have
-/// not gone yet; one without a label before one that is labelled as something else.
-fn newest(model: &ModelVersions, labels: &BTreeMap<String, u64>) -> Option<u64> {
-    let available = model
-        .versions
-        .iter()
-        .filter(|(_, harness)| harness.is_available());
-    let rank = |(version, harness): (&u64, &Harness)| {
-        let is_labelled = labels.values().any(|labelled| labelled == version);
-        (harness.is_wanted, !is_labelled, *version)
-    };
-    available.map(rank).max().map(|(_, _, version)| version)
 }
 
 fn rolled_back(model: &ModelVersions) -> impl Iterator<Item = u64> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use super::registry::{Job, Task, chain};
+use super::outcomes::chain;
+use super::registry::{Job, Task};
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::model::Servable;

@@ -65,10 +65,14 @@ fn more_loads_that_hang_than_threads_hold_nobody_up() {
 
 #[test]
 fn a_version_that_hangs_does_not_keep_a_newer_one_out() {
+    does_not_keep_a_newer_one_out(World::builder);
+    does_not_keep_a_newer_one_out(|world| world.builder().transition(ResourcePreserving));
+}
+
+fn does_not_keep_a_newer_one_out(builder: fn(&World) -> ManagerBuilder) {
     let world = World::of(&[("m", 1)]);
     world.tell("m", 1, Does::Hangs);
-    let manager = world
-        .builder()
+    let manager = builder(&world)
         .open_timeout(Duration::from_millis(50))
         .open()
         .unwrap();

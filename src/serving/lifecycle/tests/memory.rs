@@ -115,3 +115,22 @@ fn what_does_not_fit_says_so() {
     let bad = world.builder().memory_budget(0).open().unwrap_err();
     assert!(bad.to_string().contains("`memory_budget`"), "{bad}");
 }
+
+#[test]
+fn a_successor_that_fails_is_tried_again_lazily() {
+    let world = World::of(&[("m", 1)]);
+    world.tell("m", 2, Does::Fails);
+    let manager = world
+        .builder()
+        .lazy(true)
+        .retries(u32::MAX, Duration::from_millis(2))
+        .open()
+        .unwrap();
+    assert_eq!(manager.wait_for("m", None, WAIT).unwrap().version(), 1);
+    world.push("m", 2);
+    manager.refresh().unwrap();
+    eventually("it is tried again", || world.n_tries("m", 2) > 2);
+    assert_eq!(version(&manager, "m"), 1);
+    world.tell("m", 2, Does::Loads);
+    eventually("2 answers", || version(&manager, "m") == 2);
+}
