@@ -130,7 +130,7 @@ impl ManagerBuilder {
     }
 
     /// After what time a load is slow: it goes on, but no longer holds up those that wait for its thread, nor a newer
-    /// version of its model. Five seconds, if nothing is said.
+    /// version of its model, nor the calls that wait for what is under way, such as [`open`](ManagerBuilder::open). Five seconds, if nothing is said.
     pub fn slow_after(mut self, time: Duration) -> Self {
         self.slow_after = time;
         self
@@ -179,8 +179,8 @@ impl ManagerBuilder {
         self
     }
 
-    /// Starts the manager, and returns once the first version of every model is loaded or could not be, or after the
-    /// [timeout](ManagerBuilder::open_timeout).
+    /// Starts the manager, and returns once the first version of every model is loaded, could not be or is
+    /// [slow](ManagerBuilder::slow_after), or after the [timeout](ManagerBuilder::open_timeout).
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a value is out of its range; those of the source, such as

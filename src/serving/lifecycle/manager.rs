@@ -1,13 +1,12 @@
 //! Which versions answer: loading, swapping and finding models.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::registry::Registry;
-use super::shared::Shared;
+use super::shared::{Shared, until};
 use super::{ManagerBuilder, ModelState, Route, Source, VersionChoice, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Loaders;
@@ -99,7 +98,7 @@ impl Manager {
             Ok(watch) => manager.watch = watch,
             Err(error) => tracing::warn!(?error, "the source cannot be watched; it is polled"),
         }
-        manager.settle(&BTreeSet::new());
+        manager.settle(None);
         manager.see();
         Ok(manager)
     }
@@ -123,11 +122,10 @@ impl Manager {
         }
     }
 
-    /// Waits until nothing is under way, but for what has been slow before.
-    pub(super) fn settle(&self, slow: &BTreeSet<(Arc<str>, u64)>) {
-        let until = Instant::now() + self.timeout;
-        let settled = |registry: &Registry| registry.is_settled(slow).then_some(());
-        if self.shared.wait(until, settled).is_none() {
+    /// Waits until nothing is under way, of a model or of all, but for what is slow.
+    pub(super) fn settle(&self, model: Option<&str>) {
+        let settled = |registry: &Registry| registry.is_settled(model).then_some(());
+        if self.shared.wait(until(self.timeout), settled).is_none() {
             tracing::warn!("models are still being loaded");
         }
     }
@@ -140,16 +138,15 @@ impl Manager {
 
     /// Polls the source now, and returns once what followed from that is done: what is newer is loaded, what is gone is
     /// unloaded. It waits as long as [`open`](ManagerBuilder::open_timeout) does at most, and not for what is
-    /// [slow](ManagerBuilder::slow_after) already. Whether the state of any version has changed since this was asked last, or since the start. There is no
-    /// need to call it: the manager polls by itself.
+    /// [slow](ManagerBuilder::slow_after). Whether the state of any version has changed since this was asked last, or since
+    /// the start. There is no need to call it: the manager polls by itself.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository is not there; everything loaded goes
-    /// on serving then.
+    /// on serving then, as it does after [`ErrorKind::DeadlineExceeded`], where the source does not answer in time.
     pub fn refresh(&self) -> Result<bool> {
-        let slow = self.shared.read(Registry::slow);
-        self.shared.poll()?;
-        self.settle(&slow);
+        self.shared.poll_within(self.timeout)?;
+        self.settle(None);
         Ok(self.see())
     }
 
@@ -195,7 +192,7 @@ impl Manager {
     ) -> Result<Predictor> {
         let version = version.into();
         let started = Instant::now();
-        let until = started.checked_add(timeout).unwrap_or(started + STOP_LIMIT);
+        let until = until(timeout);
         loop {
             // Before it is looked, so that no change falls between the two.
             let n = self.shared.read(|registry| registry.changes.n);

@@ -1,6 +1,6 @@
 //! All models: what was found of them, and what is to be done now.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -271,32 +271,10 @@ impl Registry {
         }
     }
 
-    /// What is being loaded and slow.
-    pub(super) fn slow(&self) -> BTreeSet<(Arc<str>, u64)> {
-        let slow = self
-            .harnesses()
-            .filter(|(_, harness)| matches!(harness.phase, Phase::Loading { is_slow: true, .. }));
-        slow.map(|(model, harness)| (Arc::clone(&model.name), harness.version()))
-            .collect()
-    }
-
-    /// Whether nothing is under way, but for some.
-    pub(super) fn is_settled(&self, but: &BTreeSet<(Arc<str>, u64)>) -> bool {
-        self.models.values().all(|model| {
-            let answers = model.versions.values().any(Harness::is_available);
-            model.versions.values().all(|harness| match &harness.phase {
-                Phase::Idle | Phase::Available(_) => true,
-                Phase::Queued => harness.is_blocked,
-                Phase::Loading { is_slow, .. } => {
-                    *is_slow && but.contains(&(Arc::clone(&model.name), harness.version()))
-                }
-                // Another version may wait for its memory.
-                Phase::Draining { loaded, .. } => {
-                    answers || Arc::strong_count(&loaded.servable) > 1
-                }
-                Phase::Dropping { .. } => answers,
-            })
-        })
+    /// Whether nothing is under way, of a model or of all, but for what is slow.
+    pub(super) fn is_settled(&self, model: Option<&str>) -> bool {
+        let mut models = self.models.values();
+        models.all(|one| model.is_some_and(|model| *one.name != *model) || one.is_settled())
     }
 
     /// When something has to be done although nothing happens.

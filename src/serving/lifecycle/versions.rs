@@ -443,6 +443,20 @@ impl ModelVersions {
         Some(&failure.reason)
     }
 
+    /// Whether nothing is under way but for what is slow.
+    pub(super) fn is_settled(&self) -> bool {
+        let answers = self.versions.values().any(Harness::is_available);
+        self.versions.values().all(|harness| match &harness.phase {
+            Phase::Idle | Phase::Available(_) => true,
+            Phase::Queued => harness.is_blocked,
+            Phase::Loading { is_slow, .. } => *is_slow,
+            // Another version may wait for its memory.
+            Phase::Draining { loaded, .. } => answers || Arc::strong_count(&loaded.servable) > 1,
+            // One that is wanted again is loaded then.
+            Phase::Dropping { .. } => answers && !harness.is_wanted,
+        })
+    }
+
     /// Whether there is nothing left of it.
     pub(super) fn is_empty(&self) -> bool {
         self.versions.is_empty() && self.found.versions().is_empty() && self.listing.is_none()

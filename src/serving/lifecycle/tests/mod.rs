@@ -85,6 +85,8 @@ struct Inside {
     forgets: AtomicBool,
     unlistable: Mutex<Vec<String>>,
     is_down: AtomicBool,
+    /// A poll that is under way does not end until the gate is open.
+    polls_hang: AtomicBool,
     does: Mutex<BTreeMap<(String, u64), Does>>,
     bytes: Mutex<BTreeMap<(String, u64), u64>>,
     /// The loads that were tried.
@@ -137,6 +139,13 @@ impl World {
         self.0.opened.notify_all();
     }
 
+    fn wait_for_gate(&self) {
+        let mut is_open = self.0.is_open.lock().unwrap();
+        while !*is_open {
+            is_open = self.0.opened.wait(is_open).unwrap();
+        }
+    }
+
     /// How often it was tried to load a version.
     fn n_tries(&self, model: &str, version: u64) -> usize {
         let tried = self.0.tried.lock().unwrap();
@@ -153,7 +162,7 @@ impl World {
         Manager::builder(self.clone())
             .source_adapter(self.clone())
             .poll_interval(None)
-            .slow_after(Duration::from_millis(50))
+            .slow_after(Duration::from_millis(500))
             .retries(3, Duration::from_millis(5))
             .open_timeout(Duration::from_secs(20))
     }
@@ -167,6 +176,9 @@ impl Source for World {
     fn poll(&self) -> Result<Vec<FoundModel>> {
         if self.0.is_down.load(Ordering::Relaxed) {
             return Err(Error::not_found("the source is down"));
+        }
+        if self.0.polls_hang.load(Ordering::Relaxed) {
+            self.wait_for_gate();
         }
         let controls = self.0.controls.lock().unwrap();
         let unlistable = self.0.unlistable.lock().unwrap();
@@ -236,12 +248,7 @@ impl Loader for WorldLoader {
             Does::Loads => {}
             Does::Fails => return Err(Error::model("a broken model")),
             Does::Panics => panic!("a bug in a loader"),
-            Does::Hangs => {
-                let mut is_open = inside.is_open.lock().unwrap();
-                while !*is_open {
-                    is_open = inside.opened.wait(is_open).unwrap();
-                }
-            }
+            Does::Hangs => self.world.wait_for_gate(),
         }
         let model = Answers {
             version: self.version,
