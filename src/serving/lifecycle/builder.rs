@@ -151,7 +151,9 @@ impl ManagerBuilder {
         self
     }
 
-    /// Loads a version only once it is asked for, by [`Manager::wait_for`] or [`Manager::load`].
+    /// Loads a version only once it is asked for, by [`Manager::wait_for`] or [`Manager::load`]. Where one that is loaded
+    /// answers a request that names none, what the request should have gone to, its shadow and the shares of the traffic
+    /// are loaded for the next.
     pub fn lazy(mut self, is_lazy: bool) -> Self {
         self.is_lazy = is_lazy;
         self

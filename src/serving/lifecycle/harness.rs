@@ -167,6 +167,16 @@ impl Harness {
         matches!(self.phase, Phase::Idle | Phase::Queued)
     }
 
+    /// Whether, lazily, nobody has asked for it yet, or not since it made room for another.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_out = match &self.phase {
+            Phase::Idle => !self.has_failed(),
+            Phase::Draining { .. } | Phase::Dropping { .. } => self.is_wanted,
+            Phase::Queued | Phase::Loading { .. } | Phase::Available(_) => false,
+        };
+        is_out && !self.is_demanded
+    }
+
     /// Whether it could not be loaded the last time; it may be loading again.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.is_some()

@@ -150,16 +150,20 @@ impl Manager {
         Ok(self.see())
     }
 
-    /// A handle to a model: of a version, of a label, or of what answers where none is named. Nothing is loaded for it.
+    /// A handle to a model: of a version, of a label, or of what answers where none is named. Nothing is waited for.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] if it is known and not loaded yet; [`ErrorKind::NotFound`] if there is no such model,
     /// version or label here or it could not be loaded, with why.
     pub fn get<'v>(&self, name: &str, version: impl Into<VersionChoice<'v>>) -> Result<Predictor> {
+        let version = version.into();
         let table = self.shared.table.load();
-        table
-            .find(name)?
-            .get(version.into(), None, || self.shared.clock())
+        let routes = table.find(name)?;
+        let predictor = routes.get(version, None, || self.shared.clock())?;
+        if let Some(missing) = routes.missing(version) {
+            self.shared.ask_for(name, missing);
+        }
+        Ok(predictor)
     }
 
     /// What answers a request, and which version gets a copy of it. Where no version is named, the model's traffic split
@@ -173,10 +177,14 @@ impl Manager {
         version: impl Into<VersionChoice<'v>>,
         key: Option<&str>,
     ) -> Result<Route> {
+        let version = version.into();
         let table = self.shared.table.load();
-        table
-            .find(name)?
-            .route(version.into(), key, || self.shared.clock())
+        let routes = table.find(name)?;
+        let route = routes.route(version, key, || self.shared.clock())?;
+        if let Some(missing) = routes.missing(version) {
+            self.shared.ask_for(name, missing);
+        }
+        Ok(route)
     }
 
     /// As [`Manager::get`], but blocks until the version is loaded; what is loaded lazily is loaded then. For the

@@ -18,6 +18,7 @@
 //! `tests/swapping.rs` and `tests/stress.rs`.
 
 mod admin;
+mod answering;
 mod budget;
 mod builder;
 mod control;

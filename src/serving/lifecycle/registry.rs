@@ -59,6 +59,8 @@ pub(super) struct Registry {
     /// Counts what operators say.
     pub(super) epoch: u64,
     pub(super) is_stopping: bool,
+    /// Whether something was asked for since it was decided what is to be done.
+    is_asked: bool,
     /// The tasks that are not done.
     pub(super) n_tasks: usize,
     /// When it was looked last which versions nobody holds.
@@ -76,6 +78,7 @@ impl Registry {
             changes: Changes::default(),
             epoch: 0,
             is_stopping: false,
+            is_asked: false,
             n_tasks: 0,
             reaped: Instant::now(),
             advanced: Instant::now(),
@@ -156,6 +159,7 @@ impl Registry {
             return Vec::new();
         }
         self.advanced = now;
+        self.is_asked = false;
         let loads_first = self.loads_first();
         let Registry {
             settings,
@@ -266,8 +270,12 @@ impl Registry {
 
     /// Asks for a version that is loaded lazily.
     pub(super) fn demand(&mut self, model: &str, version: u64) {
-        if let Some(harness) = self.harness(model, version) {
+        if let Some(harness) = self.harness(model, version)
+            && !harness.is_demanded
+        {
             harness.is_demanded = true;
+            self.is_asked = true;
+            self.changes.models.insert(model.into());
         }
     }
 
@@ -279,6 +287,9 @@ impl Registry {
 
     /// When something has to be done although nothing happens.
     pub(super) fn next_due(&self) -> Option<Instant> {
+        if self.is_asked {
+            return Some(self.advanced);
+        }
         let due = self
             .harnesses()
             .filter_map(|(_, harness)| match &harness.phase {

@@ -114,6 +114,16 @@ impl Shared {
         answer
     }
 
+    /// Asks for versions that are loaded lazily, on behalf of a request: what follows is done on a thread of the manager.
+    pub(super) fn ask_for(&self, model: &str, versions: &[u64]) {
+        let mut registry = lock(&self.registry);
+        for version in versions {
+            registry.demand(model, *version);
+        }
+        drop(registry);
+        self.changed.notify_all();
+    }
+
     /// Reads the registry.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Registry) -> R) -> R {
         read(&lock(&self.registry))

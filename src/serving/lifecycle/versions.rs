@@ -278,42 +278,14 @@ impl ModelVersions {
                 && !harness.is_aside
                 && matches!(state((version, harness)), State::Start | State::Loading)
         });
-        let kept = self.answering().filter(|_| given.loads_first && is_coming);
+        let kept = self
+            .answering(given.is_lazy)
+            .filter(|_| given.loads_first && is_coming);
         let status = |(version, harness): (&u64, &Harness)| {
             let is_wanted = harness.is_wanted || kept == Some(*version);
             VersionStatus::new(*version, state((version, harness)), is_wanted)
         };
         self.versions.iter().map(status).collect()
-    }
-
-    /// The version that answers where none is named: of the label `stable`, else the newest that is wanted, before those
-    /// that only have not gone yet, before those that are wanted for what names them alone; of these one without a label
-    /// first. What is only a shadow never does.
-    pub(super) fn answering(&self) -> Option<u64> {
-        let stable = self.labels.get(Control::STABLE).copied();
-        if let Some(stable) = stable.filter(|stable| self.is_available(*stable)) {
-            return Some(stable);
-        }
-        let is_labelled = |version: u64| self.labels.values().any(|labelled| *labelled == version);
-        let shadow = self.control().shadow();
-        let shadow = shadow.and_then(|shadow| self.control().resolve(shadow));
-        let available = self
-            .versions
-            .iter()
-            .filter(|(_, harness)| harness.is_available());
-        let rank = |(version, harness): (&u64, &Harness)| {
-            let is_wanted = harness.is_wanted && !harness.is_aside;
-            (
-                is_wanted,
-                !harness.is_aside,
-                !is_labelled(*version),
-                *version,
-            )
-        };
-        let ranked = available
-            .map(rank)
-            .filter(|(_, is_own, _, version)| *is_own || shadow != Some(*version));
-        ranked.max().map(|(.., version)| version)
     }
 
     /// Takes a version out of the lookups; it is dropped when nobody holds it.
@@ -411,17 +383,6 @@ impl ModelVersions {
             reason,
             took,
         });
-    }
-
-    /// The version that would answer by default if it were loaded.
-    pub(super) fn candidate(&self) -> Option<u64> {
-        let stable = self.control().labels().get(Control::STABLE).copied();
-        let may_come = |version: &u64| {
-            let harness = self.versions.get(version);
-            harness.is_some_and(|harness| harness.is_wanted && !harness.has_failed())
-        };
-        let stable = stable.filter(may_come);
-        stable.or_else(|| self.versions.keys().copied().rev().find(may_come))
     }
 
     /// The newest version older than another that is there and may be loaded.
