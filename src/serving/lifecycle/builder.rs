@@ -46,6 +46,7 @@ pub struct ManagerBuilder {
     transition: Arc<dyn TransitionPolicy>,
     poll_interval: Option<Duration>,
     n_load_threads: usize,
+    load_niceness: u8,
     slow_after: Duration,
     retries: Retries,
     memory_budget: Option<u64>,
@@ -66,6 +67,7 @@ impl ManagerBuilder {
             transition: Arc::new(AvailabilityPreserving),
             poll_interval: Some(Duration::from_secs(1)),
             n_load_threads: 2,
+            load_niceness: 10,
             slow_after: Duration::from_secs(5),
             retries: Retries {
                 n: 8,
@@ -126,6 +128,15 @@ impl ManagerBuilder {
     /// [slow](ManagerBuilder::slow_after) does not count.
     pub fn load_threads(mut self, n: usize) -> Self {
         self.n_load_threads = n;
+        self
+    }
+
+    /// How far the threads that load and unload stand back behind those that answer, where the processor is busy: their nice
+    /// value, at most 19; 10, if nothing is said, and 0 leaves them as they are. A thread that a loader starts has the nice
+    /// value too: a model with a pool of its own for answering wants 0, or makes the pool with its first request. Linux
+    /// only.
+    pub fn load_niceness(mut self, niceness: u8) -> Self {
+        self.load_niceness = niceness;
         self
     }
 
@@ -198,6 +209,12 @@ impl ManagerBuilder {
         if self.n_load_threads == 0 {
             return Err(Error::config("`load_threads` is 0, must be at least 1"));
         }
+        if self.load_niceness > 19 {
+            return Err(Error::config(format!(
+                "`load_niceness` is {}, must be at most 19",
+                self.load_niceness
+            )));
+        }
         if self.memory_budget == Some(0) {
             return Err(Error::config("`memory_budget` is 0, must be at least 1"));
         }
@@ -211,6 +228,7 @@ impl ManagerBuilder {
             model_versions: self.model_versions,
             transition: self.transition,
             n_load_threads: self.n_load_threads,
+            load_niceness: self.load_niceness,
             slow_after: self.slow_after,
             retries: self.retries,
             memory_budget: self.memory_budget,

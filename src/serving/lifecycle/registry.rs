@@ -23,6 +23,7 @@ pub(super) struct Settings {
     pub(super) model_versions: BTreeMap<String, VersionPolicy>,
     pub(super) transition: Arc<dyn TransitionPolicy>,
     pub(super) n_load_threads: usize,
+    pub(super) load_niceness: u8,
     /// A load that takes longer than this no longer holds up others.
     pub(super) slow_after: Duration,
     pub(super) retries: Retries,

@@ -91,6 +91,8 @@ struct Inside {
     bytes: Mutex<BTreeMap<(String, u64), u64>>,
     /// The loads that were tried.
     tried: Mutex<Vec<(String, u64)>>,
+    /// The nice values of the threads that loaded.
+    nices: Mutex<Vec<i32>>,
     dropped: Arc<Mutex<Vec<(u64, String)>>>,
     retained: Mutex<Vec<(String, Vec<u64>)>>,
     is_open: Mutex<bool>,
@@ -243,6 +245,7 @@ impl Loader for WorldLoader {
         let inside = &self.world.0;
         let key = (self.model.clone(), self.version);
         inside.tried.lock().unwrap().push(key.clone());
+        inside.nices.lock().unwrap().extend(nice());
         let does = inside.does.lock().unwrap().get(&key).copied();
         match does.unwrap_or(Does::Loads) {
             Does::Loads => {}
@@ -272,6 +275,14 @@ impl Loader for WorldLoader {
             Arc::new(model),
         )
     }
+}
+
+/// The nice value of this thread, where that can be known.
+fn nice() -> Option<i32> {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").ok()?;
+    // The name, the second field, may have spaces in it; the nice value is the nineteenth.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(16)?.parse().ok()
 }
 
 /// Waits until something is so.

@@ -45,6 +45,7 @@ impl Bench {
             model_versions: BTreeMap::new(),
             transition,
             n_load_threads: 2,
+            load_niceness: 0,
             slow_after: Duration::from_secs(60),
             retries: Retries {
                 n: u32::MAX,
