@@ -13,7 +13,8 @@ use crate::serving::{self, ModelState, Predictor, ServerCore, State, VersionChoi
 
 /// Whether every model that should answer does, and no server of the core is stopping.
 pub(super) fn is_ready(core: &ServerCore) -> bool {
-    !core.is_draining() && core.manager().states().iter().all(ModelState::is_available)
+    let is_well = |model: &ModelState| model.is_available() || model.is_at_rest();
+    !core.is_draining() && core.manager().states().iter().all(is_well)
 }
 
 /// A version as requests name it: a number, a label, or empty.

@@ -12,7 +12,7 @@ use super::path::{About, Asked};
 use crate::error::{Error, Result};
 use crate::serving::core::Protocol;
 use crate::serving::protocol::{self, InferExchange, Reply};
-use crate::serving::{ModelState, State, VersionChoice, VersionState};
+use crate::serving::{ModelState, VersionChoice};
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
@@ -119,7 +119,7 @@ pub(super) fn ready(shared: &Shared) -> Answer {
         let states = shared.core.manager().states();
         let silent = states
             .iter()
-            .filter(|model| !model.is_available() && !is_at_rest(model));
+            .filter(|model| !model.is_available() && !model.is_at_rest());
         silent.map(why_silent).collect()
     };
     if reasons.is_empty() {
@@ -128,15 +128,6 @@ pub(super) fn ready(shared: &Shared) -> Answer {
     let mut response = json(&json!({"ready": false, "error": reasons.join("; ")}))?;
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     Ok(response)
-}
-
-/// Whether a model does not answer because nobody wants it to: it was unloaded, or waits to be asked for.
-fn is_at_rest(model: &ModelState) -> bool {
-    let at_rest = |version: &VersionState| match &version.reason {
-        Some(reason) => reason.starts_with("unloaded"),
-        None => version.state == State::Start,
-    };
-    !model.versions.is_empty() && model.versions.iter().all(at_rest)
 }
 
 fn why_silent(model: &ModelState) -> String {

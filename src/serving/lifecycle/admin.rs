@@ -1,9 +1,7 @@
 //! What an operator tells a running manager.
 
-use std::time::Instant;
-
 use super::registry::Registry;
-use super::shared::lock;
+use super::shared::{lock, until};
 use super::versions::ModelVersions;
 use super::{Control, Found, Manager, Traffic, VersionPolicy, VersionRef};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,9 +14,16 @@ impl Manager {
     /// [`ErrorKind::NotFound`] if there is no such model; [`ErrorKind::Model`] if no version could be loaded, with why;
     /// [`ErrorKind::DeadlineExceeded`] if that takes longer than the manager waits.
     pub fn load(&self, name: &str) -> Result<()> {
-        let _operating = lock(&self.shared.operating);
-        let slow = self.shared.read(Registry::slow);
-        self.shared.poll()?;
+        let operating = self.shared.operating(name);
+        let _operating = lock(&operating);
+        let time = self.shared.read(|registry| registry.settings.slow_after);
+        match self.shared.poll_within(time.min(self.timeout)) {
+            // What is known is loaded all the same.
+            Err(error) if error.kind() == ErrorKind::DeadlineExceeded => {
+                tracing::warn!(?error, model = name, "loaded as it was found before");
+            }
+            polled => polled?,
+        }
         self.shared.with(|registry| -> Result<_> {
             let model = model_of(registry, name)?;
             model.is_unloaded = false;
@@ -30,7 +35,7 @@ impl Manager {
         })?;
         let came = self.wait_for(name, None, self.timeout);
         // What failed before has had its try then, although an older version answers.
-        self.settle(&slow);
+        self.settle(Some(name));
         came.map(drop).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::model(error.message()),
             _ => error,
@@ -42,7 +47,8 @@ impl Manager {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such model.
     pub fn unload(&self, name: &str) -> Result<()> {
-        let _operating = lock(&self.shared.operating);
+        let operating = self.shared.operating(name);
+        let _operating = lock(&operating);
         self.shared.with(|registry| {
             model_of(registry, name)?.is_unloaded = true;
             registry.changes.models.insert(name.into());
@@ -59,7 +65,8 @@ impl Manager {
     /// [`ErrorKind::Model`] if no older version could be loaded: the version that answered does so again then;
     /// [`ErrorKind::DeadlineExceeded`] if that takes longer than the manager waits.
     pub fn rollback(&self, name: &str) -> Result<u64> {
-        let _operating = lock(&self.shared.operating);
+        let operating = self.shared.operating(name);
+        let _operating = lock(&operating);
         let current = self.shared.table.load().find(name)?.default_version();
         let current = current
             .ok_or_else(|| Error::not_found(format!("no version of model `{name}` answers")))?;
@@ -99,7 +106,8 @@ impl Manager {
     /// [`ErrorKind::NotFound`] if there is no such model or version; [`ErrorKind::Config`] if the label is no name or the
     /// version is rolled back; [`ErrorKind::Model`] if the version cannot be loaded.
     pub fn set_label(&self, name: &str, label: &str, version: u64) -> Result<()> {
-        self.say(name, &mut |control| control.set_label(label, version))
+        let label_it = &mut |control: &mut Control| control.set_label(label, version);
+        self.say(name, &[VersionRef::Number(version)], label_it)
     }
 
     /// Takes a label away; whether it was there.
@@ -108,7 +116,7 @@ impl Manager {
     /// [`ErrorKind::NotFound`] if there is no such model; [`ErrorKind::Config`] if traffic goes by the label.
     pub fn remove_label(&self, name: &str, label: &str) -> Result<bool> {
         let mut was_there = false;
-        self.say(name, &mut |control| {
+        self.say(name, &[], &mut |control| {
             was_there = control.remove_label(label)?;
             Ok(())
         })?;
@@ -120,7 +128,10 @@ impl Manager {
     /// # Errors
     /// As [`Manager::set_label`].
     pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<()> {
-        self.say(name, &mut |control| control.set_traffic(traffic.cloned()))
+        let shares = traffic.iter().flat_map(|traffic| traffic.shares());
+        let named: Vec<VersionRef> = shares.map(|share| share.to().clone()).collect();
+        let share = &mut |control: &mut Control| control.set_traffic(traffic.cloned());
+        self.say(name, &named, share)
     }
 
     /// Sends a copy of what is asked to a version, or, with `None`, no longer. The version is loaded first.
@@ -128,19 +139,57 @@ impl Manager {
     /// # Errors
     /// As [`Manager::set_label`].
     pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<()> {
-        self.say(name, &mut |control| control.set_shadow(shadow.cloned()))
+        let named: Vec<VersionRef> = shadow.into_iter().cloned().collect();
+        let shadow_it = &mut |control: &mut Control| control.set_shadow(shadow.cloned());
+        self.say(name, &named, shadow_it)
     }
 
-    /// Changes what is said about a model: tries it, and keeps it if the versions that it names answer.
-    fn say(&self, name: &str, change: &mut dyn FnMut(&mut Control) -> Result<()>) -> Result<()> {
-        let _operating = lock(&self.shared.operating);
+    /// Says which versions of a model to load, or, with `None`, leaves that to the manager's own
+    /// [policy](super::ManagerBuilder::versions). Returns once what followed is done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such model; as [`VersionPolicy::check`].
+    pub fn set_versions(&self, name: &str, versions: Option<&VersionPolicy>) -> Result<()> {
+        let set = &mut |control: &mut Control| control.set_versions(versions.cloned());
+        self.say(name, &[], set)?;
+        self.settle(Some(name));
+        Ok(())
+    }
+
+    /// Lets a version that was [rolled back](Manager::rollback) be served again. Returns once it is loaded, if it is
+    /// wanted, or could not be.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such model, or the version is not rolled back.
+    pub fn restore(&self, name: &str, version: u64) -> Result<()> {
+        self.say(name, &[], &mut |control| {
+            if control.restore(version) {
+                return Ok(());
+            }
+            Err(Error::not_found(format!(
+                "version {version} of model `{name}` is not rolled back"
+            )))
+        })?;
+        self.settle(Some(name));
+        Ok(())
+    }
+
+    /// Changes what is said about a model: tries it, and keeps it if the versions that the change names answer.
+    fn say(
+        &self,
+        name: &str,
+        named: &[VersionRef],
+        change: &mut dyn FnMut(&mut Control) -> Result<()>,
+    ) -> Result<()> {
+        let operating = self.shared.operating(name);
+        let _operating = lock(&operating);
         let named = self.shared.with(|registry| -> Result<_> {
             let model = model_of(registry, name)?;
             let mut control = model.control().clone();
-            let before = control.named();
             change(&mut control)?;
-            // What was named before may be broken; that is no reason not to change something else.
-            let named: Vec<u64> = control.named().difference(&before).copied().collect();
+            // What else is named may be broken; that is no reason not to change this.
+            let named = named.iter().filter_map(|named| control.resolve(named));
+            let named: Vec<u64> = named.collect();
             let is_missing = |version: &&u64| model.found.version(**version).is_none();
             if let Some(version) = named.iter().find(is_missing) {
                 return Err(Error::not_found(format!(
@@ -167,8 +216,7 @@ impl Manager {
                 registry.demand(name, *version);
             }
         });
-        let until = Instant::now() + self.timeout;
-        let come = self.shared.wait(until, |registry| {
+        let come = self.shared.wait(until(self.timeout), |registry| {
             let model = registry.models.get(name)?;
             if versions.iter().all(|version| model.is_available(*version)) {
                 return Some(Ok(()));
@@ -205,7 +253,7 @@ impl Manager {
             }
             registry.changes.models.insert(name.into());
         });
-        self.settle(&self.shared.read(Registry::slow));
+        self.settle(Some(name));
     }
 
     /// Keeps what an operator said, in the source where that can.

@@ -46,6 +46,7 @@ pub struct ManagerBuilder {
     transition: Arc<dyn TransitionPolicy>,
     poll_interval: Option<Duration>,
     n_load_threads: usize,
+    load_niceness: u8,
     slow_after: Duration,
     retries: Retries,
     memory_budget: Option<u64>,
@@ -66,6 +67,7 @@ impl ManagerBuilder {
             transition: Arc::new(AvailabilityPreserving),
             poll_interval: Some(Duration::from_secs(1)),
             n_load_threads: 2,
+            load_niceness: 10,
             slow_after: Duration::from_secs(5),
             retries: Retries {
                 n: 8,
@@ -129,8 +131,17 @@ impl ManagerBuilder {
         self
     }
 
+    /// How far the threads that load and unload stand back behind those that answer, where the processor is busy: their nice
+    /// value, at most 19; 10, if nothing is said, and 0 leaves them as they are. A thread that a loader starts has the nice
+    /// value too: a model with a pool of its own for answering wants 0, or makes the pool with its first request. Linux
+    /// only.
+    pub fn load_niceness(mut self, niceness: u8) -> Self {
+        self.load_niceness = niceness;
+        self
+    }
+
     /// After what time a load is slow: it goes on, but no longer holds up those that wait for its thread, nor a newer
-    /// version of its model. Five seconds, if nothing is said.
+    /// version of its model, nor the calls that wait for what is under way, such as [`open`](ManagerBuilder::open). Five seconds, if nothing is said.
     pub fn slow_after(mut self, time: Duration) -> Self {
         self.slow_after = time;
         self
@@ -151,7 +162,9 @@ impl ManagerBuilder {
         self
     }
 
-    /// Loads a version only once it is asked for, by [`Manager::wait_for`] or [`Manager::load`].
+    /// Loads a version only once it is asked for, by [`Manager::wait_for`] or [`Manager::load`]. Where one that is loaded
+    /// answers a request that names none, what the request should have gone to, its shadow and the shares of the traffic
+    /// are loaded for the next.
     pub fn lazy(mut self, is_lazy: bool) -> Self {
         self.is_lazy = is_lazy;
         self
@@ -179,8 +192,8 @@ impl ManagerBuilder {
         self
     }
 
-    /// Starts the manager, and returns once the first version of every model is loaded or could not be, or after the
-    /// [timeout](ManagerBuilder::open_timeout).
+    /// Starts the manager, and returns once the first version of every model is loaded, could not be or is
+    /// [slow](ManagerBuilder::slow_after), or after the [timeout](ManagerBuilder::open_timeout).
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a value is out of its range; those of the source, such as
@@ -196,6 +209,12 @@ impl ManagerBuilder {
         if self.n_load_threads == 0 {
             return Err(Error::config("`load_threads` is 0, must be at least 1"));
         }
+        if self.load_niceness > 19 {
+            return Err(Error::config(format!(
+                "`load_niceness` is {}, must be at most 19",
+                self.load_niceness
+            )));
+        }
         if self.memory_budget == Some(0) {
             return Err(Error::config("`memory_budget` is 0, must be at least 1"));
         }
@@ -209,6 +228,7 @@ impl ManagerBuilder {
             model_versions: self.model_versions,
             transition: self.transition,
             n_load_threads: self.n_load_threads,
+            load_niceness: self.load_niceness,
             slow_after: self.slow_after,
             retries: self.retries,
             memory_budget: self.memory_budget,

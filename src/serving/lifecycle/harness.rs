@@ -16,6 +16,8 @@ pub(super) struct Harness {
     /// Whether the source still has it.
     pub(super) is_found: bool,
     pub(super) is_wanted: bool,
+    /// Whether it is wanted for what names it alone: a label, a share of the traffic, the shadow.
+    pub(super) is_aside: bool,
     /// Whether it was asked for; lazily, only such a version is loaded.
     pub(super) is_demanded: bool,
     /// Whether it waits for memory.
@@ -100,6 +102,7 @@ impl Harness {
             found,
             is_found: true,
             is_wanted: true,
+            is_aside: false,
             is_demanded: false,
             is_blocked: false,
             phase: Phase::Idle,
@@ -125,11 +128,14 @@ impl Harness {
         }
     }
 
-    /// The state that a policy sees: what is not to be loaded now, or not yet, is at its end.
+    /// The state that a policy sees: what is not to be loaded now, or not yet, is at its end, and so is what hangs and is
+    /// not wanted any more.
     pub(super) fn state_for_policy(&self, now: Instant, may_load: bool) -> State {
         match &self.phase {
             Phase::Idle if !self.is_due(now) || !may_load => State::End,
             Phase::Queued => State::Loading,
+            // It may never end; what it takes stays counted.
+            Phase::Loading { is_slow: true, .. } if !self.is_wanted => State::End,
             _ => self.state(),
         }
     }
@@ -161,6 +167,16 @@ impl Harness {
         matches!(self.phase, Phase::Idle | Phase::Queued)
     }
 
+    /// Whether, lazily, nobody has asked for it yet, or not since it made room for another.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_out = match &self.phase {
+            Phase::Idle => !self.has_failed(),
+            Phase::Draining { .. } | Phase::Dropping { .. } => self.is_wanted,
+            Phase::Queued | Phase::Loading { .. } | Phase::Available(_) => false,
+        };
+        is_out && !self.is_demanded
+    }
+
     /// Whether it could not be loaded the last time; it may be loading again.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.is_some()
@@ -178,10 +194,11 @@ impl Harness {
             .is_none_or(|failure| failure.due.is_some_and(|due| due <= now))
     }
 
-    /// What it is thought to take before its loader was asked.
+    /// What it is thought to take before its loader was asked. It looks at no files: where nobody has said their size, that
+    /// is found out on the thread that loads it.
     pub(super) fn guess(&self) -> u64 {
-        self.estimate
-            .unwrap_or_else(|| with_margin(self.found.n_bytes()))
+        let of_files = || self.found.known_n_bytes().map(with_margin);
+        self.estimate.or_else(of_files).unwrap_or_default()
     }
 
     pub(super) fn predictor(&self) -> Option<Predictor> {

@@ -1,13 +1,12 @@
 //! Which versions answer: loading, swapping and finding models.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::registry::Registry;
-use super::shared::Shared;
+use super::shared::{Shared, until};
 use super::{ManagerBuilder, ModelState, Route, Source, VersionChoice, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Loaders;
@@ -99,7 +98,7 @@ impl Manager {
             Ok(watch) => manager.watch = watch,
             Err(error) => tracing::warn!(?error, "the source cannot be watched; it is polled"),
         }
-        manager.settle(&BTreeSet::new());
+        manager.settle(None);
         manager.see();
         Ok(manager)
     }
@@ -123,11 +122,10 @@ impl Manager {
         }
     }
 
-    /// Waits until nothing is under way, but for what has been slow before.
-    pub(super) fn settle(&self, slow: &BTreeSet<(Arc<str>, u64)>) {
-        let until = Instant::now() + self.timeout;
-        let settled = |registry: &Registry| registry.is_settled(slow).then_some(());
-        if self.shared.wait(until, settled).is_none() {
+    /// Waits until nothing is under way, of a model or of all, but for what is slow.
+    pub(super) fn settle(&self, model: Option<&str>) {
+        let settled = |registry: &Registry| registry.is_settled(model).then_some(());
+        if self.shared.wait(until(self.timeout), settled).is_none() {
             tracing::warn!("models are still being loaded");
         }
     }
@@ -140,29 +138,32 @@ impl Manager {
 
     /// Polls the source now, and returns once what followed from that is done: what is newer is loaded, what is gone is
     /// unloaded. It waits as long as [`open`](ManagerBuilder::open_timeout) does at most, and not for what is
-    /// [slow](ManagerBuilder::slow_after) already. Whether the state of any version has changed since this was asked last, or since the start. There is no
-    /// need to call it: the manager polls by itself.
+    /// [slow](ManagerBuilder::slow_after). Whether the state of any version has changed since this was asked last, or since
+    /// the start. There is no need to call it: the manager polls by itself.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository is not there; everything loaded goes
-    /// on serving then.
+    /// on serving then, as it does after [`ErrorKind::DeadlineExceeded`], where the source does not answer in time.
     pub fn refresh(&self) -> Result<bool> {
-        let slow = self.shared.read(Registry::slow);
-        self.shared.poll()?;
-        self.settle(&slow);
+        self.shared.poll_within(self.timeout)?;
+        self.settle(None);
         Ok(self.see())
     }
 
-    /// A handle to a model: of a version, of a label, or of what answers where none is named. Nothing is loaded for it.
+    /// A handle to a model: of a version, of a label, or of what answers where none is named. Nothing is waited for.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] if it is known and not loaded yet; [`ErrorKind::NotFound`] if there is no such model,
     /// version or label here or it could not be loaded, with why.
     pub fn get<'v>(&self, name: &str, version: impl Into<VersionChoice<'v>>) -> Result<Predictor> {
+        let version = version.into();
         let table = self.shared.table.load();
-        table
-            .find(name)?
-            .get(version.into(), None, || self.shared.clock())
+        let routes = table.find(name)?;
+        let predictor = routes.get(version, None, || self.shared.clock())?;
+        if let Some(missing) = routes.missing(version) {
+            self.shared.ask_for(name, missing);
+        }
+        Ok(predictor)
     }
 
     /// What answers a request, and which version gets a copy of it. Where no version is named, the model's traffic split
@@ -176,10 +177,14 @@ impl Manager {
         version: impl Into<VersionChoice<'v>>,
         key: Option<&str>,
     ) -> Result<Route> {
+        let version = version.into();
         let table = self.shared.table.load();
-        table
-            .find(name)?
-            .route(version.into(), key, || self.shared.clock())
+        let routes = table.find(name)?;
+        let route = routes.route(version, key, || self.shared.clock())?;
+        if let Some(missing) = routes.missing(version) {
+            self.shared.ask_for(name, missing);
+        }
+        Ok(route)
     }
 
     /// As [`Manager::get`], but blocks until the version is loaded; what is loaded lazily is loaded then. For the
@@ -195,7 +200,7 @@ impl Manager {
     ) -> Result<Predictor> {
         let version = version.into();
         let started = Instant::now();
-        let until = started.checked_add(timeout).unwrap_or(started + STOP_LIMIT);
+        let until = until(timeout);
         loop {
             // Before it is looked, so that no change falls between the two.
             let n = self.shared.read(|registry| registry.changes.n);

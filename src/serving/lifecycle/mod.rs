@@ -18,6 +18,7 @@
 //! `tests/swapping.rs` and `tests/stress.rs`.
 
 mod admin;
+mod answering;
 mod budget;
 mod builder;
 mod control;
@@ -30,6 +31,7 @@ mod memory;
 mod notify;
 #[cfg(feature = "object-store")]
 mod object_store;
+mod outcomes;
 mod registry;
 mod router;
 mod routes;

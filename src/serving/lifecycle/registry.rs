@@ -1,13 +1,13 @@
 //! All models: what was found of them, and what is to be done now.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::harness::{Failure, Harness, Loaded, Phase, Retries};
-use super::versions::{Changes, ModelVersions};
+use super::harness::{Harness, Phase, Retries};
+use super::outcomes::chain;
+use super::versions::{Changes, Given, ModelVersions};
 use super::{
     FoundModel, FoundVersion, State, Transition, TransitionPolicy, VersionPolicy, VersionStatus,
 };
@@ -23,6 +23,7 @@ pub(super) struct Settings {
     pub(super) model_versions: BTreeMap<String, VersionPolicy>,
     pub(super) transition: Arc<dyn TransitionPolicy>,
     pub(super) n_load_threads: usize,
+    pub(super) load_niceness: u8,
     /// A load that takes longer than this no longer holds up others.
     pub(super) slow_after: Duration,
     pub(super) retries: Retries,
@@ -59,10 +60,14 @@ pub(super) struct Registry {
     /// Counts what operators say.
     pub(super) epoch: u64,
     pub(super) is_stopping: bool,
+    /// Whether something was asked for since it was decided what is to be done.
+    is_asked: bool,
     /// The tasks that are not done.
     pub(super) n_tasks: usize,
     /// When it was looked last which versions nobody holds.
-    reaped: Instant,
+    pub(super) reaped: Instant,
+    /// When it was decided last what is to be done.
+    advanced: Instant,
 }
 
 impl Registry {
@@ -74,8 +79,10 @@ impl Registry {
             changes: Changes::default(),
             epoch: 0,
             is_stopping: false,
+            is_asked: false,
             n_tasks: 0,
             reaped: Instant::now(),
+            advanced: Instant::now(),
         }
     }
 
@@ -152,6 +159,9 @@ impl Registry {
         if self.is_stopping {
             return Vec::new();
         }
+        self.advanced = now;
+        self.is_asked = false;
+        let loads_first = self.loads_first();
         let Registry {
             settings,
             models,
@@ -162,14 +172,20 @@ impl Registry {
         for model in models.values_mut() {
             let own = settings.model_versions.get(&*model.name);
             model.aspire(own.unwrap_or(&settings.versions), changes);
-            let to_load = model.step(&*settings.transition, settings.is_lazy, now, changes);
-            let to_load = to_load.into_iter();
-            queue.extend(to_load.map(|version| (Arc::clone(&model.name), version)));
+            // Before the step: what is slow no longer holds others up.
             for harness in model.versions.values_mut() {
                 if let Phase::Loading { since, is_slow } = &mut harness.phase {
                     *is_slow |= now.saturating_duration_since(*since) >= settings.slow_after;
                 }
             }
+            let given = Given {
+                policy: &*settings.transition,
+                loads_first,
+                is_lazy: settings.is_lazy,
+                now,
+            };
+            let to_load = model.step(&given, changes).into_iter();
+            queue.extend(to_load.map(|version| (Arc::clone(&model.name), version)));
         }
         models.retain(|name, model| {
             let is_left = !model.is_empty();
@@ -207,7 +223,10 @@ impl Registry {
                 waiting.push_back((name, version));
                 continue;
             }
-            let needed = harness.guess();
+            let needed = match self.settings.memory_budget {
+                Some(_) => harness.guess(),
+                None => 0,
+            };
             if !self.make_room(&name, version, needed) {
                 waiting.push_back((name, version));
                 continue;
@@ -237,127 +256,6 @@ impl Registry {
         tasks
     }
 
-    /// A version was loaded. It comes back if nobody wants it any more.
-    pub(super) fn loaded(
-        &mut self,
-        job: &Job,
-        servable: Servable,
-        clock: u64,
-        took: Duration,
-    ) -> Option<Servable> {
-        let version = job.found.version();
-        let model = match self.models.get_mut(&job.model) {
-            Some(model) if !self.is_stopping => model,
-            _ => return Some(servable),
-        };
-        if !model.may_serve(version) {
-            model.dropped(version, &mut self.changes);
-            return Some(servable);
-        }
-        let loaded = Loaded {
-            servable: Arc::new(servable),
-            used: Arc::new(AtomicU64::new(clock)),
-        };
-        tracing::info!(model = &*job.model, version, ?took, "loaded");
-        model.available(version, loaded, took, &mut self.changes);
-        None
-    }
-
-    /// A version could not be loaded. Where there is no use in it, it is not tried again.
-    pub(super) fn failed(
-        &mut self,
-        job: &Job,
-        reason: String,
-        is_final: bool,
-        now: Instant,
-        took: Duration,
-    ) {
-        let version = job.found.version();
-        let retries = self.settings.retries;
-        let Some(model) = self.models.get_mut(&job.model) else {
-            return;
-        };
-        let Some(harness) = model.versions.get_mut(&version) else {
-            return;
-        };
-        let n_tries = harness
-            .failure
-            .as_ref()
-            .map_or(0, |failure| failure.n_tries);
-        let n_tries = n_tries.saturating_add(1);
-        let due = retries.due(n_tries, now).filter(|_| !is_final);
-        tracing::warn!(
-            model = &*job.model,
-            version,
-            n_tries,
-            is_given_up = due.is_none(),
-            reason,
-            "cannot be loaded"
-        );
-        // Files that were written anew meanwhile are found at the next look.
-        harness.failure = Some(Failure {
-            reason: reason.clone(),
-            n_tries,
-            due,
-        });
-        harness.phase = Phase::Idle;
-        harness.reserved = 0;
-        let state = harness.state();
-        model.tell(version, state, Some(reason), Some(took), &mut self.changes);
-    }
-
-    /// The versions that nobody holds any more.
-    pub(super) fn reap(&mut self) -> Vec<Task> {
-        self.reaped = Instant::now();
-        let mut tasks = Vec::new();
-        for model in self.models.values_mut() {
-            for harness in model.versions.values_mut() {
-                let Phase::Draining { loaded, reason, .. } = &harness.phase else {
-                    continue;
-                };
-                // It is in no table any more, so the count cannot rise.
-                if Arc::strong_count(&loaded.servable) > 1 {
-                    continue;
-                }
-                let reason = reason.clone();
-                let phase = std::mem::replace(&mut harness.phase, Phase::Dropping { reason });
-                if let Phase::Draining { loaded, .. } = phase {
-                    tasks.push(Task::Drop {
-                        model: Arc::clone(&model.name),
-                        version: harness.found.version(),
-                        servable: loaded.servable,
-                    });
-                }
-            }
-        }
-        self.n_tasks += tasks.len();
-        tasks
-    }
-
-    /// Everything that is loaded, at the end. What requests hold is theirs.
-    pub(super) fn unload_all(&mut self) -> Vec<Task> {
-        for model in self.models.values_mut() {
-            let versions: Vec<u64> = model.versions.keys().copied().collect();
-            for version in versions {
-                model.drain(
-                    version,
-                    "the server stops".to_owned(),
-                    false,
-                    &mut self.changes,
-                );
-            }
-        }
-        self.reap()
-    }
-
-    /// A version was dropped.
-    pub(super) fn dropped(&mut self, model: &str, version: u64) {
-        if let Some(model) = self.models.get_mut(model) {
-            tracing::info!(model = &*model.name, version, "unloaded");
-            model.dropped(version, &mut self.changes);
-        }
-    }
-
     /// The versions of each model that are wanted or still there.
     pub(super) fn in_use(&self) -> BTreeMap<Arc<str>, Vec<u64>> {
         let models = self.models.iter().map(|(name, model)| {
@@ -373,45 +271,34 @@ impl Registry {
 
     /// Asks for a version that is loaded lazily.
     pub(super) fn demand(&mut self, model: &str, version: u64) {
-        if let Some(harness) = self.harness(model, version) {
+        if let Some(harness) = self.harness(model, version)
+            && !harness.is_demanded
+        {
             harness.is_demanded = true;
+            self.is_asked = true;
+            self.changes.models.insert(model.into());
         }
     }
 
-    /// What is being loaded and slow.
-    pub(super) fn slow(&self) -> BTreeSet<(Arc<str>, u64)> {
-        let slow = self
-            .harnesses()
-            .filter(|(_, harness)| matches!(harness.phase, Phase::Loading { is_slow: true, .. }));
-        slow.map(|(model, harness)| (Arc::clone(&model.name), harness.version()))
-            .collect()
-    }
-
-    /// Whether nothing is under way, but for some.
-    pub(super) fn is_settled(&self, but: &BTreeSet<(Arc<str>, u64)>) -> bool {
-        self.models.values().all(|model| {
-            let answers = model.versions.values().any(Harness::is_available);
-            model.versions.values().all(|harness| match &harness.phase {
-                Phase::Idle | Phase::Available(_) => true,
-                Phase::Queued => harness.is_blocked,
-                Phase::Loading { is_slow, .. } => {
-                    *is_slow && but.contains(&(Arc::clone(&model.name), harness.version()))
-                }
-                // Another version may wait for its memory.
-                Phase::Draining { loaded, .. } => {
-                    answers || Arc::strong_count(&loaded.servable) > 1
-                }
-                Phase::Dropping { .. } => answers,
-            })
-        })
+    /// Whether nothing is under way, of a model or of all, but for what is slow.
+    pub(super) fn is_settled(&self, model: Option<&str>) -> bool {
+        let mut models = self.models.values();
+        models.all(|one| model.is_some_and(|model| *one.name != *model) || one.is_settled())
     }
 
     /// When something has to be done although nothing happens.
     pub(super) fn next_due(&self) -> Option<Instant> {
+        if self.is_asked {
+            return Some(self.advanced);
+        }
         let due = self
             .harnesses()
             .filter_map(|(_, harness)| match &harness.phase {
-                Phase::Idle if harness.is_wanted => harness.failure.as_ref()?.due,
+                // What was due already and has not been taken waits for something to change.
+                Phase::Idle if harness.is_wanted => {
+                    let due = harness.failure.as_ref()?.due;
+                    due.filter(|due| *due > self.advanced)
+                }
                 Phase::Loading {
                     since,
                     is_slow: false,
@@ -421,19 +308,4 @@ impl Registry {
             });
         due.min()
     }
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &crate::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some say what caused them themselves.
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

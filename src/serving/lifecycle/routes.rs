@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::harness::{Harness, Phase};
 use super::versions::{ModelVersions, ROLLED_BACK, UNLOADED};
-use super::{Control, ModelState, State, Traffic, VersionChoice, VersionRef, VersionState};
+use super::{ModelState, State, Traffic, VersionChoice, VersionRef, VersionState};
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::serving::Predictor;
 
@@ -56,6 +56,8 @@ pub(super) struct Routes {
     shadow: Option<Live>,
     /// The version that each label stands for now.
     labels: BTreeMap<String, u64>,
+    /// What is to be loaded once somebody asks, lazily.
+    missing: Vec<u64>,
     state: ModelState,
     is_unloaded: bool,
 }
@@ -149,8 +151,7 @@ impl Routes {
                 .entry(version)
                 .or_insert_with(|| Slot::Out(ROLLED_BACK.to_owned()));
         }
-        let default = labels.get(Control::STABLE).copied().and_then(live);
-        let default = default.or_else(|| live(newest(model, &labels)?));
+        let default = model.answering(is_lazy).and_then(live);
         let shadow = control.shadow().and_then(|shadow| match shadow {
             VersionRef::Number(version) => live(*version),
             VersionRef::Label(label) => live(*labels.get(label)?),
@@ -161,7 +162,8 @@ impl Routes {
             default,
             split: control.traffic().cloned(),
             shadow,
-            state: state_of(model, &labels),
+            missing: if is_lazy { model.missing() } else { Vec::new() },
+            state: state_of(model, &labels, is_lazy),
             labels,
             is_unloaded: model.is_unloaded,
         }
@@ -169,6 +171,12 @@ impl Routes {
 
     pub(super) fn state(&self) -> &ModelState {
         &self.state
+    }
+
+    /// What is to be loaded now that somebody asks.
+    pub(super) fn missing(&self, choice: VersionChoice<'_>) -> Option<&[u64]> {
+        let asks = matches!(choice, VersionChoice::Default) && !self.missing.is_empty();
+        asks.then_some(&self.missing)
     }
 
     /// The version that answers where none is named, without the split.
@@ -304,26 +312,12 @@ fn why_not(harness: &Harness, is_lazy: bool) -> Slot {
     Slot::Waiting(reason)
 }
 
-/// The version that answers by default where no label says which: the newest that is wanted, before those that only have
-/// not gone yet; one without a label before one that is labelled as something else.
-fn newest(model: &ModelVersions, labels: &BTreeMap<String, u64>) -> Option<u64> {
-    let available = model
-        .versions
-        .iter()
-        .filter(|(_, harness)| harness.is_available());
-    let rank = |(version, harness): (&u64, &Harness)| {
-        let is_labelled = labels.values().any(|labelled| labelled == version);
-        (harness.is_wanted, !is_labelled, *version)
-    };
-    available.map(rank).max().map(|(_, _, version)| version)
-}
-
 fn rolled_back(model: &ModelVersions) -> impl Iterator<Item = u64> {
     let rolled_back = model.control().rolled_back().iter().copied();
     rolled_back.filter(|version| model.found.version(*version).is_some())
 }
 
-fn state_of(model: &ModelVersions, labels: &BTreeMap<String, u64>) -> ModelState {
+fn state_of(model: &ModelVersions, labels: &BTreeMap<String, u64>, is_lazy: bool) -> ModelState {
     let labels_of = |version: u64| -> Vec<String> {
         let labels = labels.iter().filter(|(_, labelled)| **labelled == version);
         labels.map(|(label, _)| label.clone()).collect()
@@ -333,6 +327,7 @@ fn state_of(model: &ModelVersions, labels: &BTreeMap<String, u64>) -> ModelState
         state: State::End,
         reason: Some(reason.to_owned()),
         labels: labels_of(version),
+        is_at_rest: model.is_unloaded,
     };
     let known = model.versions.iter().map(|(version, harness)| {
         let state = VersionState {
@@ -340,6 +335,7 @@ fn state_of(model: &ModelVersions, labels: &BTreeMap<String, u64>) -> ModelState
             state: harness.state(),
             reason: harness.reason().map(str::to_owned),
             labels: labels_of(*version),
+            is_at_rest: model.is_unloaded || is_lazy && harness.is_at_rest(),
         };
         (*version, state)
     });

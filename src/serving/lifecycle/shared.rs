@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
+use super::outcomes::chain;
 use super::registry::{Registry, Task};
 use super::routes::{Routes, Table};
 use super::warm_up::WarmUp;
 use super::{Source, SourceAdapter, StateChange, StateListener, workers};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a manager's threads share: the registry behind a lock, and the table that lookups read without one.
 #[derive(Debug)]
@@ -31,18 +32,30 @@ pub(super) struct Shared {
     polling: Mutex<()>,
     /// The versions of which the source knows that they are in use.
     retained: Mutex<BTreeMap<Arc<str>, Vec<u64>>>,
-    /// One operator at a time.
-    pub(super) operating: Mutex<()>,
+    /// One operator of a model at a time.
+    operating: Mutex<BTreeMap<Arc<str>, Arc<Mutex<()>>>>,
     signal: Mutex<Signal>,
     signalled: Condvar,
     started: Instant,
 }
 
-/// What the polling thread is told.
+/// What the polling thread is told, and what it answers.
 #[derive(Debug, Default)]
 struct Signal {
-    is_asked: bool,
+    /// How often it was asked for a poll.
+    n_asked: u64,
+    /// How many of these it has answered.
+    n_answered: u64,
+    /// Why the last poll failed.
+    failure: Option<(ErrorKind, String)>,
     is_stopping: bool,
+}
+
+/// When a time is over, from now on; for a time that is too long for a clock, not within a lifetime.
+pub(super) fn until(time: Duration) -> Instant {
+    const LONG: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + LONG)
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,6 +112,16 @@ impl Shared {
         }
         self.tell();
         answer
+    }
+
+    /// Asks for versions that are loaded lazily, on behalf of a request: what follows is done on a thread of the manager.
+    pub(super) fn ask_for(&self, model: &str, versions: &[u64]) {
+        let mut registry = lock(&self.registry);
+        for version in versions {
+            registry.demand(model, *version);
+        }
+        drop(registry);
+        self.changed.notify_all();
     }
 
     /// Reads the registry.
@@ -179,6 +202,38 @@ impl Shared {
         paused.unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// The lock for what operators say about a model.
+    pub(super) fn operating(&self, model: &str) -> Arc<Mutex<()>> {
+        let mut all = lock(&self.operating);
+        // Nobody else can take one while the map is locked.
+        all.retain(|_, operating| Arc::strong_count(operating) > 1);
+        Arc::clone(all.entry(model.into()).or_default())
+    }
+
+    /// Asks the source what is there, on the polling thread, so that one that hangs holds nobody up for longer.
+    pub(super) fn poll_within(&self, time: Duration) -> Result<()> {
+        let until = until(time);
+        let mut signal = lock(&self.signal);
+        signal.n_asked += 1;
+        let asked = signal.n_asked;
+        self.signalled.notify_all();
+        while signal.n_answered < asked {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || signal.is_stopping {
+                return Err(Error::new(
+                    ErrorKind::DeadlineExceeded,
+                    format!("the source of models did not answer within {time:?}"),
+                ));
+            }
+            let waited = self.signalled.wait_timeout(signal, left);
+            signal = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match &signal.failure {
+            Some((kind, reason)) => Err(Error::new(*kind, reason.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Asks the source what is there.
     pub(super) fn poll(self: &Arc<Self>) -> Result<()> {
         let polling = lock(&self.polling);
@@ -193,10 +248,6 @@ impl Shared {
 
     /// Tells the source which versions are in use, where that has changed.
     fn retain(&self) {
-        // An operator may be about to want another.
-        let Ok(_operating) = self.operating.try_lock() else {
-            return;
-        };
         let mut retained = lock(&self.retained);
         let in_use = self.read(Registry::in_use);
         let gone = retained.keys().filter(|name| !in_use.contains_key(*name));
@@ -206,6 +257,11 @@ impl Shared {
             if retained.get(&name) == Some(&versions) {
                 continue;
             }
+            // An operator may be about to want another.
+            let operating = self.operating(&name);
+            let Ok(_operating) = operating.try_lock() else {
+                continue;
+            };
             let told = catch_unwind(AssertUnwindSafe(|| self.source.retain(&name, &versions)));
             match told {
                 Ok(Ok(())) if versions.is_empty() => {
@@ -226,7 +282,7 @@ impl Shared {
         loop {
             let mut next = interval.and_then(|interval| Instant::now().checked_add(interval));
             let mut signal = lock(&self.signal);
-            while !signal.is_stopping && !signal.is_asked {
+            while !signal.is_stopping && signal.n_asked == signal.n_answered {
                 let left = next.map(|next| next.saturating_duration_since(Instant::now()));
                 signal = match left {
                     Some(Duration::ZERO) => break,
@@ -243,10 +299,15 @@ impl Shared {
             if signal.is_stopping {
                 return;
             }
-            signal.is_asked = false;
+            let asked = signal.n_asked;
             drop(signal);
             next.take();
             let failed = self.poll().err();
+            let mut signal = lock(&self.signal);
+            signal.n_answered = asked;
+            signal.failure = failed.as_ref().map(|error| (error.kind(), chain(error)));
+            drop(signal);
+            self.signalled.notify_all();
             // Once for each spell of failures, not every second.
             if let Some(error) = failed.as_ref().filter(|_| !is_failing) {
                 tracing::warn!(
@@ -260,7 +321,7 @@ impl Shared {
 
     /// Has the source polled soon.
     pub(super) fn ask_for_poll(&self) {
-        lock(&self.signal).is_asked = true;
+        lock(&self.signal).n_asked += 1;
         self.signalled.notify_all();
     }
 
@@ -311,7 +372,7 @@ impl Shared {
         for task in tasks {
             workers::start(self, task);
         }
-        let until = Instant::now() + at_most;
+        let until = until(at_most);
         let mut registry = lock(&self.registry);
         while registry.n_tasks > 0 {
             let left = until.saturating_duration_since(Instant::now());

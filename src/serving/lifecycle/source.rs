@@ -238,4 +238,9 @@ impl FoundVersion {
     pub fn n_bytes(&self) -> u64 {
         self.n_bytes.unwrap_or_else(|| store::n_bytes(&self.path))
     }
+
+    /// The size of its files in bytes, where the source has said it.
+    pub(super) fn known_n_bytes(&self) -> Option<u64> {
+        self.n_bytes
+    }
 }

@@ -70,6 +70,13 @@ impl ModelState {
     pub fn is_available(&self) -> bool {
         self.versions.iter().any(VersionState::is_available)
     }
+
+    /// Whether no version answers because nobody asks for one: the model was unloaded by hand, or is loaded lazily and
+    /// waits to be asked for. It is as it should be then.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        !self.versions.is_empty() && self.versions.iter().all(|version| version.is_at_rest)
+    }
 }
 
 /// What a version is doing.
@@ -84,6 +91,9 @@ pub struct VersionState {
     pub reason: Option<String>,
     /// The labels it has, sorted.
     pub labels: Vec<String>,
+    /// Whether it does not answer because nobody asks for it.
+    #[serde(skip)]
+    pub(crate) is_at_rest: bool,
 }
 
 impl VersionState {

@@ -42,6 +42,16 @@ pub(super) struct Changes {
     pub(super) n: u64,
 }
 
+/// What a step goes by, beside the versions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given<'g> {
+    pub(super) policy: &'g dyn TransitionPolicy,
+    /// Whether the policy loads a new version before the old one is unloaded.
+    pub(super) loads_first: bool,
+    pub(super) is_lazy: bool,
+    pub(super) now: Instant,
+}
+
 impl Changes {
     pub(super) fn push(&mut self, change: StateChange) {
         self.n += 1;
@@ -123,15 +133,27 @@ impl ModelVersions {
 
     /// The versions that should be loaded if an operator said this.
     pub(super) fn wanted_under(&self, control: &Control, policy: &VersionPolicy) -> BTreeSet<u64> {
+        self.with_older(|numbers| control.aspired(policy, numbers))
+    }
+
+    /// The versions that the policy alone wants, whatever names others.
+    fn wanted_by(&self, policy: &VersionPolicy) -> BTreeSet<u64> {
+        let control = self.control();
+        let policy = control.versions().unwrap_or(policy);
+        self.with_older(|numbers| policy.aspired(numbers, control.rolled_back()))
+    }
+
+    /// What is aspired to of the versions that were found, and, where that has failed, of the others.
+    fn with_older(&self, aspired: impl Fn(&[u64]) -> Vec<u64>) -> BTreeSet<u64> {
         let mut numbers = self.found.numbers();
-        let mut wanted: BTreeSet<u64> = control.aspired(policy, &numbers).into_iter().collect();
+        let mut wanted: BTreeSet<u64> = aspired(&numbers).into_iter().collect();
         let has_failed = |version: &u64| {
             let harness = self.versions.get(version);
             harness.is_some_and(Harness::has_failed)
         };
         if wanted.iter().any(has_failed) {
             numbers.retain(|version| !has_failed(version));
-            wanted.extend(control.aspired(policy, &numbers));
+            wanted.extend(aspired(&numbers));
         }
         wanted
     }
@@ -144,6 +166,7 @@ impl ModelVersions {
             changes.models.insert(Arc::clone(&self.name));
         }
         let wanted = self.wanted(policy);
+        let own = self.wanted_by(policy);
         for version in &wanted {
             if !self.versions.contains_key(version)
                 && let Some(found) = self.found.version(*version)
@@ -156,6 +179,11 @@ impl ModelVersions {
         for (version, harness) in &mut self.versions {
             if harness.is_wanted != wanted.contains(version) {
                 harness.is_wanted = !harness.is_wanted;
+                changes.models.insert(Arc::clone(&self.name));
+            }
+            let is_aside = harness.is_wanted && !own.contains(version);
+            if harness.is_aside != is_aside {
+                harness.is_aside = is_aside;
                 changes.models.insert(Arc::clone(&self.name));
             }
             if !harness.is_wanted && harness.is_idle() {
@@ -194,18 +222,12 @@ impl ModelVersions {
     }
 
     /// Takes the steps that the policy says; the versions that are to be loaded.
-    pub(super) fn step(
-        &mut self,
-        policy: &dyn TransitionPolicy,
-        is_lazy: bool,
-        now: Instant,
-        changes: &mut Changes,
-    ) -> Vec<u64> {
+    pub(super) fn step(&mut self, given: &Given<'_>, changes: &mut Changes) -> Vec<u64> {
         let mut to_load = Vec::new();
         // A policy that never ends must not hold the others up.
         for _ in 0..=2 * self.versions.len() {
-            let statuses = self.statuses(is_lazy, now);
-            let step = catch_unwind(AssertUnwindSafe(|| policy.next(&statuses)));
+            let statuses = self.statuses(given);
+            let step = catch_unwind(AssertUnwindSafe(|| given.policy.next(&statuses)));
             let step = step.unwrap_or_else(|_| {
                 tracing::error!(model = &*self.name, "the transition policy panicked");
                 None
@@ -232,19 +254,36 @@ impl ModelVersions {
         to_load
     }
 
-    fn statuses(&self, is_lazy: bool, now: Instant) -> Vec<VersionStatus> {
-        // Lazily, what is not asked for is loaded only to take the place of what is.
+    fn statuses(&self, given: &Given<'_>) -> Vec<VersionStatus> {
+        let oldest = self
+            .versions
+            .iter()
+            .find(|(_, harness)| harness.is_available());
+        let oldest = oldest.map(|(version, _)| *version);
         let is_replacing = self
             .versions
             .values()
             .any(|harness| harness.is_available() && !harness.is_wanted);
+        let state = |(version, harness): (&u64, &Harness)| {
+            // Lazily, what is not asked for is loaded only to take the place of what is; also if it has failed to, and the
+            // other is wanted again meanwhile.
+            let replaces = is_replacing
+                || harness.has_failed() && oldest.is_some_and(|oldest| oldest < *version);
+            let may_load = harness.is_wanted && (!given.is_lazy || harness.is_demanded || replaces);
+            harness.state_for_policy(given.now, may_load)
+        };
+        // A version that is named beside, such as a shadow, is no successor of the one that answers.
+        let is_coming = self.versions.iter().any(|(version, harness)| {
+            harness.is_wanted
+                && !harness.is_aside
+                && matches!(state((version, harness)), State::Start | State::Loading)
+        });
+        let kept = self
+            .answering(given.is_lazy)
+            .filter(|_| given.loads_first && is_coming);
         let status = |(version, harness): (&u64, &Harness)| {
-            let may_load = harness.is_wanted && (!is_lazy || harness.is_demanded || is_replacing);
-            VersionStatus::new(
-                *version,
-                harness.state_for_policy(now, may_load),
-                harness.is_wanted,
-            )
+            let is_wanted = harness.is_wanted || kept == Some(*version);
+            VersionStatus::new(*version, state((version, harness)), is_wanted)
         };
         self.versions.iter().map(status).collect()
     }
@@ -346,17 +385,6 @@ impl ModelVersions {
         });
     }
 
-    /// The version that would answer by default if it were loaded.
-    pub(super) fn candidate(&self) -> Option<u64> {
-        let stable = self.control().labels().get(Control::STABLE).copied();
-        let may_come = |version: &u64| {
-            let harness = self.versions.get(version);
-            harness.is_some_and(|harness| harness.is_wanted && !harness.has_failed())
-        };
-        let stable = stable.filter(may_come);
-        stable.or_else(|| self.versions.keys().copied().rev().find(may_come))
-    }
-
     /// The newest version older than another that is there and may be loaded.
     pub(super) fn older_than(&self, version: u64) -> Option<u64> {
         let mut older = self.found.numbers();
@@ -374,6 +402,20 @@ impl ModelVersions {
     pub(super) fn failure(&self, version: u64) -> Option<&str> {
         let failure = self.versions.get(&version)?.failure.as_ref()?;
         Some(&failure.reason)
+    }
+
+    /// Whether nothing is under way but for what is slow.
+    pub(super) fn is_settled(&self) -> bool {
+        let answers = self.versions.values().any(Harness::is_available);
+        self.versions.values().all(|harness| match &harness.phase {
+            Phase::Idle | Phase::Available(_) => true,
+            Phase::Queued => harness.is_blocked,
+            Phase::Loading { is_slow, .. } => *is_slow,
+            // Another version may wait for its memory.
+            Phase::Draining { loaded, .. } => answers || Arc::strong_count(&loaded.servable) > 1,
+            // One that is wanted again is loaded then.
+            Phase::Dropping { .. } => answers && !harness.is_wanted,
+        })
     }
 
     /// Whether there is nothing left of it.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use super::registry::{Job, Task, chain};
+use super::outcomes::chain;
+use super::registry::{Job, Task};
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::model::Servable;
@@ -18,7 +19,10 @@ pub(super) fn start(shared: &Arc<Shared>, task: Task) {
         Task::Load(job) => {
             let failed = job.clone();
             let thread = thread::Builder::new().name("fourfold-load".to_owned());
-            if let Err(error) = thread.spawn(move || load(&on_thread, &job)) {
+            if let Err(error) = thread.spawn(move || {
+                stand_back(&on_thread);
+                load(&on_thread, &job);
+            }) {
                 let reason = format!("no thread to load it: {error}");
                 let now = Instant::now();
                 shared.done(|registry| {
@@ -34,6 +38,7 @@ pub(super) fn start(shared: &Arc<Shared>, task: Task) {
             let dropped = Arc::clone(&model);
             let thread = thread::Builder::new().name("fourfold-unload".to_owned());
             let spawned = thread.spawn(move || {
+                stand_back(&on_thread);
                 if catch_unwind(AssertUnwindSafe(|| drop(servable))).is_err() {
                     tracing::error!(model = &*model, version, "panicked when it was dropped");
                 }
@@ -46,6 +51,23 @@ pub(super) fn start(shared: &Arc<Shared>, task: Task) {
         }
     }
 }
+
+/// Leaves the processor to the threads that answer, where that can be had.
+#[cfg(target_os = "linux")]
+fn stand_back(shared: &Shared) {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let niceness = shared.read(|registry| i32::from(registry.settings.load_niceness));
+    // On Linux a priority is a thread's own.
+    let thread = Some(rustix::thread::gettid());
+    if getpriority_process(thread).is_ok_and(|own| own < niceness)
+        && let Err(error) = setpriority_process(thread, niceness)
+    {
+        tracing::debug!(%error, "a thread that loads cannot stand back");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stand_back(_: &Shared) {}
 
 /// What came of a try.
 enum Outcome {

@@ -65,10 +65,14 @@ fn more_loads_that_hang_than_threads_hold_nobody_up() {
 
 #[test]
 fn a_version_that_hangs_does_not_keep_a_newer_one_out() {
+    does_not_keep_a_newer_one_out(World::builder);
+    does_not_keep_a_newer_one_out(|world| world.builder().transition(ResourcePreserving));
+}
+
+fn does_not_keep_a_newer_one_out(builder: fn(&World) -> ManagerBuilder) {
     let world = World::of(&[("m", 1)]);
     world.tell("m", 1, Does::Hangs);
-    let manager = world
-        .builder()
+    let manager = builder(&world)
         .open_timeout(Duration::from_millis(50))
         .open()
         .unwrap();
@@ -181,4 +185,63 @@ fn listeners_and_policies_that_panic_stop_nothing() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let manager = world.builder().transition(Endless).open().unwrap();
     assert_eq!(version(&manager, "m"), 1);
+}
+
+#[test]
+fn an_operator_of_one_model_holds_up_no_other() {
+    let world = World::of(&[("a", 1), ("b", 1), ("b", 2)]);
+    world.tell("a", 1, Does::Hangs);
+    let manager = world.open();
+    assert_eq!(version(&manager, "b"), 2, "what is slow is not waited for");
+    std::thread::scope(|scope| {
+        let hangs = scope.spawn(|| manager.load("a"));
+        eventually("it is being loaded by hand", || {
+            manager.shared.operating("a").try_lock().is_err()
+        });
+        manager.set_label("b", "stable", 2).unwrap();
+        assert_eq!(manager.rollback("b").unwrap(), 1);
+        manager.unload("b").unwrap();
+        manager.load("b").unwrap();
+        assert!(!hangs.is_finished());
+        world.open_gate();
+        hangs.join().unwrap().unwrap();
+    });
+    assert_eq!(version(&manager, "b"), 1);
+}
+
+#[test]
+fn a_poll_that_hangs_holds_no_operator_up() {
+    let world = World::of(&[("m", 1)]);
+    let manager = world
+        .builder()
+        .open_timeout(Duration::from_millis(50))
+        .open()
+        .unwrap();
+    eventually("it answers", || manager.get("m", None).is_ok());
+    world.0.polls_hang.store(true, Ordering::Relaxed);
+    let error = manager.refresh().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    manager.unload("m").unwrap();
+    // It may take longer to load than this manager waits.
+    if let Err(error) = manager.load("m") {
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    }
+    eventually("it answers again", || manager.get("m", None).is_ok());
+    world.open_gate();
+    eventually("the source answers", || manager.refresh().is_ok());
+}
+
+#[test]
+fn times_may_be_as_long_as_they_like() {
+    let world = World::of(&[("m", 1)]);
+    let manager = world
+        .builder()
+        .open_timeout(Duration::MAX)
+        .slow_after(Duration::MAX)
+        .poll_interval(Duration::MAX)
+        .open()
+        .unwrap();
+    manager.refresh().unwrap();
+    manager.set_label("m", "stable", 1).unwrap();
+    assert!(manager.wait_for("m", None, Duration::MAX).is_ok());
 }

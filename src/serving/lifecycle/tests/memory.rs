@@ -115,3 +115,110 @@ fn what_does_not_fit_says_so() {
     let bad = world.builder().memory_budget(0).open().unwrap_err();
     assert!(bad.to_string().contains("`memory_budget`"), "{bad}");
 }
+
+#[test]
+fn a_successor_that_fails_is_tried_again_lazily() {
+    let world = World::of(&[("m", 1)]);
+    world.tell("m", 2, Does::Fails);
+    let manager = world
+        .builder()
+        .lazy(true)
+        .retries(u32::MAX, Duration::from_millis(2))
+        .open()
+        .unwrap();
+    assert_eq!(manager.wait_for("m", None, WAIT).unwrap().version(), 1);
+    world.push("m", 2);
+    manager.refresh().unwrap();
+    eventually("it is tried again", || world.n_tries("m", 2) > 2);
+    assert_eq!(version(&manager, "m"), 1);
+    world.tell("m", 2, Does::Loads);
+    eventually("2 answers", || version(&manager, "m") == 2);
+}
+
+/// A version that is asked for by its number does not answer for the newest.
+#[test]
+fn a_lazy_version_stands_in_for_no_other() {
+    let world = World::of(&[("m", 1), ("m", 2)]);
+    let builder = || world.builder().lazy(true).versions(VersionPolicy::All);
+    let manager = builder().open().unwrap();
+    manager.wait_for("m", 1, WAIT).unwrap();
+    eventually("the newest answers", || version(&manager, "m") == 2);
+
+    // A canary does not answer for what is stable.
+    let mut label = |control: &mut Control| {
+        control.set_label("stable", 1)?;
+        control.set_label("canary", 2)
+    };
+    world.update("m", &mut label).unwrap();
+    let manager = builder().open().unwrap();
+    let canary = VersionChoice::Label("canary");
+    manager.wait_for("m", canary, WAIT).unwrap();
+    let error = manager.get("m", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(manager.wait_for("m", None, WAIT).unwrap().version(), 1);
+}
+
+#[test]
+fn what_a_request_goes_to_beside_is_loaded_lazily() {
+    let world = World::of(&[("m", 1), ("m", 2), ("m", 3)]);
+    let mut share = |control: &mut Control| {
+        control.set_traffic(Some(Traffic::by_key([(3, 1), (2, 1)])?))?;
+        control.set_shadow(Some(VersionRef::Number(1)))
+    };
+    world.update("m", &mut share).unwrap();
+    let manager = world.builder().lazy(true).open().unwrap();
+    assert_eq!(manager.wait_for("m", None, WAIT).unwrap().version(), 3);
+    eventually("all are asked", || {
+        let routes = (0..50).map(|key| {
+            let route = manager.route("m", None, Some(&key.to_string())).unwrap();
+            let shadow = route.shadow().map(crate::serving::Predictor::version);
+            (route.predictor().version(), shadow)
+        });
+        let routes: Vec<_> = routes.collect();
+        routes.contains(&(2, Some(1))) && routes.contains(&(3, Some(1)))
+    });
+    assert_eq!(
+        states(&manager, "m"),
+        "1 available, 2 available, 3 available"
+    );
+}
+
+#[test]
+fn a_label_moves_to_a_version_that_made_room() {
+    let world = World::of(&[("m", 1), ("m", 2), ("other", 1)]);
+    let manager = world
+        .builder()
+        .lazy(true)
+        .versions(VersionPolicy::All)
+        .memory_budget(20)
+        .open()
+        .unwrap();
+    manager.set_label("m", "canary", 2).unwrap();
+    manager.wait_for("m", 1, WAIT).unwrap();
+    manager.wait_for("other", None, WAIT).unwrap();
+    manager.unload("other").unwrap();
+    let states = manager.state("m").unwrap().versions;
+    let out = states.iter().find(|state| !state.is_available());
+    let out = out.unwrap().version;
+    manager.set_label("m", "stable", out).unwrap();
+    assert_eq!(version(&manager, "m"), out);
+}
+
+#[test]
+fn what_nobody_asks_for_is_at_rest() {
+    let world = World::of(&[("m", 1), ("fails", 1), ("hangs", 1)]);
+    world.tell("fails", 1, Does::Fails);
+    world.tell("hangs", 1, Does::Hangs);
+    let lazy = world.builder().lazy(true).open().unwrap();
+    assert!(lazy.states().iter().all(ModelState::is_at_rest));
+    let is_at_rest = |manager: &Manager, model: &str| manager.state(model).unwrap().is_at_rest();
+    assert!(lazy.wait_for("fails", None, WAIT).is_err());
+    assert!(!is_at_rest(&lazy, "fails"));
+    let manager = world.builder().load_threads(1).open().unwrap();
+    assert!(manager.states().iter().all(|model| !model.is_at_rest()));
+    for model in ["m", "fails"] {
+        manager.unload(model).unwrap();
+        eventually("it rests", || is_at_rest(&manager, model));
+    }
+    world.open_gate();
+}

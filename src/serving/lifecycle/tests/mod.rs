@@ -85,10 +85,14 @@ struct Inside {
     forgets: AtomicBool,
     unlistable: Mutex<Vec<String>>,
     is_down: AtomicBool,
+    /// A poll that is under way does not end until the gate is open.
+    polls_hang: AtomicBool,
     does: Mutex<BTreeMap<(String, u64), Does>>,
     bytes: Mutex<BTreeMap<(String, u64), u64>>,
     /// The loads that were tried.
     tried: Mutex<Vec<(String, u64)>>,
+    /// The nice values of the threads that loaded.
+    nices: Mutex<Vec<i32>>,
     dropped: Arc<Mutex<Vec<(u64, String)>>>,
     retained: Mutex<Vec<(String, Vec<u64>)>>,
     is_open: Mutex<bool>,
@@ -137,6 +141,13 @@ impl World {
         self.0.opened.notify_all();
     }
 
+    fn wait_for_gate(&self) {
+        let mut is_open = self.0.is_open.lock().unwrap();
+        while !*is_open {
+            is_open = self.0.opened.wait(is_open).unwrap();
+        }
+    }
+
     /// How often it was tried to load a version.
     fn n_tries(&self, model: &str, version: u64) -> usize {
         let tried = self.0.tried.lock().unwrap();
@@ -153,7 +164,7 @@ impl World {
         Manager::builder(self.clone())
             .source_adapter(self.clone())
             .poll_interval(None)
-            .slow_after(Duration::from_millis(50))
+            .slow_after(Duration::from_millis(500))
             .retries(3, Duration::from_millis(5))
             .open_timeout(Duration::from_secs(20))
     }
@@ -167,6 +178,9 @@ impl Source for World {
     fn poll(&self) -> Result<Vec<FoundModel>> {
         if self.0.is_down.load(Ordering::Relaxed) {
             return Err(Error::not_found("the source is down"));
+        }
+        if self.0.polls_hang.load(Ordering::Relaxed) {
+            self.wait_for_gate();
         }
         let controls = self.0.controls.lock().unwrap();
         let unlistable = self.0.unlistable.lock().unwrap();
@@ -231,17 +245,13 @@ impl Loader for WorldLoader {
         let inside = &self.world.0;
         let key = (self.model.clone(), self.version);
         inside.tried.lock().unwrap().push(key.clone());
+        inside.nices.lock().unwrap().extend(nice());
         let does = inside.does.lock().unwrap().get(&key).copied();
         match does.unwrap_or(Does::Loads) {
             Does::Loads => {}
             Does::Fails => return Err(Error::model("a broken model")),
             Does::Panics => panic!("a bug in a loader"),
-            Does::Hangs => {
-                let mut is_open = inside.is_open.lock().unwrap();
-                while !*is_open {
-                    is_open = inside.opened.wait(is_open).unwrap();
-                }
-            }
+            Does::Hangs => self.world.wait_for_gate(),
         }
         let model = Answers {
             version: self.version,
@@ -265,6 +275,14 @@ impl Loader for WorldLoader {
             Arc::new(model),
         )
     }
+}
+
+/// The nice value of this thread, where that can be known.
+fn nice() -> Option<i32> {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").ok()?;
+    // The name, the second field, may have spaces in it; the nice value is the nineteenth.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(16)?.parse().ok()
 }
 
 /// Waits until something is so.

@@ -271,3 +271,55 @@ fn loading_by_hand_tries_what_was_given_up() {
     manager.load("m").unwrap();
     assert_eq!(version(&manager, "m"), 2);
 }
+
+#[test]
+fn what_is_labelled_is_tried_although_it_is_named_already() {
+    let world = World::of(&[("m", 1), ("m", 2)]);
+    world.tell("m", 2, Does::Fails);
+    let mut name = |control: &mut Control| control.set_label("canary", 2);
+    world.update("m", &mut name).unwrap();
+    let manager = world.builder().retries(0, Duration::ZERO).open().unwrap();
+    let error = manager.set_label("m", "stable", 2).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Model);
+    let kept = world.0.controls.lock().unwrap()["m"].clone();
+    assert_eq!(kept.labels().get("stable"), None);
+    // Something else may be said.
+    manager.set_label("m", "stable", 1).unwrap();
+}
+
+#[test]
+fn what_is_rolled_back_is_restored() {
+    let world = World::of(&[("m", 1), ("m", 2)]);
+    let manager = world.open();
+    assert_eq!(manager.rollback("m").unwrap(), 1);
+    manager.restore("m", 2).unwrap();
+    assert_eq!(version(&manager, "m"), 2);
+    for (model, version) in [("m", 2), ("m", 1), ("x", 1)] {
+        let error = manager.restore(model, version).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+}
+
+#[test]
+fn versions_are_set_by_hand() {
+    let world = World::of(&[("m", 1), ("m", 2), ("m", 3)]);
+    let manager = world.open();
+    let one = VersionPolicy::Specific(vec![1]);
+    manager.set_versions("m", Some(&one)).unwrap();
+    assert_eq!(version(&manager, "m"), 1);
+    manager
+        .set_versions("m", Some(&VersionPolicy::All))
+        .unwrap();
+    assert_eq!(
+        states(&manager, "m"),
+        "1 available, 2 available, 3 available"
+    );
+    manager.set_versions("m", None).unwrap();
+    assert_eq!(version(&manager, "m"), 3);
+    eventually("the others are gone", || {
+        states(&manager, "m") == "3 available"
+    });
+    let nothing = manager.set_versions("m", Some(&VersionPolicy::Latest(0)));
+    assert_eq!(nothing.unwrap_err().kind(), ErrorKind::Config);
+    assert!(manager.set_versions("x", None).is_err());
+}

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use sha2::Digest as _;
+
 use super::*;
 use crate::blessing::Candidate;
 use crate::model::{ConstantModel, Loaders, Model};
@@ -117,4 +119,38 @@ fn what_is_said_is_kept_in_the_directory() {
         manager.refresh().unwrap();
         assert_eq!(version(manager, "m"), 3);
     }
+}
+
+#[test]
+fn reasons_come_with_their_causes() {
+    let dir = tempfile::tempdir().unwrap();
+    save(dir.path(), "m", 1, 7.0);
+    let place = dir.path().join("m/1");
+    let broken = "{\"steps\": 7}";
+    fs::write(place.join("transform.json"), broken).unwrap();
+    let files = crate::store::files_below(&place).unwrap();
+    assert!(files.contains(&"transform.json".to_owned()));
+    // As it was written, so that the digests are right.
+    let sums = fs::read_to_string(place.join("SHA256SUMS")).unwrap();
+    let sums = sums.lines().map(|line| match line.split_once("  ") {
+        Some((_, "transform.json")) => {
+            format!(
+                "{}  transform.json\n",
+                crate::fingerprint::hex(&sha2::Sha256::digest(broken))
+            )
+        }
+        _ => format!("{line}\n"),
+    });
+    fs::write(place.join("SHA256SUMS"), sums.collect::<String>()).unwrap();
+    let manager = Manager::builder(ModelRepository::at(dir.path()))
+        .poll_interval(None)
+        .retries(0, Duration::ZERO)
+        .open()
+        .unwrap();
+    let states = states(&manager, "m");
+    assert!(
+        states.contains("transform.json` is not what it should be: "),
+        "{states}"
+    );
+    assert!(states.contains("line 1"), "{states}");
 }

@@ -288,3 +288,36 @@ impl Source for Watched {
         Ok(Watch::new(()))
     }
 }
+
+/// What is named beside is no reason to let the version go that answers.
+#[test]
+fn a_named_version_takes_nobodys_place() {
+    type Name = fn(&Manager);
+    let by_shadow: Name = |manager| {
+        let one = VersionRef::Number(1);
+        manager.set_shadow("m", Some(&one)).unwrap();
+    };
+    let by_label: Name = |manager| manager.set_label("m", "canary", 1).unwrap();
+    for name in [by_shadow, by_label] {
+        let world = World::of(&[("m", 1), ("m", 2)]);
+        let manager = world.open();
+        name(&manager);
+        assert_eq!(version(&manager, "m"), 2);
+        world.tell("m", 3, Does::Hangs);
+        world.push("m", 3);
+        manager.shared.poll().unwrap();
+        eventually("3 is being loaded", || world.n_tries("m", 3) == 1);
+        assert_eq!(version(&manager, "m"), 2);
+        assert!(states(&manager, "m").contains("2 available"));
+        // One that fails changes nothing.
+        world.tell("m", 4, Does::Fails);
+        world.push("m", 4);
+        manager.shared.poll().unwrap();
+        eventually("4 has failed", || world.n_tries("m", 4) == 4);
+        assert_eq!(version(&manager, "m"), 2);
+        world.open_gate();
+        eventually("3 answers", || version(&manager, "m") == 3);
+        eventually("2 is gone", || !states(&manager, "m").contains("2 "));
+        assert!(states(&manager, "m").starts_with("1 available"));
+    }
+}

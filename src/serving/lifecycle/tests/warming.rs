@@ -111,3 +111,25 @@ fn recorded_requests_may_be_those_of_the_open_protocol() {
     let manager = world.builder().retries(0, Duration::ZERO).open().unwrap();
     assert!(states(&manager, "m").contains("record 0 of"));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_load_stand_back() {
+    let own = nice().unwrap();
+    let open = |builder: fn(ManagerBuilder) -> ManagerBuilder| {
+        let world = World::of(&[("m", 1)]);
+        let manager = builder(world.builder()).open().unwrap();
+        assert_eq!(version(&manager, "m"), 1);
+        let nices = world.0.nices.lock().unwrap().clone();
+        nices
+    };
+    assert_eq!(open(|builder| builder), [own.max(10)]);
+    assert_eq!(open(|builder| builder.load_niceness(0)), [own]);
+    assert_eq!(open(|builder| builder.load_niceness(19)), [19]);
+    let bad = World::default().builder().load_niceness(20).open();
+    assert!(
+        bad.unwrap_err()
+            .to_string()
+            .contains("`load_niceness` is 20")
+    );
+}

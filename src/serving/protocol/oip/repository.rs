@@ -126,6 +126,7 @@ mod tests {
             state,
             reason: reason.map(str::to_owned),
             labels: Vec::new(),
+            is_at_rest: false,
         };
         let models = [ModelState {
             name: "late".to_owned(),

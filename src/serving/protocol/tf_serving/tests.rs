@@ -263,6 +263,7 @@ fn the_status_of_versions_is_told() {
         state,
         reason: reason.map(str::to_owned),
         labels: Vec::new(),
+        is_at_rest: false,
     };
     let model = ModelState {
         name: "late".to_owned(),
