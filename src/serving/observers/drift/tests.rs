@@ -389,14 +389,20 @@ fn distances_are_shown_as_metrics_until_they_are_no_longer_measured() {
     let report = thousands(&monitor, &trained(), &passengers(ages(0, 3_000)));
     let page = metrics.encode();
     for measure in report.measures() {
-        let found = metrics.drift("late", measure.column, measure.name).get();
+        let found = metrics
+            .drift("late", report.version, measure.column, measure.name)
+            .get();
         assert_eq!(found, measure.value, "{measure:?}");
     }
-    let series =
-        r#"fourfold_drift{model="late",column="prediction_class",measure="infinity_norm"}"#;
-    assert!(page.contains(series), "{page}");
+    let series = format!(
+        r#"fourfold_drift{{model="late",version="{}",column="prediction_class",measure="infinity_norm"}}"#,
+        report.version
+    );
+    assert!(page.contains(&series), "{page}");
     // A version without statistics is measured against the window before it alone, and has none yet.
     let other = predictor(servable("late"), 4);
     thousands(&monitor, &other, &passengers(ages(0, 3_000)));
-    assert!(!metrics.encode().contains("fourfold_drift{"));
+    let page = metrics.encode();
+    assert!(page.contains(&series), "another version's stays");
+    assert!(!page.contains(r#"fourfold_drift{model="late",version="4""#));
 }
