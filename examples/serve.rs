@@ -21,6 +21,7 @@ use fourfold::schema::{Field, FieldType};
 #[cfg(feature = "grpc")]
 use fourfold::serving::grpc::{GrpcHandle, GrpcOptions};
 use fourfold::serving::http::{Admin, HttpOptions};
+use fourfold::serving::metrics::Metrics;
 use fourfold::serving::{Manager, ModelRepository, Predictor, ServerCore, shutdown_signal};
 #[cfg(not(all(feature = "grpc", feature = "tls")))]
 use fourfold::{Error, ErrorKind};
@@ -99,10 +100,13 @@ fn encrypted(_: HttpOptions, _: &PathBuf, _: &PathBuf) -> Result<HttpOptions> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // Counts what is answered and, as the manager's listener, what is loaded.
+    let metrics = Metrics::new();
     // Your own models: `Loaders::default().with::<MyModel>()`.
     let manager = Manager::builder(ModelRepository::at(&arguments.models))
         .loaders(Loaders::default())
         .poll_interval(Duration::from_millis(arguments.poll))
+        .listener(Arc::new(metrics.clone()))
         .open()?;
     let manager = Arc::new(manager);
     for model in manager.states() {
@@ -111,7 +115,9 @@ async fn main() -> Result<()> {
             println!("{} version {}: {state}", model.name, version.version);
         }
     }
-    let core = ServerCore::new(Arc::clone(&manager));
+    let core = ServerCore::builder(Arc::clone(&manager))
+        .metrics(metrics)
+        .build()?;
     let options = arguments.options()?;
     #[cfg(feature = "grpc")]
     let grpc = serve_grpc(&arguments, &core).await?;

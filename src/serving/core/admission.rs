@@ -21,6 +21,15 @@ pub(super) struct Admission {
     gauge: Gauge,
 }
 
+/// Which step of a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The first: it is turned away if too many wait.
+    First,
+    /// A later one: what was begun is finished.
+    Next,
+}
+
 /// The right to compute, until it is dropped.
 pub(super) type Permit = OwnedSemaphorePermit;
 
@@ -75,11 +84,17 @@ impl Admission {
     ///
     /// # Errors
     /// [`ErrorKind::ResourceExhausted`] if too many wait; [`ErrorKind::DeadlineExceeded`].
-    pub(super) async fn wait(&self, model: &str, deadline: Option<Instant>) -> Result<Permit> {
+    pub(super) async fn wait(
+        &self,
+        model: &str,
+        deadline: Option<Instant>,
+        turn: Turn,
+    ) -> Result<Permit> {
         if let Some(permit) = self.try_enter() {
             return Ok(permit);
         }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.max_queue {
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        if turn == Turn::First && waiting >= self.max_queue {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::admission::by;
+use super::admission::{Turn, by};
 use super::batcher::{Answered, Item};
+use super::inline::Place;
 use super::runtime::ModelRuntime;
 use super::statistics::Parts;
 use super::stop::{Stop, late};
@@ -189,8 +190,8 @@ impl Asked {
             return None;
         }
         let _permit = self.model.admission.try_enter()?;
+        let _place = self.place(expected, self.started)?;
         let begun = Instant::now();
-        let _place = self.version.inline.enter(begun)?;
         let answer = self.answer_quickly(exchange, id);
         lane.total.observe(self.n_bytes, begun.elapsed());
         Some(answer)
@@ -211,48 +212,59 @@ impl Asked {
             return self.answer_on_thread(exchange, None, id).await;
         }
         self.version.batcher.check(&self.model.name)?;
-        let is_quick = self.is_quick_around();
         let read;
         (exchange, read) = self
-            .around(is_quick, move |asked| {
+            .around(Turn::First, move |asked| {
                 let read = asked.read(&mut exchange)?;
                 Ok((exchange, read))
             })
             .await?;
         if self.version.batches(batching, read.rows.num_rows()) {
-            self.answer_in_batch(exchange, read, is_quick, id).await
+            self.answer_in_batch(exchange, read, id).await
         } else {
             self.answer_on_thread(exchange, Some(read), id).await
         }
     }
 
-    /// Whether everything but the call of the model is quick enough for this thread.
-    fn is_quick_around(&self) -> bool {
-        let around = self.lane().around.expected(self.n_bytes);
-        around.is_some_and(|expected| expected < self.core.inline_below)
+    /// A place on this thread, which is one of the async runtime.
+    fn place(&self, expected: Duration, now: Instant) -> Option<Place<'_>> {
+        let threads = &self.core.held_threads;
+        self.version.inline.enter(threads, expected, now)
+    }
+
+    /// The same, if everything but the call of the model is quick enough for this thread.
+    fn place_around(&self) -> Option<Place<'_>> {
+        let expected = self.lane().around.expected(self.n_bytes)?;
+        if expected >= self.core.inline_below {
+            return None;
+        }
+        self.place(expected, Instant::now())
     }
 
     /// A step beside the call of the model: on this thread if it is quick.
     async fn around<T: Send + 'static>(
         self: &Arc<Self>,
-        is_quick: bool,
+        turn: Turn,
         step: impl FnOnce(&Asked) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        if is_quick {
+        if let Some(_place) = self.place_around() {
             return self.catch(|| step(self));
         }
-        self.on_thread(|asked, _, _| asked.catch(|| step(asked)))
+        self.on_thread(turn, |asked, _, _| asked.catch(|| step(asked)))
             .await
     }
 
     /// Does work on an inference thread when it is the model's turn.
     async fn on_thread<T: Send + 'static>(
         self: &Arc<Self>,
+        turn: Turn,
         work: impl FnOnce(&Asked, Duration, &Stop) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let queued = Instant::now();
         let admission = &self.model.admission;
-        let permit = admission.wait(&self.model.name, self.deadline).await?;
+        let permit = admission
+            .wait(&self.model.name, self.deadline, turn)
+            .await?;
         let (stop, _guard) = Stop::with_guard(self.deadline);
         let (reply, answer) = oneshot::channel();
         let asked = Arc::clone(self);
@@ -273,7 +285,7 @@ impl Asked {
         read: Option<Read>,
         id: Option<String>,
     ) -> Result<E::Reply> {
-        self.on_thread(move |asked, queue, stop| {
+        self.on_thread(Turn::First, move |asked, queue, stop| {
             let queues = &asked.model.metrics.queue_duration;
             queues.observe(queue.as_secs_f64());
             asked.answer_slowly(&mut exchange, read, queue, stop, id.as_deref())
@@ -285,7 +297,6 @@ impl Asked {
         self: &Arc<Self>,
         exchange: E,
         read: Read,
-        is_quick: bool,
         id: Option<String>,
     ) -> Result<E::Reply> {
         let Read { rows, took } = read;
@@ -295,7 +306,7 @@ impl Asked {
             let features = asked.predictor.servable().features(&raw)?;
             Ok((features, begun.elapsed()))
         };
-        let (features, made) = self.around(is_quick, making).await?;
+        let (features, made) = self.around(Turn::Next, making).await?;
         let input = took + made;
         let (stop, _guard) = Stop::with_guard(self.deadline);
         let (reply, answer) = oneshot::channel();
@@ -329,7 +340,7 @@ impl Asked {
             infer,
             ..Parts::default()
         };
-        self.around(is_quick, move |asked| {
+        self.around(Turn::Next, move |asked| {
             let begun = Instant::now();
             let reply = asked.reply(&exchange, &rows, &prediction, parts, false, id.as_deref());
             let lane = asked.lane();

@@ -87,10 +87,13 @@ impl Batcher {
 
     /// Fails if the queue is full.
     pub(super) fn check(&self, model: &str) -> Result<()> {
-        self.check_locked(&self.lock(), model)
+        self.check_locked(&mut self.lock(), model)
     }
 
-    fn check_locked(&self, state: &State, model: &str) -> Result<()> {
+    fn check_locked(&self, state: &mut State, model: &str) -> Result<()> {
+        if state.queue.len() >= self.max_enqueued {
+            self.drop_stopped(state, model);
+        }
         if state.queue.len() >= self.max_enqueued {
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
@@ -103,13 +106,27 @@ impl Batcher {
         Ok(())
     }
 
+    /// Makes room: those that nobody waits for take none.
+    fn drop_stopped(&self, state: &mut State, model: &str) {
+        let now = Instant::now();
+        let is_stopped = |item: &Item| item.stop.is_stopped_at(|| now);
+        if !state.queue.iter().any(is_stopped) {
+            return;
+        }
+        let queue = std::mem::take(&mut state.queue);
+        let n_before = queue.len();
+        state.queue = still_wanted(queue, model);
+        state.n_rows = state.queue.iter().map(|item| item.features.nrows()).sum();
+        self.gauge.dec_by((n_before - state.queue.len()) as i64);
+    }
+
     /// Has a request wait for a batch. Whether a thread must be started with [`Batcher::run`].
     ///
     /// # Errors
     /// [`ErrorKind::ResourceExhausted`] if the queue is full.
     pub(super) fn enqueue(&self, item: Item, model: &str) -> Result<bool> {
         let mut state = self.lock();
-        self.check_locked(&state, model)?;
+        self.check_locked(&mut state, model)?;
         state.n_rows += item.features.nrows();
         state.queue.push_back(item);
         self.gauge.inc();
@@ -137,13 +154,17 @@ impl Batcher {
 
     /// Computes batches until nobody waits.
     pub(super) fn run(&self, model: &ModelRuntime, version: &VersionRuntime) {
+        let mut runner = Runner {
+            batcher: self,
+            has_ended: false,
+        };
         loop {
             if !self.wait_for_rows() {
+                runner.has_ended = true;
                 return;
             }
             // Requests gather while the model's limit is reached, too.
             let Some(permit) = wait_for_permit(&model.admission) else {
-                self.not_started();
                 return;
             };
             let batch = self.take();
@@ -194,10 +215,26 @@ impl Batcher {
     }
 }
 
+/// A thread that computes batches. Where it ends otherwise than for want of work, it does not count any longer.
+struct Runner<'a> {
+    batcher: &'a Batcher,
+    has_ended: bool,
+}
+
+impl Drop for Runner<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.batcher.not_started();
+        }
+    }
+}
+
 /// Turns away those of a batch that nobody waits for.
-fn still_wanted(batch: Vec<Item>, model: &str) -> Vec<Item> {
-    let (gone, wanted): (Vec<Item>, Vec<Item>) =
-        batch.into_iter().partition(|item| item.stop.is_stopped());
+fn still_wanted<C>(items: C, model: &str) -> C
+where
+    C: IntoIterator<Item = Item> + Default + Extend<Item>,
+{
+    let (gone, wanted): (C, C) = items.into_iter().partition(|item| item.stop.is_stopped());
     for item in gone {
         let _ = item.reply.send(Err(late(model)));
     }
@@ -315,5 +352,25 @@ fn block_on<F: Future>(future: F) -> F::Output {
             return output;
         }
         std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_does_not_count_any_longer() {
+        let batcher = Batcher::new(&Batching::default(), 1, Gauge::default());
+        batcher.lock().runners = 1;
+        let panics = catch_unwind(AssertUnwindSafe(|| {
+            let _runner = Runner {
+                batcher: &batcher,
+                has_ended: false,
+            };
+            panic!("a test's panic");
+        }));
+        assert!(panics.is_err());
+        assert_eq!(batcher.lock().runners, 0);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::inline::HeldThreads;
 use super::loading::Loading;
 use super::runtime::{Runtimes, Settings};
 use super::threads::Threads;
@@ -65,7 +66,23 @@ impl ServerCoreBuilder {
         self
     }
 
-    /// Counts here; without it, in metrics of its own. A process that has several servers may want one page.
+    /// Counts here; without it, in metrics of its own. A process that has several servers may want one page. The states of
+    /// versions are on the page in any case; for loads to be counted, the manager has to have a clone as its listener:
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use fourfold::serving::metrics::Metrics;
+    /// use fourfold::serving::{Manager, ModelRepository, ServerCore};
+    ///
+    /// # let models = tempfile::tempdir()?;
+    /// let metrics = Metrics::new();
+    /// let manager = Manager::builder(ModelRepository::at(models.path()))
+    ///     .listener(Arc::new(metrics.clone()))
+    ///     .open()?;
+    /// let core = ServerCore::builder(Arc::new(manager)).metrics(metrics).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = Some(metrics);
         self
@@ -106,21 +123,26 @@ impl ServerCoreBuilder {
     pub(super) fn build_unchecked(self) -> ServerCore {
         let metrics = self.metrics.unwrap_or_default();
         metrics.show_states(&self.manager);
-        ServerCore {
-            inner: Arc::new(Inner {
-                is_lazy: self.manager.is_lazy(),
-                loading: Loading::default(),
-                manager: self.manager,
-                observers: self.observers,
-                unknown: Default::default(),
-                metrics,
-                settings: self.settings,
-                inline_below: self.inline_below,
-                runtimes: Runtimes::default(),
-                threads: Threads::new(),
-                draining: AtomicBool::new(false),
-            }),
-        }
+        let inner = Arc::new(Inner {
+            is_lazy: self.manager.is_lazy(),
+            loading: Loading::default(),
+            manager: self.manager,
+            observers: self.observers,
+            unknown: Default::default(),
+            metrics,
+            settings: self.settings,
+            inline_below: self.inline_below,
+            runtimes: Runtimes::default(),
+            threads: Threads::new(),
+            held_threads: HeldThreads::default(),
+            draining: AtomicBool::new(false),
+        });
+        let shown = Arc::downgrade(&inner);
+        inner.metrics.before_encode(move || {
+            let inner = shown.upgrade();
+            inner.map(|inner| inner.retire()).is_some()
+        });
+        ServerCore { inner }
     }
 }
 

@@ -1,13 +1,77 @@
-//! Which requests are answered on the thread that took them.
+//! Which calls run on the threads of the async runtime.
+//!
+//! Architecture invariant: calls of models never hold all threads of a runtime that has two or more, however they hang. A
+//! runtime of one thread has none to spare: there a model that was quick and begins to hang holds it until it ends. Held by
+//! `tests/isolation.rs`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A call on the thread that took the request that runs longer than this is taken to hang.
-const HANGS_AFTER: Duration = Duration::from_millis(10);
+use tokio::runtime::Handle;
+
+/// A call that runs this many times longer than was expected is taken to hang,
+const HANGS_AFTER_TIMES: u32 = 20;
+/// but not before this.
+const HANGS_AFTER: Duration = Duration::from_millis(1);
+/// Another call is about to end: waiting for that is cheaper than going to another thread.
+const SPIN: Duration = Duration::from_micros(10);
+
+/// How many calls hold a thread of the async runtime now: of all models of a core.
+#[derive(Debug, Default)]
+pub(super) struct HeldThreads(AtomicUsize);
+
+#[derive(Debug)]
+struct Held<'a>(&'a AtomicUsize);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl HeldThreads {
+    /// All threads of the runtime that this one belongs to but one; at least one.
+    fn most() -> usize {
+        thread_local! {
+            /// A worker thread belongs to one runtime as long as it lives.
+            static MOST: Cell<usize> = const { Cell::new(0) };
+        }
+        let known = MOST.get();
+        if known > 0 {
+            return known;
+        }
+        let workers = Handle::try_current().map_or(1, |handle| handle.metrics().num_workers());
+        let most = workers.saturating_sub(1).max(1);
+        MOST.set(most);
+        most
+    }
+
+    fn hold(&self, most: usize) -> Option<Held<'_>> {
+        let begun = self.0.fetch_add(1, Ordering::Acquire);
+        let held = Held(&self.0);
+        (begun < most).then_some(held)
+    }
+
+    fn hold_soon(&self, most: usize) -> Option<Held<'_>> {
+        if let Some(held) = self.hold(most) {
+            return Some(held);
+        }
+        let waiting = Instant::now();
+        while waiting.elapsed() < SPIN {
+            std::hint::spin_loop();
+            if self.0.load(Ordering::Relaxed) < most
+                && let Some(held) = self.hold(most)
+            {
+                return Some(held);
+            }
+        }
+        None
+    }
+}
 
 /// The calls of a version that run on threads that must not be held. As soon as one takes long, none is let in until it
-/// has ended, so that a model that begins to hang does not take one such thread after the other.
+/// has ended.
 #[derive(Debug)]
 pub(super) struct Inline {
     epoch: Instant,
@@ -17,11 +81,14 @@ pub(super) struct Inline {
 
 /// A place, held.
 #[derive(Debug)]
-pub(super) struct Place<'a>(&'a AtomicU64);
+pub(super) struct Place<'a> {
+    began: &'a AtomicU64,
+    _held: Held<'a>,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::Release);
+        self.began.store(0, Ordering::Release);
     }
 }
 
@@ -33,10 +100,26 @@ impl Inline {
         }
     }
 
-    /// Lets a call in, if there is a place and no other hangs.
-    pub(super) fn enter(&self, now: Instant) -> Option<Place<'_>> {
+    /// Lets a call in, if there is a place, no other hangs, and a thread is left for what else there is to do.
+    pub(super) fn enter<'a>(
+        &'a self,
+        threads: &'a HeldThreads,
+        expected: Duration,
+        now: Instant,
+    ) -> Option<Place<'a>> {
+        self.enter_of(threads, HeldThreads::most(), expected, now)
+    }
+
+    fn enter_of<'a>(
+        &'a self,
+        threads: &'a HeldThreads,
+        most: usize,
+        expected: Duration,
+        now: Instant,
+    ) -> Option<Place<'a>> {
         let now = now.saturating_duration_since(self.epoch).as_nanos() as u64;
-        let limit = HANGS_AFTER.as_nanos() as u64;
+        let limit = expected.saturating_mul(HANGS_AFTER_TIMES).max(HANGS_AFTER);
+        let limit = limit.as_nanos() as u64;
         let mut free = None;
         for place in &self.places {
             match place.load(Ordering::Relaxed) {
@@ -46,11 +129,12 @@ impl Inline {
             }
         }
         // Where another took it in the meantime, the request goes the other way.
-        let place = free?;
-        place
+        let began = free?;
+        let held = threads.hold_soon(most)?;
+        began
             .compare_exchange(0, now.max(1), Ordering::AcqRel, Ordering::Relaxed)
-            .ok()
-            .map(|_| Place(place))
+            .ok()?;
+        Some(Place { began, _held: held })
     }
 }
 
@@ -58,23 +142,44 @@ impl Inline {
 mod tests {
     use super::*;
 
+    const EXPECTED: Duration = Duration::from_micros(100);
+
     #[test]
     fn a_call_that_hangs_keeps_others_out_until_it_ends() {
-        let inline = Inline::new();
+        let (inline, threads) = (Inline::new(), HeldThreads::default());
+        let enter = |at| inline.enter_of(&threads, 8, EXPECTED, at);
         let start = inline.epoch + Duration::from_secs(1);
-        let hangs = inline.enter(start).unwrap();
-        drop(inline.enter(start + HANGS_AFTER / 2).unwrap());
-        let later = start + 2 * HANGS_AFTER;
-        assert!(inline.enter(later).is_none());
+        let hangs = enter(start).unwrap();
+        drop(enter(start + EXPECTED * 10).unwrap());
+        let later = start + EXPECTED * 21;
+        assert!(enter(later).is_none());
         drop(hangs);
-        assert!(inline.enter(later).is_some());
+        assert!(enter(later).is_some());
     }
 
     #[test]
-    fn there_are_eight_places() {
-        let inline = Inline::new();
-        let held: Vec<_> = (0..8).map(|_| inline.enter(inline.epoch)).collect();
+    fn what_is_very_quick_has_a_millisecond() {
+        let (inline, threads) = (Inline::new(), HeldThreads::default());
+        let enter = |at| inline.enter_of(&threads, 8, Duration::from_micros(1), at);
+        let _held = enter(inline.epoch).unwrap();
+        assert!(enter(inline.epoch + HANGS_AFTER).is_some());
+        assert!(enter(inline.epoch + HANGS_AFTER * 2).is_none());
+    }
+
+    #[test]
+    fn a_version_has_eight_places_and_all_versions_one_less_than_there_are_threads() {
+        let (one, other, threads) = (Inline::new(), Inline::new(), HeldThreads::default());
+        let enter_one = || one.enter_of(&threads, 9, EXPECTED, one.epoch);
+        let enter_other = || other.enter_of(&threads, 9, EXPECTED, other.epoch);
+        let held: Vec<_> = (0..8).map(|_| enter_one()).collect();
         assert!(held.iter().all(Option::is_some));
-        assert!(inline.enter(inline.epoch).is_none());
+        assert!(enter_one().is_none());
+        let ninth = enter_other();
+        assert!(ninth.is_some());
+        assert!(enter_other().is_none());
+        drop(held);
+        assert!(enter_other().is_some());
+        drop(ninth);
+        assert_eq!(threads.0.load(Ordering::Relaxed), 0);
     }
 }

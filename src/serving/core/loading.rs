@@ -45,6 +45,19 @@ impl Drop for Waiting {
     }
 }
 
+/// Ends a wait when it is dropped, however that comes.
+struct End {
+    core: Arc<Inner>,
+    wanted: Wanted,
+    _over: watch::Sender<()>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.core.loading.lock().remove(&self.wanted);
+    }
+}
+
 /// A model, and which version of it.
 type Wanted = (String, Option<VersionRef>);
 
@@ -108,23 +121,57 @@ impl Loading {
         let waiting = Waiting::new(&wait);
         waits.insert(wanted.clone(), wait);
         drop(waits);
-        let inner = Arc::clone(core);
-        let job = move || {
-            let (model, version) = &wanted;
+        let end = End {
+            core: Arc::clone(core),
+            wanted,
+            _over: end,
+        };
+        // Where no thread can be started, the job is dropped, and with it the wait.
+        core.threads.run(move || {
+            let (model, version) = &end.wanted;
             let version = version
                 .as_ref()
                 .map_or(VersionChoice::Default, VersionRef::as_choice);
-            let answer = inner.manager.wait_for(model, version, timeout);
+            let answer = end.core.manager.wait_for(model, version, timeout);
             if let Err(error) = answer {
                 tracing::debug!(%model, ?error, "waiting for a model");
             }
-            inner.loading.lock().remove(&wanted);
-            drop(end);
-        };
-        if let Err(error) = core.threads.run(job) {
-            self.lock().clear();
-            return Err(error);
-        }
+        })?;
         Ok(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Loaders;
+    use crate::serving::{Manager, ModelRepository, ServerCore};
+
+    #[test]
+    fn a_wait_whose_thread_panics_is_over_and_others_are_not() {
+        let models = tempfile::tempdir().unwrap();
+        let manager = Manager::open(ModelRepository::at(models.path()), Loaders::default());
+        let core = ServerCore::new(Arc::new(manager.unwrap())).inner;
+        let (_other, over) = watch::channel(());
+        let wait = Arc::new(Wait {
+            over,
+            n_waiting: AtomicUsize::new(0),
+        });
+        let wanted = |model: &str| (model.to_owned(), None);
+        for model in ["one", "other"] {
+            core.loading.lock().insert(wanted(model), Arc::clone(&wait));
+        }
+        let end = End {
+            core: Arc::clone(&core),
+            wanted: wanted("one"),
+            _over: watch::channel(()).0,
+        };
+        let panics = std::thread::spawn(move || {
+            let _end = end;
+            panic!("a test's panic");
+        });
+        panics.join().unwrap_err();
+        let waits = core.loading.lock();
+        assert_eq!(waits.keys().collect::<Vec<_>>(), [&wanted("other")]);
     }
 }

@@ -44,13 +44,14 @@ pub use self::batching::Batching;
 pub use self::builder::ServerCoreBuilder;
 pub(crate) use self::exchange::Exchange;
 use self::exchange::InProcessExchange;
+use self::inline::HeldThreads;
 pub use self::limits::Limits;
 use self::loading::Loading;
 pub use self::observer::{Observation, Observer, ShadowObservation};
 pub(crate) use self::protocol::Protocol;
 use self::runtime::{ModelRuntime, Runtimes, Settings};
 use self::threads::Threads;
-use super::metrics::{Code, LaneMetrics, Metrics};
+use super::metrics::{Code, LaneMetrics, Metrics, Retired};
 use super::{Manager, ModelStatistics, VersionChoice};
 use crate::error::Result;
 use crate::model::Prediction;
@@ -99,6 +100,7 @@ struct Inner {
     /// Of requests for what is not there, by protocol.
     unknown: [OnceLock<LaneMetrics>; Protocol::ALL.len()],
     threads: Threads,
+    held_threads: HeldThreads,
     /// Whether a model that is not loaded is loaded for who asks.
     is_lazy: bool,
     loading: Loading,
@@ -106,11 +108,19 @@ struct Inner {
 }
 
 impl Inner {
+    /// Forgets the versions that will not answer again.
+    fn retire(&self) {
+        self.runtimes.retire(&self.metrics, &self.manager);
+    }
+
     /// A request for what is not there has ended.
     fn count_unknown(&self, protocol: Protocol, code: Code, took: Duration) {
         let lane = &self.unknown[protocol as usize];
-        lane.get_or_init(|| self.metrics.of_lane("", None, protocol.name()))
-            .observe(code, took);
+        let make = || {
+            let stays = Retired::default();
+            self.metrics.of_lane("", None, protocol.name(), &stays)
+        };
+        lane.get_or_init(make).observe(code, took);
     }
 }
 

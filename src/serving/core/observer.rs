@@ -80,7 +80,7 @@ impl<'a> Observation<'a> {
 /// What a shadow version answered to the rows of a request, beside the answer that was given.
 #[derive(Debug)]
 pub struct ShadowObservation<'a> {
-    pub(super) predictor: &'a Predictor,
+    pub(super) version: u64,
     pub(super) shadow: &'a Predictor,
     pub(super) rows: &'a RecordBatch,
     pub(super) prediction: &'a Prediction,
@@ -90,10 +90,10 @@ pub struct ShadowObservation<'a> {
 }
 
 impl<'a> ShadowObservation<'a> {
-    /// The version that answered.
+    /// The version that answered. It may be gone by now.
     #[must_use]
-    pub fn predictor(&self) -> &'a Predictor {
-        self.predictor
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The shadow version.

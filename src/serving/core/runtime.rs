@@ -15,8 +15,8 @@ use super::shadow::Shadows;
 use super::speed::Speed;
 use super::statistics::Statistics;
 use super::{Batching, Limits};
-use crate::serving::metrics::{LaneMetrics, Metrics, ModelMetrics, VersionMetrics};
-use crate::serving::{Manager, Predictor, State};
+use crate::serving::metrics::{LaneMetrics, Metrics, ModelMetrics, Retired, VersionMetrics};
+use crate::serving::{Manager, ModelState, Predictor, State};
 
 /// Limits and batching: of all models, and of those that have their own.
 #[derive(Debug, Default)]
@@ -62,6 +62,7 @@ pub(super) struct VersionRuntime {
     /// Whether the last call of the model was slow enough for batching.
     slow_calls: AtomicBool,
     explored: AtomicUsize,
+    retired: Retired,
     lanes: [OnceLock<Lane>; Protocol::ALL.len()],
 }
 
@@ -116,6 +117,7 @@ impl VersionRuntime {
             ),
             slow_calls: AtomicBool::new(false),
             explored: AtomicUsize::new(0),
+            retired: Retired::default(),
             lanes: Default::default(),
         }
     }
@@ -124,7 +126,7 @@ impl VersionRuntime {
         self.lanes[protocol as usize].get_or_init(|| Lane {
             total: Speed::default(),
             around: Speed::default(),
-            metrics: metrics.of_lane(model, Some(self.version), protocol.name()),
+            metrics: metrics.of_lane(model, Some(self.version), protocol.name(), &self.retired),
         })
     }
 
@@ -201,62 +203,73 @@ impl Runtimes {
             }
         }
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = manager.states();
         let mut models = HashMap::clone(&self.models.load());
-        self.retire(&mut models, metrics, manager);
-        let model = models
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(ModelRuntime::new(name, settings, metrics)));
-        let model = Arc::clone(model);
-        let version = model.version(version).unwrap_or_else(|| {
-            let made = Arc::new(VersionRuntime::new(&model, version, metrics));
-            let mut versions = Vec::clone(&model.versions.load());
-            versions.push(Arc::clone(&made));
-            model.versions.store(Arc::new(versions));
-            made
-        });
+        retire(&mut models, metrics, &states);
+        // A request may hold a version that is gone. It is counted where nobody reads.
+        let is_gone = !may_answer(&states, name, version);
+        let unread = is_gone.then(Metrics::new);
+        let metrics = unread.as_ref().unwrap_or(metrics);
+        let known = models.get(name).map(Arc::clone);
+        let model = known.unwrap_or_else(|| Arc::new(ModelRuntime::new(name, settings, metrics)));
+        if let Some(version) = model.version(version) {
+            return (model, version);
+        }
+        let made = Arc::new(VersionRuntime::new(&model, version, metrics));
+        if is_gone {
+            made.retired.set();
+            return (model, made);
+        }
+        let mut versions = Vec::clone(&model.versions.load());
+        versions.push(Arc::clone(&made));
+        model.versions.store(Arc::new(versions));
+        models.insert(name.to_owned(), Arc::clone(&model));
         self.models.store(Arc::new(models));
-        (model, version)
+        (model, made)
     }
 
     /// Forgets the versions that will not answer again.
-    fn retire(
-        &self,
-        models: &mut HashMap<String, Arc<ModelRuntime>>,
-        metrics: &Metrics,
-        manager: &Manager,
-    ) {
+    pub(super) fn retire(&self, metrics: &Metrics, manager: &Manager) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let states = manager.states();
-        // Versions that are loaded when they are asked for may come back.
-        let may_answer = |name: &str, version: u64| {
-            let model = states.iter().find(|state| state.name == name);
-            model.is_some_and(|model| {
-                let mut versions = model.versions.iter();
-                versions.any(|state| {
-                    state.version == version
-                        && !matches!(state.state, State::Unloading | State::End)
-                })
-            })
-        };
-        for (name, model) in models.iter() {
-            let versions = model.versions.load();
-            let (stay, go): (Vec<_>, Vec<_>) = versions
-                .iter()
-                .map(Arc::clone)
-                .partition(|known| may_answer(name, known.version));
-            for gone in &go {
-                metrics.retire(name, gone.version);
-            }
-            if !go.is_empty() {
-                model.versions.store(Arc::new(stay));
-            }
-        }
-        // The door of a model stays as long as any version of it is known, so that limits hold across versions.
-        models.retain(|name, _| {
-            let stays = states.iter().any(|state| state.name == *name);
-            if !stays {
-                metrics.retire_model(name);
-            }
-            stays
-        });
+        let mut models = HashMap::clone(&self.models.load());
+        retire(&mut models, metrics, &states);
+        self.models.store(Arc::new(models));
     }
+}
+
+/// Whether a version answers, will, or may: those that were dropped for want of memory may come back.
+pub(super) fn may_answer(states: &[ModelState], name: &str, version: u64) -> bool {
+    let model = states.iter().find(|state| state.name == name);
+    model.is_some_and(|model| {
+        let mut versions = model.versions.iter();
+        versions.any(|state| state.version == version && state.state != State::End)
+    })
+}
+
+fn retire(
+    models: &mut HashMap<String, Arc<ModelRuntime>>,
+    metrics: &Metrics,
+    states: &[ModelState],
+) {
+    for (name, model) in models.iter() {
+        let versions = model.versions.load();
+        let (stay, go): (Vec<_>, Vec<_>) = versions
+            .iter()
+            .map(Arc::clone)
+            .partition(|known| may_answer(states, name, known.version));
+        for gone in &go {
+            gone.retired.set();
+            metrics.retire(name, gone.version);
+        }
+        if !go.is_empty() {
+            model.versions.store(Arc::new(stay));
+        }
+        let stays = |version| may_answer(states, name, version);
+        model.shadows.retire(name, metrics, stays);
+    }
+    // The door of a model stays as long as the model is known, so that limits hold across versions.
+    let is_known = |name: &str| states.iter().any(|state| state.name == name);
+    models.retain(|name, _| is_known(name));
+    metrics.retire_models(is_known);
 }

@@ -1,24 +1,27 @@
 //! Versions that are asked beside the one that answers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 
+use super::runtime::may_answer;
 use super::stop::Stop;
 use super::work::{Asked, predict};
 use super::{Inner, ModelRuntime, ShadowObservation};
 use crate::error::Result;
 use crate::model::Prediction;
 use crate::serving::Predictor;
-use crate::serving::metrics::ShadowMetrics;
+use crate::serving::metrics::{Metrics, ShadowMetrics};
 
-/// How many requests wait for a model's shadow version before more are left out.
+/// How many requests wait for a shadow version before more are left out,
 const MOST_WAITING: usize = 64;
+/// and how many bytes of rows and answers. A request that is larger waits alone.
+const MOST_BYTES: usize = 64 << 20;
 
-/// The requests that wait for a model's shadow versions. One thread asks them, after the answer was given, so a shadow
-/// that is slow takes at most one thread.
+/// The requests that wait for a model's shadow versions. One thread for each such version asks it, after the answer was
+/// given, so a shadow that is slow takes at most one thread. What waits keeps no version loaded.
 #[derive(Debug, Default)]
 pub(super) struct Shadows {
     state: Mutex<State>,
@@ -26,20 +29,51 @@ pub(super) struct Shadows {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Asking>,
-    running: bool,
+    /// Those that have a thread, by the shadow's version.
+    queues: BTreeMap<u64, Queue>,
+    /// By the version that answers and the shadow's.
     metrics: HashMap<(u64, u64), Arc<ShadowMetrics>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Asking>,
+    n_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Asking {
-    core: Arc<Inner>,
-    shadow: Predictor,
-    predictor: Predictor,
+    version: u64,
     rows: RecordBatch,
     prediction: Prediction,
     id: Option<String>,
     metrics: Arc<ShadowMetrics>,
+    n_bytes: usize,
+}
+
+impl Queue {
+    fn has_room(&self, n_bytes: usize) -> bool {
+        self.waiting.is_empty()
+            || self.waiting.len() < MOST_WAITING
+                && self.n_bytes.saturating_add(n_bytes) <= MOST_BYTES
+    }
+
+    fn push(&mut self, asking: Asking) {
+        self.n_bytes += asking.n_bytes;
+        self.waiting.push_back(asking);
+    }
+
+    fn pop(&mut self) -> Option<Asking> {
+        let next = self.waiting.pop_front()?;
+        self.n_bytes -= next.n_bytes;
+        Some(next)
+    }
+
+    fn clear(&mut self) {
+        while let Some(asking) = self.pop() {
+            asking.metrics.dropped.inc();
+        }
+    }
 }
 
 impl Shadows {
@@ -57,83 +91,130 @@ impl Shadows {
         id: Option<&str>,
     ) {
         let versions = (asked.predictor.version(), shadow.version());
+        let (version, shadow) = versions;
+        let (core, name) = (&asked.core, &asked.model.name);
         let mut state = self.lock();
-        let metrics = state.metrics.entry(versions).or_insert_with(|| {
-            let (version, shadow) = versions;
-            let metrics = &asked.core.metrics;
-            Arc::new(metrics.of_shadow(&asked.model.name, version, shadow))
-        });
-        let metrics = Arc::clone(metrics);
-        if state.waiting.len() >= MOST_WAITING {
+        let metrics = match state.metrics.get(&versions) {
+            Some(metrics) => Arc::clone(metrics),
+            None => {
+                let states = core.manager.states();
+                if ![version, shadow]
+                    .iter()
+                    .all(|version| may_answer(&states, name, *version))
+                {
+                    return;
+                }
+                let made = Arc::new(core.metrics.of_shadow(name, version, shadow));
+                state.metrics.insert(versions, Arc::clone(&made));
+                made
+            }
+        };
+        // Another version has become the shadow: what waits for the one before is of no use.
+        let others = state.queues.iter_mut();
+        for (_, queue) in others.filter(|(other, _)| **other != shadow) {
+            queue.clear();
+        }
+        let n_outputs = prediction.outputs().len();
+        let n_bytes = rows.get_array_memory_size() + n_outputs * size_of::<f64>();
+        let has_thread = state.queues.contains_key(&shadow);
+        let queue = state.queues.entry(shadow).or_default();
+        if !queue.has_room(n_bytes) {
             metrics.dropped.inc();
             return;
         }
-        state.waiting.push_back(Asking {
-            core: Arc::clone(&asked.core),
-            shadow: shadow.clone(),
-            predictor: asked.predictor.clone(),
+        queue.push(Asking {
+            version,
             rows: rows.clone(),
             prediction: prediction.clone(),
             id: id.map(str::to_owned),
             metrics,
+            n_bytes,
         });
-        if state.running {
+        drop(state);
+        if has_thread {
             return;
         }
-        state.running = true;
-        drop(state);
-        let model = Arc::clone(&asked.model);
-        if let Err(error) = asked.core.threads.run(move || run(&model)) {
+        let (of_run, model) = (Arc::clone(core), Arc::clone(&asked.model));
+        if let Err(error) = core.threads.run(move || run(&of_run, &model, shadow)) {
             tracing::warn!(?error, "a shadow version cannot be asked");
-            let mut state = self.lock();
-            state.running = false;
-            state.waiting.clear();
+            if let Some(mut queue) = self.lock().queues.remove(&shadow) {
+                queue.clear();
+            }
         }
     }
 
-    fn next(&self) -> Option<Asking> {
+    /// The next that waits for a version; if there is none, its thread ends.
+    fn next(&self, shadow: u64) -> Option<Asking> {
         let mut state = self.lock();
-        let next = state.waiting.pop_front();
-        state.running = next.is_some();
+        let next = state.queues.get_mut(&shadow).and_then(Queue::pop);
+        if next.is_none() {
+            state.queues.remove(&shadow);
+        }
         next
+    }
+
+    #[cfg(test)]
+    pub(super) fn n_known(&self) -> usize {
+        self.lock().metrics.len()
+    }
+
+    /// Forgets what is of versions that will not answer again.
+    pub(super) fn retire(&self, model: &str, metrics: &Metrics, may_answer: impl Fn(u64) -> bool) {
+        let mut state = self.lock();
+        for (shadow, queue) in &mut state.queues {
+            if !may_answer(*shadow) {
+                queue.clear();
+            }
+        }
+        state.metrics.retain(|(version, shadow), _| {
+            let stays = may_answer(*version) && may_answer(*shadow);
+            if !stays {
+                metrics.retire_shadow(model, *version, *shadow);
+            }
+            stays
+        });
     }
 }
 
-fn run(model: &ModelRuntime) {
-    while let Some(asking) = model.shadows.next() {
-        let ask = AssertUnwindSafe(|| asking.ask());
+fn run(core: &Inner, model: &ModelRuntime, shadow: u64) {
+    let name = &model.name;
+    while let Some(asking) = model.shadows.next(shadow) {
+        let Ok(predictor) = core.manager.get(name, shadow) else {
+            asking.metrics.dropped.inc();
+            continue;
+        };
+        let ask = AssertUnwindSafe(|| asking.ask(core, &predictor));
         let error = match catch_unwind(ask) {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => format!("{error:?}"),
             Err(_) => "it panicked".to_owned(),
         };
         asking.metrics.errors.inc();
-        let version = asking.shadow.version();
-        tracing::debug!(model = %model.name, version, %error, "a shadow version failed");
+        tracing::debug!(model = %name, version = shadow, %error, "a shadow version failed");
     }
 }
 
 impl Asking {
-    fn ask(&self) -> Result<()> {
-        let (servable, name) = (self.shadow.servable(), self.shadow.name());
-        let (shadow, _) = predict(servable, &self.rows, &Stop::default(), name)?;
-        let difference = Difference::between(&self.prediction, &shadow);
+    fn ask(&self, core: &Inner, shadow: &Predictor) -> Result<()> {
+        let (servable, name) = (shadow.servable(), shadow.name());
+        let (answer, _) = predict(servable, &self.rows, &Stop::default(), name)?;
+        let difference = Difference::between(&self.prediction, &answer);
         let metrics = &self.metrics;
-        metrics.rows.inc_by(shadow.n_rows() as u64);
+        metrics.rows.inc_by(answer.n_rows() as u64);
         metrics.differing.inc_by(difference.n_differing as u64);
         if difference.largest > metrics.difference.get() {
             metrics.difference.set(difference.largest);
         }
         let observation = ShadowObservation {
-            predictor: &self.predictor,
-            shadow: &self.shadow,
+            version: self.version,
+            shadow,
             rows: &self.rows,
             prediction: &self.prediction,
-            shadow_prediction: &shadow,
+            shadow_prediction: &answer,
             difference,
             id: self.id.as_deref(),
         };
-        for observer in &self.core.observers {
+        for observer in &core.observers {
             observer.observe_shadow(&observation);
         }
         Ok(())

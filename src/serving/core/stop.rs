@@ -45,17 +45,17 @@ impl Stop {
 
     /// Whether nobody waits any longer.
     pub(super) fn is_stopped(&self) -> bool {
-        self.is_dropped() || self.is_late()
+        self.is_stopped_at(Instant::now)
+    }
+
+    /// The same, by a clock that is looked at if it has to be.
+    pub(super) fn is_stopped_at(&self, now: impl FnOnce() -> Instant) -> bool {
+        self.is_dropped() || self.deadline.is_some_and(|deadline| now() >= deadline)
     }
 
     fn is_dropped(&self) -> bool {
         let dropped = self.dropped.as_ref();
         dropped.is_some_and(|dropped| dropped.load(Ordering::Acquire))
-    }
-
-    fn is_late(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Fails where nobody waits any longer.

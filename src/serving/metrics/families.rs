@@ -1,7 +1,9 @@
 //! The metrics with all of their series.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,6 +27,8 @@ const SECONDS: [f64; 18] = [
 const LOAD_SECONDS: [f64; 12] = [
     1e-3, 5e-3, 10e-3, 50e-3, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
+/// How loads end.
+pub(super) const LOAD_RESULTS: [&str; 2] = ["ok", "error"];
 const ROWS: [f64; 12] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0, 8_192.0, 65_536.0,
 ];
@@ -47,6 +51,13 @@ fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histo
     Family::new_with_constructor(make)
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    /// The models that were loaded.
+    models: BTreeSet<String>,
+    drift: BTreeSet<DriftLabels>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Families {
     pub(super) requests: Family<RequestLabels, Counter>,
@@ -57,22 +68,23 @@ pub(super) struct Families {
     queue_duration: Histograms<ModelLabels>,
     inference_duration: Histograms<VersionLabels>,
     batch_rows: Histograms<VersionLabels>,
-    pub(super) loads: Family<LoadLabels, Counter>,
-    pub(super) load_duration: Histograms<ModelLabels>,
+    loads: Family<LoadLabels, Counter>,
+    load_duration: Histograms<ModelLabels>,
     shadow_rows: Family<ShadowLabels, Counter>,
     shadow_differing: Family<ShadowLabels, Counter>,
     shadow_difference: Family<ShadowLabels, Gauge<f64, AtomicU64>>,
     shadow_errors: Family<ShadowLabels, Counter>,
     shadow_dropped: Family<ShadowLabels, Counter>,
-    /// The labels of the above that are there, to find those of a version.
-    shadows: Arc<Mutex<Vec<ShadowLabels>>>,
-    pub(super) drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
-    pub(super) log_dropped: Family<ModelLabels, Counter>,
+    drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
+    log_dropped: Family<ModelLabels, Counter>,
+    /// What has series that are not found otherwise.
+    known: Arc<Mutex<Known>>,
 }
 
 impl Families {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let families = Families {
+    /// Those that nobody reads.
+    pub(super) fn unread() -> Self {
+        Families {
             requests: Family::default(),
             request_duration: histograms(seconds),
             rows: Family::default(),
@@ -88,10 +100,14 @@ impl Families {
             shadow_difference: Family::default(),
             shadow_errors: Family::default(),
             shadow_dropped: Family::default(),
-            shadows: Arc::default(),
             drift: Family::default(),
             log_dropped: Family::default(),
-        };
+            known: Arc::default(),
+        }
+    }
+
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let families = Families::unread();
         let all = families.clone();
         registry.register("requests", "Requests answered", all.requests);
         registry.register_with_unit(
@@ -170,6 +186,7 @@ impl Families {
     }
 
     pub(super) fn of_model(&self, model: &str) -> ModelMetrics {
+        self.known().models.insert(model.to_owned());
         let labels = ModelLabels::new(model);
         ModelMetrics {
             in_flight: self.in_flight.get_or_create_owned(&labels),
@@ -190,30 +207,79 @@ impl Families {
     }
 
     pub(super) fn of_shadow(&self, model: &str, version: u64, shadow: u64) -> ShadowMetrics {
-        let labels = ShadowLabels {
-            model: model.to_owned(),
-            version: version.to_string(),
-            shadow_version: shadow.to_string(),
-        };
-        let metrics = ShadowMetrics {
+        let labels = ShadowLabels::new(model, version, shadow);
+        ShadowMetrics {
             rows: self.shadow_rows.get_or_create_owned(&labels),
             differing: self.shadow_differing.get_or_create_owned(&labels),
             difference: self.shadow_difference.get_or_create_owned(&labels),
             errors: self.shadow_errors.get_or_create_owned(&labels),
             dropped: self.shadow_dropped.get_or_create_owned(&labels),
-        };
-        let mut shadows = self.shadows.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shadows.contains(&labels) {
-            shadows.push(labels);
         }
-        metrics
     }
 
-    pub(super) fn retire_model(&self, model: &str) {
-        let labels = ModelLabels::new(model);
-        self.in_flight.remove(&labels);
-        self.queue_length.remove(&labels);
-        self.queue_duration.remove(&labels);
+    pub(super) fn drift(&self, labels: &DriftLabels) -> Gauge<f64, AtomicU64> {
+        self.known().drift.insert(labels.clone());
+        self.drift.get_or_create_owned(labels)
+    }
+
+    pub(super) fn remove_drift(&self, is_gone: impl Fn(&DriftLabels) -> bool) {
+        self.known().drift.retain(|labels| {
+            let is_gone = is_gone(labels);
+            if is_gone {
+                self.drift.remove(labels);
+            }
+            !is_gone
+        });
+    }
+
+    pub(super) fn log_dropped(&self, model: &str) -> Counter {
+        self.known().models.insert(model.to_owned());
+        self.log_dropped
+            .get_or_create_owned(&ModelLabels::new(model))
+    }
+
+    pub(super) fn observe_load(&self, model: &str, result: &'static str, took: Duration) {
+        self.known().models.insert(model.to_owned());
+        let labels = LoadLabels {
+            model: model.to_owned(),
+            result,
+        };
+        self.loads.get_or_create_owned(&labels).inc();
+        let durations = &self.load_duration;
+        let duration = durations.get_or_create_owned(&ModelLabels::new(model));
+        duration.observe(took.as_secs_f64());
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes away the series of models that are gone.
+    pub(super) fn retire_models(&self, is_known: impl Fn(&str) -> bool) {
+        let mut known = self.known();
+        let (stay, go) = std::mem::take(&mut known.models)
+            .into_iter()
+            .partition(|model| is_known(model));
+        known.models = stay;
+        drop(known);
+        let go: BTreeSet<String> = go;
+        for model in &go {
+            let labels = ModelLabels::new(model);
+            self.in_flight.remove(&labels);
+            self.queue_length.remove(&labels);
+            self.queue_duration.remove(&labels);
+            self.load_duration.remove(&labels);
+            self.log_dropped.remove(&labels);
+            for result in LOAD_RESULTS {
+                self.loads.remove(&LoadLabels {
+                    model: model.clone(),
+                    result,
+                });
+            }
+        }
+        if !go.is_empty() {
+            self.remove_drift(|labels| go.contains(&labels.model));
+        }
     }
 
     pub(super) fn retire(&self, model: &str, version: u64) {
@@ -241,18 +307,15 @@ impl Families {
                 });
             }
         }
-        let mut shadows = self.shadows.lock().unwrap_or_else(PoisonError::into_inner);
-        shadows.retain(|labels| {
-            let gone = labels.model == model
-                && (labels.version == version || labels.shadow_version == version);
-            if gone {
-                self.shadow_rows.remove(labels);
-                self.shadow_differing.remove(labels);
-                self.shadow_difference.remove(labels);
-                self.shadow_errors.remove(labels);
-                self.shadow_dropped.remove(labels);
-            }
-            !gone
-        });
+        self.remove_drift(|labels| labels.model == model && labels.version == version);
+    }
+
+    pub(super) fn retire_shadow(&self, model: &str, version: u64, shadow: u64) {
+        let labels = ShadowLabels::new(model, version, shadow);
+        self.shadow_rows.remove(&labels);
+        self.shadow_differing.remove(&labels);
+        self.shadow_difference.remove(&labels);
+        self.shadow_errors.remove(&labels);
+        self.shadow_dropped.remove(&labels);
     }
 }

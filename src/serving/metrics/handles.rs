@@ -1,7 +1,7 @@
 //! Handles that are looked up once and held where requests are answered.
 
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -36,11 +36,26 @@ pub(crate) struct ShadowMetrics {
     pub(crate) dropped: Counter,
 }
 
+/// Says that the series of a version were taken away: none is made after that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Retired(Arc<AtomicBool>);
+
+impl Retired {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Of a version, asked by a protocol. A counter is there once it has counted something.
 #[derive(Debug)]
 pub(crate) struct LaneMetrics {
     families: Families,
     labels: LaneLabels,
+    retired: Retired,
     codes: [OnceLock<Counter>; Code::ALL.len()],
     duration: Histogram,
     rows: Counter,
@@ -52,7 +67,13 @@ impl LaneMetrics {
         model: &str,
         version: Option<u64>,
         protocol: &'static str,
+        retired: &Retired,
     ) -> Self {
+        let families = if retired.is_set() {
+            Families::unread()
+        } else {
+            families
+        };
         let labels = LaneLabels {
             model: model.to_owned(),
             version: version
@@ -65,6 +86,7 @@ impl LaneMetrics {
             rows: families.rows.get_or_create_owned(&labels),
             families,
             labels,
+            retired: retired.clone(),
             codes: Default::default(),
         }
     }
@@ -72,6 +94,9 @@ impl LaneMetrics {
     /// A request has ended.
     pub(crate) fn observe(&self, code: Code, took: Duration) {
         let counter = self.codes[code as usize].get_or_init(|| {
+            if self.retired.is_set() {
+                return Counter::default();
+            }
             self.families.requests.get_or_create_owned(&RequestLabels {
                 model: self.labels.model.clone(),
                 version: self.labels.version.clone(),

@@ -110,9 +110,31 @@ pub(super) struct ShadowLabels {
     pub(super) shadow_version: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+impl ShadowLabels {
+    pub(super) fn new(model: &str, version: u64, shadow: u64) -> Self {
+        ShadowLabels {
+            model: model.to_owned(),
+            version: version.to_string(),
+            shadow_version: shadow.to_string(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
 pub(super) struct DriftLabels {
     pub(super) model: String,
+    pub(super) version: String,
     pub(super) column: String,
     pub(super) measure: String,
+}
+
+impl DriftLabels {
+    pub(super) fn new(model: &str, version: u64, column: &str, measure: &str) -> Self {
+        DriftLabels {
+            model: model.to_owned(),
+            version: version.to_string(),
+            column: column.to_owned(),
+            measure: measure.to_owned(),
+        }
+    }
 }

@@ -21,19 +21,21 @@
 //! | `fourfold_shadow_max_difference` | gauge | `model`, `version`, `shadow_version` | the largest difference of an output seen |
 //! | `fourfold_shadow_errors_total` | counter | `model`, `version`, `shadow_version` | requests that the shadow version failed at |
 //! | `fourfold_shadow_dropped_total` | counter | `model`, `version`, `shadow_version` | requests that it was not asked, being behind |
-//! | `fourfold_drift` | gauge | `model`, `column`, `measure` | the distance of live data from the training data |
+//! | `fourfold_drift` | gauge | `model`, `version`, `column`, `measure` | the distance of live data from the training data |
 //! | `fourfold_request_log_dropped_rows_total` | counter | `model` | rows that a request log had no room for |
 //!
-//! The series of a version go when the version goes. Requests for models that are not there have empty labels `model`
+//! The series of a version go when the version goes, and those of a model with the model: at the latest when the page is
+//! read. Requests for models that are not there have empty labels `model`
 //! and `version`, so that wrong names cost no memory.
 //!
 //! ```
 //! use fourfold::serving::metrics::Metrics;
 //!
 //! let metrics = Metrics::new();
-//! metrics.drift("flights", "distance", "psi").set(0.25);
+//! metrics.drift("flights", 3, "distance", "psi").set(0.25);
 //! let page = metrics.encode();
-//! assert!(page.contains(r#"fourfold_drift{model="flights",column="distance",measure="psi"} 0.25"#));
+//! let series = r#"fourfold_drift{model="flights",version="3",column="distance",measure="psi"} 0.25"#;
+//! assert!(page.contains(series));
 //! assert!(page.ends_with("# EOF\n"));
 //! ```
 
@@ -44,18 +46,19 @@ mod labels;
 pub(crate) mod parse;
 mod states;
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::{counter, gauge};
 use prometheus_client::registry::Registry;
 
-use self::families::Families;
-pub(crate) use self::handles::{LaneMetrics, ModelMetrics, ShadowMetrics, VersionMetrics};
+use self::families::{Families, LOAD_RESULTS};
+pub(crate) use self::handles::{LaneMetrics, ModelMetrics, Retired, ShadowMetrics, VersionMetrics};
 pub(crate) use self::labels::Code;
-use self::labels::{DriftLabels, LoadLabels, ModelLabels};
+use self::labels::DriftLabels;
 use self::states::States;
 use super::{Manager, State, StateChange, StateListener};
 
@@ -65,11 +68,24 @@ pub struct Metrics {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     registry: Mutex<Registry>,
     families: Families,
     states: States,
+    before_encode: Mutex<Vec<BeforeEncode>>,
+}
+
+/// Brings metrics up to date; whether it wants to be called again.
+type BeforeEncode = Arc<dyn Fn() -> bool + Send + Sync>;
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("registry", &self.registry)
+            .field("families", &self.families)
+            .field("states", &self.states)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A number that goes up and down.
@@ -140,6 +156,7 @@ impl Metrics {
                 registry: Mutex::new(registry),
                 families,
                 states,
+                before_encode: Mutex::default(),
             }),
         }
     }
@@ -147,6 +164,10 @@ impl Metrics {
     /// The page that Prometheus reads, of the type [`Metrics::CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self) -> String {
+        let calls = self.hooks().clone();
+        let over: Vec<_> = calls.into_iter().filter(|call| !call()).collect();
+        self.hooks()
+            .retain(|call| !over.iter().any(|over| Arc::ptr_eq(call, over)));
         let mut page = String::new();
         let registry = self.inner.registry.lock();
         let registry = registry.unwrap_or_else(PoisonError::into_inner);
@@ -157,45 +178,40 @@ impl Metrics {
         page
     }
 
-    /// How far the live values of a column are from those that the model was trained on, by a measure such as `psi`.
+    /// How far the live values of a column are from those that the version was trained on, by a measure such as `psi`.
     #[must_use]
-    pub fn drift(&self, model: &str, column: &str, measure: &str) -> Gauge {
-        let labels = DriftLabels {
-            model: model.to_owned(),
-            column: column.to_owned(),
-            measure: measure.to_owned(),
-        };
-        Gauge(self.inner.families.drift.get_or_create_owned(&labels))
+    pub fn drift(&self, model: &str, version: u64, column: &str, measure: &str) -> Gauge {
+        let labels = DriftLabels::new(model, version, column, measure);
+        Gauge(self.inner.families.drift(&labels))
     }
 
     /// Takes away what [`Metrics::drift`] has made, where it is no longer measured.
-    pub fn remove_drift(&self, model: &str, column: &str, measure: &str) {
-        self.inner.families.drift.remove(&DriftLabels {
-            model: model.to_owned(),
-            column: column.to_owned(),
-            measure: measure.to_owned(),
-        });
+    pub fn remove_drift(&self, model: &str, version: u64, column: &str, measure: &str) {
+        let gone = DriftLabels::new(model, version, column, measure);
+        self.inner.families.remove_drift(|labels| *labels == gone);
     }
 
     /// The rows of a model that a request log had no room for.
     #[must_use]
     pub fn dropped_log_rows(&self, model: &str) -> Counter {
-        let labels = ModelLabels::new(model);
-        Counter(self.inner.families.log_dropped.get_or_create_owned(&labels))
+        Counter(self.inner.families.log_dropped(model))
     }
 
     /// Counts a load of a version.
     pub fn observe_load(&self, model: &str, succeeded: bool, took: Duration) {
-        let result = if succeeded { "ok" } else { "error" };
-        let labels = LoadLabels {
-            model: model.to_owned(),
-            result,
-        };
-        let families = &self.inner.families;
-        families.loads.get_or_create_owned(&labels).inc();
-        let durations = &families.load_duration;
-        let duration = durations.get_or_create_owned(&ModelLabels::new(model));
-        duration.observe(took.as_secs_f64());
+        let [ok, error] = LOAD_RESULTS;
+        let result = if succeeded { ok } else { error };
+        self.inner.families.observe_load(model, result, took);
+    }
+
+    /// Has something brought up to date before the page is made, for as long as it says so.
+    pub(crate) fn before_encode(&self, call: impl Fn() -> bool + Send + Sync + 'static) {
+        self.hooks().push(Arc::new(call));
+    }
+
+    fn hooks(&self) -> MutexGuard<'_, Vec<BeforeEncode>> {
+        let hooks = self.inner.before_encode.lock();
+        hooks.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows the states of a manager's versions; of the last one that was given.
@@ -223,8 +239,10 @@ impl Metrics {
         model: &str,
         version: Option<u64>,
         protocol: &'static str,
+        retired: &Retired,
     ) -> LaneMetrics {
-        LaneMetrics::new(self.inner.families.clone(), model, version, protocol)
+        let families = self.inner.families.clone();
+        LaneMetrics::new(families, model, version, protocol, retired)
     }
 
     pub(crate) fn of_shadow(&self, model: &str, version: u64, shadow: u64) -> ShadowMetrics {
@@ -236,8 +254,12 @@ impl Metrics {
         self.inner.families.retire(model, version);
     }
 
-    /// Takes away the series of a model that is gone.
-    pub(crate) fn retire_model(&self, model: &str) {
-        self.inner.families.retire_model(model);
+    /// Takes away the series of models that are gone.
+    pub(crate) fn retire_models(&self, is_known: impl Fn(&str) -> bool) {
+        self.inner.families.retire_models(is_known);
+    }
+
+    pub(crate) fn retire_shadow(&self, model: &str, version: u64, shadow: u64) {
+        self.inner.families.retire_shadow(model, version, shadow);
     }
 }

@@ -5,6 +5,8 @@
 //! request waits.
 
 mod drift;
+#[cfg(all(test, feature = "http", feature = "request-log"))]
+mod end_to_end;
 mod queue;
 mod record;
 #[cfg(feature = "request-log")]

@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+
 use super::record::Record;
 use crate::error::{Error, Result};
+use crate::model::Prediction;
 
 /// What works the records off, on a thread of its own.
 pub(super) trait Worker: Send + 'static {
@@ -29,9 +32,47 @@ pub(super) trait Worker: Send + 'static {
 /// The way to the worker. It never blocks those who offer: what there is no room for is turned away.
 pub(super) struct Queue {
     sender: Option<SyncSender<Message>>,
-    n_queued: Arc<AtomicUsize>,
-    most_rows: usize,
+    queued: Arc<Queued>,
+    most: Size,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How much of something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    pub(super) rows: usize,
+    /// In memory, with the answers.
+    pub(super) bytes: usize,
+}
+
+impl Size {
+    /// Of rows, each with so many numbers for an answer.
+    pub(super) fn of(rows: &RecordBatch, prediction: &Prediction) -> Self {
+        let outputs = prediction.outputs().len() * size_of::<f64>();
+        Size {
+            rows: rows.num_rows(),
+            bytes: rows.get_array_memory_size() + outputs,
+        }
+    }
+}
+
+/// What waits.
+#[derive(Debug, Default)]
+struct Queued {
+    rows: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Queued {
+    fn add(&self, size: Size) {
+        self.rows.fetch_add(size.rows, Ordering::Relaxed);
+        self.bytes.fetch_add(size.bytes, Ordering::Relaxed);
+    }
+
+    fn remove(&self, size: Size) {
+        self.rows.fetch_sub(size.rows, Ordering::Relaxed);
+        self.bytes.fetch_sub(size.bytes, Ordering::Relaxed);
+    }
 }
 
 enum Message {
@@ -43,38 +84,41 @@ impl Queue {
     /// Requests that may wait, however few rows they have.
     const MOST_RECORDS: usize = 8_192;
 
-    pub(super) fn start(name: &str, most_rows: usize, worker: impl Worker) -> Result<Self> {
+    pub(super) fn start(name: &str, most: Size, worker: impl Worker) -> Result<Self> {
         let (sender, receiver) = sync_channel(Self::MOST_RECORDS);
-        let n_queued = Arc::new(AtomicUsize::new(0));
+        let queued = Arc::<Queued>::default();
         let thread = thread::Builder::new().name(name.to_owned()).spawn({
-            let n_queued = Arc::clone(&n_queued);
-            move || run(&receiver, &n_queued, worker)
+            let queued = Arc::clone(&queued);
+            move || run(&receiver, &queued, worker)
         });
         let thread =
             thread.map_err(|error| Error::io(format!("starting thread `{name}`"), error))?;
         Ok(Queue {
             sender: Some(sender),
-            n_queued,
-            most_rows,
+            queued,
+            most,
             thread: Mutex::new(Some(thread)),
         })
     }
 
-    /// Whether there is room for so many rows now: asked before anything is copied. More rows than there may ever be
-    /// wait alone.
-    pub(super) fn has_room(&self, n_rows: usize) -> bool {
-        let queued = self.n_queued.load(Ordering::Relaxed);
-        queued == 0 || queued.saturating_add(n_rows) <= self.most_rows
+    /// Whether there is room for so much now: asked before anything is copied. More than there may ever be waits alone.
+    pub(super) fn has_room(&self, size: Size) -> bool {
+        let fits = |queued: &AtomicUsize, more: usize, most: usize| {
+            let queued = queued.load(Ordering::Relaxed);
+            queued == 0 || queued.saturating_add(more) <= most
+        };
+        fits(&self.queued.rows, size.rows, self.most.rows)
+            && fits(&self.queued.bytes, size.bytes, self.most.bytes)
     }
 
     /// Takes a record, or turns it away.
     pub(super) fn offer(&self, record: Record) -> bool {
-        let n_rows = record.n_rows();
-        self.n_queued.fetch_add(n_rows, Ordering::Relaxed);
+        let size = record.size();
+        self.queued.add(size);
         let message = Message::Record(Box::new(record));
         let sent = (self.sender.as_ref()).is_some_and(|sender| sender.try_send(message).is_ok());
         if !sent {
-            self.n_queued.fetch_sub(n_rows, Ordering::Relaxed);
+            self.queued.remove(size);
         }
         sent
     }
@@ -106,8 +150,8 @@ impl Drop for Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
-            .field("n_queued", &self.n_queued)
-            .field("most_rows", &self.most_rows)
+            .field("queued", &self.queued)
+            .field("most", &self.most)
             .finish_non_exhaustive()
     }
 }
@@ -117,7 +161,7 @@ const GATHER: Duration = Duration::from_millis(10);
 /// The most records that are worked off at once.
 const AT_ONCE: usize = 1_024;
 
-fn run(receiver: &Receiver<Message>, n_queued: &AtomicUsize, mut worker: impl Worker) {
+fn run(receiver: &Receiver<Message>, queued: &Queued, mut worker: impl Worker) {
     loop {
         let wait = catch_unwind(AssertUnwindSafe(|| worker.tick())).unwrap_or_else(|_| {
             worker.recover(0);
@@ -137,7 +181,7 @@ fn run(receiver: &Receiver<Message>, n_queued: &AtomicUsize, mut worker: impl Wo
             match message {
                 Message::Record(record) => records.push(*record),
                 Message::Flush(done) => {
-                    work(&mut worker, std::mem::take(&mut records), n_queued);
+                    work(&mut worker, std::mem::take(&mut records), queued);
                     guarded(&mut worker, 0, Worker::flush);
                     let _ = done.send(());
                 }
@@ -146,17 +190,18 @@ fn run(receiver: &Receiver<Message>, n_queued: &AtomicUsize, mut worker: impl Wo
                 next = receiver.try_recv().ok();
             }
         }
-        work(&mut worker, records, n_queued);
+        work(&mut worker, records, queued);
     }
     guarded(&mut worker, 0, Worker::flush);
 }
 
-fn work<W: Worker>(worker: &mut W, records: Vec<Record>, n_queued: &AtomicUsize) {
-    let n_rows = records.iter().map(Record::n_rows).sum();
+fn work<W: Worker>(worker: &mut W, records: Vec<Record>, queued: &Queued) {
+    let sizes: Vec<Size> = records.iter().map(Record::size).collect();
+    let n_rows = sizes.iter().map(|size| size.rows).sum();
     if !records.is_empty() {
         guarded(worker, n_rows, |worker| worker.take(records));
     }
-    n_queued.fetch_sub(n_rows, Ordering::Relaxed);
+    sizes.into_iter().for_each(|size| queued.remove(size));
 }
 
 /// A panic costs the rows at hand, and not the thread.

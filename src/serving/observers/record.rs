@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
+use super::queue::Size;
 use crate::error::Result;
 use crate::model::{Prediction, Reference};
 use crate::schema::Schema;
@@ -43,6 +44,10 @@ impl Record {
 
     pub(super) fn n_rows(&self) -> usize {
         self.rows.num_rows()
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size::of(&self.rows, &self.prediction)
     }
 
     /// When it was answered, in microseconds since 1970-01-01 in UTC.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::serving::{Observation, Observer};
 
 /// Every request goes through a batch, one at a time.
 fn batching(core: ServerCoreBuilder) -> ServerCoreBuilder {
@@ -99,6 +100,71 @@ fn one_that_is_gone_is_left_out() {
     script.open();
     first.answer().unwrap();
     assert_eq!(stays.answer().unwrap(), [5.0]);
+    assert_eq!(script.calls()[8..], [1, 1]);
+}
+
+/// Takes a while with every answer.
+#[derive(Debug)]
+struct Slow;
+
+impl Observer for Slow {
+    fn observe(&self, _: &Observation<'_>) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_was_computed_is_answered_however_many_wait() {
+    let (stage, [script]) = Stage::with(["model"], |core| {
+        batching(core)
+            .limits(Limits::default().with_max_concurrency(1).with_max_queue(0))
+            .batching(
+                Batching::default()
+                    .with_adaptive(false)
+                    .with_max_batch_size(8)
+                    .with_max_delay_us(10_000_000),
+            )
+            .observer(Arc::new(Slow))
+    });
+    let asked: Vec<Asked> = (0..8)
+        .map(|i| {
+            let asked = stage.ask("model", &[f64::from(i)]);
+            if i < 7 {
+                waiting(&stage, i as usize + 1);
+            }
+            asked
+        })
+        .collect();
+    for (i, asked) in asked.into_iter().enumerate() {
+        assert_eq!(asked.answer().unwrap(), expected(&[i as f64]));
+    }
+    assert_eq!(script.calls(), [8]);
+}
+
+#[test]
+fn one_that_is_gone_takes_no_room_in_the_queue() {
+    let (stage, [script]) = Stage::with(["model"], |core| {
+        batching(core).batching(
+            Batching::default()
+                .with_adaptive(false)
+                .with_max_enqueued(2),
+        )
+    });
+    warm(&stage, "model");
+    script.close();
+    let first = stage.ask("model", &[1.0]);
+    until(|| script.running() == 1);
+    let gone = [2.0, 3.0].map(|x| stage.ask("model", &[x]));
+    waiting(&stage, 2);
+    gone.into_iter().for_each(Asked::cancel);
+    until(|| stage.samples()["fourfold_requests_in_flight{model=\"model\"}"] == 1.0);
+    let stays = stage.ask("model", &[4.0]);
+    until(|| {
+        stays.is_answered() || stage.samples()["fourfold_queue_length{model=\"model\"}"] == 1.0
+    });
+    script.open();
+    assert_eq!(first.answer().unwrap(), [3.0]);
+    assert_eq!(stays.answer().unwrap(), [9.0]);
     assert_eq!(script.calls()[8..], [1, 1]);
 }
 

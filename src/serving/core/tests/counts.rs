@@ -1,7 +1,9 @@
 //! What is counted is what was done.
 
+use super::super::Protocol;
 use super::*;
-use crate::serving::{Observation, Observer};
+use crate::serving::metrics::{Code, Metrics};
+use crate::serving::{Observation, Observer, Predictor};
 
 fn requests(version: &str, code: &str) -> String {
     let model = if version.is_empty() { "" } else { "model" };
@@ -119,15 +121,77 @@ fn the_series_of_a_version_go_with_it() {
     assert!(stage.samples().contains_key(&requests("1", "OK")));
     Actor::new().save_as("model", 2, stage.models.path());
     stage.core.manager().refresh().unwrap();
-    until(|| stage.core.manager().get("model", 1).is_err());
+    // The new one was not asked yet.
+    until(|| !has_series_of(&stage, "version=\"1\",protocol"));
     stage.answer("model", &[1.0]).unwrap();
-    let samples = stage.samples();
-    assert!(samples.contains_key(&requests("2", "OK")));
-    let first = samples
-        .keys()
-        .find(|name| name.contains("version=\"1\",protocol"));
-    assert_eq!(first, None);
+    assert!(stage.samples().contains_key(&requests("2", "OK")));
     assert_eq!(stage.core.statistics(Some("model"), None).unwrap().len(), 1);
+}
+
+fn has_series_of(stage: &Stage, labels: &str) -> bool {
+    stage.samples().keys().any(|name| name.contains(labels))
+}
+
+#[test]
+fn a_request_that_holds_a_version_that_is_gone_makes_no_series() {
+    let (stage, _) = Stage::with(["model"], |core| core);
+    stage.answer("model", &[1.0]).unwrap();
+    let inner = &stage.core.inner;
+    let old = stage.core.manager().get("model", 1).unwrap();
+    let of = |old| {
+        let runtimes = &inner.runtimes;
+        runtimes.of(old, &inner.settings, &inner.metrics, &inner.manager)
+    };
+    let unheld = Predictor::new(1, Arc::new(old.servable().clone()));
+    let (_, before) = of(&unheld);
+    drop(old);
+    Actor::new().save_as("model", 2, stage.models.path());
+    stage.core.manager().refresh().unwrap();
+    until(|| !has_series_of(&stage, "version=\"1\",protocol"));
+    let (_, after) = of(&unheld);
+    for version in [before, after] {
+        for protocol in Protocol::ALL {
+            let lane = version.lane(protocol, "model", &inner.metrics);
+            lane.metrics.observe(Code::Cancelled, Duration::ZERO);
+        }
+    }
+    assert!(!has_series_of(&stage, "version=\"1\""));
+}
+
+#[test]
+fn the_series_of_a_model_go_with_it() {
+    let models = tempfile::tempdir().unwrap();
+    for name in ["model", "other"] {
+        Actor::new().save_as(name, 1, models.path());
+    }
+    let metrics = Metrics::new();
+    let manager = Manager::builder(ModelRepository::at(models.path()))
+        .loaders(loaders())
+        .listener(Arc::new(metrics.clone()))
+        .open()
+        .unwrap();
+    let core = ServerCore::builder(Arc::new(manager)).metrics(metrics.clone());
+    let stage = Stage {
+        core: core.build().unwrap(),
+        runtime: runtime(),
+        models,
+        scripts: Vec::new(),
+    };
+    // One that is never asked goes, too.
+    stage.answer("model", &[1.0]).unwrap();
+    for name in ["model", "other"] {
+        metrics.drift(name, 1, "x", "psi").set(0.5);
+        metrics.dropped_log_rows(name).add(1);
+        std::fs::remove_dir_all(stage.models.path().join(name)).unwrap();
+    }
+    metrics.drift("elsewhere", 1, "x", "psi").set(0.5);
+    stage.core.manager().refresh().unwrap();
+    until(|| stage.core.manager().states().is_empty());
+    let left: Vec<String> = stage.samples().into_keys().collect();
+    assert_eq!(
+        left,
+        ["fourfold_drift{model=\"elsewhere\",version=\"1\",column=\"x\",measure=\"psi\"}"]
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A model that is slow, hangs or fails is alone with that.
 
 use super::*;
+use crate::serving::{Observation, Observer};
 
 #[test]
 fn a_model_that_hangs_holds_neither_threads_nor_other_models() {
@@ -31,30 +32,80 @@ fn a_model_that_hangs_holds_neither_threads_nor_other_models() {
 }
 
 #[test]
-fn a_model_that_was_quick_and_hangs_takes_one_thread_at_most() {
+fn a_model_that_was_quick_and_hangs_leaves_a_thread_to_the_others() {
     let (mut stage, [model, other]) = Stage::with(["model", "other"], |core| core);
-    stage.runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(4)
-        .enable_all()
-        .build()
-        .unwrap();
+    stage.runtime = two_threads();
     warm(&stage, "model");
     warm(&stage, "other");
     model.close();
-    let mut asked = vec![stage.ask("model", &[1.0])];
-    until(|| model.running() == 1);
-    // From here it is known to hang.
-    std::thread::sleep(Duration::from_millis(30));
-    asked.extend((0..20).map(|_| stage.ask("model", &[1.0])));
-    until(|| stage.samples()["fourfold_queue_length{model=\"model\"}"] > 0.0);
+    // All at once: none of them can know yet that it hangs.
+    let asked: Vec<Asked> = (0..20).map(|_| stage.ask("model", &[1.0])).collect();
     for _ in 0..100 {
-        stage.answer("other", &[1.0]).unwrap();
+        assert_eq!(stage.answer("other", &[1.0]).unwrap(), [3.0]);
     }
     assert_eq!(other.calls().len(), 108);
     model.open();
     for asked in asked {
         assert_eq!(asked.answer().unwrap(), [3.0]);
     }
+}
+
+/// Holds whoever answers the model that is called `held`.
+#[derive(Debug, Default)]
+struct Holds {
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Holds {
+    fn set(&self, closed: bool) {
+        *self.closed.lock().unwrap() = closed;
+        self.opened.notify_all();
+    }
+}
+
+impl Observer for Holds {
+    fn observe(&self, observation: &Observation<'_>) {
+        if observation.predictor().name() == "held" {
+            let closed = self.closed.lock().unwrap();
+            drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
+        }
+    }
+}
+
+#[test]
+fn what_is_done_around_a_batch_leaves_a_thread_to_the_others() {
+    let holds = Arc::new(Holds::default());
+    let observer: Arc<dyn Observer> = Arc::<Holds>::clone(&holds);
+    let (mut stage, _) = Stage::with(["held", "other"], |core| {
+        core.batching(Batching::default().with_adaptive(false))
+            .observer(observer)
+    });
+    stage.runtime = two_threads();
+    warm(&stage, "held");
+    warm(&stage, "other");
+    holds.set(true);
+    let asked: Vec<Asked> = (0..20).map(|_| stage.ask("held", &[1.0])).collect();
+    for _ in 0..100 {
+        let answer = stage.ask("other", &[1.0]);
+        let answer = answer.receive.recv_timeout(LONG);
+        if answer.is_err() {
+            holds.set(false);
+        }
+        answer.expect("an answer in time").unwrap();
+    }
+    holds.set(false);
+    for asked in asked {
+        assert_eq!(asked.answer().unwrap(), [3.0]);
+    }
+}
+
+fn two_threads() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::serving::metrics::Metrics;
-use crate::serving::{Observation, Observer, ShadowObservation};
+use crate::serving::{Observation, Observer, ShadowObservation, State};
 
 #[derive(Debug, Default)]
 struct Shadows(Mutex<Vec<(u64, u64, usize, f64)>>);
@@ -12,7 +12,7 @@ impl Observer for Shadows {
 
     fn observe_shadow(&self, seen: &ShadowObservation<'_>) {
         self.0.lock().unwrap().push((
-            seen.predictor().version(),
+            seen.version(),
             seen.shadow().version(),
             seen.n_differing(),
             seen.largest_difference(),
@@ -72,6 +72,68 @@ fn a_shadow_that_hangs_costs_one_thread_and_what_it_misses_is_counted() {
     assert!((35.0..=36.0).contains(&dropped), "{dropped}");
     two.open();
     until(|| seen.0.lock().unwrap().len() == 100 - dropped as usize);
+}
+
+#[test]
+fn what_waits_for_a_shadow_holds_no_version_and_goes_when_another_is_the_shadow() {
+    let seen = Arc::new(Shadows::default());
+    let (stage, _one, two) = shadowed(&seen);
+    two.close();
+    for _ in 0..10 {
+        stage.answer("model", &[1.0]).unwrap();
+    }
+    until(|| two.running() == 1);
+    Actor::new().save_as("model", 3, stage.models.path());
+    Actor::new().save_as("model", 4, stage.models.path());
+    let control = r#"{"format_version": 1, "labels": {"stable": 3}, "shadow": 4}"#;
+    std::fs::write(stage.models.path().join("model/serving.json"), control).unwrap();
+    stage.core.manager().refresh().unwrap();
+    // The one that hangs is called still; what waits for it does not keep the one that answered.
+    until(|| {
+        let state = stage.core.manager().state("model").unwrap();
+        let mut versions = state.versions.iter();
+        versions.all(|state| state.version != 1 || state.state == State::End)
+    });
+    until(|| {
+        stage.answer("model", &[1.0]).unwrap();
+        seen.0
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|seen| (seen.0, seen.1) == (3, 4))
+    });
+    two.open();
+    until(|| two.running() == 0);
+    until(|| !stage.samples().keys().any(|name| name.ends_with(SHADOW)));
+    assert_eq!(two.calls().len(), 1);
+    assert_eq!(
+        stage
+            .core
+            .inner
+            .runtimes
+            .model("model")
+            .unwrap()
+            .shadows
+            .n_known(),
+        1
+    );
+}
+
+#[test]
+fn few_large_requests_wait_for_a_shadow() {
+    let seen = Arc::new(Shadows::default());
+    let (stage, _one, two) = shadowed(&seen);
+    two.close();
+    stage.answer("model", &[1.0]).unwrap();
+    until(|| two.running() == 1);
+    // Rows and answers are 1.6 MB each.
+    let many = vec![1.0; 100_000];
+    for _ in 0..60 {
+        stage.answer("model", &many).unwrap();
+    }
+    let dropped = stage.samples()[&format!("fourfold_shadow_dropped_total{SHADOW}")];
+    assert!((15.0..40.0).contains(&dropped), "{dropped}");
+    two.open();
 }
 
 #[test]

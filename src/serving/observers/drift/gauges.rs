@@ -10,26 +10,28 @@ type Measures = BTreeSet<(String, &'static str)>;
 
 impl Metrics {
     /// Shows the distances of each report as `fourfold_drift`: what a [`DriftMonitor`](crate::serving::DriftMonitor) is
-    /// started with. The series are a model's; of several versions the one that was measured last is shown. What a
-    /// report no longer measures is taken away.
+    /// started with. What a report no longer measures is taken away.
     #[must_use = "a drift monitor calls it"]
     pub fn on_drift(&self) -> impl Fn(&DriftReport) + Send + 'static {
         let metrics = self.clone();
-        let shown: Mutex<BTreeMap<String, Measures>> = Mutex::default();
+        let shown: Mutex<BTreeMap<(String, u64), Measures>> = Mutex::default();
         move |report| {
             if !report.has_enough_rows {
                 return;
             }
             let mut now = Measures::new();
             for measure in report.measures() {
-                let gauge = metrics.drift(&report.model, measure.column, measure.name);
+                let gauge =
+                    metrics.drift(&report.model, report.version, measure.column, measure.name);
                 gauge.set(measure.value);
                 now.insert((measure.column.to_owned(), measure.name));
             }
             let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = shown.entry(report.model.clone()).or_default();
+            let before = shown
+                .entry((report.model.clone(), report.version))
+                .or_default();
             for (column, name) in before.difference(&now) {
-                metrics.remove_drift(&report.model, column, name);
+                metrics.remove_drift(&report.model, report.version, column, name);
             }
             *before = now;
         }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use self::options::DriftOptions;
 pub use self::report::{DriftMeasure, DriftReport};
 use self::watcher::Watcher;
-use super::queue::Queue;
+use super::queue::{Queue, Size};
 use super::record::Record;
 use super::sampling::Sampling;
 use crate::error::Result;
@@ -85,17 +85,21 @@ impl DriftMonitor {
         options.check()?;
         let sampling = Sampling::new(options.share, &options.models)?;
         let reports = Arc::new(Reports::default());
-        let max_queued_rows = options.max_queued_rows;
+        let most = Size {
+            rows: options.max_queued_rows,
+            bytes: options.max_queued_bytes,
+        };
         let watcher = Watcher::new(options, Arc::clone(&reports), Box::new(on_report));
         Ok(DriftMonitor {
             sampling,
-            queue: Queue::start("fourfold-drift", max_queued_rows, watcher)?,
+            queue: Queue::start("fourfold-drift", most, watcher)?,
             reports,
             n_dropped: AtomicU64::new(0),
         })
     }
 
-    /// The last report of a model, of the version that was measured last; `None` before the first.
+    /// The last report of a model, of the version that was measured last; `None` before the first. Windows with too few
+    /// rows do not take the place of a report that had enough.
     #[must_use]
     pub fn report(&self, model: &str) -> Option<DriftReport> {
         let reports = self.reports.lock();
@@ -103,7 +107,8 @@ impl DriftMonitor {
         of_model.max_by_key(|report| report.ended).cloned()
     }
 
-    /// The last report of each version that is watched, by model and version. Of a model's versions the last few are.
+    /// The last report of each version that is watched, by model and version. Of a model's versions the last
+    /// few are. One that is no longer asked is forgotten after a few times of a window, and its report stays.
     #[must_use]
     pub fn reports(&self) -> Vec<DriftReport> {
         self.reports.lock().values().cloned().collect()
@@ -129,7 +134,8 @@ impl Observer for DriftMonitor {
         if n_rows == 0 || !self.sampling.takes(model, observation.id()) {
             return;
         }
-        if !(self.queue.has_room(n_rows) && self.queue.offer(Record::new(observation))) {
+        let size = Size::of(observation.rows(), observation.prediction());
+        if !(self.queue.has_room(size) && self.queue.offer(Record::new(observation))) {
             self.n_dropped.fetch_add(n_rows as u64, Ordering::Relaxed);
         }
     }

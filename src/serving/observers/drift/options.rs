@@ -31,6 +31,7 @@ pub struct DriftOptions {
     pub(super) window_seconds: f64,
     pub(super) min_rows: u64,
     pub(super) max_queued_rows: usize,
+    pub(super) max_queued_bytes: usize,
     pub(super) categories: Comparator,
     pub(super) numbers: Comparator,
 }
@@ -55,6 +56,7 @@ impl Default for DriftOptions {
             window_seconds: 600.0,
             min_rows: 500,
             max_queued_rows: 1 << 16,
+            max_queued_bytes: 64 << 20,
             categories,
             numbers,
         }
@@ -114,6 +116,13 @@ impl DriftOptions {
         self
     }
 
+    /// The most bytes of rows and answers that wait for the thread, in memory. Beyond, rows are dropped and counted.
+    #[must_use]
+    pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.max_queued_bytes = bytes;
+        self
+    }
+
     /// How far categories may be from those of training, and the answered classes from those of evaluation.
     #[must_use]
     pub fn categories(mut self, thresholds: Comparator) -> Self {
@@ -147,6 +156,9 @@ impl DriftOptions {
         }
         if self.max_queued_rows == 0 {
             return wrong("max_queued_rows", &self.max_queued_rows, "at least 1");
+        }
+        if self.max_queued_bytes == 0 {
+            return wrong("max_queued_bytes", &self.max_queued_bytes, "at least 1");
         }
         // The schema knows which thresholds go with which fields.
         Schema::new(self.defaults([

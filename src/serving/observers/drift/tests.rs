@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
+use super::super::queue::Worker;
+use super::super::record::Record;
 use super::super::tests::{ask, candidate, passengers, predictor, servable, with_reference};
-use super::{DriftMonitor, DriftOptions, DriftReport};
+use super::watcher::Watcher;
+use super::{DriftMonitor, DriftOptions, DriftReport, Reports};
 use crate::error::ErrorKind;
 use crate::model::{Loaders, Servable};
 use crate::schema::{Against, AnomalyKind, Schema};
-use crate::serving::Predictor;
 use crate::serving::metrics::Metrics;
+use crate::serving::{Observation, Predictor};
 use crate::statistics::distance::Distance;
 
 /// Ages from 20 to 79, in an order that mixes them, and so for any number of rows from some place.
@@ -389,14 +392,53 @@ fn distances_are_shown_as_metrics_until_they_are_no_longer_measured() {
     let report = thousands(&monitor, &trained(), &passengers(ages(0, 3_000)));
     let page = metrics.encode();
     for measure in report.measures() {
-        let found = metrics.drift("late", measure.column, measure.name).get();
+        let found = metrics
+            .drift("late", report.version, measure.column, measure.name)
+            .get();
         assert_eq!(found, measure.value, "{measure:?}");
     }
-    let series =
-        r#"fourfold_drift{model="late",column="prediction_class",measure="infinity_norm"}"#;
-    assert!(page.contains(series), "{page}");
+    let series = format!(
+        r#"fourfold_drift{{model="late",version="{}",column="prediction_class",measure="infinity_norm"}}"#,
+        report.version
+    );
+    assert!(page.contains(&series), "{page}");
     // A version without statistics is measured against the window before it alone, and has none yet.
     let other = predictor(servable("late"), 4);
     thousands(&monitor, &other, &passengers(ages(0, 3_000)));
-    assert!(!metrics.encode().contains("fourfold_drift{"));
+    let page = metrics.encode();
+    assert!(page.contains(&series), "another version's stays");
+    assert!(!page.contains(r#"fourfold_drift{model="late",version="4""#));
+}
+
+#[test]
+fn a_window_with_too_few_rows_takes_no_reports_place() {
+    let (monitor, model) = (monitor(), trained());
+    let full = thousands(&monitor, &model, &passengers(ages(0, 3_000)));
+    let last = thousands(&monitor, &model, &passengers(ages(0, 10)));
+    assert_eq!(last, full);
+}
+
+#[test]
+fn a_version_that_is_no_longer_asked_is_forgotten_and_its_report_stays() {
+    let options = DriftOptions::new()
+        .window_rows(3_000)
+        .window_time(Duration::from_millis(20));
+    let reports = Arc::<Reports>::default();
+    let mut watcher = Watcher::new(options, Arc::clone(&reports), Box::new(|_| ()));
+    let old = trained();
+    let new = predictor(old.servable().clone(), 4);
+    let rows = passengers(ages(0, 3_000));
+    let seen = |model: &Predictor| {
+        let prediction = model.predict(&rows).unwrap();
+        Record::new(&Observation::new(model, &rows, &prediction, None))
+    };
+    watcher.take(vec![seen(&old), seen(&new)]);
+    assert_eq!(watcher.n_windows(), 2);
+    let begun = Instant::now();
+    while watcher.n_windows() > 1 {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        watcher.take(vec![seen(&new)]);
+        watcher.tick();
+    }
+    assert_eq!(reports.lock().len(), 2);
 }

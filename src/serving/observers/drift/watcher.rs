@@ -1,7 +1,8 @@
 //! The thread that counts and compares.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ndarray::{Axis, concatenate};
 
@@ -14,6 +15,11 @@ use crate::model::Prediction;
 
 /// Versions of a model that are watched at once.
 const MOST_VERSIONS: usize = 4;
+
+/// A version that has not been asked for so many times of a window is forgotten if another of its model was,
+const IDLE: u32 = 4;
+/// and after so many in any case: a model that is asked rarely has its window filled all the same.
+const IDLE_ALONE: u32 = 144;
 
 pub(super) struct Watcher {
     options: DriftOptions,
@@ -99,7 +105,41 @@ impl Watcher {
     fn publish(&self, report: DriftReport) {
         (self.on_report)(&report);
         let key = (report.model.clone(), report.version);
-        self.reports.lock().insert(key, report);
+        let mut reports = self.reports.lock();
+        let has_one = reports.get(&key).is_some_and(|last| last.has_enough_rows);
+        if report.has_enough_rows || !has_one {
+            reports.insert(key.clone(), report);
+        }
+        // Those of versions that were forgotten stay, and are not many.
+        let of_model = || {
+            let of_model = reports.iter().filter(|(other, _)| other.0 == key.0);
+            of_model.filter(|(other, _)| **other != key)
+        };
+        if of_model().count() >= MOST_VERSIONS
+            && let Some(oldest) = of_model().min_by_key(|(_, report)| report.ended)
+        {
+            let oldest = oldest.0.clone();
+            reports.remove(&oldest);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn n_windows(&self) -> usize {
+        self.windows.len()
+    }
+
+    fn forget_idle(&mut self, time: Duration) {
+        let mut last: BTreeMap<String, Instant> = BTreeMap::new();
+        for window in &self.windows {
+            let of_model = last.entry(window.model().to_owned());
+            let of_model = of_model.or_insert(window.last);
+            *of_model = window.last.max(*of_model);
+        }
+        self.windows.retain(|window| {
+            let is_last = last.get(window.model()) == Some(&window.last);
+            let most = if is_last { IDLE_ALONE } else { IDLE };
+            window.last.elapsed() < time.saturating_mul(most)
+        });
     }
 
     fn fail(&mut self, error: &Error) {
@@ -155,6 +195,10 @@ impl Worker for Watcher {
                 window.too_few()
             };
             self.publish(report);
+        }
+        self.forget_idle(time);
+        if !self.windows.is_empty() {
+            next = next.min(time.saturating_mul(IDLE));
         }
         next
     }

@@ -31,6 +31,8 @@ pub(super) struct Window {
     pub(super) n_rows: u64,
     /// When the first row came, by the clock that does not jump.
     pub(super) since: Option<Instant>,
+    /// When rows came last.
+    pub(super) last: Instant,
     started: SystemTime,
     ended: SystemTime,
     previous: Option<Statistics>,
@@ -75,6 +77,7 @@ impl Window {
             fresh,
             n_rows: 0,
             since: None,
+            last: Instant::now(),
             started: record.at,
             ended: record.at,
             previous: None,
@@ -119,8 +122,9 @@ impl Window {
     ) -> Result<()> {
         self.rows.update(rows)?;
         self.answers.update(answers)?;
+        self.last = Instant::now();
         if self.since.is_none() {
-            self.since = Some(Instant::now());
+            self.since = Some(self.last);
             self.started = from;
         }
         self.ended = to;

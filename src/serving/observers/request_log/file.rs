@@ -20,10 +20,16 @@ use crate::statistics::days_text;
 
 /// Of how much data a row group is made: what a file keeps in memory.
 const ROW_GROUP_BYTES: usize = 4 << 20;
+/// Rows of this many bytes are worth a file.
+const BUFFER_BYTES: usize = 1 << 20;
 
-/// A file that is being written, under a name that starts with a dot.
+/// A file that is being written, under a name that starts with a dot. It is made when there is enough to write, so that
+/// however many versions answer, few files are open.
 pub(super) struct OpenFile {
     writer: Option<ArrowWriter<File>>,
+    buffered: Vec<RecordBatch>,
+    buffered_bytes: usize,
+    folder: PathBuf,
     aside: PathBuf,
     place: PathBuf,
     schema: SchemaRef,
@@ -36,12 +42,7 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     /// For the rows of a record's version and day.
-    pub(super) fn create(
-        dir: &Path,
-        unique: &str,
-        record: &Record,
-        schema: SchemaRef,
-    ) -> Result<Self> {
+    pub(super) fn begin(dir: &Path, unique: &str, record: &Record, schema: SchemaRef) -> Self {
         let now = timestamp_us_to_datetime(micros(std::time::SystemTime::now()));
         let now = now.map_or_else(String::new, |now| {
             now.format("%Y%m%dT%H%M%S%6fZ").to_string()
@@ -52,23 +53,12 @@ impl OpenFile {
             .join(folder_name(&record.model))
             .join(format!("{partition}={}", days_text(record.day())));
         let aside = folder.join(format!(".{name}"));
-        let open = || {
-            fs::create_dir_all(&folder)?;
-            File::options().write(true).create_new(true).open(&aside)
-        };
-        let file = open().or_else(|error| match error.kind() {
-            // An empty folder may be removed as it is made.
-            io::ErrorKind::NotFound => open(),
-            _ => Err(error),
-        });
-        let file = file.map_err(|error| writing(&aside, error))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties));
-        Ok(OpenFile {
-            writer: Some(writer.map_err(|error| parquet_error(&aside, error))?),
+        OpenFile {
+            writer: None,
+            buffered: Vec::new(),
+            buffered_bytes: 0,
             place: folder.join(name),
+            folder,
             schema,
             aside,
             model: record.model.clone(),
@@ -76,7 +66,26 @@ impl OpenFile {
             day: record.day(),
             opened: Instant::now(),
             n_rows: 0,
-        })
+        }
+    }
+
+    fn open(&self) -> Result<ArrowWriter<File>> {
+        let open = || {
+            fs::create_dir_all(&self.folder)?;
+            let mut options = File::options();
+            options.write(true).create_new(true).open(&self.aside)
+        };
+        let file = open().or_else(|error| match error.kind() {
+            // An empty folder may be removed as it is made.
+            io::ErrorKind::NotFound => open(),
+            _ => Err(error),
+        });
+        let file = file.map_err(|error| writing(&self.aside, error))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .build();
+        ArrowWriter::try_new(file, Arc::clone(&self.schema), Some(properties))
+            .map_err(|error| parquet_error(&self.aside, error))
     }
 
     /// Whether rows of this schema may be written to it.
@@ -87,38 +96,76 @@ impl OpenFile {
             && self.schema == *schema
     }
 
-    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        let failed = |error| parquet_error(&self.aside, error);
-        let Some(writer) = &mut self.writer else {
-            return Err(Error::internal("a closed file was written to"));
-        };
-        writer.write(rows).map_err(failed)?;
-        if writer.in_progress_size() >= ROW_GROUP_BYTES {
-            writer.flush().map_err(failed)?;
-        }
+    pub(super) fn write(&mut self, rows: RecordBatch) -> Result<()> {
         self.n_rows += rows.num_rows() as u64;
+        self.buffered_bytes += rows.get_array_memory_size();
+        self.buffered.push(rows);
+        if self.buffered_bytes >= BUFFER_BYTES {
+            self.write_buffered()?;
+        }
         Ok(())
     }
 
-    /// The bytes it would have, were it closed now.
-    pub(super) fn n_bytes(&self) -> u64 {
-        let of = |writer: &ArrowWriter<File>| writer.bytes_written() + writer.in_progress_size();
-        self.writer.as_ref().map_or(0, of) as u64
+    fn write_buffered(&mut self) -> Result<&mut ArrowWriter<File>> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.open()?,
+        };
+        let writer = self.writer.insert(writer);
+        let failed = |error| parquet_error(&self.aside, error);
+        self.buffered_bytes = 0;
+        for rows in self.buffered.drain(..) {
+            writer.write(&rows).map_err(failed)?;
+            if writer.in_progress_size() >= ROW_GROUP_BYTES {
+                writer.flush().map_err(failed)?;
+            }
+        }
+        Ok(writer)
     }
 
-    /// Completes it and moves it to its place.
-    pub(super) fn close(mut self) -> Result<()> {
+    /// Whether it is there, under its hidden name.
+    pub(super) fn is_open(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// The bytes that it keeps in memory.
+    pub(super) fn in_memory(&self) -> usize {
+        let writer = self.writer.as_ref();
+        self.buffered_bytes + writer.map_or(0, ArrowWriter::in_progress_size)
+    }
+
+    /// Writes what it keeps in memory.
+    pub(super) fn write_out(&mut self) -> Result<()> {
+        let flushed = self.write_buffered()?.flush();
+        flushed.map_err(|error| parquet_error(&self.aside, error))
+    }
+
+    /// About the bytes it would have, were it closed now.
+    pub(super) fn n_bytes(&self) -> u64 {
+        let written = self.writer.as_ref().map_or(0, ArrowWriter::bytes_written);
+        (written + self.in_memory()) as u64
+    }
+
+    /// Completes it and moves it to its place; how large it is.
+    pub(super) fn close(mut self) -> Result<u64> {
+        self.write_buffered()?;
         let Some(writer) = self.writer.take() else {
-            return Ok(());
+            return Ok(0);
         };
         let file = writer
             .into_inner()
             .map_err(|error| parquet_error(&self.aside, error))?;
         let synced = file.sync_all();
         synced.map_err(|error| writing(&self.aside, error))?;
+        let n_bytes = file.metadata().map_or(0, |metadata| metadata.len());
         drop(file);
         fs::rename(&self.aside, &self.place).map_err(|error| writing(&self.place, error))?;
-        Ok(())
+        // So that the name survives a crash of the machine. Not every file system can, and the file is whole anyhow.
+        #[cfg(unix)]
+        if let Ok(folder) = File::open(&self.folder) {
+            let _ = folder.sync_all();
+        }
+        Ok(n_bytes)
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::options::RequestLogOptions;
 use self::writer::Writer;
-use super::queue::Queue;
+use super::queue::{Queue, Size};
 use super::record::Record;
 use super::sampling::Sampling;
 use crate::error::{Error, Result};
@@ -123,14 +123,17 @@ impl RequestLog {
         let counters = Arc::new(Counters::default());
         let removed = sweep::sweep(&dir, options.max_bytes, options.file_age());
         counters.removed.store(removed, Ordering::Relaxed);
-        let max_queued_rows = options.max_queued_rows;
+        let most = Size {
+            rows: options.max_queued_rows,
+            bytes: options.max_queued_bytes,
+        };
         // The standard library's keys are random.
         let unique = RandomState::new().build_hasher().finish();
         let writer = Writer::new(dir.clone(), options, Arc::clone(&counters), unique);
         Ok(RequestLog {
             dir,
             sampling,
-            queue: Queue::start("fourfold-request-log", max_queued_rows, writer)?,
+            queue: Queue::start("fourfold-request-log", most, writer)?,
             counters,
             on_dropped: None,
         })
@@ -185,7 +188,8 @@ impl Observer for RequestLog {
         if n_rows == 0 || !self.sampling.takes(model, observation.id()) {
             return;
         }
-        if self.queue.has_room(n_rows) && self.queue.offer(Record::new(observation)) {
+        let size = Size::of(observation.rows(), observation.prediction());
+        if self.queue.has_room(size) && self.queue.offer(Record::new(observation)) {
             return;
         }
         self.counters

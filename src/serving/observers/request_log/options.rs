@@ -27,6 +27,7 @@ pub struct RequestLogOptions {
     pub(super) max_file_seconds: f64,
     pub(super) max_bytes: u64,
     pub(super) max_queued_rows: usize,
+    pub(super) max_queued_bytes: usize,
 }
 
 impl Default for RequestLogOptions {
@@ -39,12 +40,14 @@ impl Default for RequestLogOptions {
             max_file_seconds: 300.0,
             max_bytes: 1 << 30,
             max_queued_rows: 1 << 16,
+            max_queued_bytes: 64 << 20,
         }
     }
 }
 
 impl RequestLogOptions {
-    /// Every request; files of at most a million rows, 64 MiB and five minutes; 1 GiB in all; 65,536 rows waiting.
+    /// Every request; files of at most a million rows, 64 MiB and five minutes; 1 GiB in all; 65,536 rows and
+    /// 64 MiB waiting.
     #[must_use]
     pub fn new() -> Self {
         RequestLogOptions::default()
@@ -101,6 +104,13 @@ impl RequestLogOptions {
         self
     }
 
+    /// The most bytes of rows and answers that wait for the thread, in memory. Beyond, rows are dropped and counted.
+    #[must_use]
+    pub fn max_queued_bytes(mut self, bytes: usize) -> Self {
+        self.max_queued_bytes = bytes;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let seconds = self.max_file_seconds;
         if !(seconds > 0.0 && seconds <= 1e9) {
@@ -113,6 +123,7 @@ impl RequestLogOptions {
             ("max_file_bytes", self.max_file_bytes),
             ("max_bytes", self.max_bytes),
             ("max_queued_rows", self.max_queued_rows as u64),
+            ("max_queued_bytes", self.max_queued_bytes as u64),
         ] {
             if value == 0 {
                 return Err(Error::config(format!(

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
@@ -9,9 +11,14 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::super::queue::Worker;
+use super::super::record::{Record, Run};
 use super::super::tests::{ask, passengers, predictor, servable};
-use super::{RequestLog, RequestLogOptions};
+use super::writer::Writer;
+use super::{Counters, RequestLog, RequestLogOptions};
 use crate::error::ErrorKind;
+use crate::schema::{Field, FieldType, Schema};
+use crate::serving::{Observation, Predictor};
 
 /// The files below a directory, sorted; those whose names start with a dot too, if asked for.
 fn files(dir: &Path, hidden: bool) -> Vec<PathBuf> {
@@ -32,7 +39,7 @@ fn files(dir: &Path, hidden: bool) -> Vec<PathBuf> {
 fn read(path: &Path) -> RecordBatch {
     let file = File::open(path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let schema = std::sync::Arc::clone(reader.schema());
+    let schema = Arc::clone(reader.schema());
     let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
     concat_batches(&schema, &batches).unwrap()
 }
@@ -156,9 +163,6 @@ fn models_and_versions_have_files_of_their_own() {
 
 #[test]
 fn names_that_a_raw_column_has_are_not_taken_twice() {
-    use super::super::record::{Record, Run};
-    use crate::schema::{Field, FieldType, Schema};
-    use crate::serving::Observation;
     let late = predictor(servable("late"), 1);
     let (rows, schema) = (
         passengers([31]),
@@ -173,7 +177,7 @@ fn names_that_a_raw_column_has_are_not_taken_twice() {
         Field::new("model", FieldType::Text),
         Field::new("model_", FieldType::Text),
     ]));
-    record.schema = std::sync::Arc::new(schema);
+    record.schema = Arc::new(schema);
     let columns = super::columns::columns(&Run {
         records: vec![record],
     })
@@ -217,12 +221,9 @@ fn files_are_closed_by_rows_by_bytes_and_by_age() {
 fn an_open_file_is_hidden_until_it_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let log = RequestLog::open(dir.path(), RequestLogOptions::new()).unwrap();
-    ask(
-        &log,
-        &predictor(servable("late"), 1),
-        &passengers([30]),
-        None,
-    );
+    // Enough to be worth a file.
+    let rows = passengers((0..20_000).map(|i| i % 90));
+    ask(&log, &predictor(servable("late"), 1), &rows, None);
     wait_for("the file", || {
         dir.path().join("late").is_dir() && !files(dir.path(), true).is_empty()
     });
@@ -256,12 +257,12 @@ fn a_sample_is_logged() {
 fn what_there_is_no_room_for_is_counted_and_no_request_waits() {
     let dir = tempfile::tempdir().unwrap();
     let options = RequestLogOptions::new().max_queued_rows(10);
-    let counted = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = Arc::new(AtomicU64::new(0));
     let log = RequestLog::open(dir.path(), options).unwrap().on_dropped({
-        let counted = std::sync::Arc::clone(&counted);
+        let counted = Arc::clone(&counted);
         move |model, rows| {
             assert_eq!(model, "late");
-            counted.fetch_add(rows, std::sync::atomic::Ordering::Relaxed);
+            counted.fetch_add(rows, Ordering::Relaxed);
         }
     });
     let late = predictor(servable("late"), 1);
@@ -275,10 +276,7 @@ fn what_there_is_no_room_for_is_counted_and_no_request_waits() {
         "{counts:?}"
     );
     assert_eq!(counts.dropped_rows + counts.logged_rows, 6_000);
-    assert_eq!(
-        counted.load(std::sync::atomic::Ordering::Relaxed),
-        counts.dropped_rows
-    );
+    assert_eq!(counted.load(Ordering::Relaxed), counts.dropped_rows);
     // More rows than may ever wait are logged when nothing else waits.
     ask(&log, &late, &passengers(20..60), None);
     log.flush();
@@ -366,6 +364,82 @@ fn serving_goes_on_where_nothing_can_be_written() {
     });
 }
 
+fn writer(dir: &Path) -> (Writer, Arc<Counters>) {
+    let counters = Arc::<Counters>::default();
+    let options = RequestLogOptions::new();
+    let writer = Writer::new(dir.to_owned(), options, Arc::clone(&counters), 1);
+    (writer, counters)
+}
+
+fn record(model: &Predictor, rows: &RecordBatch) -> Record {
+    let prediction = model.predict(rows).unwrap();
+    Record::new(&Observation::new(model, rows, &prediction, None))
+}
+
+#[test]
+fn many_versions_that_take_turns_have_a_file_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, counters) = writer(dir.path());
+    let late = servable("late");
+    let versions: Vec<_> = (1..=100).map(|i| predictor(late.clone(), i)).collect();
+    let (few, many) = (passengers([30]), passengers((0..20_000).map(|i| i % 90)));
+    for _ in 0..3 {
+        let records = versions.iter().map(|version| record(version, &few));
+        writer.take(records.collect());
+    }
+    assert_eq!(counters.files.load(Ordering::Relaxed), 0);
+    assert!(files(dir.path(), true).is_empty(), "few rows are kept");
+    for version in &versions {
+        writer.take(vec![record(version, &many)]);
+    }
+    // Files that are open have limits, and so has memory.
+    assert!(files(dir.path(), true).len() <= 64);
+    writer.flush();
+    let n_rows = 100 * 20_003;
+    assert_eq!(counters.logged.load(Ordering::Relaxed), n_rows);
+    assert_eq!(files(dir.path(), false).len(), 100);
+    assert!(files(dir.path(), true).is_empty());
+}
+
+#[test]
+fn rows_that_cannot_be_logged_are_nothing_to_those_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, counters) = writer(dir.path());
+    let (late, other) = (
+        predictor(servable("late"), 1),
+        predictor(servable("other"), 1),
+    );
+    let rows = passengers([30, 40]);
+    let mut unfit = record(&late, &rows);
+    // No number is called Rome.
+    let schema = Schema::new([Field::new("city", FieldType::Float)]);
+    unfit.schema = Arc::new(schema);
+    writer.take(vec![unfit, record(&other, &rows)]);
+    writer.flush();
+    assert_eq!(counters.failed.load(Ordering::Relaxed), 2);
+    assert_eq!(counters.logged.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn few_large_rows_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let late = predictor(servable("late"), 1);
+    let rows = passengers([30]);
+    let one = record(&late, &rows).size();
+    let options = RequestLogOptions::new().max_queued_bytes(10 * one.bytes);
+    let log = RequestLog::open(dir.path(), options).unwrap();
+    for _ in 0..2_000 {
+        ask(&log, &late, &rows, None);
+    }
+    log.flush();
+    let counts = log.counts();
+    assert!(
+        counts.dropped_rows > 0 && counts.logged_rows > 0,
+        "{counts:?}"
+    );
+    assert_eq!(counts.dropped_rows + counts.logged_rows, 2_000);
+}
+
 #[test]
 fn options_out_of_range_are_errors_that_name_them() {
     let dir = tempfile::tempdir().unwrap();
@@ -377,6 +451,7 @@ fn options_out_of_range_are_errors_that_name_them() {
         (options().max_file_bytes(0), "max_file_bytes"),
         (options().max_bytes(0), "max_bytes"),
         (options().max_queued_rows(0), "max_queued_rows"),
+        (options().max_queued_bytes(0), "max_queued_bytes"),
         (options().max_file_age(Duration::ZERO), "max_file_seconds"),
     ] {
         let error = RequestLog::open(dir.path(), options).unwrap_err();
