@@ -61,10 +61,12 @@
 //! # }
 //! ```
 //!
-//! An application that has a server of its own mounts the services there: [`routes`] are tonic's.
+//! An application that has a server of its own mounts the services there: [`router`] is axum's, [`routes`] are tonic's.
 
 mod accept;
+mod activity;
 mod answers;
+mod body;
 mod connection;
 mod deadline;
 mod front;
@@ -84,8 +86,10 @@ mod handle;
 mod health;
 mod infer;
 mod options;
+mod reply;
 mod routes;
 mod service;
+mod standing;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -94,7 +98,7 @@ mod tests;
 use self::generated::inference as proto;
 pub use self::handle::{GrpcHandle, serve};
 pub use self::options::GrpcOptions;
-pub use self::routes::routes;
+pub use self::routes::{router, routes};
 
 /// Of answers: the version that they are of, as over HTTP.
 const MODEL_VERSION: &str = "fourfold-model-version";
