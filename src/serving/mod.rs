@@ -61,6 +61,8 @@ mod observers;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
+#[cfg(feature = "http")]
+mod readiness;
 mod repository;
 mod typed;
 
@@ -91,6 +93,8 @@ pub use self::observers::{RequestLog, RequestLogCounts, RequestLogOptions};
 pub use self::predictor::Predictor;
 #[cfg(feature = "http")]
 pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
+#[cfg(feature = "http")]
+pub use self::readiness::Readiness;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
 use crate::error::Result;

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::serving::ServerCore;
 use crate::serving::core::{Call, Exchange, Protocol};
 use crate::serving::metrics::Metrics;
+use crate::serving::readiness::Probe;
 
 /// The id of a request, in its logs and in its answer.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) body_time: Duration,
     pub(super) request_time: Option<Duration>,
     pub(super) metrics: bool,
+    pub(super) probe: Probe,
     /// Whether models are asked.
     pub(super) inference: bool,
     pub(super) admin: bool,

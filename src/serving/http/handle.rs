@@ -19,6 +19,7 @@ use super::front::{App, Front};
 use super::tls::Encryption;
 use super::{Admin, HttpOptions};
 use crate::error::{Error, Result};
+use crate::serving::readiness::Probe;
 use crate::serving::{Manager, ServerCore};
 
 /// Answers over HTTP with the models of a manager, with the defaults of [`HttpOptions`].
@@ -70,6 +71,7 @@ impl HttpOptions {
                 body_time: self.body_time(),
                 request_time: self.request_time(),
                 metrics: self.metrics,
+                probe: Probe::new(self.readiness),
                 inference,
                 admin,
             }),

@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `GET /v2` | the server's metadata |
 //! | `GET /v2/health/live` | 200 |
-//! | `GET /v2/health/ready` | 200, or 503 with the reasons while a model has no version that answers, or the server stops |
+//! | `GET /v2/health/ready` | 200, or 503 with the reasons: see [`Readiness`](super::Readiness) |
 //! | `GET /v2/models` | the names of the models |
 //! | `GET /v2/models/{model}` | the model's metadata: its versions, inputs and outputs |
 //! | `GET /v2/models/{model}/ready` | 200, or 404 or 503 with the reason |

@@ -10,9 +10,9 @@ use super::answers::{Answer, Asking, BoxError, Seen, Shared, json, json_text};
 use super::failure::Failure;
 use super::path::{About, Asked};
 use crate::error::{Error, Result};
+use crate::serving::VersionChoice;
 use crate::serving::core::Protocol;
 use crate::serving::protocol::{self, InferExchange, Reply};
-use crate::serving::{ModelState, State, VersionChoice, VersionState};
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
@@ -113,38 +113,17 @@ pub(super) fn models(shared: &Shared) -> Answer {
 }
 
 pub(super) fn ready(shared: &Shared) -> Answer {
-    let reasons = if shared.core.is_draining() {
-        vec!["the server is stopping".to_owned()]
-    } else {
-        let states = shared.core.manager().states();
-        let silent = states
-            .iter()
-            .filter(|model| !model.is_available() && !is_at_rest(model));
-        silent.map(why_silent).collect()
-    };
-    if reasons.is_empty() {
+    let health = shared.probe.look(&shared.core);
+    let reasons = health.reasons.join("; ");
+    if health.is_ready && reasons.is_empty() {
         return json(&json!({"ready": true}));
     }
-    let mut response = json(&json!({"ready": false, "error": reasons.join("; ")}))?;
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let name = if health.is_ready { "warning" } else { "error" };
+    let mut response = json(&json!({"ready": health.is_ready, name: reasons}))?;
+    if !health.is_ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
     Ok(response)
-}
-
-/// Whether a model does not answer because nobody wants it to: it was unloaded, or waits to be asked for.
-fn is_at_rest(model: &ModelState) -> bool {
-    let at_rest = |version: &VersionState| match &version.reason {
-        Some(reason) => reason.starts_with("unloaded"),
-        None => version.state == State::Start,
-    };
-    !model.versions.is_empty() && model.versions.iter().all(at_rest)
-}
-
-fn why_silent(model: &ModelState) -> String {
-    let mut newest = model.versions.iter().rev();
-    let reason = newest.find_map(|version| version.reason.as_deref());
-    let reason = reason.or(model.reason.as_deref());
-    let reason = reason.unwrap_or("no version answers");
-    format!("model `{}`: {reason}", model.name)
 }
 
 pub(super) fn index(shared: &Shared, body: &[u8]) -> Answer {

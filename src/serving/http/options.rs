@@ -9,6 +9,7 @@ use super::BearerToken;
 #[cfg(feature = "tls")]
 use super::Tls;
 use crate::error::{Error, Result};
+use crate::serving::Readiness;
 
 /// Limits, protection and extras of a server over HTTP. The defaults suit a server behind a proxy or in a trusted
 /// network; in a file, what is left out has its default.
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 /// | `drain_delay_ms` | 0 | how long a stopping server says that it is not ready, and goes on answering |
 /// | `drain_timeout_ms` | 10 s | requests that are unanswered then are dropped |
 /// | `metrics` | on | `GET /metrics` |
+/// | `readiness` | `loaded` | what `GET /v2/health/ready` answers by: see [`Readiness`] |
 /// | `admin` | off | see [`Admin`] |
 /// | `token_file` | none | see [`BearerToken`] |
 /// | `tls` | none | see `Tls` (feature `tls`) |
@@ -55,6 +57,7 @@ pub struct HttpOptions {
     drain_delay_ms: u64,
     drain_timeout_ms: u64,
     pub(super) metrics: bool,
+    pub(super) readiness: Readiness,
     pub(super) admin: Admin,
     token_file: Option<PathBuf>,
     #[cfg(feature = "tls")]
@@ -89,6 +92,7 @@ impl Default for HttpOptions {
             drain_delay_ms: 0,
             drain_timeout_ms: 10_000,
             metrics: true,
+            readiness: Readiness::Loaded,
             admin: Admin::Off,
             token_file: None,
             #[cfg(feature = "tls")]
@@ -167,6 +171,13 @@ impl HttpOptions {
     #[must_use]
     pub fn metrics(mut self, on: bool) -> Self {
         self.metrics = on;
+        self
+    }
+
+    /// When `GET /v2/health/ready` answers 200.
+    #[must_use]
+    pub fn readiness(mut self, readiness: Readiness) -> Self {
+        self.readiness = readiness;
         self
     }
 

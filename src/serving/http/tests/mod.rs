@@ -14,6 +14,7 @@ mod inference;
 mod lifecycle;
 mod limits;
 mod mounting;
+mod readiness;
 mod tf_serving;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,0 +1,122 @@
+//! When a server says that it is ready.
+
+use super::*;
+use crate::serving::Readiness;
+
+fn damage(version: &Path) {
+    let file = version.join("model/linear.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen('0', "1", 1)).unwrap();
+}
+
+fn ready_by(readiness: Readiness, server: &Running) -> Answer {
+    let core = server.handle.as_ref().unwrap().core().clone();
+    let serving = HttpOptions::default().readiness(readiness);
+    let handle = server.runtime.block_on(serving.serve(core, "127.0.0.1:0"));
+    let handle = handle.unwrap();
+    let request = ureq::get(format!("{}/v2/health/ready", handle.url()))
+        .config()
+        .http_status_as_error(false)
+        .build();
+    read_json(request.call().unwrap())
+}
+
+#[test]
+fn a_broken_model_counts_where_all_have_to_answer() {
+    let server = Running::over(|root| {
+        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        price().save(&root.join("price/1")).unwrap();
+        damage(&root.join("price/1"));
+    });
+    assert_eq!(ready_by(Readiness::Loaded, &server).0, 200);
+    assert_eq!(ready_by(Readiness::Any, &server).0, 200);
+    let (status, answer) = ready_by(Readiness::All, &server);
+    assert_eq!((status, &answer["ready"]), (503, &json!(false)));
+    let error = answer["error"].as_str().unwrap();
+    assert!(error.starts_with("model `price`: "), "{answer}");
+}
+
+#[test]
+fn a_server_whose_only_model_is_broken_is_never_ready() {
+    let server = Running::over(|root| {
+        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        damage(&root.join("late/1"));
+    });
+    for readiness in [Readiness::Loaded, Readiness::Any, Readiness::All] {
+        assert_eq!(ready_by(readiness, &server).0, 503, "{readiness:?}");
+    }
+}
+
+/// A model whose file of the gate has to appear before it is loaded.
+#[derive(Debug)]
+struct Slow;
+
+impl Predict for Slow {
+    fn n_features(&self) -> usize {
+        N_FEATURES
+    }
+
+    fn n_outputs(&self) -> usize {
+        1
+    }
+
+    fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+        Ok(Array2::zeros((rows.nrows(), 1)))
+    }
+}
+
+impl Model for Slow {
+    const FORMAT: &'static str = "test.slow.v1";
+
+    fn save(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(directory: &Path) -> Result<Self> {
+        let gate = directory.ancestors().nth(3).unwrap().join("gate");
+        until(|| gate.exists());
+        Ok(Slow)
+    }
+}
+
+fn slow() -> Candidate<Slow> {
+    let target = Target::Regression {
+        label: "y".to_owned(),
+    };
+    candidate("slow", Slow, target)
+}
+
+#[test]
+fn a_server_waits_for_its_first_models_and_not_for_new_ones() {
+    for is_new in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let save = || slow().save(&root.path().join("slow/1")).unwrap();
+        late("late", 0.1).save(&root.path().join("late/1")).unwrap();
+        if !is_new {
+            save();
+        }
+        let manager = Manager::builder(ModelRepository::at(root.path()))
+            .loaders(Loaders::default().with::<Slow>())
+            .poll_interval(Duration::from_millis(20))
+            .open_timeout(Duration::from_millis(200))
+            .open();
+        let manager = Arc::new(manager.unwrap());
+        let core = ServerCore::new(Arc::clone(&manager));
+        let probe = crate::serving::readiness::Probe::default();
+        assert_eq!(probe.look(&core).is_ready, is_new);
+        if is_new {
+            save();
+        }
+        until(|| manager.states().len() == 2);
+        let health = probe.look(&core);
+        assert_eq!(health.is_ready, is_new, "{health:?}");
+        assert_eq!(
+            health.reasons,
+            ["model `slow`: no version answers yet".to_owned()]
+        );
+        fs::write(root.path().join("gate"), "").unwrap();
+        until(|| manager.get("slow", None).is_ok());
+        assert!(probe.look(&core).is_ready);
+        assert!(probe.look(&core).reasons.is_empty());
+    }
+}
