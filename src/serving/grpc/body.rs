@@ -230,7 +230,7 @@ where
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Pending if this.is_late(context) => {
                 let millis = this.limits.timeout.as_millis();
-                let text = format!("the message did not come within {millis} ms");
+                let text = format!("the message did not come by its deadline, within {millis} ms");
                 return Poll::Ready(Some(Err(Status::deadline_exceeded(text))));
             }
             polled => ready!(polled),

@@ -2,7 +2,7 @@
 //!
 //! | call | answer |
 //! | --- | --- |
-//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server, all models or one of them answer |
+//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server is there, is ready (see [`Readiness`](super::Readiness)), and a model answers |
 //! | `ServerMetadata`, `ModelMetadata`, `ModelConfig` | what is served: inputs and outputs |
 //! | `ModelInfer` | predictions |
 //! | `ModelStreamInfer` | predictions for many requests on one stream, in their order |

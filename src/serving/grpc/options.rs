@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::MessageLimits;
 use crate::error::{Error, Result};
+use crate::serving::Readiness;
 use crate::serving::http::BearerToken;
 #[cfg(feature = "tls")]
 use crate::serving::http::Tls;
@@ -28,6 +29,7 @@ use crate::serving::http::Tls;
 /// | `idle_timeout_ms` | 15 min | a connection on which nothing is called for so long is closed: clients open another |
 /// | `drain_delay_ms` | 0 | how long a stopping server says that it is not ready, and goes on answering |
 /// | `drain_timeout_ms` | 10 s | calls that are unanswered then are dropped |
+/// | `readiness` | `loaded` | what `ServerReady` and health answer by: see [`Readiness`] |
 /// | `reflection` | on | clients can ask for the protocol's description |
 /// | `admin` | off | `PERMISSION_DENIED` for `RepositoryModelLoad` and `RepositoryModelUnload` |
 /// | `token_file` | none | see [`BearerToken`] |
@@ -59,6 +61,7 @@ pub struct GrpcOptions {
     idle_timeout_ms: u64,
     drain_delay_ms: u64,
     drain_timeout_ms: u64,
+    pub(super) readiness: Readiness,
     pub(super) reflection: bool,
     pub(super) admin: bool,
     token_file: Option<PathBuf>,
@@ -83,6 +86,7 @@ impl Default for GrpcOptions {
             idle_timeout_ms: 900_000,
             drain_delay_ms: 0,
             drain_timeout_ms: 10_000,
+            readiness: Readiness::Loaded,
             reflection: true,
             admin: false,
             token_file: None,
@@ -173,6 +177,13 @@ impl GrpcOptions {
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout_ms = millis(timeout);
+        self
+    }
+
+    /// When `ServerReady` and health say that the server is ready.
+    #[must_use]
+    pub fn readiness(mut self, readiness: Readiness) -> Self {
+        self.readiness = readiness;
         self
     }
 

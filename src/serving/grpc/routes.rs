@@ -92,7 +92,7 @@ pub(super) fn services(
     options: &GrpcOptions,
     phase: Option<watch::Receiver<Phase>>,
 ) -> Result<(Inference, Routes)> {
-    let standing = Standing::new(core.clone(), phase);
+    let standing = Standing::new(core.clone(), options.readiness, phase);
     let mut others = Routes::new(Health::server(Arc::clone(&standing)));
     if options.reflection {
         let builder = || {

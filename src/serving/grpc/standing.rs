@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::answers;
-use crate::serving::ServerCore;
+use crate::serving::readiness::Probe;
+use crate::serving::{Readiness, ServerCore};
 
 /// How often the models are looked at while somebody wants to know.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -33,6 +33,7 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) struct Standing {
     core: ServerCore,
+    probe: Probe,
     /// None for services that an application mounts, which has a server of its own.
     phase: Option<watch::Receiver<Phase>>,
     seen: watch::Sender<Seen>,
@@ -40,13 +41,18 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(core: ServerCore, phase: Option<watch::Receiver<Phase>>) -> Arc<Self> {
+    pub(super) fn new(
+        core: ServerCore,
+        readiness: Readiness,
+        phase: Option<watch::Receiver<Phase>>,
+    ) -> Arc<Self> {
         let nothing = Seen {
             is_ready: false,
             ends: false,
         };
         Arc::new(Standing {
             core,
+            probe: Probe::new(readiness),
             phase,
             seen: watch::Sender::new(nothing),
             is_looking: AtomicBool::new(false),
@@ -62,7 +68,7 @@ impl Standing {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.phase() == Phase::Serving && answers::is_ready(&self.core)
+        self.phase() == Phase::Serving && self.probe.look(&self.core).is_ready
     }
 
     fn look(&self) {

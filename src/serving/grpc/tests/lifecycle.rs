@@ -4,6 +4,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::*;
+use crate::serving::Readiness;
 use crate::serving::grpc::proto::model_repository_parameter::ParameterChoice as Choice;
 use crate::serving::grpc::proto::{
     ModelReadyResponse, ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse,
@@ -52,7 +53,7 @@ impl Running {
 
 #[test]
 fn readiness_follows_the_models() {
-    let running = Running::start();
+    let running = Running::with(&GrpcOptions::default().readiness(Readiness::All));
     let is_ready = || {
         let ready: ServerReadyResponse =
             running.ask("ServerReady", &ServerReadyRequest {}).message();
@@ -69,7 +70,8 @@ fn readiness_follows_the_models() {
         )
     };
     assert!(ready("late").message::<ModelReadyResponse>().ready);
-    ready("lat").refused(Code::NotFound, "did you mean `late`?");
+    // As over HTTP: a client is told no.
+    assert!(!ready("lat").message::<ModelReadyResponse>().ready);
     running.break_a_model();
     assert!(!is_ready());
     let index: RepositoryIndexResponse = running
@@ -104,7 +106,7 @@ fn readiness_follows_the_models() {
 
 #[test]
 fn health_is_told_and_its_changes_are() {
-    let running = Running::start();
+    let running = Running::with(&GrpcOptions::default().readiness(Readiness::All));
     for service in ["", "inference.GRPCInferenceService"] {
         let answer = running.ask_with(CHECK, &[], health(service));
         assert_eq!(serving(&answer.messages[0]), ServingStatus::Serving);
