@@ -40,8 +40,9 @@
 //! | `Model`, `Io`, `Internal` | `INTERNAL` |
 //!
 //! `UNAVAILABLE` and `RESOURCE_EXHAUSTED` come with `grpc-retry-pushback-ms`: when to try again.
-//! A message that is larger than [`GrpcOptions::max_message_bytes`] is `OUT_OF_RANGE`; one that is not Protocol Buffers
-//! is `INTERNAL`.
+//! A message that is larger than [`GrpcOptions::max_message_bytes`] or the model's [`Limits`](super::Limits) is
+//! `OUT_OF_RANGE`, one that does not come in time ([`GrpcOptions::body_timeout`]) `DEADLINE_EXCEEDED`, and one that is
+//! not Protocol Buffers `INTERNAL`. `ModelReady` says of a model that is not there that it is not ready.
 //!
 //! ```no_run
 //! use std::sync::Arc;
