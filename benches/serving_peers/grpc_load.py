@@ -33,7 +33,7 @@ def message(model, body):
         one.set_data_from_numpy(values)
         inputs.append(one)
     request = _get_inference_request(
-        infer_inputs=inputs, model_name=model, model_version="", request_id="", sequence_id=0, sequence_start=False, sequence_end=False,
+        inputs=inputs, model_name=model, model_version="", request_id="", sequence_id=0, sequence_start=False, sequence_end=False,
         priority=0, timeout=None, parameters=None, outputs=[InferRequestedOutput("class"), InferRequestedOutput("probability")],
     ).SerializeToString()
     return struct.pack(">BI", 0, len(request)) + request

@@ -83,7 +83,7 @@ def main():
         health = channel.unary_unary("/grpc.health.v1.Health/Check")
         assert health(b"", timeout=LIMIT_S) == b"\x08\x01", "health: not serving"
         try:
-            reflected.ask("ModelReady", name="no_such_model")
+            reflected.ask("ModelMetadata", name="no_such_model")
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.NOT_FOUND and "no_such_model" in error.details(), error
         else:

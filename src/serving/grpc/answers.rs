@@ -9,13 +9,7 @@ use super::proto::{
 };
 use crate::schema::FieldType;
 use crate::serving::protocol::{Datatype, Input, Output, Plan};
-use crate::serving::{self, ModelState, Predictor, ServerCore, State, VersionChoice};
-
-/// Whether every model that should answer does, and no server of the core is stopping.
-pub(super) fn is_ready(core: &ServerCore) -> bool {
-    let is_well = |model: &ModelState| model.is_available() || model.is_at_rest();
-    !core.is_draining() && core.manager().states().iter().all(is_well)
-}
+use crate::serving::{self, Predictor, ServerCore, State, VersionChoice};
 
 /// A version as requests name it: a number, a label, or empty.
 pub(super) fn version(name: &str) -> VersionChoice<'_> {

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use tonic::metadata::MetadataMap;
+use tonic::codegen::http::HeaderMap;
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// The limit that the client set for its call, as `grpc-timeout` says it: up to eight digits and a unit.
-pub(super) fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>> {
-    let Some(value) = metadata.get("grpc-timeout") else {
+pub(super) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>> {
+    let Some(value) = headers.get("grpc-timeout") else {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default();

@@ -1,33 +1,29 @@
 //! What every call passes before its answer: the token, the span and the access log.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::Body as AnyBody;
 use hyper::body::Incoming;
 use tonic::body::Body;
+use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
-use tonic::codegen::{BoxFuture, Service};
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tracing::field::Empty;
 use tracing::{Instrument, Level, Span};
 
-use super::routes::{Inference, call_of};
+use super::reply::Reply;
+use super::routes::{Inference, call_of, limited};
 use crate::serving::http::BearerToken;
 
 /// Every service, the protocol's without a detour.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Front {
     inference: Inference,
     others: Routes,
     tokens: Option<BearerToken>,
-    peer: Option<SocketAddr>,
 }
-
-type Answering = BoxFuture<Response<Body>, Infallible>;
 
 impl Front {
     pub(super) fn new(inference: Inference, others: Routes, tokens: Option<BearerToken>) -> Self {
@@ -35,73 +31,65 @@ impl Front {
             inference,
             others,
             tokens,
-            peer: None,
         }
     }
 
-    /// For the calls of a client.
-    pub(super) fn of(&self, peer: SocketAddr) -> Self {
-        Front {
-            peer: Some(peer),
-            ..self.clone()
+    /// Answers a call, with a span and a line of the access log where somebody listens.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Reply> {
+        if tracing::enabled!(target: "fourfold::access", Level::INFO)
+            || tracing::enabled!(target: "fourfold::grpc", Level::INFO)
+        {
+            return Box::pin(self.logged(request, peer)).await;
         }
+        self.answered(request).await
     }
 
-    fn answer(&mut self, request: Request<Incoming>) -> Answering {
+    async fn answered(&self, request: Request<Incoming>) -> Response<Reply> {
         if let Some(tokens) = &self.tokens
             && let Some(refusal) = tokens.refuses(request.uri().path(), request.headers())
         {
             let response = tokens.refusal(refusal, request.headers());
-            let response = response.map(|text| Body::new(AnyBody::from(text)));
-            return Box::pin(std::future::ready(Ok(response)));
+            return response.map(|text| Reply::any(Body::new(AnyBody::from(text))));
         }
-        if call_of(request.uri().path()).is_some() {
-            return self.inference.call(request);
+        let path = request.uri().path();
+        if path == Inference::INFER {
+            return self.inference.infer(request).await;
         }
-        Box::pin(self.others.call(request))
-    }
-}
-
-impl Service<Request<Incoming>> for Front {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+        let Ok(response) = if call_of(path).is_some() {
+            self.inference.clone().call(request).await
+        } else {
+            let request = limited(request, &self.inference.limits);
+            self.others.clone().call(request).await
+        };
+        response.map(Reply::any)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answering {
-        if !tracing::enabled!(target: "fourfold::access", Level::INFO)
-            && !tracing::enabled!(target: "fourfold::grpc", Level::INFO)
-        {
-            return self.answer(request);
-        }
-        let span = span(&request, self.peer);
+    async fn logged(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Reply> {
+        let span = span(&request, peer);
         let mut entry = Entry {
             path: request.uri().path().to_owned(),
             id: text(request.headers(), "x-request-id").map(str::to_owned),
-            peer: self.peer,
+            peer,
             started: Instant::now(),
             code: Code::Cancelled,
             version: None,
         };
-        let answer = self.answer(request).instrument(span.clone());
-        Box::pin(async move {
-            let response = answer.await?;
-            // The code of an answer without a message is in its head; others have one behind it, which is good.
-            let headers = response.headers();
-            entry.code = Status::from_header_map(headers).map_or(Code::Ok, |status| status.code());
-            entry.version = text(headers, super::MODEL_VERSION).map(str::to_owned);
-            span.record("rpc.grpc.status_code", i32::from(entry.code));
-            drop(entry);
-            Ok(response)
-        })
+        let response = self.answered(request).instrument(span.clone()).await;
+        // The code of an answer without a message is in its head; others have one behind it, which is good.
+        let headers = response.headers();
+        entry.code = Status::from_header_map(headers).map_or(Code::Ok, |status| status.code());
+        entry.version = text(headers, super::MODEL_VERSION).map(str::to_owned);
+        span.record("rpc.grpc.status_code", i32::from(entry.code));
+        response
     }
 }
 
 /// A span with the names of OpenTelemetry's conventions.
-fn span<B>(request: &Request<B>, peer: Option<SocketAddr>) -> Span {
+fn span<B>(request: &Request<B>, peer: SocketAddr) -> Span {
     let path = request.uri().path().trim_start_matches('/');
     let (service, method) = path.split_once('/').unwrap_or((path, ""));
     tracing::info_span!(
@@ -112,7 +100,7 @@ fn span<B>(request: &Request<B>, peer: Option<SocketAddr>) -> Span {
         rpc.service = service,
         rpc.method = method,
         rpc.grpc.status_code = Empty,
-        client.address = peer.map(|peer| tracing::field::display(peer.ip())),
+        client.address = %peer.ip(),
         traceparent = text(request.headers(), "traceparent"),
     )
 }
@@ -126,7 +114,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 struct Entry {
     path: String,
     id: Option<String>,
-    peer: Option<SocketAddr>,
+    peer: SocketAddr,
     started: Instant,
     code: Code,
     version: Option<String>,
@@ -142,7 +130,7 @@ impl Drop for Entry {
             version = self.version,
             duration_us = self.started.elapsed().as_micros(),
             request_id = self.id,
-            remote = self.peer.map(tracing::field::display),
+            remote = %self.peer,
         );
     }
 }

@@ -9,9 +9,10 @@ use tokio::task::JoinHandle;
 
 use super::GrpcOptions;
 use super::accept::Accepting;
+use super::connection::{self, Protocols};
 use super::front::Front;
-use super::health::Stopping;
 use super::routes;
+use super::standing::Phase;
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "tls")]
 use crate::serving::http::Encryption;
@@ -47,20 +48,22 @@ impl GrpcOptions {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (stop, stopping) = Stopping::channel();
-        let (inference, others) = routes::services(core.clone(), self, &stopping)?;
-        let accepting = Accepting {
-            front: Front::new(inference, others, self.tokens()?),
-            options: self.clone(),
+        let (phase, now) = watch::channel(Phase::Serving);
+        let (inference, others) = routes::services(core.clone(), self, Some(now))?;
+        let protocols = Protocols {
+            front: Arc::new(Front::new(inference, others, self.tokens()?)),
+            http2: connection::builder(self),
+            handshake_time: self.handshake_time(),
             #[cfg(feature = "tls")]
             encryption: self.tls.clone().map(Encryption::new).transpose()?,
         };
-        let task = tokio::spawn(Arc::new(accepting).run(listener, stopping));
+        let accepting = Accepting::new(protocols, self.clone());
+        let task = tokio::spawn(accepting.run(listener, phase.clone()));
         tracing::info!(%address, "serving over gRPC");
         Ok(GrpcHandle {
             address,
             core,
-            stop,
+            phase,
             task,
         })
     }
@@ -73,17 +76,25 @@ impl GrpcOptions {
 pub struct GrpcHandle {
     address: SocketAddr,
     core: ServerCore,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
 }
 
 impl Drop for GrpcHandle {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.leave();
     }
 }
 
 impl GrpcHandle {
+    fn leave(&self) {
+        self.phase.send_if_modified(|phase| {
+            let is_serving = *phase == Phase::Serving;
+            *phase = Phase::Leaving.max(*phase);
+            is_serving
+        });
+    }
+
     /// The address that is listened on, with its real port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -110,7 +121,7 @@ impl GrpcHandle {
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the server had failed before.
     pub async fn shutdown(mut self) -> Result<()> {
         self.core.drain();
-        self.stop.send_replace(true);
+        self.leave();
         (&mut self.task).await.map_err(lost)
     }
 

@@ -1,6 +1,6 @@
 //! `grpc.health.v1.Health`: whether the server is ready, for load balancers and orchestrators.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::stream;
 use tokio::sync::watch;
@@ -11,59 +11,32 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health as HealthCalls, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::answers;
 use super::routes::Inference;
-use crate::serving::ServerCore;
+use super::standing::{Seen, Standing};
 
-/// How often a watched status is looked at.
-const WATCH_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Whether the server is stopping.
-#[derive(Clone, Debug)]
-pub(super) struct Stopping(watch::Receiver<bool>);
-
-impl Stopping {
-    pub(super) fn channel() -> (watch::Sender<bool>, Stopping) {
-        let (stop, stopping) = watch::channel(false);
-        (stop, Stopping(stopping))
-    }
-
-    /// Of services that an application mounts, which stops them by itself.
-    pub(super) fn never() -> Stopping {
-        Stopping::channel().1
-    }
-
-    pub(super) fn is_now(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Returns once the server stops.
-    pub(super) async fn wait(mut self) {
-        if self.0.wait_for(|stopping| *stopping).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
+/// The most bytes of a request, which has the name of a service.
+const MAX_REQUEST: usize = 4096;
 
 #[derive(Clone, Debug)]
 pub(super) struct Health {
-    core: ServerCore,
-    stopping: Stopping,
+    standing: Arc<Standing>,
 }
 
 impl Health {
-    pub(super) fn server(core: ServerCore, stopping: Stopping) -> HealthServer<Health> {
-        HealthServer::new(Health { core, stopping })
+    pub(super) fn server(standing: Arc<Standing>) -> HealthServer<Health> {
+        HealthServer::new(Health { standing }).max_decoding_message_size(MAX_REQUEST)
     }
+}
 
-    fn status(&self, service: &str) -> ServingStatus {
-        if !service.is_empty() && service != Inference::NAME {
-            ServingStatus::ServiceUnknown
-        } else if !self.stopping.is_now() && answers::is_ready(&self.core) {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        }
+fn is_known(service: &str) -> bool {
+    service.is_empty() || service == Inference::NAME
+}
+
+fn status(is_ready: bool) -> ServingStatus {
+    if is_ready {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
     }
 }
 
@@ -79,13 +52,13 @@ impl HealthCalls for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        match self.status(&request.get_ref().service) {
-            ServingStatus::ServiceUnknown => Err(Status::not_found(format!(
-                "there is no such service; there are \"\" and \"{}\"",
-                Inference::NAME
-            ))),
-            status => Ok(Response::new(response(status))),
+        if is_known(&request.get_ref().service) {
+            return Ok(Response::new(response(status(self.standing.is_ready()))));
         }
+        Err(Status::not_found(format!(
+            "there is no such service; there are \"\" and \"{}\"",
+            Inference::NAME
+        )))
     }
 
     type WatchStream = BoxStream<HealthCheckResponse>;
@@ -96,8 +69,8 @@ impl HealthCalls for Health {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let watched = Watched {
-            health: self.clone(),
-            service: request.into_inner().service,
+            seen: self.standing.watch(),
+            is_known: is_known(&request.get_ref().service),
             told: None,
         };
         let changes = stream::unfold(watched, |mut watched| async move {
@@ -109,8 +82,8 @@ impl HealthCalls for Health {
 }
 
 struct Watched {
-    health: Health,
-    service: String,
+    seen: watch::Receiver<Seen>,
+    is_known: bool,
     told: Option<ServingStatus>,
 }
 
@@ -118,19 +91,20 @@ impl Watched {
     /// The next status that is not the one that was told; none once the server stops.
     async fn changed(&mut self) -> Option<ServingStatus> {
         loop {
-            let stopping = self.health.stopping.is_now();
-            let status = self.health.status(&self.service);
+            let seen = *self.seen.borrow_and_update();
+            let status = if self.is_known {
+                status(seen.is_ready)
+            } else {
+                ServingStatus::ServiceUnknown
+            };
             if self.told != Some(status) {
                 self.told = Some(status);
                 return Some(status);
             }
-            if stopping {
+            if seen.ends {
                 return None;
             }
-            tokio::select! {
-                () = tokio::time::sleep(WATCH_INTERVAL) => {}
-                () = self.health.stopping.clone().wait() => {}
-            }
+            self.seen.changed().await.ok()?;
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | call | answer |
 //! | --- | --- |
-//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server, all models or one of them answer |
+//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server is there, is ready (see [`Readiness`](super::Readiness)), and a model answers |
 //! | `ServerMetadata`, `ModelMetadata`, `ModelConfig` | what is served: inputs and outputs |
 //! | `ModelInfer` | predictions |
 //! | `ModelStreamInfer` | predictions for many requests on one stream, in their order |
@@ -40,8 +40,9 @@
 //! | `Model`, `Io`, `Internal` | `INTERNAL` |
 //!
 //! `UNAVAILABLE` and `RESOURCE_EXHAUSTED` come with `grpc-retry-pushback-ms`: when to try again.
-//! A message that is larger than [`GrpcOptions::max_message_bytes`] is `OUT_OF_RANGE`; one that is not Protocol Buffers
-//! is `INTERNAL`.
+//! A message that is larger than [`GrpcOptions::max_message_bytes`] or the model's [`Limits`](super::Limits) is
+//! `OUT_OF_RANGE`, one that does not come in time ([`GrpcOptions::body_timeout`]) `DEADLINE_EXCEEDED`, and one that is
+//! not Protocol Buffers `INTERNAL`. `ModelReady` says of a model that is not there that it is not ready.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -61,10 +62,12 @@
 //! # }
 //! ```
 //!
-//! An application that has a server of its own mounts the services there: [`routes`] are tonic's.
+//! An application that has a server of its own mounts the services there: [`router`] is axum's, [`routes`] are tonic's.
 
 mod accept;
+mod activity;
 mod answers;
+mod body;
 mod connection;
 mod deadline;
 mod front;
@@ -84,8 +87,10 @@ mod handle;
 mod health;
 mod infer;
 mod options;
+mod reply;
 mod routes;
 mod service;
+mod standing;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -94,7 +99,7 @@ mod tests;
 use self::generated::inference as proto;
 pub use self::handle::{GrpcHandle, serve};
 pub use self::options::GrpcOptions;
-pub use self::routes::routes;
+pub use self::routes::{router, routes};
 
 /// Of answers: the version that they are of, as over HTTP.
 const MODEL_VERSION: &str = "fourfold-model-version";

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prost::Message;
+use tonic::codegen::http::HeaderMap;
 use tonic::codegen::{BoxStream, async_trait};
-use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::health::Stopping;
 use super::infer::{self, Infer};
 use super::proto::grpc_inference_service_server::GrpcInferenceService;
 use super::proto::*;
-use super::status::status;
+use super::standing::Standing;
+use super::status::{status, try_again_after};
 use super::{GrpcOptions, MODEL_VERSION, answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::core::{Call, Protocol};
@@ -25,18 +26,18 @@ const REQUEST_ID: &str = "x-request-id";
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     core: ServerCore,
-    options: GrpcOptions,
-    pub(super) stopping: Stopping,
+    options: Arc<GrpcOptions>,
+    pub(super) standing: Arc<Standing>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Served {
-    pub(super) fn new(core: ServerCore, options: GrpcOptions, stopping: Stopping) -> Self {
+    pub(super) fn new(core: ServerCore, options: GrpcOptions, standing: Arc<Standing>) -> Self {
         Served {
             core,
-            options,
-            stopping,
+            options: Arc::new(options),
+            standing,
         }
     }
 
@@ -45,38 +46,50 @@ impl Served {
         found.map_err(|error| status(&error))
     }
 
-    /// When a call must be answered, by its metadata and the server's limit.
-    pub(super) fn deadline(&self, metadata: &MetadataMap) -> Result<Option<Instant>> {
-        let asked = deadline::timeout(metadata)?;
-        let least = asked.into_iter().chain(self.options.request_time()).min();
-        Ok(deadline::after(least))
+    /// When a request that is there now must be answered, by its client and the server's limit.
+    pub(super) fn deadline(&self, ends: Option<Instant>) -> Option<Instant> {
+        let limit = deadline::after(self.options.request_time());
+        ends.into_iter().chain(limit).min()
     }
 
-    /// Answers an inference request.
+    /// Answers an inference request of so many bytes.
     pub(super) async fn answer(
         &self,
-        metadata: &MetadataMap,
+        headers: &HeaderMap,
         deadline: Option<Instant>,
+        n_bytes: usize,
         mut request: ModelInferRequest,
-    ) -> Result<ModelInferResponse> {
-        let own = deadline::after(infer::timeout(&request.parameters)?);
-        let deadline = deadline.into_iter().chain(own).min();
-        let n_bytes = request.encoded_len();
+    ) -> Result<ModelInferResponse, Status> {
+        let own = infer::timeout(&request.parameters).map_err(|error| status(&error))?;
+        let deadline = deadline.into_iter().chain(deadline::after(own)).min();
         let model = std::mem::take(&mut request.model_name);
+        let most = self.core.limits(&model).max_body();
+        if n_bytes > most {
+            return Err(Status::out_of_range(format!(
+                "the message has {n_bytes} bytes, must be at most {most} for this model"
+            )));
+        }
         let version = std::mem::take(&mut request.model_version);
         let own_id = (!request.id.is_empty()).then(|| request.id.clone());
         let call = Call {
             model: &model,
             version: answers::version(&version),
             protocol: Protocol::Grpc,
-            routing_key: text(metadata, ROUTING_KEY),
-            id: own_id.as_deref().or_else(|| text(metadata, REQUEST_ID)),
+            routing_key: text(headers, ROUTING_KEY),
+            id: own_id.as_deref().or_else(|| text(headers, REQUEST_ID)),
             deadline,
             n_bytes,
         };
         // The core keeps it from here on.
-        deadline::check(deadline)?;
-        self.core.answer(call, Infer::new(request)).await
+        let answer = match deadline::check(deadline) {
+            Ok(()) => self.core.answer(call, Infer::new(request)).await,
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| {
+            let mut told = status(&error);
+            try_again_after(&mut told, || self.core.retry_after(&model));
+            told
+        })
     }
 
     fn check_repository(name: &str) -> Result<(), Status> {
@@ -119,8 +132,8 @@ fn not_a_parameter(name: &str, why: &str) -> Status {
     ))
 }
 
-fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
-    metadata.get(name)?.to_str().ok()
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 #[async_trait]
@@ -130,7 +143,7 @@ impl GrpcInferenceService for Served {
     }
 
     async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
-        let ready = !self.stopping.is_now() && answers::is_ready(&self.core);
+        let ready = self.standing.is_ready();
         Ok(Response::new(ServerReadyResponse { ready }))
     }
 
@@ -138,8 +151,10 @@ impl GrpcInferenceService for Served {
         let ModelReadyRequest { name, version } = request.get_ref();
         let ready = match self.core.manager().get(name, answers::version(version)) {
             Ok(_) => true,
-            // Known, and not answering: that is an answer.
-            Err(error) if error.kind() == ErrorKind::Unavailable => false,
+            // Whether it is known and does not answer, or is not there: that is an answer.
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound) => {
+                false
+            }
             Err(error) => return Err(status(&error)),
         };
         Ok(Response::new(ModelReadyResponse { ready }))
@@ -164,12 +179,13 @@ impl GrpcInferenceService for Served {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        // Not called: this is answered before, see `Inference::infer`.
         let (metadata, _, request) = request.into_parts();
-        let answer = async {
-            let deadline = self.deadline(&metadata)?;
-            self.answer(&metadata, deadline, request).await
-        };
-        let answer = answer.await.map_err(|error| status(&error))?;
+        let headers = metadata.as_ref();
+        let asked = deadline::timeout(headers).map_err(|error| status(&error))?;
+        let deadline = self.deadline(deadline::after(asked));
+        let n_bytes = request.encoded_len();
+        let answer = self.answer(headers, deadline, n_bytes, request).await?;
         let version = MetadataValue::try_from(&answer.model_version).ok();
         let mut response = Response::new(answer);
         if let Some(version) = version {

@@ -1,6 +1,7 @@
 //! Errors as gRPC tells them.
 
-use tonic::metadata::MetadataValue;
+use std::time::Duration;
+
 use tonic::{Code, Status};
 
 use crate::error::{Error, ErrorKind};
@@ -35,11 +36,16 @@ pub(super) fn status(error: &Error) -> Status {
         }
     }
     let mut status = Status::new(code, shortened(text));
-    if matches!(code, Code::Unavailable | Code::ResourceExhausted) {
-        let metadata = status.metadata_mut();
-        metadata.insert(PUSHBACK, MetadataValue::from_static("1000"));
-    }
+    try_again_after(&mut status, || Duration::from_secs(1));
     status
+}
+
+/// Says how long to wait, where trying again may help.
+pub(super) fn try_again_after(status: &mut Status, after: impl FnOnce() -> Duration) {
+    if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) {
+        let millis = u64::try_from(after().as_millis()).unwrap_or(u64::MAX);
+        status.metadata_mut().insert(PUSHBACK, millis.into());
+    }
 }
 
 fn shortened(mut text: String) -> String {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt, future, stream};
+use prost::Message;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Status, Streaming};
 
@@ -29,7 +30,7 @@ pub(super) fn answers(
     request: Request<Streaming<ModelInferRequest>>,
 ) -> Result<BoxStream<ModelStreamInferResponse>> {
     let (metadata, _, requests) = request.into_parts();
-    let ends = served.deadline(&metadata)?;
+    let ends = deadline::after(deadline::timeout(metadata.as_ref())?);
     let stopped = end_of(served.clone(), ends);
     let shared = Arc::new((served, metadata));
     let (told, end) = tokio::sync::oneshot::channel();
@@ -47,12 +48,17 @@ pub(super) fn answers(
                 let id = request.id.clone();
                 let asks = infer::boolean(&request.parameters, ASKS_FOR_FINAL);
                 let answer = async {
-                    let asks = asks?.unwrap_or_default();
-                    Ok((served.answer(metadata, ends, request).await?, asks))
+                    let asks = asks
+                        .map_err(|error| status::status(&error))?
+                        .unwrap_or_default();
+                    let n_bytes = request.encoded_len();
+                    let deadline = served.deadline(ends);
+                    let answer = served.answer(metadata.as_ref(), deadline, n_bytes, request);
+                    Ok((answer.await?, asks))
                 };
                 Ok(match answer.await {
                     Ok((answer, asks)) => answered(answer, asks),
-                    Err(error) => failed(status::status(&error).message(), id),
+                    Err(status) => failed(Status::message(&status), id),
                 })
             }
         })
@@ -72,7 +78,7 @@ async fn end_of(served: Served, ends: Option<Instant>) -> Status {
     };
     tokio::select! {
         () = deadline => status::status(&deadline::passed()),
-        () = served.stopping.wait() => Status::unavailable("the server is stopping"),
+        () = Arc::clone(&served.standing).ending() => Status::unavailable("the server is stopping"),
     }
 }
 

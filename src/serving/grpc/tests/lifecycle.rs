@@ -4,6 +4,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::*;
+use crate::serving::Readiness;
 use crate::serving::grpc::proto::model_repository_parameter::ParameterChoice as Choice;
 use crate::serving::grpc::proto::{
     ModelReadyResponse, ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse,
@@ -52,7 +53,7 @@ impl Running {
 
 #[test]
 fn readiness_follows_the_models() {
-    let running = Running::start();
+    let running = Running::with(&GrpcOptions::default().readiness(Readiness::All));
     let is_ready = || {
         let ready: ServerReadyResponse =
             running.ask("ServerReady", &ServerReadyRequest {}).message();
@@ -69,7 +70,8 @@ fn readiness_follows_the_models() {
         )
     };
     assert!(ready("late").message::<ModelReadyResponse>().ready);
-    ready("lat").refused(Code::NotFound, "did you mean `late`?");
+    // As over HTTP: a client is told no.
+    assert!(!ready("lat").message::<ModelReadyResponse>().ready);
     running.break_a_model();
     assert!(!is_ready());
     let index: RepositoryIndexResponse = running
@@ -103,8 +105,59 @@ fn readiness_follows_the_models() {
 }
 
 #[test]
+fn models_at_rest_do_not_count_against_readiness() {
+    for readiness in [Readiness::Loaded, Readiness::Any, Readiness::All] {
+        let options = GrpcOptions::default().readiness(readiness);
+        let is_ready = |running: &Running| {
+            let ready: ServerReadyResponse =
+                running.ask("ServerReady", &ServerReadyRequest {}).message();
+            let health = running.ask_with(CHECK, &[], health(""));
+            let is_serving = serving(&health.messages[0]) == ServingStatus::Serving;
+            assert_eq!(is_serving, ready.ready);
+            ready.ready
+        };
+        let running = Running::with(&options);
+        for model in ["late", "gate"] {
+            running.manager().unload(model).unwrap();
+            until("the model to be unloaded", || {
+                running.manager().get(model, None).is_err()
+            });
+            assert!(is_ready(&running), "{model} is unloaded, {readiness:?}");
+        }
+        let lazy = Running::managed(&options, ServerCore::new, |manager| manager.lazy(true));
+        assert!(is_ready(&lazy), "lazy, {readiness:?}");
+    }
+}
+
+#[test]
+fn streams_go_on_while_a_server_says_that_it_stops() {
+    let delay = Duration::from_secs(1);
+    let mut running = Running::with(&GrpcOptions::default().drain_delay(delay));
+    let handle = running.handle.take().unwrap();
+    let address = handle.address();
+    let path = "/inference.GRPCInferenceService/ModelStreamInfer";
+    running.runtime.block_on(async {
+        let mut client = Client::connect(address).await;
+        let mut watch = client.open(WATCH, &[]).await.unwrap();
+        watch.send(&client::framed(&health("")), true);
+        let first = watch.next().await.unwrap();
+        assert_eq!(serving(&first), ServingStatus::Serving);
+        let mut stream = client.open(path, &[]).await.unwrap();
+        let message = client::framed(&raw().encode_to_vec());
+        let stopping = tokio::spawn(handle.shutdown());
+        let left = watch.next().await.unwrap();
+        assert_eq!(serving(&left), ServingStatus::NotServing);
+        stream.send(&message, false);
+        assert!(stream.next().await.is_some());
+        stopping.await.unwrap().unwrap();
+        stream.finish().await.refused(Code::Unavailable, "stopping");
+        assert_eq!(watch.finish().await.code, Code::Ok);
+    });
+}
+
+#[test]
 fn health_is_told_and_its_changes_are() {
-    let running = Running::start();
+    let running = Running::with(&GrpcOptions::default().readiness(Readiness::All));
     for service in ["", "inference.GRPCInferenceService"] {
         let answer = running.ask_with(CHECK, &[], health(service));
         assert_eq!(serving(&answer.messages[0]), ServingStatus::Serving);

@@ -4,6 +4,8 @@ mod client;
 mod garbage;
 mod inference;
 mod lifecycle;
+mod limits;
+mod mounted;
 mod slow;
 #[cfg(feature = "tls")]
 mod tls;
@@ -31,7 +33,7 @@ use crate::blessing::Candidate;
 use crate::error::Result;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
-use crate::serving::{Manager, ModelRepository, ServerCore};
+use crate::serving::{Manager, ManagerBuilder, ModelRepository, ServerCore};
 use crate::transform::ops::{Categories, ImputeNumber};
 use crate::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
 
@@ -150,13 +152,22 @@ impl Running {
 
     /// Over the models `late` and `gate`, with a core of the test's.
     fn over(options: &GrpcOptions, core: impl FnOnce(Arc<Manager>) -> ServerCore) -> Running {
+        Running::managed(options, core, |manager| manager)
+    }
+
+    fn managed(
+        options: &GrpcOptions,
+        core: impl FnOnce(Arc<Manager>) -> ServerCore,
+        manager: impl FnOnce(ManagerBuilder) -> ManagerBuilder,
+    ) -> Running {
         let models = tempfile::tempdir().unwrap();
         save(models.path(), "late", 1, 0.1);
         let gate = models.path().join("gate/1");
         candidate("gate", Gate::default()).save(&gate).unwrap();
         let repository = ModelRepository::at(models.path());
         let loaders = Loaders::default().with::<Gate>();
-        let manager = Arc::new(Manager::open(repository, loaders).unwrap());
+        let builder = Manager::builder(repository).loaders(loaders);
+        let manager = Arc::new(manager(builder).open().unwrap());
         let runtime = Runtime::new().unwrap();
         let serving = options.serve(core(manager), "127.0.0.1:0");
         let handle = runtime.block_on(serving).unwrap();
