@@ -9,6 +9,7 @@ use fourfold::datafusion::execution::object_store::ObjectStoreUrl;
 use fourfold::datafusion::object_store::ObjectStoreExt;
 use fourfold::datafusion::object_store::path::Path as StorePath;
 use fourfold::object_store::ObjectStore;
+use fourfold::object_store::aws::AmazonS3Builder;
 use fourfold::prelude::*;
 use fourfold::serving::{Manager, ObjectStoreRepository};
 use fourfold::training::Linear;
@@ -152,7 +153,7 @@ fn a_pipeline_sees_when_an_object_has_changed() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a server: tests/clients/s3.sh"]
 async fn models_are_pushed_found_and_rolled_back() {
-    let store = fourfold::object_store::aws::AmazonS3Builder::from_env()
+    let store = AmazonS3Builder::from_env()
         .with_bucket_name("fourfold")
         .build()
         .unwrap();
@@ -165,7 +166,7 @@ async fn models_are_pushed_found_and_rolled_back() {
         let pipeline = Pipeline::builder("parcels")
             .data(FileSource::csv("s3://fourfold/parcels.csv").label("late"))
             .train(Linear::default())
-            .evaluate(Thresholds::new())
+            .evaluate(Thresholds::new().better_than_constant())
             .serve(models("pushed", &cache))
             .build()
             .unwrap();
