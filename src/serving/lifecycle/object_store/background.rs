@@ -49,10 +49,7 @@ impl Background {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
                 task.abort();
-                Err(Error::new(
-                    ErrorKind::DeadlineExceeded,
-                    format!("the object store did not answer within {limit:?}"),
-                ))
+                Err(late(limit))
             }
             Err(RecvTimeoutError::Disconnected) => Err(panicked()),
         }
@@ -67,7 +64,15 @@ impl Background {
     }
 }
 
-fn panicked() -> Error {
+/// Why a store that did not answer in time is not waited for.
+pub(super) fn late(limit: Duration) -> Error {
+    Error::new(
+        ErrorKind::DeadlineExceeded,
+        format!("the object store did not answer within {limit:?}"),
+    )
+}
+
+pub(super) fn panicked() -> Error {
     Error::internal("the object store panicked")
 }
 

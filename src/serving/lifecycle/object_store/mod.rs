@@ -3,7 +3,7 @@
 mod background;
 mod remote;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +13,8 @@ use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, PutMode, UpdateVersion};
 use serde::{Serialize, Serializer};
 
-use self::background::Background;
-use self::remote::{Listed, Remote};
+use self::background::{Background, panicked};
+use self::remote::{Controls, Listed, Remote};
 use super::{Control, Found, FoundModel, FoundVersion, Source};
 use crate::blessing::Blessed;
 use crate::error::{Error, ErrorKind, Result};
@@ -163,39 +163,53 @@ impl ObjectStoreRepository {
         })
     }
 
-    /// The control of a model, read only where the object has changed since.
-    fn control(&self, model: &str, listed: &Listed) -> Result<Control> {
+    /// The control of a model as it was read before, if the object has not changed since.
+    fn known_control(&self, model: &str, listed: &Listed) -> Option<Control> {
         let Some(object) = &listed.control else {
-            return Ok(Control::default());
+            return Some(Control::default());
         };
-        let known = self.known_controls().get(model).cloned();
-        if let Some((known, control)) = known
-            && known == *object
-        {
-            return Ok(control);
+        let known = self.known_controls();
+        let (_, control) = known.get(model).filter(|(known, _)| known == object)?;
+        Some(control.clone())
+    }
+
+    /// Reads the controls that have changed, so that they are known.
+    fn read_controls(&self, models: &BTreeMap<String, Listed>) -> Result<Controls> {
+        let models = models.iter();
+        let changed = models.filter(|(name, listed)| self.known_control(name, listed).is_none());
+        let changed: Vec<String> = changed.map(|(name, _)| name.clone()).collect();
+        if changed.is_empty() {
+            return Ok(Controls::new());
         }
-        let (remote, name) = (self.remote.clone(), model.to_owned());
-        let read = async move { remote.control(&name).await };
-        let (control, meta) = self.background.wait(self.timeout, read)?;
-        if let Some(meta) = meta {
-            self.known_controls()
-                .insert(model.to_owned(), (meta, control.clone()));
+        let (remote, limit) = (self.remote.clone(), self.timeout);
+        let read = async move { Ok(remote.controls(changed, limit).await) };
+        // Each has its own limit.
+        let controls = self.background.wait(FETCH_LIMIT, read)?;
+        for (name, read) in &controls {
+            if let Ok((control, Some(meta))) = read {
+                let known = (meta.clone(), control.clone());
+                self.known_controls().insert(name.clone(), known);
+            }
         }
-        Ok(control)
+        Ok(controls)
     }
 
     fn known_controls(&self) -> std::sync::MutexGuard<'_, HashMap<String, (ObjectMeta, Control)>> {
         self.controls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self, name: &str, listed: &Listed) -> Result<Found> {
+    fn look(&self, name: &str, listed: &Listed, read: &mut Controls) -> Result<Found> {
         let versions = listed.found(&self.cache.join(name));
         if versions.is_empty() && self.versions_always_present {
             return Err(Error::not_found(format!(
                 "no version of model `{name}` is there any more"
             )));
         }
-        Ok(Found::new(versions, self.control(name, listed)?))
+        let control = match read.remove(name) {
+            Some(read) => read?.0,
+            None => self.known_control(name, listed).ok_or_else(panicked)?,
+        };
+        Ok(Found::new(versions, control))
     }
 }
 
@@ -212,8 +226,9 @@ impl Source for ObjectStoreRepository {
         }
         self.known_controls()
             .retain(|name, _| models.contains_key(name));
+        let mut controls = self.read_controls(&models)?;
         let models = models.into_iter().map(|(name, listed)| {
-            let found = self.look(&name, &listed);
+            let found = self.look(&name, &listed, &mut controls);
             FoundModel::new(name, found)
         });
         Ok(models.collect())

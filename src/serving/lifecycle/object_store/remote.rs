@@ -5,14 +5,18 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, WriteMultipart};
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::super::directory::{CONTROL, control_of};
 use super::super::{Control, FoundVersion};
+use super::background::late;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::hex;
 use crate::store::{self, Aside, SUMS};
@@ -21,6 +25,9 @@ use crate::store::{self, Aside, SUMS};
 const CLAIM: &str = ".claimed";
 /// Larger files are sent in parts of this size in bytes.
 const PART: usize = 8 << 20;
+
+/// What operators have said by the names of models, each with the object that says it.
+pub(super) type Controls = BTreeMap<String, Result<(Control, Option<ObjectMeta>)>>;
 
 /// A place in an object store.
 #[derive(Clone, Debug)]
@@ -157,6 +164,23 @@ impl Remote {
         }
     }
 
+    /// What operators have said about some models, all asked for at once.
+    pub(super) async fn controls(self, models: Vec<String>, limit: Duration) -> Controls {
+        let mut reads = JoinSet::new();
+        for model in models {
+            let remote = self.clone();
+            reads.spawn(async move {
+                let read = tokio::time::timeout(limit, remote.control(&model)).await;
+                (model, read.unwrap_or_else(|_| Err(late(limit))))
+            });
+        }
+        let mut controls = Controls::new();
+        while let Some(read) = reads.join_next().await {
+            controls.extend(read.ok());
+        }
+        controls
+    }
+
     /// Writes what an operator has said, if nobody else has since; [`ErrorKind::AlreadyExists`] if somebody has.
     pub(super) async fn set_control(&self, model: &str, text: String, mode: PutMode) -> Result<()> {
         let key = self.key(model, CONTROL)?;
@@ -180,13 +204,19 @@ impl Remote {
         let sums = store::parse_sums(&text).filter(|sums| sums.keys().all(|file| is_below(file)));
         let sums =
             sums.ok_or_else(|| Error::corrupt(format!("`{key}` in {} is damaged", self.store)))?;
-        if is_there(place, &sums) {
+        let sums = Arc::new(sums);
+        // Disks are waited for on threads for that, so that other models need not.
+        let is_there_now = || {
+            let (place, sums) = (place.to_owned(), Arc::clone(&sums));
+            blocking(move || is_there(&place, &sums))
+        };
+        if is_there_now().await? {
             return Ok(());
         }
         let aside = Aside::new(place)?;
-        for (file, digest) in &sums {
+        for (file, digest) in &*sums {
             let key = self.key(model, &format!("{dir}/{file}"))?;
-            let is = self.bring(&key, &aside.path().join(file)).await?;
+            let is = self.bring(&key, aside.path().join(file)).await?;
             if is != *digest {
                 return Err(Error::corrupt(format!(
                     "`{key}` in {} was changed after it was written: its digest is not the listed one",
@@ -194,32 +224,38 @@ impl Remote {
                 )));
             }
         }
-        if place.exists() {
-            store::remove_dir(place)?;
-        }
-        match aside.commit() {
+        let to = place.to_owned();
+        let committed = blocking(move || {
+            if to.exists() {
+                store::remove_dir(&to)?;
+            }
+            aside.commit()
+        });
+        match committed.await? {
             // Another process that shares the directory was faster.
-            Err(_) if is_there(place, &sums) => Ok(()),
+            Err(_) if is_there_now().await? => Ok(()),
             committed => committed,
         }
     }
 
     /// Brings a file and answers with its digest.
-    async fn bring(&self, key: &Key, place: &Path) -> Result<String> {
+    async fn bring(&self, key: &Key, place: PathBuf) -> Result<String> {
         let failed = |error| self.failed("reading", key, error);
-        let written = |error| Error::io(format!("writing `{}`", place.display()), error);
-        if let Some(parent) = place.parent() {
-            fs::create_dir_all(parent).map_err(written)?;
-        }
-        let mut file = File::create(place).map_err(written)?;
-        let mut digest = Sha256::new();
         let object = self.store.get(key).await.map_err(failed)?;
         let mut parts = object.into_stream();
-        while let Some(part) = parts.try_next().await.map_err(failed)? {
-            digest.update(&part);
-            file.write_all(&part).map_err(written)?;
-        }
-        Ok(hex(&digest.finalize()))
+        let (sender, received) = mpsc::channel(4);
+        let writing = blocking(move || write(&place, received));
+        let sent = async move {
+            while let Some(part) = parts.try_next().await.map_err(failed)? {
+                // A writer that has failed says why.
+                if sender.send(part).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let (sent, written) = tokio::join!(sent, writing);
+        sent.and(written?)
     }
 
     /// Sends the files of a directory as the next version of a model, its list of digests last.
@@ -301,6 +337,27 @@ impl Remote {
         upload.finish().await.map_err(failed)?;
         Ok(())
     }
+}
+
+/// Does what waits for disks on a thread for that.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::internal("bringing a file panicked").with_source(error))
+}
+
+/// Writes the parts of a file as they come, and answers with its digest.
+fn write(place: &Path, mut parts: mpsc::Receiver<impl AsRef<[u8]>>) -> Result<String> {
+    let written = |error| Error::io(format!("writing `{}`", place.display()), error);
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent).map_err(written)?;
+    }
+    let mut file = File::create(place).map_err(written)?;
+    let mut digest = Sha256::new();
+    while let Some(part) = parts.blocking_recv() {
+        digest.update(&part);
+        file.write_all(part.as_ref()).map_err(written)?;
+    }
+    Ok(hex(&digest.finalize()))
 }
 
 /// Whether a listed file is below the directory that lists it.

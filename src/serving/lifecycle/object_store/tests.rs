@@ -242,6 +242,29 @@ fn a_store_that_says_nothing_changes_nothing() {
 }
 
 #[test]
+fn a_control_that_hangs_is_its_models_error_alone() {
+    let slow = ThrottleConfig {
+        wait_get_per_call: Duration::from_secs(600),
+        ..ThrottleConfig::default()
+    };
+    let slow = ThrottledStore::new(InMemory::new(), slow);
+    let stored = Stored::over(Arc::new(slow));
+    for model in ["a", "b", "c"] {
+        let control = format!("all/models/{model}/serving.json");
+        stored.put(&control, r#"{"format_version": 1}"#);
+    }
+    stored.put("all/models/plain/1/SHA256SUMS", "");
+    let hasty = stored.models.clone().timeout(Duration::from_millis(200));
+    let found = hasty.poll().unwrap();
+    assert_eq!(found.len(), 4);
+    for model in &found[..3] {
+        let error = model.found().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    }
+    assert_eq!(found[3].found().unwrap().numbers(), [1]);
+}
+
+#[test]
 fn a_model_without_versions_keeps_what_is_loaded_if_told_so() {
     let stored = Stored::new();
     stored.put("all/models/price/serving.json", r#"{"format_version": 1}"#);

@@ -120,8 +120,7 @@ fn threads_that_load_stand_back() {
         let world = World::of(&[("m", 1)]);
         let manager = builder(world.builder()).open().unwrap();
         assert_eq!(version(&manager, "m"), 1);
-        let nices = world.0.nices.lock().unwrap().clone();
-        nices
+        world.0.nices.lock().unwrap().clone()
     };
     assert_eq!(open(|builder| builder), [own.max(10)]);
     assert_eq!(open(|builder| builder.load_niceness(0)), [own]);
