@@ -42,6 +42,7 @@ impl Record {
         }
     }
 
+    #[cfg(feature = "request-log")]
     pub(super) fn n_rows(&self) -> usize {
         self.rows.num_rows()
     }

@@ -12,7 +12,9 @@ fn batching(core: ServerCoreBuilder) -> ServerCoreBuilder {
 }
 
 fn waiting(stage: &Stage, n: usize) {
-    until(|| stage.samples()["fourfold_queue_length{model=\"model\"}"] == n as f64);
+    // It is there once the model was asked.
+    let queue = "fourfold_queue_length{model=\"model\"}";
+    until(|| stage.samples().get(queue) == Some(&(n as f64)));
 }
 
 #[test]
