@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use prost::Message;
 use tonic::codegen::http::HeaderMap;
 use tonic::codegen::{BoxStream, async_trait};
-use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::infer::{self, Infer};
@@ -14,7 +12,7 @@ use super::proto::grpc_inference_service_server::GrpcInferenceService;
 use super::proto::*;
 use super::standing::Standing;
 use super::status::{status, try_again_after};
-use super::{GrpcOptions, MODEL_VERSION, answers, deadline, stream};
+use super::{GrpcOptions, answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::core::{Call, Protocol};
 use crate::serving::{Manager, Predictor, ServerCore, VersionChoice};
@@ -178,20 +176,9 @@ impl GrpcInferenceService for Served {
         )))
     }
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        // Not called: this is answered before, see `Inference::infer`.
-        let (metadata, _, request) = request.into_parts();
-        let headers = metadata.as_ref();
-        let asked = deadline::timeout(headers).map_err(|error| status(&error))?;
-        let deadline = self.deadline(deadline::after(asked));
-        let n_bytes = request.encoded_len();
-        let answer = self.answer(headers, deadline, n_bytes, request).await?;
-        let version = MetadataValue::try_from(&answer.model_version).ok();
-        let mut response = Response::new(answer);
-        if let Some(version) = version {
-            response.metadata_mut().insert(MODEL_VERSION, version);
-        }
-        Ok(response)
+    /// Not called: it is answered without tonic, by `Inference::infer`.
+    async fn model_infer(&self, _: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        Err(Status::internal("this call does not come here"))
     }
 
     type ModelStreamInferStream = BoxStream<ModelStreamInferResponse>;
