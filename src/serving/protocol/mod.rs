@@ -49,8 +49,8 @@ use std::borrow::Cow;
 
 pub(crate) use self::datatype::Datatype;
 pub(crate) use self::oip::{
-    InferExchange, Reply, check_load_request, check_unload_request, index_request, model_metadata,
-    model_metadata_of, repository_index, server_metadata,
+    InferExchange, Reply, check_load_request, check_unload_request, index_request, model_config,
+    model_metadata, model_metadata_of, repository_index, server_metadata,
 };
 pub(crate) use self::output::{AskedOutput, Output, OutputData, OutputTensor, Outputs};
 pub(crate) use self::plan::{Input, Plan};

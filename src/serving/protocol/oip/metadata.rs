@@ -23,6 +23,7 @@ struct TensorMetadata<'a> {
 pub(crate) const EXTENSIONS: &[&str] = &[
     "binary_tensor_data",
     "classification",
+    "model_configuration",
     "model_repository",
     "parameters",
     "statistics",

@@ -1,5 +1,6 @@
 //! The Open Inference Protocol over HTTP: a JSON document, and binary tensors behind it.
 
+mod config;
 mod input;
 mod metadata;
 mod repository;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+pub(crate) use self::config::model_config;
 pub(crate) use self::metadata::{model_metadata, model_metadata_of, server_metadata};
 pub(crate) use self::repository::{
     check_load_request, check_unload_request, index_request, repository_index,
