@@ -134,7 +134,7 @@ impl Activity {
     fn settle(&self, requests: u64) {
         if requests == 0 {
             self.set(IDLE);
-        } else if requests % ANSWERED == 0 {
+        } else if requests.is_multiple_of(ANSWERED) {
             self.set(WRITING);
         }
     }

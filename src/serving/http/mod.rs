@@ -42,7 +42,8 @@
 //! | `Request-Timeout` | how many seconds the client waits, such as `0.25`: then 504, and the work stops |
 //! | `traceparent` | a field of the request's span |
 //!
-//! An answer has the version that gave it in `Fourfold-Model-Version`.
+//! The request parameter `timeout` of Triton's clients has no effect here, where it stands within the body: the header
+//! `Request-Timeout` has. An answer has the version that gave it in `Fourfold-Model-Version`.
 //!
 //! # Errors
 //!
