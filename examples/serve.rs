@@ -6,11 +6,12 @@
 //! ```
 //!
 //! With `--features http,tls`, `--tls-cert` and `--tls-key` encrypt; `--token-file` lets in only who has a token of the
-//! file, one a line.
+//! file, one a line. With `--features http,request-log`, `--request-log` keeps requests and their answers for
+//! retraining. With `--features http,notify`, new versions are taken up as soon as they are written.
 
 #![expect(clippy::print_stdout, reason = "a program that people read")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,11 @@ use fourfold::schema::{Field, FieldType};
 use fourfold::serving::grpc::{GrpcHandle, GrpcOptions};
 use fourfold::serving::http::{Admin, HttpOptions};
 use fourfold::serving::metrics::Metrics;
-use fourfold::serving::{Manager, ModelRepository, Predictor, ServerCore, shutdown_signal};
-#[cfg(not(all(feature = "grpc", feature = "tls")))]
+use fourfold::serving::{
+    DriftMonitor, DriftOptions, Manager, ModelRepository, Observer, Predictor, ServerCore,
+    shutdown_signal,
+};
+#[cfg(not(all(feature = "grpc", feature = "tls", feature = "request-log")))]
 use fourfold::{Error, ErrorKind};
 use serde_json::{Value, json};
 
@@ -58,6 +62,21 @@ struct Arguments {
     /// How long the server says that it is not ready before it stops, in milliseconds.
     #[arg(long, default_value_t = 0)]
     drain_delay: u64,
+    /// Loads models when they are asked for.
+    #[arg(long)]
+    lazy: bool,
+    /// How many bytes the loaded models may take together.
+    #[arg(long)]
+    memory_budget: Option<u64>,
+    /// A directory to write requests and their answers to, as Parquet. It needs the feature `request-log`.
+    #[arg(long)]
+    request_log: Option<PathBuf>,
+    /// The share of the requests that is written, from 0 to 1.
+    #[arg(long, default_value_t = 1.0, requires = "request_log")]
+    sample: f64,
+    /// Compares what is asked with the statistics of the training data, where a model has them.
+    #[arg(long)]
+    drift: bool,
     /// Without the metrics at `/metrics`.
     #[arg(long)]
     no_metrics: bool,
@@ -83,6 +102,49 @@ impl Arguments {
     }
 }
 
+/// The models, and what hears of their loading.
+fn open(arguments: &Arguments, metrics: &Metrics) -> Result<Arc<Manager>> {
+    // Your own models: `Loaders::default().with::<MyModel>()`.
+    let mut builder = Manager::builder(ModelRepository::at(&arguments.models))
+        .loaders(Loaders::default())
+        .poll_interval(Duration::from_millis(arguments.poll))
+        .lazy(arguments.lazy)
+        .listener(Arc::new(metrics.clone()));
+    if let Some(n_bytes) = arguments.memory_budget {
+        builder = builder.memory_budget(n_bytes);
+    }
+    Ok(Arc::new(builder.open()?))
+}
+
+/// What answers, and what sees its answers.
+fn core(arguments: &Arguments, manager: &Arc<Manager>, metrics: &Metrics) -> Result<ServerCore> {
+    let mut builder = ServerCore::builder(Arc::clone(manager)).metrics(metrics.clone());
+    if arguments.drift {
+        let monitor = DriftMonitor::start(DriftOptions::new(), metrics.on_drift())?;
+        builder = builder.observer(Arc::new(monitor));
+    }
+    if let Some(directory) = &arguments.request_log {
+        builder = builder.observer(request_log(directory, arguments.sample, metrics)?);
+    }
+    builder.build()
+}
+
+#[cfg(feature = "request-log")]
+fn request_log(directory: &Path, sample: f64, metrics: &Metrics) -> Result<Arc<dyn Observer>> {
+    use fourfold::serving::{RequestLog, RequestLogOptions};
+
+    let log = RequestLog::open(directory, RequestLogOptions::new().share(sample))?;
+    Ok(Arc::new(log.metrics(metrics)))
+}
+
+#[cfg(not(feature = "request-log"))]
+fn request_log(_: &Path, _: f64, _: &Metrics) -> Result<Arc<dyn Observer>> {
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "`--request-log`: built without the feature `request-log`",
+    ))
+}
+
 #[cfg(feature = "tls")]
 #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
 fn encrypted(options: HttpOptions, certificate: &PathBuf, key: &PathBuf) -> Result<HttpOptions> {
@@ -102,22 +164,14 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     // Counts what is answered and, as the manager's listener, what is loaded.
     let metrics = Metrics::new();
-    // Your own models: `Loaders::default().with::<MyModel>()`.
-    let manager = Manager::builder(ModelRepository::at(&arguments.models))
-        .loaders(Loaders::default())
-        .poll_interval(Duration::from_millis(arguments.poll))
-        .listener(Arc::new(metrics.clone()))
-        .open()?;
-    let manager = Arc::new(manager);
+    let manager = open(&arguments, &metrics)?;
     for model in manager.states() {
         for version in model.versions {
             let state = version.reason.unwrap_or_else(|| version.state.to_string());
             println!("{} version {}: {state}", model.name, version.version);
         }
     }
-    let core = ServerCore::builder(Arc::clone(&manager))
-        .metrics(metrics)
-        .build()?;
+    let core = core(&arguments, &manager, &metrics)?;
     let options = arguments.options()?;
     #[cfg(feature = "grpc")]
     let grpc = serve_grpc(&arguments, &core).await?;
@@ -136,13 +190,28 @@ async fn main() -> Result<()> {
         println!("{}", curl(&server.url(), &model));
     }
     shutdown_signal().await?;
-    #[cfg(feature = "grpc")]
-    if let Some(grpc) = grpc {
-        grpc.shutdown().await?;
+    println!("stopping, a second signal stops at once");
+    let stopping = async {
+        #[cfg(feature = "grpc")]
+        let (grpc, http) = tokio::join!(stop_grpc(grpc), server.shutdown());
+        #[cfg(not(feature = "grpc"))]
+        let (grpc, http) = (Ok(()), server.shutdown().await);
+        grpc.and(http)
+    };
+    tokio::select! {
+        stopped = stopping => stopped?,
+        again = shutdown_signal() => return again,
     }
-    server.shutdown().await?;
     println!("stopped");
     Ok(())
+}
+
+#[cfg(feature = "grpc")]
+async fn stop_grpc(server: Option<GrpcHandle>) -> Result<()> {
+    match server {
+        Some(server) => server.shutdown().await,
+        None => Ok(()),
+    }
 }
 
 #[cfg(feature = "grpc")]

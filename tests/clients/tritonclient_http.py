@@ -145,6 +145,10 @@ def check_metadata(client, model):
     version = metadata["versions"][-1]
     assert client.is_model_ready(model, version)
     assert client.get_model_metadata(model, version) == metadata
+    config = client.get_model_config(model)
+    assert config["name"] == model and config["max_batch_size"] == 0, config
+    named = lambda tensors: [tensor["name"] for tensor in tensors]
+    assert named(config["input"]) == named(metadata["inputs"]), config
     index = client.get_model_repository_index()
     mine = [entry for entry in index if entry["name"] == model and entry["version"] == version]
     assert [entry["state"] for entry in mine] == ["READY"], index

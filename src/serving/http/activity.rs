@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -56,8 +56,17 @@ impl Patience {
 const HEAD: u8 = 0;
 /// Nothing is asked.
 const IDLE: u8 = 1;
-/// A request is being answered.
+/// A request is being answered: the server is awaited.
 const BUSY: u8 = 2;
+/// Answers are there and not taken yet: the client is awaited.
+const WRITING: u8 = 3;
+
+/// The requests of a connection are counted in one number: in its upper half those whose answer is there.
+const ANSWERING: u64 = 1;
+const ANSWERED: u64 = 1 << 32;
+
+/// The least that is written at once to a client of HTTP/2 that takes its answers: answers to pings are less.
+const PROGRESS: usize = 1 << 10;
 
 /// What a connection is doing. Stores race with the sweep harmlessly: a tick is short against the limits.
 #[derive(Debug)]
@@ -65,7 +74,7 @@ pub(super) struct Activity {
     clock: Arc<Clock>,
     phase: AtomicU8,
     since: AtomicU32,
-    in_flight: AtomicU32,
+    requests: AtomicU64,
     /// HTTP/2 has frames of its own between requests.
     multiplexed: AtomicBool,
 }
@@ -76,7 +85,7 @@ impl Activity {
             since: AtomicU32::new(clock.now()),
             clock,
             phase: AtomicU8::new(HEAD),
-            in_flight: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
             multiplexed: AtomicBool::new(false),
         }
     }
@@ -96,7 +105,7 @@ impl Activity {
         let waited = now.wrapping_sub(self.since.load(Relaxed));
         match self.phase.load(Relaxed) {
             HEAD => waited >= patience.head,
-            IDLE => waited >= patience.idle,
+            IDLE | WRITING => waited >= patience.idle,
             _ => false,
         }
     }
@@ -106,16 +115,28 @@ impl Activity {
         let waited = now.wrapping_sub(self.since.load(Relaxed));
         match self.phase.load(Relaxed) {
             IDLE => Some(waited),
-            HEAD => (waited > 1).then_some(waited),
+            HEAD | WRITING => (waited > 1).then_some(waited),
             _ => None,
         }
     }
 
     /// A request came; it is over when what is returned is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Relaxed);
+        self.requests.fetch_add(ANSWERING, Relaxed);
         self.phase.store(BUSY, Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight {
+            activity: Arc::clone(self),
+            is_answered: false,
+        }
+    }
+
+    /// What the connection does, after its requests are what they are.
+    fn settle(&self, requests: u64) {
+        if requests == 0 {
+            self.set(IDLE);
+        } else if requests.is_multiple_of(ANSWERED) {
+            self.set(WRITING);
+        }
     }
 
     fn has_read(&self) {
@@ -124,22 +145,55 @@ impl Activity {
         }
     }
 
-    fn has_written(&self) {
-        if self.phase.load(Relaxed) == IDLE {
+    fn has_written(&self, written: &Poll<io::Result<usize>>) {
+        let Poll::Ready(Ok(n_bytes)) = written else {
+            return;
+        };
+        let is_waiting = matches!(self.phase.load(Relaxed), IDLE | WRITING);
+        if is_waiting && (*n_bytes >= PROGRESS || !self.multiplexed.load(Relaxed)) {
             self.since.store(self.clock.now(), Relaxed);
         }
     }
 }
 
-/// A request that is being answered.
+/// A request that has been read and whose answer is not written yet.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    is_answered: bool,
+}
+
+impl InFlight {
+    /// Whether it is the client that is waited for, and no longer the server.
+    fn set_answered(&mut self, is_answered: bool) {
+        let activity = &self.activity;
+        match (self.is_answered, is_answered) {
+            (false, true) => {
+                let change = ANSWERED - ANSWERING;
+                activity.settle(activity.requests.fetch_add(change, Relaxed) + change);
+            }
+            (true, false) => {
+                let change = ANSWERED - ANSWERING;
+                activity.requests.fetch_sub(change, Relaxed);
+                activity.phase.store(BUSY, Relaxed);
+            }
+            // A further part of the answer was taken.
+            (true, true) => activity.settle(activity.requests.load(Relaxed)),
+            (false, false) => {}
+        }
+        self.is_answered = is_answered;
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Relaxed) == 1 {
-            self.0.set(IDLE);
-        }
+        let one = if self.is_answered {
+            ANSWERED
+        } else {
+            ANSWERING
+        };
+        let before = self.activity.requests.fetch_sub(one, Relaxed);
+        self.activity.settle(before - one);
     }
 }
 
@@ -147,7 +201,7 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(super) struct Answering {
     body: Payload,
-    _request: InFlight,
+    request: InFlight,
 }
 
 /// What an answer is made of: mostly all of it, without a box.
@@ -158,11 +212,9 @@ pub(super) enum Payload {
 }
 
 impl Answering {
-    pub(super) fn new(body: Payload, request: InFlight) -> Self {
-        Answering {
-            body,
-            _request: request,
-        }
+    pub(super) fn new(body: Payload, mut request: InFlight) -> Self {
+        request.set_answered(true);
+        Answering { body, request }
     }
 }
 
@@ -177,7 +229,11 @@ impl Body for Answering {
         match &mut self.body {
             Payload::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Payload::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Payload::Any(body) => Pin::new(body).poll_frame(context),
+            Payload::Any(body) => {
+                let polled = Pin::new(body).poll_frame(context);
+                self.request.set_answered(polled.is_ready());
+                polled
+            }
         }
     }
 
@@ -225,9 +281,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        if written.is_ready() {
-            self.activity.has_written();
-        }
+        self.activity.has_written(&written);
         written
     }
 
@@ -237,9 +291,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        if written.is_ready() {
-            self.activity.has_written();
-        }
+        self.activity.has_written(&written);
         written
     }
 

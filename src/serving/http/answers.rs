@@ -16,11 +16,11 @@ use hyper::body::Body;
 use serde::Serialize;
 use tower::Service;
 
-use super::body;
+use super::body::{self, Held};
 use super::failure::Failure;
-use super::path::{About, Change, Route, Signature, Unknown};
+use super::path::{About, Asked, Change, Route, Signature, Unknown};
 use super::{admin, open_inference, tf_serving};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::serving::ServerCore;
 use crate::serving::core::{Call, Exchange, Protocol};
 use crate::serving::metrics::Metrics;
@@ -47,6 +47,7 @@ pub(super) struct Shared {
     pub(super) core: ServerCore,
     pub(super) max_body_bytes: usize,
     pub(super) body_time: Duration,
+    pub(super) bodies: body::Budget,
     pub(super) request_time: Option<Duration>,
     pub(super) metrics: bool,
     pub(super) probe: Probe,
@@ -159,6 +160,15 @@ impl Answers {
     }
 }
 
+/// What a model is asked.
+pub(super) struct Question<'r> {
+    pub(super) body: Bytes,
+    /// Until when the client waits.
+    pub(super) deadline: Option<Instant>,
+    /// Until the answer is there.
+    pub(super) held: Held<'r>,
+}
+
 /// A request that is being answered.
 #[derive(Clone, Copy)]
 pub(super) struct Asking<'r> {
@@ -166,18 +176,66 @@ pub(super) struct Asking<'r> {
     pub(super) head: &'r Parts,
 }
 
-impl Asking<'_> {
+impl<'r> Asking<'r> {
+    /// Reads the body of a request that is not for a model.
     pub(super) async fn read<B>(self, body: B, seen: &mut Seen) -> Result<Bytes, Failure>
     where
         B: Body<Data = Bytes> + Send,
         B::Error: Into<BoxError>,
     {
+        let held = &mut self.shared.bodies.nothing();
+        self.read_up_to(self.shared.max_body_bytes, body, held, seen)
+            .await
+    }
+
+    /// Reads the body of a request for a model. A large one is only read if the model can be asked.
+    pub(super) async fn read_for<B>(
+        self,
+        asked: &Asked<'_>,
+        body: B,
+        seen: &mut Seen,
+    ) -> Result<Question<'r>, Failure>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
         let Shared {
+            core,
             max_body_bytes,
-            body_time,
+            bodies,
             ..
-        } = *self.shared;
-        let body = body::read(&self.head.headers, body, max_body_bytes, body_time).await?;
+        } = self.shared;
+        let timeout = self.timeout()?;
+        if !body::is_small(&self.head.headers)
+            && let Err(error) = core.manager().get(&asked.model, asked.version())
+            // One that is not loaded yet may be once the body is there.
+            && error.kind() != ErrorKind::Unavailable
+        {
+            return Err(error.into());
+        }
+        let max_bytes = core.limits(&asked.model).max_body().min(*max_body_bytes);
+        let mut held = bodies.nothing();
+        let body = self.read_up_to(max_bytes, body, &mut held, seen).await?;
+        Ok(Question {
+            body,
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            held,
+        })
+    }
+
+    async fn read_up_to<B>(
+        self,
+        max_bytes: usize,
+        body: B,
+        held: &mut Held<'_>,
+        seen: &mut Seen,
+    ) -> Result<Bytes, Failure>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let time = self.shared.body_time;
+        let body = body::read(&self.head.headers, body, max_bytes, time, held).await?;
         seen.n_bytes = body.len();
         Ok(body)
     }
@@ -186,8 +244,8 @@ impl Asking<'_> {
         self.head.headers.get(name)?.to_str().ok()
     }
 
-    /// Until when the client waits.
-    fn deadline(&self) -> Result<Option<Instant>, Failure> {
+    /// How long the client waits.
+    fn timeout(&self) -> Result<Option<Duration>, Failure> {
         let asked = match self.head.headers.get(TIMEOUT) {
             None => None,
             Some(value) => {
@@ -201,18 +259,17 @@ impl Asking<'_> {
                 Some(timeout.ok_or_else(|| Error::data(refused))?)
             }
         };
-        let timeout = match (asked, self.shared.request_time) {
+        Ok(match (asked, self.shared.request_time) {
             (Some(asked), Some(most)) => Some(asked.min(most)),
             (asked, most) => asked.or(most),
-        };
-        Ok(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+        })
     }
 
     /// Asks a model, and notes which version answered.
     pub(super) async fn ask<E: Exchange>(
         &self,
-        asked: &super::path::Asked<'_>,
-        n_bytes: usize,
+        asked: &Asked<'_>,
+        deadline: Option<Instant>,
         exchange: E,
         protocol: Protocol,
         seen: &mut Seen,
@@ -224,8 +281,8 @@ impl Asking<'_> {
             protocol,
             routing_key: self.header(&ROUTING_KEY),
             id: self.header(&REQUEST_ID),
-            deadline: self.deadline()?,
-            n_bytes,
+            deadline,
+            n_bytes: seen.n_bytes,
         };
         let exchange = Noting {
             exchange,

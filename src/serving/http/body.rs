@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,24 +23,94 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// What is set aside for a body before any of it is there.
 const FIRST_RESERVE: usize = 1 << 20;
 
-/// Reads a whole body.
+/// Bodies of at most this are small: nothing is asked before they are read, and they do not count as held.
+const SMALL: usize = 64 << 10;
+
+/// How many bytes of bodies a server holds, of those that are not small.
+#[derive(Debug)]
+pub(super) struct Budget {
+    max_bytes: usize,
+    n_bytes: AtomicUsize,
+}
+
+impl Budget {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Budget {
+            max_bytes,
+            n_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn nothing(&self) -> Held<'_> {
+        Held {
+            budget: self,
+            n_bytes: 0,
+        }
+    }
+}
+
+/// What a body takes of the budget until this is dropped.
+#[derive(Debug)]
+pub(super) struct Held<'b> {
+    budget: &'b Budget,
+    n_bytes: usize,
+}
+
+impl Held<'_> {
+    /// Counts a body of which so much is there now.
+    fn grow_to(&mut self, n_bytes: usize) -> Result<(), Failure> {
+        if n_bytes <= SMALL {
+            return Ok(());
+        }
+        let more = n_bytes - self.n_bytes;
+        let Budget {
+            max_bytes,
+            n_bytes: held,
+        } = self.budget;
+        let before = held.fetch_add(more, Relaxed);
+        self.n_bytes = n_bytes;
+        if before + more > *max_bytes {
+            let text = format!("the bodies of requests take more than {max_bytes} bytes for now");
+            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, text).closing());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.n_bytes > 0 {
+            self.budget.n_bytes.fetch_sub(self.n_bytes, Relaxed);
+        }
+    }
+}
+
+/// Whether a body is said to be small.
+pub(super) fn is_small(headers: &HeaderMap) -> bool {
+    length(headers).is_some_and(|length| length <= SMALL)
+}
+
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads a whole body, which is held as long as `held` is.
 pub(super) async fn read<B>(
     headers: &HeaderMap,
     body: B,
     max_bytes: usize,
     timeout: Duration,
+    held: &mut Held<'_>,
 ) -> Result<Bytes, Failure>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let length = length(headers);
     if length.is_some_and(|length| length > max_bytes) {
         return Err(too_large(max_bytes));
     }
-    let mut reading = pin!(collect(body, length.unwrap_or(0), max_bytes));
+    let mut reading = pin!(collect(body, length.unwrap_or(0), max_bytes, held));
     // Most bodies come with their head: only for the others is there a timer.
     if let Poll::Ready(body) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await
     {
@@ -85,7 +156,12 @@ where
         .unwrap_or(false)
 }
 
-async fn collect<B>(body: B, length: usize, max_bytes: usize) -> Result<Bytes, Failure>
+async fn collect<B>(
+    body: B,
+    length: usize,
+    max_bytes: usize,
+    held: &mut Held<'_>,
+) -> Result<Bytes, Failure>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -97,6 +173,7 @@ where
     if first.len() > max_bytes {
         return Err(too_large(max_bytes));
     }
+    held.grow_to(first.len())?;
     let Some(second) = part_of(body.as_mut()).await? else {
         return Ok(first);
     };
@@ -107,6 +184,7 @@ where
         if whole.len() + data.len() > max_bytes {
             return Err(too_large(max_bytes));
         }
+        held.grow_to(whole.len() + data.len())?;
         whole.extend_from_slice(&data);
         part = part_of(body.as_mut()).await?;
     }

@@ -4,9 +4,13 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+#[cfg(feature = "grpc")]
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+#[cfg(feature = "grpc")]
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -24,6 +28,8 @@ use super::tls::Encryption;
 pub(super) struct Protocols {
     pub(super) front: Front,
     pub(super) http1: http1::Builder,
+    #[cfg(feature = "grpc")]
+    pub(super) http2: http2::Builder<hyper_util::rt::TokioExecutor>,
     #[cfg(feature = "tls")]
     pub(super) encryption: Option<Encryption>,
 }
@@ -99,10 +105,7 @@ impl Connection {
             activity.set_multiplexed();
             #[cfg(feature = "grpc")]
             {
-                let mut connection = pin!(
-                    hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
-                        .serve_connection(stream, service)
-                );
+                let mut connection = pin!(protocols.http2.serve_connection(stream, service));
                 tokio::select! {
                     ended = connection.as_mut() => ended,
                     _ = stop.changed() => {
@@ -145,11 +148,13 @@ async fn answer(
 #[cfg(feature = "grpc")]
 async fn begins_with_preface(stream: &TcpStream) -> bool {
     let mut first = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(1);
     loop {
         match stream.peek(&mut first).await {
             Ok(n) if n > 0 && n < PREFACE.len() && PREFACE.starts_with(&first[..n]) => {
                 // Less than a word of the preface: rare, and the peek does not wait for more.
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
             }
             Ok(n) => return first[..n] == PREFACE[..],
             Err(_) => return false,

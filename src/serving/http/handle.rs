@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use axum::Router;
 use hyper::server::conn::http1;
+#[cfg(feature = "grpc")]
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::accept::Accepting;
 use super::activity::Patience;
 use super::answers::{Answers, Shared};
+use super::body::Budget;
 use super::connection::Protocols;
 use super::front::{App, Front};
 #[cfg(feature = "tls")]
@@ -21,6 +24,10 @@ use super::{Admin, HttpOptions};
 use crate::error::{Error, Result};
 use crate::serving::readiness::Probe;
 use crate::serving::{Manager, ServerCore};
+
+/// How many requests of a connection are answered at once over HTTP/2.
+#[cfg(feature = "grpc")]
+const MAX_STREAMS: u32 = 256;
 
 /// Answers over HTTP with the models of a manager, with the defaults of [`HttpOptions`].
 ///
@@ -69,6 +76,7 @@ impl HttpOptions {
                 core: core.clone(),
                 max_body_bytes: self.max_body_bytes,
                 body_time: self.body_time(),
+                bodies: Budget::new(self.max_buffered_bytes),
                 request_time: self.request_time(),
                 metrics: self.metrics,
                 probe: Probe::new(self.readiness),
@@ -284,7 +292,22 @@ fn protocols(options: &HttpOptions, app: App) -> Result<Protocols> {
             tokens: options.tokens()?,
         },
         http1,
+        #[cfg(feature = "grpc")]
+        http2: http2(options),
         #[cfg(feature = "tls")]
         encryption: options.tls.clone().map(Encryption::new).transpose()?,
     })
+}
+
+#[cfg(feature = "grpc")]
+fn http2(options: &HttpOptions) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut http2 = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    http2
+        .timer(TokioTimer::new())
+        // A client that answers no ping is gone.
+        .keep_alive_interval(options.idle_time())
+        .keep_alive_timeout(options.header_time())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX));
+    http2
 }

@@ -8,6 +8,7 @@
 //! | `GET /v2/health/ready` | 200, or 503 with the reasons: see [`Readiness`](super::Readiness) |
 //! | `GET /v2/models` | the names of the models |
 //! | `GET /v2/models/{model}` | the model's metadata: its versions, inputs and outputs |
+//! | `GET /v2/models/{model}/config` | its configuration as Triton's clients read it |
 //! | `GET /v2/models/{model}/ready` | 200, or 404 or 503 with the reason |
 //! | `POST /v2/models/{model}/infer` | predictions |
 //! | `GET /v2/models/{model}/stats`, `GET /v2/models/stats` | how much was asked, and how long it took, as Triton counts |
@@ -41,7 +42,8 @@
 //! | `Request-Timeout` | how many seconds the client waits, such as `0.25`: then 504, and the work stops |
 //! | `traceparent` | a field of the request's span |
 //!
-//! An answer has the version that gave it in `Fourfold-Model-Version`.
+//! The request parameter `timeout` of Triton's clients has no effect here, where it stands within the body: the header
+//! `Request-Timeout` has. An answer has the version that gave it in `Fourfold-Model-Version`.
 //!
 //! # Errors
 //!

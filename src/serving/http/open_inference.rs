@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::Body;
 use serde_json::json;
 
-use super::answers::{Answer, Asking, BoxError, Seen, Shared, json, json_text};
+use super::answers::{Answer, Asking, BoxError, Question, Seen, Shared, json, json_text};
 use super::failure::Failure;
 use super::path::{About, Asked};
 use crate::error::{Error, Result};
@@ -27,12 +27,17 @@ where
     B::Error: Into<BoxError>,
 {
     let json_length = check_headers(&asking.head.headers)?;
-    let body = asking.read(body, seen).await?;
-    let n_bytes = body.len();
+    let question = asking.read_for(asked, body, seen).await?;
+    let Question {
+        body,
+        deadline,
+        held,
+    } = question;
     let exchange = InferExchange::new(body, json_length);
     let reply = asking
-        .ask(asked, n_bytes, exchange, Protocol::Http, seen)
+        .ask(asked, deadline, exchange, Protocol::Http, seen)
         .await?;
+    drop(held);
     Ok(written(reply))
 }
 
@@ -79,6 +84,9 @@ pub(super) fn about(shared: &Shared, asked: &Asked<'_>, about: About) -> Answer 
     let predictor = manager.get(&asked.model, asked.version())?;
     if about == About::Ready {
         return json(&json!({"name": predictor.name(), "ready": true}));
+    }
+    if about == About::Config {
+        return json(&protocol::model_config(&predictor));
     }
     if asked.version() != VersionChoice::Default {
         return json(&protocol::model_metadata(&predictor)?);

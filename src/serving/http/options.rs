@@ -16,7 +16,8 @@ use crate::serving::Readiness;
 ///
 /// | option | default | what happens beyond it |
 /// | --- | --- | --- |
-/// | `max_body_bytes` | 64 MiB | 413 |
+/// | `max_body_bytes` | 64 MiB | 413; a model's [`Limits`](crate::serving::Limits) may have less |
+/// | `max_buffered_bytes` | 1 GiB | 503 |
 /// | `max_header_bytes` | 64 KiB | 431, or 414 for a long path |
 /// | `header_timeout_ms` | 10 s | a connection that does not send a whole head is closed |
 /// | `body_timeout_ms` | 30 s | 408 |
@@ -48,6 +49,7 @@ use crate::serving::Readiness;
 #[serde(default, deny_unknown_fields)]
 pub struct HttpOptions {
     pub(super) max_body_bytes: usize,
+    pub(super) max_buffered_bytes: usize,
     pub(super) max_header_bytes: usize,
     header_timeout_ms: u64,
     body_timeout_ms: u64,
@@ -83,6 +85,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         HttpOptions {
             max_body_bytes: super::BODY_LIMIT,
+            max_buffered_bytes: 1 << 30,
             max_header_bytes: 64 << 10,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
@@ -107,6 +110,14 @@ impl HttpOptions {
     #[must_use]
     pub fn max_body_bytes(mut self, n_bytes: usize) -> Self {
         self.max_body_bytes = n_bytes;
+        self
+    }
+
+    /// The most bytes that the bodies of all requests of a port take together while they are read and answered. Bodies
+    /// of at most 64 KiB are not counted. It must be at least that of one body.
+    #[must_use]
+    pub fn max_buffered_bytes(mut self, n_bytes: usize) -> Self {
+        self.max_buffered_bytes = n_bytes;
         self
     }
 
@@ -235,6 +246,14 @@ impl HttpOptions {
             if value == 0 {
                 return refuse(option, value, "at least 1");
             }
+        }
+        if self.max_buffered_bytes < self.max_body_bytes {
+            let allowed = format!("at least `max_body_bytes`, {}", self.max_body_bytes);
+            return refuse(
+                "max_buffered_bytes",
+                self.max_buffered_bytes as u64,
+                &allowed,
+            );
         }
         if self.auth.is_some() && self.token_file.is_some() {
             return Err(Error::config(

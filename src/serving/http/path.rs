@@ -50,6 +50,7 @@ impl Asked<'_> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum About {
     Metadata,
+    Config,
     Ready,
     Infer,
     Statistics,
@@ -92,7 +93,7 @@ impl<'p> Route<'p> {
         // More segments than any route has are no route.
         let mut parts = [""; 9];
         let mut n = 0;
-        for part in path.strip_prefix('/').unwrap_or(path).split('/') {
+        for part in path.strip_prefix('/').ok_or(Unknown::Path)?.split('/') {
             *parts.get_mut(n).ok_or(Unknown::Path)? = part;
             n += 1;
         }
@@ -103,6 +104,7 @@ impl<'p> Route<'p> {
                 let about = match about {
                     [] => About::Metadata,
                     ["infer"] => About::Infer,
+                    ["config"] => About::Config,
                     ["ready"] => About::Ready,
                     ["stats"] => About::Statistics,
                     _ => return Err(Unknown::Path),
@@ -144,6 +146,7 @@ impl<'p> Route<'p> {
             Route::AllStatistics => "/v2/models/stats",
             Route::Index => "/v2/repository/index",
             Route::Model(_, About::Metadata) => "/v2/models/{model}",
+            Route::Model(_, About::Config) => "/v2/models/{model}/config",
             Route::Model(_, About::Ready) => "/v2/models/{model}/ready",
             Route::Model(_, About::Infer) => "/v2/models/{model}/infer",
             Route::Model(_, About::Statistics) => "/v2/models/{model}/stats",
@@ -349,6 +352,9 @@ mod tests {
             "/",
             "/v3",
             "/v2/",
+            "v2",
+            "v2/repository/models/m/load",
+            "v2/models/m/infer",
             "/v2/models/",
             "/v2/models/m/",
             "/v2/models//infer",

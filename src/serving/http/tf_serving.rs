@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use hyper::body::Body;
 
-use super::answers::{Answer, Asking, BoxError, Seen, json};
+use super::answers::{Answer, Asking, BoxError, Question, Seen, json};
 use super::failure::Failure;
 use super::open_inference::{identity, written};
 use super::path::{Asked, Signature};
@@ -45,16 +45,20 @@ where
         }
     };
     identity(&asking.head.headers)?;
-    let body = asking.read(body, seen).await?;
-    let n_bytes = body.len();
+    let question = asking.read_for(asked, body, seen).await;
+    let Question {
+        body,
+        deadline,
+        held,
+    } = question.map_err(|failure| refuse(asking, asked, failure))?;
     let exchange = PredictExchange::new(body, method);
-    match asking
-        .ask(asked, n_bytes, exchange, Protocol::Rest, seen)
-        .await
-    {
-        Ok(reply) => Ok(written(reply)),
-        Err(failure) => Err(refuse(asking, asked, failure)),
-    }
+    let reply = asking
+        .ask(asked, deadline, exchange, Protocol::Rest, seen)
+        .await;
+    drop(held);
+    reply
+        .map(written)
+        .map_err(|failure| refuse(asking, asked, failure))
 }
 
 /// A label that a model does not have is a bad request there, and nothing that is not found.

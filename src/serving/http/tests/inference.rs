@@ -372,6 +372,10 @@ fn metadata_says_what_goes_in_and_out() {
         server.get("/v2/models").1,
         json!({"models": ["late", "meal", "price"]})
     );
+    let (status, config) = server.get("/v2/models/late/config");
+    assert_eq!((status, &config["name"]), (200, &json!("late")));
+    assert_eq!(config["input"][0]["data_type"], "TYPE_INT64");
+    assert_eq!(server.get("/v2/models/late/versions/9/config").0, 404);
     assert_eq!(
         server.get("/v2/models/late/ready").1,
         json!({"name": "late", "ready": true})

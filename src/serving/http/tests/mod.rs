@@ -10,6 +10,8 @@ mod admin;
 mod auth;
 mod drain;
 mod garbage;
+#[cfg(feature = "grpc")]
+mod http2;
 mod inference;
 mod lifecycle;
 mod limits;
