@@ -303,13 +303,23 @@ impl Column {
         }
     }
 
-    /// Fills the rows up to a place with NULL.
-    pub(super) fn fill_with_null(&mut self, n_rows: usize) -> Result<()> {
-        while self.n_rows() < n_rows {
-            match self.layout.items {
-                Items::One => self.push(Element::Null)?,
-                Items::Fixed(_) => return Err(Error::internal("a list of fixed length is NULL")),
-                Items::Ragged => self.end_row(true)?,
+    /// Adds so many rows that are NULL, of which the caller knows that they are not too many.
+    pub(super) fn fill_with_null(&mut self, n: usize) -> Result<()> {
+        match self.layout.items {
+            Items::One => {
+                match &mut self.values {
+                    Values::Booleans(values) => values.append_nulls(n),
+                    Values::Integers(values) => values.append_nulls(n),
+                    Values::Floats(values) => values.append_nulls(n),
+                    Values::Texts(values) => values.append_nulls(n),
+                }
+                self.filled += n;
+            }
+            Items::Fixed(_) => return Err(Error::internal("a list of fixed length is NULL")),
+            Items::Ragged => {
+                let end = self.ends.last().copied().unwrap_or_default();
+                self.ends.resize(self.ends.len() + n, end);
+                self.rows.append_n_nulls(n);
             }
         }
         Ok(())

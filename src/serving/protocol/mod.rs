@@ -16,14 +16,20 @@
 //! Shapes of other inputs are `[rows]` or `[rows, 1]`. NULL is `null` in JSON; binary data has none, but the request's
 //! parameter `null_value` names a text that stands for NULL in inputs of `BYTES`. Outputs are `FP64` and `BYTES`.
 //!
+//! Triton's parameter `timeout` is honoured over gRPC, where it is read before the request waits. Over HTTP it stands in
+//! the body, which is only read when its turn has come, and is passed over: the header `Request-Timeout` is there.
+//!
 //! The sizes that a request claims are held against the bytes that are there before anything is allocated, so a
 //! lying request costs its sender more than its reader. Held by the tests here and of the HTTP server, which send
 //! mutated requests.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "not every transport is built with every combination of features"
+#![cfg_attr(
+    not(feature = "grpc"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "only gRPC has tensors that come in whole"
+    )
 )]
 
 mod column;
@@ -52,9 +58,8 @@ pub(crate) use self::oip::{
     InferExchange, Reply, check_load_request, check_unload_request, index_request, model_config,
     model_metadata, model_metadata_of, repository_index, server_metadata,
 };
-pub(crate) use self::output::{AskedOutput, Output, OutputData, OutputTensor, Outputs};
+pub(crate) use self::output::{AskedOutput, Output, OutputData, Outputs};
 pub(crate) use self::plan::{Input, Plan};
-pub(crate) use self::states::repository as repository_state;
 pub(crate) use self::statistics::statistics;
 pub use self::statistics::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 pub(crate) use self::tensor::{InputTensor, TensorData, rows};

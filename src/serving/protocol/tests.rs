@@ -233,3 +233,37 @@ pub(super) fn try_mutated<E: Exchange<Reply = Reply>>(
         "{fine} fine, {refused} refused"
     );
 }
+
+#[test]
+fn numbers_that_are_not_finite_are_the_rows_fault() {
+    let model = half_plus_two();
+    let refused = |answered: Result<()>, number: &str| {
+        let error = answered.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        let expected = format!("feature `x`: is {number} in row 1");
+        assert!(error.to_string().contains(&expected), "{error}");
+    };
+    for (json, number, shown) in [
+        ("NaN", f64::NAN, "NaN"),
+        ("-Infinity", f64::NEG_INFINITY, "-inf"),
+        // Past the range of the single precision that features are of.
+        ("1e39", 1e39, "1000000000000000000000000000000000000000"),
+    ] {
+        let body = format!(r#"{{"instances": [1, {json}]}}"#).into_bytes();
+        let exchange = PredictExchange::new(body, PredictMethod::Predict);
+        refused(answer(&model, exchange).map(drop), shown);
+        let tensor = r#"{"inputs": [{"name": "x", "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}}]}"#;
+        let numbers = [1.0_f64.to_le_bytes(), number.to_le_bytes()].concat();
+        let body = [tensor.as_bytes(), &numbers].concat();
+        let exchange = InferExchange::new(body, Some(tensor.len()));
+        refused(answer(&model, exchange).map(drop), shown);
+        let tensor = InputTensor {
+            name: "x",
+            datatype: "FP64",
+            shape: &[2],
+            data: TensorData::Doubles(&[1.0, number]),
+        };
+        let rows = rows(&Plan::of(model.servable()), &[tensor], None).unwrap();
+        refused(model.predict(&rows).map(drop), shown);
+    }
+}

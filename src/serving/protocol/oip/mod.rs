@@ -68,6 +68,11 @@ impl<B: AsRef<[u8]> + Send + 'static> Exchange for InferExchange<B> {
         Ok(request.rows)
     }
 
+    fn id(&self) -> Option<&str> {
+        let id = self.read.as_ref()?.id.as_deref();
+        id.filter(|id| !id.is_empty())
+    }
+
     fn reply(&self, predictor: &Predictor, prediction: &Prediction) -> Result<Reply> {
         match &self.read {
             Some(Read { plan, id, outputs }) => {

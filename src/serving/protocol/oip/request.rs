@@ -21,7 +21,8 @@ pub(super) struct Request {
     pub(super) rows: RecordBatch,
 }
 
-/// The parameters of a request. Triton's `timeout` and `priority` and whatever else is there is passed over.
+/// The parameters of a request. Triton's `timeout` (the header `Request-Timeout` says how long a client waits) and
+/// `priority` and whatever else is there is passed over.
 #[derive(Debug, Default)]
 struct Parameters {
     /// Whether outputs come as binary data, unless one says for itself.

@@ -212,6 +212,23 @@ fn lists_come_as_tensors_of_two_dimensions() {
 }
 
 #[test]
+fn observers_are_told_the_id_of_a_request() {
+    for (id, told) in [
+        (r#""id": "seven","#, Some("seven")),
+        (r#""id": "","#, None),
+        ("", None),
+    ] {
+        let body = format!(
+            r#"{{{id} "inputs": [{{"name": "age", "shape": [1], "datatype": "UINT8", "data": [31]}}]}}"#
+        );
+        let mut exchange = InferExchange::new(body.into_bytes(), None);
+        assert_eq!(exchange.id(), None);
+        exchange.rows(&late()).unwrap();
+        assert_eq!(exchange.id(), told);
+    }
+}
+
+#[test]
 fn outputs_are_those_that_are_asked_for() {
     let body = |outputs: &str| {
         format!(

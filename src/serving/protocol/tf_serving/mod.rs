@@ -44,18 +44,6 @@ pub(crate) enum PredictMethod {
     Regress,
 }
 
-impl PredictMethod {
-    /// As it stands in a path, behind the colon.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        match name {
-            "predict" => Some(PredictMethod::Predict),
-            "classify" => Some(PredictMethod::Classify),
-            "regress" => Some(PredictMethod::Regress),
-            _ => None,
-        }
-    }
-}
-
 /// Whether rows or columns were sent, and are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {

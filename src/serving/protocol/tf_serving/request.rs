@@ -14,9 +14,12 @@ use crate::serving::protocol::{MAX_ROWS, shortened};
 /// The name of the one signature.
 pub(super) const SIGNATURE: &str = "serving_default";
 
-/// The most bytes that the values of `context` may come to, repeated over the rows: a small request must not become
-/// a large one.
-const MAX_CONTEXT: usize = 64 << 20;
+/// The most bytes that values which rows leave out may come to, be they NULL or of `context`: a small request must not
+/// become a large one.
+const MAX_LEFT_OUT: usize = 128 << 20;
+
+/// The least bytes that a value takes in its column, however short it was in the request.
+const CELL: usize = 8;
 
 fn in_request(error: &Error) -> Error {
     Error::new(
@@ -134,8 +137,8 @@ struct Columns<'a, 'p> {
     order: Vec<usize>,
     /// What stands for values that a row leaves out.
     context: Vec<Repeated<'a>>,
-    /// How many bytes of `context` have been read.
-    context_bytes: usize,
+    /// How many bytes the values that rows left out come to so far.
+    left_out: usize,
     n_rows: usize,
     text: Cow<'a, str>,
 }
@@ -145,6 +148,7 @@ struct Columns<'a, 'p> {
 struct Repeated<'a> {
     place: usize,
     reader: Reader<'a>,
+    /// What it takes in its column, at most.
     n_bytes: usize,
 }
 
@@ -155,7 +159,7 @@ impl<'a, 'p> Columns<'a, 'p> {
             columns: plan.inputs().iter().map(|_| None).collect(),
             order: Vec::with_capacity(plan.inputs().len()),
             context: Vec::new(),
-            context_bytes: 0,
+            left_out: 0,
             n_rows: 0,
             text: Cow::Borrowed(""),
         }
@@ -167,24 +171,47 @@ impl<'a, 'p> Columns<'a, 'p> {
         self.plan.find(name, hint)
     }
 
+    /// Counts values that rows have left out.
+    fn leave_out(&mut self, n_bytes: usize) -> Result<()> {
+        self.left_out = self.left_out.saturating_add(n_bytes);
+        if self.left_out > MAX_LEFT_OUT {
+            return Err(Error::data(format!(
+                "the values that rows leave out come to more than {MAX_LEFT_OUT} bytes with NULL and `context` in \
+                 their place: send fewer rows at once"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the rows of a column that have left it out NULL.
+    fn fill_with_null(&mut self, place: usize) -> Result<()> {
+        let there = self.columns[place].as_ref().map_or(0, Column::n_rows);
+        let n = self.n_rows.saturating_sub(there);
+        if n > 0 {
+            self.leave_out(n.saturating_mul(CELL))?;
+            if let Some(column) = &mut self.columns[place] {
+                column.fill_with_null(n)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the value that comes next to a column.
     fn push(&mut self, place: usize, reader: &mut Reader<'a>) -> Result<()> {
         let input = &self.plan.inputs()[place];
         let row = self.n_rows;
-        let column = match &mut self.columns[place] {
-            Some(column) => column,
-            none => {
-                self.order.push(place);
-                let layout = Layout::to_come(input);
-                none.insert(Column::new(input, input.datatype(), layout, 1))
-            }
+        if self.columns[place].is_none() {
+            self.order.push(place);
+            let layout = Layout::to_come(input);
+            self.columns[place] = Some(Column::new(input, input.datatype(), layout, 1));
+        }
+        self.fill_with_null(place)?;
+        let Some(column) = &mut self.columns[place] else {
+            return Err(Error::internal("a column is gone while it is filled"));
         };
-        let pushed = if column.n_rows() > row {
-            Err(Error::data("it is there twice"))
-        } else {
-            column
-                .fill_with_null(row)
-                .and_then(|()| value::push(column, input, reader, &mut self.text))
+        let pushed = match column.n_rows() > row {
+            true => Err(Error::data("it is there twice")),
+            false => value::push(column, input, reader, &mut self.text),
         };
         pushed.map_err(|error| {
             Error::new(
@@ -208,10 +235,15 @@ impl<'a, 'p> Columns<'a, 'p> {
             }
             let start = reader;
             reader.skip()?;
+            let n_bytes = start.left() - reader.left();
             self.context.push(Repeated {
                 place,
                 reader: start,
-                n_bytes: start.left() - reader.left(),
+                // An item of a list is two bytes or more in the request: a digit and a comma.
+                n_bytes: match self.plan.inputs()[place].is_list() {
+                    true => n_bytes.saturating_mul(CELL / 2),
+                    false => n_bytes.max(CELL),
+                },
             });
         }
         Ok(())
@@ -271,12 +303,7 @@ impl<'a, 'p> Columns<'a, 'p> {
             let mut value = self.context[index];
             let column = self.columns[value.place].as_ref();
             if column.is_none_or(|column| column.n_rows() <= self.n_rows) {
-                self.context_bytes = self.context_bytes.saturating_add(value.n_bytes);
-                if self.context_bytes > MAX_CONTEXT {
-                    return Err(Error::data(format!(
-                        "`context` has more than {MAX_CONTEXT} bytes, repeated over the rows"
-                    )));
-                }
+                self.leave_out(value.n_bytes)?;
                 self.push(value.place, &mut value.reader)?;
             }
         }
@@ -350,9 +377,9 @@ impl<'a, 'p> Columns<'a, 'p> {
 
     fn finish(mut self, key: &str) -> Result<RecordBatch> {
         let mut rows = Rows::new(self.plan);
-        for place in self.order {
-            if let Some(mut column) = self.columns[place].take() {
-                column.fill_with_null(self.n_rows)?;
+        for place in std::mem::take(&mut self.order) {
+            self.fill_with_null(place)?;
+            if let Some(column) = self.columns[place].take() {
                 rows.push(place, column.finish_here()?)?;
             }
         }

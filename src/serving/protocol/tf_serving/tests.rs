@@ -1,3 +1,4 @@
+use arrow::array::Array;
 use serde_json::{Value, json};
 
 use super::*;
@@ -240,7 +241,68 @@ fn bad_requests_are_told_what_is_wrong() {
         "{},".repeat(99_999)
     );
     let error = asked(PredictMethod::Classify, &large);
-    assert!(error.contains("repeated over the rows"), "{error}");
+    assert!(
+        error.contains("the values that rows leave out come to more than"),
+        "{error}"
+    );
+}
+
+#[test]
+fn small_requests_do_not_become_large_ones() {
+    use super::super::plan::{Input, Plan};
+    use crate::schema::FieldType;
+    let names: Vec<String> = (0..600).map(|column| format!("c{column}")).collect();
+    let types = [FieldType::Float, FieldType::Text, FieldType::Boolean];
+    let inputs = names.iter().enumerate();
+    let plan = Plan::for_tests(inputs.map(|(i, name)| Input::scalar(name, types[i % 3])));
+    let objects = "{},".repeat(99_999);
+    let row = |n: usize| {
+        let values: Vec<String> = names[..n]
+            .iter()
+            .map(|name| format!(r#""{name}": null"#))
+            .collect();
+        format!("{{{}}}", values.join(", "))
+    };
+    let read = |body: &str| request::read(&plan, body.as_bytes(), PredictMethod::Predict);
+    // A few columns that most rows leave out are fine.
+    for body in [
+        format!(r#"{{"instances": [{objects}{}]}}"#, row(20)),
+        format!(r#"{{"instances": [{}, {objects}{{"c0": 1}}]}}"#, row(20)).replacen("{},", "", 1),
+    ] {
+        let (rows, _) = read(&body).unwrap();
+        assert_eq!((rows.num_columns(), rows.num_rows()), (20, 100_000));
+        assert!(rows.column(1).is_null(99_998));
+    }
+    for body in [
+        format!(r#"{{"instances": [{objects}{}]}}"#, row(600)),
+        format!(r#"{{"instances": [{}, {objects}{{}}]}}"#, row(600)).replacen("{},", "", 1),
+    ] {
+        let error = read(&body).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Data);
+        let error = error.to_string();
+        assert!(error.contains("send fewer rows at once"), "{error}");
+    }
+}
+
+#[test]
+fn bare_lists_are_rows_of_a_single_list() {
+    use super::super::plan::{Input, Plan};
+    use crate::schema::FieldType;
+    use arrow::array::AsArray;
+    let plan = Plan::for_tests([Input::list("x", FieldType::Integer)]);
+    let body = br#"{"instances": [[1, 2], [], null, [3]]}"#;
+    let (rows, _) = request::read(&plan, body, PredictMethod::Predict).unwrap();
+    let lists = rows.column(0).as_list::<i32>();
+    assert_eq!(lists.value_offsets(), [0, 2, 2, 2, 3]);
+    assert!(lists.is_null(2) && lists.is_valid(1));
+    let error = predict(&half_plus_two(), r#"{"instances": [[1, 2], [3, 4]]}"#).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "input `x`, row 0: a list of several values, must be one value of type float"
+    );
+    // As TensorFlow Serving does.
+    let error = predict(&half_plus_two(), r#"{"instances": []}"#).unwrap_err();
+    assert_eq!(error.message(), "`instances` has no values");
 }
 
 #[test]

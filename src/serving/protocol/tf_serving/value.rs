@@ -38,14 +38,20 @@ pub(super) fn push<'a>(
         }
         n += 1;
         if n > 1 && !input.is_list() {
-            return Err(Error::data("a list of several values, must be one value"));
+            return Err(Error::data(format!(
+                "a list of several values, must be one value of type {}",
+                input.field_type()
+            )));
         }
         push_item(column, input, reader, text)?;
     }
     match input.is_list() {
         true => column.end_row(false),
         false if n == 1 => Ok(()),
-        false => Err(Error::data("an empty list, must be one value")),
+        false => Err(Error::data(format!(
+            "an empty list, must be one value of type {}",
+            input.field_type()
+        ))),
     }
 }
 
