@@ -1,0 +1,17 @@
+//! The hot loops of [fourfold](https://docs.rs/fourfold): code that runs once per value, over plain slices.
+//!
+//! This crate exists so that one line of a profile optimizes all of it, in fourfold's own dev profile and in that of an
+//! application:
+//!
+//! ```toml
+//! [profile.dev.package.fourfold-kernels]
+//! opt-level = 3
+//! ```
+//!
+//! Architecture invariant: nothing here knows DataFusion, files, configuration or user types; inputs and outputs are
+//! slices, vectors and small structs. Functions trust their callers: fourfold checks shapes and values before it calls.
+//! Results are the same on any number of threads.
+//!
+//! It is an implementation detail of fourfold: its API may change in any release.
+
+pub mod columns;
