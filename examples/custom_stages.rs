@@ -88,7 +88,7 @@ impl Model for Line {
         save_json(dir, "line.json", self)
     }
 
-    fn load(dir: &Path) -> Result<Self> {
+    fn load(dir: &Path, _: &Loaders) -> Result<Self> {
         load_json(dir, "line.json")
     }
 }
@@ -106,7 +106,7 @@ impl Stage for LeastSquares {
 impl Trainer for LeastSquares {
     type Model = Line;
 
-    fn train(&self, args: TrainArgs<'_, Line>) -> Result<Line> {
+    fn train(&self, args: &TrainArgs) -> Result<Trained<Line>> {
         let matrix = args.train().matrix()?;
         let x = matrix.features().column(0).mapv(f64::from);
         let y = matrix.labels();
@@ -116,7 +116,8 @@ impl Trainer for LeastSquares {
         Ok(Line {
             slope,
             intercept: y_mean - slope * x_mean,
-        })
+        }
+        .into())
     }
 }
 

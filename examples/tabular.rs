@@ -182,6 +182,7 @@ fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
         "metrics": run.metrics.overall,
         "verdict": run.verdict.to_string(),
         "reasons": run.verdict.reasons(),
+        "warnings": run.warnings,
         "timings_s": timings,
         "model_dir": pushed.map(|pushed| &pushed.path),
     })

@@ -49,7 +49,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Manifest, Model, ReferenceStatistics, Servable, Target};
+use crate::model::{Loaders, Manifest, Model, ReferenceStatistics, Servable, Target};
 use crate::schema::Schema;
 use crate::transform::FittedTransform;
 
@@ -150,6 +150,7 @@ impl fmt::Display for Verdict {
 pub struct Candidate<M> {
     model: Arc<M>,
     servable: Arc<Servable>,
+    loaders: Loaders,
 }
 
 impl<M: Model> Candidate<M> {
@@ -169,15 +170,31 @@ impl<M: Model> Candidate<M> {
         let manifest = Manifest {
             format_version: Manifest::FORMAT_VERSION,
             name: name.to_owned(),
-            model_format: M::FORMAT.to_owned(),
+            model_format: model.format().to_owned(),
             target,
             details,
         };
+        let operations = transform.operations();
         let servable = Servable::new(manifest, schema, transform, Arc::clone(&model) as _)?;
         Ok(Candidate {
             model,
             servable: Arc::new(servable),
+            loaders: Loaders::default().with::<M>().with_operations(&operations),
         })
+    }
+
+    /// Adds the loaders of an application: a model of models needs those of the models within it.
+    #[must_use]
+    pub fn with_loaders(mut self, loaders: &Loaders) -> Self {
+        self.loaders = self.loaders.with_all(loaders);
+        self
+    }
+
+    /// What it can be loaded with once it is saved: the loaders of the application, of its own type, and the custom
+    /// operations of its transform.
+    #[must_use]
+    pub fn loaders(&self) -> &Loaders {
+        &self.loaders
     }
 
     /// With the statistics of what it was trained on, and perhaps evaluated on, which are saved with it and which serving
@@ -252,6 +269,12 @@ impl<M: Model> Blessed<M> {
     #[must_use]
     pub fn servable(&self) -> &Arc<Servable> {
         self.candidate.servable()
+    }
+
+    /// What it can be loaded with once it is saved, see [`Candidate::loaders`].
+    #[must_use]
+    pub fn loaders(&self) -> &Loaders {
+        &self.candidate.loaders
     }
 
     /// The verdict that blessed it.

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     ResourceExhausted,
     /// It was not done by the time it had to be.
     DeadlineExceeded,
+    /// It was asked to stop before it was done, see [`Cancellation`](crate::Cancellation).
+    Cancelled,
     /// Asked for something that this build or this format does not do.
     Unsupported,
     /// A bug in this crate.

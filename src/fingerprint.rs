@@ -60,8 +60,14 @@ impl Fingerprint {
     ///
     /// # Errors
     /// As [`Fingerprint::of`], naming the stage.
-    pub fn of_stage(stage: &impl Stage, seed: u64, inputs: &[Fingerprint]) -> Result<Self> {
-        Fingerprint::of(&(seed, stage.name(), stage.version(), stage, inputs))
+    pub fn of_stage<S: Stage + ?Sized>(
+        stage: &S,
+        seed: u64,
+        inputs: &[Fingerprint],
+    ) -> Result<Self> {
+        stage
+            .describe()
+            .and_then(|stage| Fingerprint::of(&(seed, stage, inputs)))
             .map_err(|error| error.in_stage(stage.name()))
     }
 

@@ -101,6 +101,7 @@
 
 pub mod accumulate;
 pub mod blessing;
+mod cancellation;
 #[cfg(feature = "datafusion")]
 pub mod data;
 #[cfg(feature = "datafusion")]
@@ -128,9 +129,12 @@ mod store;
 #[cfg(feature = "datafusion")]
 pub mod training;
 pub mod transform;
+mod warning;
 
+pub use self::cancellation::Cancellation;
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::stage::{Stage, StageFn};
+pub use self::stage::{Configuration, Stage, StageFn, serialize_stage};
+pub use self::warning::Warning;
 pub use arrow;
 #[cfg(feature = "datafusion")]
 pub use datafusion;

@@ -24,5 +24,5 @@ pub use crate::stage::Stage;
 #[cfg(all(feature = "datafusion", feature = "linfa"))]
 pub use crate::training::{DecisionTree, Linear, LinearRegression, LogisticRegression};
 #[cfg(feature = "datafusion")]
-pub use crate::training::{TrainArgs, Trainer, TrainingPipeline};
+pub use crate::training::{TrainArgs, Trained, Trainer, TrainingPipeline};
 pub use crate::transform::{AutoTransform, DatePart, Fill, Transform};

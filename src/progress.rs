@@ -157,6 +157,57 @@ impl RunningStep {
     }
 }
 
+impl RunningStep {
+    /// Where the work of this step tells how far it is, also from other threads.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        let (progress, step) = (self.progress.clone(), self.step);
+        Meter::to(move |done, total| progress.tell(&Event::Advanced { step, done, total }))
+    }
+}
+
+/// Where work that takes long tells how far it is. Cheap to clone; the default tells nobody.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use std::sync::Arc;
+///
+/// use fourfold::progress::Meter;
+///
+/// let seen = Arc::new(Mutex::new(Vec::new()));
+/// let log = Arc::clone(&seen);
+/// let meter = Meter::to(move |done, total| log.lock().unwrap().push((done, total)));
+/// meter.advance(3, 10);
+/// meter.advance(4, None);
+/// assert_eq!(*seen.lock().unwrap(), [(3, Some(10)), (4, None)]);
+/// ```
+#[derive(Clone, Default)]
+pub struct Meter(Option<Arc<dyn Fn(u64, Option<u64>) + Send + Sync>>);
+
+impl Meter {
+    /// Tells a listener, which may be called from several threads and should return soon.
+    #[must_use]
+    pub fn to(listener: impl Fn(u64, Option<u64>) + Send + Sync + 'static) -> Self {
+        Meter(Some(Arc::new(listener)))
+    }
+
+    /// Tells that `done` of `total` units (where that is known) are done: iterations, or rows.
+    pub fn advance(&self, done: u64, total: impl Into<Option<u64>>) {
+        if let Some(listener) = &self.0 {
+            listener(done, total.into());
+        }
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Some(_) => "Meter(..)",
+            None => "Meter",
+        })
+    }
+}
+
 impl Drop for RunningStep {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();

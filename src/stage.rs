@@ -27,9 +27,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use ciborium::Value as Tree;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Number, Value, json};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A named, versioned, serializable unit of work.
 ///
@@ -40,7 +43,7 @@ use crate::error::Result;
     label = "this is not a `Stage`",
     note = "derive `serde::Serialize` for it and implement `fourfold::Stage` (only `name` is required)"
 )]
-pub trait Stage: Serialize + Send + Sync + 'static {
+pub trait Stage: Configuration + Send + Sync + 'static {
     /// The name of the stage: in errors, reports and fingerprints.
     fn name(&self) -> &str;
 
@@ -56,23 +59,189 @@ pub trait Stage: Serialize + Send + Sync + 'static {
     fn check(&self) -> Result<()> {
         Ok(())
     }
+
+    /// Its configuration as a value: the struct's serialized form. A stage that holds fields which cannot change its
+    /// result may leave them out here, by name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it cannot be written as JSON, or holds a number that is not
+    /// finite.
+    fn configuration(&self) -> Result<Value> {
+        self.to_value()
+    }
+
+    /// What identifies it: `{"name", "version", "configuration"}`.
+    ///
+    /// # Errors
+    /// As [`Stage::configuration`].
+    fn describe(&self) -> Result<Value> {
+        Ok(json!({
+            "name": self.name(),
+            "version": self.version(),
+            "configuration": self.configuration()?,
+        }))
+    }
 }
+
+/// The serialized form of a value, also where its type is not known: every `Serialize` type has it. It makes `Stage` a
+/// trait that can be a trait object.
+pub trait Configuration {
+    /// The value as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it cannot be written as JSON, or holds a number that is not
+    /// finite: JSON has none, and such a number would compare unequal to itself.
+    fn to_value(&self) -> Result<Value>;
+}
+
+impl<T: Serialize> Configuration for T {
+    fn to_value(&self) -> Result<Value> {
+        let tree = Tree::serialized(self).map_err(|error| {
+            Error::config("a configuration cannot be serialized").with_source(error)
+        })?;
+        json_of(tree)
+    }
+}
+
+fn json_of(tree: Tree) -> Result<Value> {
+    let odd = |what: String| Error::config(format!("a configuration holds {what}"));
+    Ok(match tree {
+        Tree::Null => Value::Null,
+        Tree::Bool(flag) => Value::Bool(flag),
+        Tree::Text(text) => Value::String(text),
+        Tree::Bytes(bytes) => bytes.into(),
+        Tree::Integer(number) => {
+            let number = i128::from(number);
+            Number::from_i128(number)
+                .map(Value::Number)
+                .ok_or_else(|| odd(format!("{number}, must be a number of 64 bits")))?
+        }
+        Tree::Float(number) => Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| odd(format!("{number}, must be a finite number")))?,
+        Tree::Array(items) => Value::Array(items.into_iter().map(json_of).collect::<Result<_>>()?),
+        Tree::Map(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| {
+                let key = match key {
+                    Tree::Text(text) => text,
+                    Tree::Integer(number) => i128::from(number).to_string(),
+                    Tree::Bool(flag) => flag.to_string(),
+                    other => return Err(odd(format!("the key {other:?}, must be text"))),
+                };
+                Ok((key, json_of(value)?))
+            });
+            Value::Object(entries.collect::<Result<Map<_, _>>>()?)
+        }
+        other => return Err(odd(format!("{other:?}, which JSON has not"))),
+    })
+}
+
+/// Serializes a stage within a stage with its name and version, which its fields alone do not tell. For the fields of
+/// stages that hold others:
+///
+/// ```
+/// use fourfold::Stage;
+/// use serde::Serialize;
+///
+/// #[derive(Serialize)]
+/// struct Twice<S: Stage> {
+///     #[serde(serialize_with = "fourfold::serialize_stage")]
+///     of: S,
+/// }
+/// # #[derive(Serialize)]
+/// # struct Once {}
+/// # impl Stage for Once {
+/// #     fn name(&self) -> &str {
+/// #         "once"
+/// #     }
+/// # }
+/// impl<S: Stage> Stage for Twice<S> {
+///     fn name(&self) -> &str {
+///         "twice"
+///     }
+/// }
+/// let configuration = Twice { of: Once {} }.configuration()?;
+/// assert_eq!(configuration["of"]["name"], "once");
+/// # Ok::<(), fourfold::Error>(())
+/// ```
+///
+/// Boxed stages, such as a `Box<dyn Trainer<Model = M>>`, are serialized so without it.
+///
+/// # Errors
+/// If the stage's configuration cannot be had, see [`Stage::configuration`].
+pub fn serialize_stage<T: Stage + ?Sized, S: Serializer>(
+    stage: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    stage
+        .describe()
+        .map_err(S::Error::custom)?
+        .serialize(serializer)
+}
+
+/// A boxed stage is the stage.
+impl<S: Stage + ?Sized> Stage for Box<S>
+where
+    Box<S>: Configuration,
+{
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn version(&self) -> u32 {
+        (**self).version()
+    }
+
+    fn check(&self) -> Result<()> {
+        (**self).check()
+    }
+
+    fn configuration(&self) -> Result<Value> {
+        (**self).configuration()
+    }
+}
+
+/// Any number of stages side by side are a stage.
+impl<S: Stage> Stage for Vec<S>
+where
+    Vec<S>: Configuration,
+{
+    fn name(&self) -> &str {
+        ALL_OF
+    }
+
+    fn check(&self) -> Result<()> {
+        self.iter().try_for_each(|stage| {
+            let in_stage = |error: Error| error.in_stage(stage.name());
+            stage.check().map_err(in_stage)
+        })
+    }
+
+    fn configuration(&self) -> Result<Value> {
+        self.iter().map(Stage::describe).collect()
+    }
+}
+
+const ALL_OF: &str = "all_of";
 
 /// Stages side by side are a stage: `(A, B)` and `(A, B, C)`.
 macro_rules! tuple_stage {
     ($($name:ident . $index:tt),+) => {
-        impl<$($name: Stage),+> Stage for ($($name,)+) {
+        impl<$($name: Stage),+> Stage for ($($name,)+)
+        where
+            ($($name,)+): Configuration,
+        {
             fn name(&self) -> &str {
-                "all_of"
-            }
-
-            fn version(&self) -> u32 {
-                0 $(+ self.$index.version())+
+                ALL_OF
             }
 
             fn check(&self) -> Result<()> {
                 $(self.$index.check().map_err(|error| error.in_stage(self.$index.name()))?;)+
                 Ok(())
+            }
+
+            fn configuration(&self) -> Result<Value> {
+                [$(self.$index.describe()),+].into_iter().collect()
             }
         }
     };

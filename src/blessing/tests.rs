@@ -17,7 +17,7 @@ const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/servable_v
 /// The fixture's model with a reference of three passengers.
 fn candidate() -> Candidate<LinearModel> {
     let servable = Servable::load(Path::new(V1), &Loaders::default()).unwrap();
-    let model = LinearModel::load(&Path::new(V1).join("model")).unwrap();
+    let model = LinearModel::load(&Path::new(V1).join("model"), &Loaders::default()).unwrap();
     let ages: ArrayRef = Arc::new(Int64Array::from(vec![31, 40, 99]));
     let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let rows = RecordBatch::try_from_iter([("age", ages), ("id", ids)]).unwrap();

@@ -22,6 +22,7 @@ use crate::progress::{Progress, RunningStep, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{Decision, FittedTransform, Roles, Transform};
+use crate::warning::Warning;
 
 /// What the data pipeline has made: all that training and evaluation need.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct PreparedData {
     transform: Arc<FittedTransform>,
     decisions: Vec<Decision>,
     n_unlabelled: u64,
+    warnings: Vec<Warning>,
     fingerprint: Fingerprint,
 }
 
@@ -116,6 +118,12 @@ impl PreparedData {
     #[must_use]
     pub fn n_unlabelled(&self) -> u64 {
         self.n_unlabelled
+    }
+
+    /// What was decided without being told, or left out.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// What this is the result of.
@@ -299,12 +307,13 @@ impl DataPlan {
             splits,
             statistics,
             schema,
-            anomalies,
-            comparisons,
-            quarantined,
             target,
             weighting,
             transform: Arc::new(transform),
+            warnings: warnings(label, n_unlabelled, quarantined.as_ref(), &decisions),
+            anomalies,
+            comparisons,
+            quarantined,
             decisions,
             n_unlabelled,
             fingerprint,
@@ -359,6 +368,31 @@ impl DataPlan {
             }
         }
     }
+}
+
+/// What was left out: rows, and columns.
+fn warnings(
+    label: &Label,
+    n_unlabelled: u64,
+    quarantined: Option<&Quarantined>,
+    decisions: &[Decision],
+) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if n_unlabelled > 0 {
+        let message = format!("{n_unlabelled} rows without a label were left out");
+        let warning = Warning::new("read", "rows_unlabelled", message);
+        warnings.push(warning.of_column(label.name()));
+    }
+    if let Some(aside) = quarantined {
+        let message = format!("{} rows that break the schema were set aside", aside.n_rows);
+        warnings.push(Warning::new("validate", "rows_quarantined", message));
+    }
+    let dropped = decisions.iter().filter(|decision| decision.is_dropped());
+    warnings.extend(dropped.map(|decision| {
+        let message = format!("it makes no feature: {}", decision.reason);
+        Warning::new("transform", "column_dropped", message).of_column(&decision.column)
+    }));
+    warnings
 }
 
 /// The statistics of each split, and of all rows together.

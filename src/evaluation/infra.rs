@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use crate::blessing::{Candidate, Verdict};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
-use crate::model::{Loaders, Model, Prediction, Servable};
+use crate::model::{Model, Prediction, Servable};
 
 /// The most rows that are asked.
 const N_ROWS: usize = 100;
@@ -44,9 +44,7 @@ fn try_out<M: Model>(candidate: &Candidate<M>, rows: &RecordBatch) -> Result<()>
         .map_err(|error| Error::io("making a directory to try the model in", error))?;
     let place = dir.path().join("1");
     candidate.save(&place)?;
-    let operations = candidate.servable().transform().operations();
-    let loaders = Loaders::default().with::<M>().with_operations(&operations);
-    let loaded = Servable::load(&place, &loaders)?;
+    let loaded = Servable::load(&place, candidate.loaders())?;
     let expected = candidate.servable().predict(rows)?;
     same(&expected, &loaded.predict(rows)?, "loaded back")?;
     for row in 0..rows.num_rows().min(10) {

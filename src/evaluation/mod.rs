@@ -11,7 +11,7 @@
 //! use fourfold::evaluation::{EvalArgs, Validator};
 //! use fourfold::model::LinearModel;
 //! use fourfold::{Result, Stage};
-//! use serde::Serialize;
+//! use serde::{Serialize, Serializer};
 //!
 //! /// No weight may be larger than a limit.
 //! #[derive(Serialize)]
@@ -41,7 +41,7 @@ mod thresholds;
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use self::thresholds::Thresholds;
 use crate::blessing::{Blessed, Candidate, Verdict};
@@ -51,7 +51,7 @@ use crate::examples::Examples;
 use crate::metrics::{Evaluation, Evaluator};
 use crate::model::{Model, ReferenceStatistics, Servable};
 use crate::progress::{Progress, Step};
-use crate::stage::{Stage, StageFn};
+use crate::stage::{Stage, StageFn, serialize_stage};
 
 /// Candidate and baseline in, verdict out: the stage of the evaluation pipeline that a user implements.
 #[diagnostic::on_unimplemented(
@@ -139,20 +139,52 @@ pub enum Baseline {
     Unusable(Error),
 }
 
+impl<M: Model> Serialize for dyn Validator<M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_stage(self, serializer)
+    }
+}
+
+impl<M: Model, V: Validator<M> + ?Sized> Validator<M> for Box<V>
+where
+    Box<V>: Serialize,
+{
+    fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
+        (**self).validate(args)
+    }
+}
+
+/// Any number of validators side by side; none at all checks nothing, and so blesses nothing.
+impl<M: Model, V: Validator<M>> Validator<M> for Vec<V>
+where
+    Vec<V>: Serialize,
+{
+    fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
+        let mut parts = self.iter().map(|validator| part(validator, args));
+        parts.try_fold(Verdict::new(), |verdict, part| Ok(verdict.and(part?)))
+    }
+}
+
+/// The verdict of one of several validators, which must have checked something.
+fn part<M: Model>(validator: &impl Validator<M>, args: EvalArgs<'_, M>) -> Result<Verdict> {
+    let name = validator.name();
+    let part = validator.validate(args);
+    let part = part.map_err(|error| error.in_stage(name))?;
+    Ok(match part.checks() {
+        [] => part.check(name, false, format!("`{name}` has checked nothing")),
+        _ => part,
+    })
+}
+
 macro_rules! tuple_validator {
     ($($name:ident . $index:tt),+) => {
-        impl<M: Model, $($name: Validator<M>),+> Validator<M> for ($($name,)+) {
+        impl<M: Model, $($name: Validator<M>),+> Validator<M> for ($($name,)+)
+        where
+            ($($name,)+): Serialize,
+        {
             fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
                 let mut verdict = Verdict::new();
-                $(
-                    let name = self.$index.name();
-                    let part = self.$index.validate(args).map_err(|error| error.in_stage(name))?;
-                    verdict = if part.checks().is_empty() {
-                        verdict.check(name, false, format!("`{name}` has checked nothing"))
-                    } else {
-                        verdict.and(part)
-                    };
-                )+
+                $(verdict = verdict.and(part(&self.$index, args)?);)+
                 Ok(verdict)
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Predict, check_width, load_json, save_json};
+use super::{Loaders, Model, Predict, check_width, load_json, save_json};
 use crate::error::Result;
 
 /// Answers the same for every row: the training mean, or the classes' shares. What any model must beat.
@@ -51,7 +51,7 @@ impl Model for ConstantModel {
         save_json(dir, "constant.json", self)
     }
 
-    fn load(dir: &Path) -> Result<Self> {
+    fn load(dir: &Path, _: &Loaders) -> Result<Self> {
         load_json(dir, "constant.json")
     }
 }

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::flat_trees::FlatTrees;
-use super::{Link, Model, Predict, TreeModel, TreeNode, check_width, load_json};
+use super::{Link, Loaders, Model, Predict, TreeModel, TreeNode, check_width, load_json};
 use crate::error::{Error, Result};
 
 /// How the trees of a [`ForestModel`] answer as one.
@@ -250,7 +250,7 @@ impl Model for ForestModel {
             .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))
     }
 
-    fn load(dir: &Path) -> Result<Self> {
+    fn load(dir: &Path, _: &Loaders) -> Result<Self> {
         let stored: Stored = load_json(dir, FILE)?;
         ForestModel::of(stored)
             .map_err(|error| Error::corrupt("`forest.json` is not a forest").with_source(error))

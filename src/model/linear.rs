@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
-use super::{Model, Predict, check_width, load_json, save_json};
+use super::{Loaders, Model, Predict, check_width, load_json, save_json};
 use crate::error::{Error, Result};
 
 /// What is done with the linear scores.
@@ -135,7 +135,7 @@ impl Model for LinearModel {
         save_json(dir, "linear.json", self)
     }
 
-    fn load(dir: &Path) -> Result<Self> {
+    fn load(dir: &Path, _: &Loaders) -> Result<Self> {
         let model: LinearModel = load_json(dir, "linear.json")?;
         model.check().map_err(|error| {
             Error::corrupt("`linear.json` is not a linear model").with_source(error)

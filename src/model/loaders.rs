@@ -5,11 +5,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{ConstantModel, ForestModel, LinearModel, Model, Predict, TreeModel};
+use super::any::Saved;
+use super::{AnyModel, ConstantModel, ForestModel, LinearModel, Model, Predict, TreeModel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transform::{CustomOperation, Operations};
 
-type Loader = Arc<dyn Fn(&Path) -> Result<Arc<dyn Predict>> + Send + Sync>;
+type Loader = Arc<dyn Fn(&Path, &Loaders) -> Result<Arc<dyn Saved>> + Send + Sync>;
 
 /// The loaders by format tag: an explicit registry, nothing registers itself before `main`.
 ///
@@ -33,7 +34,7 @@ impl Loaders {
     /// Adds the loader of a model type; one of the same tag is replaced.
     #[must_use]
     pub fn with<M: Model>(mut self) -> Self {
-        let load: Loader = Arc::new(|dir| Ok(Arc::new(M::load(dir)?)));
+        let load: Loader = Arc::new(|dir, loaders| Ok(Arc::new(M::load(dir, loaders)?)));
         self.models.insert(M::FORMAT.to_owned(), load);
         self
     }
@@ -52,6 +53,15 @@ impl Loaders {
         self
     }
 
+    /// Adds all that another registry has; of the same tag, its loader is taken.
+    #[must_use]
+    pub fn with_all(mut self, other: &Loaders) -> Self {
+        let others = other.models.iter();
+        self.models
+            .extend(others.map(|(tag, loader)| (tag.clone(), Arc::clone(loader))));
+        self.with_operations(&other.operations)
+    }
+
     /// The custom operations that are known.
     #[must_use]
     pub fn operations(&self) -> &Operations {
@@ -68,6 +78,19 @@ impl Loaders {
     /// # Errors
     /// [`ErrorKind::Unsupported`] if no loader has the tag, with the known ones; and what the loader reports.
     pub fn load(&self, format: &str, dir: &Path) -> Result<Arc<dyn Predict>> {
+        let model: Arc<dyn Predict> = self.load_saved(format, dir)?;
+        Ok(model)
+    }
+
+    /// As [`Loaders::load`], of a model that can be saved again.
+    ///
+    /// # Errors
+    /// As [`Loaders::load`].
+    pub fn load_any(&self, format: &str, dir: &Path) -> Result<AnyModel> {
+        Ok(AnyModel::of(self.load_saved(format, dir)?))
+    }
+
+    fn load_saved(&self, format: &str, dir: &Path) -> Result<Arc<dyn Saved>> {
         let loader = self.models.get(format).ok_or_else(|| {
             let known: Vec<&str> = self.formats().collect();
             Error::new(
@@ -78,7 +101,7 @@ impl Loaders {
                 ),
             )
         })?;
-        loader(dir)
+        loader(dir, self)
     }
 }
 

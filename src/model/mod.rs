@@ -7,7 +7,7 @@
 //! ```
 //! use std::path::Path;
 //!
-//! use fourfold::model::{Model, Predict};
+//! use fourfold::model::{Loaders, Model, Predict};
 //! use fourfold::ndarray::{Array2, ArrayView2};
 //! use fourfold::{Error, ErrorKind, Result};
 //!
@@ -38,7 +38,7 @@
 //!         fourfold::model::save_json(dir, "sum.json", &self.n_features)
 //!     }
 //!
-//!     fn load(dir: &Path) -> Result<Self> {
+//!     fn load(dir: &Path, _: &Loaders) -> Result<Self> {
 //!         Ok(Sum { n_features: fourfold::model::load_json(dir, "sum.json")? })
 //!     }
 //! }
@@ -48,6 +48,7 @@
 //! ```
 
 mod answer;
+mod any;
 mod constant;
 mod flat_trees;
 mod forest;
@@ -62,6 +63,7 @@ mod target;
 mod tree;
 mod weighting;
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,6 +72,7 @@ use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::any::AnyModel;
 pub use self::constant::ConstantModel;
 pub use self::forest::{Combine, ForestModel};
 pub use self::linear::{LinearModel, Link};
@@ -91,7 +94,7 @@ use crate::error::{Error, Result};
 ///
 /// What the outputs mean is the [`Target`]'s to say: one value for a regression, the probability of the second
 /// class for a binary classification, one probability a class for a multi-class one.
-pub trait Predict: Debug + Send + Sync + 'static {
+pub trait Predict: Any + Debug + Send + Sync {
     /// The number of features the model was trained on.
     fn n_features(&self) -> usize;
 
@@ -115,6 +118,12 @@ pub trait Model: Predict + Sized {
     /// Names the format of the saved files, with a version: `<owner>.<kind>.v<n>`.
     const FORMAT: &'static str;
 
+    /// The tag that this very model is saved under, which its loader is found by: that of its type, but for models
+    /// that stand for others, such as [`AnyModel`].
+    fn format(&self) -> &str {
+        Self::FORMAT
+    }
+
     /// Writes the model's files into a directory that exists and is empty.
     ///
     /// # Errors
@@ -122,11 +131,51 @@ pub trait Model: Predict + Sized {
     fn save(&self, dir: &Path) -> Result<()>;
 
     /// Reads what [`Model::save`] has written. The files are checked against their digests before; damage by
-    /// chance does not get here.
+    /// chance does not get here. A model of models loads those within by `loaders`.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the files are not such a model.
-    fn load(dir: &Path) -> Result<Self>;
+    fn load(dir: &Path, loaders: &Loaders) -> Result<Self>;
+}
+
+impl dyn Predict {
+    /// The model as the type that it is; also where it is held by an [`AnyModel`]. `None` if it is of another type.
+    ///
+    /// ```
+    /// use fourfold::model::{AnyModel, ConstantModel, LinearModel, Predict};
+    ///
+    /// let model: Box<dyn Predict> = Box::new(AnyModel::new(ConstantModel::new(3, vec![0.5])));
+    /// assert!(model.downcast_ref::<ConstantModel>().is_some());
+    /// assert!(model.downcast_ref::<LinearModel>().is_none());
+    /// ```
+    #[must_use]
+    pub fn downcast_ref<M: Predict>(&self) -> Option<&M> {
+        let this: &dyn Any = self;
+        this.downcast_ref::<M>().or_else(|| {
+            let held = this.downcast_ref::<AnyModel>()?;
+            held.as_predict().downcast_ref()
+        })
+    }
+}
+
+/// Saves a model within the directory of another: its files go into `dir/name`, which must not be there yet. What
+/// [`Model::save`] of a model of models needs.
+///
+/// # Errors
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file cannot be written.
+pub fn save_model<M: Model>(dir: &Path, name: &str, model: &M) -> Result<()> {
+    let place = dir.join(name);
+    std::fs::create_dir(&place)
+        .map_err(|error| Error::io(format!("writing `{}`", place.display()), error))?;
+    model.save(&place)
+}
+
+/// Loads what [`save_model`] has saved.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn load_model<M: Model>(dir: &Path, name: &str, loaders: &Loaders) -> Result<M> {
+    M::load(&dir.join(name), loaders)
 }
 
 /// Writes a value as JSON into a file of a directory: what most models' [`Model::save`] needs.

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use super::flat_trees::FlatTrees;
-use super::{Model, Predict, check_width, load_json, save_json};
+use super::{Loaders, Model, Predict, check_width, load_json, save_json};
 use crate::error::{Error, Result};
 
 /// A node of a tree. Children stand after their parent.
@@ -156,7 +156,7 @@ impl Model for TreeModel {
         save_json(dir, "tree.json", &self.stored)
     }
 
-    fn load(dir: &Path) -> Result<Self> {
+    fn load(dir: &Path, _: &Loaders) -> Result<Self> {
         let stored: Stored = load_json(dir, "tree.json")?;
         TreeModel::try_from(stored)
             .map_err(|error| Error::corrupt("`tree.json` is not a tree").with_source(error))

@@ -9,15 +9,16 @@ use super::compose::{
     ModelOf,
 };
 use crate::blessing::Verdict;
+use crate::cancellation::Cancellation;
 use crate::data::{DataPipeline, DataSource};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::evaluation::{EvalArgs, EvaluationPipeline, Validator};
-use crate::model::Model;
+use crate::model::Loaders;
 use crate::progress::{Event, Progress};
 use crate::serving::{Server, ServingPipeline};
 use crate::stage::{Stage, StageFn};
-use crate::training::{TrainArgs, Trainer, TrainingPipeline};
+use crate::training::{IntoTrained, TrainArgs, Trainer, TrainingPipeline};
 
 /// No data yet.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ impl PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
                 root: None,
                 engine: None,
                 progress: Progress::default(),
+                loaders: Loaders::default(),
+                cancellation: Cancellation::new(),
             },
         }
     }
@@ -70,6 +73,8 @@ struct Settings {
     root: Option<PathBuf>,
     engine: Option<Engine>,
     progress: Progress,
+    loaders: Loaders,
+    cancellation: Cancellation,
 }
 
 impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
@@ -101,26 +106,27 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// A closure as the trainer, with a name and a version.
+    /// A closure as the trainer, with a name and a version. It returns a model, or a
+    /// [`Trained`](crate::training::Trained) one.
     ///
     /// ```
     /// use fourfold::model::ConstantModel;
     /// use fourfold::prelude::*;
     ///
-    /// let builder = Pipeline::builder("half").train_with("half", 1, |args: TrainArgs<'_, ConstantModel>| {
+    /// let builder = Pipeline::builder("half").train_with("half", 1, |args: &TrainArgs| {
     ///     Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
     /// });
     /// # let _ = builder;
     /// ```
-    pub fn train_with<F, M>(
+    pub fn train_with<F, N>(
         self,
         name: impl Into<String>,
         version: u32,
         train: F,
-    ) -> PipelineBuilder<D, TrainingPipeline<StageFn<F, M>>, V, R>
+    ) -> PipelineBuilder<D, TrainingPipeline<StageFn<F, N>>, V, R>
     where
-        F: Fn(TrainArgs<'_, M>) -> Result<M> + Send + Sync + 'static,
-        M: Model,
+        F: Fn(&TrainArgs) -> Result<N> + Send + Sync + 'static,
+        N: IntoTrained + 'static,
     {
         let trainer = StageFn::new(name, version, train);
         PipelineBuilder {
@@ -194,6 +200,21 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         self
     }
 
+    /// The loaders of models that the pipeline does not know by its types: those within a model of models, and those
+    /// that an earlier run, with another trainer, has deployed. The trial before a deployment, the baseline, the model
+    /// that a trainer starts from and the servers load by them.
+    pub fn loaders(mut self, loaders: Loaders) -> Self {
+        self.settings.loaders = self.settings.loaders.with_all(&loaders);
+        self
+    }
+
+    /// What tells runs to stop. A run that is told ends with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled)
+    /// once its trainer looks; so does the trainer of a run whose future is dropped.
+    pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.settings.cancellation = cancellation;
+        self
+    }
+
     /// Tells a listener how each run goes. It is called from several threads and should return soon.
     pub fn observe(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.settings.progress = Progress::to(listener);
@@ -239,6 +260,8 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
             root: settings.root,
             engine: settings.engine,
             progress: settings.progress,
+            loaders: settings.loaders,
+            cancellation: settings.cancellation,
         };
         pipeline
             .data

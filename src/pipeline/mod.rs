@@ -34,14 +34,16 @@ pub use self::compose::{
 };
 pub use self::record::RunRecord;
 use crate::blessing::Candidate;
+use crate::cancellation::Cancellation;
 use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TRAIN};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
-use crate::model::ReferenceStatistics;
+use crate::model::{Loaders, Predict, ReferenceStatistics};
 use crate::progress::{Progress, Step};
 use crate::serving::{Server, ServingPipeline};
-use crate::training::{Dataset, Trainer, TrainingPipeline};
+use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
+use crate::warning::Warning;
 
 /// Data, training, evaluation and serving as one; made by [`Pipeline::builder`].
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub struct Pipeline<S, T, V, R> {
     root: Option<PathBuf>,
     engine: Option<Engine>,
     progress: Progress,
+    loaders: Loaders,
+    cancellation: Cancellation,
 }
 
 /// How a run has ended. A rejected model is a value, not an error.
@@ -145,10 +149,14 @@ where
             }
         };
         let data = self.data.run(&engine, dir, &progress).await?;
-        let candidate = self.train(&data, &progress).await?;
+        // Those of the model's own type, of what the transform needs, and of the application.
+        let operations = data.transform().operations();
+        let loaders = Loaders::default().with::<T::Model>();
+        let loaders = loaders.with_operations(&operations).with_all(&self.loaders);
+        let (candidate, training) = self.train(&data, &engine, &loaders, &progress).await?;
         let features = candidate.servable().transform().features().to_vec();
         let model_format = candidate.servable().manifest().model_format.clone();
-        let serving = self.serving.server().serving(&self.name).await;
+        let serving = self.serving.server().serving(&self.name, &loaders).await;
         let evaluated = Arc::clone(&self.evaluation)
             .run(candidate, data.split(EVAL)?, serving, &engine, &progress)
             .await?;
@@ -159,6 +167,7 @@ where
             model,
         } = evaluated;
         let mut run = RunRecord::new(&self.name, &data, features, model_format);
+        run.trained(training);
         run.evaluated(metrics, &baseline, verdict);
         let endpoint = match model {
             Ok(blessed) => {
@@ -201,26 +210,68 @@ where
         runtime.block_on(self.run())
     }
 
-    async fn train(&self, data: &PreparedData, progress: &Progress) -> Result<Candidate<T::Model>> {
-        let target = Arc::new(data.target().clone());
-        let dataset = |split| -> Result<Dataset> {
-            Ok(Dataset::new(
-                data.split(split)?.clone(),
-                Arc::clone(data.transform()),
-                Arc::clone(&target),
-            )
-            .weighted(data.weighting().clone()))
+    /// Asks for the serving model to start from, if the trainer can use one; and why it cannot be used.
+    async fn warm_start(
+        &self,
+        data: &PreparedData,
+        loaders: &Loaders,
+    ) -> (Option<Arc<dyn Predict>>, Option<Warning>) {
+        if !self.training.trainer().uses_warm_start() {
+            return (None, None);
+        }
+        let skipped = |reason: String| {
+            let message = format!("training starts anew: {reason}");
+            Warning::new("train", "warm_start_skipped", message)
         };
-        let (train, eval) = (dataset(TRAIN)?.to_train(), dataset(EVAL)?);
+        let serving = self.serving.server().serving(&self.name, loaders).await;
+        match serving {
+            Ok(None) => (None, None),
+            Ok(Some(servable)) if *servable.target() != Arc::new(data.target().clone()) => {
+                let reason = "the serving model has another target".to_owned();
+                (None, Some(skipped(reason)))
+            }
+            Ok(Some(servable))
+                if servable.transform().features() != data.transform().features() =>
+            {
+                let reason = "the serving model has other features".to_owned();
+                (None, Some(skipped(reason)))
+            }
+            Ok(Some(servable)) => (Some(Arc::clone(servable.model())), None),
+            Err(error) => (None, Some(skipped(error.to_string()))),
+        }
+    }
+
+    async fn train(
+        &self,
+        data: &PreparedData,
+        engine: &Engine,
+        loaders: &Loaders,
+        progress: &Progress,
+    ) -> Result<(Candidate<T::Model>, TrainingRecord)> {
+        let dataset = Dataset::new(
+            data.split(TRAIN)?.clone(),
+            Arc::clone(data.transform()),
+            Arc::new(data.target().clone()),
+        );
+        let (warm_start, skipped) = self.warm_start(data, loaders).await;
+        let cancellation = self.cancellation.child();
+        let mut args = TrainArgs::new(dataset.weighted(data.weighting().clone()).to_train())
+            .with_engine(engine.clone())
+            .with_cancellation(cancellation.clone());
+        if let Some(model) = warm_start {
+            args = args.with_warm_start(model);
+        }
         let (training, progress) = (Arc::clone(&self.training), progress.clone());
-        let model =
-            tokio::task::spawn_blocking(move || training.run(&train, &eval, None, &progress))
-                .await
-                .map_err(|error| {
-                    Error::model("the trainer panicked")
-                        .with_source(error)
-                        .in_stage(self.training.trainer().name())
-                })??;
+        let _cancelled_with_this_future = cancellation.on_drop();
+        let trained = tokio::task::spawn_blocking(move || training.run(args, &progress))
+            .await
+            .map_err(|error| {
+                Error::model("the trainer panicked")
+                    .with_source(error)
+                    .in_stage(self.training.trainer().name())
+            })??;
+        let (model, mut record) = trained.into_parts();
+        record.warnings.splice(0..0, skipped);
         let details = RunRecord::lineage(data, self.training.trainer())?;
         let candidate = Candidate::new(
             &self.name,
@@ -229,13 +280,15 @@ where
             data.schema(),
             Arc::clone(data.transform()),
             details,
-        )?;
-        Ok(match data.statistics().get(TRAIN) {
+        )?
+        .with_loaders(loaders);
+        let candidate = match data.statistics().get(TRAIN) {
             Some(training) => {
                 let reference = ReferenceStatistics::new().with_training(training.clone());
                 candidate.with_reference(&reference)
             }
             None => candidate,
-        })
+        };
+        Ok((candidate, record))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::blessing::Verdict;
 use crate::data::{PreparedData, Quarantined, TRAIN};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluation::Baseline;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Evaluation;
@@ -15,8 +15,9 @@ use crate::model::Target;
 use crate::progress::{Progress, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::Statistics;
-use crate::training::Trainer;
+use crate::training::{Trainer, TrainingRecord};
 use crate::transform::Decision;
+use crate::warning::Warning;
 
 /// The record of a run: a JSON document, and what [reports](crate::report) are made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,12 @@ pub struct RunRecord {
     /// The rows that were set aside, if there are any.
     #[serde(default)]
     pub quarantined: Option<Quarantined>,
+    /// What the program decided on its own or left out, in the order of the stages.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+    /// How the model came to be. Its warnings are in [`RunRecord::warnings`].
+    #[serde(default)]
+    pub training: TrainingRecord,
     /// The candidate's metrics on the `eval` split.
     pub metrics: Evaluation,
     /// The serving model's metrics on the same rows, if there was one that could be evaluated.
@@ -90,11 +97,18 @@ impl RunRecord {
             anomalies: data.anomalies().clone(),
             comparisons: data.comparisons().to_vec(),
             quarantined: data.quarantined().cloned(),
+            warnings: data.warnings().to_vec(),
+            training: TrainingRecord::default(),
             metrics: Evaluation::default(),
             baseline_metrics: None,
             verdict: Verdict::new(),
             timings_s: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn trained(&mut self, mut training: TrainingRecord) {
+        self.warnings.append(&mut training.warnings);
+        self.training = training;
     }
 
     pub(super) fn evaluated(&mut self, metrics: Evaluation, baseline: &Baseline, verdict: Verdict) {
@@ -118,8 +132,6 @@ impl RunRecord {
         data: &PreparedData,
         trainer: &impl Trainer,
     ) -> Result<BTreeMap<String, Value>> {
-        let configuration = serde_json::to_value(trainer)
-            .map_err(|error| Error::config("a trainer cannot be serialized").with_source(error))?;
         let rows: BTreeMap<&str, usize> = data
             .splits()
             .iter()
@@ -130,10 +142,7 @@ impl RunRecord {
                 "data".to_owned(),
                 json!({"fingerprint": data.fingerprint(), "rows": rows}),
             ),
-            (
-                "trainer".to_owned(),
-                json!({"name": trainer.name(), "version": trainer.version(), "configuration": configuration}),
-            ),
+            ("trainer".to_owned(), trainer.describe()?),
             ("crate_version".to_owned(), json!(env!("CARGO_PKG_VERSION"))),
         ]))
     }

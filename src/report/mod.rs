@@ -82,6 +82,7 @@ fn write_page(page: &mut String, run: &RunRecord) -> fmt::Result {
     write_slices(page, run)?;
     write_columns(page, run)?;
     write_anomalies(page, run)?;
+    write_warnings(page, run)?;
     write_timings(page, run)
 }
 
@@ -293,6 +294,27 @@ fn write_anomalies(page: &mut String, run: &RunRecord) -> fmt::Result {
                 Text(anomaly)
             )?;
         }
+    }
+    page.push_str("</table></section>");
+    Ok(())
+}
+
+fn write_warnings(page: &mut String, run: &RunRecord) -> fmt::Result {
+    if run.warnings.is_empty() {
+        return Ok(());
+    }
+    page.push_str(
+        "<section><h2>Warnings</h2><table><tr><th>stage</th><th>column</th><th>what</th></tr>",
+    );
+    for warning in &run.warnings {
+        write!(
+            page,
+            "<tr><td>{}</td><td>{}</td><td>{} <span class=\"muted\">{}</span></td></tr>",
+            Text(&warning.stage),
+            Text(warning.column.as_deref().unwrap_or_default()),
+            Text(&warning.message),
+            Text(&warning.code)
+        )?;
     }
     page.push_str("</table></section>");
     Ok(())

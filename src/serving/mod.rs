@@ -98,7 +98,7 @@ pub use self::readiness::Readiness;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
 use crate::error::Result;
-use crate::model::{Model, Servable};
+use crate::model::{Loaders, Model, Servable};
 use crate::stage::Stage;
 
 /// A blessed model in, an endpoint out: the stage of the serving pipeline that a user implements.
@@ -118,11 +118,16 @@ pub trait Server<M: Model>: Stage {
     /// If the model could not be deployed; what served before must go on serving then.
     fn deploy(&self, model: Blessed<M>) -> impl Future<Output = Result<Self::Endpoint>> + Send;
 
-    /// The model of a name that is serving now, for validators to compare with; `None` if there is none yet.
+    /// The model of a name that is serving now, for validators to compare with and trainers to start from; `None` if
+    /// there is none yet. `loaders` are those of the pipeline, with that of `M`.
     ///
     /// # Errors
     /// If there is one and it cannot be loaded.
-    fn serving(&self, _name: &str) -> impl Future<Output = Result<Option<Arc<Servable>>>> + Send {
+    fn serving(
+        &self,
+        _name: &str,
+        _loaders: &Loaders,
+    ) -> impl Future<Output = Result<Option<Arc<Servable>>>> + Send {
         async { Ok(None) }
     }
 }

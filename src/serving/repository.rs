@@ -99,11 +99,9 @@ impl ModelRepository {
         self.versions_always_present
     }
 
-    /// The loaders for models of a type, with the custom operations that are known.
-    pub(super) fn loaders<M: Model>(&self) -> Loaders {
-        Loaders::default()
-            .with::<M>()
-            .with_operations(&self.operations)
+    /// Loaders with the custom operations that are known.
+    pub(super) fn loaders(&self, loaders: &Loaders) -> Loaders {
+        loaders.clone().with_operations(&self.operations)
     }
 
     /// The directory.
@@ -223,7 +221,7 @@ impl<M: Model> Server<M> for ModelRepository {
         self.push(&model)
     }
 
-    async fn serving(&self, name: &str) -> Result<Option<Arc<Servable>>> {
+    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Option<Arc<Servable>>> {
         let versions = match self.versions(name) {
             Ok(versions) => versions,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -231,7 +229,7 @@ impl<M: Model> Server<M> for ModelRepository {
         };
         match self.control(name)?.default_version(&versions) {
             Some(version) => {
-                let loaders = self.loaders::<M>();
+                let loaders = self.loaders(loaders);
                 Ok(Some(Arc::new(self.load(name, version, &loaders)?)))
             }
             None => Ok(None),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LinearRegression, LogisticRegression, TrainArgs, Trainer};
+use super::{LinearRegression, LogisticRegression, TrainArgs, Trained, Trainer};
 use crate::error::Result;
 use crate::model::{LinearModel, Target};
 use crate::stage::Stage;
@@ -51,7 +51,7 @@ impl Stage for Linear {
 impl Trainer for Linear {
     type Model = LinearModel;
 
-    fn train(&self, args: TrainArgs<'_, LinearModel>) -> Result<LinearModel> {
+    fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
         match args.target() {
             Target::Regression { .. } => self.numbers.train(args),
             Target::Binary { .. } | Target::Multiclass { .. } => self.classes.train(args),

@@ -3,7 +3,7 @@
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
-use super::{TrainArgs, Trainer};
+use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{ConstantModel, Target};
 use crate::stage::Stage;
@@ -21,7 +21,7 @@ impl Stage for Constant {
 impl Trainer for Constant {
     type Model = ConstantModel;
 
-    fn train(&self, args: TrainArgs<'_, ConstantModel>) -> Result<ConstantModel> {
+    fn train(&self, args: &TrainArgs) -> Result<Trained<ConstantModel>> {
         let n_outputs = args.target().n_outputs();
         let mut sums = vec![0.0; n_outputs];
         let mut total = 0.0;
@@ -45,6 +45,6 @@ impl Trainer for Constant {
             return Err(Error::data("the weights of all rows are 0"));
         }
         let outputs = sums.into_iter().map(|sum| sum / total).collect();
-        Ok(ConstantModel::new(args.train().n_features(), outputs))
+        Ok(ConstantModel::new(args.train().n_features(), outputs).into())
     }
 }

@@ -131,6 +131,13 @@ impl Dataset {
         self
     }
 
+    /// Other rows behind the same transform, such as a sample of these.
+    #[must_use]
+    pub fn with_examples(mut self, examples: Examples) -> Self {
+        self.examples = examples;
+        self
+    }
+
     /// The raw rows.
     #[must_use]
     pub fn examples(&self) -> &Examples {

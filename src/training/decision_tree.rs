@@ -6,7 +6,7 @@ use linfa_trees::TreeNode as LinfaNode;
 use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
-use super::{TrainArgs, Trainer};
+use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{Target, TreeModel, TreeNode};
 use crate::stage::Stage;
@@ -69,7 +69,7 @@ impl Stage for DecisionTree {
 impl Trainer for DecisionTree {
     type Model = TreeModel;
 
-    fn train(&self, args: TrainArgs<'_, TreeModel>) -> Result<TreeModel> {
+    fn train(&self, args: &TrainArgs) -> Result<Trained<TreeModel>> {
         let target = args.target();
         let n_classes = target.classes().len();
         if let Target::Regression { label } = target {
@@ -115,7 +115,7 @@ impl Trainer for DecisionTree {
                 };
             }
         }
-        TreeModel::new(dataset.records.ncols(), target.n_outputs(), nodes)
+        Ok(TreeModel::new(dataset.records.ncols(), target.n_outputs(), nodes)?.into())
     }
 }
 

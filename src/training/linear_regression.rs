@@ -6,7 +6,7 @@ use linfa_elasticnet::ElasticNet;
 use ndarray::{Array1, Array2, ArrayView1, Axis, ShapeBuilder, Zip, arr1};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainArgs, Trainer};
+use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{LinearModel, Link, Target};
 use crate::stage::Stage;
@@ -87,7 +87,7 @@ impl Stage for LinearRegression {
 impl Trainer for LinearRegression {
     type Model = LinearModel;
 
-    fn train(&self, args: TrainArgs<'_, LinearModel>) -> Result<LinearModel> {
+    fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
         if !matches!(args.target(), Target::Regression { .. }) {
             return Err(Error::config(format!(
                 "label `{}` makes a {} task, linear regression predicts numbers",
@@ -142,10 +142,11 @@ impl Trainer for LinearRegression {
             .map_err(|error| Error::model("linear regression found no model").with_source(error))?;
         let weights = fitted.hyperplane().mapv(|weight| weight * spread);
         let intercept = fitted.intercept() * spread + mean - weights.dot(&centre);
-        LinearModel::new(
+        let model = LinearModel::new(
             Link::Identity,
             &weights.insert_axis(Axis(0)),
             &arr1(&[intercept]),
-        )
+        )?;
+        Ok(model.into())
     }
 }

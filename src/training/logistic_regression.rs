@@ -6,7 +6,7 @@ use linfa_logistic::{LogisticRegression as Binomial, MultiLogisticRegression as 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, ShapeBuilder, arr1};
 use serde::{Deserialize, Serialize};
 
-use super::{TrainArgs, Trainer};
+use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{LinearModel, Link, Target};
 use crate::stage::Stage;
@@ -93,7 +93,7 @@ impl Stage for LogisticRegression {
 impl Trainer for LogisticRegression {
     type Model = LinearModel;
 
-    fn train(&self, args: TrainArgs<'_, LinearModel>) -> Result<LinearModel> {
+    fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
         if let Target::Regression { label } = args.target() {
             return Err(Error::config(format!(
                 "label `{label}` makes a regression task, logistic regression predicts classes"
@@ -104,12 +104,13 @@ impl Trainer for LogisticRegression {
         let classes = matrix.classes()?;
         let features = Scaled::new(matrix.features());
         drop(matrix);
-        match args.target() {
+        let model = match args.target() {
             Target::Multiclass { classes: known, .. } => {
                 self.multinomial(features, classes, known.len())
             }
             _ => self.binomial(features, classes),
-        }
+        };
+        Ok(model?.into())
     }
 }
 

@@ -1,13 +1,15 @@
 //! The training pipeline: examples in, model out.
 //!
-//! A [`Trainer`] is the stage a user implements; [`TrainingPipeline`] runs one. A trainer gets the `train` and
-//! `eval` splits as [`Dataset`]s: features behind the fitted transform, and labels, as a matrix or batch by batch.
+//! A [`Trainer`] is the stage a user implements; [`TrainingPipeline`] runs one. A trainer gets [`TrainArgs`]: rows as
+//! [`Dataset`]s (features behind the fitted transform, and labels, as a matrix or batch by batch), a seed, and what it
+//! may use. It gives a [`Trained`] model. Anyone can make [`TrainArgs`], so a trainer may call another: bagging,
+//! calibration and cross-validation are trainers around trainers.
 //!
 //! # Writing your own trainer
 //!
 //! ```
 //! use fourfold::model::ConstantModel;
-//! use fourfold::training::{TrainArgs, Trainer};
+//! use fourfold::training::{TrainArgs, Trained, Trainer};
 //! use fourfold::{Result, Stage};
 //! use serde::Serialize;
 //!
@@ -24,14 +26,14 @@
 //! impl Trainer for Mean {
 //!     type Model = ConstantModel;
 //!
-//!     fn train(&self, args: TrainArgs<'_, ConstantModel>) -> Result<ConstantModel> {
+//!     fn train(&self, args: &TrainArgs) -> Result<Trained<ConstantModel>> {
 //!         let (mut sum, mut n) = (0.0, 0.0);
 //!         for batch in args.train().batches() {
 //!             let batch = batch?;
 //!             sum += batch.labels().sum();
 //!             n += batch.labels().len() as f64;
 //!         }
-//!         Ok(ConstantModel::new(args.train().n_features(), vec![sum / n]))
+//!         Ok(ConstantModel::new(args.train().n_features(), vec![sum / n]).into())
 //!     }
 //! }
 //! ```
@@ -48,6 +50,8 @@
 //!
 //! All but the last are adapters of linfa (feature `linfa`).
 
+mod any;
+mod args;
 #[cfg(feature = "linfa")]
 mod auto;
 mod constant;
@@ -58,9 +62,13 @@ mod decision_tree;
 mod linear_regression;
 #[cfg(feature = "linfa")]
 mod logistic_regression;
+mod trained;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+pub use self::any::AnyTrainer;
+use self::any::Erased;
+pub use self::args::TrainArgs;
 #[cfg(feature = "linfa")]
 pub use self::auto::Linear;
 pub use self::constant::Constant;
@@ -71,14 +79,16 @@ pub use self::decision_tree::DecisionTree;
 pub use self::linear_regression::LinearRegression;
 #[cfg(feature = "linfa")]
 pub use self::logistic_regression::LogisticRegression;
+pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};
 use crate::error::{Error, Result};
-use crate::model::{Model, Predict, Target};
+use crate::model::{Model, Predict};
 use crate::progress::{Progress, Step};
-use crate::stage::{Stage, StageFn};
+use crate::stage::{Stage, StageFn, serialize_stage};
 
 /// Examples in, model out: the stage of the training pipeline that a user implements.
 ///
-/// `train` is synchronous and runs off the async threads; it may take as long and as many threads as it likes.
+/// `train` is synchronous and runs off the async threads; it may take as long as it likes. It can be a trait object:
+/// see [`AnyTrainer`] for trainers of several kinds.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a trainer",
     label = "this is not a `Trainer`",
@@ -93,66 +103,52 @@ pub trait Trainer: Stage {
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if no model comes of it;
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the trainer does not do the task.
-    fn train(&self, args: TrainArgs<'_, Self::Model>) -> Result<Self::Model>;
+    fn train(&self, args: &TrainArgs) -> Result<Trained<Self::Model>>;
+
+    /// Whether it can start from the model that is serving, see [`TrainArgs::warm_start`]. If not, none is loaded.
+    fn uses_warm_start(&self) -> bool {
+        false
+    }
+
+    /// The trainer with the type of its model forgotten.
+    fn erase(self) -> AnyTrainer
+    where
+        Self: Sized + Serialize,
+    {
+        Box::new(Erased(self))
+    }
 }
 
-impl<F, M> Trainer for StageFn<F, M>
+impl<F, T> Trainer for StageFn<F, T>
 where
-    F: Fn(TrainArgs<'_, M>) -> Result<M> + Send + Sync + 'static,
-    M: Model,
+    F: Fn(&TrainArgs) -> Result<T> + Send + Sync + 'static,
+    T: IntoTrained + 'static,
 {
-    type Model = M;
+    type Model = T::Model;
 
-    fn train(&self, args: TrainArgs<'_, M>) -> Result<M> {
-        (self.call)(args)
+    fn train(&self, args: &TrainArgs) -> Result<Trained<T::Model>> {
+        (self.call)(args).map(T::into_trained)
     }
 }
 
-/// What a trainer is given.
-#[derive(Clone, Copy, Debug)]
-pub struct TrainArgs<'a, M> {
-    train: &'a Dataset,
-    eval: &'a Dataset,
-    seed: u64,
-    warm_start: Option<&'a M>,
-    progress: &'a Progress,
+impl<M: Model> Serialize for dyn Trainer<Model = M> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_stage(self, serializer)
+    }
 }
 
-impl<'a, M> TrainArgs<'a, M> {
-    /// The rows to learn from.
-    #[must_use]
-    pub fn train(&self) -> &'a Dataset {
-        self.train
+impl<T: Trainer + ?Sized> Trainer for Box<T>
+where
+    Box<T>: Serialize,
+{
+    type Model = T::Model;
+
+    fn train(&self, args: &TrainArgs) -> Result<Trained<T::Model>> {
+        (**self).train(args)
     }
 
-    /// Rows held out, to stop early or to choose with. The validators judge by them too.
-    #[must_use]
-    pub fn eval(&self) -> &'a Dataset {
-        self.eval
-    }
-
-    /// What is predicted.
-    #[must_use]
-    pub fn target(&self) -> &'a Target {
-        self.train.target()
-    }
-
-    /// Where all randomness must come from.
-    #[must_use]
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// The previous model, to start from, if there is one and the pipeline was told to.
-    #[must_use]
-    pub fn warm_start(&self) -> Option<&'a M> {
-        self.warm_start
-    }
-
-    /// Where to report to.
-    #[must_use]
-    pub fn progress(&self) -> &'a Progress {
-        self.progress
+    fn uses_warm_start(&self) -> bool {
+        (**self).uses_warm_start()
     }
 }
 
@@ -161,19 +157,33 @@ impl<'a, M> TrainArgs<'a, M> {
 pub struct TrainingPipeline<T> {
     trainer: T,
     seed: u64,
+    #[serde(skip)]
+    threads: usize,
 }
 
 impl<T: Trainer> TrainingPipeline<T> {
-    /// A pipeline of a trainer, with seed 0.
+    /// A pipeline of a trainer, with seed 0, on all threads of the machine.
     #[must_use]
     pub fn new(trainer: T) -> Self {
-        TrainingPipeline { trainer, seed: 0 }
+        TrainingPipeline {
+            trainer,
+            seed: 0,
+            threads: 0,
+        }
     }
 
     /// Sets the seed.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// The most threads that the trainer may keep busy; 0, the default, is all that the machine has. The model does not
+    /// depend on it.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -193,36 +203,28 @@ impl<T: Trainer> TrainingPipeline<T> {
             .map_err(|error| error.in_stage(self.trainer.name()))
     }
 
-    /// Trains.
+    /// Trains, with its own seed and threads.
     ///
     /// # Errors
     /// Those of the trainer, naming it; and [`ErrorKind::Model`](crate::ErrorKind::Model) if its model does not
     /// fit the features or the target.
-    pub fn run(
-        &self,
-        train: &Dataset,
-        eval: &Dataset,
-        warm_start: Option<&T::Model>,
-        progress: &Progress,
-    ) -> Result<T::Model> {
-        let _step = progress.step(Step::Train);
-        let args = TrainArgs {
-            train,
-            eval,
-            seed: self.seed,
-            warm_start,
-            progress,
-        };
+    pub fn run(&self, args: TrainArgs, progress: &Progress) -> Result<Trained<T::Model>> {
+        let step = progress.step(Step::Train);
+        let args = args
+            .with_seed(self.seed)
+            .with_threads(self.threads)
+            .with_progress(step.meter());
         let in_stage = |error: Error| error.in_stage(self.trainer.name());
-        let model = self.trainer.train(args).map_err(in_stage)?;
+        let trained = self.trainer.train(&args).map_err(in_stage)?;
+        let model = trained.model();
         let shape = (model.n_features(), model.n_outputs());
-        let wanted = (train.n_features(), train.target().n_outputs());
+        let wanted = (args.train().n_features(), args.target().n_outputs());
         if shape != wanted {
             return Err(in_stage(Error::model(format!(
                 "the model takes {} features and has {} outputs, must be {} and {}",
                 shape.0, shape.1, wanted.0, wanted.1
             ))));
         }
-        Ok(model)
+        Ok(trained)
     }
 }

@@ -50,6 +50,16 @@ pub struct Decision {
     pub reason: String,
 }
 
+impl Decision {
+    const DROPPED: &str = "dropped";
+
+    /// Whether the column makes no feature.
+    #[must_use]
+    pub fn is_dropped(&self) -> bool {
+        self.action == Self::DROPPED
+    }
+}
+
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ({})", self.column, self.action, self.reason)
@@ -112,7 +122,7 @@ impl AutoTransform {
     ) -> (Transform, String, String) {
         let name = column.name.as_str();
         let distinct = column.distinct;
-        let drop = |transform, reason: String| (transform, "dropped".to_owned(), reason);
+        let drop = |transform, reason: String| (transform, Decision::DROPPED.to_owned(), reason);
         if column.count == 0 {
             return drop(transform, "all values are NULL".to_owned());
         }
@@ -179,7 +189,7 @@ impl AutoTransform {
         if numeric.mean.is_none() {
             return (
                 transform,
-                "dropped".to_owned(),
+                Decision::DROPPED.to_owned(),
                 "no finite number".to_owned(),
             );
         }
@@ -219,7 +229,11 @@ fn plan_time(
         _ => 86_400e6,
     };
     let Some((min, max)) = numeric.min.zip(numeric.max) else {
-        return (transform, "dropped".to_owned(), "no time".to_owned());
+        return (
+            transform,
+            Decision::DROPPED.to_owned(),
+            "no time".to_owned(),
+        );
     };
     let days = (max - min) / units_a_day;
     let mut parts = Vec::new();
@@ -241,7 +255,7 @@ fn plan_time(
     if parts.is_empty() {
         return (
             transform,
-            "dropped".to_owned(),
+            Decision::DROPPED.to_owned(),
             format!("spans {days:.1} days only"),
         );
     }

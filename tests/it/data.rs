@@ -314,7 +314,7 @@ fn data_that_breaks_its_schema_stops_before_training() {
     let seen = Arc::clone(&trained);
     let error = Pipeline::builder("parcels")
         .data(in_memory(&dirty).schema(schema))
-        .train_with("never", 1, move |args: TrainArgs<'_, ConstantModel>| {
+        .train_with("never", 1, move |args: &TrainArgs| {
             seen.store(true, Ordering::SeqCst);
             Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
         })

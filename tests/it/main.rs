@@ -29,3 +29,4 @@ mod text;
 mod tidy;
 mod transform_ops;
 mod validation;
+mod wrapping;

@@ -41,9 +41,10 @@ fn code(path: &Path) -> String {
 #[test]
 fn layers_point_down() {
     let layers: &[&[&str]] = &[
-        &["error"],
+        &["error", "warning"],
         &[
             "accumulate",
+            "cancellation",
             "engine",
             "examples",
             "fingerprint",

@@ -20,7 +20,7 @@ fn main() {
     // A closure for each stage that takes one.
     let closures = Pipeline::builder("parcels")
         .data(FileSource::csv("parcels.csv").label("late"))
-        .train_with("half", 1, |args: TrainArgs<'_, fourfold::model::ConstantModel>| {
+        .train_with("half", 1, |args: &TrainArgs| {
             Ok(fourfold::model::ConstantModel::new(args.train().n_features(), vec![0.5]))
         })
         .validate_with("any", 1, |args| {

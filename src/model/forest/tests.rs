@@ -84,7 +84,7 @@ proptest! {
 
         let dir = tempfile::tempdir().unwrap();
         boosted.save(dir.path()).unwrap();
-        prop_assert_eq!(ForestModel::load(dir.path()).unwrap(), boosted);
+        prop_assert_eq!(ForestModel::load(dir.path(), &Loaders::default()).unwrap(), boosted);
     }
 }
 
@@ -145,7 +145,7 @@ fn damaged_files_are_errors() {
     let load = |value: &Value| {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), value.to_string()).unwrap();
-        ForestModel::load(dir.path())
+        ForestModel::load(dir.path(), &Loaders::default())
     };
     assert_eq!(load(&good).unwrap().n_trees(), 1);
     let bad = [

@@ -22,6 +22,7 @@ pub(super) fn status(error: &Error) -> Status {
         ErrorKind::Unavailable => Code::Unavailable,
         ErrorKind::ResourceExhausted => Code::ResourceExhausted,
         ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Corrupt => Code::DataLoss,
         ErrorKind::Model | ErrorKind::Io | ErrorKind::Internal => Code::Internal,
     };

@@ -76,7 +76,7 @@ impl From<Error> for Failure {
             ErrorKind::Data | ErrorKind::Config | ErrorKind::Schema | ErrorKind::Unsupported => {
                 StatusCode::BAD_REQUEST
             }
-            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Unavailable | ErrorKind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             ErrorKind::AlreadyExists => StatusCode::CONFLICT,

@@ -9,7 +9,7 @@ use super::HttpOptions;
 use super::handle::{HttpHandle, Listeners};
 use crate::blessing::Blessed;
 use crate::error::{Error, Result};
-use crate::model::{Model, Servable};
+use crate::model::{Loaders, Model, Servable};
 use crate::serving::{Manager, ModelRepository, Predictor, PushedModel, Server, ServerCore};
 use crate::stage::Stage;
 
@@ -78,8 +78,7 @@ impl<M: Model> Server<M> for HttpServer {
         // The port first: where it is taken, nothing is pushed.
         let listeners = Listeners::bind(&self.options, &self.address).await?;
         let pushed = self.repository.push(&model)?;
-        let operations = model.servable().transform().operations();
-        let loaders = self.repository.loaders::<M>().with_operations(&operations);
+        let loaders = self.repository.loaders(model.loaders());
         let manager = Manager::open(self.repository.clone(), loaders)?;
         manager.get(&pushed.name, Some(pushed.version))?;
         Ok(HttpEndpoint {
@@ -88,8 +87,8 @@ impl<M: Model> Server<M> for HttpServer {
         })
     }
 
-    async fn serving(&self, name: &str) -> Result<Option<Arc<Servable>>> {
-        Server::<M>::serving(&self.repository, name).await
+    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Option<Arc<Servable>>> {
+        Server::<M>::serving(&self.repository, name, loaders).await
     }
 }
 

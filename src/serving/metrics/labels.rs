@@ -39,6 +39,7 @@ impl Code {
             ErrorKind::Unavailable => Code::Unavailable,
             ErrorKind::ResourceExhausted => Code::ResourceExhausted,
             ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
+            ErrorKind::Cancelled => Code::Cancelled,
             ErrorKind::Unsupported => Code::Unimplemented,
             ErrorKind::Model
             | ErrorKind::AlreadyExists

@@ -24,7 +24,7 @@ pub(super) fn candidate(name: &str) -> Candidate<LinearModel> {
     let servable = Servable::load(Path::new(MODEL), &Loaders::default()).unwrap();
     Candidate::new(
         name,
-        LinearModel::load(&Path::new(MODEL).join("model")).unwrap(),
+        LinearModel::load(&Path::new(MODEL).join("model"), &Loaders::default()).unwrap(),
         (**servable.target()).clone(),
         servable.schema(),
         Arc::new(servable.transform().clone()),

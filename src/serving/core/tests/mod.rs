@@ -162,7 +162,7 @@ impl Model for Actor {
         save_json(dir, "id.json", &self.id)
     }
 
-    fn load(dir: &Path) -> Result<Self> {
+    fn load(dir: &Path, _: &Loaders) -> Result<Self> {
         let id: u64 = load_json(dir, "id.json")?;
         let script = Arc::clone(&SCRIPTS.lock().unwrap()[&id]);
         Ok(Actor { id, script })

@@ -85,7 +85,7 @@ impl Model for Gate {
         Ok(())
     }
 
-    fn load(place: &Path) -> Result<Self> {
+    fn load(place: &Path, _: &Loaders) -> Result<Self> {
         let place = place.to_path_buf();
         Ok(Gate { place })
     }

@@ -233,7 +233,7 @@ fn the_stage_pushes_and_serves() {
     };
     runtime.block_on(async {
         assert!(
-            Server::<LinearModel>::serving(&stage, "late")
+            Server::<LinearModel>::serving(&stage, "late", &Loaders::default())
                 .await
                 .unwrap()
                 .is_none()
@@ -256,7 +256,7 @@ fn the_stage_pushes_and_serves() {
         );
         assert_eq!(endpoint.manager().states().len(), 1);
         assert!(
-            Server::<LinearModel>::serving(&stage, "late")
+            Server::<LinearModel>::serving(&stage, "late", &Loaders::default())
                 .await
                 .unwrap()
                 .is_some()

@@ -188,7 +188,7 @@ impl Model for Panics {
         Ok(())
     }
 
-    fn load(_: &Path) -> Result<Self> {
+    fn load(_: &Path, _: &Loaders) -> Result<Self> {
         Ok(Panics)
     }
 }
@@ -242,7 +242,7 @@ impl Model for Waits {
         Ok(())
     }
 
-    fn load(directory: &Path) -> Result<Self> {
+    fn load(directory: &Path, _: &Loaders) -> Result<Self> {
         let gate = fs::read_to_string(directory.join("gate")).unwrap().into();
         Ok(Waits { gate })
     }

@@ -72,7 +72,7 @@ impl Model for Slow {
         Ok(())
     }
 
-    fn load(directory: &Path) -> Result<Self> {
+    fn load(directory: &Path, _: &Loaders) -> Result<Self> {
         let gate = directory.ancestors().nth(3).unwrap().join("gate");
         until(|| gate.exists());
         Ok(Slow)

@@ -335,7 +335,7 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
         self.push(&model).await
     }
 
-    async fn serving(&self, name: &str) -> Result<Option<Arc<Servable>>> {
+    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Option<Arc<Servable>>> {
         let (remote, cache) = (self.remote.clone(), self.cache.join(name));
         let name = name.to_owned();
         let fetch = async move {
@@ -357,8 +357,7 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
         let Some(path) = self.background.run(fetch).await? else {
             return Ok(None);
         };
-        let loaders = Loaders::default().with::<M>();
-        let loaders = loaders.with_operations(&self.operations);
+        let loaders = loaders.clone().with_operations(&self.operations);
         Ok(Some(Arc::new(Servable::load(&path, &loaders)?)))
     }
 }

@@ -407,7 +407,9 @@ fn what_is_not_wanted_leaves_the_cache() {
 fn the_model_that_serves_is_compared_with() {
     let stored = Stored::new();
     let serving = |name: &str| {
-        let serving = Server::<crate::model::ConstantModel>::serving(&stored.models, name);
+        let loaders = Loaders::default();
+        let serving =
+            Server::<crate::model::ConstantModel>::serving(&stored.models, name, &loaders);
         stored.runtime.block_on(serving).unwrap()
     };
     assert!(serving("price").is_none());

@@ -1,0 +1,182 @@
+//! What a trainer is given.
+
+use std::sync::Arc;
+
+use super::Dataset;
+use crate::cancellation::Cancellation;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::model::{Model, Predict, Target};
+use crate::progress::Meter;
+
+/// What a trainer is given: the rows, and what it may use. Cheap to clone.
+///
+/// Anyone can make them: to test a trainer alone, or to call a trainer from within another one with other rows.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use fourfold::Result;
+/// use fourfold::model::LinearModel;
+/// use fourfold::training::{Dataset, LogisticRegression, TrainArgs, Trainer};
+///
+/// # #[cfg(feature = "linfa")]
+/// fn fit(train: Dataset, tune: Dataset, previous: LinearModel) -> Result<LinearModel> {
+///     let args = TrainArgs::new(train).with_tune(tune).with_seed(7).with_warm_start(Arc::new(previous));
+///     Ok(LogisticRegression::default().train(&args)?.into_model())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TrainArgs {
+    train: Dataset,
+    tune: Option<Dataset>,
+    engine: Option<Engine>,
+    seed: u64,
+    threads: usize,
+    progress: Meter,
+    cancellation: Cancellation,
+    warm_start: Option<Arc<dyn Predict>>,
+}
+
+impl TrainArgs {
+    /// Rows to learn from, and the defaults: seed 0, all threads of the machine, no rows to tune by, no model to start
+    /// from.
+    #[must_use]
+    pub fn new(train: Dataset) -> Self {
+        TrainArgs {
+            train,
+            tune: None,
+            engine: None,
+            seed: 0,
+            threads: all_threads(),
+            progress: Meter::default(),
+            cancellation: Cancellation::default(),
+            warm_start: None,
+        }
+    }
+
+    /// The same with other rows to learn from.
+    #[must_use]
+    pub fn with_train(mut self, train: Dataset) -> Self {
+        self.train = train;
+        self
+    }
+
+    /// Rows to stop early, to choose or to calibrate by; `None` takes them away.
+    #[must_use]
+    pub fn with_tune(mut self, tune: impl Into<Option<Dataset>>) -> Self {
+        self.tune = tune.into();
+        self
+    }
+
+    /// The engine that work over all rows runs on.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// Where all randomness comes from.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The most threads that a trainer may keep busy; 0 is all that the machine has. The model does not depend on it.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = match threads {
+            0 => all_threads(),
+            threads => threads,
+        };
+        self
+    }
+
+    /// Where to tell how far the training is.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Meter) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// What tells the trainer to stop.
+    #[must_use]
+    pub fn with_cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.cancellation = cancellation;
+        self
+    }
+
+    /// A model to start from, of the same features and target.
+    #[must_use]
+    pub fn with_warm_start(mut self, model: Arc<dyn Predict>) -> Self {
+        self.warm_start = Some(model);
+        self
+    }
+
+    /// The rows to learn from.
+    #[must_use]
+    pub fn train(&self) -> &Dataset {
+        &self.train
+    }
+
+    /// Rows that are not learned from, to stop early, to choose or to calibrate by. They are never those that the
+    /// validators judge by. Where there are none, a trainer that needs some holds out a part of [`TrainArgs::train`].
+    #[must_use]
+    pub fn tune(&self) -> Option<&Dataset> {
+        self.tune.as_ref()
+    }
+
+    /// What is predicted.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        self.train.target()
+    }
+
+    /// The engine that work over all rows runs on: the pipeline's, or, where none was given, a new one.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn engine(&self) -> Result<Engine> {
+        match &self.engine {
+            Some(engine) => Ok(engine.clone()),
+            None => Engine::new(),
+        }
+    }
+
+    /// Where all randomness must come from.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The most threads to keep busy, at least 1. The model must not depend on it.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Where to tell how far the training is.
+    #[must_use]
+    pub fn progress(&self) -> &Meter {
+        &self.progress
+    }
+
+    /// To be looked at between iterations: `args.cancellation().check()?`.
+    #[must_use]
+    pub fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
+
+    /// The previous model, to start from, if there is one and it is of this type: also where it is held by an
+    /// [`AnyModel`](crate::model::AnyModel). In a pipeline it is the model that is serving, if the trainer
+    /// [can use one](super::Trainer::uses_warm_start) and features and target are the same.
+    #[must_use]
+    pub fn warm_start<M: Model>(&self) -> Option<&M> {
+        self.warm_start.as_ref()?.downcast_ref()
+    }
+}
+
+fn all_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,249 @@
+//! What a trainer gives.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::Model;
+use crate::warning::Warning;
+
+/// A trained model, and what is known of how it came to be. Of a model alone, `model.into()` makes one.
+///
+/// ```
+/// use fourfold::Warning;
+/// use fourfold::model::ConstantModel;
+/// use fourfold::training::Trained;
+///
+/// let trained = Trained::new(ConstantModel::new(2, vec![0.5]))
+///     .with_point("tune_log_loss", 1, 0.69)
+///     .with_point("tune_log_loss", 2, 0.64)
+///     .with_best_iteration(2)
+///     .with_warning(Warning::new("half", "few_rows", "7 rows are few"));
+/// assert_eq!(trained.record().curve.len(), 2);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained<M> {
+    model: M,
+    record: TrainingRecord,
+}
+
+/// How a model came to be: the part of a [`Trained`] that goes into a run's record and report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TrainingRecord {
+    /// Losses and metrics by iteration.
+    pub curve: Vec<CurvePoint>,
+    /// The iteration that the model is of, where training went on after it.
+    pub best_iteration: Option<u64>,
+    /// How much the model uses each feature.
+    pub importances: Vec<Importance>,
+    /// The configurations that were tried, in their order.
+    pub trials: Vec<Trial>,
+    /// What the trainer decided on its own or left out.
+    pub warnings: Vec<Warning>,
+}
+
+/// A point of a curve by iteration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// What was measured and where, such as `train_log_loss`.
+    pub name: String,
+    /// The iteration, from 1 on.
+    pub iteration: u64,
+    /// The value, finite.
+    pub value: f64,
+}
+
+/// How much a model uses a feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Importance {
+    /// The feature's name.
+    pub feature: String,
+    /// What was measured, such as `gain` or `permutation`.
+    pub measure: String,
+    /// The value, finite; the larger, the more.
+    pub value: f64,
+}
+
+/// A configuration that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Trial {
+    /// The stage that was tried, see [`Stage::describe`](crate::Stage::describe).
+    pub stage: Value,
+    /// What it was measured by, such as `log_loss`.
+    pub metric: String,
+    /// The value; `None` if the trial came to none.
+    pub value: Option<f64>,
+    /// Why it came to no value, or was stopped before its end.
+    pub reason: Option<String>,
+}
+
+impl Trial {
+    /// A trial that came to a value.
+    #[must_use]
+    pub fn new(stage: Value, metric: impl Into<String>, value: f64) -> Self {
+        Trial {
+            stage,
+            metric: metric.into(),
+            value: Some(value),
+            reason: None,
+        }
+    }
+
+    /// A trial that failed, or was stopped before it came to a value.
+    #[must_use]
+    pub fn without_value(
+        stage: Value,
+        metric: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Trial {
+            stage,
+            metric: metric.into(),
+            value: None,
+            reason: Some(reason.into()),
+        }
+    }
+}
+
+impl<M: Model> From<M> for Trained<M> {
+    fn from(model: M) -> Self {
+        Trained::new(model)
+    }
+}
+
+impl<M> Trained<M> {
+    /// A model of which nothing more is known.
+    #[must_use]
+    pub fn new(model: M) -> Self {
+        Trained {
+            model,
+            record: TrainingRecord::default(),
+        }
+    }
+
+    /// Adds a point of a curve.
+    #[must_use]
+    pub fn with_point(mut self, name: impl Into<String>, iteration: u64, value: f64) -> Self {
+        self.record.curve.push(CurvePoint {
+            name: name.into(),
+            iteration,
+            value,
+        });
+        self
+    }
+
+    /// Says which iteration the model is of.
+    #[must_use]
+    pub fn with_best_iteration(mut self, iteration: u64) -> Self {
+        self.record.best_iteration = Some(iteration);
+        self
+    }
+
+    /// Adds importances, `(feature, value)`, of a measure such as `gain`.
+    #[must_use]
+    pub fn with_importances<F: Into<String>>(
+        mut self,
+        measure: &str,
+        values: impl IntoIterator<Item = (F, f64)>,
+    ) -> Self {
+        let values = values.into_iter().map(|(feature, value)| Importance {
+            feature: feature.into(),
+            measure: measure.to_owned(),
+            value,
+        });
+        self.record.importances.extend(values);
+        self
+    }
+
+    /// Adds a configuration that was tried.
+    #[must_use]
+    pub fn with_trial(mut self, trial: Trial) -> Self {
+        self.record.trials.push(trial);
+        self
+    }
+
+    /// Adds a warning.
+    #[must_use]
+    pub fn with_warning(mut self, warning: Warning) -> Self {
+        self.record.warnings.push(warning);
+        self
+    }
+
+    /// Adds what is known of another training: of a trainer within this one.
+    #[must_use]
+    pub fn with_record(mut self, record: TrainingRecord) -> Self {
+        let TrainingRecord {
+            curve,
+            best_iteration,
+            importances,
+            trials,
+            warnings,
+        } = record;
+        self.record.curve.extend(curve);
+        self.record.best_iteration = self.record.best_iteration.or(best_iteration);
+        self.record.importances.extend(importances);
+        self.record.trials.extend(trials);
+        self.record.warnings.extend(warnings);
+        self
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// How it came to be.
+    #[must_use]
+    pub fn record(&self) -> &TrainingRecord {
+        &self.record
+    }
+
+    /// The model alone.
+    #[must_use]
+    pub fn into_model(self) -> M {
+        self.model
+    }
+
+    /// The model and how it came to be.
+    #[must_use]
+    pub fn into_parts(self) -> (M, TrainingRecord) {
+        (self.model, self.record)
+    }
+
+    /// The same of a model that is made from this one.
+    #[must_use]
+    pub fn map<N>(self, make: impl FnOnce(M) -> N) -> Trained<N> {
+        Trained {
+            model: make(self.model),
+            record: self.record,
+        }
+    }
+}
+
+/// What a closure that trains may return: a model, or a [`Trained`] one.
+pub trait IntoTrained {
+    /// The model.
+    type Model: Model;
+
+    /// As a trained model.
+    fn into_trained(self) -> Trained<Self::Model>;
+}
+
+impl<M: Model> IntoTrained for M {
+    type Model = M;
+
+    fn into_trained(self) -> Trained<M> {
+        self.into()
+    }
+}
+
+impl<M: Model> IntoTrained for Trained<M> {
+    type Model = M;
+
+    fn into_trained(self) -> Trained<M> {
+        self
+    }
+}
