@@ -116,6 +116,8 @@ pub mod metrics;
 pub mod model;
 #[cfg(feature = "datafusion")]
 pub mod pipeline;
+#[cfg(feature = "datafusion")]
+mod placing;
 pub mod prelude;
 #[cfg(feature = "datafusion")]
 pub mod progress;

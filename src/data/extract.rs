@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::Load;
 use super::source::check_names;
+use super::turns::Turns;
 use super::{Label, Split, TRAIN};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -122,10 +123,17 @@ pub(super) async fn extract(
 
     let plan = rows.create_physical_plan().await?;
     let streams = execute_stream_partitioned(plan, engine.session().task_ctx())?;
+    let turns: Vec<Option<Turns>> = match split.counts_equal_rows() {
+        true => Turns::of(streams.len(), engine)
+            .into_iter()
+            .map(Some)
+            .collect(),
+        false => streams.iter().map(|_| None).collect(),
+    };
     let mut parts = tokio::task::JoinSet::new();
-    for (number, stream) in streams.into_iter().enumerate() {
+    for (number, (stream, turns)) in streams.into_iter().zip(turns).enumerate() {
         let extraction = Arc::clone(&extraction);
-        parts.spawn(async move { (number, extraction.part(number, stream).await) });
+        parts.spawn(async move { (number, extraction.part(number, stream, turns).await) });
     }
     let mut written: BTreeMap<usize, PartFiles> = BTreeMap::new();
     while let Some(part) = parts.join_next().await {
@@ -265,6 +273,7 @@ impl Extraction {
         &self,
         number: usize,
         mut stream: SendableRecordBatchStream,
+        mut turns: Option<Turns>,
     ) -> Result<PartFiles, Stopped> {
         let mut writers: Vec<Option<SplitWriter>> =
             self.division.split.names().map(|_| None).collect();
@@ -272,12 +281,20 @@ impl Extraction {
             let batch = batch.map_err(|error| Stopped::Reading(error.into()))?;
             self.n_read
                 .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            let batch = normalize_batch(&batch, &self.raw)?;
-            let batch = self
-                .division
-                .load
-                .sample(batch, self.division.split.sample_keys())?;
-            let assigned = self.division.split.assign(&batch)?;
+            let mut batch = normalize_batch(&batch, &self.raw)?;
+            let mut keys = self.division.split.key_hashes(&batch)?;
+            if let Some(turns) = &mut turns {
+                keys = turns.keys(keys).await?;
+            }
+            if let Some(within) = self.division.load.within_sample(&keys) {
+                batch = filter_record_batch(&batch, &within).map_err(Error::from)?;
+                keys = keys
+                    .into_iter()
+                    .zip(within.values())
+                    .filter_map(|(key, within)| within.then_some(key))
+                    .collect();
+            }
+            let assigned = self.division.split.place(&batch, &keys)?;
             for (index, name) in self.division.split.names().enumerate() {
                 let members: BooleanArray = assigned.iter().map(|at| Some(*at == index)).collect();
                 let rows = filter_record_batch(&batch, &members).map_err(Error::from)?;

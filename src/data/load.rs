@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
 use super::extract::SplitWriter;
-use super::split::hashes;
 use crate::error::{Error, Result};
 use crate::examples::{ExampleFile, ExamplePart};
 use crate::model::Target;
+use crate::placing::{Purpose, share};
 
 /// How many rows are copied at once: a rare class may have many copies of each of its rows.
 const AT_ONCE: usize = 8_192;
@@ -120,18 +120,13 @@ impl Load {
         Ok(())
     }
 
-    /// The rows of the sample: those whose keys' hash is small, so that all rows of a key are in it or none.
-    pub(super) fn sample(&self, batch: RecordBatch, keys: &[String]) -> Result<RecordBatch> {
-        let Some(fraction) = self.sample else {
-            return Ok(batch);
-        };
-        // Another seed than that of the splits: the sample is of all splits.
-        let hashes = hashes(&batch, keys, 1)?;
-        let within: BooleanArray = hashes
-            .into_iter()
-            .map(|hash| Some(share(hash) < fraction))
-            .collect();
-        Ok(filter_record_batch(&batch, &within)?)
+    /// Whether rows are in the sample, by their keys.
+    pub(super) fn within_sample(&self, keys: &[u64]) -> Option<BooleanArray> {
+        let fraction = self.sample?;
+        let within = keys
+            .iter()
+            .map(|key| Some(Purpose::Sample.share(*key) < fraction));
+        Some(within.collect())
     }
 
     /// Writes the files of the `train` split again, with other numbers of rows of each class.
@@ -212,12 +207,6 @@ impl Load {
 fn replace(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to)
         .map_err(|error| Error::io(format!("writing `{}`", to.display()), error))
-}
-
-/// A hash as a number from 0 to below 1.
-fn share(hash: u64) -> f64 {
-    // 53 bits are what a float holds exactly.
-    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 fn classes_of(batch: &RecordBatch, label: &str) -> Result<Vec<String>> {

@@ -108,6 +108,7 @@ mod split_by;
 #[cfg(feature = "sql")]
 mod sql_source;
 mod table_source;
+mod turns;
 mod validate;
 
 use std::sync::Arc;
@@ -237,7 +238,8 @@ impl<S: DataSource> DataPipeline<S> {
     }
 
     /// Takes only this share of the rows, such as 0.1, the same ones in every run: of rows with the same key of a
-    /// [split by hash](Split::by_hash) all or none; without keys, of equal rows.
+    /// [split by hash](Split::by_hash) all or none; without keys, each row independently of all others, as
+    /// [`Split`] places them. A larger sample holds all rows of a smaller one.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
         self.plan.load.sample = Some(fraction);

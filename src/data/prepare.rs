@@ -24,6 +24,9 @@ use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{Decision, FittedTransform, Roles, Transform};
 use crate::warning::Warning;
 
+/// Counts the ways in which rows were placed: what was extracted in an earlier one is not used again.
+const PLACING_VERSION: u32 = 2;
+
 /// What the data pipeline has made: all that training and evaluation need.
 #[derive(Debug)]
 pub struct PreparedData {
@@ -197,7 +200,7 @@ impl DataPlan {
     }
 
     fn extraction_fingerprint(&self) -> Result<Fingerprint> {
-        Fingerprint::of(&(&self.label, &self.split, &self.load))
+        Fingerprint::of(&(PLACING_VERSION, &self.label, &self.split, &self.load))
     }
 
     async fn extract(

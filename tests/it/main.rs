@@ -15,6 +15,7 @@ mod data;
 mod derive;
 mod determinism;
 mod load;
+mod placing;
 mod props;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;

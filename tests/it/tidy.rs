@@ -54,6 +54,7 @@ fn layers_point_down() {
         &[
             "metrics",
             "model",
+            "placing",
             "schema",
             "statistics",
             "store",

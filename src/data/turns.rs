@@ -1,0 +1,90 @@
+//! Equal rows counted across parts that are read side by side.
+//!
+//! The parts take turns of [`TURN`] rows, in the order of the parts, whatever the batches and the threads: which of equal
+//! rows is the first does not depend on who is faster. A part whose turn has not come waits with one batch in hand.
+
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::placing::Occurrences;
+
+/// How many rows of a part are numbered before those of the next.
+const TURN: usize = 8_192;
+
+/// Some rows of a part.
+struct Ask {
+    hashes: Vec<u64>,
+    /// Whether the next part follows.
+    ends: bool,
+    answer: oneshot::Sender<Result<Vec<u64>>>,
+}
+
+/// One part's place in the order.
+pub(super) struct Turns {
+    to: mpsc::Sender<Ask>,
+    left: usize,
+}
+
+impl Turns {
+    /// Places for so many parts. Equal rows are counted until the last of them is dropped, which ends a part's turns.
+    pub(super) fn of(n_parts: usize, engine: &Engine) -> Vec<Turns> {
+        let (turns, parts): (Vec<_>, Vec<_>) = (0..n_parts)
+            .map(|_| {
+                let (to, part) = mpsc::channel(1);
+                (Turns { to, left: TURN }, part)
+            })
+            .unzip();
+        let pool = &engine.session().runtime_env().memory_pool;
+        let reserved = MemoryConsumer::new("placing of rows").register(pool);
+        tokio::spawn(count(parts, reserved));
+        turns
+    }
+
+    /// The keys of the part's next rows, of which these are the hashes.
+    pub(super) async fn keys(&mut self, mut hashes: Vec<u64>) -> Result<Vec<u64>> {
+        let mut keys = Vec::with_capacity(hashes.len());
+        while !hashes.is_empty() {
+            let rest = hashes.split_off(self.left.min(hashes.len()));
+            self.left -= hashes.len();
+            let ends = self.left == 0;
+            if ends {
+                self.left = TURN;
+            }
+            let (answer, answered) = oneshot::channel();
+            let gone = || Error::internal("nobody counts equal rows");
+            let ask = Ask {
+                hashes: std::mem::replace(&mut hashes, rest),
+                ends,
+                answer,
+            };
+            self.to.send(ask).await.map_err(|_| gone())?;
+            keys.append(&mut answered.await.map_err(|_| gone())??);
+        }
+        Ok(keys)
+    }
+}
+
+async fn count(mut parts: Vec<mpsc::Receiver<Ask>>, reserved: MemoryReservation) {
+    let mut seen = Occurrences::default();
+    while !parts.is_empty() {
+        let mut at = 0;
+        while let Some(part) = parts.get_mut(at) {
+            let Some(Ask {
+                mut hashes,
+                ends,
+                answer,
+            }) = part.recv().await
+            else {
+                drop(parts.remove(at));
+                continue;
+            };
+            seen.number(&mut hashes);
+            let grown = reserved.try_resize(seen.size());
+            // Whoever does not wait any more has failed, or is not wanted.
+            let _ = answer.send(grown.map(|()| hashes).map_err(Error::from));
+            at += usize::from(ends);
+        }
+    }
+}
