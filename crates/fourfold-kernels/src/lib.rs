@@ -15,3 +15,5 @@
 //! It is an implementation detail of fourfold: its API may change in any release.
 
 pub mod columns;
+pub mod parallel;
+pub mod trees;

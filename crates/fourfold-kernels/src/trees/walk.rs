@@ -1,0 +1,297 @@
+//! Rows down the trees.
+
+use std::ops::Range;
+
+use super::forest::FlatNode;
+use super::{Forest, tree_width};
+use crate::columns::{Column, MISSING_CODE};
+use crate::parallel;
+
+/// So many walks go on side by side: a walk waits for memory at every step, and another can use the time.
+const LANES: usize = 8;
+
+/// As many rows as stay in the cache while all trees pass by.
+const BLOCK: usize = 64;
+
+impl Forest {
+    /// Adds the outputs of all trees for a row to `sums`, tree by tree. The row is `n_features` wide.
+    pub fn add_row(&self, row: &[f32], sums: &mut [f64]) {
+        const ROOM: usize = 64;
+        let mut room = [0.0; ROOM];
+        if self.used.len() <= ROOM {
+            let slots = &mut room[..self.used.len().max(1)];
+            self.gather(row, slots);
+            self.add_gathered(slots, sums);
+        } else {
+            let mut slots = vec![0.0; self.used.len()];
+            self.gather(row, &mut slots);
+            self.add_gathered(&slots, sums);
+        }
+    }
+
+    /// The outputs of all trees `(n_rows, n_outputs)` for rows that stand one after the other, each added to `base`
+    /// tree by tree: the bits that [`Forest::add_row`] gives.
+    #[must_use]
+    pub fn sums_of_rows(
+        &self,
+        rows: &[f32],
+        n_rows: usize,
+        base: &[f64],
+        threads: usize,
+    ) -> Vec<f64> {
+        let width = self.n_features;
+        self.sums(n_rows, base, threads, |range, slots, stride| {
+            for (row, slots) in range.zip(slots.chunks_exact_mut(stride)) {
+                self.gather(&rows[row * width..(row + 1) * width], slots);
+            }
+        })
+    }
+
+    /// The same for columns.
+    #[must_use]
+    pub fn sums_of_columns(
+        &self,
+        columns: &[Column<'_>],
+        n_rows: usize,
+        base: &[f64],
+        threads: usize,
+    ) -> Vec<f64> {
+        let places = self.places(columns);
+        self.sums(n_rows, base, threads, |range, slots, stride| {
+            for (column, places) in columns.iter().zip(&places) {
+                fill(column, places, range.clone(), slots, stride);
+            }
+        })
+    }
+
+    fn sums(
+        &self,
+        n_rows: usize,
+        base: &[f64],
+        threads: usize,
+        fill: impl Fn(Range<usize>, &mut [f32], usize) + Sync,
+    ) -> Vec<f64> {
+        if n_rows == 0 {
+            return Vec::new();
+        }
+        let stride = self.used.len().max(1);
+        let parts = parallel::parts(n_rows, 32 * BLOCK, 1 << 16);
+        let sums = parallel::map(&parts, threads, |part| {
+            let mut sums = base.repeat(part.len());
+            let mut slots = vec![0.0; stride * BLOCK.min(part.len())];
+            let starts = part.clone().step_by(BLOCK);
+            for (start, sums) in starts.zip(sums.chunks_mut(BLOCK * self.n_outputs)) {
+                let n = sums.len() / self.n_outputs;
+                fill(start..start + n, &mut slots, stride);
+                self.add_block(&slots[..n * stride], stride, sums);
+            }
+            sums
+        });
+        match <[Vec<f64>; 1]>::try_from(sums) {
+            Ok([sums]) => sums,
+            Err(sums) => sums.concat(),
+        }
+    }
+
+    fn gather(&self, row: &[f32], slots: &mut [f32]) {
+        for (slot, feature) in slots.iter_mut().zip(&self.used) {
+            *slot = row[*feature as usize];
+        }
+    }
+
+    /// Where the features of each column stand among those that are used: pairs of an id and a place, ids ascending.
+    fn places(&self, columns: &[Column<'_>]) -> Vec<Vec<(u32, u32)>> {
+        let mut used: Vec<(u32, u32)> = (0..).zip(&self.used).map(|(at, id)| (*id, at)).collect();
+        used.sort_unstable();
+        let mut used = used.into_iter().peekable();
+        let mut first = 0;
+        columns
+            .iter()
+            .map(|column| {
+                let end = first + tree_width(column);
+                let mut places = Vec::new();
+                while let Some((id, at)) = used.next_if(|(id, _)| (*id as usize) < end) {
+                    places.push((id - first as u32, at));
+                }
+                first = end;
+                places
+            })
+            .collect()
+    }
+
+    fn add_gathered(&self, row: &[f32], sums: &mut [f64]) {
+        for (group, roots) in self.roots.chunks(LANES).enumerate() {
+            let mut at = [roots[0]; LANES];
+            at[..roots.len()].copy_from_slice(roots);
+            self.walk(&mut at, &[row; LANES]);
+            for (lane, leaf) in at[..roots.len()].iter().enumerate() {
+                self.add_leaf(group * LANES + lane, *leaf, sums);
+            }
+        }
+    }
+
+    fn add_block(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
+        let n_outputs = self.n_outputs;
+        for (tree, root) in self.roots.iter().enumerate() {
+            let lanes = rows.chunks(LANES * stride);
+            for (rows, sums) in lanes.zip(sums.chunks_mut(LANES * n_outputs)) {
+                let mut lanes = [&rows[..stride]; LANES];
+                for (lane, row) in lanes.iter_mut().zip(rows.chunks_exact(stride)) {
+                    *lane = row;
+                }
+                let mut at = [*root; LANES];
+                self.walk(&mut at, &lanes);
+                for (leaf, sums) in at.iter().zip(sums.chunks_exact_mut(n_outputs)) {
+                    self.add_leaf(tree, *leaf, sums);
+                }
+            }
+        }
+    }
+
+    fn walk(&self, at: &mut [u32; LANES], rows: &[&[f32]; LANES]) {
+        if self.sets.is_empty() {
+            self.walk_by::<false>(at, rows);
+        } else {
+            self.walk_by::<true>(at, rows);
+        }
+    }
+
+    #[inline]
+    fn walk_by<const SETS: bool>(&self, at: &mut [u32; LANES], rows: &[&[f32]; LANES]) {
+        loop {
+            let mut moved = false;
+            for (at, row) in at.iter_mut().zip(rows) {
+                let node = self.nodes[*at as usize];
+                // A leaf, which leads to itself, asks for the first.
+                let value = row[node.slot()];
+                let above = if SETS && node.is_set() {
+                    !self.is_in_set(node, value)
+                } else {
+                    (value > node.threshold) | (value.is_nan() & node.missing_above())
+                };
+                let next = node.first + u32::from(above);
+                moved |= next != *at;
+                *at = next;
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn is_in_set(&self, node: FlatNode, value: f32) -> bool {
+        let set = node.place as usize;
+        let code = value as usize;
+        let is_there = value >= 0.0 && code / 32 < self.sets[set] as usize;
+        is_there && self.sets[set + 1 + code / 32] >> (code % 32) & 1 == 1
+    }
+
+    /// The second child rather than the first, for a row that holds the features that are used.
+    pub(super) fn goes_above(&self, node: FlatNode, slots: &[f32]) -> bool {
+        let value = slots[node.slot()];
+        if node.is_set() {
+            return !self.is_in_set(node, value);
+        }
+        value > node.threshold || value.is_nan() && node.missing_above()
+    }
+
+    /// The features that are used of some rows of columns, row by row.
+    pub(super) fn slots_of_columns(&self, columns: &[Column<'_>], range: Range<usize>) -> Vec<f32> {
+        let stride = self.used.len().max(1);
+        let mut slots = vec![0.0; range.len() * stride];
+        for (column, places) in columns.iter().zip(&self.places(columns)) {
+            fill(column, places, range.clone(), &mut slots, stride);
+        }
+        slots
+    }
+
+    /// Adds the outputs of one tree for a row of those.
+    pub(super) fn add_tree_of(&self, tree: usize, slots: &[f32], row: usize, sums: &mut [f64]) {
+        let stride = self.used.len().max(1);
+        let slots = &slots[row * stride..(row + 1) * stride];
+        let mut at = self.roots[tree];
+        loop {
+            let node = self.nodes[at as usize];
+            if node.first == at {
+                return self.add_leaf(tree, at, sums);
+            }
+            at = node.first + u32::from(self.goes_above(node, slots));
+        }
+    }
+
+    pub(super) fn slots_of(&self, row: &[f32]) -> Vec<f32> {
+        self.used
+            .iter()
+            .map(|feature| row[*feature as usize])
+            .collect()
+    }
+
+    fn add_leaf(&self, tree: usize, leaf: u32, sums: &mut [f64]) {
+        let first = self.nodes[leaf as usize].place as usize;
+        if self.leaf_width == 1 {
+            sums[tree % self.n_outputs] += self.leaf_outputs[first];
+            return;
+        }
+        let outputs = &self.leaf_outputs[first..first + self.leaf_width];
+        sums.iter_mut()
+            .zip(outputs)
+            .for_each(|(sum, output)| *sum += output);
+    }
+}
+
+/// The values of some rows of a column into rows of slots.
+fn fill(
+    column: &Column<'_>,
+    places: &[(u32, u32)],
+    range: Range<usize>,
+    slots: &mut [f32],
+    stride: usize,
+) {
+    let rows = slots.chunks_exact_mut(stride);
+    match column {
+        Column::Numbers(values) => {
+            for (_, place) in places {
+                for (slot, value) in slots[*place as usize..]
+                    .iter_mut()
+                    .step_by(stride)
+                    .zip(&values[range.clone()])
+                {
+                    *slot = *value;
+                }
+            }
+        }
+        Column::Codes { codes, .. } => {
+            for (_, place) in places {
+                for (slot, code) in slots[*place as usize..]
+                    .iter_mut()
+                    .step_by(stride)
+                    .zip(&codes[range.clone()])
+                {
+                    *slot = if *code == MISSING_CODE {
+                        f32::NAN
+                    } else {
+                        *code as f32
+                    };
+                }
+            }
+        }
+        Column::Sparse {
+            offsets,
+            ids,
+            values,
+            ..
+        } => {
+            for (row, slots) in range.zip(rows) {
+                for (_, place) in places {
+                    slots[*place as usize] = 0.0;
+                }
+                let (from, to) = (offsets[row], offsets[row + 1]);
+                for (id, value) in ids[from..to].iter().zip(&values[from..to]) {
+                    if let Ok(found) = places.binary_search_by_key(id, |(id, _)| *id) {
+                        slots[places[found].1 as usize] = *value;
+                    }
+                }
+            }
+        }
+    }
+}
