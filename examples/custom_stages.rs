@@ -14,8 +14,9 @@ use std::sync::Arc;
 use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use fourfold::blessing::Blessed;
 use fourfold::datafusion::prelude::DataFrame;
+use fourfold::features::Features;
 use fourfold::model::{Servable, load_json, save_json};
-use fourfold::ndarray::{Array2, ArrayView2};
+use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +77,10 @@ impl Predict for Line {
         1
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        Ok(features.map(|x| self.slope * f64::from(*x) + self.intercept))
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        Ok(features
+            .matrix()
+            .map(|x| self.slope * f64::from(*x) + self.intercept))
     }
 }
 

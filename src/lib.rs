@@ -111,6 +111,7 @@ mod error;
 pub mod evaluation;
 #[cfg(feature = "datafusion")]
 pub mod examples;
+pub mod features;
 pub mod fingerprint;
 pub mod metrics;
 pub mod model;

@@ -182,7 +182,9 @@ impl RunningStep {
 /// assert_eq!(*seen.lock().unwrap(), [(3, Some(10)), (4, None)]);
 /// ```
 #[derive(Clone, Default)]
-pub struct Meter(Option<Arc<dyn Fn(u64, Option<u64>) + Send + Sync>>);
+pub struct Meter(Option<Arc<Advance>>);
+
+type Advance = dyn Fn(u64, Option<u64>) + Send + Sync;
 
 impl Meter {
     /// Tells a listener, which may be called from several threads and should return soon.

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
 use super::{Loaders, Model, Predict, load_json, save_json};
 use crate::error::Result;
+use crate::features::{Features, Takes};
 
 /// A model whose type is forgotten: for programs that choose between trainers of several kinds, and for models of
 /// models that need not know which.
@@ -82,7 +83,11 @@ impl Predict for AnyModel {
         self.0.n_outputs()
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn takes(&self) -> Takes {
+        self.0.takes()
+    }
+
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         self.0.predict(features)
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{Loaders, Model, Predict, check_width, load_json, save_json};
 use crate::error::Result;
+use crate::features::Features;
 
 /// Answers the same for every row: the training mean, or the classes' shares. What any model must beat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,10 +36,10 @@ impl Predict for ConstantModel {
         self.outputs.len()
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        check_width(self, &features)?;
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        check_width(self, features)?;
         Ok(Array2::from_shape_fn(
-            (features.nrows(), self.outputs.len()),
+            (features.n_rows(), self.outputs.len()),
             |(_, output)| self.outputs[output],
         ))
     }

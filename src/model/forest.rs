@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::flat_trees::FlatTrees;
-use super::{Link, Loaders, Model, Predict, TreeModel, TreeNode, check_width, load_json};
+use super::{Link, Loaders, Model, Predict, TreeModel, TreeNode, load_json, matrix_for};
 use crate::error::{Error, Result};
+use crate::features::Features;
 
 /// How the trees of a [`ForestModel`] answer as one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,10 +43,10 @@ pub enum Combine {
 /// };
 /// let trees = [tree(10.0, 0.0, 1.0)?, tree(20.0, 0.0, 1.0)?];
 /// let forest = ForestModel::new(&trees, Combine::Mean)?;
-/// assert_eq!(forest.predict(array![[5.0_f32], [15.0], [25.0]].view())?, array![[0.0], [0.5], [1.0]]);
+/// assert_eq!(forest.predict(&array![[5.0_f32], [15.0], [25.0]].into())?, array![[0.0], [0.5], [1.0]]);
 ///
 /// let boosted = ForestModel::new(&trees, Combine::Sum { base: vec![-1.0], link: Link::Logistic })?;
-/// assert_eq!(boosted.predict(array![[15.0_f32]].view())?, array![[0.5]]);
+/// assert_eq!(boosted.predict(&array![[15.0_f32]].into())?, array![[0.5]]);
 /// # Ok::<(), fourfold::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -216,8 +217,8 @@ impl Predict for ForestModel {
         self.stored.n_outputs
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        check_width(self, &features)?;
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let features = matrix_for(self, features)?;
         let base = match &self.stored.combine {
             Combine::Mean => &[][..],
             Combine::Sum { base, .. } => base,

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1};
+use ndarray::{Array1, Array2, ArrayViewMut1};
 use serde::{Deserialize, Serialize};
 
-use super::{Loaders, Model, Predict, check_width, load_json, save_json};
+use super::{Loaders, Model, Predict, load_json, matrix_for, save_json};
 use crate::error::{Error, Result};
+use crate::features::Features;
 
 /// What is done with the linear scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +106,8 @@ impl Predict for LinearModel {
         self.intercepts.len()
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        check_width(self, &features)?;
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let features = matrix_for(self, features)?;
         let features = features.as_standard_layout();
         let rows = features.as_slice().unwrap_or_default();
         let mut outputs = Vec::with_capacity(features.nrows() * self.n_outputs());
@@ -154,16 +155,16 @@ mod tests {
         let weights = array![[1.0, 0.0], [0.0, 1.0]];
         let softmax = LinearModel::new(Link::Softmax, &weights, &array![0.0, 0.0]).unwrap();
         let shares = softmax
-            .predict(array![[0.0_f32, 0.0], [800.0, 0.0]].view())
+            .predict(&array![[0.0_f32, 0.0], [800.0, 0.0]].into())
             .unwrap();
         assert_eq!(shares, array![[0.5, 0.5], [1.0, 0.0]]);
 
         let logistic = LinearModel::new(Link::Logistic, &array![[2.0]], &array![-2.0]).unwrap();
         assert_eq!(
-            logistic.predict(array![[1.0_f32]].view()).unwrap(),
+            logistic.predict(&array![[1.0_f32]].into()).unwrap(),
             array![[0.5]]
         );
-        assert!(logistic.predict(array![[1.0_f32, 2.0]].view()).is_err());
+        assert!(logistic.predict(&array![[1.0_f32, 2.0]].into()).is_err());
     }
 
     #[test]

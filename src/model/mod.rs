@@ -7,8 +7,9 @@
 //! ```
 //! use std::path::Path;
 //!
+//! use fourfold::features::Features;
 //! use fourfold::model::{Loaders, Model, Predict};
-//! use fourfold::ndarray::{Array2, ArrayView2};
+//! use fourfold::ndarray::{Array2, Axis};
 //! use fourfold::{Error, ErrorKind, Result};
 //!
 //! /// Answers with the sum of the features.
@@ -26,8 +27,8 @@
 //!         1
 //!     }
 //!
-//!     fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-//!         Ok(features.map(|x| f64::from(*x)).sum_axis(fourfold::ndarray::Axis(1)).insert_axis(fourfold::ndarray::Axis(1)))
+//!     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+//!         Ok(features.matrix().map(|x| f64::from(*x)).sum_axis(Axis(1)).insert_axis(Axis(1)))
 //!     }
 //! }
 //!
@@ -89,24 +90,31 @@ pub use self::target::{Target, Task};
 pub use self::tree::{TreeModel, TreeNode};
 pub use self::weighting::{ClassWeights, Weighting};
 use crate::error::{Error, Result};
+use crate::features::{Features, Takes};
 
 /// Features in, outputs out.
 ///
 /// What the outputs mean is the [`Target`]'s to say: one value for a regression, the probability of the second
 /// class for a binary classification, one probability a class for a multi-class one.
 pub trait Predict: Any + Debug + Send + Sync {
-    /// The number of features the model was trained on.
+    /// The number of features the model was trained on: the columns of their matrix. 0 of a model that takes
+    /// [raw rows](Takes::ROWS).
     fn n_features(&self) -> usize;
 
     /// The number of outputs for each row.
     fn n_outputs(&self) -> usize;
 
-    /// Outputs `(n_rows, n_outputs)` for features `(n_rows, n_features)`, which are all finite. Rows must not
-    /// influence each other.
+    /// What it takes: unless told, a matrix of finite numbers.
+    fn takes(&self) -> Takes {
+        Takes::FINITE
+    }
+
+    /// Outputs `(n_rows, n_outputs)` for features of what it [takes](Predict::takes): most models want
+    /// [`Features::matrix`]. Rows must not influence each other.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the model cannot answer.
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>>;
+    fn predict(&self, features: &Features) -> Result<Array2<f64>>;
 }
 
 /// A model that can be saved and loaded.
@@ -215,17 +223,27 @@ impl<M: Predict + ?Sized> Predict for Arc<M> {
         (**self).n_outputs()
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn takes(&self) -> Takes {
+        (**self).takes()
+    }
+
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         (**self).predict(features)
     }
 }
 
-/// That the features are of the width a model was trained on.
-fn check_width(model: &impl Predict, features: &ArrayView2<'_, f32>) -> Result<()> {
-    if features.ncols() != model.n_features() {
+/// The matrix of features, which must be of the width a model was trained on.
+fn matrix_for<'f>(model: &impl Predict, features: &'f Features) -> Result<ArrayView2<'f, f32>> {
+    check_width(model, features)?;
+    Ok(features.matrix())
+}
+
+/// That features are of the width a model was trained on.
+fn check_width(model: &impl Predict, features: &Features) -> Result<()> {
+    if features.n_features() != model.n_features() {
         return Err(Error::model(format!(
             "{} features for a model of {}",
-            features.ncols(),
+            features.n_features(),
             model.n_features()
         )));
     }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::raw_rows::RawRows;
@@ -14,6 +13,7 @@ use super::{
     Loaders, Model, Predict, Prediction, ReferenceStatistics, Target, load_json, save_json,
 };
 use crate::error::{Error, Result};
+use crate::features::{Features, Takes};
 use crate::schema::Schema;
 use crate::store;
 use crate::transform::FittedTransform;
@@ -44,7 +44,8 @@ impl Manifest {
     pub const FORMAT_VERSION: u32 = 1;
 }
 
-/// Raw rows in, predictions out: a model with the transform it was trained behind and the schema of its input.
+/// Raw rows in, predictions out: a model with the transform it was trained behind and the schema of its input. A model
+/// that [takes](Takes::ROWS) raw rows, with preprocessing of its own, stands behind a transform without steps.
 ///
 /// On disk it is a directory: `manifest.json`, `schema.json`, `transform.json`, `model/` with the model's own
 /// files, `statistics.json` if there is a [reference](Servable::reference), and `SHA256SUMS`. Loading checks every digest.
@@ -55,6 +56,7 @@ pub struct Servable {
     transform: Arc<FittedTransform>,
     target: Arc<Target>,
     model: Arc<dyn Predict>,
+    takes: Takes,
     #[cfg(feature = "http")]
     derived: std::sync::OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
     raw_rows: Arc<RawRows>,
@@ -98,6 +100,7 @@ impl Servable {
             manifest,
             schema: Arc::new(schema),
             transform,
+            takes: model.takes(),
             model,
             #[cfg(feature = "http")]
             derived: std::sync::OnceLock::new(),
@@ -227,13 +230,14 @@ impl Servable {
             .unwrap_or_else(|_| Arc::new(make(self)))
     }
 
-    /// The features `(n_rows, n_features)` of raw rows.
+    /// The features of raw rows, in the form that the model [takes](Predict::takes).
     ///
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if the rows break the schema, naming field and row.
-    pub fn features(&self, rows: &RecordBatch) -> Result<Array2<f32>> {
+    pub fn features(&self, rows: &RecordBatch) -> Result<Features> {
         let columns = self.raw_rows.of_batch(rows);
-        self.transform.apply_columns(columns, rows.num_rows())
+        self.transform
+            .apply_columns(columns, rows.num_rows(), self.takes)
     }
 
     /// The predictions for raw rows.
@@ -255,7 +259,7 @@ impl Servable {
         n_rows: usize,
     ) -> Result<Prediction> {
         let columns = self.raw_rows.conform(columns);
-        self.answer(&self.transform.apply_columns(columns, n_rows)?)
+        self.answer(&self.transform.apply_columns(columns, n_rows, self.takes)?)
     }
 
     /// The columns of raw rows.
@@ -264,12 +268,12 @@ impl Servable {
     }
 
     /// The predictions for features that [`Servable::features`] has made, of one batch of rows or of several.
-    pub(crate) fn answer(&self, features: &Array2<f32>) -> Result<Prediction> {
-        let outputs = self.model.predict(features.view()).map_err(|error| {
+    pub(crate) fn answer(&self, features: &Features) -> Result<Prediction> {
+        let outputs = self.model.predict(features).map_err(|error| {
             // The rows were fine: whatever a model reports is not the client's fault.
             Error::model(format!("the model failed: {error}")).with_source(error)
         })?;
-        let wanted = (features.nrows(), self.target.n_outputs());
+        let wanted = (features.n_rows(), self.target.n_outputs());
         if outputs.dim() != wanted {
             return Err(Error::model(format!(
                 "the model answered with shape {:?}, must be {wanted:?}",

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView1, ArrayView2};
+use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
 use super::flat_trees::FlatTrees;
-use super::{Loaders, Model, Predict, check_width, load_json, save_json};
+use super::{Loaders, Model, Predict, load_json, matrix_for, save_json};
 use crate::error::{Error, Result};
+use crate::features::Features;
 
 /// A node of a tree. Children stand after their parent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,8 +144,8 @@ impl Predict for TreeModel {
         self.stored.n_outputs
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        check_width(self, &features)?;
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let features = matrix_for(self, features)?;
         self.flat.sums(&features, &[])
     }
 }
@@ -197,7 +198,7 @@ mod tests {
         ];
         let tree = TreeModel::new(2, 1, nodes).unwrap();
         let outputs = tree
-            .predict(array![[9.0_f32, 0.4], [9.0, 0.6]].view())
+            .predict(&array![[9.0_f32, 0.4], [9.0, 0.6]].into())
             .unwrap();
         assert_eq!(outputs, array![[0.25], [0.75]]);
     }

@@ -204,7 +204,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     /// that an earlier run, with another trainer, has deployed. The trial before a deployment, the baseline, the model
     /// that a trainer starts from and the servers load by them.
     pub fn loaders(mut self, loaders: Loaders) -> Self {
-        self.settings.loaders = self.settings.loaders.with_all(&loaders);
+        self.settings.loaders = loaders;
         self
     }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::Result;
+use crate::features::Takes;
 use crate::model::AnyModel;
 use crate::stage::Stage;
 
@@ -58,6 +59,10 @@ where
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<AnyModel>> {
         Ok(self.0.train(args)?.map(AnyModel::new))
+    }
+
+    fn takes(&self) -> Takes {
+        self.0.takes()
     }
 
     fn uses_warm_start(&self) -> bool {

@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMu
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::examples::{ExamplePart, Examples};
+use crate::features::{Features, Takes};
 use crate::model::{Target, Weighting};
 use crate::transform::FittedTransform;
 
@@ -60,18 +61,7 @@ impl Matrix {
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a label is no index: a value of a regression, or a class
     /// that the `train` split does not have.
     pub fn classes(&self) -> Result<Array1<usize>> {
-        self.labels
-            .iter()
-            .map(|label| {
-                if label.fract() == 0.0 && (0.0..1e6).contains(label) {
-                    Ok(*label as usize)
-                } else {
-                    Err(Error::data(format!(
-                        "label {label} is not the index of a class"
-                    )))
-                }
-            })
-            .collect()
+        classes_of(self.labels.view())
     }
 
     /// The features and labels themselves, without the [weights](Matrix::weights).
@@ -79,6 +69,17 @@ impl Matrix {
     pub fn into_parts(self) -> (Array2<f32>, Array1<f64>) {
         (self.features, self.labels)
     }
+}
+
+/// Labels as indexes of classes.
+pub(super) fn classes_of(labels: ArrayView1<'_, f64>) -> Result<Array1<usize>> {
+    let class = |label: &f64| match label.fract() == 0.0 && (0.0..1e6).contains(label) {
+        true => Ok(*label as usize),
+        false => Err(Error::data(format!(
+            "label {label} is not the index of a class"
+        ))),
+    };
+    labels.iter().map(class).collect()
 }
 
 impl Dataset {
@@ -142,6 +143,12 @@ impl Dataset {
     #[must_use]
     pub fn examples(&self) -> &Examples {
         &self.examples
+    }
+
+    /// The transform.
+    #[must_use]
+    pub fn transform(&self) -> &Arc<FittedTransform> {
+        &self.transform
     }
 
     /// What is predicted.
@@ -252,7 +259,15 @@ impl Dataset {
         })
     }
 
-    fn labels_of(&self, batch: &RecordBatch) -> Result<Vec<f64>> {
+    /// The features of a batch, in a form.
+    pub(super) fn features_of(&self, batch: &RecordBatch, takes: Takes) -> Result<Features> {
+        match self.to_train {
+            true => self.transform.apply_training_as(batch, takes),
+            false => self.transform.apply_as(batch, takes),
+        }
+    }
+
+    pub(super) fn labels_of(&self, batch: &RecordBatch) -> Result<Vec<f64>> {
         let name = self.target.label();
         let column = batch
             .column_by_name(name)
@@ -260,7 +275,7 @@ impl Dataset {
         self.target.encode(column)
     }
 
-    fn columns(&self) -> Vec<&str> {
+    pub(super) fn columns(&self) -> Vec<&str> {
         let inputs = self
             .transform
             .inputs()

@@ -62,6 +62,7 @@ mod decision_tree;
 mod linear_regression;
 #[cfg(feature = "linfa")]
 mod logistic_regression;
+mod table;
 mod trained;
 
 use serde::{Serialize, Serializer};
@@ -79,8 +80,10 @@ pub use self::decision_tree::DecisionTree;
 pub use self::linear_regression::LinearRegression;
 #[cfg(feature = "linfa")]
 pub use self::logistic_regression::LogisticRegression;
+pub use self::table::Table;
 pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};
 use crate::error::{Error, Result};
+use crate::features::Takes;
 use crate::model::{Model, Predict};
 use crate::progress::{Progress, Step};
 use crate::stage::{Stage, StageFn, serialize_stage};
@@ -104,6 +107,12 @@ pub trait Trainer: Stage {
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if no model comes of it;
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the trainer does not do the task.
     fn train(&self, args: &TrainArgs) -> Result<Trained<Self::Model>>;
+
+    /// What it takes of the rows; unless told, a matrix of finite numbers, see [`Dataset::matrix`]. A chosen transform
+    /// goes by it, and [`Dataset::table`] gives the rows in that form.
+    fn takes(&self) -> Takes {
+        Takes::FINITE
+    }
 
     /// Whether it can start from the model that is serving, see [`TrainArgs::warm_start`]. If not, none is loaded.
     fn uses_warm_start(&self) -> bool {
@@ -145,6 +154,10 @@ where
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<T::Model>> {
         (**self).train(args)
+    }
+
+    fn takes(&self) -> Takes {
+        (**self).takes()
     }
 
     fn uses_warm_start(&self) -> bool {

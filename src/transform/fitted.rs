@@ -1,25 +1,16 @@
-//! A fitted transform: readable JSON that turns raw batches into feature matrices.
+//! A fitted transform: readable JSON that turns raw batches into features.
 
-use std::cell::Cell;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use ndarray::{Array2, ArrayViewMut2};
 use serde::{Deserialize, Serialize};
 
 use super::custom::Operations;
-use super::folds::row_hashes;
 use super::input::InputColumn;
 use super::ops::{FittedCustom, FittedOp};
-use super::program::{Places, run};
+use super::program::Places;
 use super::step::Step;
-use super::value::Value;
-use super::write::Cells;
 use crate::error::{Error, Result};
-
-thread_local! {
-    /// Room for the values of a call, kept from one to the next.
-    static SCRATCH: Cell<Vec<Value>> = const { Cell::new(Vec::new()) };
-}
+use crate::features::{Feature, FeatureKind, Layout};
 
 /// A step with what it has learned.
 pub type FittedStep = Step<FittedOp>;
@@ -31,14 +22,26 @@ pub type FittedStep = Step<FittedOp>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Document", into = "Document")]
 pub struct FittedTransform {
-    inputs: Vec<InputColumn>,
-    steps: Vec<FittedStep>,
-    features: Vec<String>,
+    pub(super) inputs: Vec<InputColumn>,
+    pub(super) steps: Vec<FittedStep>,
+    pub(super) layout: Arc<Layout>,
     /// What chooses the folds of training rows besides the inputs, if a step needs folds.
-    fold_by: Option<Vec<InputColumn>>,
-    places: Places,
-    /// The place and width of each column of features.
-    columns: Vec<(usize, usize)>,
+    pub(super) fold_by: Option<Vec<InputColumn>>,
+    pub(super) places: Places,
+    pub(super) written: Vec<Written>,
+}
+
+/// A column of features.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Written {
+    /// The place of its values.
+    pub(super) place: usize,
+    pub(super) kind: FeatureKind,
+    /// The number of its first feature.
+    pub(super) feature: usize,
+    /// Its columns in the matrix.
+    pub(super) first: usize,
+    pub(super) width: usize,
 }
 
 /// The stored form.
@@ -58,7 +61,7 @@ impl From<FittedTransform> for Document {
             format_version: FittedTransform::FORMAT_VERSION,
             inputs: fitted.inputs,
             steps: fitted.steps,
-            features: fitted.features,
+            features: fitted.layout.names().to_vec(),
             fold_by: fitted.fold_by,
         }
     }
@@ -81,7 +84,7 @@ impl TryFrom<Document> for FittedTransform {
             .try_for_each(FittedStep::check_columns)?;
         let features = document.features;
         let fitted = FittedTransform::new(document.inputs, document.steps)?;
-        if fitted.features != features {
+        if fitted.features() != features {
             return Err(Error::corrupt(
                 "a transform whose features do not follow from its steps",
             ));
@@ -93,9 +96,6 @@ impl TryFrom<Document> for FittedTransform {
 impl FittedTransform {
     const FORMAT_VERSION: u32 = 1;
 
-    /// So many rows go through all steps before the next: what they need stays in the cache.
-    const BLOCK: usize = 512;
-
     /// A transform from its parts, such as one that was fitted elsewhere.
     ///
     /// # Errors
@@ -103,8 +103,9 @@ impl FittedTransform {
     /// written before it.
     pub fn new(inputs: Vec<InputColumn>, steps: Vec<FittedStep>) -> Result<Self> {
         let places = Places::of(&inputs, &steps)?;
-        let mut features = Vec::new();
-        let mut columns = Vec::new();
+        let origins = places.origins(&inputs, &steps);
+        let mut layout = Layout::new();
+        let mut written = Vec::new();
         for (name, step, place) in &places.written {
             let op = &steps[*step].op;
             if matches!(op, FittedOp::Drop(_)) {
@@ -115,17 +116,41 @@ impl FittedTransform {
             if names.is_empty() {
                 continue;
             }
-            columns.push((*place, names.len()));
-            features.extend(names);
+            let of_lists = places.sources[*step].iter().any(|at| origins[*at].is_list);
+            let kind = op.kind(of_lists);
+            written.push(Written {
+                place: *place,
+                kind,
+                feature: layout.features().len(),
+                first: layout.names().len(),
+                width: names.len(),
+            });
+            let raw = origins[*place].inputs.iter();
+            let raw: Vec<String> = raw.map(|input| inputs[*input].name.clone()).collect();
+            if kind == FeatureKind::Number {
+                for feature in names {
+                    layout.push(feature.clone(), raw.clone(), kind, vec![feature]);
+                }
+            } else {
+                layout.push(name.clone(), raw, kind, names);
+            }
         }
         Ok(FittedTransform {
             inputs,
             steps,
-            features,
+            layout: Arc::new(layout),
             fold_by: None,
             places,
-            columns,
+            written,
         })
+    }
+
+    /// A transform that passes these raw columns on, for a model that takes [rows](crate::features::Takes::ROWS).
+    ///
+    /// # Errors
+    /// As [`FittedTransform::new`]: none.
+    pub fn of_rows(inputs: Vec<InputColumn>) -> Result<Self> {
+        FittedTransform::new(inputs, Vec::new())
     }
 
     /// Gives custom operations that were loaded from a file their code, and checks that this build can run the rest.
@@ -178,193 +203,17 @@ impl FittedTransform {
     /// The names of the features, in the order of the matrix's columns.
     #[must_use]
     pub fn features(&self) -> &[String] {
-        &self.features
+        self.layout.names()
     }
 
-    /// Turns raw rows into features `(n_rows, n_features)`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a column is missing or of a wrong type, or if a feature is
-    /// not finite, naming the feature and the row.
-    pub fn apply(&self, batch: &RecordBatch) -> Result<Array2<f32>> {
-        let mut features = Array2::zeros((batch.num_rows(), self.features.len()));
-        self.apply_into(batch, features.view_mut())?;
-        Ok(features)
-    }
-
-    /// The features of rows that the transform was fitted on, to train a model with: as [`FittedTransform::apply`],
-    /// except that steps that learn from the label ([`Transform::target_encode`](super::Transform::target_encode))
-    /// leave out what they have learned from the row's own fold.
-    ///
-    /// # Errors
-    /// As [`FittedTransform::apply`].
-    pub fn apply_training(&self, batch: &RecordBatch) -> Result<Array2<f32>> {
-        let mut features = Array2::zeros((batch.num_rows(), self.features.len()));
-        self.apply_training_into(batch, features.view_mut())?;
-        Ok(features)
-    }
-
-    /// As [`FittedTransform::apply_training`], into a matrix as [`FittedTransform::apply_into`].
-    ///
-    /// # Errors
-    /// As [`FittedTransform::apply_into`].
-    pub fn apply_training_into(
-        &self,
-        batch: &RecordBatch,
-        out: ArrayViewMut2<'_, f32>,
-    ) -> Result<()> {
-        self.write_rows(batch, out, true)
-    }
-
-    /// As [`FittedTransform::apply`], into rows of a matrix that is there already, all zeros. Rows that lie one
-    /// after the other in memory spare a copy.
-    ///
-    /// # Errors
-    /// As [`FittedTransform::apply`], and [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the shape is not
-    /// `(n_rows, n_features)`.
-    pub fn apply_into(&self, batch: &RecordBatch, out: ArrayViewMut2<'_, f32>) -> Result<()> {
-        self.write_rows(batch, out, false)
-    }
-
-    fn write_rows(
-        &self,
-        batch: &RecordBatch,
-        mut out: ArrayViewMut2<'_, f32>,
-        training: bool,
-    ) -> Result<()> {
-        if out.dim() != (batch.num_rows(), self.features.len()) {
-            return Err(Error::internal(format!(
-                "a feature matrix of shape {:?} for {} rows of {} features",
-                out.dim(),
-                batch.num_rows(),
-                self.features.len()
-            )));
-        }
-        let raw = self.inputs.iter().map(|input| input.read(batch));
-        let raw = raw.collect::<Result<Vec<ArrayRef>>>()?;
-        let hashes = match self.fold_by.as_ref().filter(|_| training) {
-            Some(others) => {
-                let others = others.iter().map(|other| other.read(batch));
-                let all = raw.iter().cloned().map(Ok).chain(others);
-                Some(row_hashes(&all.collect::<Result<Vec<_>>>()?)?)
-            }
-            None => None,
-        };
-        let hashes = hashes.as_deref();
-        if let Some(cells) = out.as_slice_mut() {
-            return self.fill(raw.into_iter().map(Ok), batch.num_rows(), cells, hashes);
-        }
-        let mut cells = vec![0.0; out.len()];
-        self.fill(
-            raw.into_iter().map(Ok),
-            batch.num_rows(),
-            &mut cells,
-            hashes,
-        )?;
-        out.iter_mut()
-            .zip(cells)
-            .for_each(|(cell, value)| *cell = value);
-        Ok(())
-    }
-
-    /// The features of columns that come in the order of the inputs, whatever their names.
-    ///
-    /// # Errors
-    /// As [`FittedTransform::apply`], and those of the columns.
-    pub(crate) fn apply_columns(
-        &self,
-        columns: impl ExactSizeIterator<Item = Result<ArrayRef>>,
-        n_rows: usize,
-    ) -> Result<Array2<f32>> {
-        if columns.len() != self.inputs.len() {
-            return Err(Error::internal(format!(
-                "{} columns for a transform of {} inputs",
-                columns.len(),
-                self.inputs.len()
-            )));
-        }
-        let columns = columns.zip(&self.inputs);
-        let columns = columns.map(|(column, input)| input.bring(column?));
-        let mut cells = vec![0.0; n_rows * self.features.len()];
-        self.fill(columns, n_rows, &mut cells, None)?;
-        Array2::from_shape_vec((n_rows, self.features.len()), cells)
-            .map_err(|error| Error::internal("features of a wrong shape").with_source(error))
-    }
-
-    fn fill(
-        &self,
-        columns: impl Iterator<Item = Result<ArrayRef>>,
-        n_rows: usize,
-        cells: &mut [f32],
-        hashes: Option<&[u64]>,
-    ) -> Result<()> {
-        let mut values = SCRATCH.take();
-        values.clear();
-        if n_rows <= Self::BLOCK {
-            for (column, input) in columns.zip(&self.inputs) {
-                values.push(Value::of(column?, input.field_type)?);
-            }
-            self.fill_block(&mut values, 0, cells, hashes)?;
-        } else {
-            let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-            let width = self.features.len();
-            for first_row in (0..n_rows).step_by(Self::BLOCK) {
-                let n = Self::BLOCK.min(n_rows - first_row);
-                values.clear();
-                for (column, input) in columns.iter().zip(&self.inputs) {
-                    values.push(Value::of(column.slice(first_row, n), input.field_type)?);
-                }
-                let hashes = hashes.and_then(|all| all.get(first_row..first_row + n));
-                let cells = &mut cells[first_row * width..(first_row + n) * width];
-                self.fill_block(&mut values, first_row, cells, hashes)?;
-            }
-        }
-        values.clear();
-        SCRATCH.set(values);
-        Ok(())
-    }
-
-    fn fill_block(
-        &self,
-        values: &mut Vec<Value>,
-        first_row: usize,
-        cells: &mut [f32],
-        hashes: Option<&[u64]>,
-    ) -> Result<()> {
-        for (step, sources) in self.steps.iter().zip(&self.places.sources) {
-            run(step, sources, values, hashes)?;
-        }
-        let mut rows = Cells {
-            cells,
-            width: self.features.len(),
-            first_row,
-        };
-        self.write(values, &mut rows)
+    /// What the features are: of a category that is one-hot in the matrix, one.
+    #[must_use]
+    pub fn info(&self) -> &[Feature] {
+        self.layout.features()
     }
 
     pub(super) fn with_folds(mut self, fold_by: Option<Vec<InputColumn>>) -> Self {
         self.fold_by = fold_by;
         self
-    }
-
-    fn write(&self, values: &[Value], rows: &mut Cells<'_>) -> Result<()> {
-        let mut at = 0;
-        for (place, width) in &self.columns {
-            let value = &values[*place];
-            let name = &self.features[at];
-            if value.width() != *width {
-                return Err(Error::internal(format!(
-                    "feature `{name}` has a wrong width"
-                )));
-            }
-            rows.write(value, at).map_err(|error| {
-                Error::new(
-                    error.kind(),
-                    format!("feature `{name}`: {}", error.message()),
-                )
-            })?;
-            at += width;
-        }
-        Ok(())
     }
 }

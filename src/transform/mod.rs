@@ -84,6 +84,7 @@
 //!
 #![doc = concat!("```json\n", include_str!("operations.json"), "```")]
 
+mod apply;
 mod auto;
 mod classes;
 pub mod custom;

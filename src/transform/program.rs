@@ -58,6 +58,41 @@ impl Places {
     }
 }
 
+/// Where the values of a place come from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    /// The raw columns, by number, rising.
+    pub(super) inputs: Vec<usize>,
+    /// Whether they are lists, or may be.
+    pub(super) is_list: bool,
+}
+
+impl Places {
+    /// The origin of each place.
+    pub(super) fn origins(&self, inputs: &[InputColumn], steps: &[FittedStep]) -> Vec<Origin> {
+        let raw = inputs.iter().enumerate().map(|(number, input)| Origin {
+            inputs: vec![number],
+            is_list: input.is_list,
+        });
+        let mut origins: Vec<Origin> = raw.collect();
+        for (step, sources) in steps.iter().zip(&self.sources) {
+            let mut inputs: Vec<usize> = Vec::new();
+            for source in sources {
+                inputs.extend(&origins[*source].inputs);
+            }
+            inputs.sort_unstable();
+            inputs.dedup();
+            let of_lists = sources.iter().any(|source| origins[*source].is_list);
+            let origin = Origin {
+                inputs,
+                is_list: step.op.makes_lists(of_lists),
+            };
+            origins.extend(step.outputs.iter().map(|_| origin.clone()));
+        }
+        origins
+    }
+}
+
 /// Runs a step on the values before it and appends what it makes. Everything that reads or makes features comes
 /// through here.
 ///

@@ -1,8 +1,10 @@
-//! From columns to the rows of a feature matrix.
+//! From the columns of a transform to features.
 
+use super::fitted::Written;
 use super::numbers::NumbersView;
 use super::value::{NO_CATEGORY, Sparse, Value};
 use crate::error::{Error, Result};
+use crate::features::{FeatureKind, FeaturesMut};
 
 /// Some rows of a row-major matrix, all zeros, and the place of a feature in them.
 pub(super) struct Cells<'a> {
@@ -12,6 +14,8 @@ pub(super) struct Cells<'a> {
     pub(super) width: usize,
     /// The number of the first row, for errors.
     pub(super) first_row: usize,
+    /// Whether what is missing is NaN, and no error.
+    pub(super) missing: bool,
 }
 
 impl Cells<'_> {
@@ -38,56 +42,126 @@ impl Cells<'_> {
     }
 
     fn write_numbers(&mut self, numbers: &NumbersView<'_>, at: usize) -> Result<()> {
-        let mut all_good = numbers.null_count() == 0;
-        for (row, value) in self
-            .cells
-            .chunks_exact_mut(self.width)
-            .zip(numbers.values())
-        {
-            let narrow = *value as f32;
-            all_good &= narrow.is_finite();
-            row[at] = narrow;
-        }
-        if all_good {
-            return Ok(());
-        }
-        let bad = (0..numbers.len()).find(|row| {
-            !numbers
-                .get(*row)
-                .is_some_and(|value| (value as f32).is_finite())
-        });
-        match bad {
-            Some(row) if numbers.is_null(row) => Err(Error::data(format!(
-                "is NULL in row {} and no step imputes it; add `.impute(..)`",
-                self.first_row + row
-            ))),
-            Some(row) => Err(Error::data(format!(
-                "is {} in row {}, must be a finite single-precision number; add `.impute(..)` or `.clip(..)`",
-                numbers.values()[row],
-                self.first_row + row
-            ))),
-            None => Ok(()),
-        }
+        let rows = self.cells.chunks_exact_mut(self.width);
+        let cells = rows.map(|row| &mut row[at]);
+        narrow(numbers, cells, self.first_row, self.missing)
     }
 
     fn write_sparse(&mut self, sparse: &Sparse, at: usize) -> Result<()> {
         let rows = self.cells.chunks_exact_mut(self.width);
-        for (number, (row, ends)) in rows.zip(sparse.offsets.windows(2)).enumerate() {
-            for place in ends[0]..ends[1] {
-                let id = sparse.ids[place];
-                if id == NO_CATEGORY {
-                    continue;
-                }
-                let value = sparse.values.as_ref().map_or(1.0, |values| values[place]) as f32;
-                if !value.is_finite() {
-                    return Err(Error::data(format!(
-                        "is {value} in row {}, must be a finite single-precision number",
-                        self.first_row + number
-                    )));
-                }
+        for (number, row) in rows.enumerate() {
+            for cell in sparse_row(sparse, number, self.first_row) {
+                let (id, value) = cell?;
                 row[at + id as usize] = value;
             }
         }
         Ok(())
     }
+}
+
+/// Writes the block's `n` values of a column of features into columns. Errors as those of [`Cells::write`].
+pub(super) fn write_column(
+    value: &Value,
+    written: &Written,
+    n: usize,
+    missing: bool,
+    features: &mut FeaturesMut,
+) -> Result<()> {
+    let (feature, first_row) = (written.feature, features.first_row());
+    match (value, written.kind) {
+        (Value::Columns(columns), FeatureKind::Number) => {
+            for (column, feature) in columns.iter().zip(feature..) {
+                let cells = features.numbers(feature, n);
+                narrow(&column.view(), cells.iter_mut(), first_row, missing)?;
+            }
+        }
+        (value, FeatureKind::Number) => {
+            let cells = features.numbers(feature, n);
+            narrow(&value.numbers()?, cells.iter_mut(), first_row, missing)?;
+        }
+        // `NO_CATEGORY` is the code of what is missing.
+        (Value::Categories { ids, .. }, FeatureKind::Category) => {
+            features.codes(feature, n).copy_from_slice(ids);
+        }
+        (Value::Categories { ids, .. }, FeatureKind::Sparse) => {
+            for id in ids.iter() {
+                let cell = (*id != NO_CATEGORY).then_some((*id, 1.0));
+                features.push_sparse(feature, cell.into_iter());
+            }
+        }
+        (Value::Sparse(sparse), FeatureKind::Sparse) => {
+            for row in 0..n {
+                let cells = sparse_row(sparse, row, first_row);
+                let cells = cells.collect::<Result<Vec<_>>>()?;
+                features.push_sparse(feature, cells.into_iter());
+            }
+        }
+        _ => return Err(Error::internal("it is not of the kind that its step makes")),
+    }
+    Ok(())
+}
+
+/// Writes numbers in single precision. Those that are missing or not finite are NaN if they may be, else errors.
+fn narrow<'c>(
+    numbers: &NumbersView<'_>,
+    cells: impl Iterator<Item = &'c mut f32>,
+    first_row: usize,
+    missing: bool,
+) -> Result<()> {
+    if missing {
+        for (row, (cell, value)) in cells.zip(numbers.values()).enumerate() {
+            let narrow = *value as f32;
+            *cell = match narrow.is_finite() && !numbers.is_null(row) {
+                true => narrow,
+                false => f32::NAN,
+            };
+        }
+        return Ok(());
+    }
+    let mut all_good = numbers.null_count() == 0;
+    for (cell, value) in cells.zip(numbers.values()) {
+        let narrow = *value as f32;
+        all_good &= narrow.is_finite();
+        *cell = narrow;
+    }
+    if all_good {
+        return Ok(());
+    }
+    let bad = (0..numbers.len()).find(|row| {
+        !numbers
+            .get(*row)
+            .is_some_and(|value| (value as f32).is_finite())
+    });
+    match bad {
+        Some(row) if numbers.is_null(row) => Err(Error::data(format!(
+            "is NULL in row {} and no step imputes it; add `.impute(..)`",
+            first_row + row
+        ))),
+        Some(row) => Err(Error::data(format!(
+            "is {} in row {}, must be a finite single-precision number; add `.impute(..)` or `.clip(..)`",
+            numbers.values()[row],
+            first_row + row
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The features of a row that are not 0, with their values.
+fn sparse_row(
+    sparse: &Sparse,
+    row: usize,
+    first_row: usize,
+) -> impl Iterator<Item = Result<(u32, f32)>> + '_ {
+    let places = sparse.offsets[row]..sparse.offsets[row + 1];
+    let known = places.filter(|place| sparse.ids[*place] != NO_CATEGORY);
+    known.map(move |place| {
+        let value = sparse.values.as_ref().map_or(1.0, |values| values[place]) as f32;
+        match value.is_finite() {
+            true => Ok((sparse.ids[place], value)),
+            false => Err(Error::data(format!(
+                "is {value} in row {}, must be a finite single-precision number",
+                first_row + row
+            ))),
+        }
+    })
 }

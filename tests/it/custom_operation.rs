@@ -151,7 +151,7 @@ fn it_is_fitted_on_the_label_saved_loaded_and_served() {
     // Parcels by air are late by chance only, those by road if they are heavy.
     let road = rows.column_by_name("road").unwrap().as_string::<i32>();
     for (row, road) in road.iter().enumerate() {
-        let share = features[[row, 1]];
+        let share = features.matrix()[[row, 1]];
         let expected = if road == Some("air") {
             0.0..0.12
         } else {
@@ -234,10 +234,10 @@ fn lists_reach_the_model_in_training_and_serving() {
     let place = outcome.endpoint().expect(&reasons).path;
     let servable = Servable::load(&place, &Loaders::default()).unwrap();
     let features = servable.features(&rows.slice(0, 8)).unwrap();
-    assert_eq!(features.ncols(), 5);
-    assert_eq!(features.row(7).to_vec(), [0.0; 5]);
+    assert_eq!(features.n_features(), 5);
+    assert_eq!(features.matrix().row(7).to_vec(), [0.0; 5]);
     assert_eq!(
-        features.row(0).sum(),
+        features.matrix().row(0).sum(),
         if kilograms.value(0) > 60.0 { 2.0 } else { 1.0 }
     );
 }

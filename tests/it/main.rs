@@ -14,6 +14,7 @@ mod data;
 #[cfg(feature = "sql")]
 mod derive;
 mod determinism;
+mod features;
 mod load;
 mod placing;
 mod props;

@@ -67,23 +67,19 @@ async fn training_the_predictor_and_http_agree_on_a_thousand_rows() {
     let predictor = endpoint.predictor().unwrap();
 
     let features = predictor.servable().features(&rows).unwrap();
-    assert_eq!(features.nrows(), 1_000);
+    assert_eq!(features.n_rows(), 1_000);
     assert_eq!(
-        features,
+        features.matrix(),
         trained_on.features().slice_axis(Axis(0), (0..1_000).into())
     );
 
     let in_process = predictor.predict(&rows).unwrap();
-    let on_features = predictor
-        .servable()
-        .model()
-        .predict(features.view())
-        .unwrap();
+    let on_features = predictor.servable().model().predict(&features).unwrap();
     assert_eq!(in_process.outputs(), &on_features);
 
     // As Arrow, from disk, in another manager: what a server on another machine does.
     let loaded = Servable::load(&endpoint.pushed().path, &Loaders::default()).unwrap();
-    assert_eq!(loaded.features(&rows).unwrap(), features);
+    assert_eq!(loaded.features(&rows).unwrap().matrix(), features.matrix());
     assert_eq!(loaded.predict(&rows).unwrap(), in_process);
 
     // Over HTTP, as JSON, NULLs included.

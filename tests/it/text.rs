@@ -143,7 +143,10 @@ async fn text_is_served_as_it_was_trained_on() {
     let rows = concat_batches(dataset(EVAL).examples().schema(), &batches).unwrap();
     let loaded = Servable::load(&endpoint.pushed().path, &Loaders::default()).unwrap();
     let features = loaded.features(&rows).unwrap();
-    assert_eq!(features, dataset(EVAL).matrix().unwrap().features());
+    assert_eq!(
+        features.matrix(),
+        dataset(EVAL).matrix().unwrap().features()
+    );
     assert_eq!(
         loaded
             .schema()

@@ -47,6 +47,7 @@ fn layers_point_down() {
             "cancellation",
             "engine",
             "examples",
+            "features",
             "fingerprint",
             "progress",
             "stage",

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fourfold::arrow::array::UInt64Array;
 use fourfold::arrow::compute::{concat_batches, take_record_batch};
 use fourfold::examples::Examples;
+use fourfold::features::Features;
 use fourfold::model::{
     AnyModel, ConstantModel, LinearModel, Servable, load_json, load_model, save_json, save_model,
 };
-use fourfold::ndarray::{Array2, ArrayView2};
+use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
 use fourfold::progress::Meter;
 use fourfold::training::{AnyTrainer, Constant, Dataset};
@@ -96,8 +97,8 @@ impl<M: Model> Predict for Bag<M> {
         self.0[0].n_outputs()
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
-        let mut sum = Array2::zeros((features.nrows(), self.n_outputs()));
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let mut sum = Array2::zeros((features.n_rows(), self.n_outputs()));
         for model in &self.0 {
             sum += &model.predict(features)?;
         }
@@ -174,7 +175,8 @@ impl Predict for TwoHalves {
         1
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let features = features.matrix();
         let share = |row: usize| self.shares[usize::from(features[[row, 0]] > 0.0)];
         Ok(Array2::from_shape_fn((features.nrows(), 1), |(row, _)| {
             share(row)

@@ -67,19 +67,19 @@ proptest! {
         let features = Array2::from_shape_vec((n_rows, 5), cells[..5 * n_rows].to_vec()).unwrap();
         let combine = Combine::Sum { base: base.clone(), link: Link::Identity };
         let boosted = ForestModel::new(&trees, combine).unwrap();
-        let all = boosted.predict(features.view()).unwrap();
+        let all = boosted.predict(&features.view().into()).unwrap();
         prop_assert_eq!(&all, &plain(&trees, &base, &features));
         for row in 0..n_rows {
-            let one = boosted.predict(features.row(row).insert_axis(Axis(0))).unwrap();
+            let one = boosted.predict(&features.row(row).insert_axis(Axis(0)).into()).unwrap();
             prop_assert_eq!(one.row(0), all.row(row));
         }
         let bagged = ForestModel::new(&trees, Combine::Mean).unwrap();
         let mut means = plain(&trees, &vec![0.0; n_outputs], &features);
         means.mapv_inplace(|sum| sum / trees.len() as f64);
-        prop_assert_eq!(bagged.predict(features.view()).unwrap(), means);
+        prop_assert_eq!(bagged.predict(&features.view().into()).unwrap(), means);
         // A tree alone walks the same nodes.
         let zeros = vec![0.0; n_outputs];
-        let alone = trees[0].predict(features.view()).unwrap();
+        let alone = trees[0].predict(&features.view().into()).unwrap();
         prop_assert_eq!(alone, plain(&trees[..1], &zeros, &features));
 
         let dir = tempfile::tempdir().unwrap();
@@ -94,7 +94,7 @@ fn links_are_those_of_linear_models() {
     let sum = |link| {
         let base = vec![0.0, -1.0];
         let forest = ForestModel::new(&trees, Combine::Sum { base, link }).unwrap();
-        forest.predict(array![[1.0_f32]].view()).unwrap()
+        forest.predict(&array![[1.0_f32]].into()).unwrap()
     };
     assert_eq!(sum(Link::Identity), array![[1.0, 1.0]]);
     assert_eq!(sum(Link::Softmax), array![[0.5, 0.5]]);
@@ -105,12 +105,12 @@ fn links_are_those_of_linear_models() {
 #[test]
 fn features_of_another_width_or_layout() {
     let forest = ForestModel::new(&[tree(2, 1, &[(1, 0.0, 1.0)])], Combine::Mean).unwrap();
-    assert!(forest.predict(array![[1.0_f32]].view()).is_err());
+    assert!(forest.predict(&array![[1.0_f32]].into()).is_err());
     let columns = array![[1.0_f32, 1.0, 1.0], [-1.0, 1.0, -1.0]];
     let rows = columns.t().as_standard_layout().into_owned();
     assert_eq!(
-        forest.predict(columns.t()).unwrap(),
-        forest.predict(rows.view()).unwrap()
+        forest.predict(&columns.t().into()).unwrap(),
+        forest.predict(&rows.view().into()).unwrap()
     );
 }
 

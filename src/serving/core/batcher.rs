@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Axis, Slice, concatenate};
+use ndarray::{Axis, Slice};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
@@ -19,6 +19,7 @@ use super::statistics::Parts;
 use super::stop::{Stop, late};
 use super::work::panicked;
 use crate::error::{Error, ErrorKind, Result};
+use crate::features::Features;
 use crate::model::{Prediction, Servable};
 use crate::serving::Predictor;
 
@@ -26,7 +27,7 @@ use crate::serving::Predictor;
 /// request's rows can fail another.
 #[derive(Debug)]
 pub(super) struct Item {
-    pub(super) features: Array2<f32>,
+    pub(super) features: Features,
     pub(super) predictor: Predictor,
     pub(super) stop: Stop,
     pub(super) queued: Instant,
@@ -116,7 +117,7 @@ impl Batcher {
         let queue = std::mem::take(&mut state.queue);
         let n_before = queue.len();
         state.queue = still_wanted(queue, model);
-        state.n_rows = state.queue.iter().map(|item| item.features.nrows()).sum();
+        state.n_rows = state.queue.iter().map(|item| item.features.n_rows()).sum();
         self.gauge.dec_by((n_before - state.queue.len()) as i64);
     }
 
@@ -127,7 +128,7 @@ impl Batcher {
     pub(super) fn enqueue(&self, item: Item, model: &str) -> Result<bool> {
         let mut state = self.lock();
         self.check_locked(&mut state, model)?;
-        state.n_rows += item.features.nrows();
+        state.n_rows += item.features.n_rows();
         state.queue.push_back(item);
         self.gauge.inc();
         let start = state.runners < self.max_runners;
@@ -199,7 +200,7 @@ impl Batcher {
         let mut batch: Vec<Item> = Vec::new();
         let mut n_rows = 0;
         while let Some(item) = state.queue.front() {
-            let rows = item.features.nrows();
+            let rows = item.features.n_rows();
             let same = batch.first().is_none_or(|first| {
                 std::ptr::eq(first.predictor.servable(), item.predictor.servable())
             });
@@ -249,10 +250,9 @@ fn compute(batch: Vec<Item>, model: &ModelRuntime, version: &VersionRuntime) {
     let all: Result<Prediction> = match batch.as_slice() {
         [only] => call(&predictor, &only.features, only.input, model, version),
         several => {
-            let parts: Vec<_> = several.iter().map(|item| item.features.view()).collect();
+            let parts: Vec<&Features> = several.iter().map(|item| &item.features).collect();
             let input = several.iter().map(|item| item.input).sum();
-            concatenate(Axis(0), &parts)
-                .map_err(|error| Error::internal("requests of different widths").with_source(error))
+            Features::concat(&parts)
                 .and_then(|features| call(&predictor, &features, input, model, version))
         }
     };
@@ -266,7 +266,7 @@ fn compute(batch: Vec<Item>, model: &ModelRuntime, version: &VersionRuntime) {
         Ok(prediction) => {
             let mut start = 0;
             for item in batch {
-                let end = start + item.features.nrows();
+                let end = start + item.features.n_rows();
                 let own_rows = Slice::from(start..end);
                 let outputs = prediction
                     .outputs()
@@ -305,7 +305,7 @@ fn compute(batch: Vec<Item>, model: &ModelRuntime, version: &VersionRuntime) {
 /// Calls a model, whatever it does.
 fn call(
     predictor: &Predictor,
-    features: &Array2<f32>,
+    features: &Features,
     input: Duration,
     model: &ModelRuntime,
     version: &VersionRuntime,
@@ -315,14 +315,14 @@ fn call(
     let prediction = catch_unwind(AssertUnwindSafe(|| servable.answer(features)))
         .unwrap_or_else(|_| Err(panicked(&model.name)));
     let infer = begun.elapsed();
-    version.called(features.nrows(), infer);
+    version.called(features.n_rows(), infer);
     if prediction.is_ok() {
         let parts = Parts {
             input,
             infer,
             ..Parts::default()
         };
-        version.statistics.executed(features.nrows(), &parts);
+        version.statistics.executed(features.n_rows(), &parts);
     }
     prediction
 }

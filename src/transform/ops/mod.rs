@@ -82,6 +82,7 @@ use super::learn::Learner;
 use super::value::Value;
 pub use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
+use crate::features::FeatureKind;
 
 /// What is configured. Errors are named after the step by the caller.
 pub(super) trait Operation {
@@ -366,6 +367,34 @@ tagged! {
     Custom(FittedCustom),
     /// Not a feature.
     Drop(Drop),
+}
+
+impl FittedOp {
+    /// What the features of its output are, for inputs that are lists or not.
+    pub(super) fn kind(&self, of_lists: bool) -> FeatureKind {
+        match self {
+            FittedOp::OneHot(_) | FittedOp::OneHotTerms(_) => FeatureKind::Category,
+            FittedOp::Hash(_) if !of_lists => FeatureKind::Category,
+            FittedOp::Hash(_)
+            | FittedOp::MultiHot(_)
+            | FittedOp::BagOfWords(_)
+            | FittedOp::TfIdf(_) => FeatureKind::Sparse,
+            _ => FeatureKind::Number,
+        }
+    }
+
+    /// Whether its output is lists, or may be.
+    pub(super) fn makes_lists(&self, of_lists: bool) -> bool {
+        match self {
+            FittedOp::Tokens(_)
+            | FittedOp::NGrams(_)
+            | FittedOp::Deduplicate(_)
+            | FittedOp::Custom(_)
+            | FittedOp::Derive(_) => true,
+            FittedOp::Vocabulary(_) => of_lists,
+            _ => false,
+        }
+    }
 }
 
 /// The only input of an operation of one.

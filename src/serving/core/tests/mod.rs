@@ -13,13 +13,14 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{Batching, Limits, ServerCore, ServerCoreBuilder};
 use crate::blessing::Candidate;
 use crate::error::{Error, ErrorKind, Result};
+use crate::features::Features;
 use crate::model::{Loaders, Model, Predict, Prediction, Target, load_json, save_json};
 use crate::schema::{Field, FieldType, Schema};
 use crate::serving::metrics::parse;
@@ -128,7 +129,8 @@ impl Predict for Actor {
         1
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let features = features.matrix();
         let script = &self.script;
         script.calls.lock().unwrap().push(features.nrows());
         let first = features.iter().next().copied().map(f64::from);

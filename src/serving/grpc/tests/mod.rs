@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, ArrayView2, array};
+use ndarray::{Array2, array};
 use prost::Message;
 use prost::bytes::Bytes;
 use tempfile::TempDir;
@@ -31,6 +31,7 @@ use super::proto::{
 use super::{GrpcHandle, GrpcOptions};
 use crate::blessing::Candidate;
 use crate::error::Result;
+use crate::features::Features;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
 use crate::serving::{Manager, ManagerBuilder, ModelRepository, ServerCore};
@@ -72,7 +73,8 @@ impl Predict for Gate {
         1
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let features = features.matrix();
         until("the gate to be open", || self.place.join("open").exists());
         Ok(Array2::from_elem((features.nrows(), 1), 0.25))
     }

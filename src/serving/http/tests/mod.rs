@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array1, Array2, ArrayView2, array};
+use ndarray::{Array1, Array2, array};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -37,6 +37,7 @@ use tokio::runtime::Runtime;
 use super::{HttpHandle, HttpOptions, serve};
 use crate::blessing::Candidate;
 use crate::error::Result;
+use crate::features::Features;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
 use crate::serving::{Manager, ModelRepository, ServerCore};
@@ -176,7 +177,7 @@ impl Predict for Panics {
         1
     }
 
-    fn predict(&self, _: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn predict(&self, _: &Features) -> Result<Array2<f64>> {
         panic!("a bug in a model")
     }
 }
@@ -227,7 +228,8 @@ impl Predict for Waits {
         1
     }
 
-    fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn predict(&self, rows: &Features) -> Result<Array2<f64>> {
+        let rows = rows.matrix();
         fs::write(self.asked(), "").unwrap();
         until(|| self.gate.exists());
         Ok(Array2::zeros((rows.nrows(), 1)))

@@ -60,7 +60,8 @@ impl Predict for Slow {
         1
     }
 
-    fn predict(&self, rows: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn predict(&self, rows: &Features) -> Result<Array2<f64>> {
+        let rows = rows.matrix();
         Ok(Array2::zeros((rows.nrows(), 1)))
     }
 }

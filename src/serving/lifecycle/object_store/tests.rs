@@ -96,7 +96,7 @@ impl Stored {
         let servable = Servable::load(&path, &Loaders::default())?;
         let outputs = servable
             .model()
-            .predict(ndarray::Array2::zeros((1, 0)).view())?;
+            .predict(&ndarray::Array2::zeros((1, 0)).into())?;
         Ok(outputs[(0, 0)])
     }
 }
@@ -419,7 +419,7 @@ fn the_model_that_serves_is_compared_with() {
         let servable = serving("price").unwrap();
         servable
             .model()
-            .predict(ndarray::Array2::zeros((1, 0)).view())
+            .predict(&ndarray::Array2::zeros((1, 0)).into())
             .unwrap()[(0, 0)]
     };
     assert_eq!(answer(), 2.0);

@@ -15,10 +15,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::array::{Float64Array, RecordBatch};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
+use crate::features::Features;
 use crate::model::{Manifest, Predict, Servable, Target};
 use crate::schema::{Field, FieldType, Schema};
 use crate::transform::ops::ImputeNumber;
@@ -40,7 +41,8 @@ impl Predict for Answers {
         1
     }
 
-    fn predict(&self, features: ArrayView2<'_, f32>) -> Result<Array2<f64>> {
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        let features = features.matrix();
         match features.iter().find(|feature| **feature < 0.0) {
             Some(feature) if *feature < -1.0 => panic!("it is below -1"),
             Some(_) => Err(Error::model("it is negative")),
