@@ -8,6 +8,7 @@
 //! A model that a validator turns down is **not** an error: it is
 //! [`Outcome::Rejected`](crate::pipeline::Outcome), a value.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -217,24 +218,42 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// ` (did you mean `x`?)` where a near match stands among the names, else the names themselves.
+/// The most characters of a name from outside that an error repeats.
+const SHOWN_CHARS: usize = 64;
+
+/// The most bytes of a name that is compared with others. Names of files have at most 255.
+const COMPARED_BYTES: usize = 256;
+
+/// The most names that one is compared with.
+const COMPARED_NAMES: usize = 256;
+
+/// A text from outside (a client, a file, a path) as an error or a log repeats it: at most 64 characters of it.
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// `; did you mean `x`?` where a near match stands among the names, else the first of the names themselves. What it costs
+/// and what it shows is bounded, whatever the name and however many there are.
 pub(crate) fn near_names<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = names.into_iter().collect();
-    let near = names
+    let mut names = names.into_iter();
+    let compared: Vec<&str> = names.by_ref().take(COMPARED_NAMES).collect();
+    let is_comparable = |name: &str| name.len() <= COMPARED_BYTES;
+    let near = compared
         .iter()
+        .filter(|candidate| is_comparable(name) && is_comparable(candidate))
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))
         .filter(|(score, _)| *score >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match near {
-        Some((_, candidate)) => format!("; did you mean `{candidate}`?"),
-        None if names.is_empty() => String::new(),
+        Some((_, candidate)) => format!("; did you mean `{}`?", shortened(candidate)),
+        None if compared.is_empty() => String::new(),
         None => {
-            let shown: Vec<String> = names
-                .iter()
-                .take(20)
-                .map(|name| format!("`{name}`"))
-                .collect();
-            let rest = names.len().saturating_sub(shown.len());
+            let shown = compared.iter().take(20);
+            let shown: Vec<String> = shown.map(|name| format!("`{}`", shortened(name))).collect();
+            let rest = (compared.len() - shown.len()).saturating_add(names.count());
             let more = if rest > 0 {
                 format!(" and {rest} more")
             } else {
@@ -243,6 +262,36 @@ pub(crate) fn near_names<'a>(name: &str, names: impl IntoIterator<Item = &'a str
             format!("; there are {}{more}", shown.join(", "))
         }
     }
+}
+
+/// The most bytes of an error that a client is told.
+const TOLD_BYTES: usize = 2048;
+
+/// An error with its causes on one line, each said once; of bounded length.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause
+        && text.len() <= TOLD_BYTES
+    {
+        let more = error.to_string();
+        // Some say what caused them themselves.
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    bounded(text)
+}
+
+/// A message of bounded length.
+pub(crate) fn bounded(mut text: String) -> String {
+    if text.len() > TOLD_BYTES {
+        text.truncate(text.floor_char_boundary(TOLD_BYTES));
+        text.push_str("...");
+    }
+    text
 }
 
 /// Of "unknown field `x`, expected one of `a`, `b` at line 1", the near name in place of all.
@@ -283,5 +332,28 @@ mod tests {
             "; did you mean `carrier`?"
         );
         assert_eq!(near_names("zzz", ["a", "b"]), "; there are `a`, `b`");
+    }
+
+    #[test]
+    fn what_near_names_costs_and_shows_is_bounded() {
+        // A hundred thousand comparisons with a megabyte would take hours.
+        let long = "x".repeat(1 << 20);
+        let names = vec![long.as_str(); 100_000];
+        let shown = near_names(&long, names.iter().copied());
+        assert!(shown.ends_with("... and 99980 more") || shown.contains(" and 99980 more"));
+        assert!(shown.len() < 20 * 80, "{}", shown.len());
+        assert_eq!(shortened(&long).len(), SHOWN_CHARS + 3);
+        assert_eq!(shortened("ü"), "ü");
+    }
+
+    #[test]
+    fn a_chain_says_each_cause_once_and_is_bounded() {
+        let io = std::io::Error::other("disk on fire");
+        let error = Error::io("writing `model.json`", io);
+        assert_eq!(chain(&error), "writing `model.json`: disk on fire");
+        let said = Error::data("bad: a cause").with_source(std::io::Error::other("a cause"));
+        assert_eq!(chain(&said), "bad: a cause");
+        let long = Error::data("ü".repeat(5000)).with_source(std::io::Error::other("a cause"));
+        assert_eq!(chain(&long).len(), TOLD_BYTES + 3);
     }
 }

@@ -42,6 +42,7 @@ use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
 use crate::model::{Loaders, Predict, ReferenceStatistics};
 use crate::progress::{Progress, Step};
 use crate::serving::{Server, ServingPipeline};
+use crate::store::Scratch;
 use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
 use crate::warning::Warning;
 
@@ -141,10 +142,7 @@ where
         let dir: &Path = match &self.root {
             Some(root) => &root.join("artifacts").join("examples"),
             None => {
-                scratch = tempfile::Builder::new()
-                    .prefix("fourfold-")
-                    .tempdir()
-                    .map_err(|error| Error::io("making a directory for examples", error))?;
+                scratch = Scratch::new()?;
                 scratch.path()
             }
         };

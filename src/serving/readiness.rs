@@ -34,8 +34,37 @@ pub(in crate::serving) struct Probe {
 #[derive(Debug)]
 pub(in crate::serving) struct Health {
     pub(in crate::serving) is_ready: bool,
-    /// Why it is not ready, or what does not answer although it is.
-    pub(in crate::serving) reasons: Vec<String>,
+    /// Why it is not ready, or what is wrong although it is.
+    pub(in crate::serving) reasons: Vec<Reason>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::serving) struct Reason {
+    /// What, in words that anybody may read.
+    pub(in crate::serving) what: String,
+    /// Why: there may be paths in it, and what else is an operator's.
+    pub(in crate::serving) why: Option<String>,
+}
+
+impl Reason {
+    fn new(what: impl Into<String>) -> Self {
+        Reason {
+            what: what.into(),
+            why: None,
+        }
+    }
+}
+
+impl Health {
+    /// The reasons on one line, with why or without.
+    pub(in crate::serving) fn text(&self, with_why: bool) -> String {
+        let reasons = self.reasons.iter().map(|reason| match &reason.why {
+            Some(why) if with_why => format!("{}: {why}", reason.what),
+            _ => reason.what.clone(),
+        });
+        reasons.collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl Probe {
@@ -50,7 +79,7 @@ impl Probe {
         if core.is_draining() {
             return Health {
                 is_ready: false,
-                reasons: vec!["the server is stopping".to_owned()],
+                reasons: vec![Reason::new("the server is stopping")],
             };
         }
         self.look_at(core.manager())
@@ -73,10 +102,19 @@ impl Probe {
                 one_answers && self.has_loaded.load(Relaxed)
             }
         };
-        Health {
-            is_ready,
-            reasons: silent.into_iter().map(why_silent).collect(),
-        }
+        let mut reasons: Vec<Reason> = silent.into_iter().map(why_silent).collect();
+        let unread = states.iter().filter(|model| model.is_available());
+        reasons.extend(unread.filter_map(|model| {
+            Some(Reason {
+                what: format!("model `{}` cannot be read and stays as it is", model.name),
+                why: Some(model.reason.clone()?),
+            })
+        }));
+        reasons.extend(manager.source_failure().map(|why| Reason {
+            what: "models cannot be looked for, and stay as they are".to_owned(),
+            why: Some(why),
+        }));
+        Health { is_ready, reasons }
     }
 }
 
@@ -88,10 +126,13 @@ fn is_coming(model: &ModelState) -> bool {
     model.versions.iter().any(is_coming)
 }
 
-fn why_silent(model: &ModelState) -> String {
+fn why_silent(model: &ModelState) -> Reason {
     let mut newest = model.versions.iter().rev();
     let reason = newest.find_map(|version| version.reason.as_deref());
     let reason = reason.or(model.reason.as_deref());
-    let reason = reason.unwrap_or("no version answers yet");
-    format!("model `{}`: {reason}", model.name)
+    let what = format!("model `{}` does not answer", model.name);
+    Reason {
+        what,
+        why: reason.map(str::to_owned),
+    }
 }

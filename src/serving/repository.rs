@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Server;
+use super::lifecycle::Looking;
 use crate::blessing::Blessed;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::model::{Loaders, Model, Servable};
 use crate::stage::Stage;
 use crate::store;
@@ -54,6 +55,9 @@ pub struct ModelRepository {
     versions_always_present: bool,
     #[serde(skip)]
     operations: Operations,
+    /// What is remembered from one poll to the next; clones remember together.
+    #[serde(skip)]
+    looking: Arc<Looking>,
 }
 
 /// A version in a repository.
@@ -75,7 +79,12 @@ impl ModelRepository {
             root: root.into(),
             versions_always_present: false,
             operations: Operations::new(),
+            looking: Arc::default(),
         }
+    }
+
+    pub(super) fn looking(&self) -> &Arc<Looking> {
+        &self.looking
     }
 
     /// Says which code the name of a custom operation means, in the transforms of models that are compared with or
@@ -137,7 +146,8 @@ impl ModelRepository {
             return Ok(self.root.join(name));
         }
         Err(Error::not_found(format!(
-            "there is no model {name:?}: that is no name of a directory"
+            "there is no model {:?}: that is no name of a directory",
+            shortened(name)
         )))
     }
 

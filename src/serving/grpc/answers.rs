@@ -8,8 +8,8 @@ use super::proto::{
     RepositoryIndexResponse, ServerMetadataResponse, StatisticDuration,
 };
 use crate::schema::FieldType;
-use crate::serving::protocol::{Datatype, Input, Output, Plan};
-use crate::serving::{self, Predictor, ServerCore, State, VersionChoice};
+use crate::serving::protocol::{Datatype, Input, Output, Plan, repository_index};
+use crate::serving::{self, Predictor, ServerCore, VersionChoice};
 
 /// A version as requests name it: a number, a label, or empty.
 pub(super) fn version(name: &str) -> VersionChoice<'_> {
@@ -140,29 +140,15 @@ fn data_type(datatype: Datatype) -> DataType {
 
 /// Every version of every model, or only those that answer.
 pub(super) fn index(core: &ServerCore, ready: bool) -> RepositoryIndexResponse {
-    let states = core.manager().states();
-    let models = states.iter().flat_map(|model| {
-        let versions = model.versions.iter();
-        let wanted = versions.filter(move |version| version.is_available() || !ready);
-        wanted.map(|version| ModelIndex {
-            name: model.name.clone(),
-            version: version.version.to_string(),
-            state: state(version.state).to_owned(),
-            reason: version.reason.clone().unwrap_or_default(),
-        })
+    let versions = repository_index(core.manager(), ready).into_iter();
+    let models = versions.map(|listed| ModelIndex {
+        name: listed.name,
+        version: listed.version,
+        state: listed.state.to_owned(),
+        reason: listed.reason,
     });
     RepositoryIndexResponse {
         models: models.collect(),
-    }
-}
-
-/// Triton's name.
-fn state(state: State) -> &'static str {
-    match state {
-        State::Available => "READY",
-        State::Loading => "LOADING",
-        State::Unloading => "UNLOADING",
-        State::Start | State::End => "UNAVAILABLE",
     }
 }
 

@@ -48,9 +48,9 @@ impl Front {
         self.answered(request).await
     }
 
-    async fn answered(&self, request: Request<Incoming>) -> Response<Reply> {
+    async fn answered(&self, mut request: Request<Incoming>) -> Response<Reply> {
         if let Some(tokens) = &self.tokens
-            && let Some(refusal) = tokens.refuses(request.uri().path(), request.headers())
+            && let Some(refusal) = tokens.refuses(&mut request)
         {
             let response = tokens.refusal(refusal, request.headers());
             return response.map(|text| Reply::any(Body::new(AnyBody::from(text))));

@@ -15,6 +15,7 @@ use super::status::{status, try_again_after};
 use super::{GrpcOptions, answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::core::{Call, Protocol};
+use crate::serving::protocol::check_id;
 use crate::serving::{Manager, Predictor, ServerCore, VersionChoice};
 
 const ROUTING_KEY: &str = "x-routing-key";
@@ -68,6 +69,7 @@ impl Served {
             )));
         }
         let version = std::mem::take(&mut request.model_version);
+        check_id(&request.id).map_err(|error| status(&error))?;
         let own_id = (!request.id.is_empty()).then(|| request.id.clone());
         let call = Call {
             model: &model,

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::answers::{Answer, Shared, json};
 use super::failure::Failure;
 use super::path::Change;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain, shortened};
 use crate::serving::{Manager, Traffic, protocol};
 
 /// Which version a label is for.
@@ -62,11 +62,11 @@ pub(super) async fn change(
             if was_there.await? {
                 return Ok(Response::new(Bytes::new()));
             }
-            let text = format!("model `{model}` has no label `{label}`");
+            let text = format!("model `{model}` has no label `{}`", shortened(&label));
             Err(Failure::new(StatusCode::NOT_FOUND, text))
         }
         Change::Label(label) => {
-            let LabelRequest { version } = parse(body)?;
+            let LabelRequest { version } = protocol::object(body)?;
             let label = label.into_owned();
             done(shared, move |manager| {
                 manager.set_label(&model, &label, version)
@@ -78,7 +78,7 @@ pub(super) async fn change(
             let traffic: Option<Traffic> = if method == Method::DELETE {
                 None
             } else {
-                Some(parse(body)?)
+                Some(protocol::object(body)?)
             };
             done(shared, move |manager| {
                 manager.set_traffic(&model, traffic.as_ref())
@@ -87,11 +87,6 @@ pub(super) async fn change(
             Ok(Response::new(Bytes::new()))
         }
     }
-}
-
-fn parse<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T> {
-    serde_json::from_slice(body)
-        .map_err(|error| Error::data(format!("the request is not valid: {error}")))
 }
 
 /// Does something that takes its time.
@@ -104,7 +99,7 @@ async fn done<T: Send + 'static>(
     let done = done.map_err(|error| Error::internal("the change failed").with_source(error))?;
     // That a model cannot be loaded is what was asked for here, and no failure of the server.
     done.map_err(|error| match error.kind() {
-        ErrorKind::Model => Failure::new(StatusCode::BAD_REQUEST, error.to_string()),
+        ErrorKind::Model => Failure::new(StatusCode::BAD_REQUEST, chain(&error)),
         _ => error.into(),
     })
 }

@@ -16,11 +16,12 @@ use hyper::body::Body;
 use serde::Serialize;
 use tower::Service;
 
+use super::auth::Anonymous;
 use super::body::{self, Held};
 use super::failure::Failure;
 use super::path::{About, Asked, Change, Route, Signature, Unknown};
 use super::{admin, open_inference, tf_serving};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::serving::ServerCore;
 use crate::serving::core::{Call, Exchange, Protocol};
 use crate::serving::metrics::Metrics;
@@ -54,6 +55,8 @@ pub(super) struct Shared {
     /// Whether models are asked.
     pub(super) inference: bool,
     pub(super) admin: bool,
+    /// The names that admin requests may call this server by; any if `None`.
+    pub(super) admin_hosts: Option<Vec<String>>,
 }
 
 /// What the access log has of an answer.
@@ -144,7 +147,9 @@ impl Answers {
             }
             Route::Server => json(&crate::serving::protocol::server_metadata()),
             Route::Live => json(&serde_json::json!({"live": true})),
-            Route::Ready => open_inference::ready(shared),
+            Route::Ready => {
+                open_inference::ready(shared, head.extensions.get::<Anonymous>().is_none())
+            }
             Route::Models => open_inference::models(shared),
             Route::AllStatistics => open_inference::statistics(shared, None),
             Route::Index => {
@@ -152,6 +157,7 @@ impl Answers {
                 open_inference::index(shared, &body)
             }
             Route::Admin(model, change) => {
+                super::head::check_site(head, shared.admin_hosts.as_deref())?;
                 let body = asking.read(body, seen).await?;
                 admin::change(shared, method, &model, change, &body).await
             }
@@ -382,7 +388,8 @@ fn wrong_method(route: &Route<'_>, head: &Parts, allowed: &'static str) -> Answe
     if let Route::TensorFlow(..) = route {
         return Err(unknown_path(Unknown::Malformed, head));
     }
-    let text = format!("`{}` does not take {}", head.uri.path(), head.method);
+    let path = shortened(head.uri.path());
+    let text = format!("`{path}` does not take {}", shortened(head.method.as_str()));
     let mut response = Failure::new(StatusCode::METHOD_NOT_ALLOWED, text).into_response();
     let allowed = HeaderValue::from_static(allowed);
     response.headers_mut().insert(ALLOW, allowed);
@@ -390,16 +397,22 @@ fn wrong_method(route: &Route<'_>, head: &Parts, allowed: &'static str) -> Answe
 }
 
 fn unknown_path(unknown: Unknown<'_>, head: &Parts) -> Failure {
-    let path = head.uri.path();
+    let path = shortened(head.uri.path());
     match unknown {
         Unknown::Path => Failure::new(StatusCode::NOT_FOUND, format!("there is no path `{path}`")),
         Unknown::Malformed => Failure::new(
             StatusCode::BAD_REQUEST,
-            format!("Malformed request: {} {path}", head.method),
+            format!(
+                "Malformed request: {} {path}",
+                shortened(head.method.as_str())
+            ),
         ),
         Unknown::Version(version) => Failure::new(
             StatusCode::BAD_REQUEST,
-            format!("`{version}` is not a version, must be a whole number"),
+            format!(
+                "`{}` is not a version, must be a whole number",
+                shortened(version)
+            ),
         ),
     }
 }

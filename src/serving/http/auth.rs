@@ -26,8 +26,10 @@ const OPEN: [&str; 4] = [
     "/grpc.health.v1.Health/Watch",
 ];
 
-/// The least bytes of a token.
+/// The least and the most bytes of a token in a file, and the most of the file.
 const MIN_TOKEN_BYTES: usize = 8;
+const MAX_TOKEN_BYTES: usize = 4096;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Answers only requests with a token: `Authorization: Bearer ..`.
 ///
@@ -72,36 +74,53 @@ impl BearerToken {
         }
     }
 
-    /// Of a file with a token a line. Empty lines and lines that begin with `#` say nothing; after `admin:` comes a
-    /// token that admin routes need, as with [`BearerToken::admin`].
+    /// Of a file with a token a line:
+    ///
+    /// ```text
+    /// # for the shop
+    /// 5f0c9f2d9e3a4b7c
+    /// # admin routes need this one, as with `BearerToken::admin`
+    /// admin: 0d4e8f1a2b3c4d5e
+    /// ```
+    ///
+    /// A token has 8 to 4,096 bytes of visible ASCII, without a space or a colon. Space around it, empty lines and lines
+    /// that begin with `#` say nothing.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) or [`ErrorKind::Io`](crate::ErrorKind::Io) if the file
-    /// cannot be read; [`ErrorKind::Config`](crate::ErrorKind::Config) if it has no token, or one of less than 8 bytes.
+    /// cannot be read or has more than 1 MiB; [`ErrorKind::Config`](crate::ErrorKind::Config) naming the line that is
+    /// something else, or if there is no token.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::io(
-                format_args!("reading the tokens of {}", path.display()),
-                error,
-            )
-        })?;
+        let text = crate::store::read_text(path, MAX_FILE_BYTES)?;
         let (mut ask, mut admin) = (Vec::new(), Vec::new());
         for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
+            // Not what else Unicode takes for space: that would be a token that looks like another.
+            let line = line.trim_matches([' ', '\t']);
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let (token, list) = match line.strip_prefix("admin:") {
-                Some(token) => (token.trim(), &mut admin),
+                Some(token) => (token.trim_start_matches([' ', '\t']), &mut admin),
                 None => (line, &mut ask),
             };
-            if token.len() < MIN_TOKEN_BYTES {
-                return Err(Error::config(format!(
-                    "line {} of {}: a token must have at least {MIN_TOKEN_BYTES} bytes",
-                    number + 1,
-                    path.display()
-                )));
+            // Without any of it: it may be a token, but for a slip.
+            let refused = |what: &str| {
+                let (line, path) = (number + 1, path.display());
+                Err(Error::config(format!("line {line} of {path}: {what}")))
+            };
+            if !token
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b':')
+            {
+                return refused(
+                    "must be a token of visible ASCII without a space or a colon, alone or after `admin:`",
+                );
+            }
+            if !(MIN_TOKEN_BYTES..=MAX_TOKEN_BYTES).contains(&token.len()) {
+                return refused(&format!(
+                    "a token must have from {MIN_TOKEN_BYTES} to {MAX_TOKEN_BYTES} bytes"
+                ));
             }
             list.push(token);
         }
@@ -131,11 +150,17 @@ impl BearerToken {
         self
     }
 
-    /// Why a request is not answered, if it is not.
-    pub(in crate::serving) fn refuses(&self, path: &str, headers: &HeaderMap) -> Option<Refusal> {
-        if self.is_open(path) {
+    /// Why a request is not answered, if it is not. One that comes by an open path is marked if it has no token.
+    pub(in crate::serving) fn refuses<B>(&self, request: &mut Request<B>) -> Option<Refusal> {
+        let refusal = self.refusal_of(request.uri().path(), request.headers());
+        if refusal.is_some() && self.is_open(request.uri().path()) {
+            request.extensions_mut().insert(Anonymous);
             return None;
         }
+        refusal
+    }
+
+    fn refusal_of(&self, path: &str, headers: &HeaderMap) -> Option<Refusal> {
         let Some(token) = headers.get(AUTHORIZATION).and_then(bearer) else {
             return Some(Refusal::NoToken);
         };
@@ -208,6 +233,10 @@ impl fmt::Debug for BearerToken {
             .finish()
     }
 }
+
+/// That a request came by an open path, from somebody without a token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Anonymous;
 
 /// Why a request is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,8 +315,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
-        let refused = self.tokens.refuses(request.uri().path(), request.headers());
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        let refused = self.tokens.refuses(&mut request);
         Guarded(match refused {
             None => State::Let(Box::pin(self.inner.call(request))),
             Some(refusal) => {

@@ -7,7 +7,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, bounded, chain};
 
 /// An answer that is an error: `{"error": ".."}`.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Failure {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Failure {
             status,
-            error: error.into(),
+            error: bounded(error.into()),
             closes: false,
             retry_after: Duration::from_secs(1),
         }
@@ -85,12 +85,6 @@ impl From<Error> for Failure {
                 return Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
             }
         };
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Failure::new(status, text)
+        Failure::new(status, chain(&error))
     }
 }

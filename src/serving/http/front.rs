@@ -16,7 +16,7 @@ use tracing::{Instrument, Level, Span};
 use super::activity::Payload;
 use super::answers::{Answers, REQUEST_ID, Seen};
 use super::auth::BearerToken;
-use super::body;
+use super::{body, head};
 
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -34,6 +34,7 @@ pub(super) enum App {
 pub(super) struct Front {
     pub(super) app: App,
     pub(super) tokens: Option<BearerToken>,
+    pub(super) max_header_bytes: usize,
 }
 
 impl Front {
@@ -63,11 +64,15 @@ impl Front {
 
     async fn admit(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: SocketAddr,
     ) -> (Response<Payload>, Seen) {
+        if let Err(failure) = head::check(&request, self.max_header_bytes) {
+            let response = failure.into_response();
+            return (response.map(Payload::Whole), Seen::default());
+        }
         if let Some(tokens) = &self.tokens
-            && let Some(refusal) = tokens.refuses(request.uri().path(), request.headers())
+            && let Some(refusal) = tokens.refuses(&mut request)
         {
             let (head, mut body) = request.into_parts();
             let mut response = tokens.refusal(refusal, &head.headers);

@@ -20,7 +20,7 @@ use super::connection::Protocols;
 use super::front::{App, Front};
 #[cfg(feature = "tls")]
 use super::tls::Encryption;
-use super::{Admin, HttpOptions};
+use super::{Admin, BearerToken, HttpOptions};
 use crate::error::{Error, Result};
 use crate::serving::readiness::Probe;
 use crate::serving::{Manager, ServerCore};
@@ -28,6 +28,9 @@ use crate::serving::{Manager, ServerCore};
 /// How many requests of a connection are answered at once over HTTP/2.
 #[cfg(feature = "grpc")]
 const MAX_STREAMS: u32 = 256;
+
+/// The most bytes of a path that is read at all.
+const MAX_URI_BYTES: usize = 64 << 10;
 
 /// Answers over HTTP with the models of a manager, with the defaults of [`HttpOptions`].
 ///
@@ -70,7 +73,30 @@ impl HttpOptions {
         listeners.serve(self, &core, Some(router))
     }
 
-    pub(super) fn answers(&self, core: &ServerCore, inference: bool, admin: bool) -> Answers {
+    /// Answers for a port of this crate's.
+    fn answers_of_port(
+        &self,
+        core: &ServerCore,
+        inference: bool,
+        admin: bool,
+        tokens: Option<&BearerToken>,
+    ) -> Answers {
+        if admin && tokens.is_none() {
+            tracing::warn!(
+                "admin routes are open to everybody who reaches the port: there is no token"
+            );
+        }
+        let hosts = tokens.is_none().then(|| self.admin_hosts.clone());
+        self.answers(core, inference, admin, hosts)
+    }
+
+    pub(super) fn answers(
+        &self,
+        core: &ServerCore,
+        inference: bool,
+        admin: bool,
+        admin_hosts: Option<Vec<String>>,
+    ) -> Answers {
         Answers {
             shared: Arc::new(Shared {
                 core: core.clone(),
@@ -82,6 +108,7 @@ impl HttpOptions {
                 probe: Probe::new(self.readiness),
                 inference,
                 admin,
+                admin_hosts,
             }),
         }
     }
@@ -224,20 +251,25 @@ impl Listeners {
         router: Option<Router>,
     ) -> Result<HttpHandle> {
         let (stop, stopped) = watch::channel(());
+        let tokens = options.tokens()?;
         let app = match router {
             Some(router) => App::Router(router),
-            None => App::Answers(options.answers(core, true, options.admin == Admin::SamePort)),
+            None => {
+                let is_admin = options.admin == Admin::SamePort;
+                App::Answers(options.answers_of_port(core, true, is_admin, tokens.as_ref()))
+            }
         };
         let address = self.main.address;
         let mut ports = vec![(self.main, app)];
         let admin_address = self.admin.as_ref().map(|listener| listener.address);
         if let Some(listener) = self.admin {
-            ports.push((listener, App::Answers(options.answers(core, false, true))));
+            let answers = options.answers_of_port(core, false, true, tokens.as_ref());
+            ports.push((listener, App::Answers(answers)));
         }
         let patience = Patience::new(options.header_time(), options.idle_time());
         // All that can fail comes before the first task.
         let accepting = ports.into_iter().map(|(port, app)| {
-            let protocols = protocols(options, app)?;
+            let protocols = protocols(options, app, tokens.clone())?;
             let stopped = stopped.clone();
             let accepting = Accepting::new(protocols, stopped, options.max_connections, patience);
             Ok((accepting, port.listener))
@@ -281,15 +313,17 @@ impl Listener {
     }
 }
 
-fn protocols(options: &HttpOptions, app: App) -> Result<Protocols> {
+fn protocols(options: &HttpOptions, app: App, tokens: Option<BearerToken>) -> Result<Protocols> {
     let mut http1 = http1::Builder::new();
     http1
-        .max_header_size(options.max_header_bytes)
+        // More than a head may have, so that it is known what of it is too long.
+        .max_header_size(options.max_header_bytes + MAX_URI_BYTES)
         .half_close(false);
     Ok(Protocols {
         front: Front {
             app,
-            tokens: options.tokens()?,
+            tokens,
+            max_header_bytes: options.max_header_bytes,
         },
         http1,
         #[cfg(feature = "grpc")]

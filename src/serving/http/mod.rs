@@ -132,6 +132,7 @@ mod connection;
 mod failure;
 mod front;
 mod handle;
+mod head;
 mod open_inference;
 mod options;
 mod path;

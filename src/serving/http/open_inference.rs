@@ -120,9 +120,10 @@ pub(super) fn models(shared: &Shared) -> Answer {
     json(&json!({ "models": names }))
 }
 
-pub(super) fn ready(shared: &Shared) -> Answer {
+/// Whether the server is ready. Who has no token where others have one is not told why not in full.
+pub(super) fn ready(shared: &Shared, is_known: bool) -> Answer {
     let health = shared.probe.look(&shared.core);
-    let reasons = health.reasons.join("; ");
+    let reasons = health.text(is_known);
     if health.is_ready && reasons.is_empty() {
         return json(&json!({"ready": true}));
     }
@@ -136,6 +137,5 @@ pub(super) fn ready(shared: &Shared) -> Answer {
 
 pub(super) fn index(shared: &Shared, body: &[u8]) -> Answer {
     let ready = protocol::index_request(body)?;
-    let states = shared.core.manager().states();
-    json(&protocol::repository_index(&states, ready))
+    json(&protocol::repository_index(shared.core.manager(), ready))
 }

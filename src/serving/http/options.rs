@@ -18,7 +18,7 @@ use crate::serving::Readiness;
 /// | --- | --- | --- |
 /// | `max_body_bytes` | 64 MiB | 413; a model's [`Limits`](crate::serving::Limits) may have less |
 /// | `max_buffered_bytes` | 1 GiB | 503 |
-/// | `max_header_bytes` | 64 KiB | 431, or 414 for a long path |
+/// | `max_header_bytes` | 64 KiB | 431, or 414 if the path alone is longer |
 /// | `header_timeout_ms` | 10 s | a connection that does not send a whole head is closed |
 /// | `body_timeout_ms` | 30 s | 408 |
 /// | `idle_timeout_ms` | 75 s | a connection without a request, or whose client does not read, is closed |
@@ -29,6 +29,7 @@ use crate::serving::Readiness;
 /// | `metrics` | on | `GET /metrics` |
 /// | `readiness` | `loaded` | what `GET /v2/health/ready` answers by: see [`Readiness`] |
 /// | `admin` | off | see [`Admin`] |
+/// | `admin_hosts` | none | 403 for admin requests without tokens that call the server by a name that is not `localhost`, an address or here |
 /// | `token_file` | none | see [`BearerToken`] |
 /// | `tls` | none | see `Tls` (feature `tls`) |
 ///
@@ -61,6 +62,7 @@ pub struct HttpOptions {
     pub(super) metrics: bool,
     pub(super) readiness: Readiness,
     pub(super) admin: Admin,
+    pub(super) admin_hosts: Vec<String>,
     token_file: Option<PathBuf>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
@@ -97,6 +99,7 @@ impl Default for HttpOptions {
             metrics: true,
             readiness: Readiness::Loaded,
             admin: Admin::Off,
+            admin_hosts: Vec::new(),
             token_file: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -196,6 +199,15 @@ impl HttpOptions {
     #[must_use]
     pub fn admin(mut self, admin: Admin) -> Self {
         self.admin = admin;
+        self
+    }
+
+    /// The names that clients of admin routes call the server by, beside `localhost` and addresses. They are asked for where
+    /// there are no tokens: else a web page, in the browser of somebody who reaches the port, could give this server a
+    /// name of its own and change what is served.
+    #[must_use]
+    pub fn admin_hosts<H: Into<String>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
+        self.admin_hosts = hosts.into_iter().map(Into::into).collect();
         self
     }
 

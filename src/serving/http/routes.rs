@@ -34,7 +34,7 @@ pub fn router(core: impl Into<ServerCore>) -> Router {
 /// authorisation. They are listed with the [others](super).
 pub fn admin_router(core: impl Into<ServerCore>) -> Router {
     let options = HttpOptions::default();
-    let answers = options.answers(&core.into(), false, true);
+    let answers = options.answers(&core.into(), false, true, None);
     Router::new()
         .route_service("/v2/repository/{*path}", answers.clone())
         .route_service("/metrics", answers)
@@ -45,7 +45,7 @@ impl HttpOptions {
     /// [same port](super::Admin::SamePort). TLS, tokens and limits on connections are those of the server.
     pub fn router(&self, core: impl Into<ServerCore>) -> Router {
         let is_admin = self.admin == super::Admin::SamePort;
-        let answers = self.answers(&core.into(), true, is_admin);
+        let answers = self.answers(&core.into(), true, is_admin, None);
         let mut router = Router::new()
             .route_service("/v2", answers.clone())
             .route_service("/v2/{*path}", answers.clone())

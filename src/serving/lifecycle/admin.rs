@@ -4,7 +4,7 @@ use super::registry::Registry;
 use super::shared::{lock, until};
 use super::versions::ModelVersions;
 use super::{Control, Found, Manager, Traffic, VersionPolicy, VersionRef};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, near_names, shortened};
 
 impl Manager {
     /// Loads a model: one that was unloaded, is loaded lazily, or has versions that could not be loaded, whatever their
@@ -298,8 +298,8 @@ impl Manager {
 fn model_of<'r>(registry: &'r mut Registry, name: &str) -> Result<&'r mut ModelVersions> {
     let names: Vec<String> = registry.models.keys().map(ToString::to_string).collect();
     registry.models.get_mut(name).ok_or_else(|| {
-        let near = crate::error::near_names(name, names.iter().map(String::as_str));
-        Error::not_found(format!("there is no model `{name}`{near}"))
+        let near = near_names(name, names.iter().map(String::as_str));
+        Error::not_found(format!("there is no model `{}`{near}", shortened(name)))
     })
 }
 

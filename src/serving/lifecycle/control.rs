@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Traffic, VersionPolicy, VersionRef};
-use crate::error::{Error, ErrorKind, Result, near_key, near_names};
+use crate::error::{Error, ErrorKind, Result, near_key, near_names, shortened};
 
 /// What an operator has said about a model's versions: labels, traffic split, shadow traffic, what is rolled back, and
 /// which to load. `<models>/<name>/serving.json` holds it, so every server that watches the models follows, and a restart
@@ -77,6 +77,9 @@ impl Default for Control {
 impl Control {
     /// The version of the file's format that this build writes.
     pub const FORMAT_VERSION: u32 = 1;
+
+    /// The most bytes that a label may have.
+    pub const MAX_LABEL_BYTES: usize = 128;
 
     /// The label whose version answers requests that name none, where there is no traffic split.
     pub const STABLE: &'static str = "stable";
@@ -171,7 +174,7 @@ impl Control {
     /// Gives a version a label, such as `stable` or `canary`. A label that another version has moves.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if the label is empty, a number, or has a space or `/` in it, or
+    /// [`ErrorKind::Config`] if the label is empty, longer than [`Control::MAX_LABEL_BYTES`], a number, or has a space or `/` in it, or
     /// the version is rolled back.
     pub fn set_label(&mut self, label: impl Into<String>, version: u64) -> Result<()> {
         self.change(|control| {
@@ -272,10 +275,13 @@ impl Control {
         for (label, version) in &self.labels {
             let is_number = label.bytes().all(|byte| byte.is_ascii_digit());
             if is_number
+                || label.len() > Control::MAX_LABEL_BYTES
                 || label.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control())
             {
                 return Err(Error::config(format!(
-                    "label {label:?} of version {version} must be a word: not a number, no space, no `/`"
+                    "label {:?} of version {version} must be a word of at most {} bytes: not a number, no space, no `/`",
+                    shortened(label),
+                    Control::MAX_LABEL_BYTES
                 )));
             }
             self.check_named(&format!("label `{label}`"), &VersionRef::Number(*version))?;
@@ -332,8 +338,7 @@ impl Control {
                 ),
             ));
         }
-        let control =
-            read.map_err(|error| Error::config(near_key(&error.to_string())).with_source(error))?;
+        let control = read.map_err(|error| Error::config(near_key(&error.to_string())))?;
         control.check()?;
         Ok(control)
     }

@@ -1,33 +1,50 @@
 //! The repository directory as a source, and what an operator says about its models.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Control, Found, FoundModel, FoundVersion, Source, Traffic, VersionPolicy, VersionRef};
-use crate::error::{Error, Result, near_names};
+use super::{
+    Control, Found, FoundModel, FoundVersion, Source, Traffic, VersionPolicy, VersionRef, looking,
+};
+use crate::error::{Error, Result, near_names, shortened};
 use crate::serving::ModelRepository;
 use crate::store;
 
 /// The file in a model's directory that says what an operator wants.
 pub(super) const CONTROL: &str = "serving.json";
+/// The most bytes that it may have.
+pub(super) const MAX_CONTROL_BYTES: u64 = 1 << 20;
 /// Held by a process that changes that file.
 const LOCK: &str = ".serving.lock";
 
 impl Source for ModelRepository {
     fn poll(&self) -> Result<Vec<FoundModel>> {
-        let models = self.models()?.into_iter();
-        Ok(models
-            .map(|name| {
-                let found = self.look(&name);
-                FoundModel::new(name, found)
-            })
-            .collect())
+        let sweeps = self.looking().sweeps();
+        let (names, links): (Vec<_>, Vec<_>) =
+            store::maybe_directories(self.root())?.into_iter().unzip();
+        let links: BTreeSet<String> = names
+            .iter()
+            .zip(links)
+            .filter_map(|(name, is_link)| is_link.then(|| name.clone()))
+            .collect();
+        let repository = self.clone();
+        let look = move |name: &str| {
+            let dir = repository.root().join(name);
+            if links.contains(name) && !dir.is_dir() {
+                return Ok(None);
+            }
+            if sweeps {
+                store::sweep(&dir);
+            }
+            repository.look(name).map(Some)
+        };
+        Ok(self.looking().all(names, &(Arc::new(look) as Arc<_>)))
     }
 
     #[cfg(feature = "notify")]
-    fn watch(&self, wake: std::sync::Arc<dyn Fn() + Send + Sync>) -> Result<super::Watch> {
+    fn watch(&self, wake: Arc<dyn Fn() + Send + Sync>) -> Result<super::Watch> {
         super::notify::watch(self.root(), wake).or_else(|error| {
             let directory = self.root().display();
             tracing::warn!(%directory, error = ?error, "cannot be watched, changes are found by polling");
@@ -65,7 +82,10 @@ impl ModelRepository {
             let written = store::written(&path);
             FoundVersion::new(version, path).with_written(written)
         });
-        Ok(Found::new(versions.collect(), self.control(name)?))
+        let dir = self.model_dir(name)?;
+        let control = looking::read(&dir, CONTROL);
+        self.looking()
+            .found(name, &dir, versions.collect(), control)
     }
 
     /// Waits until no other process changes what is said about a model.
@@ -73,7 +93,8 @@ impl ModelRepository {
         if !dir.is_dir() {
             let models = self.models().unwrap_or_default();
             return Err(Error::not_found(format!(
-                "there is no model `{model}`{}",
+                "there is no model `{}`{}",
+                shortened(model),
                 near_names(model, models.iter().map(String::as_str))
             )));
         }
@@ -124,7 +145,8 @@ impl ModelRepository {
             }
             let labels = control.labels().keys().map(String::as_str);
             Err(Error::not_found(format!(
-                "model `{name}` has no label `{label}`{}",
+                "model `{name}` has no label `{}`{}",
+                shortened(label),
                 near_names(label, labels)
             )))
         })
@@ -273,13 +295,7 @@ fn garbage(control: &Control, found: &[u64], keep_newest: usize) -> Result<Vec<u
 
 /// Reads the file in a model's directory; the default if there is none.
 fn read_control(dir: &Path) -> Result<Control> {
-    let path = dir.join(CONTROL);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Control::default()),
-        Err(error) => return Err(Error::io(format!("reading `{}`", path.display()), error)),
-    };
-    control_of(&text, path.display())
+    Ok(looking::read(dir, CONTROL)?.unwrap_or_default())
 }
 
 /// What a file's text says; errors name the file.

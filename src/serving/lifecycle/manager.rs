@@ -241,6 +241,13 @@ impl Manager {
         self.shared.read(|registry| registry.is_lazy())
     }
 
+    /// Why the source could not be asked the last time, or that it has not answered for long; `None` if all is well. What
+    /// is loaded goes on serving then, and nothing changes.
+    #[must_use]
+    pub fn source_failure(&self) -> Option<String> {
+        self.shared.source_failure()
+    }
+
     /// Every model with its versions' states, sorted by name.
     #[must_use]
     pub fn states(&self) -> Vec<ModelState> {

@@ -25,6 +25,7 @@ mod control;
 mod directory;
 mod harness;
 mod loader;
+mod looking;
 mod manager;
 mod memory;
 #[cfg(feature = "notify")]
@@ -51,6 +52,7 @@ mod workers;
 pub use self::builder::ManagerBuilder;
 pub use self::control::Control;
 pub use self::loader::{Loader, ServableLoader, SourceAdapter};
+pub(super) use self::looking::Looking;
 pub use self::manager::Manager;
 #[cfg(feature = "object-store")]
 pub use self::object_store::ObjectStoreRepository;

@@ -130,18 +130,3 @@ impl Registry {
         }
     }
 }
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &crate::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some say what caused them themselves.
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::harness::{Harness, Phase, Retries};
-use super::outcomes::chain;
 use super::versions::{Changes, Given, ModelVersions};
 use super::{
     FoundModel, FoundVersion, State, Transition, TransitionPolicy, VersionPolicy, VersionStatus,
 };
+use crate::error::chain;
 use crate::model::Servable;
 
 /// How soon it is looked again whether requests hold a version that is to be dropped.
@@ -129,18 +129,20 @@ impl Registry {
                 .or_insert_with(|| ModelVersions::new(name));
             let listing = match found {
                 Ok(found) => {
+                    let warning = found.warning().map(str::to_owned);
                     model.update(found, model.control_epoch > epoch, &mut self.changes);
-                    None
+                    warning
                 }
                 Err(error) => Some(chain(&error)),
             };
             if model.listing != listing {
-                if let Some(reason) = &listing {
-                    tracing::warn!(
+                match &listing {
+                    Some(reason) => tracing::warn!(
                         model = &*model.name,
                         reason,
-                        "cannot be listed; it stays as it is"
-                    );
+                        "cannot be read whole; what is known of it goes on"
+                    ),
+                    None => tracing::info!(model = &*model.name, "can be read again"),
                 }
                 model.listing = listing;
                 self.changes.models.insert(Arc::clone(&model.name));

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::harness::{Harness, Phase};
 use super::versions::{ModelVersions, ROLLED_BACK, UNLOADED};
 use super::{ModelState, State, Traffic, VersionChoice, VersionRef, VersionState};
-use crate::error::{Error, ErrorKind, Result, near_names};
+use crate::error::{Error, ErrorKind, Result, near_names, shortened};
 use crate::serving::Predictor;
 
 /// What answers a request: a version, and the one that gets a copy of what is asked.
@@ -119,7 +119,8 @@ impl Table {
         match self.models.get(name) {
             Some(routes) => Ok(routes),
             None => Err(Error::not_found(format!(
-                "there is no model `{name}`{}",
+                "there is no model `{}`{}",
+                shortened(name),
                 near_names(name, self.models.keys().map(|name| &**name))
             ))),
         }
@@ -205,8 +206,9 @@ impl Routes {
             VersionChoice::Label(label) => match self.labels.get(label) {
                 Some(version) => self.number(*version, now),
                 None => Err(Error::not_found(format!(
-                    "model `{}` has no label `{label}`{}",
+                    "model `{}` has no label `{}`{}",
                     self.name,
+                    shortened(label),
                     near_names(label, self.labels.keys().map(String::as_str))
                 ))),
             },

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::outcomes::chain;
 use super::registry::{Registry, Task};
 use super::routes::{Routes, Table};
 use super::warm_up::WarmUp;
 use super::{Source, SourceAdapter, StateChange, StateListener, workers};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, chain};
 
 /// What a manager's threads share: the registry behind a lock, and the table that lookups read without one.
 #[derive(Debug)]
@@ -39,6 +38,9 @@ pub(super) struct Shared {
     started: Instant,
 }
 
+/// A poll that takes longer than this is spoken of.
+const SLOW_POLL: Duration = Duration::from_secs(10);
+
 /// What the polling thread is told, and what it answers.
 #[derive(Debug, Default)]
 struct Signal {
@@ -48,6 +50,8 @@ struct Signal {
     n_answered: u64,
     /// Why the last poll failed.
     failure: Option<(ErrorKind, String)>,
+    /// Since when the poll that is under way is.
+    polling_since: Option<Instant>,
     is_stopping: bool,
 }
 
@@ -234,6 +238,20 @@ impl Shared {
         }
     }
 
+    /// Why it is not known what is there: the last poll failed, or has not come back.
+    pub(super) fn source_failure(&self) -> Option<String> {
+        let signal = lock(&self.signal);
+        let polling = signal.polling_since.map(|since| since.elapsed());
+        if let Some(time) = polling.filter(|time| *time > SLOW_POLL) {
+            return Some(format!(
+                "the source has not answered for {} s",
+                time.as_secs()
+            ));
+        }
+        let (_, reason) = signal.failure.as_ref()?;
+        Some(reason.clone())
+    }
+
     /// Asks the source what is there.
     pub(super) fn poll(self: &Arc<Self>) -> Result<()> {
         let polling = lock(&self.polling);
@@ -300,10 +318,12 @@ impl Shared {
                 return;
             }
             let asked = signal.n_asked;
+            signal.polling_since = Some(Instant::now());
             drop(signal);
             next.take();
             let failed = self.poll().err();
             let mut signal = lock(&self.signal);
+            signal.polling_since = None;
             signal.n_answered = asked;
             signal.failure = failed.as_ref().map(|error| (error.kind(), chain(error)));
             drop(signal);

@@ -141,6 +141,7 @@ impl FoundModel {
 pub struct Found {
     versions: Vec<FoundVersion>,
     control: Control,
+    warning: Option<String>,
 }
 
 impl Found {
@@ -149,7 +150,25 @@ impl Found {
     pub fn new(mut versions: Vec<FoundVersion>, control: Control) -> Self {
         versions.sort_by_key(|version| version.version);
         versions.dedup_by_key(|version| version.version);
-        Found { versions, control }
+        Found {
+            versions,
+            control,
+            warning: None,
+        }
+    }
+
+    /// The same, with what is wrong although the versions are known: that what an operator says could not be read, say, and
+    /// the control is an older one. It shows in the model's [`reason`](super::ModelState::reason).
+    #[must_use]
+    pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
+        self.warning = Some(warning.into());
+        self
+    }
+
+    /// What is wrong, if something is.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// The versions, rising.

@@ -60,7 +60,8 @@ pub struct ModelState {
     pub name: String,
     /// Each version with its state, rising.
     pub versions: Vec<VersionState>,
-    /// Why the model could not be listed the last time; its versions go on as they were then.
+    /// Why the model, or what an operator says about it, could not be read the last time; its versions go on as they
+    /// were then.
     pub reason: Option<String>,
 }
 

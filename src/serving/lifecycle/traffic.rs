@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
 use super::VersionChoice;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 
 /// A version as an operator names it: by its number, or by a label such as `"stable"`. In a file, `5` or `"stable"`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl fmt::Display for VersionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             VersionRef::Number(version) => write!(f, "version {version}"),
-            VersionRef::Label(label) => write!(f, "label `{label}`"),
+            VersionRef::Label(label) => write!(f, "label `{}`", shortened(label)),
         }
     }
 }

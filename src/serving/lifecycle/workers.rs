@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use super::outcomes::chain;
 use super::registry::{Job, Task};
 use super::shared::Shared;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::model::Servable;
 
 /// Starts a thread for a task.

@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::handles::{ModelMetrics, ShadowMetrics, VersionMetrics};
 use super::labels::{
-    Code, DriftLabels, LaneLabels, LoadLabels, ModelLabels, RequestLabels, ShadowLabels,
+    Code, DriftLabels, LaneLabels, LoadLabels, LogLabels, ModelLabels, RequestLabels, ShadowLabels,
     VersionLabels,
 };
 use crate::serving::core::Protocol;
@@ -77,6 +77,8 @@ pub(super) struct Families {
     shadow_dropped: Family<ShadowLabels, Counter>,
     drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
     log_dropped: Family<ModelLabels, Counter>,
+    log_failed: Family<LogLabels, Counter>,
+    log_writable: Family<LogLabels, Gauge<f64, AtomicU64>>,
     /// What has series that are not found otherwise.
     known: Arc<Mutex<Known>>,
 }
@@ -102,6 +104,8 @@ impl Families {
             shadow_dropped: Family::default(),
             drift: Family::default(),
             log_dropped: Family::default(),
+            log_failed: Family::default(),
+            log_writable: Family::default(),
             known: Arc::default(),
         }
     }
@@ -182,6 +186,16 @@ impl Families {
             "Rows that a request log had no room for",
             all.log_dropped,
         );
+        registry.register(
+            "request_log_failed_rows",
+            "Rows that a request log could not write",
+            all.log_failed,
+        );
+        registry.register(
+            "request_log_writable",
+            "1 while a request log can be written",
+            all.log_writable,
+        );
         families
     }
 
@@ -197,8 +211,8 @@ impl Families {
 
     pub(super) fn of_version(&self, model: &str, version: u64) -> VersionMetrics {
         let labels = VersionLabels {
-            model: model.to_owned(),
-            version: version.to_string(),
+            model: model.into(),
+            version: version.into(),
         };
         VersionMetrics {
             inference_duration: self.inference_duration.get_or_create_owned(&labels),
@@ -238,10 +252,18 @@ impl Families {
             .get_or_create_owned(&ModelLabels::new(model))
     }
 
+    #[cfg(feature = "request-log")]
+    pub(super) fn log_state(&self, log: &str) -> (Counter, Gauge<f64, AtomicU64>) {
+        let labels = LogLabels { log: log.into() };
+        let writable = self.log_writable.get_or_create_owned(&labels);
+        writable.set(1.0);
+        (self.log_failed.get_or_create_owned(&labels), writable)
+    }
+
     pub(super) fn observe_load(&self, model: &str, result: &'static str, took: Duration) {
         self.known().models.insert(model.to_owned());
         let labels = LoadLabels {
-            model: model.to_owned(),
+            model: model.into(),
             result,
         };
         self.loads.get_or_create_owned(&labels).inc();
@@ -272,41 +294,41 @@ impl Families {
             self.log_dropped.remove(&labels);
             for result in LOAD_RESULTS {
                 self.loads.remove(&LoadLabels {
-                    model: model.clone(),
+                    model: model.as_str().into(),
                     result,
                 });
             }
         }
         if !go.is_empty() {
-            self.remove_drift(|labels| go.contains(&labels.model));
+            self.remove_drift(|labels| go.contains(labels.model.as_str()));
         }
     }
 
     pub(super) fn retire(&self, model: &str, version: u64) {
-        let version = version.to_string();
         let of_version = VersionLabels {
-            model: model.to_owned(),
-            version: version.clone(),
+            model: model.into(),
+            version: version.into(),
         };
         self.inference_duration.remove(&of_version);
         self.batch_rows.remove(&of_version);
         for protocol in Protocol::ALL {
             let of_lane = LaneLabels {
-                model: model.to_owned(),
-                version: version.clone(),
+                model: model.into(),
+                version: version.into(),
                 protocol: protocol.name(),
             };
             self.request_duration.remove(&of_lane);
             self.rows.remove(&of_lane);
             for code in Code::ALL {
                 self.requests.remove(&RequestLabels {
-                    model: model.to_owned(),
-                    version: version.clone(),
+                    model: model.into(),
+                    version: version.into(),
                     protocol: protocol.name(),
                     code: code.name(),
                 });
             }
         }
+        let (model, version) = (model.into(), version.into());
         self.remove_drift(|labels| labels.model == model && labels.version == version);
     }
 

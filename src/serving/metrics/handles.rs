@@ -75,10 +75,8 @@ impl LaneMetrics {
             families
         };
         let labels = LaneLabels {
-            model: model.to_owned(),
-            version: version
-                .map(|version| version.to_string())
-                .unwrap_or_default(),
+            model: model.into(),
+            version: version.map_or_else(|| "".into(), Into::into),
             protocol,
         };
         LaneMetrics {

@@ -1,6 +1,8 @@
 //! What tells the series of a metric apart.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::fmt::{self, Write};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use crate::error::{Error, ErrorKind};
 
@@ -64,78 +66,122 @@ impl Code {
     }
 }
 
+/// The value of a label: any text. The format has escapes for `\\`, `"` and line breaks; the rest stands for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Text(String);
+
+impl Text {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Text(text.to_owned())
+    }
+}
+
+impl From<u64> for Text {
+    fn from(number: u64) -> Self {
+        Text(number.to_string())
+    }
+}
+
+impl EncodeLabelValue for Text {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut rest = self.0.as_str();
+        while let Some(at) = rest.find(['\\', '"', '\n']) {
+            let (before, after) = rest.split_at(at);
+            encoder.write_str(before)?;
+            encoder.write_str(match after.as_bytes()[0] {
+                b'\\' => "\\\\",
+                b'"' => "\\\"",
+                _ => "\\n",
+            })?;
+            rest = &after[1..];
+        }
+        encoder.write_str(rest)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ModelLabels {
-    pub(super) model: String,
+    pub(super) model: Text,
 }
 
 impl ModelLabels {
     pub(super) fn new(model: &str) -> Self {
         ModelLabels {
-            model: model.to_owned(),
+            model: model.into(),
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct VersionLabels {
-    pub(super) model: String,
-    pub(super) version: String,
+    pub(super) model: Text,
+    pub(super) version: Text,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LaneLabels {
-    pub(super) model: String,
-    pub(super) version: String,
+    pub(super) model: Text,
+    pub(super) version: Text,
     pub(super) protocol: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RequestLabels {
-    pub(super) model: String,
-    pub(super) version: String,
+    pub(super) model: Text,
+    pub(super) version: Text,
     pub(super) protocol: &'static str,
     pub(super) code: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LoadLabels {
-    pub(super) model: String,
+    pub(super) model: Text,
     pub(super) result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LogLabels {
+    pub(super) log: Text,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ShadowLabels {
-    pub(super) model: String,
-    pub(super) version: String,
-    pub(super) shadow_version: String,
+    pub(super) model: Text,
+    pub(super) version: Text,
+    pub(super) shadow_version: Text,
 }
 
 impl ShadowLabels {
     pub(super) fn new(model: &str, version: u64, shadow: u64) -> Self {
         ShadowLabels {
-            model: model.to_owned(),
-            version: version.to_string(),
-            shadow_version: shadow.to_string(),
+            model: model.into(),
+            version: version.into(),
+            shadow_version: shadow.into(),
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
 pub(super) struct DriftLabels {
-    pub(super) model: String,
-    pub(super) version: String,
-    pub(super) column: String,
-    pub(super) measure: String,
+    pub(super) model: Text,
+    pub(super) version: Text,
+    pub(super) column: Text,
+    pub(super) measure: Text,
 }
 
 impl DriftLabels {
     pub(super) fn new(model: &str, version: u64, column: &str, measure: &str) -> Self {
         DriftLabels {
-            model: model.to_owned(),
-            version: version.to_string(),
-            column: column.to_owned(),
-            measure: measure.to_owned(),
+            model: model.into(),
+            version: version.into(),
+            column: column.into(),
+            measure: measure.into(),
         }
     }
 }

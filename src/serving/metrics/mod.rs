@@ -23,6 +23,10 @@
 //! | `fourfold_shadow_dropped_total` | counter | `model`, `version`, `shadow_version` | requests that it was not asked, being behind |
 //! | `fourfold_drift` | gauge | `model`, `version`, `column`, `measure` | the distance of live data from the training data |
 //! | `fourfold_request_log_dropped_rows_total` | counter | `model` | rows that a request log had no room for |
+//! | `fourfold_request_log_failed_rows_total` | counter | `log` | rows that a request log could not write: the disk was full, say |
+//! | `fourfold_request_log_writable` | gauge | `log` | 1 while a request log can be written |
+//! | `fourfold_model_readable` | gauge | `model` | 1 if the model and what an operator says about it could be read the last time |
+//! | `fourfold_source_readable` | gauge | | 1 if it could be read the last time which models there are |
 //!
 //! The series of a version go when the version goes, and those of a model with the model: at the latest when the page is
 //! read. Requests for models that are not there have empty labels `model`
@@ -195,6 +199,13 @@ impl Metrics {
     #[must_use]
     pub fn dropped_log_rows(&self, model: &str) -> Counter {
         Counter(self.inner.families.log_dropped(model))
+    }
+
+    /// The rows that a request log could not write, and 1 while it can.
+    #[cfg(feature = "request-log")]
+    pub(crate) fn log_state(&self, log: &str) -> (Counter, Gauge) {
+        let (failed, writable) = self.inner.families.log_state(log);
+        (Counter(failed), Gauge(writable))
     }
 
     /// Counts a load of a version.

@@ -25,7 +25,8 @@ pub(crate) fn samples(page: &str) -> BTreeMap<String, f64> {
         }
         let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
         let end = name.find('{').unwrap_or(name.len());
-        let (base, labels) = name.split_at(end);
+        let (base, labels_of_it) = name.split_at(end);
+        labels(labels_of_it);
         let suffix = base.strip_prefix(family.as_str()).expect("of its family");
         let allowed: &[&str] = match kind.as_str() {
             "counter" => &["_total"],
@@ -34,10 +35,6 @@ pub(crate) fn samples(page: &str) -> BTreeMap<String, f64> {
             other => panic!("a type `{other}`"),
         };
         assert!(allowed.contains(&suffix), "`{line}` in a {kind}");
-        if !labels.is_empty() {
-            let inner = labels.strip_prefix('{').unwrap().strip_suffix('}').unwrap();
-            assert!(inner.contains("=\""), "{line}");
-        }
         let value = value.parse().expect("a number");
         assert!(
             samples.insert(name.to_owned(), value).is_none(),
@@ -45,6 +42,83 @@ pub(crate) fn samples(page: &str) -> BTreeMap<String, f64> {
         );
     }
     samples
+}
+
+/// The labels of a sample, without the escapes.
+pub(crate) fn labels(text: &str) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    if text.is_empty() {
+        return labels;
+    }
+    let inner = text.strip_prefix('{').expect("labels begin with {");
+    let mut chars = inner.strip_suffix('}').expect("labels end with }").chars();
+    loop {
+        let name: String = chars.by_ref().take_while(|c| *c != '=').collect();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        assert!(
+            !name.is_empty() && name.chars().all(is_name),
+            "a label `{name}` in {text}"
+        );
+        assert_eq!(
+            chars.next(),
+            Some('"'),
+            "a value begins with a quote: {text}"
+        );
+        let mut value = String::new();
+        loop {
+            match chars.next().expect("a value ends") {
+                '"' => break,
+                '\\' => value.push(match chars.next() {
+                    Some('n') => '\n',
+                    Some(c @ ('"' | '\\')) => c,
+                    other => panic!("an escape of {other:?} in {text}"),
+                }),
+                c => value.push(c),
+            }
+        }
+        assert!(
+            labels.insert(name, value).is_none(),
+            "a label twice: {text}"
+        );
+        match chars.next() {
+            Some(',') => {}
+            None => return labels,
+            Some(other) => panic!("`{other}` after a value in {text}"),
+        }
+    }
+}
+
+#[test]
+fn any_name_may_be_a_label() {
+    let metrics = super::Metrics::new();
+    let names = [
+        "size 5\" disk",
+        "back\\slash",
+        "line\nbreak",
+        "{a=\"b\",c}",
+        "Zürich 日本",
+        "\\n",
+        "",
+        "\r\t \u{0}",
+    ];
+    for name in names {
+        metrics.drift(name, 1, name, "psi").set(0.5);
+        metrics.observe_load(name, true, std::time::Duration::ZERO);
+    }
+    let page = metrics.encode();
+    let mut found: Vec<String> = samples(&page)
+        .into_keys()
+        .filter(|name| name.starts_with("fourfold_drift{"))
+        .map(|name| {
+            let labels = labels(name.strip_prefix("fourfold_drift").unwrap());
+            assert_eq!(labels["model"], labels["column"]);
+            labels["column"].clone()
+        })
+        .collect();
+    found.sort();
+    let mut expected = names.map(str::to_owned);
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 #[test]

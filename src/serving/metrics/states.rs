@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::labels::Text;
 use crate::serving::Manager;
 
 #[derive(Clone, Debug, Default)]
@@ -38,16 +39,34 @@ impl Collector for States {
         let Some(manager) = self.manager() else {
             return Ok(());
         };
-        for model in manager.states() {
+        let models = manager.states();
+        for model in &models {
             for version in &model.versions {
                 let labels = [
-                    ("model", model.name.clone()),
-                    ("version", version.version.to_string()),
-                    ("state", version.state.to_string()),
+                    ("model", Text::from(model.name.as_str())),
+                    ("version", Text::from(version.version)),
+                    ("state", Text::from(version.state.as_str())),
                 ];
                 ConstGauge::new(1_i64).encode(states.encode_family(&labels)?)?;
             }
         }
-        Ok(())
+        let mut readable = encoder.encode_descriptor(
+            "model_readable",
+            "1 if the model and what an operator says about it could be read",
+            None,
+            MetricType::Gauge,
+        )?;
+        for model in &models {
+            let labels = [("model", Text::from(model.name.as_str()))];
+            let is_readable = ConstGauge::new(i64::from(model.reason.is_none()));
+            is_readable.encode(readable.encode_family(&labels)?)?;
+        }
+        let source = encoder.encode_descriptor(
+            "source_readable",
+            "1 if it could be read which models there are",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(i64::from(manager.source_failure().is_none())).encode(source)
     }
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use super::plan::Input;
-use super::shortened;
-use crate::error::{Error, Result, near_names};
+use crate::error::{Error, Result, near_names, shortened};
 use crate::schema::FieldType;
 
 /// The datatype of a tensor's elements.

@@ -51,12 +51,10 @@ mod tensor;
 mod tests;
 mod tf_serving;
 
-use std::borrow::Cow;
-
 pub(crate) use self::datatype::Datatype;
 pub(crate) use self::oip::{
     InferExchange, Reply, check_load_request, check_unload_request, index_request, model_config,
-    model_metadata, model_metadata_of, repository_index, server_metadata,
+    model_metadata, model_metadata_of, object, repository_index, server_metadata,
 };
 pub(crate) use self::output::{AskedOutput, Output, OutputData, Outputs};
 pub(crate) use self::plan::{Input, Plan};
@@ -64,14 +62,21 @@ pub(crate) use self::statistics::statistics;
 pub use self::statistics::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
 pub(crate) use self::tensor::{InputTensor, TensorData, rows};
 pub(crate) use self::tf_serving::{PredictExchange, PredictMethod, model_status, signatures};
+use crate::error::{Error, Result};
 
 /// The most rows that one request may have.
 pub const MAX_ROWS: usize = 100_000;
 
-/// A name from outside for an error message, of at most 64 characters.
-fn shortened(name: &str) -> Cow<'_, str> {
-    match name.char_indices().nth(64) {
-        Some((end, _)) => Cow::Owned(format!("{}...", &name[..end])),
-        None => Cow::Borrowed(name),
+/// The most bytes of a request's id, which comes back with the answer and stands in logs.
+const MAX_ID_BYTES: usize = 4096;
+
+/// Checks a request's id.
+pub(crate) fn check_id(id: &str) -> Result<()> {
+    if id.len() <= MAX_ID_BYTES {
+        return Ok(());
     }
+    Err(Error::data(format!(
+        "`id` has {} bytes, must have at most {MAX_ID_BYTES}",
+        id.len()
+    )))
 }

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use super::datatype::Datatype;
 use super::plan::Plan;
 use super::raw::append_text;
-use super::shortened;
-use crate::error::{Error, Result, near_names};
+use crate::error::{Error, Result, near_names, shortened};
 use crate::model::{Prediction, Target};
 
 /// An output of a model.

@@ -7,10 +7,10 @@ use arc_swap::ArcSwapOption;
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 
+use super::MAX_ROWS;
 use super::datatype::Datatype;
 use super::output::{Output, outputs_of};
-use super::{MAX_ROWS, shortened};
-use crate::error::{Error, Result, near_names};
+use crate::error::{Error, Result, near_names, shortened};
 use crate::model::{Servable, Target};
 use crate::schema::{Field, FieldType};
 

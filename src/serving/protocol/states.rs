@@ -13,12 +13,15 @@ pub(super) fn tf_serving(version: &VersionState) -> &'static str {
     }
 }
 
+pub(super) const READY: &str = "READY";
+pub(super) const UNAVAILABLE: &str = "UNAVAILABLE";
+
 /// The name in Triton's model repository: `READY` or `UNAVAILABLE`; while it changes, `LOADING` or `UNLOADING`.
-pub(crate) fn repository(version: &VersionState) -> &'static str {
-    match tf_serving(version) {
-        "AVAILABLE" => "READY",
-        "LOADING" => "LOADING",
-        "UNLOADING" => "UNLOADING",
-        _ => "UNAVAILABLE",
+pub(super) fn repository(version: &VersionState) -> &'static str {
+    match version.state {
+        State::Available => READY,
+        State::Loading => "LOADING",
+        State::Unloading => "UNLOADING",
+        State::Start | State::End => UNAVAILABLE,
     }
 }

@@ -190,7 +190,10 @@ fn the_series_of_a_model_go_with_it() {
     let left: Vec<String> = stage.samples().into_keys().collect();
     assert_eq!(
         left,
-        ["fourfold_drift{model=\"elsewhere\",version=\"1\",column=\"x\",measure=\"psi\"}"]
+        [
+            "fourfold_drift{model=\"elsewhere\",version=\"1\",column=\"x\",measure=\"psi\"}",
+            "fourfold_source_readable"
+        ]
     );
 }
 

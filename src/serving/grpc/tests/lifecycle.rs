@@ -39,9 +39,12 @@ impl Running {
 
     /// A model whose only version cannot be loaded, and without it again.
     fn break_a_model(&self) {
-        let place = self.models.path().join("broken/1");
-        late("broken", 0.1).save(&place).unwrap();
-        std::fs::write(place.join("manifest.json"), "{}").unwrap();
+        // Aside, so that no poll sees it whole.
+        let aside = self.models.path().join(".broken/1");
+        late("broken", 0.1).save(&aside).unwrap();
+        std::fs::write(aside.join("manifest.json"), "{}").unwrap();
+        let place = self.models.path().join("broken");
+        std::fs::rename(aside.parent().unwrap(), place).unwrap();
         self.manager().refresh().unwrap();
     }
 

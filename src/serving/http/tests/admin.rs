@@ -22,7 +22,7 @@ fn request(server: &Running, method: &str, path: &str, body: &Value) -> (u16, St
     let mut connection = server.connect();
     let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     connection.write_all(head.as_bytes()).unwrap();
     let answer = rest(&mut connection);
@@ -147,4 +147,92 @@ fn admin_routes_are_off_or_elsewhere() {
     assert_eq!(server.post("/v2/repository/index", &json!({})).0, 200);
     assert_eq!(server.get("/v2/health/live").0, 200);
     assert_eq!(server.infer("late", all_inputs()).0, 404);
+}
+
+#[test]
+fn other_sites_change_nothing() {
+    let options = HttpOptions::default()
+        .admin(Admin::SamePort)
+        .admin_hosts(["models.internal"]);
+    let server = three_versions(&options);
+    let unload = |headers: &str| {
+        let mut connection = server.connect();
+        let head = format!(
+            "POST {MODEL}/unload HTTP/1.1\r\nConnection: close\r\n{headers}Content-Length: 0\r\n\r\n"
+        );
+        connection.write_all(head.as_bytes()).unwrap();
+        rest(&mut connection)
+    };
+    for headers in [
+        "Host: evil.example\r\n",
+        "Host: localhost\r\nOrigin: https://evil.example\r\n",
+        "Host: localhost\r\nOrigin: null\r\n",
+    ] {
+        let answer = unload(headers);
+        assert!(answer.starts_with("HTTP/1.1 403"), "{headers}: {answer}");
+        assert_eq!(answers(&server), "3");
+    }
+    // Predictions are asked for by any name.
+    let body = json!({"inputs": all_inputs()}).to_string();
+    let headers = [("Host", "evil.example")];
+    assert_eq!(
+        server
+            .send("/v2/models/late/infer", &headers, body.as_bytes())
+            .status(),
+        200
+    );
+    assert!(unload("Host: models.internal:80\r\n").starts_with("HTTP/1.1 200"));
+
+    // Who has a token is no page of another site.
+    let tokens = crate::serving::http::BearerToken::new(["a long token"]);
+    let server = three_versions(&HttpOptions::default().admin(Admin::SamePort).auth(tokens));
+    let mut connection = server.connect();
+    let head = format!(
+        "POST {MODEL}/unload HTTP/1.1\r\nHost: models.example\r\nAuthorization: Bearer a long token\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).unwrap();
+    assert!(rest(&mut connection).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn what_is_no_change_is_refused_and_says_why() {
+    let server = three_versions(&HttpOptions::default().admin(Admin::SamePort));
+    let put = |what: &str, body: Value| request(&server, "PUT", &format!("{MODEL}/{what}"), &body);
+    for body in [
+        json!([3]),
+        json!(3),
+        json!({"version": [3]}),
+        json!({"version": 3, "x": 1}),
+    ] {
+        assert_eq!(put("labels/canary", body.clone()).0, 400, "{body}");
+    }
+    assert_eq!(put("traffic", json!(["key", [["stable", 1]]])).0, 400);
+    let (status, answer) = put(
+        &format!("labels/{}", "a".repeat(129)),
+        json!({"version": 3}),
+    );
+    assert_eq!(status, 400);
+    assert!(
+        answer.contains("128 bytes") && answer.len() < 400,
+        "{answer}"
+    );
+    assert_eq!(
+        put(
+            &format!("labels/{}", "a".repeat(128)),
+            json!({"version": 3})
+        )
+        .0,
+        200
+    );
+
+    let server = Running::with(&HttpOptions::default().admin(Admin::SamePort), |root| {
+        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        fs::write(root.join("late/1/manifest.json"), "{}").unwrap();
+    });
+    let (status, answer) = request(&server, "POST", &format!("{MODEL}/load"), &Value::Null);
+    assert_eq!(status, 400);
+    assert!(
+        answer.contains("was changed after it was written"),
+        "{answer}"
+    );
 }

@@ -65,18 +65,23 @@ fn tokens_come_from_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(
         file.path(),
-        "# for the shop\nlong enough\n\nadmin: for operators\n",
+        "# for the shop\nlong-enough\n\nadmin: for-operators\n",
     )
     .unwrap();
     let server = Running::late(&HttpOptions::default().token_file(file.path()));
     assert_eq!(status(&server, "/v2", "").0, 401);
-    let token = "Authorization: Bearer long enough\r\n";
+    let token = "Authorization: Bearer long-enough\r\n";
     assert_eq!(status(&server, "/v2", token).0, 200);
 
     for (text, problem) in [
         ("", "has no token"),
         ("# only\n", "has no token"),
-        ("long enough\nshort\n", "line 2"),
+        ("long-enough\nshort\n", "line 2"),
+        ("\u{feff}short-but-long-enough\n", "line 1"),
+        ("ADMIN: short-but-long-enough\n", "line 1"),
+        ("admin : short-but-long-enough\n", "line 1"),
+        ("long-enough\nshort, but with words\n", "line 2"),
+        ("short-but-long-enough\u{a0}\n", "line 1"),
         ("admin: short", "line 1"),
     ] {
         fs::write(file.path(), text).unwrap();
@@ -126,4 +131,23 @@ fn status_of(server: &Running, path: &str, headers: &str) -> u16 {
     answer_of(server, path, headers)["HTTP/1.1 ".len()..][..3]
         .parse()
         .unwrap()
+}
+
+#[test]
+fn who_has_no_token_is_told_no_paths() {
+    let tokens = BearerToken::new(["a-long-token"]);
+    let server = Running::with(&HttpOptions::default().auth(tokens), |root| {
+        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        fs::write(root.join("late/1/manifest.json"), "{}").unwrap();
+    });
+    let path = server.models.path().display().to_string();
+    let (code, _, body) = status(&server, "/v2/health/ready", "");
+    assert_eq!(code, 503);
+    assert!(!body.contains(&path) && body.contains("`late`"), "{body}");
+    let wrong = "Authorization: Bearer another-token\r\n";
+    assert!(!status(&server, "/v2/health/ready", wrong).2.contains(&path));
+    let known = "Authorization: Bearer a-long-token\r\n";
+    let (code, _, body) = status(&server, "/v2/health/ready", known);
+    assert_eq!(code, 503);
+    assert!(body.contains(&path), "{body}");
 }

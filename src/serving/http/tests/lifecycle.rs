@@ -62,7 +62,7 @@ fn a_damaged_model_leaves_the_others_serving() {
         answer["warning"]
             .as_str()
             .unwrap()
-            .starts_with("model `price`: "),
+            .starts_with("model `price` does not answer: "),
         "{answer}"
     );
 

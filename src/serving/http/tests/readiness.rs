@@ -1,7 +1,7 @@
 //! When a server says that it is ready.
 
 use super::*;
-use crate::serving::Readiness;
+use crate::serving::{Readiness, VersionChoice};
 
 fn damage(version: &Path) {
     let file = version.join("model/linear.json");
@@ -33,7 +33,10 @@ fn a_broken_model_counts_where_all_have_to_answer() {
     let (status, answer) = ready_by(Readiness::All, &server);
     assert_eq!((status, &answer["ready"]), (503, &json!(false)));
     let error = answer["error"].as_str().unwrap();
-    assert!(error.starts_with("model `price`: "), "{answer}");
+    assert!(
+        error.starts_with("model `price` does not answer: "),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -111,13 +114,93 @@ fn a_server_waits_for_its_first_models_and_not_for_new_ones() {
         until(|| manager.states().len() == 2);
         let health = probe.look(&core);
         assert_eq!(health.is_ready, is_new, "{health:?}");
-        assert_eq!(
-            health.reasons,
-            ["model `slow`: no version answers yet".to_owned()]
-        );
+        assert_eq!(health.text(true), "model `slow` does not answer");
         fs::write(root.path().join("gate"), "").unwrap();
         until(|| manager.get("slow", None).is_ok());
         assert!(probe.look(&core).is_ready);
         assert!(probe.look(&core).reasons.is_empty());
     }
+}
+
+#[test]
+fn what_cannot_be_read_shows_everywhere_and_the_model_goes_on() {
+    let server = Running::start();
+    let root = server.models.path();
+    let core = server.handle.as_ref().unwrap().core().clone();
+    let refresh = || {
+        let _ = server.manager().refresh();
+    };
+    let page = || core.metrics().encode();
+    ModelRepository::at(root)
+        .set_label("late", "canary", 1)
+        .unwrap();
+    refresh();
+    assert_eq!(
+        server.get("/v2/health/ready"),
+        (200, json!({"ready": true}))
+    );
+    assert!(
+        page().contains("fourfold_model_readable{model=\"late\"} 1\n"),
+        "{}",
+        page()
+    );
+
+    fs::write(root.join("late/serving.json"), "{").unwrap();
+    refresh();
+    let (status, answer) = server.get("/v2/health/ready");
+    assert_eq!((status, &answer["ready"]), (200, &json!(true)));
+    let warning = answer["warning"].as_str().unwrap();
+    assert!(warning.contains("model `late` cannot be read") && warning.contains("serving.json"));
+    let reason = |index: usize| {
+        let (_, answer) = server.post("/v2/repository/index", &json!({}));
+        answer[index]["reason"].as_str().unwrap().to_owned()
+    };
+    assert!(reason(0).contains("serving.json"), "{}", reason(0));
+    assert_eq!(reason(1), "");
+    assert!(page().contains("fourfold_model_readable{model=\"late\"} 0\n"));
+    assert!(page().contains("fourfold_model_readable{model=\"meal\"} 1\n"));
+    // What an operator said before holds, also for a server that starts now.
+    let again = Manager::open(ModelRepository::at(root), Loaders::default()).unwrap();
+    assert_eq!(
+        again
+            .get("late", VersionChoice::Label("canary"))
+            .unwrap()
+            .version(),
+        1
+    );
+    assert!(again.state("late").unwrap().reason.is_some());
+    assert_eq!(server.infer("late", all_inputs()).0, 200);
+
+    fs::remove_file(root.join("late/serving.json")).unwrap();
+    refresh();
+    assert_eq!(
+        server.get("/v2/health/ready"),
+        (200, json!({"ready": true}))
+    );
+    assert!(
+        server
+            .manager()
+            .get("late", VersionChoice::Label("canary"))
+            .is_err(),
+        "nothing is said any more"
+    );
+
+    // The whole repository is gone.
+    assert!(page().contains("fourfold_source_readable 1\n"));
+    let moved = root.with_extension("moved");
+    fs::rename(root, &moved).unwrap();
+    refresh();
+    let (status, answer) = server.get("/v2/health/ready");
+    assert_eq!(status, 200);
+    let warning = answer["warning"].as_str().unwrap();
+    assert!(warning.contains("models cannot be looked for"), "{warning}");
+    assert!(!reason(1).is_empty());
+    assert!(page().contains("fourfold_source_readable 0\n"));
+    assert_eq!(server.infer("late", all_inputs()).0, 200);
+    fs::rename(&moved, root).unwrap();
+    refresh();
+    assert_eq!(
+        server.get("/v2/health/ready"),
+        (200, json!({"ready": true}))
+    );
 }

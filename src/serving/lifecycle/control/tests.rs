@@ -51,7 +51,7 @@ fn what_is_wrong_is_named() {
         ),
         (
             r#"{"format_version": 1, "labels": {"12": 1}}"#,
-            "label \"12\" of version 1 must be a word: not a number, no space, no `/`",
+            "label \"12\" of version 1 must be a word of at most 128 bytes: not a number, no space, no `/`",
         ),
         (
             r#"{"format_version": 1, "shadow": 1.5}"#,

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 
 use self::background::{Background, panicked};
 use self::remote::{Controls, Listed, Remote};
-use super::{Control, Found, FoundModel, FoundVersion, Source};
+use super::{Control, Found, FoundModel, FoundVersion, Looking, Source};
 use crate::blessing::Blessed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Loaders, Model, Servable};
@@ -67,6 +67,7 @@ pub struct ObjectStoreRepository {
     background: Arc<Background>,
     /// What operators have said, as of the objects that said it.
     controls: Arc<Mutex<HashMap<String, (ObjectMeta, Control)>>>,
+    looking: Arc<Looking>,
 }
 
 /// How often a change of a control file is tried again when others change it at the same time.
@@ -99,6 +100,7 @@ impl ObjectStoreRepository {
             operations: Operations::new(),
             background: Arc::new(Background::start()?),
             controls: Arc::default(),
+            looking: Arc::default(),
         })
     }
 
@@ -206,10 +208,13 @@ impl ObjectStoreRepository {
             )));
         }
         let control = match read.remove(name) {
-            Some(read) => read?.0,
-            None => self.known_control(name, listed).ok_or_else(panicked)?,
+            Some(read) => read.map(|(control, _)| control),
+            None => self.known_control(name, listed).ok_or_else(panicked),
         };
-        Ok(Found::new(versions, control))
+        let control = control.map(|control| listed.control.is_some().then_some(control));
+        // The files of the versions are there, too, and outlive a restart.
+        self.looking
+            .found(name, &self.cache.join(name), versions, control)
     }
 }
 

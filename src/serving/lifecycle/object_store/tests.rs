@@ -174,12 +174,9 @@ fn a_download_is_whole_or_not_there() {
         ErrorKind::NotFound
     );
     assert!(!place.exists());
-    assert_eq!(
-        fs::read_dir(stored.cache.path().join("price"))
-            .unwrap()
-            .count(),
-        0
-    );
+    let left = fs::read_dir(stored.cache.path().join("price")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
 
     stored.put_bytes(file, good.into());
     assert_eq!(stored.answer("price", 1).unwrap(), 1.0);
@@ -302,16 +299,23 @@ fn what_an_operator_says_is_kept_in_the_store() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Config);
     let missing = other.update("cost", &mut |_| Ok(()));
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
-    // A file that is broken is that model's error alone.
+    // A file that is broken is that model's alone, and what was said before holds.
     stored.push("other", 1.0);
     stored.put(
         "all/models/price/serving.json",
         r#"{"format_version": 1, "lables": {}}"#,
     );
     assert!(stored.found("other").is_ok());
-    let error = stored.found("price").unwrap_err();
+    let found = stored.found("price").unwrap();
+    assert_eq!(found.control().rolled_back(), &BTreeSet::from([2]));
     let message = "`all/models/price/serving.json`: unknown field `lables` at line 1 column 30; did you mean `labels`?";
-    assert_eq!(error.to_string(), message);
+    assert_eq!(found.warning(), Some(message));
+    // Where it never held, it is an error.
+    stored.put("all/models/other/serving.json", "{");
+    let fresh = tempfile::tempdir().unwrap();
+    let fresh = ObjectStoreRepository::new(Arc::clone(&stored.store), "all/models", fresh.path());
+    let models = fresh.unwrap().poll().unwrap();
+    assert!(models.iter().all(|model| model.found().is_err()));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::options::RequestLogOptions;
 use self::writer::Writer;
@@ -83,9 +83,15 @@ struct Counters {
     failed: AtomicU64,
     files: AtomicU64,
     removed: AtomicU64,
+    /// Why nothing can be written.
+    failure: Mutex<Option<String>>,
 }
 
 impl Counters {
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add_failed(&self, n_rows: u64) {
         self.failed.fetch_add(n_rows, Ordering::Relaxed);
     }
@@ -147,9 +153,28 @@ impl RequestLog {
         self
     }
 
-    /// Counts dropped rows in a server's metrics (`fourfold_request_log_dropped_rows_total`).
+    /// Why nothing can be written just now (the disk is full, say): rows are lost, and counted as failed, until a file
+    /// could be completed again. `None` if all is well.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.counters.failure().clone()
+    }
+
+    /// Shows in a server's metrics which rows are lost, and whether the log can be written
+    /// (`fourfold_request_log_dropped_rows_total`, `.._failed_rows_total`, `fourfold_request_log_writable`).
     #[must_use]
     pub fn metrics(self, metrics: &Metrics) -> Self {
+        let (failed, writable) = metrics.log_state(&self.dir.display().to_string());
+        let counters = Arc::downgrade(&self.counters);
+        metrics.before_encode(move || {
+            let Some(counters) = counters.upgrade() else {
+                return false;
+            };
+            let lost = counters.failed.load(Ordering::Relaxed);
+            failed.add(lost.saturating_sub(failed.get()));
+            writable.set(f64::from(u8::from(counters.failure().is_none())));
+            true
+        });
         let metrics = metrics.clone();
         self.on_dropped(move |model, rows| metrics.dropped_log_rows(model).add(rows))
     }

@@ -348,7 +348,19 @@ fn what_a_crash_left_is_passed_over_and_removed_when_it_is_old() {
 #[test]
 fn serving_goes_on_where_nothing_can_be_written() {
     let dir = tempfile::tempdir().unwrap();
+    let metrics = crate::serving::metrics::Metrics::new();
     let log = RequestLog::open(dir.path().join("log"), RequestLogOptions::new()).unwrap();
+    let log = log.metrics(&metrics);
+    let shows = |name: &str, value: &str| {
+        let page = metrics.encode();
+        let shown = page.lines().any(|line| {
+            line.starts_with(&format!("fourfold_request_log_{name}{{log="))
+                && line.ends_with(&format!("}} {value}"))
+        });
+        assert!(shown, "{name} {value} in {page}");
+    };
+    assert_eq!(log.failure(), None);
+    shows("writable", "1.0");
     let late = predictor(servable("late"), 1);
     // A file where the model's folder should be.
     fs::write(dir.path().join("log/late"), "").unwrap();
@@ -356,12 +368,21 @@ fn serving_goes_on_where_nothing_can_be_written() {
     ask(&log, &late, &passengers([30]), None);
     log.flush();
     assert_eq!((log.counts().failed_rows, log.counts().logged_rows), (3, 0));
+    assert!(
+        log.failure().unwrap().contains("late"),
+        "{:?}",
+        log.failure()
+    );
+    shows("writable", "0.0");
+    shows("failed_rows_total", "3");
     fs::remove_file(dir.path().join("log/late")).unwrap();
     wait_for("a written file", || {
         ask(&log, &late, &passengers([30]), None);
         log.flush();
         log.counts().logged_rows > 0
     });
+    assert_eq!(log.failure(), None);
+    shows("writable", "1.0");
 }
 
 fn writer(dir: &Path) -> (Writer, Arc<Counters>) {

@@ -14,7 +14,7 @@ use super::columns::columns;
 use super::file::OpenFile;
 use super::sweep::sweep;
 use super::{Counters, RequestLogOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// Files that are begun at the same time, of different versions;
 const MOST_BEGUN: usize = 4_096;
@@ -167,6 +167,7 @@ impl Writer {
         self.counters.logged.fetch_add(n_rows, Ordering::Relaxed);
         self.counters.files.fetch_add(1, Ordering::Relaxed);
         if self.failed.take().is_some() {
+            *self.counters.failure() = None;
             tracing::info!(dir = %self.dir.display(), "the request log is written again");
         }
         let unswept = self.unswept_bytes.unwrap_or(0).saturating_add(n_bytes);
@@ -205,6 +206,7 @@ impl Writer {
             );
         }
         self.failed = Some(Instant::now());
+        *self.counters.failure() = Some(chain(error));
     }
 }
 
@@ -216,7 +218,11 @@ impl Worker for Writer {
     }
 
     fn tick(&mut self) -> Duration {
-        let age = self.options.file_age();
+        // After a failure, small files find out whether there is room again.
+        let age = match self.failed {
+            Some(_) => self.options.file_age().min(PAUSE),
+            None => self.options.file_age(),
+        };
         while let Some(at) = (self.open.iter()).position(|file| file.opened.elapsed() >= age) {
             self.close(at);
         }

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::request::{in_request, no_shared_memory};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
+use crate::serving::protocol::Datatype;
 use crate::serving::protocol::column::{Column, Element, Layout};
 use crate::serving::protocol::json::{Next, Reader};
 use crate::serving::protocol::json_fields::{count, named, object, once, scalar};
 use crate::serving::protocol::plan::{Input, Plan, Rows};
 use crate::serving::protocol::tensor::{TensorData, no_inputs};
-use crate::serving::protocol::{Datatype, shortened};
 
 /// The most dimensions that a shape may have.
 const MAX_DIMENSIONS: usize = 8;

@@ -16,7 +16,7 @@ use arrow::array::RecordBatch;
 pub(crate) use self::config::model_config;
 pub(crate) use self::metadata::{model_metadata, model_metadata_of, server_metadata};
 pub(crate) use self::repository::{
-    check_load_request, check_unload_request, index_request, repository_index,
+    check_load_request, check_unload_request, index_request, object, repository_index,
 };
 pub(crate) use self::response::Reply;
 use super::Plan;

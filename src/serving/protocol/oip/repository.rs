@@ -1,11 +1,11 @@
 //! Triton's model repository extension.
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::serving::ModelState;
-use crate::serving::protocol::{shortened, states};
+use crate::error::{Error, ErrorKind, Result, shortened};
+use crate::serving::protocol::states;
+use crate::serving::{Manager, ModelState};
 
 /// What of the repository is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +25,19 @@ fn parse<'a, T: Default + Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
+    object(body)
+}
+
+/// Reads a request whose body is a JSON object. (Lists of the fields' values would do for serde, too.)
+///
+/// # Errors
+/// If it is none, or its fields are not what they must be.
+pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::data(
+            "the request is not valid: it must be a JSON object",
+        ));
+    }
     serde_json::from_slice(body)
         .map_err(|error| Error::data(format!("the request is not valid: {error}")))
 }
@@ -37,22 +50,55 @@ pub(crate) fn index_request(body: &[u8]) -> Result<bool> {
     Ok(parse::<IndexRequest>(body)?.ready.unwrap_or(false))
 }
 
+/// A version in the repository's index.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    /// Empty for a model of which no version is known.
+    pub(crate) version: String,
+    pub(crate) state: &'static str,
+    /// Why it does not answer, or, where it does, why its model or all models could not be read the last time.
+    pub(crate) reason: String,
+}
+
 /// The versions of every model with their states: of those that answer only, if so asked.
-pub(crate) fn repository_index(models: &[ModelState], ready: bool) -> Value {
-    let versions = models.iter().flat_map(|model| {
-        model.versions.iter().filter_map(move |version| {
-            let state = states::repository(version);
-            (!ready || state == "READY").then(|| {
-                json!({
-                    "name": model.name,
-                    "version": version.version.to_string(),
-                    "state": state,
-                    "reason": version.reason.as_deref().unwrap_or_default(),
-                })
-            })
-        })
-    });
-    versions.collect()
+pub(crate) fn repository_index(manager: &Manager, ready: bool) -> Vec<Listed> {
+    let failure = manager.source_failure();
+    listed(&manager.states(), failure.as_deref(), ready)
+}
+
+fn listed(models: &[ModelState], failure: Option<&str>, ready: bool) -> Vec<Listed> {
+    let mut all = Vec::new();
+    for model in models {
+        let of_model = model.reason.as_deref().or(failure);
+        for version in &model.versions {
+            all.push(Listed {
+                name: model.name.clone(),
+                version: version.version.to_string(),
+                state: states::repository(version),
+                reason: version
+                    .reason
+                    .as_deref()
+                    .or(of_model)
+                    .unwrap_or_default()
+                    .to_owned(),
+            });
+        }
+        if model.versions.is_empty()
+            && let Some(reason) = of_model
+        {
+            all.push(Listed {
+                name: model.name.clone(),
+                version: String::new(),
+                state: states::UNAVAILABLE,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+    if ready {
+        all.retain(|version| version.state == states::READY);
+    }
+    all
 }
 
 /// Checks a request to load a model, whose answer is empty.
@@ -128,7 +174,7 @@ mod tests {
             labels: Vec::new(),
             is_at_rest: false,
         };
-        let models = [ModelState {
+        let mut models = [ModelState {
             name: "late".to_owned(),
             versions: vec![
                 version(1, State::Available, None),
@@ -136,14 +182,34 @@ mod tests {
             ],
             reason: None,
         }];
+        let of = |version: &str, state, reason: &str| Listed {
+            name: "late".to_owned(),
+            version: version.to_owned(),
+            state,
+            reason: reason.to_owned(),
+        };
+        let broken = || of("2", "UNAVAILABLE", "broken");
         assert_eq!(
-            repository_index(&models, false),
-            json!([
-                {"name": "late", "version": "1", "state": "READY", "reason": ""},
-                {"name": "late", "version": "2", "state": "UNAVAILABLE", "reason": "broken"},
-            ])
+            listed(&models, None, false),
+            [of("1", "READY", ""), broken()]
         );
-        let ready = repository_index(&models, true);
-        assert_eq!(ready.as_array().unwrap().len(), 1);
+        assert_eq!(listed(&models, None, true), [of("1", "READY", "")]);
+        // What is wrong with all of it shows where nothing else does.
+        let gone = listed(&models, Some("gone"), false);
+        assert_eq!(gone, [of("1", "READY", "gone"), broken()]);
+        models[0].reason = Some("unreadable".to_owned());
+        let unread = listed(&models, Some("gone"), true);
+        assert_eq!(unread, [of("1", "READY", "unreadable")]);
+        models[0].versions.clear();
+        let unread = listed(&models, None, false);
+        assert_eq!(unread, [of("", "UNAVAILABLE", "unreadable")]);
+    }
+
+    #[test]
+    fn lists_are_no_objects() {
+        for body in ["[true]", "[[]]", "true", " [", "\"{}\""] {
+            assert!(index_request(body.as_bytes()).is_err(), "{body}");
+            assert!(check_load_request(body.as_bytes()).is_err(), "{body}");
+        }
     }
 }

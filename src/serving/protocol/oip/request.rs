@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 
 use super::input::read_rows;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::serving::protocol::column::Element;
 use crate::serving::protocol::json::{Next, Reader};
 use crate::serving::protocol::json_fields::{boolean, count, named, nullable_text, object, once};
 use crate::serving::protocol::output::{AskedOutput, Outputs};
-use crate::serving::protocol::{Plan, shortened};
+use crate::serving::protocol::{Plan, check_id};
 
 /// An inference request. What it does not name is ignored.
 #[derive(Debug)]
@@ -68,6 +68,7 @@ impl Request {
                 "id" => {
                     let text = nullable_text(&mut reader);
                     let text = text.map_err(|error| named("id", &error))?;
+                    check_id(text.as_deref().unwrap_or_default())?;
                     once(&mut id, text, "id")?;
                 }
                 "parameters" => {

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 
 use super::{Format, PredictMethod, value};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
+use crate::serving::protocol::MAX_ROWS;
 use crate::serving::protocol::column::{Column, Element, Layout};
 use crate::serving::protocol::json::{Next, Reader};
 use crate::serving::protocol::plan::{Plan, Rows};
-use crate::serving::protocol::{MAX_ROWS, shortened};
 
 /// The name of the one signature.
 pub(super) const SIGNATURE: &str = "serving_default";

@@ -1,0 +1,252 @@
+//! Writing aside, renaming to the place, and sweeping what killed writers left.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use super::verify::digests;
+use super::{SUMS, parent_of};
+use crate::error::{Error, ErrorKind, Result};
+
+const PREFIX: &str = ".writing-";
+
+/// How often a writer begins anew whose beginning was swept before it was locked.
+const TRIES: usize = 16;
+
+/// Writes a directory: `write` fills an empty one aside, which is then synced and renamed to `place`.
+///
+/// # Errors
+/// Those of `write`; [`ErrorKind::Io`] if the disk fails; [`ErrorKind::AlreadyExists`] if `place` is there. Nothing
+/// is changed at `place` then.
+pub(crate) fn write_dir(place: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let aside = Aside::new(place)?;
+    write(aside.path())?;
+    aside.commit()
+}
+
+/// A directory that is being written aside. Dropped before [`Aside::commit`], it is gone.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    dir: Locked<TempDir>,
+    place: PathBuf,
+}
+
+impl Aside {
+    /// An empty directory beside `place`, where what killed writers left is swept first.
+    pub(crate) fn new(place: &Path) -> Result<Self> {
+        let parent = parent_of(place)?;
+        let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
+        fs::create_dir_all(parent).map_err(failed)?;
+        sweep(parent);
+        Ok(Aside {
+            dir: Locked::dir_in(parent, PREFIX).map_err(failed)?,
+            place: place.to_owned(),
+        })
+    }
+
+    /// Where to write.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.entry.path()
+    }
+
+    /// Lists the digests, syncs, and moves it to its place.
+    pub(crate) fn commit(self) -> Result<()> {
+        let place = &self.place;
+        let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
+        let sums = digests(self.path())?;
+        let text: String = sums
+            .iter()
+            .map(|(file, digest)| format!("{digest}  {file}\n"))
+            .collect();
+        fs::write(self.path().join(SUMS), text).map_err(failed)?;
+        sync_tree(self.path()).map_err(failed)?;
+        // Renaming would replace an empty directory without a word.
+        if place.exists() {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("`{}` is there already", place.display()),
+            ));
+        }
+        // Temporary directories are private to their user; what is published is read by servers of other users.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
+        }
+        fs::rename(self.path(), place).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Error::new(
+                ErrorKind::AlreadyExists,
+                format!("`{}` is there already", place.display()),
+            ),
+            _ => failed(error),
+        })?;
+        // It has moved: there is nothing left to remove.
+        let _ = self.dir.entry.keep();
+        File::open(parent_of(place)?)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed)
+    }
+}
+
+/// Writes a file aside and renames it to its place: readers see the old text or the new one.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be written; the old text stays then.
+pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
+    let write = || {
+        let parent = parent_of(place).map_err(io::Error::other)?;
+        let mut file = Locked::file_in(parent)?.entry;
+        file.write_all(text.as_bytes())?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let readable = fs::Permissions::from_mode(0o644);
+            file.as_file().set_permissions(readable)?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(place).map_err(|error| error.error)?;
+        File::open(parent)?.sync_all()
+    };
+    write().map_err(|error| Error::io(format!("writing `{}`", place.display()), error))
+}
+
+/// Removes a directory: it is gone for readers at once, its files follow.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be removed; [`ErrorKind::NotFound`] if it is not there.
+pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
+    let remove = || {
+        let parent = parent_of(dir).map_err(io::Error::other)?;
+        let aside = Locked::dir_in(parent, PREFIX)?;
+        fs::rename(dir, aside.entry.path().join("removed"))?;
+        aside.entry.close()
+    };
+    remove().map_err(|error| Error::io(format!("removing `{}`", dir.display()), error))
+}
+
+/// Removes what writers have left in a directory that are gone: those whose lock is free. Returns how much that was.
+/// What cannot be locked or removed is left.
+pub(crate) fn sweep(dir: &Path) -> usize {
+    sweep_of(dir, PREFIX)
+}
+
+fn sweep_of(dir: &Path, prefix: &str) -> usize {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let left = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.starts_with(prefix))
+    });
+    left.filter(|entry| {
+        let path = entry.path();
+        let Ok(kind) = entry.file_type() else {
+            return false;
+        };
+        // Nothing else is opened: it may block, or be elsewhere.
+        if !kind.is_dir() && !kind.is_file() {
+            return false;
+        }
+        let Ok(lock) = File::open(&path) else {
+            return false;
+        };
+        if lock.try_lock().is_err() {
+            return false;
+        }
+        let removed = match kind.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.is_ok()
+    })
+    .count()
+}
+
+/// A temporary entry that its writer holds the lock of while it lives, so that others know that it does.
+#[derive(Debug)]
+struct Locked<E> {
+    entry: E,
+    /// None where the file system has no locks: it is not swept there either.
+    _lock: Option<File>,
+}
+
+impl Locked<TempDir> {
+    fn dir_in(parent: &Path, prefix: &str) -> io::Result<Self> {
+        locked(|| {
+            let mut builder = tempfile::Builder::new();
+            let dir = builder.prefix(prefix).tempdir_in(parent)?;
+            let lock = File::open(dir.path()).ok();
+            Ok((dir, lock))
+        })
+    }
+}
+
+impl Locked<NamedTempFile> {
+    fn file_in(parent: &Path) -> io::Result<Self> {
+        locked(|| {
+            let file = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .tempfile_in(parent)?;
+            let lock = file.as_file().try_clone().ok();
+            Ok((file, lock))
+        })
+    }
+}
+
+/// Makes an entry and locks it; anew where it was swept in between.
+fn locked<E: AsRef<Path>>(
+    make: impl Fn() -> io::Result<(E, Option<File>)>,
+) -> io::Result<Locked<E>> {
+    let mut tries = 0;
+    loop {
+        let (entry, lock) = make()?;
+        let lock = lock.filter(|lock| match lock.try_lock() {
+            Ok(()) => true,
+            // A sweeper has it, and removes the entry.
+            Err(TryLockError::WouldBlock) => lock.lock().is_ok(),
+            Err(TryLockError::Error(_)) => false,
+        });
+        tries += 1;
+        if lock.is_none() || entry.as_ref().exists() || tries == TRIES {
+            return Ok(Locked { entry, _lock: lock });
+        }
+    }
+}
+
+/// A temporary directory of a run. It is removed when it is dropped, and by a later run if the process was killed.
+#[cfg(feature = "datafusion")]
+#[derive(Debug)]
+pub(crate) struct Scratch(Locked<TempDir>);
+
+#[cfg(feature = "datafusion")]
+impl Scratch {
+    const PREFIX: &str = ".fourfold-scratch-";
+
+    /// An empty one in the system's directory for such things, where those that killed runs have left are removed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if it cannot be made.
+    pub(crate) fn new() -> Result<Self> {
+        let parent = std::env::temp_dir();
+        sweep_of(&parent, Scratch::PREFIX);
+        let dir = Locked::dir_in(&parent, Scratch::PREFIX);
+        let failed = |error| Error::io("making a temporary directory", error);
+        dir.map(Scratch).map_err(failed)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.entry.path()
+    }
+}
+
+fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sync_tree(&path)?;
+        } else {
+            File::open(&path)?.sync_all()?;
+        }
+    }
+    File::open(dir)?.sync_all()
+}
