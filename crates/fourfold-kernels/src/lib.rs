@@ -15,5 +15,6 @@
 //! It is an implementation detail of fourfold: its API may change in any release.
 
 pub mod columns;
+pub mod linear;
 pub mod parallel;
 pub mod trees;
