@@ -22,7 +22,9 @@ pub use crate::serving::HttpServer;
 pub use crate::serving::{InProcess, Manager, ModelRepository, Predictor, Server, ServingPipeline};
 pub use crate::stage::Stage;
 #[cfg(all(feature = "datafusion", feature = "linfa"))]
-pub use crate::training::{DecisionTree, Linear, LinearRegression, LogisticRegression};
+pub use crate::training::DecisionTree;
 #[cfg(feature = "datafusion")]
-pub use crate::training::{TrainArgs, Trained, Trainer, TrainingPipeline};
+pub use crate::training::{
+    Linear, LinearRegression, LogisticRegression, TrainArgs, Trained, Trainer, TrainingPipeline,
+};
 pub use crate::transform::{AutoTransform, DatePart, Fill, Transform};

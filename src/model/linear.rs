@@ -66,6 +66,12 @@ impl LinearModel {
         Ok(model)
     }
 
+    /// What is done with the scores.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
     /// The weights of each output.
     #[must_use]
     pub fn weights(&self) -> &[Vec<f64>] {

@@ -57,4 +57,8 @@ impl Trainer for Linear {
             Target::Binary { .. } | Target::Multiclass { .. } => self.classes.train(args),
         }
     }
+
+    fn uses_warm_start(&self) -> bool {
+        true
+    }
 }

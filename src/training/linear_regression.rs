@@ -1,22 +1,28 @@
-//! Linear regression, by linfa.
+//! Linear regression.
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_elasticnet::ElasticNet;
-use ndarray::{Array1, Array2, ArrayView1, Axis, ShapeBuilder, Zip, arr1};
+use fourfold_kernels::linear::{Design, Gram, Loss, Penalty};
 use serde::{Deserialize, Serialize};
 
+use super::linear_rows::{LinearRows, Solver};
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{LinearModel, Link, Target};
 use crate::stage::Stage;
 
-/// Linear regression with an elastic-net penalty, solved by coordinate descent (`linfa-elasticnet`).
+/// Linear regression with an elastic-net penalty: least squares, ridge, lasso and what lies between.
 ///
-/// A small penalty keeps the answer finite where features depend on each other, as the columns of a one-hot
-/// encoding do. It works best on scaled features. Deterministic; one thread; holds the feature matrix in memory,
-/// in double precision.
+/// It minimizes `sum(weight * (prediction - label)²) / (2 * sum(weight)) + penalty * ((1 - l1_ratio) / 2 * |w|² +
+/// l1_ratio * |w|₁)`; the intercept is not penalized. That is scikit-learn's `ElasticNet(alpha = penalty, l1_ratio)`,
+/// and its `Ridge(alpha = penalty * n_rows)`.
+///
+/// The rows go into means and cross products of the features in one pass, from which the weights follow: directly,
+/// or by coordinate descent where there is an L1 part (Friedman, Hastie and Tibshirani, 2010). More than
+/// [`LinearRegression::MAX_GRAM`] features are solved as [`LogisticRegression`](super::LogisticRegression) is.
+///
+/// A small penalty keeps the answer near 0 where features depend on each other, as the columns of a one-hot encoding
+/// do. Holds the features in memory, columns that are mostly 0 as sparse rows. Works on all threads, with the same bits on any number of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LinearRegression {
     penalty: f64,
     l1_ratio: f64,
@@ -25,18 +31,21 @@ pub struct LinearRegression {
 }
 
 impl Default for LinearRegression {
-    /// Penalty 1e-4, all of it L2 (ridge), at most 1,000 iterations, tolerance 1e-4.
+    /// Penalty 1e-4, all of it L2 (ridge), at most 1,000 iterations, tolerance 1e-6.
     fn default() -> Self {
         LinearRegression {
             penalty: 1e-4,
             l1_ratio: 0.0,
             max_iterations: 1_000,
-            tolerance: 1e-4,
+            tolerance: 1e-6,
         }
     }
 }
 
 impl LinearRegression {
+    /// The most features whose cross products are kept: 128 MiB of them.
+    pub const MAX_GRAM: usize = 4_096;
+
     /// The weight of the penalty beside half the mean squared error; 1e-4 unless told.
     #[must_use]
     pub fn penalty(mut self, penalty: f64) -> Self {
@@ -51,10 +60,18 @@ impl LinearRegression {
         self
     }
 
-    /// The most rounds over all features; 1,000 unless told.
+    /// The most rounds over all features, where there is an L1 part; 1,000 unless told.
     #[must_use]
     pub fn max_iterations(mut self, n: u32) -> Self {
         self.max_iterations = n;
+        self
+    }
+
+    /// Rounds end when no weight changes by more, times its feature's standard deviation and in units of the label's;
+    /// 1e-6 unless told.
+    #[must_use]
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
         self
     }
 }
@@ -62,6 +79,10 @@ impl LinearRegression {
 impl Stage for LinearRegression {
     fn name(&self) -> &str {
         "linear_regression"
+    }
+
+    fn version(&self) -> u32 {
+        2
     }
 
     fn check(&self) -> Result<()> {
@@ -80,6 +101,12 @@ impl Stage for LinearRegression {
         if self.max_iterations == 0 {
             return Err(Error::config("`max_iterations` is 0, must be at least 1"));
         }
+        if !(self.tolerance.is_finite() && self.tolerance > 0.0) {
+            return Err(Error::config(format!(
+                "`tolerance` is {}, must be a finite number above 0",
+                self.tolerance
+            )));
+        }
         Ok(())
     }
 }
@@ -95,58 +122,30 @@ impl Trainer for LinearRegression {
                 args.target().task()
             )));
         }
-        let matrix = args.train().matrix()?;
-        // Of mean 1, so that the penalty weighs as much as it did.
-        let weights = matrix.weights().map(|weights| {
-            let mean = weights.mean().unwrap_or(1.0);
-            weights.mapv(|weight| weight / mean)
-        });
-        let (features, labels) = matrix.into_parts();
-        // Labels of any unit: the solver sees mean 0 and standard deviation 1.
-        let mean_of = |values: ArrayView1<'_, f64>| match &weights {
-            Some(weights) => values.dot(weights) / weights.sum(),
-            None => values.mean().unwrap_or_default(),
+        let rows = LinearRows::of(args.train(), args.threads())?;
+        let penalty = Penalty {
+            l2: self.penalty * (1.0 - self.l1_ratio),
+            l1: self.penalty * self.l1_ratio,
         };
-        let mean = mean_of(labels.view());
-        let spread = mean_of(labels.mapv(|label| (label - mean).powi(2)).view()).sqrt();
-        let spread = if spread > 0.0 && spread.is_finite() {
-            spread
-        } else {
-            1.0
-        };
-        let mut scaled = labels.mapv(|label| (label - mean) / spread);
-        // Coordinate descent walks along columns.
-        let mut columns = Array2::zeros(features.dim().f());
-        Zip::from(&mut columns)
-            .and(&features)
-            .for_each(|to, from| *to = f64::from(*from));
-        drop(features);
-        // Least squares with weights are those of rows that are scaled by the weights' roots, around the weighted means.
-        let mut centre = Array1::zeros(columns.ncols());
-        if let Some(weights) = &weights {
-            let roots = weights.mapv(f64::sqrt);
-            for (mut column, centre) in columns.columns_mut().into_iter().zip(&mut centre) {
-                *centre = mean_of(column.view());
-                column -= *centre;
-                column *= &roots;
-            }
-            scaled *= &roots;
+        let rounds = self.max_iterations as usize;
+        let gram =
+            |design: &Design<'_>| Gram::of(design, rows.labels(), rows.weights(), args.threads());
+        let design = rows.design();
+        if design.width() <= Self::MAX_GRAM {
+            let found = gram(&design).least_squares(penalty, None, rounds, self.tolerance);
+            return Ok(rows.model(Link::Identity, &found)?.into());
         }
-        let fitted = ElasticNet::params()
-            .penalty(self.penalty)
-            .l1_ratio(self.l1_ratio)
-            .with_intercept(weights.is_none())
-            .max_iterations(self.max_iterations)
-            .tolerance(self.tolerance)
-            .fit(&DatasetBase::new(columns, scaled))
-            .map_err(|error| Error::model("linear regression found no model").with_source(error))?;
-        let weights = fitted.hyperplane().mapv(|weight| weight * spread);
-        let intercept = fitted.intercept() * spread + mean - weights.dot(&centre);
-        let model = LinearModel::new(
-            Link::Identity,
-            &weights.insert_axis(Axis(0)),
-            &arr1(&[intercept]),
-        )?;
-        Ok(model.into())
+        let of_label = gram(&Design::new(Vec::new()).with_rows(rows.labels().len()));
+        let deviation = (of_label.products[0] / of_label.weight).sqrt();
+        let solver = Solver {
+            loss: Loss::Squared,
+            link: Link::Identity,
+            l2: penalty.l2,
+            l1: penalty.l1,
+            max_iterations: rounds,
+            // The solver's is of the label's unit.
+            tolerance: self.tolerance * deviation,
+        };
+        rows.fit(args, &solver)
     }
 }

@@ -1,20 +1,24 @@
-//! Logistic regression, by linfa.
+//! Logistic regression.
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_logistic::{LogisticRegression as Binomial, MultiLogisticRegression as Multinomial};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, ShapeBuilder, arr1};
+use fourfold_kernels::linear::Loss;
 use serde::{Deserialize, Serialize};
 
+use super::linear_rows::{LinearRows, Solver};
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{LinearModel, Link, Target};
 use crate::stage::Stage;
 
-/// Logistic regression with an L2 penalty, solved by L-BFGS (`linfa-logistic`): binomial for two classes,
-/// multinomial for more.
+/// Logistic regression with an elastic-net penalty: binomial for two classes, multinomial for more.
 ///
-/// It works best on scaled features. Deterministic; one thread; holds the feature matrix in memory.
+/// It minimizes `sum(weight * loss) + alpha * ((1 - l1_ratio) / 2 * |w|² + l1_ratio * |w|₁)` over the rows; intercepts
+/// are not penalized. scikit-learn's `LogisticRegression(C, l1_ratio)` has the same minimum at `C = 1 / alpha`.
+///
+/// Solved by L-BFGS, with an L1 part by its orthant-wise form OWL-QN (Andrew and Gao, ICML 2007), in features that are
+/// scaled to a curvature of 1 in passing: the units of features matter to the penalty only. Each pass over the rows
+/// runs on all threads; the model has the same bits on any number of them. Holds the features in memory, columns that
+/// are mostly 0 as sparse rows. It starts from the previous model where there is one, tells the objective by iteration
+/// (`train_objective`), and gives the best so far, with a warning, when it is cancelled.
 ///
 /// ```
 /// use fourfold::Stage;
@@ -25,39 +29,50 @@ use crate::stage::Stage;
 /// assert_eq!(error.to_string(), "`alpha` is -1, must be a finite number of at least 0");
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LogisticRegression {
     alpha: f64,
+    l1_ratio: f64,
     max_iterations: u64,
     tolerance: f64,
 }
 
 impl Default for LogisticRegression {
-    /// `alpha` 1, at most 100 iterations, gradient tolerance 1e-3.
+    /// `alpha` 1, all of it L2, at most 200 iterations, tolerance 1e-4.
     fn default() -> Self {
         LogisticRegression {
             alpha: 1.0,
-            max_iterations: 100,
-            tolerance: 1e-3,
+            l1_ratio: 0.0,
+            max_iterations: 200,
+            tolerance: 1e-4,
         }
     }
 }
 
 impl LogisticRegression {
-    /// The weight of the penalty `alpha / 2 * |weights|²` beside the sum of the rows' losses; 1 unless told.
+    /// The weight of the penalty beside the sum of the rows' losses, `1 / C` of scikit-learn; 1 unless told.
     #[must_use]
     pub fn alpha(mut self, alpha: f64) -> Self {
         self.alpha = alpha;
         self
     }
 
-    /// The most iterations of the solver; 100 unless told.
+    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; 0 unless told.
+    #[must_use]
+    pub fn l1_ratio(mut self, ratio: f64) -> Self {
+        self.l1_ratio = ratio;
+        self
+    }
+
+    /// The most iterations of the solver; 200 unless told.
     #[must_use]
     pub fn max_iterations(mut self, n: u64) -> Self {
         self.max_iterations = n;
         self
     }
 
-    /// The solver stops when the gradient of the mean loss is shorter than this; 1e-3 unless told.
+    /// The solver stops when no component of the mean loss's gradient is longer than this, by features that are scaled
+    /// to a curvature of 1; 1e-4 unless told.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
@@ -70,11 +85,21 @@ impl Stage for LogisticRegression {
         "logistic_regression"
     }
 
+    fn version(&self) -> u32 {
+        2
+    }
+
     fn check(&self) -> Result<()> {
         if !(self.alpha.is_finite() && self.alpha >= 0.0) {
             return Err(Error::config(format!(
                 "`alpha` is {}, must be a finite number of at least 0",
                 self.alpha
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.l1_ratio) {
+            return Err(Error::config(format!(
+                "`l1_ratio` is {}, must be from 0 to 1",
+                self.l1_ratio
             )));
         }
         if self.max_iterations == 0 {
@@ -94,125 +119,38 @@ impl Trainer for LogisticRegression {
     type Model = LinearModel;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
-        if let Target::Regression { label } = args.target() {
+        let target = args.target();
+        if let Target::Regression { label } = target {
             return Err(Error::config(format!(
                 "label `{label}` makes a regression task, logistic regression predicts classes"
             )));
         }
-        args.train().refuse_weights("logistic regression")?;
-        let matrix = args.train().matrix()?;
-        let classes = matrix.classes()?;
-        let features = Scaled::new(matrix.features());
-        drop(matrix);
-        let model = match args.target() {
-            Target::Multiclass { classes: known, .. } => {
-                self.multinomial(features, classes, known.len())
-            }
-            _ => self.binomial(features, classes),
+        let n_classes = target.classes().len();
+        let (loss, link) = match target.n_outputs() {
+            1 => (Loss::Logistic, Link::Logistic),
+            _ => (Loss::Softmax { n_classes }, Link::Softmax),
         };
-        Ok(model?.into())
-    }
-}
-
-/// The features as the solver likes them: column by column, so that its products with the matrix and with its
-/// transpose both run along memory; and shrunk by the root of the number of rows, with the intercept as a column.
-///
-/// linfa's loss is the sum over the rows. Its curvature grows with them, and the solver's first step overshoots so far
-/// that single precision loses it. After the change of unit the curvature is about 1, whatever the number of rows. The
-/// optimum stays the same, but for the intercept's column, which is penalised a hundredth as much as the others.
-struct Scaled {
-    columns: Array2<f32>,
-    scale: f64,
-}
-
-impl Scaled {
-    const INTERCEPT: f64 = 10.0;
-
-    fn new(features: ArrayView2<'_, f32>) -> Self {
-        let (n_rows, n_features) = features.dim();
-        let scale = 1.0 / (n_rows as f64).sqrt();
-        let mut columns = Array2::zeros((n_rows, n_features + 1).f());
-        let (mut scaled, mut intercept) = columns.view_mut().split_at(Axis(1), n_features);
-        scaled.assign(&features);
-        scaled *= scale as f32;
-        intercept.fill((Self::INTERCEPT * scale) as f32);
-        Scaled { columns, scale }
-    }
-
-    /// The penalty in the unit of the shrunk features.
-    fn penalty(&self, alpha: f64) -> f32 {
-        (alpha * self.scale * self.scale) as f32
-    }
-
-    /// What the gradient of the sum, by the shrunk features, must fall below, of a tolerance for that of the mean.
-    fn tolerance(&self, of_mean: f64) -> f32 {
-        (of_mean / self.scale) as f32
-    }
-
-    /// The weights and the intercept of the features as they were.
-    fn restore(&self, fitted: ArrayView1<'_, f32>) -> (Array1<f64>, f64) {
-        let last = fitted.len() - 1;
-        let weights = fitted
-            .iter()
-            .take(last)
-            .map(|weight| f64::from(*weight) * self.scale);
-        (
-            weights.collect(),
-            f64::from(fitted[last]) * self.scale * Self::INTERCEPT,
-        )
-    }
-}
-
-impl LogisticRegression {
-    fn binomial(&self, mut features: Scaled, classes: Array1<usize>) -> Result<LinearModel> {
-        let columns = std::mem::take(&mut features.columns);
-        let fitted = Binomial::default()
-            .with_intercept(false)
-            .alpha(features.penalty(self.alpha))
-            .max_iterations(self.max_iterations)
-            .gradient_tolerance(features.tolerance(self.tolerance))
-            .fit(&DatasetBase::new(columns, classes))
-            .map_err(failed)?;
-        let (weights, intercept) = features.restore(fitted.params().view());
-        // linfa picks which class its weights speak for; ours is always class 1.
-        let sign = if fitted.labels().pos.class == 1 {
-            1.0
-        } else {
-            -1.0
-        };
-        LinearModel::new(
-            Link::Logistic,
-            &(weights * sign).insert_axis(Axis(0)),
-            &arr1(&[intercept * sign]),
-        )
-    }
-
-    fn multinomial(
-        &self,
-        mut features: Scaled,
-        classes: Array1<usize>,
-        n_classes: usize,
-    ) -> Result<LinearModel> {
-        let columns = std::mem::take(&mut features.columns);
-        let n_features = columns.ncols() - 1;
-        let fitted = Multinomial::default()
-            .with_intercept(false)
-            .alpha(features.penalty(self.alpha))
-            .max_iterations(self.max_iterations)
-            .gradient_tolerance(features.tolerance(self.tolerance))
-            .fit(&DatasetBase::new(columns, classes))
-            .map_err(failed)?;
-        let mut weights = Array2::zeros((n_classes, n_features));
-        let mut intercepts = Array1::zeros(n_classes);
-        for (place, class) in fitted.classes().iter().enumerate() {
-            let (row, intercept) = features.restore(fitted.params().column(place));
-            weights.row_mut(*class).assign(&row);
-            intercepts[*class] = intercept;
+        let rows = LinearRows::of(args.train(), args.threads())?;
+        let is_class =
+            |label: &f64| label.fract() == 0.0 && (0.0..n_classes as f64).contains(label);
+        if let Some(label) = rows.labels().iter().find(|label| !is_class(label)) {
+            return Err(Error::data(format!(
+                "label {label} is not the index of a class, there are {n_classes}"
+            )));
         }
-        LinearModel::new(Link::Softmax, &weights, &intercepts)
+        let total = rows.total();
+        let solver = Solver {
+            loss,
+            link,
+            l2: self.alpha * (1.0 - self.l1_ratio) / total,
+            l1: self.alpha * self.l1_ratio / total,
+            max_iterations: usize::try_from(self.max_iterations).unwrap_or(usize::MAX),
+            tolerance: self.tolerance,
+        };
+        rows.fit(args, &solver)
     }
-}
 
-fn failed(error: linfa_logistic::error::Error) -> Error {
-    Error::model("logistic regression did not converge to a model").with_source(error)
+    fn uses_warm_start(&self) -> bool {
+        true
+    }
 }

@@ -48,19 +48,17 @@
 //! | [`DecisionTree`] | classes | [`TreeModel`](crate::model::TreeModel) |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
 //!
-//! All but the last are adapters of linfa (feature `linfa`).
+//! `DecisionTree` is an adapter of linfa (feature `linfa`).
 
 mod any;
 mod args;
-#[cfg(feature = "linfa")]
 mod auto;
 mod constant;
 mod dataset;
 #[cfg(feature = "linfa")]
 mod decision_tree;
-#[cfg(feature = "linfa")]
 mod linear_regression;
-#[cfg(feature = "linfa")]
+mod linear_rows;
 mod logistic_regression;
 mod table;
 mod trained;
@@ -70,15 +68,12 @@ use serde::{Serialize, Serializer};
 pub use self::any::AnyTrainer;
 use self::any::Erased;
 pub use self::args::TrainArgs;
-#[cfg(feature = "linfa")]
 pub use self::auto::Linear;
 pub use self::constant::Constant;
 pub use self::dataset::{Dataset, Matrix};
 #[cfg(feature = "linfa")]
 pub use self::decision_tree::DecisionTree;
-#[cfg(feature = "linfa")]
 pub use self::linear_regression::LinearRegression;
-#[cfg(feature = "linfa")]
 pub use self::logistic_regression::LogisticRegression;
 pub use self::table::Table;
 pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};

@@ -334,6 +334,12 @@ fn a_weight_is_as_good_as_repeating_the_row() {
         n_leaf(outputs(with_rows("late"), tree())),
         "tree",
     );
+    let logistic = || LogisticRegression::default().tolerance(1e-9);
+    close(
+        outputs(with_weights("late"), logistic()),
+        outputs(with_rows("late"), logistic()),
+        "logistic",
+    );
     let line = LinearRegression::default;
     close(
         outputs(with_weights("minutes"), line()),
@@ -352,18 +358,13 @@ fn a_weight_is_as_good_as_repeating_the_row() {
 }
 
 #[test]
-fn what_cannot_be_weighted_is_refused() {
+fn weights_that_are_none_are_refused() {
     let (weighted, _) = weighted_and_repeated();
     let refusal = |data: DataPipeline<BatchSource>| {
         let error = run(data, LogisticRegression::default()).unwrap_err();
         format!("{:?} | {error}", error.kind())
     };
     let data = || in_memory(&weighted);
-    assert_eq!(
-        refusal(data().weight_column("weight")),
-        "Unsupported | logistic_regression: logistic regression cannot heed the weights of rows or classes; rebalance \
-         the data, or take another trainer"
-    );
     assert_eq!(
         refusal(data().weight_column("weigth")),
         "Config | weights: the weights' column `weigth` is not in the data; did you mean `weight`?"
