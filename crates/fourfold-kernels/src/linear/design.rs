@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Coefficients;
 use crate::columns::Column;
 
 /// Columns of as many rows, and where the weights of each begin.
@@ -61,6 +62,23 @@ impl<'a> Design<'a> {
     #[must_use]
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The scores `(n_rows, n_outputs)` of all rows.
+    #[must_use]
+    pub fn scores(&self, coefficients: &Coefficients) -> Vec<f64> {
+        let n_outputs = coefficients.intercepts.len();
+        let mut scores = Vec::with_capacity(self.n_rows * n_outputs);
+        for _ in 0..self.n_rows {
+            scores.extend_from_slice(&coefficients.intercepts);
+        }
+        self.add_scores(
+            0..self.n_rows,
+            &coefficients.weights,
+            n_outputs,
+            &mut scores,
+        );
+        scores
     }
 
     /// Adds `features . weights` to the scores `(rows, n_outputs)` of some rows; weights `(width, n_outputs)`.
