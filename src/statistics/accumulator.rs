@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Schema as ArrowSchema};
+use fourfold_kernels::sketches::number::Scratch;
 use serde::{Deserialize, Serialize};
 
 use super::association::association;
 use super::column::ColumnAccumulator;
 use super::groups::{by_columns, by_label};
-use super::number::Scratch;
 use super::options::Plan;
 use super::pairs::PairsAccumulator;
 use super::saved::Sketches;

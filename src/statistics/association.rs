@@ -1,10 +1,11 @@
 //! How much a column tells of the label: from its statistics within each label.
 
+use fourfold_kernels::sketches::number::number;
+use fourfold_kernels::sketches::quantiles::Points;
+use fourfold_kernels::sketches::{NumberSketch, TextSketch};
+
 use super::column::{ColumnAccumulator, Values, key_text};
 use super::groups::bucket_text;
-use super::number::{NumberAccumulator, number};
-use super::quantiles::Points;
-use super::text::TextAccumulator;
 use super::{Association, Lift};
 use crate::schema::FieldType;
 
@@ -95,7 +96,7 @@ pub(super) fn association(
     })
 }
 
-fn of_texts(whole: &TextAccumulator, by_label: &[(&str, &ColumnAccumulator)]) -> Option<Joint> {
+fn of_texts(whole: &TextSketch, by_label: &[(&str, &ColumnAccumulator)]) -> Option<Joint> {
     let values: Vec<String> = whole
         .top(MAX_VALUES)?
         .0
@@ -126,7 +127,7 @@ fn of_texts(whole: &TextAccumulator, by_label: &[(&str, &ColumnAccumulator)]) ->
 
 fn of_numbers(
     column: &ColumnAccumulator,
-    whole: &NumberAccumulator,
+    whole: &NumberSketch,
     by_label: &[(&str, &ColumnAccumulator)],
 ) -> Joint {
     let real = whole.is_real();

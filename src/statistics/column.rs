@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field as ArrowField};
+use fourfold_kernels::sketches::number::{Scratch, number};
+use fourfold_kernels::sketches::{NumberSketch, TextSketch};
 use serde::{Deserialize, Serialize};
 
-use super::number::{NumberAccumulator, Scratch, number};
 use super::read::{Items, each_value, items, keys, numbers};
-use super::text::TextAccumulator;
 use super::weighted::WeightedAccumulator;
-use super::{ColumnStatistics, Histogram, Moments, NumericStatistics, Valency};
+use super::{ColumnStatistics, Histogram, Moments, NumericStatistics, TextStatistics, Valency};
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
@@ -37,9 +37,9 @@ pub(super) struct ColumnAccumulator {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Values {
     /// Booleans, numbers, dates, timestamps.
-    Number(NumberAccumulator),
+    Number(NumberSketch),
     /// Text and bytes.
-    Text(TextAccumulator),
+    Text(TextSketch),
     Other,
 }
 
@@ -52,14 +52,8 @@ enum Weighted {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct ValencyAccumulator {
-    lengths: NumberAccumulator,
+    lengths: NumberSketch,
     total: u64,
-}
-
-impl Default for NumberAccumulator {
-    fn default() -> Self {
-        NumberAccumulator::new(false)
-    }
 }
 
 fn is_bytes(data_type: &DataType) -> bool {
@@ -84,11 +78,11 @@ impl ColumnAccumulator {
         let field_type = FieldType::of(value_type);
         let values = match field_type {
             FieldType::Boolean | FieldType::Integer | FieldType::Date | FieldType::Timestamp => {
-                Values::Number(NumberAccumulator::new(false))
+                Values::Number(NumberSketch::new(false))
             }
-            FieldType::Float => Values::Number(NumberAccumulator::new(true)),
-            FieldType::Text => Values::Text(TextAccumulator::default()),
-            FieldType::Other if is_bytes(value_type) => Values::Text(TextAccumulator::default()),
+            FieldType::Float => Values::Number(NumberSketch::new(true)),
+            FieldType::Text => Values::Text(TextSketch::default()),
+            FieldType::Other if is_bytes(value_type) => Values::Text(TextSketch::default()),
             FieldType::Other => Values::Other,
         };
         let child = |field: &ArrowField| {
@@ -152,7 +146,7 @@ impl ColumnAccumulator {
                     rows,
                 } = items(&self.name, column)?;
                 valency.total += lengths.iter().sum::<i64>() as u64;
-                valency.lengths.update_whole(&lengths, &mut scratch.real);
+                valency.lengths.update_whole(&lengths, scratch);
                 let weights: Option<Vec<f64>> = weights.map(|weights| {
                     let weight = |row: &usize| weights.get(*row).copied().unwrap_or_default();
                     let each = rows.iter().map(weight).zip(&lengths);
@@ -231,7 +225,9 @@ impl ColumnAccumulator {
             return Err(apart(&self.name));
         }
         match (&mut self.values, other.values) {
-            (Values::Number(mine), Values::Number(theirs)) => mine.merge(theirs)?,
+            (Values::Number(mine), Values::Number(theirs)) => {
+                mine.merge(theirs).map_err(|_| apart(&self.name))?;
+            }
             (Values::Text(mine), Values::Text(theirs)) => mine.merge(theirs),
             (Values::Other, Values::Other) => {}
             _ => return Err(apart(&self.name)),
@@ -239,7 +235,7 @@ impl ColumnAccumulator {
         match (&mut self.valency, other.valency) {
             (Some(mine), Some(theirs)) => {
                 mine.total = mine.total.saturating_add(theirs.total);
-                mine.lengths.merge(theirs.lengths)?;
+                (mine.lengths.merge(theirs.lengths)).map_err(|_| apart(&self.name))?;
             }
             (None, None) => {}
             _ => return Err(apart(&self.name)),
@@ -291,7 +287,7 @@ impl ColumnAccumulator {
                 moments = Some(of_all);
             }
             Values::Text(values) => {
-                statistics.text = values.statistics();
+                statistics.text = values.lengths().map(TextStatistics::from);
                 statistics.distinct = values.distinct();
                 if let Some((top, exact)) = values.top(TOP_SHOWN) {
                     statistics.top_values = top;

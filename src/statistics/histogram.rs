@@ -1,6 +1,7 @@
 //! Histograms from quantiles.
 
-use super::quantiles::Points;
+use fourfold_kernels::sketches::quantiles::Points;
+
 use super::{Bucket, Histogram};
 
 /// Buckets of both histograms.

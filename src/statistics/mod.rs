@@ -69,42 +69,49 @@
 
 mod accumulator;
 mod association;
-mod bytes;
+mod base64;
 mod column;
 #[cfg(test)]
 mod compact_tests;
 pub mod distance;
-mod distinct;
 mod groups;
-mod hash;
 mod histogram;
 mod information;
-mod moments;
-mod number;
-#[cfg(test)]
-mod number_tests;
 mod options;
 mod pairs;
-mod quantiles;
 mod read;
 mod result;
 mod saved;
-mod text;
-mod top_values;
 mod weighted;
 
 use arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
 
 pub use self::accumulator::StatisticsAccumulator;
 pub use self::information::{expected_partial_mutual_information, partial_mutual_information};
-pub use self::moments::Moments;
 pub use self::options::StatisticsOptions;
-pub use self::quantiles::QuantileSketch;
 pub use self::result::{
     Association, Bucket, ColumnStatistics, Histogram, Lift, NumericStatistics, PairStatistics,
     SliceStatistics, Statistics, TextStatistics, Valency, WeightedStatistics,
 };
-pub use self::top_values::TopValues;
+
+// Their examples stand here, where their users find them.
+
+#[doc(inline)]
+pub use fourfold_kernels::sketches::Moments;
+
+/// ```
+/// use fourfold::statistics::QuantileSketch;
+///
+/// let mut sketch = QuantileSketch::default();
+/// (1..=99).for_each(|value| sketch.update(f64::from(value)));
+/// assert_eq!(sketch.quantiles(&[0.0, 0.5, 1.0]), [1.0, 50.0, 99.0]);
+/// assert_eq!(sketch.ranks(&[0.5, 99.0, 200.0]), [0.0, 1.0, 1.0]);
+/// ```
+#[doc(inline)]
+pub use fourfold_kernels::sketches::QuantileSketch;
+
+#[doc(inline)]
+pub use fourfold_kernels::sketches::TopValues;
 
 /// Days since 1970-01-01 as `2013-01-31`.
 pub(crate) fn days_text(days: i64) -> String {

@@ -2,123 +2,38 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, AsArray, OffsetSizeTrait, PrimitiveArray,
-};
+use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray, OffsetSizeTrait};
 use arrow::compute::{cast, filter, is_not_null};
-use arrow::datatypes::{
-    DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
-};
+use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use fourfold_kernels::sketches::NumberSketch;
+use fourfold_kernels::sketches::number::{Scratch, real_key};
 
-use super::number::{NumberAccumulator, Scratch};
-use super::quantiles::order_key;
 use crate::error::Result;
 use crate::schema::FieldType;
 
-/// Takes the values of a column of numbers that are not NULL into an accumulator.
+/// Takes the values of a column of numbers that are not NULL into a sketch.
 pub(super) fn numbers(
     name: &str,
     field_type: FieldType,
     column: &ArrayRef,
-    into: &mut NumberAccumulator,
+    into: &mut NumberSketch,
     scratch: &mut Scratch,
 ) -> Result<()> {
-    match column.data_type() {
-        DataType::Float64 => {
-            let column = column.as_primitive::<Float64Type>();
-            if column.null_count() == 0 {
-                into.update_real(column.values(), &mut scratch.real);
-                return Ok(());
-            }
-            let mut present = std::mem::take(&mut scratch.present);
-            gather(column, &mut present, |value| value);
-            into.update_real(&present, &mut scratch.real);
-            scratch.present = present;
-        }
-        DataType::Float32 => {
-            let column = column.as_primitive::<Float32Type>();
-            let mut present = std::mem::take(&mut scratch.present);
-            gather(column, &mut present, f64::from);
-            into.update_real(&present, &mut scratch.real);
-            scratch.present = present;
-        }
-        DataType::Int64 => whole::<Int64Type>(column, into, scratch),
-        DataType::Int32 => whole::<Int32Type>(column, into, scratch),
-        DataType::Int16 => whole::<Int16Type>(column, into, scratch),
-        DataType::Int8 => whole::<Int8Type>(column, into, scratch),
-        DataType::UInt32 => whole::<UInt32Type>(column, into, scratch),
-        DataType::UInt16 => whole::<UInt16Type>(column, into, scratch),
-        DataType::UInt8 => whole::<UInt8Type>(column, into, scratch),
-        DataType::Date32 => whole::<Date32Type>(column, into, scratch),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            whole::<TimestampMicrosecondType>(column, into, scratch);
-        }
-        DataType::Boolean => {
-            let column = column.as_boolean();
-            scratch.whole.clear();
-            scratch.whole.extend(column.iter().flatten().map(i64::from));
-            into.update_whole(&scratch.whole, &mut scratch.real);
-        }
-        _ => {
-            let column = match column.data_type() {
-                // A dictionary's values first, then the type.
-                DataType::Dictionary(_, values) => &cast(column, values)?,
-                _ => column,
-            };
-            let column = field_type.normalize(name, column)?;
-            if is_read(column.data_type()) {
-                return numbers(name, field_type, &column, into, scratch);
-            }
-        }
+    if into.update_array(column, scratch) {
+        return Ok(());
     }
+    let column = match column.data_type() {
+        // A dictionary's values first, then the type.
+        DataType::Dictionary(_, values) => &cast(column, values)?,
+        _ => column,
+    };
+    let column = field_type.normalize(name, column)?;
+    // A type that is none of these has no numbers, such as a column of nothing but NULL.
+    let _ = into.update_array(&column, scratch);
     Ok(())
 }
 
-fn is_read(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Float64
-            | DataType::Int64
-            | DataType::Date32
-            | DataType::Boolean
-            | DataType::Timestamp(TimeUnit::Microsecond, _)
-    )
-}
-
-fn whole<T: ArrowPrimitiveType>(
-    column: &ArrayRef,
-    into: &mut NumberAccumulator,
-    scratch: &mut Scratch,
-) where
-    T::Native: Into<i64>,
-{
-    let column = column.as_primitive::<T>();
-    gather(column, &mut scratch.whole, Into::into);
-    into.update_whole(&scratch.whole, &mut scratch.real);
-}
-
-/// The values that are not NULL.
-fn gather<T: ArrowPrimitiveType, V>(
-    column: &PrimitiveArray<T>,
-    into: &mut Vec<V>,
-    of: impl Fn(T::Native) -> V,
-) {
-    into.clear();
-    let values = column.values();
-    match column.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => into.extend(values.iter().map(|value| of(*value))),
-        Some(nulls) => {
-            for (from, to) in nulls.valid_slices() {
-                if let Some(run) = values.get(from..to) {
-                    into.extend(run.iter().map(|value| of(*value)));
-                }
-            }
-        }
-    }
-}
-
-/// The [keys](NumberAccumulator) of a column of numbers, by row.
+/// The [keys](NumberSketch) of a column of numbers, by row.
 pub(super) fn keys(
     name: &str,
     field_type: FieldType,
@@ -141,14 +56,7 @@ pub(super) fn keys(
         FieldType::Integer => column.as_primitive::<Int64Type>().iter().collect(),
         FieldType::Float => {
             let values = column.as_primitive::<Float64Type>().iter();
-            let key = |value: f64| {
-                order_key(if value.is_nan() {
-                    f64::NAN
-                } else {
-                    value + 0.0
-                })
-            };
-            values.map(|value| value.map(key)).collect()
+            values.map(|value| value.map(real_key)).collect()
         }
         FieldType::Text | FieldType::Other => vec![None; column.len()],
     })

@@ -1,10 +1,11 @@
 //! What is known of a data set, as people and programs read it.
 
+use fourfold_kernels::sketches::quantiles::Points;
+use fourfold_kernels::sketches::text::Lengths;
 use serde::{Deserialize, Serialize};
 
 use super::Moments;
 use super::column::RANKS;
-use super::quantiles::Points;
 use super::saved::{Sketches, float};
 use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
@@ -288,6 +289,17 @@ impl NumericStatistics {
             .iter()
             .find(|(rank, _)| *rank == 0.5)
             .map(|(_, value)| *value)
+    }
+}
+
+impl From<Lengths> for TextStatistics {
+    fn from(lengths: Lengths) -> Self {
+        TextStatistics {
+            mean_bytes: lengths.mean,
+            min_bytes: lengths.shortest,
+            max_bytes: lengths.longest,
+            invalid_utf8: lengths.invalid_utf8,
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use fourfold_kernels::sketches::bytes::Floats;
+use fourfold_kernels::sketches::quantiles;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use super::bytes::Floats;
 use super::column::Values;
 use super::{
-    ColumnStatistics, QuantileSketch, Statistics, StatisticsAccumulator, StatisticsOptions, bytes,
+    ColumnStatistics, QuantileSketch, Statistics, StatisticsAccumulator, StatisticsOptions, base64,
 };
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
@@ -74,13 +75,13 @@ impl Serialize for Sketches {
             Some(kept) => match &kept.accumulator {
                 Some(accumulator) => {
                     let state = accumulator.state().map_err(serde::ser::Error::custom)?;
-                    serializer.serialize_some(&bytes::to_base64(&state))
+                    serializer.serialize_some(&base64::encode(&state))
                 }
                 None => {
                     let samples = kept.quantiles.get().into_iter().flatten();
                     serializer.collect_map(samples.map(|(column, sketch)| {
-                        let sample = Floats(sketch.sample(SAMPLE));
-                        (column, bytes::to_base64(&sample.to_bytes()))
+                        let sample = Floats(quantiles::sample(sketch, SAMPLE));
+                        (column, base64::encode(&sample.to_bytes()))
                     }))
                 }
             },
@@ -95,7 +96,7 @@ impl<'de> Deserialize<'de> for Sketches {
             None => return Ok(Sketches(None)),
             Some(Saved::Samples(samples)) => {
                 let sketch = |(column, text): (String, String)| {
-                    let sample = bytes::from_base64(&text)
+                    let sample = base64::decode(&text)
                         .and_then(|bytes| Floats::of_bytes(&bytes))
                         .filter(|Floats(sample)| {
                             sample.len() <= SAMPLE && sample.iter().all(|value| !value.is_nan())
@@ -109,7 +110,7 @@ impl<'de> Deserialize<'de> for Sketches {
             }
             Some(Saved::State(text)) => text,
         };
-        let state = bytes::from_base64(&text).ok_or_else(damaged)?;
+        let state = base64::decode(&text).ok_or_else(damaged)?;
         let accumulator = StatisticsAccumulator::from_state(&state).map_err(D::Error::custom)?;
         if !accumulator.is_whole() {
             return Err(damaged());
@@ -236,7 +237,10 @@ impl Statistics {
             .collect();
         let sample = |column: &ColumnStatistics| {
             let mut sketch = QuantileSketch::default();
-            sketch.update_slice(&self.quantile_sketch(&column.name)?.sample(SAMPLE));
+            sketch.update_slice(&quantiles::sample(
+                self.quantile_sketch(&column.name)?,
+                SAMPLE,
+            ));
             Some((column.name.clone(), sketch))
         };
         Statistics {

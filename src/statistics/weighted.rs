@@ -3,10 +3,10 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
+use fourfold_kernels::sketches::hash::hash_u64;
+use fourfold_kernels::sketches::quantiles::{Points, range};
 use serde::{Deserialize, Serialize};
 
-use super::hash::hash_u64;
-use super::quantiles::{Points, range};
 use super::{Histogram, Moments, WeightedStatistics};
 
 /// Values whose weights are kept, at most twice as many for a while.

@@ -17,4 +17,5 @@
 pub mod columns;
 pub mod linear;
 pub mod parallel;
+pub mod sketches;
 pub mod trees;

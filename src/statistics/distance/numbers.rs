@@ -1,5 +1,7 @@
 //! Numbers of two columns in common bins.
 
+use fourfold_kernels::sketches::quantiles;
+
 use crate::error::Result;
 use crate::statistics::{Bucket, Histogram, Statistics};
 
@@ -31,7 +33,7 @@ impl Numbers {
             return Ok(None);
         }
         let sketch = statistics.quantile_sketch(name);
-        let sketch = sketch.map(|sketch| sketch.sample(Self::SAMPLE));
+        let sketch = sketch.map(|sketch| quantiles::sample(sketch, Self::SAMPLE));
         let finite_buckets: Vec<_> = numeric
             .histogram
             .buckets

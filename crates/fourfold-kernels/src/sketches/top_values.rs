@@ -49,7 +49,7 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
         self.add_hashed(hash_one(value), value, n);
     }
 
-    /// The same, with the [hash](hash_one) of the value.
+    /// The same, with the hash of the value.
     #[inline]
     pub(super) fn add_hashed<Q>(&mut self, hash: u64, value: &Q, n: u64)
     where
@@ -110,7 +110,8 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     }
 
     /// The count of a value; `None` if it is not held.
-    pub(super) fn count<Q>(&self, value: &Q) -> Option<u64>
+    #[must_use]
+    pub fn count<Q>(&self, value: &Q) -> Option<u64>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
@@ -130,7 +131,7 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     }
 
     /// All values held with their counts, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, u64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&K, u64)> {
         self.counts.iter().map(|entry| (&entry.value, entry.count))
     }
 

@@ -17,7 +17,7 @@ const REGISTERS: usize = 1 << BITS;
 /// The standard error is 0.8 %; three of four estimates are within 1 %, and one in 1,000 is off by more than 2.7 %.
 /// The estimate does not depend on the order of updates and merges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct DistinctSketch {
+pub struct DistinctSketch {
     #[serde(with = "bytes")]
     registers: Vec<u8>,
 }
@@ -33,7 +33,7 @@ impl Default for DistinctSketch {
 impl DistinctSketch {
     /// Takes in the hash of one value.
     #[inline]
-    pub(super) fn update(&mut self, hash: u64) {
+    pub fn update(&mut self, hash: u64) {
         let at = (hash >> (64 - BITS)) as usize;
         // The bit set last makes that a hash of zeros has an end.
         let rank = (((hash << BITS) | (1 << (BITS - 1))).leading_zeros() + 1) as u8;
@@ -45,19 +45,21 @@ impl DistinctSketch {
     }
 
     /// Takes in the sketch of other values.
-    pub(super) fn merge(&mut self, other: &DistinctSketch) {
+    pub fn merge(&mut self, other: &DistinctSketch) {
         for (mine, theirs) in self.registers.iter_mut().zip(&other.registers) {
             *mine = (*mine).max(*theirs);
         }
     }
 
     /// Whether it can be a sketch of this size: what is read from outside may not.
-    pub(super) fn is_whole(&self) -> bool {
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         self.registers.len() == REGISTERS
     }
 
     /// The estimated number of distinct values.
-    pub(super) fn estimate(&self) -> u64 {
+    #[must_use]
+    pub fn estimate(&self) -> u64 {
         const Q: usize = 64 - BITS as usize;
         let m = REGISTERS as f64;
         let mut counts = [0_u32; Q + 2];

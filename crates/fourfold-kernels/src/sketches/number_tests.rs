@@ -1,6 +1,6 @@
 //! Numbers at the ends of their range, and counts read from outside.
 
-use super::number::NumberAccumulator;
+use super::number::{NumberSketch, Scratch};
 
 #[test]
 fn damaged_counts_are_read_without_a_panic() {
@@ -10,14 +10,14 @@ fn damaged_counts_are_read_without_a_panic() {
     ] {
         let json =
             format!(r#"{{"real":false,"state":{{"Exact":{{"dense":true,"pairs":{pairs}}}}}}}"#);
-        let mut found: NumberAccumulator = serde_json::from_str(&json).unwrap();
+        let mut found: NumberSketch = serde_json::from_str(&json).unwrap();
         assert_eq!((found.distinct(), found.moments().count()), (2, 2));
         found.merge(serde_json::from_str(&json).unwrap()).unwrap();
         assert_eq!(found.moments().count(), 4);
     }
     let most =
         r#"{"real":false,"state":{"Exact":{"dense":true,"pairs":[[0,18446744073709551615]]}}}"#;
-    let mut found: NumberAccumulator = serde_json::from_str(most).unwrap();
+    let mut found: NumberSketch = serde_json::from_str(most).unwrap();
     found.merge(serde_json::from_str(most).unwrap()).unwrap();
     assert_eq!(found.moments().count(), u64::MAX);
 }
@@ -25,11 +25,11 @@ fn damaged_counts_are_read_without_a_panic() {
 #[test]
 fn the_ends_of_whole_numbers_are_counted() {
     for value in [i64::MAX, i64::MIN] {
-        let mut counts = NumberAccumulator::new(false);
-        counts.update_whole(&[value, value], &mut Vec::new());
+        let mut counts = NumberSketch::new(false);
+        counts.update_whole(&[value, value], &mut Scratch::default());
         assert_eq!(counts.top(9), Some((vec![(value, 2)], true)));
     }
-    let mut counts = NumberAccumulator::new(false);
-    counts.update_whole(&[i64::MAX, i64::MIN], &mut Vec::new());
+    let mut counts = NumberSketch::new(false);
+    counts.update_whole(&[i64::MAX, i64::MIN], &mut Scratch::default());
     assert_eq!(counts.distinct(), 2);
 }

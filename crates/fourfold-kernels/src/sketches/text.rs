@@ -1,22 +1,26 @@
 //! What is learned of a column of text, or of bytes.
 
-use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray};
-use arrow::compute::take;
-use arrow::datatypes::{ArrowDictionaryKeyType, ArrowNativeType, DataType};
-use arrow::downcast_dictionary_array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::ArrowDictionaryKeyType;
+use arrow_array::{
+    Array, ArrayAccessor, DictionaryArray, PrimitiveArray, downcast_dictionary_array,
+};
+use arrow_buffer::ArrowNativeType;
+use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
 use super::distinct::DistinctSketch;
 use super::hash::hash_bytes;
 use super::number::{TOP_CAPACITY, stands_out_not};
-use super::{TextStatistics, TopValues};
+use super::top_values::TopValues;
 
 /// After so many values past the exact ones it is looked at whether some value stands out.
 const PATIENCE: u64 = 1 << 16;
 
-/// Counts while there are few values, as with [numbers](super::number).
+/// What is learned of a column of text or bytes: counts while there are few values, as with
+/// [numbers](super::number).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct TextAccumulator {
+pub struct TextSketch {
     top: Option<TopValues<String>>,
     /// Once there are more values than are counted exactly.
     distinct: Option<DistinctSketch>,
@@ -28,9 +32,22 @@ pub(super) struct TextAccumulator {
     patience: u64,
 }
 
-impl Default for TextAccumulator {
+/// The lengths of some values, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lengths {
+    /// The mean.
+    pub mean: f64,
+    /// Of the shortest value.
+    pub shortest: u64,
+    /// Of the longest value.
+    pub longest: u64,
+    /// Values that are not UTF-8.
+    pub invalid_utf8: u64,
+}
+
+impl Default for TextSketch {
     fn default() -> Self {
-        TextAccumulator {
+        TextSketch {
             top: Some(TopValues::new(TOP_CAPACITY)),
             distinct: None,
             n: 0,
@@ -43,14 +60,14 @@ impl Default for TextAccumulator {
     }
 }
 
-impl TextAccumulator {
+impl TextSketch {
     /// Takes in a column of text or bytes, or a dictionary of them.
-    pub(super) fn update(&mut self, column: &ArrayRef) {
+    pub fn update(&mut self, column: &dyn Array) {
         self.values(column);
         self.look(column.len() as u64);
     }
 
-    fn values(&mut self, column: &ArrayRef) {
+    fn values(&mut self, column: &dyn Array) {
         match column.data_type() {
             DataType::Utf8 => self.texts(column.as_string::<i32>()),
             DataType::LargeUtf8 => self.texts(column.as_string::<i64>()),
@@ -60,7 +77,6 @@ impl TextAccumulator {
             DataType::BinaryView => self.blobs(column.as_binary_view()),
             DataType::FixedSizeBinary(_) => self.blobs(column.as_fixed_size_binary()),
             DataType::Dictionary(..) => {
-                let column: &dyn Array = column.as_ref();
                 downcast_dictionary_array!(
                     column => self.dictionary(column),
                     _ => {}
@@ -80,15 +96,23 @@ impl TextAccumulator {
 
     /// Counts the keys of a batch, and takes in each value of the dictionary once; a dictionary that is longer than
     /// the batch is read by row.
-    fn dictionary<K: ArrowDictionaryKeyType>(&mut self, column: &arrow::array::DictionaryArray<K>) {
+    fn dictionary<K: ArrowDictionaryKeyType>(&mut self, column: &DictionaryArray<K>) {
         let values = column.values();
-        if values.len() > column.len()
-            && let Ok(rows) = take(values.as_ref(), column.keys(), None)
-        {
-            return self.values(&rows);
+        let keys = column.keys();
+        if values.len() > column.len() {
+            match values.data_type() {
+                DataType::Utf8 => self.rows(values.as_string::<i32>(), keys),
+                DataType::LargeUtf8 => self.rows(values.as_string::<i64>(), keys),
+                DataType::Utf8View => self.rows(values.as_string_view(), keys),
+                DataType::Binary => self.rows(values.as_binary::<i32>(), keys),
+                DataType::LargeBinary => self.rows(values.as_binary::<i64>(), keys),
+                DataType::BinaryView => self.rows(values.as_binary_view(), keys),
+                DataType::FixedSizeBinary(_) => self.rows(values.as_fixed_size_binary(), keys),
+                _ => {}
+            }
+            return;
         }
         let mut counts = vec![0_u64; values.len()];
-        let keys = column.keys();
         match keys.nulls().filter(|nulls| nulls.null_count() > 0) {
             None => {
                 for key in keys.values() {
@@ -114,6 +138,21 @@ impl TextAccumulator {
             DataType::BinaryView => self.counted(values.as_binary_view(), &counts),
             DataType::FixedSizeBinary(_) => self.counted(values.as_fixed_size_binary(), &counts),
             _ => {}
+        }
+    }
+
+    /// Takes in the value of each key, in the order of rows.
+    #[expect(clippy::needless_pass_by_value, reason = "an accessor is a reference")]
+    fn rows<'a, T: AsRef<[u8]> + ?Sized + 'a, K: ArrowDictionaryKeyType>(
+        &mut self,
+        values: impl ArrayAccessor<Item = &'a T>,
+        keys: &PrimitiveArray<K>,
+    ) {
+        for key in keys.iter().flatten() {
+            let at = key.as_usize();
+            if at < values.len() && values.is_valid(at) {
+                self.add_bytes(values.value(at).as_ref(), 1);
+            }
         }
     }
 
@@ -198,7 +237,8 @@ impl TextAccumulator {
         }
     }
 
-    pub(super) fn merge(&mut self, mut other: Self) {
+    /// Takes in what was learned of other values.
+    pub fn merge(&mut self, mut other: Self) {
         let over = match (&self.top, &other.top) {
             (Some(mine), Some(theirs)) => {
                 let new = theirs
@@ -227,7 +267,8 @@ impl TextAccumulator {
         self.patience = self.patience.min(other.patience);
     }
 
-    pub(super) fn distinct(&self) -> u64 {
+    /// How many distinct values there are, exactly or as estimated.
+    pub fn distinct(&self) -> u64 {
         match (&self.distinct, &self.top) {
             (Some(sketch), _) => sketch.estimate(),
             (None, Some(top)) => top.len() as u64,
@@ -236,26 +277,28 @@ impl TextAccumulator {
     }
 
     /// The counts of values, if they are still known.
-    pub(super) fn counts(&self) -> Option<&TopValues<String>> {
+    pub fn counts(&self) -> Option<&TopValues<String>> {
         self.top.as_ref()
     }
 
     /// The most frequent values, and whether they are all there are.
-    pub(super) fn top(&self, n: usize) -> Option<(Vec<(String, u64)>, bool)> {
+    pub fn top(&self, n: usize) -> Option<(Vec<(String, u64)>, bool)> {
         let top = self.top.as_ref()?;
         Some((top.top(n), self.distinct.is_none() && top.len() <= n))
     }
 
-    pub(super) fn statistics(&self) -> Option<TextStatistics> {
-        (self.n > 0).then(|| TextStatistics {
-            mean_bytes: self.bytes as f64 / self.n as f64,
-            min_bytes: self.shortest,
-            max_bytes: self.longest,
+    /// What the lengths are; `None` if nothing was seen.
+    pub fn lengths(&self) -> Option<Lengths> {
+        (self.n > 0).then(|| Lengths {
+            mean: self.bytes as f64 / self.n as f64,
+            shortest: self.shortest,
+            longest: self.longest,
             invalid_utf8: self.invalid,
         })
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether what was read from outside can be worked with.
+    pub fn is_whole(&self) -> bool {
         self.distinct.as_ref().is_none_or(DistinctSketch::is_whole)
     }
 }

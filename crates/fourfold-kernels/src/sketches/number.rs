@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use super::distinct::DistinctSketch;
 use super::hash::hash_u64;
-use super::quantiles::{Points, from_order_key, order_key};
-use super::{Moments, QuantileSketch, TopValues};
-use crate::error::{Error, Result};
+use super::moments::Moments;
+use super::quantiles::{self, Points, QuantileSketch, from_order_key, order_key};
+use super::top_values::TopValues;
 
 /// Values counted in a table: the double of this.
-pub(super) const TOP_CAPACITY: usize = 2_048;
+pub const TOP_CAPACITY: usize = 2_048;
 /// Values counted in an array: the largest range of whole numbers.
 const DENSE_RANGE: i64 = 1 << 14;
 /// After so many values past the exact ones it is looked at whether some value stands out.
 const PATIENCE: u64 = 1 << 16;
 
-/// Numbers are counted by a key that orders as they do: a whole number's value, a float's
+/// What is learned of a column of numbers. They are counted by a key that orders as they do: a whole number's value, a float's
 /// [order key](super::quantiles::order_key).
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct NumberAccumulator {
+pub struct NumberSketch {
     real: bool,
     state: State,
 }
@@ -60,10 +60,20 @@ struct Sketches {
 
 /// Memory to work in, shared by the columns.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scratch {
+pub struct Scratch {
     pub(super) whole: Vec<i64>,
     pub(super) real: Vec<f64>,
     pub(super) present: Vec<f64>,
+}
+
+/// Sketches of floats and of whole numbers do not merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherKind;
+
+impl Default for NumberSketch {
+    fn default() -> Self {
+        NumberSketch::new(false)
+    }
 }
 
 #[inline]
@@ -71,9 +81,10 @@ fn hash_key(key: i64) -> u64 {
     hash_u64(key as u64)
 }
 
-/// -0.0 and 0.0 are one value, and so are all NaNs.
+/// The key of a float: -0.0 and 0.0 are one value, and so are all NaNs.
 #[inline]
-fn real_key(value: f64) -> i64 {
+#[must_use]
+pub fn real_key(value: f64) -> i64 {
     let value = if value.is_nan() {
         f64::NAN
     } else {
@@ -82,9 +93,10 @@ fn real_key(value: f64) -> i64 {
     order_key(value)
 }
 
-impl NumberAccumulator {
+impl NumberSketch {
     /// For floats, or for whole numbers (and what is counted as such).
-    pub(super) fn new(real: bool) -> Self {
+    #[must_use]
+    pub fn new(real: bool) -> Self {
         let counts = if real {
             Counts::Table(TopValues::new(TOP_CAPACITY))
         } else {
@@ -93,14 +105,18 @@ impl NumberAccumulator {
                 counts: Vec::new(),
             }
         };
-        NumberAccumulator {
+        NumberSketch {
             real,
             state: State::Exact(counts),
         }
     }
 
     /// Takes in whole numbers.
-    pub(super) fn update_whole(&mut self, values: &[i64], floats: &mut Vec<f64>) {
+    pub fn update_whole(&mut self, values: &[i64], scratch: &mut Scratch) {
+        self.take_whole(values, &mut scratch.real);
+    }
+
+    pub(super) fn take_whole(&mut self, values: &[i64], floats: &mut Vec<f64>) {
         let mut rest = values;
         if let State::Exact(counts) = &mut self.state {
             rest = counts.take_whole(rest);
@@ -129,7 +145,7 @@ impl NumberAccumulator {
     }
 
     /// Takes in floats.
-    pub(super) fn update_real(&mut self, values: &[f64], floats: &mut Vec<f64>) {
+    pub(super) fn take_real(&mut self, values: &[f64], floats: &mut Vec<f64>) {
         let mut rest = values;
         if let State::Exact(Counts::Table(counts)) = &mut self.state {
             let mut taken = 0;
@@ -180,11 +196,13 @@ impl NumberAccumulator {
         }
     }
 
-    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+    /// Takes in what was learned of other values.
+    ///
+    /// # Errors
+    /// If one is of floats and the other of whole numbers.
+    pub fn merge(&mut self, other: Self) -> Result<(), OtherKind> {
         if self.real != other.real {
-            return Err(Error::internal(
-                "statistics of floats and of whole numbers merged",
-            ));
+            return Err(OtherKind);
         }
         match other.state {
             State::Exact(theirs) => {
@@ -217,11 +235,15 @@ impl NumberAccumulator {
         Ok(())
     }
 
-    pub(super) fn is_real(&self) -> bool {
+    /// Whether it is of floats.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
         self.real
     }
 
-    pub(super) fn moments(&self) -> Moments {
+    /// The moments of all values.
+    #[must_use]
+    pub fn moments(&self) -> Moments {
         match &self.state {
             State::Sketched(sketches) => sketches.moments,
             State::Exact(counts) => {
@@ -235,9 +257,10 @@ impl NumberAccumulator {
     }
 
     /// The values but NaN with their counts: all, or those of the sketch.
-    pub(super) fn points(&self) -> Points {
+    #[must_use]
+    pub fn points(&self) -> Points {
         match &self.state {
-            State::Sketched(sketches) => sketches.quantiles.points(),
+            State::Sketched(sketches) => quantiles::points(&sketches.quantiles),
             State::Exact(counts) => {
                 let points: Vec<(f64, f64)> = counts
                     .sorted()
@@ -254,7 +277,9 @@ impl NumberAccumulator {
         }
     }
 
-    pub(super) fn quantile_sketch(&self) -> QuantileSketch {
+    /// The quantiles of all values but NaN.
+    #[must_use]
+    pub fn quantile_sketch(&self) -> QuantileSketch {
         match &self.state {
             State::Sketched(sketches) => sketches.quantiles.clone(),
             State::Exact(counts) => {
@@ -270,7 +295,9 @@ impl NumberAccumulator {
         }
     }
 
-    pub(super) fn distinct(&self) -> u64 {
+    /// How many distinct values there are, exactly or as estimated.
+    #[must_use]
+    pub fn distinct(&self) -> u64 {
         match &self.state {
             State::Sketched(sketches) => sketches.distinct.estimate(),
             State::Exact(counts) => counts.len() as u64,
@@ -278,7 +305,8 @@ impl NumberAccumulator {
     }
 
     /// The most frequent keys, and whether they are all there are; `None` if they are not known any more.
-    pub(super) fn top(&self, n: usize) -> Option<(Vec<(i64, u64)>, bool)> {
+    #[must_use]
+    pub fn top(&self, n: usize) -> Option<(Vec<(i64, u64)>, bool)> {
         match &self.state {
             State::Sketched(sketches) => sketches.top.as_ref().map(|top| (top.top(n), false)),
             State::Exact(counts) => {
@@ -293,10 +321,11 @@ impl NumberAccumulator {
     }
 
     /// Whether what was read from outside can be worked with.
-    pub(super) fn is_whole(&self) -> bool {
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         match &self.state {
             State::Sketched(sketches) => {
-                sketches.distinct.is_whole() && sketches.quantiles.is_whole()
+                sketches.distinct.is_whole() && quantiles::is_whole(&sketches.quantiles)
             }
             State::Exact(_) => true,
         }
@@ -304,7 +333,8 @@ impl NumberAccumulator {
 }
 
 /// The number of a key.
-pub(super) fn number(key: i64, real: bool) -> f64 {
+#[must_use]
+pub fn number(key: i64, real: bool) -> f64 {
     if real {
         from_order_key(key)
     } else {
@@ -341,7 +371,7 @@ impl Sketches {
 }
 
 /// Whether the counts of values have no meaning: none is past four times what it may be too low by.
-pub(super) fn stands_out_not<K: Eq + std::hash::Hash + Ord + Clone>(top: &TopValues<K>) -> bool {
+pub fn stands_out_not<K: Eq + std::hash::Hash + Ord + Clone>(top: &TopValues<K>) -> bool {
     top.error() > 0 && top.highest() <= 4 * top.error()
 }
 

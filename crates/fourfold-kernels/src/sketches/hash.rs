@@ -11,7 +11,8 @@ const C: u64 = 0x94d0_49bb_1331_11eb;
 
 /// A permutation of the 64-bit numbers: the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
 #[inline]
-pub(super) fn hash_u64(value: u64) -> u64 {
+#[must_use]
+pub fn hash_u64(value: u64) -> u64 {
     let mut z = value.wrapping_add(A);
     z = (z ^ (z >> 30)).wrapping_mul(B);
     z = (z ^ (z >> 27)).wrapping_mul(C);
@@ -41,7 +42,8 @@ fn read_4(bytes: &[u8]) -> u64 {
 
 /// The hash of a text or of bytes.
 #[inline]
-pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
+#[must_use]
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
     let n = bytes.len();
     let mut state = A ^ (n as u64).wrapping_mul(B);
     let mut rest = bytes;
@@ -65,7 +67,7 @@ pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
 
 /// The hash of a value: that of [`hash_u64`] for an integer, that of [`hash_bytes`] for a text.
 #[inline]
-pub(super) fn hash_one<T: Hash + ?Sized>(value: &T) -> u64 {
+pub fn hash_one<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = StableHasher(0);
     value.hash(&mut hasher);
     hasher.finish()

@@ -130,18 +130,11 @@ impl QuantileSketch {
         self.count
     }
 
-    /// At most so many values that stand for all: the middles of as many equal parts; all values, if they are few.
-    pub(super) fn sample(&self, most: usize) -> Vec<f64> {
-        let n = self.count().min(most as u64);
-        let ranks: Vec<f64> = (0..n).map(|i| (i as f64 + 0.5) / n as f64).collect();
-        self.quantiles(&ranks)
-    }
-
     /// The value at each rank `0 ..= 1`: the smallest value that at least this share of the values does not
     /// exceed. Empty if nothing was seen.
     ///
     /// ```
-    /// use fourfold::statistics::QuantileSketch;
+    /// use fourfold_kernels::sketches::QuantileSketch;
     ///
     /// let mut sketch = QuantileSketch::default();
     /// (1..=99).for_each(|value| sketch.update(f64::from(value)));
@@ -149,13 +142,13 @@ impl QuantileSketch {
     /// ```
     #[must_use]
     pub fn quantiles(&self, ranks: &[f64]) -> Vec<f64> {
-        self.points().quantiles(ranks)
+        points(self).quantiles(ranks)
     }
 
     /// The share of the values that are at most each of some values, in `0..=1`; 0 if nothing was seen.
     ///
     /// ```
-    /// use fourfold::statistics::QuantileSketch;
+    /// use fourfold_kernels::sketches::QuantileSketch;
     ///
     /// let mut sketch = QuantileSketch::default();
     /// (1..=100).for_each(|value| sketch.update(f64::from(value)));
@@ -163,7 +156,7 @@ impl QuantileSketch {
     /// ```
     #[must_use]
     pub fn ranks(&self, values: &[f64]) -> Vec<f64> {
-        let points = self.points();
+        let points = points(self);
         let total = points.total();
         let share = |value: &f64| {
             if total > 0.0 {
@@ -184,34 +177,6 @@ impl QuantileSketch {
         let mut boundaries = self.quantiles(&ranks);
         boundaries.dedup();
         boundaries
-    }
-
-    /// Whether it can have been made here: what is read from outside may not.
-    pub(super) fn is_whole(&self) -> bool {
-        let values = |values: &Floats| values.0.iter().all(|value| !value.is_nan());
-        self.fresh.0.len() < Self::RUN
-            && self.sampling <= 40
-            && self.levels.len() <= 64
-            && values(&self.fresh)
-            && self.levels.iter().all(values)
-    }
-
-    /// The values it holds with their weights.
-    pub(super) fn points(&self) -> Points {
-        let fresh = (self.sampling as usize, &self.fresh);
-        let points = self
-            .levels
-            .iter()
-            .enumerate()
-            .chain([fresh])
-            .flat_map(|(place, values)| {
-                let weight = (place as f64).exp2();
-                values.0.iter().map(move |value| (*value, weight))
-            })
-            .collect();
-        let exact =
-            self.sampling == 0 && self.levels.iter().skip(1).all(|level| level.0.is_empty());
-        Points::new(points, exact, (self.min, self.max))
     }
 
     /// Draws one of every `2^sampling` values. What is left over at the end is drawn with the same chance.
@@ -290,8 +255,48 @@ impl QuantileSketch {
     }
 }
 
+// Functions and not methods: fourfold shows the sketch to its users as it is, and these are for its own use.
+
+/// At most so many values that stand for all: the middles of as many equal parts; all values, if they are few.
+#[must_use]
+pub fn sample(sketch: &QuantileSketch, most: usize) -> Vec<f64> {
+    let n = sketch.count().min(most as u64);
+    let ranks: Vec<f64> = (0..n).map(|i| (i as f64 + 0.5) / n as f64).collect();
+    sketch.quantiles(&ranks)
+}
+
+/// Whether it can have been made here: what is read from outside may not.
+#[must_use]
+pub fn is_whole(sketch: &QuantileSketch) -> bool {
+    let values = |values: &Floats| values.0.iter().all(|value| !value.is_nan());
+    sketch.fresh.0.len() < QuantileSketch::RUN
+        && sketch.sampling <= 40
+        && sketch.levels.len() <= 64
+        && values(&sketch.fresh)
+        && sketch.levels.iter().all(values)
+}
+
+/// The values it holds with their weights.
+#[must_use]
+pub fn points(sketch: &QuantileSketch) -> Points {
+    let fresh = (sketch.sampling as usize, &sketch.fresh);
+    let points = sketch
+        .levels
+        .iter()
+        .enumerate()
+        .chain([fresh])
+        .flat_map(|(place, values)| {
+            let weight = (place as f64).exp2();
+            values.0.iter().map(move |value| (*value, weight))
+        })
+        .collect();
+    let exact =
+        sketch.sampling == 0 && sketch.levels.iter().skip(1).all(|level| level.0.is_empty());
+    Points::new(points, exact, (sketch.min, sketch.max))
+}
+
 /// The smallest and the largest of some values, none of which is NaN.
-pub(super) fn range(values: &[f64]) -> (f64, f64) {
+pub fn range(values: &[f64]) -> (f64, f64) {
     const LANES: usize = 8;
     let mut low = [f64::INFINITY; LANES];
     let mut high = [f64::NEG_INFINITY; LANES];
@@ -329,29 +334,30 @@ fn sort(values: &mut [f64]) {
 
 /// An integer that compares as the float does by [`f64::total_cmp`].
 #[inline]
-pub(super) fn order_key(value: f64) -> i64 {
+pub fn order_key(value: f64) -> i64 {
     let bits = value.to_bits() as i64;
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
 /// The float of an [`order_key`].
 #[inline]
-pub(super) fn from_order_key(key: i64) -> f64 {
+pub fn from_order_key(key: i64) -> f64 {
     f64::from_bits((key ^ (((key >> 63) as u64) >> 1) as i64) as u64)
 }
 
 /// Sorted values, each standing for some weight of values: what a sketch holds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Points {
+pub struct Points {
     /// With the weight of all values up to this one.
     cumulative: Vec<(f64, f64)>,
     /// Whether these are all the values there are.
-    pub(super) exact: bool,
+    pub exact: bool,
     range: (f64, f64),
 }
 
 impl Points {
-    pub(super) fn new(mut points: Vec<(f64, f64)>, exact: bool, range: (f64, f64)) -> Self {
+    /// Of some values with their weights, in any order.
+    pub fn new(mut points: Vec<(f64, f64)>, exact: bool, range: (f64, f64)) -> Self {
         points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut seen = 0.0;
         for (_, weight) in &mut points {
@@ -365,12 +371,14 @@ impl Points {
         }
     }
 
-    pub(super) fn total(&self) -> f64 {
+    /// The weight of all values.
+    #[must_use]
+    pub fn total(&self) -> f64 {
         self.cumulative.last().map_or(0.0, |(_, weight)| *weight)
     }
 
     /// The weight of the values that are at most `value`.
-    pub(super) fn up_to(&self, value: f64) -> f64 {
+    pub fn up_to(&self, value: f64) -> f64 {
         let at = self
             .cumulative
             .partition_point(|(point, _)| *point <= value);
@@ -382,7 +390,7 @@ impl Points {
     }
 
     /// The weight of the values that are less than `value`.
-    pub(super) fn below(&self, value: f64) -> f64 {
+    pub fn below(&self, value: f64) -> f64 {
         let at = self.cumulative.partition_point(|(point, _)| *point < value);
         at.checked_sub(1)
             .and_then(|at| self.cumulative.get(at))
@@ -390,7 +398,7 @@ impl Points {
     }
 
     /// See [`QuantileSketch::quantiles`].
-    pub(super) fn quantiles(&self, ranks: &[f64]) -> Vec<f64> {
+    pub fn quantiles(&self, ranks: &[f64]) -> Vec<f64> {
         let total = self.total();
         let value = |rank: &f64| {
             let wanted = rank.clamp(0.0, 1.0) * total;
@@ -408,7 +416,7 @@ impl Points {
     }
 
     /// The values with the weight of each.
-    pub(super) fn weights(&self) -> impl Iterator<Item = (f64, f64)> {
+    pub fn weights(&self) -> impl Iterator<Item = (f64, f64)> {
         let mut before = 0.0;
         self.cumulative.iter().map(move |(value, seen)| {
             let weight = seen - before;
@@ -418,7 +426,7 @@ impl Points {
     }
 
     /// The values with the weight of all up to each.
-    pub(super) fn cumulative(&self) -> &[(f64, f64)] {
+    pub fn cumulative(&self) -> &[(f64, f64)] {
         &self.cumulative
     }
 }
@@ -441,7 +449,7 @@ mod tests {
             let found = sketch.quantiles(&[rank])[0] / n as f64;
             assert!((found - rank).abs() < 0.005, "rank {rank}: {found}");
         }
-        let kept = sketch.points().cumulative().len();
+        let kept = points(&sketch).cumulative().len();
         assert!(kept < 8_000, "{kept}");
     }
 
