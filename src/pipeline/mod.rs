@@ -22,6 +22,7 @@
 
 mod builder;
 mod compose;
+mod optimization;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -132,6 +133,7 @@ where
     /// Those of the stages, naming the stage; nothing half-written is left, and what served before goes on
     /// serving. A model that is not good enough is no error but [`Outcome::Rejected`].
     pub async fn run(&self) -> Result<Outcome<R::Endpoint>> {
+        optimization::tell_once();
         let progress = self.progress.fresh();
         let engine = match &self.engine {
             Some(engine) => engine.clone(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::optimization;
 use crate::blessing::Verdict;
 use crate::data::{PreparedData, Quarantined, TRAIN};
 use crate::error::Result;
@@ -97,7 +98,9 @@ impl RunRecord {
             anomalies: data.anomalies().clone(),
             comparisons: data.comparisons().to_vec(),
             quarantined: data.quarantined().cloned(),
-            warnings: data.warnings().to_vec(),
+            warnings: (optimization::warning().into_iter())
+                .chain(data.warnings().iter().cloned())
+                .collect(),
             training: TrainingRecord::default(),
             metrics: Evaluation::default(),
             baseline_metrics: None,

@@ -9,13 +9,18 @@
 //! ```
 //!
 //! Architecture invariant: nothing here knows DataFusion, files, configuration or user types; inputs and outputs are
-//! slices, vectors and small structs. Functions trust their callers: fourfold checks shapes and values before it calls.
+//! slices, vectors, Arrow arrays and small structs. Functions trust their callers: fourfold checks shapes and values before it calls.
 //! Results are the same on any number of threads.
 //!
 //! It is an implementation detail of fourfold: its API may change in any release.
 
 pub mod columns;
 pub mod linear;
+pub mod occurrences;
 pub mod parallel;
+pub mod row_hashes;
 pub mod sketches;
 pub mod trees;
+
+/// Whether this crate is compiled at level 2 or above, or for size.
+pub const OPTIMIZED: bool = !matches!(env!("FOURFOLD_KERNELS_OPT_LEVEL").as_bytes(), b"0" | b"1");
