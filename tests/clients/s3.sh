@@ -2,9 +2,9 @@
 # Reads files from an S3 server on this machine: moto, which is installed into a directory that is removed after, and
 # filled with boto3.
 #
-#     tests/clients/s3.sh [features]
+#     tests/clients/s3.sh [arguments of cargo that choose features]
 set -eu
-features=${1:-sql,compression,aws}
+[ $# -gt 0 ] || set -- --features sql,compression,aws
 here=$(cd "$(dirname "$0")" && pwd)
 venv=$(mktemp -d)
 trap 'rm -rf "$venv"' EXIT
@@ -12,5 +12,5 @@ python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/s3-requirements.txt"
 cd "$here/../.."
 # Built before the server starts.
-cargo test --features "$features" --test it --no-run
-"$venv/bin/python" "$here/s3.py" cargo test --features "$features" --test it -- --ignored s3::
+cargo test "$@" --test it --no-run
+"$venv/bin/python" "$here/s3.py" cargo test "$@" --test it -- --ignored s3::
