@@ -5,13 +5,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use datafusion::prelude::{DataFrame, ParquetReadOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+
+/// The column that the files of examples have beside those of their schema: each row's key, by which it is
+/// [placed](crate::data::Split). Copies of a row share the key.
+pub(crate) const ROW_KEY: &str = "fourfold:row_key";
+
+/// A schema with the column of keys behind the others.
+pub(crate) fn with_row_key(schema: &SchemaRef) -> SchemaRef {
+    let key = Arc::new(Field::new(ROW_KEY, DataType::UInt64, false));
+    let fields = schema.fields().iter().cloned().chain([key]);
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
+
+/// A schema without the column of keys.
+pub(crate) fn without_row_key(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter();
+    let fields = fields.filter(|field| field.name() != ROW_KEY).cloned();
+    Arc::new(Schema::new(fields.collect::<Fields>()))
+}
 
 /// Rows of one schema, in Parquet files or in memory. Cheap to clone.
 ///
@@ -162,29 +180,45 @@ impl<'a> ExamplePart<'a> {
         self,
         columns: &'a [&'a str],
     ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
+        self.read(&|name| match columns.is_empty() {
+            true => name != ROW_KEY,
+            false => columns.contains(&name),
+        })
+    }
+
+    /// Its rows with all columns, and the [`ROW_KEY`] of those in files.
+    pub(crate) fn batches_with_keys(self) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
+        self.read(&|_| true)
+    }
+
+    /// Its rows with the columns of some names, in the order in which they are there.
+    pub(crate) fn read(
+        self,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
         match self {
-            ExamplePart::File(file) => match read_file(&file.path, columns) {
+            ExamplePart::File(file) => match read_file(&file.path, wanted) {
                 Ok(batches) => Box::new(batches),
                 Err(error) => Box::new(std::iter::once(Err(error))),
             },
-            ExamplePart::Batches(batches) => Box::new(batches.iter().map(move |batch| {
-                if columns.is_empty() {
-                    return Ok(batch.clone());
-                }
-                let schema = batch.schema();
-                let places = columns
-                    .iter()
-                    .map(|name| schema.index_of(name))
-                    .collect::<std::result::Result<Vec<_>, _>>()?;
-                Ok(batch.project(&places)?)
-            })),
+            ExamplePart::Batches(batches) => {
+                let fields = batches.first().map(RecordBatch::schema);
+                let fields = fields.iter().flat_map(|schema| schema.fields());
+                let places: Vec<usize> = fields
+                    .enumerate()
+                    .filter(|(_, field)| wanted(field.name()))
+                    .map(|(place, _)| place)
+                    .collect();
+                let batches = batches.iter();
+                Box::new(batches.map(move |batch| Ok(batch.project(&places)?)))
+            }
         }
     }
 }
 
 fn read_file(
     path: &Path,
-    columns: &[&str],
+    wanted: &dyn Fn(&str) -> bool,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let shown = path.display().to_string();
     let unreadable = |error: parquet::errors::ParquetError| {
@@ -194,16 +228,14 @@ fn read_file(
     let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(unreadable)?
         .with_batch_size(8_192);
-    if !columns.is_empty() {
-        // By place: in a path of Parquet, a dot of a name is taken for the way into a struct.
-        let fields = builder.schema().fields().iter().enumerate();
-        let places = fields
-            .filter(|(_, field)| columns.contains(&field.name().as_str()))
-            .map(|(place, _)| place)
-            .collect::<Vec<_>>();
-        let mask = ProjectionMask::roots(builder.parquet_schema(), places);
-        builder = builder.with_projection(mask);
-    }
+    // By place: in a path of Parquet, a dot of a name is taken for the way into a struct.
+    let fields = builder.schema().fields().iter().enumerate();
+    let places = fields
+        .filter(|(_, field)| wanted(field.name()))
+        .map(|(place, _)| place)
+        .collect::<Vec<_>>();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+    builder = builder.with_projection(mask);
     let reader = builder.build().map_err(unreadable)?;
     Ok(reader.map(move |batch| {
         batch.map_err(|error| {

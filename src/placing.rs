@@ -28,12 +28,18 @@ use crate::schema::FieldType;
 pub(crate) enum Purpose {
     /// A sample of all rows.
     Sample,
+    /// Rows held out of those that were left by so many others.
+    HoldOut(u64),
+    /// Folds of those that were left by so many others.
+    Fold(u64),
 }
 
 impl Purpose {
     fn seed(self) -> u64 {
         match self {
             Purpose::Sample => 1,
+            Purpose::HoldOut(depth) => (depth + 1) << 32,
+            Purpose::Fold(depth) => (depth + 1) << 32 | 1,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
@@ -17,6 +17,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
 use super::load::Load;
@@ -25,8 +26,8 @@ use super::turns::Turns;
 use super::{Label, Split, TRAIN};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::examples::{ExampleFile, Examples};
-use crate::model::{load_json, save_json};
+use crate::examples::{ExampleFile, Examples, ROW_KEY, with_row_key, without_row_key};
+use crate::model::{Target, load_json, save_json};
 use crate::progress::RunningStep;
 use crate::schema::{normalize_batch, normalized_schema};
 use crate::store::{self, Aside};
@@ -35,14 +36,46 @@ use crate::store::{self, Aside};
 #[derive(Debug)]
 pub(super) struct Extracted {
     pub(super) splits: BTreeMap<String, Examples>,
-    /// Rows without a label.
-    pub(super) n_unlabelled: u64,
+    pub(super) note: Note,
 }
 
 /// What is known of an extraction beside its rows.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Note {
+    /// Rows without a label.
     pub(super) n_unlabelled: u64,
+    /// For how many rows of the data one of the `train` split stands, by class, if the classes were rebalanced.
+    pub(super) rebalanced: BTreeMap<String, f64>,
+}
+
+impl Note {
+    /// For how many rows of the data one row of each of the target's classes stands, if they were rebalanced.
+    pub(super) fn stands_for(&self, target: &Target) -> Result<Option<Vec<f64>>> {
+        if self.rebalanced.is_empty() || target.classes().is_empty() {
+            return Ok(None);
+        }
+        // A number may be written in more than one way.
+        let same = |one: &str, other: &str| {
+            one == other
+                || matches!((one.parse::<f64>(), other.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
+        };
+        let of = |class: &String| {
+            let mut classes = self.rebalanced.iter();
+            let found = classes.find(|(other, _)| same(other, class));
+            let found = found.map(|(_, stands_for)| *stands_for);
+            found.ok_or_else(|| {
+                Error::internal(format!(
+                    "class `{class}` was not seen when classes were rebalanced"
+                ))
+            })
+        };
+        target
+            .classes()
+            .iter()
+            .map(of)
+            .collect::<Result<_>>()
+            .map(Some)
+    }
 }
 
 pub(super) const NOTE: &str = "examples.json";
@@ -77,6 +110,7 @@ pub(super) struct Division {
 struct Extraction {
     division: Division,
     raw: SchemaRef,
+    /// The examples' columns, and the rows' keys.
     schema: SchemaRef,
     dir: PathBuf,
     n_read: AtomicU64,
@@ -97,12 +131,8 @@ pub(super) async fn extract(
     if rows.schema().fields().is_empty() {
         return Err(Error::data("the data has no columns"));
     }
-    check_names(
-        rows.schema()
-            .fields()
-            .iter()
-            .map(|field| field.name().as_str()),
-    )?;
+    let names = rows.schema().fields().iter();
+    check_names(names.map(|field| field.name().as_str()).chain([ROW_KEY]))?;
     let raw = normalized_schema(rows.schema().as_arrow());
     let aside = Aside::new(place)?;
     for name in split.names() {
@@ -112,7 +142,7 @@ pub(super) async fn extract(
     }
     let extraction = Arc::new(Extraction {
         division: division.clone(),
-        schema: label.schema(&raw)?,
+        schema: with_row_key(&label.schema(&raw)?),
         raw,
         dir: aside.path().to_owned(),
         n_read: AtomicU64::new(0),
@@ -164,15 +194,21 @@ pub(super) async fn extract(
     for (index, file) in written.into_values().flatten() {
         files[index].push(file);
     }
+    let mut rebalanced = BTreeMap::new();
     if let Some(train) = split.names().position(|name| name == TRAIN) {
         let unbalanced = std::mem::take(&mut files[train]);
-        files[train] = load.rebalance(label.name(), &extraction.schema, unbalanced)?;
+        (files[train], rebalanced) =
+            load.rebalance(label.name(), &extraction.schema, unbalanced)?;
     }
     let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
     if files.iter().flatten().all(|file| file.n_rows == 0) {
         return Err(no_rows_left(division, n_read, n_unlabelled));
     }
-    save_json(aside.path(), NOTE, &Note { n_unlabelled })?;
+    let note = Note {
+        n_unlabelled,
+        rebalanced,
+    };
+    save_json(aside.path(), NOTE, &note)?;
     aside.commit()?;
 
     for file in files.iter_mut().flatten() {
@@ -180,20 +216,18 @@ pub(super) async fn extract(
             file.path = place.join(relative);
         }
     }
+    let schema = without_row_key(&extraction.schema);
     let splits = split
         .names()
         .zip(files)
         .map(|(name, files)| {
             (
                 name.to_owned(),
-                Examples::from_files(Arc::clone(&extraction.schema), files),
+                Examples::from_files(Arc::clone(&schema), files),
             )
         })
         .collect();
-    Ok(Extracted {
-        splits,
-        n_unlabelled,
-    })
+    Ok(Extracted { splits, note })
 }
 
 /// Why no row is in any split.
@@ -249,16 +283,16 @@ pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
         }
         found.push((name.to_owned(), files));
     }
-    let Note { n_unlabelled } = load_json(place, NOTE)?;
+    let note = load_json(place, NOTE)?;
     Ok(schema.map(|schema| {
-        let schema = normalized_schema(&schema);
+        let schema = normalized_schema(&without_row_key(&schema));
         let examples = |files| Examples::from_files(Arc::clone(&schema), files);
         Extracted {
             splits: found
                 .into_iter()
                 .map(|(name, files)| (name, examples(files)))
                 .collect(),
-            n_unlabelled,
+            note,
         }
     }))
 }
@@ -295,6 +329,7 @@ impl Extraction {
                     .collect();
             }
             let assigned = self.division.split.place(&batch, &keys)?;
+            let batch = keyed(&batch, keys)?;
             for (index, name) in self.division.split.names().enumerate() {
                 let members: BooleanArray = assigned.iter().map(|at| Some(*at == index)).collect();
                 let rows = filter_record_batch(&batch, &members).map_err(Error::from)?;
@@ -326,6 +361,16 @@ impl Extraction {
     }
 }
 
+/// A batch with the rows' keys behind its columns.
+fn keyed(batch: &RecordBatch, keys: Vec<u64>) -> Result<RecordBatch> {
+    let mut columns = batch.columns().to_vec();
+    columns.push(Arc::new(UInt64Array::from(keys)));
+    Ok(RecordBatch::try_new(
+        with_row_key(&batch.schema()),
+        columns,
+    )?)
+}
+
 /// Writes one file of a split.
 pub(super) struct SplitWriter {
     writer: ArrowWriter<File>,
@@ -339,6 +384,9 @@ impl SplitWriter {
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(row_group_rows))
+            // Nearly all keys are different, and none compresses.
+            .set_column_dictionary_enabled(ColumnPath::from(ROW_KEY), false)
+            .set_column_compression(ColumnPath::from(ROW_KEY), Compression::UNCOMPRESSED)
             .build();
         let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties))
             .map_err(|error| write_failed(&path, error))?;

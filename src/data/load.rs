@@ -129,15 +129,16 @@ impl Load {
         Some(within.collect())
     }
 
-    /// Writes the files of the `train` split again, with other numbers of rows of each class.
+    /// Writes the files of the `train` split again, with other numbers of rows of each class; and tells for how many
+    /// rows of the data one row of each class stands then.
     pub(super) fn rebalance(
         &self,
         label: &str,
         schema: &SchemaRef,
         files: Vec<ExampleFile>,
-    ) -> Result<Vec<ExampleFile>> {
+    ) -> Result<(Vec<ExampleFile>, BTreeMap<String, f64>)> {
         let Some(rebalance) = self.rebalance else {
-            return Ok(files);
+            return Ok((files, BTreeMap::new()));
         };
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for file in &files {
@@ -154,11 +155,15 @@ impl Load {
             }
         }
         let factors = rebalance.factors(&counts);
-        let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-        files
+        let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+        let files = files
             .into_iter()
             .map(|file| self.rewrite(&file, label, schema, &factors, &mut seen))
-            .collect()
+            .collect::<Result<_>>()?;
+        let stands_for = seen
+            .into_iter()
+            .map(|(class, seen)| (class, seen.n_rows as f64 / seen.n_copies.max(1) as f64));
+        Ok((files, stands_for.collect()))
     }
 
     fn rewrite(
@@ -167,20 +172,21 @@ impl Load {
         label: &str,
         schema: &SchemaRef,
         factors: &BTreeMap<String, f64>,
-        seen: &mut BTreeMap<String, u64>,
+        seen: &mut BTreeMap<String, Seen>,
     ) -> Result<ExampleFile> {
         let aside = file.path.with_extension("rebalanced");
         let mut writer = SplitWriter::create(aside.clone(), schema, self.row_group_rows)?;
-        for batch in ExamplePart::File(file).batches(&[]) {
+        for batch in ExamplePart::File(file).batches_with_keys() {
             let batch = batch?;
             let mut rows: Vec<u64> = Vec::with_capacity(AT_ONCE);
             for (row, class) in (0_u64..).zip(classes_of(&batch, label)?) {
                 let factor = factors.get(&class).copied().unwrap_or(1.0);
-                let number = seen.entry(class).or_default();
-                *number += 1;
+                let seen = seen.entry(class).or_default();
+                seen.n_rows += 1;
                 // Whole copies, and one more for some rows: those whose number's hash is small.
-                let hash = XxHash64::oneshot(2, &number.to_le_bytes());
+                let hash = XxHash64::oneshot(2, &seen.n_rows.to_le_bytes());
                 let mut copies = factor as usize + usize::from(share(hash) < factor.fract());
+                seen.n_copies += copies as u64;
                 while copies > 0 {
                     let n = copies.min(AT_ONCE - rows.len());
                     rows.extend(std::iter::repeat_n(row, n));
@@ -202,6 +208,13 @@ impl Load {
             n_rows: written.n_rows,
         })
     }
+}
+
+/// The rows of a class, and how many of them are written.
+#[derive(Default)]
+struct Seen {
+    n_rows: u64,
+    n_copies: u64,
 }
 
 fn replace(from: &Path, to: &Path) -> Result<()> {
@@ -255,8 +268,12 @@ mod tests {
         let mut writer = SplitWriter::create(path, &batch.schema(), load.row_group_rows).unwrap();
         writer.write(&batch).unwrap();
         let files = vec![writer.finish().unwrap()];
-        let files = load.rebalance("label", &batch.schema(), files).unwrap();
+        let (files, stands_for) = load.rebalance("label", &batch.schema(), files).unwrap();
         assert_eq!(files[0].n_rows, 40_000);
+        assert_eq!(
+            (stands_for["often"], stands_for["rare"]),
+            (1.0, 1.0 / 20_000.0)
+        );
         let copies: Vec<RecordBatch> = ExamplePart::File(&files[0])
             .batches(&[])
             .collect::<Result<_>>()

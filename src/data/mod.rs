@@ -33,6 +33,17 @@
 //! What fits the pattern but for a token that is no number is an error, as are two names of one span (`1` and `01`), and
 //! spans of which too few are there.
 //!
+//! # Roles of splits
+//!
+//! | split | what it is for |
+//! | --- | --- |
+//! | `train` | models and transforms learn from it |
+//! | `tune` | training chooses by it: when to stop, which of several models, how to calibrate; without it a trainer holds out a part of `train` |
+//! | `eval` | validators judge by it; training never sees it |
+//! | `test` | scored and reported, never judged or chosen by |
+//!
+//! `train` and `eval` must be there; splits of other names are extracted and analysed, and for you to use.
+//!
 //! # Loading
 //!
 //! The splits are written as Parquet below the pipeline's root, `Split-<name>/part-<number>.parquet`, and read from there
@@ -123,7 +134,7 @@ pub use self::policy::{AnomalyPolicy, QuarantineReason, Quarantined};
 pub use self::prepare::PreparedData;
 pub use self::source::{BatchSource, DataSource, DataSourceExt};
 pub use self::spans::{Span, Spans};
-pub use self::split::{EVAL, Split, TRAIN};
+pub use self::split::{EVAL, Split, TEST, TRAIN, TUNE};
 #[cfg(feature = "sql")]
 pub use self::sql_source::SqlSource;
 pub use self::table_source::{ReaderSource, TableSource};

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field as ArrowField, Schema as ArrowSchema, Sch
 use serde::{Deserialize, Serialize};
 
 use super::Split;
-use super::extract::{Extracted, NOTE, Note, SplitWriter, reopen, split_dir};
+use super::extract::{Extracted, NOTE, SplitWriter, reopen, split_dir};
 use crate::error::{Error, ErrorKind, Result};
 use crate::examples::Examples;
 use crate::model::{load_json, save_json};
@@ -180,10 +180,7 @@ pub(super) async fn quarantine(
             })
             .collect(),
     };
-    let note = Note {
-        n_unlabelled: extracted.n_unlabelled,
-    };
-    save_json(aside.path(), NOTE, &note)?;
+    save_json(aside.path(), NOTE, &extracted.note)?;
     save_json(aside.path(), SUMMARY, &quarantined)?;
     match aside.commit() {
         // Another run was faster.
@@ -228,7 +225,10 @@ impl Sieve {
         let file = format!("part-{number:05}.parquet");
         let aside_schema = with_reasons(examples.schema())?;
         let batches = examples.parts().into_iter().nth(number);
-        for batch in batches.into_iter().flat_map(|part| part.batches(&[])) {
+        for batch in batches
+            .into_iter()
+            .flat_map(|part| part.batches_with_keys())
+        {
             let batch = batch?;
             let mut reasons: Vec<Vec<(&str, AnomalyKind)>> = vec![Vec::new(); batch.num_rows()];
             for (place, field) in self.schema.fields.iter().enumerate() {
@@ -283,7 +283,8 @@ impl Sieve {
                     }
                     list.append(true);
                 }
-                let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
+                let n_columns = examples.schema().fields().len();
+                let mut columns: Vec<ArrayRef> = rows.columns()[..n_columns].to_vec();
                 columns.push(Arc::new(StringArray::from(vec![split; rows.num_rows()])));
                 columns.push(Arc::new(list.finish()));
                 let rows = RecordBatch::try_new(Arc::clone(&aside_schema), columns)?;

@@ -11,7 +11,9 @@ use serde::Serialize;
 use super::extract::{Division, Explain, Extracted, extract, reopen};
 use super::policy::{Quarantined, quarantine, rules_of_rows};
 use super::validate::Validated;
-use super::{AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, TRAIN, TransformPlan};
+use super::{
+    AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, Split, TRAIN, TransformPlan,
+};
 use crate::accumulate::Accumulate;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
@@ -42,6 +44,8 @@ pub struct PreparedData {
     decisions: Vec<Decision>,
     n_unlabelled: u64,
     warnings: Vec<Warning>,
+    split: Split,
+    stands_for: Option<Vec<f64>>,
     fingerprint: Fingerprint,
 }
 
@@ -127,6 +131,19 @@ impl PreparedData {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// How the rows were divided.
+    #[must_use]
+    pub fn division(&self) -> &Split {
+        &self.split
+    }
+
+    /// For how many rows of the data one row of the `train` split stands, by class in the target's order; `None` unless
+    /// the classes were [rebalanced](super::DataPipeline::rebalance).
+    #[must_use]
+    pub fn stands_for(&self) -> Option<&[f64]> {
+        self.stands_for.as_deref()
     }
 
     /// What this is the result of.
@@ -275,10 +292,7 @@ impl DataPlan {
             anomalies,
             comparisons,
         } = found.under(self.on_anomaly).map_err(in_validate)?;
-        let Extracted {
-            splits,
-            n_unlabelled,
-        } = extracted;
+        let Extracted { splits, note } = extracted;
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
             .map_err(|error| error.in_stage("label"))?;
         let weighting = Weighting::new(
@@ -288,6 +302,7 @@ impl DataPlan {
             statistics[TRAIN].column(label.name())?,
         )
         .map_err(|error| error.in_stage("weights"))?;
+        let stands_for = note.stands_for(&target)?;
         drop(step);
 
         let step = progress.step(Step::Transform);
@@ -313,12 +328,14 @@ impl DataPlan {
             target,
             weighting,
             transform: Arc::new(transform),
-            warnings: warnings(label, n_unlabelled, quarantined.as_ref(), &decisions),
+            warnings: warnings(label, note.n_unlabelled, quarantined.as_ref(), &decisions),
             anomalies,
             comparisons,
             quarantined,
             decisions,
-            n_unlabelled,
+            n_unlabelled: note.n_unlabelled,
+            split: self.split.clone(),
+            stands_for,
             fingerprint,
         })
     }

@@ -9,8 +9,13 @@ use crate::placing::{Occurrences, content_hashes};
 
 /// The split that models are trained on.
 pub const TRAIN: &str = "train";
-/// The split that models are judged on.
+/// The split that training chooses by: when to stop, which of several models, how to calibrate. Optional: without it
+/// trainers hold out a part of `train`.
+pub const TUNE: &str = "tune";
+/// The split that models are judged on. Training never sees it.
 pub const EVAL: &str = "eval";
+/// The split that models are scored on for the record, and never judged or chosen by. Optional.
+pub const TEST: &str = "test";
 
 /// How rows are divided: by a hash of key columns or of the whole row, by time, or by a column that names the split.
 ///
@@ -58,7 +63,7 @@ struct ByHash {
 impl Default for Split {
     /// By the whole row, 8 : 1 : 1 to `train`, `eval` and `test`.
     fn default() -> Self {
-        Split::by_row([(TRAIN, 8), (EVAL, 1), ("test", 1)])
+        Split::by_row([(TRAIN, 8), (EVAL, 1), (TEST, 1)])
     }
 }
 
@@ -137,6 +142,15 @@ impl Split {
             Rule::Hash(rule) => &rule.keys,
             Rule::Time(rule) => std::slice::from_ref(&rule.time),
             Rule::Column(rule) => std::slice::from_ref(&rule.column),
+        }
+    }
+
+    /// The column of times that divides the rows, if one does.
+    #[must_use]
+    pub fn time_column(&self) -> Option<&str> {
+        match &self.0 {
+            Rule::Time(rule) => Some(&rule.time),
+            Rule::Hash(_) | Rule::Column(_) => None,
         }
     }
 

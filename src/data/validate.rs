@@ -61,7 +61,7 @@ impl DataPlan {
         extracted: &Extracted,
     ) -> Result<()> {
         if whole.n_rows == 0 {
-            return Err(no_labels(label, extracted.n_unlabelled));
+            return Err(no_labels(label, extracted.note.n_unlabelled));
         }
         match [TRAIN, EVAL]
             .iter()

@@ -240,6 +240,23 @@ impl<V: Stage> EvaluationPipeline<V> {
             .map_err(|error| error.in_stage(self.validator.name()))
     }
 
+    /// The metrics of a model on some rows, in all and by slice: a score for the record, which decides nothing.
+    ///
+    /// # Errors
+    /// If the model cannot be evaluated on them.
+    pub async fn score(
+        &self,
+        servable: Arc<Servable>,
+        rows: &Examples,
+        engine: &Engine,
+    ) -> Result<Evaluation> {
+        let evaluator = Evaluator::new(servable, &self.slice_by);
+        let evaluated = evaluate(evaluator, rows, engine).await;
+        Ok(evaluated
+            .map_err(|error| error.in_stage("evaluate"))?
+            .finish())
+    }
+
     /// Evaluates and validates a candidate. `baseline` is the model that is serving now, if any, or why it cannot be
     /// had.
     ///

@@ -127,6 +127,15 @@ impl Weighting {
         })
     }
 
+    /// The same times a weight for each class, in the order of the target's classes.
+    pub(crate) fn times(mut self, more: &[f64]) -> Self {
+        self.classes = Some(match self.classes {
+            Some(classes) => classes.iter().zip(more).map(|(a, b)| a * b).collect(),
+            None => more.to_vec(),
+        });
+        self
+    }
+
     /// Whether every row counts the same.
     #[must_use]
     pub fn is_even(&self) -> bool {

@@ -22,6 +22,7 @@
 
 mod builder;
 mod compose;
+mod datasets;
 mod optimization;
 mod record;
 
@@ -33,10 +34,11 @@ pub use self::compose::{
     HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining,
     ModelOf,
 };
+pub use self::datasets::dataset;
 pub use self::record::RunRecord;
 use crate::blessing::Candidate;
 use crate::cancellation::Cancellation;
-use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TRAIN};
+use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TEST, TRAIN, TUNE};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
@@ -44,7 +46,7 @@ use crate::model::{Loaders, Predict, ReferenceStatistics};
 use crate::progress::{Progress, Step};
 use crate::serving::{Server, ServingPipeline};
 use crate::store::Scratch;
-use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
+use crate::training::{TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
 use crate::warning::Warning;
 
 /// Data, training, evaluation and serving as one; made by [`Pipeline::builder`].
@@ -156,6 +158,7 @@ where
         let (candidate, training) = self.train(&data, &engine, &loaders, &progress).await?;
         let features = candidate.servable().transform().features().to_vec();
         let model_format = candidate.servable().manifest().model_format.clone();
+        let servable = Arc::clone(candidate.servable());
         let serving = self.serving.server().serving(&self.name, &loaders).await;
         let evaluated = Arc::clone(&self.evaluation)
             .run(candidate, data.split(EVAL)?, serving, &engine, &progress)
@@ -169,6 +172,10 @@ where
         let mut run = RunRecord::new(&self.name, &data, features, model_format);
         run.trained(training);
         run.evaluated(metrics, &baseline, verdict);
+        if let Some(test) = data.splits().get(TEST).filter(|test| test.n_rows() > 0) {
+            let _step = progress.step(Step::Evaluate);
+            run.tested(self.evaluation.score(servable, test, &engine).await);
+        }
         let endpoint = match model {
             Ok(blessed) => {
                 let _step = progress.step(Step::Deploy);
@@ -248,14 +255,12 @@ where
         loaders: &Loaders,
         progress: &Progress,
     ) -> Result<(Candidate<T::Model>, TrainingRecord)> {
-        let dataset = Dataset::new(
-            data.split(TRAIN)?.clone(),
-            Arc::clone(data.transform()),
-            Arc::new(data.target().clone()),
-        );
+        let tune = data.splits().get(TUNE).filter(|tune| tune.n_rows() > 0);
+        let tune = tune.map(|_| dataset(data, TUNE)).transpose()?;
         let (warm_start, skipped) = self.warm_start(data, loaders).await;
         let cancellation = self.cancellation.child();
-        let mut args = TrainArgs::new(dataset.weighted(data.weighting().clone()).to_train())
+        let mut args = TrainArgs::new(dataset(data, TRAIN)?)
+            .with_tune(tune)
             .with_engine(engine.clone())
             .with_cancellation(cancellation.clone());
         if let Some(model) = warm_start {

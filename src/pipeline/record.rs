@@ -62,6 +62,9 @@ pub struct RunRecord {
     pub metrics: Evaluation,
     /// The serving model's metrics on the same rows, if there was one that could be evaluated.
     pub baseline_metrics: Option<Evaluation>,
+    /// The candidate's metrics on the `test` split, if there is one: a score that nothing was judged or chosen by.
+    #[serde(default)]
+    pub test_metrics: Option<Evaluation>,
     /// The verdict.
     pub verdict: Verdict,
     /// The seconds each step took.
@@ -104,6 +107,7 @@ impl RunRecord {
             training: TrainingRecord::default(),
             metrics: Evaluation::default(),
             baseline_metrics: None,
+            test_metrics: None,
             verdict: Verdict::new(),
             timings_s: BTreeMap::new(),
         }
@@ -121,6 +125,18 @@ impl RunRecord {
             Baseline::None | Baseline::Unusable(_) => None,
         };
         self.verdict = verdict;
+    }
+
+    pub(super) fn tested(&mut self, scored: Result<Evaluation>) {
+        match scored {
+            Ok(metrics) => self.test_metrics = Some(metrics),
+            // The verdict does not depend on it.
+            Err(error) => {
+                let message = format!("the `test` split is not scored: {error}");
+                let warning = Warning::new("evaluate", "test_not_scored", message);
+                self.warnings.push(warning);
+            }
+        }
     }
 
     pub(super) fn timed(&mut self, progress: &Progress) {

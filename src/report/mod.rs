@@ -122,6 +122,9 @@ fn write_metrics(page: &mut String, run: &RunRecord) -> fmt::Result {
     if run.baseline_metrics.is_some() {
         page.push_str("<th class=\"n\">serving now</th>");
     }
+    if run.test_metrics.is_some() {
+        page.push_str("<th class=\"n\">candidate on the test split</th>");
+    }
     page.push_str("<th>better</th></tr>");
     for (name, value) in &run.metrics.overall {
         write!(
@@ -132,6 +135,10 @@ fn write_metrics(page: &mut String, run: &RunRecord) -> fmt::Result {
         )?;
         if let Some(baseline) = &run.baseline_metrics {
             let value = baseline.overall.get(name).copied().unwrap_or(f64::NAN);
+            write!(page, "<td class=\"n\">{}</td>", Number(value))?;
+        }
+        if let Some(test) = &run.test_metrics {
+            let value = test.overall.get(name).copied().unwrap_or(f64::NAN);
             write!(page, "<td class=\"n\">{}</td>", Number(value))?;
         }
         let better = match higher_is_better(name) {

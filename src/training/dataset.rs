@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2, Axis};
 
+use super::Matrix;
+use super::hold_out::{HoldOutBy, Selection};
+use super::parallel::side_by_side;
 use crate::error::{Error, ErrorKind, Result};
 use crate::examples::{ExamplePart, Examples};
 use crate::features::{Features, Takes};
@@ -14,19 +17,15 @@ use crate::transform::FittedTransform;
 /// A split as a trainer sees it: features `(n_rows, n_features)` and labels `(n_rows)`, computed when asked for.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    examples: Examples,
+    pub(super) examples: Examples,
     transform: Arc<FittedTransform>,
-    target: Arc<Target>,
-    weighting: Weighting,
+    pub(super) target: Arc<Target>,
+    pub(super) weighting: Weighting,
     to_train: bool,
-}
-
-/// Features, labels and weights of some rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
-    features: Array2<f32>,
-    labels: Array1<f64>,
-    weights: Option<Array1<f64>>,
+    /// For how many rows of the data one row stands, by class.
+    pub(super) stands_for: Option<Arc<[f64]>>,
+    pub(super) hold_out_by: HoldOutBy,
+    pub(super) selection: Selection,
 }
 
 /// Where the rows of a part are written to.
@@ -34,52 +33,6 @@ struct Place<'a> {
     features: ArrayViewMut2<'a, f32>,
     labels: ArrayViewMut1<'a, f64>,
     weights: ArrayViewMut1<'a, f64>,
-}
-
-impl Matrix {
-    /// Features `(n_rows, n_features)`, all finite.
-    #[must_use]
-    pub fn features(&self) -> ArrayView2<'_, f32> {
-        self.features.view()
-    }
-
-    /// Labels `(n_rows)`: values of a regression, else indexes of the target's classes.
-    #[must_use]
-    pub fn labels(&self) -> ArrayView1<'_, f64> {
-        self.labels.view()
-    }
-
-    /// Weights `(n_rows)`, finite and at least 0: how much each row counts. `None` if all count the same.
-    #[must_use]
-    pub fn weights(&self) -> Option<ArrayView1<'_, f64>> {
-        self.weights.as_ref().map(|weights| weights.view())
-    }
-
-    /// Labels as indexes of classes.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a label is no index: a value of a regression, or a class
-    /// that the `train` split does not have.
-    pub fn classes(&self) -> Result<Array1<usize>> {
-        classes_of(self.labels.view())
-    }
-
-    /// The features and labels themselves, without the [weights](Matrix::weights).
-    #[must_use]
-    pub fn into_parts(self) -> (Array2<f32>, Array1<f64>) {
-        (self.features, self.labels)
-    }
-}
-
-/// Labels as indexes of classes.
-pub(super) fn classes_of(labels: ArrayView1<'_, f64>) -> Result<Array1<usize>> {
-    let class = |label: &f64| match label.fract() == 0.0 && (0.0..1e6).contains(label) {
-        true => Ok(*label as usize),
-        false => Err(Error::data(format!(
-            "label {label} is not the index of a class"
-        ))),
-    };
-    labels.iter().map(class).collect()
 }
 
 impl Dataset {
@@ -92,6 +45,9 @@ impl Dataset {
             target,
             weighting: Weighting::default(),
             to_train: false,
+            stands_for: None,
+            hold_out_by: HoldOutBy::default(),
+            selection: Selection::default(),
         }
     }
 
@@ -99,6 +55,14 @@ impl Dataset {
     #[must_use]
     pub fn weighted(mut self, weighting: Weighting) -> Self {
         self.weighting = weighting;
+        self
+    }
+
+    /// The same, of which classes were rebalanced: one row stands for so many of the data as it was, by class in the
+    /// target's order. What is [held out](Dataset::hold_out) is weighted by it.
+    #[must_use]
+    pub fn rebalanced(mut self, stands_for: Option<&[f64]>) -> Self {
+        self.stands_for = stands_for.map(Arc::from);
         self
     }
 
@@ -136,10 +100,11 @@ impl Dataset {
     #[must_use]
     pub fn with_examples(mut self, examples: Examples) -> Self {
         self.examples = examples;
+        self.selection = Selection::default();
         self
     }
 
-    /// The raw rows.
+    /// The raw rows, and with them those that were held out of this data set.
     #[must_use]
     pub fn examples(&self) -> &Examples {
         &self.examples
@@ -160,7 +125,7 @@ impl Dataset {
     /// The number of rows.
     #[must_use]
     pub fn n_rows(&self) -> usize {
-        self.examples.n_rows()
+        self.selection.n_rows(&self.examples.parts()).iter().sum()
     }
 
     /// The number of features.
@@ -181,17 +146,20 @@ impl Dataset {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a feature is not finite, naming it.
     pub fn matrix(&self) -> Result<Matrix> {
-        let mut features = Array2::zeros((self.n_rows(), self.n_features()));
-        let mut labels = Array1::zeros(self.n_rows());
+        let parts = self.examples.parts();
+        let n_rows = self.selection.n_rows(&parts);
+        let n_all = n_rows.iter().sum();
+        let mut features = Array2::zeros((n_all, self.n_features()));
+        let mut labels = Array1::zeros(n_all);
         let is_even = self.weighting.is_even();
-        let mut weights = Array1::zeros(if is_even { 0 } else { self.n_rows() });
+        let mut weights = Array1::zeros(if is_even { 0 } else { n_all });
         let columns = self.columns();
         let mut jobs = Vec::new();
         let mut rest = (features.view_mut(), labels.view_mut(), weights.view_mut());
-        for part in self.examples.parts() {
-            let (mine, others) = rest.0.split_at(Axis(0), part.n_rows());
-            let (my_labels, other_labels) = rest.1.split_at(Axis(0), part.n_rows());
-            let n_weights = if is_even { 0 } else { part.n_rows() };
+        for (part, n_rows) in parts.into_iter().zip(n_rows) {
+            let (mine, others) = rest.0.split_at(Axis(0), n_rows);
+            let (my_labels, other_labels) = rest.1.split_at(Axis(0), n_rows);
+            let n_weights = if is_even { 0 } else { n_rows };
             let (my_weights, other_weights) = rest.2.split_at(Axis(0), n_weights);
             let place = Place {
                 features: mine,
@@ -201,31 +169,7 @@ impl Dataset {
             jobs.push((part, place));
             rest = (others, other_labels, other_weights);
         }
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(jobs.len());
-        let mut shares: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
-        for (number, job) in jobs.into_iter().enumerate() {
-            shares[number % threads].push(job);
-        }
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = shares
-                .into_iter()
-                .map(|share| {
-                    let columns = &columns;
-                    scope.spawn(move || {
-                        share
-                            .into_iter()
-                            .try_for_each(|(part, place)| self.fill(part, columns, place))
-                    })
-                })
-                .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker.join().unwrap_or_else(|_| {
-                    Err(Error::internal("a thread that computes features panicked"))
-                })
-            })
-        })?;
+        side_by_side(jobs, |(part, place)| self.fill(part, &columns, place))?;
         if !is_even && weights.sum() == 0.0 {
             return Err(Error::data("the weights of all rows are 0"));
         }
@@ -236,10 +180,12 @@ impl Dataset {
         })
     }
 
-    /// The rows batch by batch, for trainers that stream.
+    /// The rows batch by batch, for trainers that stream: only the columns that are needed are read.
     pub fn batches(&self) -> impl Iterator<Item = Result<Matrix>> + '_ {
-        self.examples
-            .batches(&[])
+        let columns = self.columns();
+        let parts = self.examples.parts().into_iter();
+        parts
+            .flat_map(move |part| self.selected(part, &columns))
             .map(move |batch| self.convert(&batch?))
     }
 
@@ -294,14 +240,28 @@ impl Dataset {
         columns
     }
 
+    /// The rows of a part that are of this data set, with these columns at least.
+    pub(super) fn selected<'a>(
+        &'a self,
+        part: ExamplePart<'a>,
+        columns: &[&str],
+    ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
+        self.selection.read(part, columns, &self.target)
+    }
+
     fn fill(&self, part: ExamplePart<'_>, columns: &[&str], place: Place<'_>) -> Result<()> {
         let Place {
             mut features,
             mut labels,
             mut weights,
         } = place;
-        for batch in part.batches(columns) {
+        for batch in self.selected(part, columns) {
             let batch = batch?;
+            if batch.num_rows() > labels.len() {
+                return Err(Error::corrupt(
+                    "a file of examples has more rows than before",
+                ));
+            }
             let (mine, rest) = features.split_at(Axis(0), batch.num_rows());
             let (mut my_labels, other_labels) = labels.split_at(Axis(0), batch.num_rows());
             match self.to_train {

@@ -57,9 +57,12 @@ mod constant;
 mod dataset;
 #[cfg(feature = "linfa")]
 mod decision_tree;
+mod hold_out;
 mod linear_regression;
 mod linear_rows;
 mod logistic_regression;
+mod matrix;
+mod parallel;
 mod table;
 mod trained;
 
@@ -70,11 +73,13 @@ use self::any::Erased;
 pub use self::args::TrainArgs;
 pub use self::auto::Linear;
 pub use self::constant::Constant;
-pub use self::dataset::{Dataset, Matrix};
+pub use self::dataset::Dataset;
 #[cfg(feature = "linfa")]
 pub use self::decision_tree::DecisionTree;
+pub use self::hold_out::{HoldOut, HoldOutBy};
 pub use self::linear_regression::LinearRegression;
 pub use self::logistic_regression::LogisticRegression;
+pub use self::matrix::Matrix;
 pub use self::table::Table;
 pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};
 use crate::error::{Error, Result};

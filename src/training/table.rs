@@ -3,7 +3,8 @@
 use ndarray::{Array1, ArrayView1};
 
 use super::Dataset;
-use super::dataset::classes_of;
+use super::matrix::classes_of;
+use super::parallel::side_by_side;
 use crate::error::{Error, Result};
 use crate::examples::ExamplePart;
 use crate::features::{Features, Takes};
@@ -57,34 +58,8 @@ impl Dataset {
     pub fn table(&self, takes: Takes) -> Result<Table> {
         let columns = self.columns();
         let parts = self.examples().parts();
-        let threads = std::thread::available_parallelism()
-            .map_or(1, usize::from)
-            .clamp(1, parts.len().max(1));
-        let mut made: Vec<Option<Pieces>> = parts.iter().map(|_| None).collect();
-        let mut shares: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
-        for (number, job) in parts.into_iter().zip(&mut made).enumerate() {
-            shares[number % threads].push(job);
-        }
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = shares
-                .into_iter()
-                .map(|share| {
-                    let columns = &columns;
-                    scope.spawn(move || {
-                        share.into_iter().try_for_each(|(part, made)| {
-                            *made = Some(self.pieces(part, columns, takes)?);
-                            Ok(())
-                        })
-                    })
-                })
-                .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker.join().unwrap_or_else(|_| {
-                    Err(Error::internal("a thread that computes features panicked"))
-                })
-            })
-        })?;
-        let pieces: Pieces = made.into_iter().flatten().flatten().collect();
+        let made = side_by_side(parts, |part| self.pieces(part, &columns, takes))?;
+        let pieces: Pieces = made.into_iter().flatten().collect();
         if pieces.is_empty() {
             return Err(Error::data("there is no row to train on"));
         }
@@ -104,7 +79,7 @@ impl Dataset {
     }
 
     fn pieces(&self, part: ExamplePart<'_>, columns: &[&str], takes: Takes) -> Result<Pieces> {
-        let batches = part.batches(columns).filter(|batch| {
+        let batches = self.selected(part, columns).filter(|batch| {
             let is_empty = batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0);
             !is_empty
         });

@@ -15,6 +15,7 @@ mod data;
 mod derive;
 mod determinism;
 mod features;
+mod hold_out;
 mod load;
 mod placing;
 mod props;

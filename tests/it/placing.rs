@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use fourfold::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use fourfold::data::PreparedData;
+use fourfold::pipeline::dataset;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
+use fourfold::training::Dataset;
 
 use crate::support::write_parquet;
 
@@ -126,6 +128,52 @@ fn rows_of_batch(batch: &RecordBatch) -> Vec<String> {
     (0..batch.num_rows())
         .map(|row| format!("{} {}", colour.value(row), bought.value(row)))
         .collect()
+}
+
+/// The rows of a data set as text, in order.
+fn rows_of_set(rows: &Dataset) -> Vec<String> {
+    let matrix = rows.matrix().unwrap();
+    let features = matrix.features();
+    let rows = features.rows().into_iter().zip(matrix.labels());
+    rows.map(|(row, label)| format!("{row} {label}")).collect()
+}
+
+#[test]
+fn hold_outs_and_folds_are_placed_as_splits_are() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 2_000, 8);
+    let longer = tempfile::tempdir().unwrap();
+    write(longer.path(), 2_000, 3);
+    write_parquet(
+        &longer.path().join("-1.parquet"),
+        &[few_contents(2_000..2_500)],
+    );
+    let held = |dir: &Path, threads: usize| {
+        let whole = dataset(&prepare(&data(dir), threads), "train").unwrap();
+        let mut parts = vec![(whole.hold_out(0.2).unwrap().held_out, 0.2)];
+        parts.extend((0..5).map(|k| (whole.fold(k, 5).unwrap().held_out, 0.2)));
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|(part, share)| (rows_of_set(part), *share))
+            .collect();
+        (rows_of_set(&whole), parts)
+    };
+    let (whole, parts) = held(dir.path(), 1);
+    assert_eq!(
+        (&whole, &parts),
+        (&held(dir.path(), 8).0, &held(dir.path(), 8).1)
+    );
+    let contents = counts(whole);
+    assert_eq!(contents.len(), 5);
+    let after = held(longer.path(), 2).1;
+    for ((rows, share), (after, _)) in parts.into_iter().zip(after) {
+        let (found, after) = (counts(rows), counts(after));
+        for (content, n) in &contents {
+            let held = found.get(content).copied().unwrap_or_default();
+            assert_share(held, *n, share);
+            assert!(after[content] >= held, "{content} has moved");
+        }
+    }
 }
 
 #[test]
