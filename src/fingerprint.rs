@@ -56,6 +56,16 @@ impl Fingerprint {
         Ok(Fingerprint::of_bytes(bytes))
     }
 
+    /// The fingerprint of content: of numbers that are not finite too, and in the order in which it is written.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn of_content(value: &impl Serialize) -> Result<Self> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(value, &mut bytes).map_err(|error| {
+            Error::internal("a fingerprint cannot be written").with_source(error)
+        })?;
+        Ok(Fingerprint::of_bytes(bytes))
+    }
+
     /// The fingerprint of what a stage makes from its inputs.
     ///
     /// # Errors

@@ -99,12 +99,20 @@ impl From<Error> for Stopped {
     }
 }
 
-/// What is done to rows on their way from the source.
-#[derive(Clone)]
+/// What is done to rows on their way from the source: all that what is written depends on beside the source and the
+/// engine.
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Division {
-    pub(super) label: Label,
+    pub(super) label: Option<Label>,
     pub(super) split: Split,
     pub(super) load: Load,
+}
+
+impl Division {
+    pub(super) fn label(&self) -> Result<&Label> {
+        let label = self.label.as_ref();
+        label.ok_or_else(|| Error::config("there is no label; call `.label(\"column\")`"))
+    }
 }
 
 struct Extraction {
@@ -127,7 +135,8 @@ pub(super) async fn extract(
     place: &Path,
     step: &RunningStep,
 ) -> Result<Extracted> {
-    let Division { label, split, load } = division;
+    let Division { split, load, .. } = division;
+    let label = division.label()?;
     if rows.schema().fields().is_empty() {
         return Err(Error::data("the data has no columns"));
     }
@@ -202,7 +211,7 @@ pub(super) async fn extract(
     }
     let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
     if files.iter().flatten().all(|file| file.n_rows == 0) {
-        return Err(no_rows_left(division, n_read, n_unlabelled));
+        return Err(no_rows_left(label, load, n_read, n_unlabelled));
     }
     let note = Note {
         n_unlabelled,
@@ -231,13 +240,13 @@ pub(super) async fn extract(
 }
 
 /// Why no row is in any split.
-fn no_rows_left(division: &Division, n_read: u64, n_unlabelled: u64) -> Error {
-    match (n_unlabelled, division.load.sample) {
+fn no_rows_left(label: &Label, load: &Load, n_read: u64, n_unlabelled: u64) -> Error {
+    match (n_unlabelled, load.sample) {
         (0, Some(fraction)) => Error::data(format!(
             "none of {n_read} rows is in the sample of {fraction} of the rows; make it larger"
         )),
         (0, None) => Error::data(format!("rebalancing leaves none of {n_read} rows")),
-        _ => no_labels(&division.label, n_unlabelled),
+        _ => no_labels(label, n_unlabelled),
     }
 }
 
@@ -334,7 +343,7 @@ impl Extraction {
                 let members: BooleanArray = assigned.iter().map(|at| Some(*at == index)).collect();
                 let rows = filter_record_batch(&batch, &members).map_err(Error::from)?;
                 let n_rows = rows.num_rows();
-                let rows = self.division.label.apply(&rows, &self.schema)?;
+                let rows = self.division.label()?.apply(&rows, &self.schema)?;
                 self.n_unlabelled
                     .fetch_add((n_rows - rows.num_rows()) as u64, Ordering::Relaxed);
                 if rows.num_rows() == 0 {

@@ -104,6 +104,7 @@ mod files_table;
 mod format;
 #[cfg(feature = "sql")]
 mod in_order;
+mod key;
 mod label;
 mod load;
 mod location;
@@ -126,6 +127,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use self::extract::Division;
 pub use self::feature_skew::{FeatureSkew, FeatureSkewReport, SkewSample, SkewedFeature};
 pub use self::file_source::FileSource;
 pub use self::label::Label;
@@ -138,7 +140,7 @@ pub use self::split::{EVAL, Split, TEST, TRAIN, TUNE};
 #[cfg(feature = "sql")]
 pub use self::sql_source::SqlSource;
 pub use self::table_source::{ReaderSource, TableSource};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{ClassWeights, Task};
 use crate::schema::Schema;
 use crate::statistics::Statistics;
@@ -162,21 +164,20 @@ pub struct DataPipeline<S> {
     plan: DataPlan,
 }
 
-/// All but the source. What it does is compiled once, not once a source.
+/// All but the source. What it does is compiled once, not once a source. Whatever is added here is in the
+/// [key](key::key_of) of what is prepared.
 #[derive(Clone, Debug, Serialize)]
 struct DataPlan {
-    label: Option<Label>,
+    division: Division,
     task: Task,
-    split: Split,
-    load: load::Load,
     class_weights: Option<ClassWeights>,
     weight_column: Option<String>,
     exclude: Vec<String>,
     schema: Option<Schema>,
     on_anomaly: AnomalyPolicy,
-    #[serde(skip)]
+    #[serde(serialize_with = "key::of_statistics")]
     previous: Option<Arc<Statistics>>,
-    #[serde(skip)]
+    #[serde(serialize_with = "key::of_statistics")]
     serving: Option<Arc<Statistics>>,
     transform: TransformPlan,
 }
@@ -211,10 +212,8 @@ impl<S: DataSource> DataPipeline<S> {
         DataPipeline {
             source,
             plan: DataPlan {
-                label: None,
+                division: Division::default(),
                 task: Task::Auto,
-                split: Split::default(),
-                load: load::Load::default(),
                 class_weights: None,
                 weight_column: None,
                 exclude: Vec::new(),
@@ -230,7 +229,7 @@ impl<S: DataSource> DataPipeline<S> {
     /// What to predict: a column's name, or a [`Label`] made from one.
     #[must_use]
     pub fn label(mut self, label: impl Into<Label>) -> Self {
-        self.plan.label = Some(label.into());
+        self.plan.division.label = Some(label.into());
         self
     }
 
@@ -244,7 +243,7 @@ impl<S: DataSource> DataPipeline<S> {
     /// How rows are divided.
     #[must_use]
     pub fn split(mut self, split: Split) -> Self {
-        self.plan.split = split;
+        self.plan.division.split = split;
         self
     }
 
@@ -253,14 +252,14 @@ impl<S: DataSource> DataPipeline<S> {
     /// [`Split`] places them. A larger sample holds all rows of a smaller one.
     #[must_use]
     pub fn sample(mut self, fraction: f64) -> Self {
-        self.plan.load.sample = Some(fraction);
+        self.plan.division.load.sample = Some(fraction);
         self
     }
 
     /// Makes the classes of the `train` split more even.
     #[must_use]
     pub fn rebalance(mut self, rebalance: Rebalance) -> Self {
-        self.plan.load.rebalance = Some(rebalance);
+        self.plan.division.load.rebalance = Some(rebalance);
         self
     }
 
@@ -283,7 +282,7 @@ impl<S: DataSource> DataPipeline<S> {
     /// takes at once: smaller ones need less memory for each stream of batches, larger ones are read and packed better.
     #[must_use]
     pub fn row_group_rows(mut self, n: usize) -> Self {
-        self.plan.load.row_group_rows = n;
+        self.plan.division.load.row_group_rows = n;
         self
     }
 
@@ -356,23 +355,18 @@ impl DataPlan {
     /// Columns that say something of a row's place in training, and nothing of the row.
     fn not_features(&self) -> impl Iterator<Item = &str> {
         let weights = self.weight_column.as_deref();
-        weights.into_iter().chain(self.split.naming_column())
+        weights
+            .into_iter()
+            .chain(self.division.split.naming_column())
     }
 
     fn check(&self) -> Result<()> {
-        self.split.check()?;
-        self.load.check()?;
+        self.division.split.check()?;
+        self.division.load.check()?;
         if let Some(weights) = &self.class_weights {
             weights.check()?;
         }
-        match &self.label {
-            None => {
-                return Err(Error::config(
-                    "there is no label; call `.label(\"column\")`",
-                ));
-            }
-            Some(label) => label.check()?,
-        }
+        self.division.label()?.check()?;
         if let Some(schema) = &self.schema {
             schema.check().map_err(|error| error.in_stage("validate"))?;
         }

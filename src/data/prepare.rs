@@ -8,7 +8,8 @@ use arrow::datatypes::Schema as ArrowSchema;
 use datafusion::prelude::{DataFrame, ident};
 use serde::Serialize;
 
-use super::extract::{Division, Explain, Extracted, extract, reopen};
+use super::extract::{Extracted, extract, reopen};
+use super::key::{Configuration, key_of};
 use super::policy::{Quarantined, quarantine, rules_of_rows};
 use super::validate::Validated;
 use super::{
@@ -20,14 +21,11 @@ use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::examples::Examples;
 use crate::fingerprint::Fingerprint;
 use crate::model::{Target, Weighting};
-use crate::progress::{Progress, RunningStep, Step};
+use crate::progress::{Progress, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{Decision, FittedTransform, Roles, Transform};
 use crate::warning::Warning;
-
-/// Counts the ways in which rows were placed: what was extracted in an earlier one is not used again.
-const PLACING_VERSION: u32 = 2;
 
 /// What the data pipeline has made: all that training and evaluation need.
 #[derive(Debug)]
@@ -175,11 +173,12 @@ impl<S: DataSource> DataPipeline<S> {
             Some(snapshot) => snapshot,
             None => one_of_a_kind()?,
         };
-        let inputs = [snapshot, self.plan.extraction_fingerprint()?];
-        let fingerprint = Fingerprint::of_stage(&self.source, 0, &inputs)?;
-        let place = dir.join(fingerprint.short());
+        let key = |configuration| key_of(&self.source, &snapshot, engine, configuration);
+        let extraction = key(Configuration::Division(&self.plan.division))?;
+        let fingerprint = key(Configuration::Plan(&self.plan))?;
+        let place = dir.join(extraction.short());
         let earlier = if unchanged {
-            reopen(&self.plan.split, &place)?
+            reopen(&self.plan.division.split, &place)?
         } else {
             None
         };
@@ -189,14 +188,12 @@ impl<S: DataSource> DataPipeline<S> {
                 let rows = self.source.read(engine).await.map_err(in_source)?;
                 let explain =
                     |error: Error, columns: &ArrowSchema| self.source.explain(error, columns);
-                let extracted = self
-                    .plan
-                    .extract(rows, &explain, engine, &place, &step)
-                    .await;
+                let division = &self.plan.division;
+                let extracted = extract(rows, &explain, division, engine, &place, &step).await;
                 match extracted {
                     // Another run of the same extraction was faster.
                     Err(error) if unchanged && error.kind() == ErrorKind::AlreadyExists => {
-                        reopen(&self.plan.split, &place)?.ok_or(error)?
+                        reopen(&self.plan.division.split, &place)?.ok_or(error)?
                     }
                     extracted => extracted.map_err(in_source)?,
                 }
@@ -204,47 +201,22 @@ impl<S: DataSource> DataPipeline<S> {
         };
         drop(step);
         self.plan
-            .prepare(extracted, &fingerprint, engine, dir, progress)
+            .prepare(extracted, &extraction, fingerprint, engine, dir, progress)
             .await
     }
 }
 
 impl DataPlan {
-    fn label(&self) -> Result<&Label> {
-        self.label
-            .as_ref()
-            .ok_or_else(|| Error::config("there is no label"))
-    }
-
-    fn extraction_fingerprint(&self) -> Result<Fingerprint> {
-        Fingerprint::of(&(PLACING_VERSION, &self.label, &self.split, &self.load))
-    }
-
-    async fn extract(
-        &self,
-        rows: DataFrame,
-        explain: &Explain<'_>,
-        engine: &Engine,
-        place: &Path,
-        step: &RunningStep,
-    ) -> Result<Extracted> {
-        let division = Division {
-            label: self.label()?.clone(),
-            split: self.split.clone(),
-            load: self.load.clone(),
-        };
-        extract(rows, explain, &division, engine, place, step).await
-    }
-
     async fn prepare(
         &self,
         extracted: Extracted,
         extraction: &Fingerprint,
+        fingerprint: Fingerprint,
         engine: &Engine,
         dir: &Path,
         progress: &Progress,
     ) -> Result<PreparedData> {
-        let label = self.label()?;
+        let label = self.division.label()?;
         let in_validate = |error: Error| error.in_stage("validate");
         let mut extracted = extracted;
         let step = progress.step(Step::Analyse);
@@ -276,11 +248,17 @@ impl DataPlan {
         if self.on_anomaly == AnomalyPolicy::Quarantine && !rules.is_empty() {
             let kept = Fingerprint::of(&(extraction, &schema, &rules))?;
             let place = dir.join(format!("{}-kept", kept.short()));
-            let row_group = self.load.row_group_rows;
-            let (rest, aside) =
-                quarantine(extracted, &self.split, &schema, rules, row_group, &place)
-                    .await
-                    .map_err(in_validate)?;
+            let row_group = self.division.load.row_group_rows;
+            let (rest, aside) = quarantine(
+                extracted,
+                &self.division.split,
+                &schema,
+                rules,
+                row_group,
+                &place,
+            )
+            .await
+            .map_err(in_validate)?;
             extracted = rest;
             quarantined = (aside.n_rows > 0).then_some(aside);
             (statistics, whole) = analyse(engine, &extracted.splits).await?;
@@ -312,15 +290,6 @@ impl DataPlan {
             .map_err(|error| error.in_stage("transform"))?;
         drop(step);
 
-        let fingerprint = Fingerprint::of(&(
-            extraction,
-            &self.transform,
-            &self.exclude,
-            &self.schema,
-            quarantined.as_ref().map(|_| self.on_anomaly),
-            self.task,
-            &weighting,
-        ))?;
         Ok(PreparedData {
             splits,
             statistics,
@@ -334,7 +303,7 @@ impl DataPlan {
             quarantined,
             decisions,
             n_unlabelled: note.n_unlabelled,
-            split: self.split.clone(),
+            split: self.division.split.clone(),
             stands_for,
             fingerprint,
         })

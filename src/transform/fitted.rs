@@ -94,7 +94,8 @@ impl TryFrom<Document> for FittedTransform {
 }
 
 impl FittedTransform {
-    const FORMAT_VERSION: u32 = 1;
+    /// The version of the layout that this build writes.
+    pub(crate) const FORMAT_VERSION: u32 = 1;
 
     /// A transform from its parts, such as one that was fitted elsewhere.
     ///
