@@ -240,6 +240,7 @@ fn save<M: Model>(repository: &Path, name: &str, model: &M) {
             label: "late".to_owned(),
             classes: ["no".to_owned(), "yes".to_owned()],
         },
+        label: None,
         details: BTreeMap::new(),
     };
     save_json(&version, "manifest.json", &manifest).unwrap();

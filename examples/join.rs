@@ -75,7 +75,7 @@ fn main() -> Result<()> {
                 .at_least("auc", 0.60)
                 .better_than_constant(),
         )
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build()?;
 
     match pipeline.run_blocking()? {

@@ -161,11 +161,10 @@ fn print(run: &RunRecord) {
         );
     }
     for check in run.verdict.checks() {
-        println!(
-            "{}: {}",
-            if check.passed { "passed" } else { "FAILED" },
-            check.message
-        );
+        println!("{}: {}", check.outcome, check.message);
+    }
+    for note in run.verdict.notes() {
+        println!("note: {note}");
     }
 }
 

@@ -41,108 +41,29 @@
 //! `Blessed::mint`, which is called in one place, the evaluation pipeline. Held by the doctests above, the
 //! compile-fail tests, and `tests/it/tidy.rs`, which counts the callers.
 
+mod verdict;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::verdict::{Check, CheckOutcome, Verdict};
 use crate::error::{Error, Result};
-use crate::model::{Loaders, Manifest, Model, ReferenceStatistics, Servable, Target};
+use crate::model::{Label, Loaders, Manifest, Model, ReferenceStatistics, Servable, Target};
 use crate::schema::Schema;
 use crate::transform::FittedTransform;
 
-/// One thing a validator looked at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Check {
-    /// What was looked at, such as `auc`.
-    pub name: String,
-    /// Whether it is good enough.
-    pub passed: bool,
-    /// What was found and what would do.
-    pub message: String,
-}
-
-/// What a validator says of a candidate: its checks.
-///
-/// ```
-/// use fourfold::blessing::Verdict;
-///
-/// let verdict = Verdict::new().check("auc", true, "auc is 0.74, at least 0.7 is wanted");
-/// assert!(verdict.is_blessed());
-/// assert!(!verdict.check("size", false, "the model is 2 GB").is_blessed());
-/// assert!(!Verdict::new().is_blessed(), "who has checked nothing has passed nothing");
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    checks: Vec<Check>,
-}
-
-impl Verdict {
-    /// No checks yet; such a verdict does not bless.
-    #[must_use]
-    pub fn new() -> Self {
-        Verdict::default()
-    }
-
-    /// Adds a check.
-    #[must_use]
-    pub fn check(
-        mut self,
-        name: impl Into<String>,
-        passed: bool,
-        message: impl Into<String>,
-    ) -> Self {
-        self.checks.push(Check {
-            name: name.into(),
-            passed,
-            message: message.into(),
-        });
-        self
-    }
-
-    /// Both verdicts' checks.
-    #[must_use]
-    pub fn and(mut self, other: Verdict) -> Self {
-        self.checks.extend(other.checks);
-        self
-    }
-
-    /// Whether there are checks and all passed.
-    #[must_use]
-    pub fn is_blessed(&self) -> bool {
-        !self.checks.is_empty() && self.checks.iter().all(|check| check.passed)
-    }
-
-    /// The checks, in the order they were made.
-    #[must_use]
-    pub fn checks(&self) -> &[Check] {
-        &self.checks
-    }
-
-    /// Why it does not bless: the messages of the checks that failed.
-    #[must_use]
-    pub fn reasons(&self) -> Vec<&str> {
-        if self.checks.is_empty() {
-            return vec!["nothing was checked"];
-        }
-        self.checks
-            .iter()
-            .filter(|check| !check.passed)
-            .map(|check| check.message.as_str())
-            .collect()
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_blessed() {
-            "blessed"
-        } else {
-            "rejected"
-        })
-    }
+/// What a server says of the model that is serving now.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Serving {
+    /// The server cannot tell: every check that needs to know fails.
+    #[default]
+    Unknown,
+    /// None yet: this is the first deployment. Nothing can be worse than it.
+    None,
+    /// This one.
+    Model(Arc<Servable>),
 }
 
 /// A trained model with all it needs to be served, not validated yet.
@@ -172,6 +93,7 @@ impl<M: Model> Candidate<M> {
             name: name.to_owned(),
             model_format: model.format().to_owned(),
             target,
+            label: None,
             details,
         };
         let operations = transform.operations();
@@ -203,6 +125,14 @@ impl<M: Model> Candidate<M> {
     pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
         let servable = Arc::unwrap_or_clone(self.servable);
         self.servable = Arc::new(servable.with_reference(reference));
+        self
+    }
+
+    /// With the rule by which its label is made, which is saved with it: raw rows alone then are enough to evaluate it.
+    #[must_use]
+    pub fn with_label(mut self, label: Label) -> Self {
+        let servable = Arc::unwrap_or_clone(self.servable);
+        self.servable = Arc::new(servable.with_label(label));
         self
     }
 

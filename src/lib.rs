@@ -40,7 +40,7 @@
 //!     )
 //!     .train(LogisticRegression::default())
 //!     .evaluate(Thresholds::new().at_least("auc", 0.9).better_than_constant())
-//!     .serve(InProcess)
+//!     .serve(InProcess::new())
 //!     .build()?; // a stage that is missing or does not fit is a compile error
 //!
 //! match pipeline.run_blocking()? {
@@ -133,6 +133,7 @@ mod store;
 pub mod training;
 pub mod transform;
 mod warning;
+mod written;
 
 pub use self::cancellation::Cancellation;
 pub use self::error::{Error, ErrorKind, Result};

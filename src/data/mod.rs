@@ -105,7 +105,6 @@ mod format;
 #[cfg(feature = "sql")]
 mod in_order;
 mod key;
-mod label;
 mod load;
 mod location;
 mod look;
@@ -130,7 +129,6 @@ use serde::Serialize;
 use self::extract::Division;
 pub use self::feature_skew::{FeatureSkew, FeatureSkewReport, SkewSample, SkewedFeature};
 pub use self::file_source::FileSource;
-pub use self::label::Label;
 pub use self::load::Rebalance;
 pub use self::policy::{AnomalyPolicy, QuarantineReason, Quarantined};
 pub use self::prepare::PreparedData;
@@ -140,7 +138,8 @@ pub use self::split::{EVAL, Split, TEST, TRAIN, TUNE};
 #[cfg(feature = "sql")]
 pub use self::sql_source::SqlSource;
 pub use self::table_source::{ReaderSource, TableSource};
-use crate::error::Result;
+use crate::error::{Error, Result};
+pub use crate::model::Label;
 use crate::model::{ClassWeights, Task};
 use crate::schema::Schema;
 use crate::statistics::Statistics;
@@ -333,6 +332,14 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
+    /// The label's rule.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is none.
+    pub(crate) fn label_rule(&self) -> Result<&Label> {
+        self.plan.division.label()
+    }
+
     /// The source.
     #[must_use]
     pub fn source(&self) -> &S {
@@ -371,6 +378,10 @@ impl DataPlan {
             schema.check().map_err(|error| error.in_stage("validate"))?;
         }
         match &self.transform {
+            TransformPlan::Given(transform) if transform.steps().is_empty() => Err(Error::config(
+                "the transform has no step, so no column makes a feature; leave it out to have one chosen",
+            )
+            .in_stage("transform")),
             TransformPlan::Given(transform) => transform.check(),
             TransformPlan::Auto(_) => Ok(()),
         }

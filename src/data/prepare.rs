@@ -272,6 +272,7 @@ impl DataPlan {
         } = found.under(self.on_anomaly).map_err(in_validate)?;
         let Extracted { splits, note } = extracted;
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
+            .and_then(|target| label.orient(target))
             .map_err(|error| error.in_stage("label"))?;
         let weighting = Weighting::new(
             self.weight_column.clone(),

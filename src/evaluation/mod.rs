@@ -37,19 +37,23 @@
 //! Validators side by side are a validator: `(Thresholds::new().at_least("auc", 0.7), SmallWeights { limit: 9.0 })`.
 
 mod infra;
+mod needs;
 mod thresholds;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema as ArrowSchema;
 use serde::{Serialize, Serializer};
 
+pub use self::needs::Needs;
 pub use self::thresholds::Thresholds;
-use crate::blessing::{Blessed, Candidate, Verdict};
+use crate::blessing::{Blessed, Candidate, Serving, Verdict};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near_names};
 use crate::examples::Examples;
 use crate::metrics::{Evaluation, Evaluator};
-use crate::model::{Model, ReferenceStatistics, Servable};
+use crate::model::{Loaders, Model, ReferenceStatistics, Servable, Target};
 use crate::progress::{Progress, Step};
 use crate::stage::{Stage, StageFn, serialize_stage};
 
@@ -66,6 +70,11 @@ pub trait Validator<M: Model>: Stage {
     /// # Errors
     /// If the candidate could not be judged at all.
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict>;
+
+    /// What it needs of the evaluation; nothing, unless told. `build()` asks, before anything runs.
+    fn needs(&self) -> Needs {
+        Needs::new()
+    }
 }
 
 impl<F, M> Validator<M> for StageFn<F, M>
@@ -95,7 +104,30 @@ impl<M> Clone for EvalArgs<'_, M> {
 
 impl<M> Copy for EvalArgs<'_, M> {}
 
+/// No baseline, for arguments that have none.
+static NO_BASELINE: Baseline = Baseline::None;
+
 impl<'a, M> EvalArgs<'a, M> {
+    /// Arguments to ask a validator with, in a test or within a validator of one's own: a candidate, the labelled raw
+    /// rows, and its metrics on them. What is said of it is a verdict and no blessing: those come out of the
+    /// [evaluation pipeline](EvaluationPipeline) only.
+    #[must_use]
+    pub fn new(candidate: &'a Candidate<M>, eval: &'a Examples, metrics: &'a Evaluation) -> Self {
+        EvalArgs {
+            candidate,
+            eval,
+            metrics,
+            baseline: &NO_BASELINE,
+        }
+    }
+
+    /// The same with a baseline; none is serving yet unless told.
+    #[must_use]
+    pub fn with_baseline(mut self, baseline: &'a Baseline) -> Self {
+        self.baseline = baseline;
+        self
+    }
+
     /// The model that is judged.
     #[must_use]
     pub fn candidate(&self) -> &'a Candidate<M> {
@@ -135,6 +167,8 @@ pub enum Baseline {
         /// Its metrics.
         metrics: Evaluation,
     },
+    /// Whether there is one is not known.
+    Unknown,
     /// There is one, and it cannot be compared with: it is damaged, or asks for other data.
     Unusable(Error),
 }
@@ -152,6 +186,10 @@ where
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
         (**self).validate(args)
     }
+
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
 }
 
 /// Any number of validators side by side; none at all checks nothing, and so blesses nothing.
@@ -162,6 +200,11 @@ where
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
         let mut parts = self.iter().map(|validator| part(validator, args));
         parts.try_fold(Verdict::new(), |verdict, part| Ok(verdict.and(part?)))
+    }
+
+    fn needs(&self) -> Needs {
+        let parts = self.iter().map(Validator::needs);
+        parts.fold(Needs::new(), Needs::and)
     }
 }
 
@@ -187,6 +230,10 @@ macro_rules! tuple_validator {
                 $(verdict = verdict.and(part(&self.$index, args)?);)+
                 Ok(verdict)
             }
+
+            fn needs(&self) -> Needs {
+                Needs::new() $(.and(self.$index.needs()))+
+            }
         }
     };
 }
@@ -198,6 +245,7 @@ tuple_validator!(A.0, B.1, C.2);
 pub struct EvaluationPipeline<V> {
     validator: V,
     slice_by: Vec<String>,
+    baseline: Option<PathBuf>,
 }
 
 /// What an evaluation has found.
@@ -220,6 +268,7 @@ impl<V: Stage> EvaluationPipeline<V> {
         EvaluationPipeline {
             validator,
             slice_by: Vec::new(),
+            baseline: None,
         }
     }
 
@@ -230,14 +279,43 @@ impl<V: Stage> EvaluationPipeline<V> {
         self
     }
 
+    /// Compares with the saved model of a directory, instead of the one that is serving.
+    #[must_use]
+    pub fn baseline(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.baseline = Some(dir.into());
+        self
+    }
+
+    /// Whether it compares with the model that is serving, which the server must then know.
+    #[must_use]
+    pub fn asks_for_serving<M: Model>(&self) -> bool
+    where
+        V: Validator<M>,
+    {
+        self.baseline.is_none() && self.validator.needs().is_compared()
+    }
+
     /// Checks the configuration.
     ///
     /// # Errors
-    /// As [`Stage::check`], naming the validator.
-    pub fn check(&self) -> Result<()> {
+    /// As [`Stage::check`], naming the validator; [`ErrorKind::Config`](crate::ErrorKind::Config) if a metric that it
+    /// needs is not there, or is held against a bound that it cannot have.
+    pub fn check<M: Model>(&self) -> Result<()>
+    where
+        V: Validator<M>,
+    {
         self.validator
             .check()
-            .map_err(|error| error.in_stage(self.validator.name()))
+            .and_then(|()| self.validator.needs().check())
+            .map_err(|error| error.in_stage(self.validator.name()))?;
+        match &self.baseline {
+            Some(dir) if !dir.is_dir() => Err(Error::config(format!(
+                "`baseline` is `{}`, must be the directory of a saved model",
+                dir.display()
+            ))
+            .in_stage("evaluate")),
+            _ => Ok(()),
+        }
     }
 
     /// The metrics of a model on some rows, in all and by slice: a score for the record, which decides nothing.
@@ -257,8 +335,32 @@ impl<V: Stage> EvaluationPipeline<V> {
             .finish())
     }
 
-    /// Evaluates and validates a candidate. `baseline` is the model that is serving now, if any, or why it cannot be
-    /// had.
+    /// Checks the configuration against the data, before anything is trained on it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a metric is none of the target's task, or a column to slice by
+    /// is not there.
+    pub fn check_data<M: Model>(&self, target: &Target, columns: &ArrowSchema) -> Result<()>
+    where
+        V: Validator<M>,
+    {
+        self.validator
+            .needs()
+            .check_task(target.task())
+            .map_err(|error| error.in_stage(self.validator.name()))?;
+        let known = || columns.fields().iter().map(|field| field.name().as_str());
+        match (self.slice_by.iter()).find(|column| !known().any(|name| name == column.as_str())) {
+            Some(missing) => Err(Error::config(format!(
+                "column `{missing}` to slice by is not in the data{}",
+                near_names(missing, known())
+            ))
+            .in_stage("evaluate")),
+            None => Ok(()),
+        }
+    }
+
+    /// Evaluates and validates a candidate. `serving` is what the server says of the model that is serving now, or why
+    /// it cannot be had.
     ///
     /// # Errors
     /// If the candidate cannot be evaluated, or the validator fails. A candidate that is not good enough is no
@@ -267,7 +369,7 @@ impl<V: Stage> EvaluationPipeline<V> {
         self: Arc<Self>,
         candidate: Candidate<M>,
         eval: &Examples,
-        baseline: Result<Option<Arc<Servable>>>,
+        serving: Result<Serving>,
         engine: &Engine,
         progress: &Progress,
     ) -> Result<Evaluated<M>>
@@ -289,15 +391,22 @@ impl<V: Stage> EvaluationPipeline<V> {
             }
             None => candidate,
         };
-        let baseline = match baseline {
-            Ok(None) => Baseline::None,
-            Ok(Some(servable)) => match evaluate(evaluator(&servable), eval, engine).await {
-                Ok(evaluated) => Baseline::Evaluated {
-                    metrics: evaluated.finish(),
-                    servable,
-                },
-                Err(error) => Baseline::Unusable(error),
-            },
+        let serving = match &self.baseline {
+            Some(dir) => load(dir.clone(), candidate.loaders().clone()).await,
+            None => serving,
+        };
+        let baseline = match serving {
+            Ok(Serving::None) => Baseline::None,
+            Ok(Serving::Unknown) => Baseline::Unknown,
+            Ok(Serving::Model(servable)) => {
+                match evaluate(evaluator(&servable), eval, engine).await {
+                    Ok(evaluated) => Baseline::Evaluated {
+                        metrics: evaluated.finish(),
+                        servable,
+                    },
+                    Err(error) => Baseline::Unusable(error),
+                }
+            }
             Err(error) => Baseline::Unusable(error),
         };
         let eval = eval.clone();
@@ -319,6 +428,9 @@ impl<V: Stage> EvaluationPipeline<V> {
             } else {
                 verdict.and(infra::validate(&candidate, &eval)?)
             };
+            let verdict = notes(&metrics, &baseline)
+                .into_iter()
+                .fold(verdict, Verdict::note);
             let model =
                 Blessed::mint(candidate, verdict.clone()).map_err(|(candidate, _)| candidate);
             Ok(Evaluated {
@@ -338,4 +450,37 @@ async fn evaluate(evaluator: Evaluator, eval: &Examples, engine: &Engine) -> Res
     engine
         .accumulate(eval.data_frame(engine).await?, evaluator)
         .await
+}
+
+/// Loads the model that is compared with.
+async fn load(dir: PathBuf, loaders: Loaders) -> Result<Serving> {
+    let load = move || Servable::load(&dir, &loaders);
+    let loaded = tokio::task::spawn_blocking(load)
+        .await
+        .map_err(|error| Error::model("loading the baseline panicked").with_source(error))?;
+    Ok(Serving::Model(Arc::new(loaded?)))
+}
+
+/// What is worth knowing beside the checks.
+fn notes(metrics: &Evaluation, baseline: &Baseline) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !metrics.unseen_classes.is_empty() {
+        let classes: Vec<String> = (metrics.unseen_classes.iter().take(20))
+            .map(|(class, rows)| format!("`{class}` ({rows} rows)"))
+            .collect();
+        let more = metrics.unseen_classes.len() - classes.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        notes.push(format!(
+            "classes of the `eval` split are not among the training rows, so the model never answers them: {}{more}",
+            classes.join(", ")
+        ));
+    }
+    if matches!(baseline, Baseline::None) {
+        notes.push("nothing is serving yet: this would be the first deployment".to_owned());
+    }
+    notes
 }

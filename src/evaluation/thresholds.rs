@@ -1,13 +1,16 @@
 //! The default validator: bounds on metrics.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Baseline, EvalArgs, Validator};
-use crate::blessing::Verdict;
-use crate::error::{Error, Result, near_names};
-use crate::metrics::{Evaluation, higher_is_better};
+use super::{Baseline, EvalArgs, Needs, Validator};
+use crate::blessing::{Check, Verdict};
+use crate::error::{Error, Result};
+use crate::metrics::{Evaluation, SliceMetrics, higher_is_better, known_metric};
 use crate::model::Model;
 use crate::stage::Stage;
+use crate::written;
 
 /// Bounds on metrics, overall and in slices, and against the model that is serving. All must hold.
 ///
@@ -30,27 +33,108 @@ use crate::stage::Stage;
 /// assert_eq!(from_file, thresholds);
 /// ```
 ///
-/// Bounds are inclusive, except that of [`Thresholds::better_than_constant`]. A metric that is not there fails.
+/// Bounds are inclusive, except that of [`Thresholds::better_than_constant`]. Two bounds on one metric must both hold. A
+/// metric that is not defined on the rows fails.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Document", try_from = "Document")]
 pub struct Thresholds {
     thresholds: Vec<Threshold>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct Threshold {
     metric: String,
-    #[serde(flatten)]
     bound: Bound,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 enum Bound {
     AtLeast(f64),
     AtMost(f64),
     Above(f64),
-    AtLeastInSlices { value: f64, min_rows: u64 },
+    AtLeastInSlices(InSlices),
     NoWorseThanBaseline(f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InSlices {
+    value: f64,
+    min_rows: u64,
+}
+
+/// The stored form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    thresholds: Vec<Entry>,
+}
+
+/// A metric with one bound, or several that must all hold.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    metric: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_least: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_most: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    above: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at_least_in_slices: Option<InSlices>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_worse_than_baseline: Option<f64>,
+}
+
+impl From<Thresholds> for Document {
+    fn from(thresholds: Thresholds) -> Self {
+        let entry = |Threshold { metric, bound }| {
+            let mut entry = Entry {
+                metric,
+                ..Entry::default()
+            };
+            match bound {
+                Bound::AtLeast(value) => entry.at_least = Some(value),
+                Bound::AtMost(value) => entry.at_most = Some(value),
+                Bound::Above(value) => entry.above = Some(value),
+                Bound::AtLeastInSlices(value) => entry.at_least_in_slices = Some(value),
+                Bound::NoWorseThanBaseline(value) => entry.no_worse_than_baseline = Some(value),
+            }
+            entry
+        };
+        Document {
+            thresholds: thresholds.thresholds.into_iter().map(entry).collect(),
+        }
+    }
+}
+
+impl TryFrom<Document> for Thresholds {
+    type Error = Error;
+
+    fn try_from(document: Document) -> Result<Self> {
+        let mut thresholds = Thresholds::new();
+        for entry in document.thresholds {
+            let bounds = [
+                entry.at_least.map(Bound::AtLeast),
+                entry.at_most.map(Bound::AtMost),
+                entry.above.map(Bound::Above),
+                entry.at_least_in_slices.map(Bound::AtLeastInSlices),
+                entry.no_worse_than_baseline.map(Bound::NoWorseThanBaseline),
+            ];
+            if bounds.iter().all(Option::is_none) {
+                return Err(Error::config(format!(
+                    "the threshold of `{}` has no bound; there are `at_least`, `at_most`, `above`, \
+                     `at_least_in_slices` and `no_worse_than_baseline`",
+                    entry.metric
+                )));
+            }
+            for bound in bounds.into_iter().flatten() {
+                thresholds = thresholds.with(entry.metric.as_str(), bound);
+            }
+        }
+        Ok(thresholds)
+    }
 }
 
 impl Thresholds {
@@ -58,6 +142,16 @@ impl Thresholds {
     #[must_use]
     pub fn new() -> Self {
         Thresholds::default()
+    }
+
+    /// Reads thresholds from a file, JSON or TOML by its extension.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it: unknown keys, with the
+    /// near ones, and keys that are there twice.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        written::load(path.as_ref(), "thresholds")
     }
 
     fn with(mut self, metric: impl Into<String>, bound: Bound) -> Self {
@@ -90,7 +184,7 @@ impl Thresholds {
     /// The metric must be at least this in every slice of at least `min_rows` rows.
     #[must_use]
     pub fn at_least_in_slices(self, metric: impl Into<String>, value: f64, min_rows: u64) -> Self {
-        self.with(metric, Bound::AtLeastInSlices { value, min_rows })
+        self.with(metric, Bound::AtLeastInSlices(InSlices { value, min_rows }))
     }
 
     /// The metric must not be worse than the serving model's by more than `tolerance`, on the same rows. Holds if
@@ -113,27 +207,15 @@ impl Stage for Thresholds {
             ));
         }
         for Threshold { metric, bound } in &self.thresholds {
-            let value = match bound {
-                Bound::AtLeast(value) | Bound::AtMost(value) | Bound::Above(value) => *value,
-                Bound::AtLeastInSlices { value, .. } => *value,
-                Bound::NoWorseThanBaseline(tolerance) => {
-                    if higher_is_better(metric).is_none() {
-                        return Err(Error::config(format!(
-                            "whether a higher `{metric}` is better is not known, so it cannot be compared"
-                        )));
-                    }
-                    if *tolerance < 0.0 {
-                        return Err(Error::config(format!(
-                            "the tolerance for `{metric}` is {tolerance}, must be at least 0"
-                        )));
-                    }
-                    *tolerance
+            match bound {
+                Bound::NoWorseThanBaseline(tolerance)
+                    if !(tolerance.is_finite() && *tolerance >= 0.0) =>
+                {
+                    return Err(Error::config(format!(
+                        "the tolerance for `{metric}` is {tolerance}, must be at least 0"
+                    )));
                 }
-            };
-            if !value.is_finite() {
-                return Err(Error::config(format!(
-                    "the bound of `{metric}` is {value}, must be finite"
-                )));
+                _ => {}
             }
         }
         Ok(())
@@ -141,6 +223,19 @@ impl Stage for Thresholds {
 }
 
 impl<M: Model> Validator<M> for Thresholds {
+    fn needs(&self) -> Needs {
+        let thresholds = self.thresholds.iter();
+        thresholds.fold(
+            Needs::new(),
+            |needs, Threshold { metric, bound }| match bound {
+                Bound::AtLeast(value) | Bound::Above(value) => needs.at_least(metric, *value),
+                Bound::AtLeastInSlices(InSlices { value, .. }) => needs.at_least(metric, *value),
+                Bound::AtMost(value) => needs.at_most(metric, *value),
+                Bound::NoWorseThanBaseline(_) => needs.no_worse(metric),
+            },
+        )
+    }
+
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
         Ok(self
             .thresholds
@@ -154,117 +249,148 @@ impl<M: Model> Validator<M> for Thresholds {
 impl Threshold {
     fn judge(&self, verdict: Verdict, metrics: &Evaluation, baseline: &Baseline) -> Verdict {
         let metric = self.metric.as_str();
+        let n_rows = metrics.n_rows();
         let Some(found) = metrics.overall.get(metric).copied() else {
-            let near = near_names(metric, metrics.overall.keys().map(String::as_str));
-            return verdict.check(
-                metric,
-                false,
-                format!("there is no metric `{metric}`{near}"),
-            );
+            return verdict.with(undefined(metric, n_rows).support(n_rows));
+        };
+        let whole = |passed: bool, bound: f64, must: &str| {
+            let message = format!("{metric} is {found:.4}, must be {must} {bound}");
+            Check::new(metric, passed, message)
+                .value(found)
+                .bound(bound)
+                .support(n_rows)
         };
         match &self.bound {
-            Bound::AtLeast(low) => {
-                let message = format!("{metric} is {found:.4}, must be at least {low}");
-                verdict.check(metric, found >= *low, message)
-            }
-            Bound::AtMost(high) => {
-                let message = format!("{metric} is {found:.4}, must be at most {high}");
-                verdict.check(metric, found <= *high, message)
-            }
-            Bound::Above(low) => {
-                let message = format!("{metric} is {found:.4}, must be above {low}");
-                verdict.check(metric, found > *low, message)
-            }
-            Bound::AtLeastInSlices { value, min_rows } => {
-                self.judge_slices(verdict, metrics, *value, *min_rows)
-            }
+            Bound::AtLeast(low) => verdict.with(whole(found >= *low, *low, "at least")),
+            Bound::AtMost(high) => verdict.with(whole(found <= *high, *high, "at most")),
+            Bound::Above(low) => verdict.with(whole(found > *low, *low, "above")),
+            Bound::AtLeastInSlices(bound) => self.judge_slices(verdict, metrics, *bound),
             Bound::NoWorseThanBaseline(tolerance) => {
-                self.judge_baseline(verdict, found, baseline, *tolerance)
+                verdict.with(self.judge_baseline(found, n_rows, baseline, *tolerance))
             }
         }
     }
 
-    fn judge_slices(
-        &self,
-        verdict: Verdict,
-        metrics: &Evaluation,
-        low: f64,
-        min_rows: u64,
-    ) -> Verdict {
+    /// A check for each slice that is bad; one for all if none is.
+    fn judge_slices(&self, verdict: Verdict, metrics: &Evaluation, bound: InSlices) -> Verdict {
+        let InSlices {
+            value: low,
+            min_rows,
+        } = bound;
         let metric = self.metric.as_str();
+        let name = format!("{metric} in slices");
         let large: Vec<_> = metrics
             .slices
             .iter()
-            .filter(|slice| {
-                slice
-                    .metrics
-                    .get("example_count")
-                    .copied()
-                    .unwrap_or_default()
-                    >= min_rows as f64
-            })
+            .filter(|slice| slice.n_rows() >= min_rows)
             .collect();
         if large.is_empty() {
-            let message =
-                format!("no slice has {min_rows} rows; call `.slice_by(..)` or lower `min_rows`");
-            return verdict.check(metric, false, message);
+            let message = format!(
+                "no slice has {min_rows} rows, the largest of {} has {}; call `.slice_by(..)` or lower `min_rows`",
+                metrics.slices.len(),
+                metrics
+                    .slices
+                    .iter()
+                    .map(SliceMetrics::n_rows)
+                    .max()
+                    .unwrap_or_default()
+            );
+            return verdict.with(Check::too_few_rows(name, message).bound(low));
         }
-        let bad: Vec<String> = large
-            .iter()
-            .filter_map(|slice| match slice.metrics.get(metric) {
-                Some(found) if *found >= low => None,
-                Some(found) => Some(format!("{} ({found:.4})", slice.slice)),
-                None => Some(format!("{} (not defined)", slice.slice)),
-            })
-            .collect();
-        let message = if bad.is_empty() {
-            format!(
+        let bad = large.iter().filter_map(|slice| {
+            let check = match slice.metrics.get(metric).copied() {
+                Some(found) if found >= low => return None,
+                Some(found) => {
+                    let message = format!(
+                        "{metric} is {found:.4} in {} ({} rows), must be at least {low}",
+                        slice.slice,
+                        slice.n_rows()
+                    );
+                    Check::new(name.as_str(), false, message).value(found)
+                }
+                None => undefined_in(metric, slice),
+            };
+            Some(
+                check
+                    .bound(low)
+                    .slice(slice.slice.clone())
+                    .support(slice.n_rows()),
+            )
+        });
+        let bad: Vec<Check> = bad.collect();
+        if bad.is_empty() {
+            let message = format!(
                 "{metric} is at least {low} in all {} slices of {min_rows} rows or more",
                 large.len()
-            )
-        } else {
-            format!(
-                "{metric} must be at least {low} in each of {} slices, is not in {}",
-                large.len(),
-                bad.join(", ")
-            )
-        };
-        verdict.check(format!("{metric} in slices"), bad.is_empty(), message)
+            );
+            return verdict.with(Check::new(name, true, message).bound(low));
+        }
+        bad.into_iter().fold(verdict, Verdict::with)
     }
 
     fn judge_baseline(
         &self,
-        verdict: Verdict,
         found: f64,
+        n_rows: u64,
         baseline: &Baseline,
         tolerance: f64,
-    ) -> Verdict {
+    ) -> Check {
         let metric = self.metric.as_str();
         let name = format!("{metric} against baseline");
-        match baseline {
-            Baseline::None => verdict.check(name, true, "nothing is serving yet"),
-            Baseline::Unusable(error) => verdict.check(
+        let check = match baseline {
+            Baseline::None => Check::new(name, true, "nothing is serving yet"),
+            Baseline::Unknown => Check::new(
+                name,
+                false,
+                "what is serving is not known: the server does not say",
+            ),
+            Baseline::Unusable(error) => Check::new(
                 name,
                 false,
                 format!("what is serving cannot be compared with: {error}"),
             ),
-            Baseline::Evaluated { metrics, .. } => {
-                let Some(serving) = metrics.overall.get(metric) else {
-                    return verdict.check(
-                        name,
-                        false,
-                        format!("the serving model has no metric `{metric}`"),
+            Baseline::Evaluated { metrics, .. } => match metrics.overall.get(metric).copied() {
+                None => Check::new(
+                    name,
+                    false,
+                    format!("the serving model has no metric `{metric}` on these rows"),
+                ),
+                Some(serving) => {
+                    let worse_by = match higher_is_better(metric) {
+                        Some(true) => serving - found,
+                        _ => found - serving,
+                    };
+                    let message = format!(
+                        "{metric} is {found:.4}, the serving model's {serving:.4}, may be worse by at most {tolerance}"
                     );
-                };
-                let worse_by = match higher_is_better(metric) {
-                    Some(true) => serving - found,
-                    _ => found - serving,
-                };
-                let message = format!(
-                    "{metric} is {found:.4}, the serving model's {serving:.4}, may be worse by at most {tolerance}"
-                );
-                verdict.check(name, worse_by <= tolerance, message)
-            }
-        }
+                    Check::new(name, worse_by <= tolerance, message).bound(serving)
+                }
+            },
+        };
+        check.value(found).support(n_rows)
     }
 }
+
+/// The check of a metric that has no value on the rows.
+fn undefined(metric: &str, n_rows: u64) -> Check {
+    let rows = if n_rows == 1 { "row" } else { "rows" };
+    let needs = known_metric(metric).map_or_else(
+        |_| String::new(),
+        |known| format!(", it needs at least {} {}", known.needs.0, known.needs.1),
+    );
+    Check::too_few_rows(
+        metric,
+        format!("{metric} has no value on the {n_rows} {rows} of the `eval` split{needs}"),
+    )
+}
+
+fn undefined_in(metric: &str, slice: &SliceMetrics) -> Check {
+    let check = undefined(metric, slice.n_rows());
+    let message = check
+        .message
+        .replace("of the `eval` split", &format!("of {}", slice.slice));
+    Check::too_few_rows(format!("{metric} in slices"), message)
+}
+
+#[cfg(test)]
+mod tests;

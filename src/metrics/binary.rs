@@ -13,7 +13,9 @@ use super::surprise;
 pub(super) struct Binary {
     n: u64,
     positives: u64,
+    /// Rows of a class that is neither of the two, and those of them that are predicted as positive.
     unknown: u64,
+    unknown_positives: u64,
     loss: f64,
     predictions: f64,
     true_positives: u64,
@@ -38,6 +40,8 @@ impl Binary {
             // A class that training has not seen: a mistake, whatever the answer.
             self.unknown += 1;
             self.loss += surprise(0.0);
+            self.unknown_positives += u64::from(probability > 0.5);
+            self.false_positives += u64::from(probability > 0.5);
             return;
         }
         let positive = label > 0.5;
@@ -62,6 +66,7 @@ impl Binary {
         self.n += other.n;
         self.positives += other.positives;
         self.unknown += other.unknown;
+        self.unknown_positives += other.unknown_positives;
         self.loss += other.loss;
         self.predictions += other.predictions;
         self.true_positives += other.true_positives;
@@ -80,9 +85,12 @@ impl Binary {
         let tp = self.true_positives as f64;
         let fp = self.false_positives as f64;
         let false_negatives = positives - tp;
-        let true_negatives = negatives - fp;
+        let true_negatives = negatives - (fp - self.unknown_positives as f64);
         let share = positives / (positives + negatives);
         let constant_loss = share * surprise(share) + (1.0 - share) * surprise(1.0 - share);
+        // Who has seen the labels of `train` only does not know such a class either.
+        let known = positives + negatives;
+        let constant_loss = (known * constant_loss + self.unknown as f64 * surprise(0.0)) / n;
         let log_loss = self.loss / n;
         // Over the pairs of a positive and a negative, the share in which the positive scores higher.
         let mut below = 0_u64;

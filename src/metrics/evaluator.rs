@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use arrow::util::display::array_value_to_string;
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, Slice, SliceMetrics, Sums};
+use super::{Evaluation, Slice, SliceMetrics, Sums, count_unseen};
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 use crate::model::Servable;
@@ -23,11 +24,14 @@ pub struct Evaluator {
     overall: Sums,
     slices: Vec<BTreeMap<String, Sums>>,
     predictions: Option<StatisticsAccumulator>,
+    unseen: BTreeMap<String, u64>,
 }
 
 impl Evaluator {
     /// The most values that a column to slice by may have.
     pub const MAX_SLICES: usize = 10_000;
+    /// The most classes that the target does not know and that are named.
+    pub const MAX_UNSEEN: usize = 1_000;
 
     /// An evaluator of a servable, slicing by the values of these raw columns.
     #[must_use]
@@ -38,6 +42,7 @@ impl Evaluator {
             slice_by: slice_by.to_vec(),
             slices: vec![BTreeMap::new(); slice_by.len()],
             predictions: None,
+            unseen: BTreeMap::new(),
         }
     }
 
@@ -75,6 +80,7 @@ impl Evaluator {
         Evaluation {
             overall: self.overall.finish(),
             slices: slices.collect(),
+            unseen_classes: self.unseen.clone(),
         }
     }
 }
@@ -91,26 +97,37 @@ impl Accumulate for Evaluator {
                 .column_by_name(name)
                 .ok_or_else(|| Error::data(format!("there is no column `{name}` to evaluate with")))
         };
-        let labels = target.encode(column(target.label())?)?;
+        let label_column = column(target.label())?;
+        let labels = target.encode(label_column)?;
+        let unseen = if target.classes().is_empty() {
+            vec![None; labels.len()]
+        } else {
+            unseen_classes(&labels, label_column)?
+        };
         let prediction = servable.predict(batch)?;
         if let Some(predictions) = &mut self.predictions {
             predictions.update(&prediction.to_distribution()?)?;
         }
         let outputs = prediction.outputs();
-        for (label, outputs) in labels.iter().zip(outputs.rows()) {
-            self.overall.add(*label, outputs);
+        for ((label, class), outputs) in labels.iter().zip(&unseen).zip(outputs.rows()) {
+            self.overall.add(*label, class.as_deref(), outputs);
+            if let Some(class) = class {
+                count_unseen(&mut self.unseen, Some(class), 1);
+            }
         }
         for (name, slices) in self.slice_by.iter().zip(&mut self.slices) {
             let values = cast(column(name)?, &DataType::Utf8)?;
             let values = values.as_string::<i32>();
-            for (row, (label, outputs)) in labels.iter().zip(outputs.rows()).enumerate() {
+            for (row, ((label, class), outputs)) in
+                labels.iter().zip(&unseen).zip(outputs.rows()).enumerate()
+            {
                 let value = if values.is_null(row) {
                     "<null>"
                 } else {
                     values.value(row)
                 };
                 if let Some(sums) = slices.get_mut(value) {
-                    sums.add(*label, outputs);
+                    sums.add(*label, class.as_deref(), outputs);
                     continue;
                 }
                 if slices.len() >= Self::MAX_SLICES {
@@ -120,7 +137,7 @@ impl Accumulate for Evaluator {
                     )));
                 }
                 let mut sums = Sums::new(target);
-                sums.add(*label, outputs);
+                sums.add(*label, class.as_deref(), outputs);
                 slices.insert(value.to_owned(), sums);
             }
         }
@@ -129,6 +146,9 @@ impl Accumulate for Evaluator {
 
     fn merge(&mut self, other: Self) -> Result<()> {
         self.overall.merge(&other.overall)?;
+        for (class, rows) in &other.unseen {
+            count_unseen(&mut self.unseen, Some(class), *rows);
+        }
         if let (Some(mine), Some(theirs)) = (&mut self.predictions, other.predictions) {
             mine.merge(theirs)?;
         }
@@ -144,4 +164,17 @@ impl Accumulate for Evaluator {
         }
         Ok(())
     }
+}
+
+/// The class of each row whose class the target does not know.
+fn unseen_classes(labels: &[f64], column: &ArrayRef) -> Result<Vec<Option<String>>> {
+    let rows = labels.iter().enumerate();
+    rows.map(|(row, label)| {
+        if label.is_nan() {
+            Ok(Some(array_value_to_string(column, row)?))
+        } else {
+            Ok(None)
+        }
+    })
+    .collect()
 }

@@ -11,12 +11,13 @@
 //! | `log_loss` | classes | lower | mean of -ln(probability of the true class), natural log |
 //! | `accuracy` | classes | higher | share of rows whose most probable class is the true one |
 //! | `precision`, `recall`, `f1` | binary | higher | at threshold 0.5 |
-//! | `macro_f1` | multi-class | higher | mean of the classes' F1; a class that neither occurs nor is predicted is left out |
+//! | `macro_f1` | multi-class | higher | mean of the classes' F1; a class that neither occurs nor is predicted is left out, one that the model does not know counts as 0 |
 //! | `mean_label`, `mean_prediction`, `calibration` | binary, regression | | calibration is Σ prediction / Σ label |
 //! | `mae`, `mse`, `rmse` | regression | lower | mean absolute, mean squared, root mean squared error |
 //! | `r2` | regression | higher | 1 - Σ(label - prediction)² / Σ(label - mean label)² |
 
 mod binary;
+mod catalogue;
 mod evaluator;
 mod multiclass;
 mod regression;
@@ -27,6 +28,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use self::binary::Binary;
+pub use self::catalogue::Direction;
+#[cfg(feature = "datafusion")]
+pub(crate) use self::catalogue::find as known_metric;
 pub use self::evaluator::Evaluator;
 use self::multiclass::Multiclass;
 use self::regression::Regression;
@@ -67,9 +71,33 @@ pub struct Evaluation {
     pub overall: Metrics,
     /// Of each slice, sorted by column and value.
     pub slices: Vec<SliceMetrics>,
+    /// Classes of the label that the target does not know, with their rows: they count as mistakes whatever the model
+    /// answers. At most [`Evaluator::MAX_UNSEEN`] are named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen_classes: BTreeMap<String, u64>,
+}
+
+fn n_rows(metrics: &Metrics) -> u64 {
+    metrics
+        .get("example_count")
+        .map_or(0, |count| *count as u64)
+}
+
+impl SliceMetrics {
+    /// The number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> u64 {
+        n_rows(&self.metrics)
+    }
 }
 
 impl Evaluation {
+    /// The number of rows.
+    #[must_use]
+    pub fn n_rows(&self) -> u64 {
+        n_rows(&self.overall)
+    }
+
     /// An overall metric.
     ///
     /// # Errors
@@ -87,12 +115,10 @@ impl Evaluation {
 /// Whether a higher value is better; `None` for a metric that has no better side or is not known.
 #[must_use]
 pub fn higher_is_better(metric: &str) -> Option<bool> {
-    match metric {
-        "skill" | "auc" | "accuracy" | "precision" | "recall" | "f1" | "macro_f1" | "r2" => {
-            Some(true)
-        }
-        "log_loss" | "mae" | "mse" | "rmse" => Some(false),
-        _ => None,
+    match catalogue::find(metric).ok()?.direction {
+        Direction::Higher => Some(true),
+        Direction::Lower => Some(false),
+        Direction::Neither => None,
     }
 }
 
@@ -114,10 +140,10 @@ impl Sums {
     }
 
     /// `label` is a value or the index of a class, NaN if the class is not the target's.
-    fn add(&mut self, label: f64, outputs: ndarray::ArrayView1<'_, f64>) {
+    fn add(&mut self, label: f64, class: Option<&str>, outputs: ndarray::ArrayView1<'_, f64>) {
         match self {
             Sums::Binary(sums) => sums.add(label, outputs[0]),
-            Sums::Multiclass(sums) => sums.add(label, outputs),
+            Sums::Multiclass(sums) => sums.add(label, class, outputs),
             Sums::Regression(sums) => sums.add(label, outputs[0]),
         }
     }
@@ -149,4 +175,20 @@ impl Sums {
 /// `-ln(p)`, with `p` kept away from 0 by 1e-15 so that one sure mistake does not make the mean infinite.
 fn surprise(probability: f64) -> f64 {
     -probability.clamp(1e-15, 1.0).ln()
+}
+
+/// Counts rows of a class that the target does not know. Those past the first so many share a name.
+fn count_unseen(unseen: &mut BTreeMap<String, u64>, class: Option<&str>, rows: u64) {
+    const OTHERS: &str = "<others>";
+    let class = class.unwrap_or("<null>");
+    if let Some(count) = unseen.get_mut(class) {
+        *count += rows;
+        return;
+    }
+    let class = if unseen.len() < Evaluator::MAX_UNSEEN {
+        class
+    } else {
+        OTHERS
+    };
+    *unseen.entry(class.to_owned()).or_default() += rows;
 }

@@ -1,9 +1,11 @@
 //! Metrics of three classes or more.
 
+use std::collections::BTreeMap;
+
 use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
-use super::surprise;
+use super::{count_unseen, surprise};
 use crate::model::most_probable;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -12,6 +14,8 @@ pub(super) struct Multiclass {
     loss: f64,
     /// For each class: rows of it, rows predicted as it, rows of it that were predicted as it.
     classes: Vec<(u64, u64, u64)>,
+    /// Classes that the target does not know, with their rows.
+    unseen: BTreeMap<String, u64>,
 }
 
 impl Multiclass {
@@ -20,16 +24,23 @@ impl Multiclass {
             n: 0,
             loss: 0.0,
             classes: vec![(0, 0, 0); n_classes],
+            unseen: BTreeMap::new(),
         }
     }
 
-    pub(super) fn add(&mut self, label: f64, probabilities: ArrayView1<'_, f64>) {
+    pub(super) fn add(
+        &mut self,
+        label: f64,
+        class: Option<&str>,
+        probabilities: ArrayView1<'_, f64>,
+    ) {
         self.n += 1;
         let predicted = most_probable(probabilities);
         self.classes[predicted].1 += 1;
         if label.is_nan() {
             // A class that training has not seen: a mistake, whatever the answer.
             self.loss += surprise(0.0);
+            count_unseen(&mut self.unseen, class, 1);
             return;
         }
         let class = label as usize;
@@ -46,6 +57,9 @@ impl Multiclass {
             mine.1 += theirs.1;
             mine.2 += theirs.2;
         }
+        for (class, rows) in &other.unseen {
+            count_unseen(&mut self.unseen, Some(class), *rows);
+        }
     }
 
     pub(super) fn finish(&self) -> Vec<(&'static str, f64)> {
@@ -58,6 +72,10 @@ impl Multiclass {
             .filter(|share| *share > 0.0)
             .map(|share| share * surprise(share))
             .sum();
+        // Who has seen the labels of `train` only does not know such a class either.
+        let unseen: u64 = self.unseen.values().sum();
+        let constant_loss = (known as f64 * constant_loss + unseen as f64 * surprise(0.0))
+            / (known + unseen) as f64;
         let log_loss = self.loss / n;
         let right: u64 = self.classes.iter().map(|(_, _, right)| right).sum();
         let f1: Vec<f64> = self
@@ -65,6 +83,7 @@ impl Multiclass {
             .iter()
             .filter(|(rows, predicted, _)| rows + predicted > 0)
             .map(|(rows, predicted, right)| 2.0 * *right as f64 / (rows + predicted) as f64)
+            .chain(self.unseen.keys().map(|_| 0.0))
             .collect();
         vec![
             ("example_count", n),
@@ -86,8 +105,8 @@ mod tests {
         // TensorFlow Model Analysis: class 1 at .95, class 2 at .8 has categorical cross entropy 1.176939 when the
         // second answer puts .1 on the true class.
         let mut sums = Multiclass::new(3);
-        sums.add(1.0, array![0.05, 0.95, 0.0].view());
-        sums.add(2.0, array![0.1, 0.8, 0.1].view());
+        sums.add(1.0, None, array![0.05, 0.95, 0.0].view());
+        sums.add(2.0, None, array![0.1, 0.8, 0.1].view());
         let metrics = sums.finish();
         let value = |name: &str| metrics.iter().find(|(known, _)| *known == name).unwrap().1;
         assert!((value("log_loss") - 1.176_939).abs() < 1e-6);

@@ -53,6 +53,7 @@ mod any;
 mod constant;
 mod flat_trees;
 mod forest;
+mod label;
 mod linear;
 mod loaders;
 mod paths;
@@ -76,6 +77,7 @@ use serde::de::DeserializeOwned;
 pub use self::any::AnyModel;
 pub use self::constant::ConstantModel;
 pub use self::forest::{Combine, ForestModel};
+pub use self::label::Label;
 pub use self::linear::{LinearModel, Link};
 pub use self::loaders::Loaders;
 pub(crate) use self::paths::{Paths, Place};
@@ -110,7 +112,9 @@ pub trait Predict: Any + Debug + Send + Sync {
     }
 
     /// Outputs `(n_rows, n_outputs)` for features of what it [takes](Predict::takes): most models want
-    /// [`Features::matrix`]. Rows must not influence each other.
+    /// [`Features::matrix`]. Rows must not influence each other. Outputs must be finite;
+    /// probabilities from 0 to 1, those of several classes with a sum of 1 (within 0.0001). Others are refused with their
+    /// row.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the model cannot answer.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::raw_rows::RawRows;
 use super::reference::Reference;
 use super::{
-    Loaders, Model, Predict, Prediction, ReferenceStatistics, Target, load_json, save_json,
+    Label, Loaders, Model, Predict, Prediction, ReferenceStatistics, Target, load_json, save_json,
 };
 use crate::error::{Error, Result};
 use crate::features::{Features, Takes};
@@ -34,6 +34,9 @@ pub struct Manifest {
     pub model_format: String,
     /// What is predicted.
     pub target: Target,
+    /// How the label is made of raw rows; models that were saved before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
     /// What else is known: metrics, the verdict, where it came from.
     #[serde(default)]
     pub details: BTreeMap<String, serde_json::Value>,
@@ -133,6 +136,12 @@ impl Servable {
         let mut servable = Servable::new(manifest, &schema, Arc::new(transform), model)?;
         servable.reference = Reference::saved(dir);
         Ok(servable)
+    }
+
+    /// With the rule by which its label is made.
+    pub(crate) fn with_label(mut self, label: Label) -> Self {
+        self.manifest.label = Some(label);
+        self
     }
 
     /// With the statistics that serving is held against: of the columns that it reads, in brief.
@@ -244,7 +253,7 @@ impl Servable {
     ///
     /// # Errors
     /// As [`Servable::features`]; [`ErrorKind::Model`](crate::ErrorKind::Model) if the model fails, or answers
-    /// with something that is not a finite number.
+    /// with something that is not a finite number, or that is no probability where the target has classes.
     pub fn predict(&self, rows: &RecordBatch) -> Result<Prediction> {
         self.answer(&self.features(rows)?)
     }
@@ -280,14 +289,7 @@ impl Servable {
                 outputs.dim()
             )));
         }
-        if let Some(((row, _), output)) = outputs
-            .indexed_iter()
-            .find(|(_, output)| !output.is_finite())
-        {
-            return Err(Error::model(format!(
-                "the model answered {output} for row {row}"
-            )));
-        }
+        self.target.check_outputs(outputs.view())?;
         Ok(Prediction::new(Arc::clone(&self.target), outputs))
     }
 }

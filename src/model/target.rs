@@ -6,7 +6,9 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use ndarray::ArrayView2;
+
+use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 use crate::statistics::ColumnStatistics;
 
@@ -171,6 +173,72 @@ impl Target {
         }
     }
 
+    /// The same with another positive class of two.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such class, with the near ones, or if there are
+    /// not two.
+    pub fn with_positive(mut self, class: &str) -> Result<Self> {
+        let task = self.task();
+        let Target::Binary { label, classes } = &mut self else {
+            return Err(Error::config(format!(
+                "`{class}` is to be the positive class, and label `{}` makes a {task} task, which has none",
+                self.label()
+            )));
+        };
+        match classes.iter().position(|known| known == class) {
+            Some(0) => classes.swap(0, 1),
+            Some(_) => {}
+            None => {
+                return Err(Error::config(format!(
+                    "`{class}` is to be the positive class and is no class of label `{label}`{}",
+                    near_names(class, classes.iter().map(String::as_str))
+                )));
+            }
+        }
+        Ok(self)
+    }
+
+    /// That a model's outputs `(n_rows, n_outputs)` are what they are said to be: finite, and probabilities if there
+    /// are classes.
+    pub(crate) fn check_outputs(&self, outputs: ArrayView2<'_, f64>) -> Result<()> {
+        const TOLERANCE: f64 = 1e-4;
+        let wrong = |row: usize, what: String| {
+            Err(Error::model(format!(
+                "the model answered {what} for row {row}"
+            )))
+        };
+        let odd = |range: std::ops::RangeInclusive<f64>| {
+            let mut found = outputs.indexed_iter();
+            found.find(|(_, output)| !range.contains(*output))
+        };
+        if self.classes().is_empty() {
+            return match odd(f64::MIN..=f64::MAX) {
+                Some(((row, _), output)) => wrong(row, output.to_string()),
+                None => Ok(()),
+            };
+        }
+        if let Some(((row, at), output)) = odd(0.0..=1.0) {
+            // The one output of two classes is the second's.
+            let class = match self.classes() {
+                [_, positive] => positive.as_str(),
+                classes => classes.get(at).map_or("", String::as_str),
+            };
+            let what = format!("{output} as the probability of `{class}`, must be from 0 to 1,");
+            return wrong(row, what);
+        }
+        if outputs.ncols() > 1 {
+            let mut sums = outputs.rows().into_iter().map(|row| row.sum()).enumerate();
+            if let Some((row, sum)) = sums.find(|(_, sum)| (sum - 1.0).abs() > TOLERANCE) {
+                return wrong(
+                    row,
+                    format!("probabilities with a sum of {sum}, must be 1,"),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// The label's column.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -256,7 +324,8 @@ impl Target {
             (_, FieldType::Float) => column
                 .as_primitive::<Float64Type>()
                 .iter()
-                .map(|value| class_of(value.map(|value| value.to_string()).as_deref()))
+                // 0 and -0 are one class.
+                .map(|value| class_of(value.map(|value| (value + 0.0).to_string()).as_deref()))
                 .collect(),
             _ => return Err(wrong()),
         })

@@ -268,8 +268,19 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
             .check()
             .map_err(|error| error.in_stage("data"))?;
         pipeline.training.check()?;
-        pipeline.evaluation.check()?;
+        pipeline.evaluation.check::<ModelOf<T>>()?;
         pipeline.serving.check()?;
+        let server = pipeline.serving.server();
+        if pipeline.evaluation.asks_for_serving::<ModelOf<T>>()
+            && !Server::<ModelOf<T>>::knows_serving(server)
+        {
+            return Err(Error::config(format!(
+                "the candidate is to be compared with the model that is serving, and server `{}` cannot tell which that \
+                 is; implement `Server::serving` and `knows_serving` for it, or set `EvaluationPipeline::baseline(dir)`",
+                server.name()
+            ))
+            .in_stage("evaluate"));
+        }
         Ok(pipeline)
     }
 }

@@ -44,7 +44,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
 use crate::model::{Loaders, Predict, ReferenceStatistics};
 use crate::progress::{Progress, Step};
-use crate::serving::{Server, ServingPipeline};
+use crate::serving::{Server, Serving, ServingPipeline};
 use crate::store::Scratch;
 use crate::training::{TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
 use crate::warning::Warning;
@@ -150,7 +150,10 @@ where
                 scratch.path()
             }
         };
+        // What would stop the run at its end is asked before its beginning.
+        self.serving.prepare::<T::Model>().await?;
         let data = self.data.run(&engine, dir, &progress).await?;
+        (self.evaluation).check_data::<T::Model>(data.target(), data.split(EVAL)?.schema())?;
         // Those of the model's own type, of what the transform needs, and of the application.
         let operations = data.transform().operations();
         let loaders = Loaders::default().with::<T::Model>();
@@ -232,18 +235,24 @@ where
         };
         let serving = self.serving.server().serving(&self.name, loaders).await;
         match serving {
-            Ok(None) => (None, None),
-            Ok(Some(servable)) if *servable.target() != Arc::new(data.target().clone()) => {
+            Ok(Serving::None) => (None, None),
+            Ok(Serving::Model(servable))
+                if *servable.target() != Arc::new(data.target().clone()) =>
+            {
                 let reason = "the serving model has another target".to_owned();
                 (None, Some(skipped(reason)))
             }
-            Ok(Some(servable))
+            Ok(Serving::Model(servable))
                 if servable.transform().features() != data.transform().features() =>
             {
                 let reason = "the serving model has other features".to_owned();
                 (None, Some(skipped(reason)))
             }
-            Ok(Some(servable)) => (Some(Arc::clone(servable.model())), None),
+            Ok(Serving::Model(servable)) => (Some(Arc::clone(servable.model())), None),
+            Ok(Serving::Unknown) => {
+                let reason = "the server does not say what is serving".to_owned();
+                (None, Some(skipped(reason)))
+            }
             Err(error) => (None, Some(skipped(error.to_string()))),
         }
     }
@@ -286,6 +295,7 @@ where
             Arc::clone(data.transform()),
             details,
         )?
+        .with_label(self.data.label_rule()?.clone())
         .with_loaders(loaders);
         let candidate = match data.statistics().get(TRAIN) {
             Some(training) => {

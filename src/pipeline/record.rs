@@ -122,7 +122,7 @@ impl RunRecord {
         self.metrics = metrics;
         self.baseline_metrics = match baseline {
             Baseline::Evaluated { metrics, .. } => Some(metrics.clone()),
-            Baseline::None | Baseline::Unusable(_) => None,
+            Baseline::None | Baseline::Unknown | Baseline::Unusable(_) => None,
         };
         self.verdict = verdict;
     }

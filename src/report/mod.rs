@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::blessing::CheckOutcome;
 use crate::metrics::higher_is_better;
 use crate::pipeline::RunRecord;
 use crate::statistics::{ColumnStatistics, Histogram};
@@ -102,16 +103,19 @@ fn write_verdict(page: &mut String, run: &RunRecord) -> fmt::Result {
         "<section><h2>Verdict</h2><p><span class=\"verdict {verdict}\">{verdict}</span></p><table>"
     )?;
     for check in run.verdict.checks() {
-        let mark = if check.passed {
-            "passed"
-        } else {
-            "<b>failed</b>"
+        let mark = match check.outcome {
+            CheckOutcome::Passed => "passed",
+            CheckOutcome::Failed => "<b>failed</b>",
+            CheckOutcome::TooFewRows => "<b>too few rows</b>",
         };
         write!(
             page,
             "<tr><td>{mark}</td><td>{}</td></tr>",
             Text(&check.message)
         )?;
+    }
+    for note in run.verdict.notes() {
+        write!(page, "<tr><td>note</td><td>{}</td></tr>", Text(note))?;
     }
     page.push_str("</table></section>");
     Ok(())

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Schema;
 use crate::error::{Error, ErrorKind, Result, near_key};
+use crate::written;
 
 impl Schema {
     /// Reads a schema from a file, JSON or TOML by its extension, and [checks](Schema::check) it.
@@ -48,7 +49,16 @@ impl Schema {
     /// # Errors
     /// As [`Schema::load`].
     pub fn from_json(text: &str) -> Result<Self> {
+        // What is no JSON at all is told below.
+        if let Err(error) = written::check_json(text)
+            && error.message().starts_with("duplicate field ")
+        {
+            return Err(unreadable(error.message(), None));
+        }
         let schema = serde_json::from_str(text).map_err(|error| {
+            if let Some(error) = serde_json::from_str(text).ok().and_then(two_domains) {
+                return error;
+            }
             let version = serde_json::from_str(text)
                 .ok()
                 .map(|Version(version)| version);
@@ -63,6 +73,9 @@ impl Schema {
     /// As [`Schema::load`].
     pub fn from_toml(text: &str) -> Result<Self> {
         let schema = toml::from_str(text).map_err(|error: toml::de::Error| {
+            if let Some(error) = toml::from_str(text).ok().and_then(two_domains) {
+                return error;
+            }
             let version = toml::from_str(text).ok().map(|Version(version)| version);
             let line = error
                 .span()
@@ -126,6 +139,13 @@ impl<'de> Deserialize<'de> for Version {
         }
         Document::deserialize(deserializer).map(|document| Version(document.format_version))
     }
+}
+
+/// A field with domains of two kinds.
+#[expect(clippy::needless_pass_by_value, reason = "as what is parsed")]
+fn two_domains(value: serde_json::Value) -> Option<Error> {
+    let error = written::check_choices(&value, &["domain"]).err()?;
+    Some(unreadable(error.message(), None))
 }
 
 fn checked(schema: Schema) -> Result<Schema> {

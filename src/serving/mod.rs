@@ -67,7 +67,6 @@ mod repository;
 mod typed;
 
 use std::future::Future;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -97,8 +96,9 @@ pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, 
 pub use self::readiness::Readiness;
 pub use self::repository::{ModelRepository, PushedModel};
 use crate::blessing::Blessed;
+pub use crate::blessing::Serving;
 use crate::error::Result;
-use crate::model::{Loaders, Model, Servable};
+use crate::model::{Loaders, Model};
 use crate::stage::Stage;
 
 /// A blessed model in, an endpoint out: the stage of the serving pipeline that a user implements.
@@ -118,8 +118,16 @@ pub trait Server<M: Model>: Stage {
     /// If the model could not be deployed; what served before must go on serving then.
     fn deploy(&self, model: Blessed<M>) -> impl Future<Output = Result<Self::Endpoint>> + Send;
 
-    /// The model of a name that is serving now, for validators to compare with and trainers to start from; `None` if
-    /// there is none yet. `loaders` are those of the pipeline, with that of `M`.
+    /// Whether [`serving`](Server::serving) is implemented. The pipeline's `build()` asks: a validator that compares
+    /// with the serving model is refused beside a server that cannot tell, unless the evaluation is
+    /// [given a baseline](crate::blessing::Serving).
+    fn knows_serving(&self) -> bool {
+        false
+    }
+
+    /// The model of a name that is serving now, for validators to compare with and trainers to start from.
+    /// `loaders` are those of the pipeline, with that of `M`. Unless implemented, it is [`Serving::Unknown`], which fails
+    /// every check that needs it.
     ///
     /// # Errors
     /// If there is one and it cannot be loaded.
@@ -127,8 +135,17 @@ pub trait Server<M: Model>: Stage {
         &self,
         _name: &str,
         _loaders: &Loaders,
-    ) -> impl Future<Output = Result<Option<Arc<Servable>>>> + Send {
-        async { Ok(None) }
+    ) -> impl Future<Output = Result<Serving>> + Send {
+        async { Ok(Serving::Unknown) }
+    }
+
+    /// Whether it could deploy: that its directory can be written, its port is free. Asked before anything else of a
+    /// run, which may take hours until it gets to [`deploy`](Server::deploy).
+    ///
+    /// # Errors
+    /// If it could not, with what is in the way.
+    fn prepare(&self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
     }
 }
 
@@ -158,6 +175,20 @@ impl<R: Stage> ServingPipeline<R> {
     pub fn check(&self) -> Result<()> {
         self.server
             .check()
+            .map_err(|error| error.in_stage(self.server.name()))
+    }
+
+    /// Asks the server whether it could deploy.
+    ///
+    /// # Errors
+    /// Those of the server, naming it.
+    pub async fn prepare<M: Model>(&self) -> Result<()>
+    where
+        R: Server<M>,
+    {
+        self.server
+            .prepare()
+            .await
             .map_err(|error| error.in_stage(self.server.name()))
     }
 

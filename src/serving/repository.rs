@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Server;
 use super::lifecycle::Looking;
+use super::{Server, Serving};
 use crate::blessing::Blessed;
 use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::model::{Loaders, Model, Servable};
@@ -231,18 +231,27 @@ impl<M: Model> Server<M> for ModelRepository {
         self.push(&model)
     }
 
-    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Option<Arc<Servable>>> {
+    fn knows_serving(&self) -> bool {
+        true
+    }
+
+    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Serving> {
         let versions = match self.versions(name) {
             Ok(versions) => versions,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Serving::None),
             Err(error) => return Err(error),
         };
         match self.control(name)?.default_version(&versions) {
             Some(version) => {
                 let loaders = self.loaders(loaders);
-                Ok(Some(Arc::new(self.load(name, version, &loaders)?)))
+                let servable = self.load(name, version, &loaders)?;
+                Ok(Serving::Model(Arc::new(servable)))
             }
-            None => Ok(None),
+            None => Ok(Serving::None),
         }
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        store::check_writable(&self.root)
     }
 }

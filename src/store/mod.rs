@@ -28,7 +28,7 @@ pub(crate) use self::verify::files_below;
 #[cfg(feature = "object-store")]
 pub(crate) use self::verify::parse_sums;
 pub(crate) use self::verify::{n_bytes, read_text, verify_dir};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The file that lists the digests.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -69,6 +69,21 @@ pub(crate) fn version_dirs(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
 pub(crate) fn version_number(name: &str) -> Option<u64> {
     let all_digits = name.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| name.parse().ok()).flatten()
+}
+
+/// That a directory can be written, or made where it is not there yet. Nothing is left of the trial.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if not.
+pub(crate) fn check_writable(dir: &Path) -> Result<()> {
+    let there = dir.ancestors().find(|dir| dir.exists());
+    let there = there
+        .filter(|there| !there.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    tempfile::tempfile_in(there).map(drop).map_err(|error| {
+        let message = format!("`{}` cannot be written", dir.display());
+        Error::new(ErrorKind::Io, message).with_source(error)
+    })
 }
 
 /// The names of the sub-directories that do not start with a dot, sorted.

@@ -9,6 +9,7 @@ use super::Transform;
 use super::ops::{Named, Op};
 use super::step::Step;
 use crate::error::{Error, Result, near_names};
+use crate::written;
 
 /// The stored form of a [`Transform`].
 #[derive(Serialize, Deserialize)]
@@ -75,10 +76,8 @@ impl Transform {
         })?;
         let format = path.extension().and_then(std::ffi::OsStr::to_str);
         let read = match format {
-            Some("json") => {
-                serde_json::from_str(&text).map_err(|error| Error::config(error.to_string()))
-            }
-            Some("toml") => toml::from_str(&text).map_err(|error| Error::config(error.to_string())),
+            Some("json") => written::from_json(&text),
+            Some("toml") => written::from_toml(&text),
             _ => Err(Error::config(
                 "the name of a transform file must end in `.json` or `.toml`",
             )),
@@ -93,6 +92,7 @@ impl Transform {
     }
 
     fn from_json(json: Json) -> Result<Self> {
+        written::check_choices(&json, &["fill"])?;
         let steps = json.get("steps").and_then(Json::as_array);
         for (number, step) in steps.into_iter().flatten().enumerate() {
             let op = step.get("op").and_then(Json::as_str).ok_or_else(|| {

@@ -103,3 +103,8 @@ fn what_is_no_stage_is_named() {
 fn an_unvalidated_model_cannot_be_deployed() {
     insta::assert_snapshot!("deploy_unvalidated", refused("deploy_unvalidated"));
 }
+
+#[test]
+fn arguments_made_by_hand_cannot_bless() {
+    insta::assert_snapshot!("mint_by_hand", refused("mint_by_hand"));
+}

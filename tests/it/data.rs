@@ -319,7 +319,7 @@ fn data_that_breaks_its_schema_stops_before_training() {
             Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
         })
         .evaluate(Thresholds::new().at_least("skill", -1.0))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build()
         .unwrap()
         .run_blocking()
@@ -345,7 +345,7 @@ fn a_second_run_reads_the_extraction_of_the_first_and_refuses_it_when_a_byte_is_
         .data(FileSource::csv(&file).label("late"))
         .train(LogisticRegression::default())
         .evaluate(Thresholds::new().at_least("skill", -1.0))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .root(dir.path().join("root"))
         .build()
         .unwrap();

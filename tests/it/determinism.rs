@@ -54,7 +54,7 @@ fn run_on(threads: usize, dir: &Path) -> [String; 4] {
         .data(flights(dir))
         .train(LogisticRegression::default())
         .evaluate(Thresholds::new().at_least("auc", 0.5))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build()
         .unwrap();
     let outcome = runtime.block_on(pipeline.run()).unwrap();

@@ -309,7 +309,7 @@ fn each_split_has_its_role() {
                 Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
             })
             .evaluate(Thresholds::new().at_least("accuracy", 0.0))
-            .serve(InProcess)
+            .serve(InProcess::new())
             .build()
             .unwrap();
         pipeline.run_blocking().unwrap().run().clone()

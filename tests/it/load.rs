@@ -253,7 +253,7 @@ fn run<T: Trainer>(data: DataPipeline<BatchSource>, trainer: T) -> Result<Outcom
         .data(data)
         .train(trainer)
         .evaluate(Thresholds::new().at_least("skill", -1_000.0))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build()?;
     pipeline.run_blocking()
 }

@@ -110,7 +110,7 @@ fn a_pipeline_sees_when_an_object_has_changed() {
         .data(FileSource::csv("s3://fourfold/changing.csv").label("late"))
         .train(LogisticRegression::default())
         .evaluate(Thresholds::new().at_least("auc", 0.5))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .root(root.path())
         .build()
         .unwrap();

@@ -51,6 +51,7 @@ fn layers_point_down() {
             "fingerprint",
             "progress",
             "stage",
+            "written",
         ],
         &[
             "metrics",

@@ -232,7 +232,7 @@ fn the_record_and_the_report_tell_of_quarantined_rows_and_of_drift() {
             .data(data)
             .train(LogisticRegression::default())
             .evaluate(Thresholds::new().at_least("skill", -1.0))
-            .serve(InProcess)
+            .serve(InProcess::new())
             .root(dir.path())
             .build()
             .unwrap()

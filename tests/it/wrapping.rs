@@ -448,7 +448,7 @@ async fn validators_of_several_kinds_side_by_side() {
         )
         .train(LogisticRegression::default())
         .evaluate(validators)
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build()
         .unwrap()
         .run()
@@ -474,7 +474,7 @@ async fn what_is_left_out_is_in_the_record() {
             Ok(trained.with_warning(Warning::new("half", "no_learning", "it learned nothing")))
         })
         .evaluate(Thresholds::new().at_least("auc", 0.0))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build()
         .unwrap()
         .run()
@@ -513,7 +513,7 @@ async fn a_run_that_nobody_waits_for_stops_its_trainer() {
             Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
         })
         .evaluate(Thresholds::new().at_least("auc", 0.0))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build()
         .unwrap();
     let run = tokio::spawn(async move { pipeline.run().await.map(drop) });

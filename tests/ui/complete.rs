@@ -13,7 +13,7 @@ fn main() {
         .data(FileSource::csv("parcels.csv").label("late"))
         .train(LogisticRegression::default())
         .evaluate(Thresholds::new().at_least("auc", 0.7))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build();
     assert!(pipeline.is_ok());
 
@@ -27,7 +27,7 @@ fn main() {
             let auc = args.metrics().metric("auc")?;
             Ok(fourfold::blessing::Verdict::new().check("auc", auc >= 0.5, format!("auc is {auc}")))
         })
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build();
     assert!(closures.is_ok());
     let _ = deploy;

@@ -4,6 +4,6 @@ fn main() {
     let _ = Pipeline::builder("parcels")
         .train(LogisticRegression::default())
         .evaluate(Thresholds::new().at_least("auc", 0.7))
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build();
 }

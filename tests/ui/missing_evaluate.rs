@@ -4,6 +4,6 @@ fn main() {
     let _ = Pipeline::builder("parcels")
         .data(FileSource::csv("parcels.csv").label("late"))
         .train(LogisticRegression::default())
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build();
 }

@@ -22,6 +22,6 @@ fn main() {
         .data(FileSource::csv("parcels.csv").label("late"))
         .train(LogisticRegression::default())
         .evaluate(TreesOnly)
-        .serve(InProcess)
+        .serve(InProcess::new())
         .build();
 }

@@ -9,8 +9,10 @@ use super::HttpOptions;
 use super::handle::{HttpHandle, Listeners};
 use crate::blessing::Blessed;
 use crate::error::{Error, Result};
-use crate::model::{Loaders, Model, Servable};
-use crate::serving::{Manager, ModelRepository, Predictor, PushedModel, Server, ServerCore};
+use crate::model::{Loaders, Model};
+use crate::serving::{
+    Manager, ModelRepository, Predictor, PushedModel, Server, ServerCore, Serving,
+};
 use crate::stage::Stage;
 
 /// The server that pushes a model to a repository and answers over HTTP with everything that is in it.
@@ -87,8 +89,20 @@ impl<M: Model> Server<M> for HttpServer {
         })
     }
 
-    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Option<Arc<Servable>>> {
+    fn knows_serving(&self) -> bool {
+        true
+    }
+
+    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Serving> {
         Server::<M>::serving(&self.repository, name, loaders).await
+    }
+
+    async fn prepare(&self) -> Result<()> {
+        Server::<M>::prepare(&self.repository).await?;
+        // Bound and let go: that the addresses are free is all that is asked.
+        Listeners::bind(&self.options, &self.address)
+            .await
+            .map(drop)
     }
 }
 

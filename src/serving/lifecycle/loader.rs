@@ -45,6 +45,7 @@ use crate::model::{Loaders, Servable};
 ///             name: self.model.clone(),
 ///             model_format: "example.number.v1".to_owned(),
 ///             target: Target::Regression { label: "y".to_owned() },
+///             label: None,
 ///             details: BTreeMap::new(),
 ///         };
 ///         let schema = Schema::new([Field::new("x", FieldType::Float)]);

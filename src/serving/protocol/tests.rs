@@ -27,6 +27,7 @@ fn predictor(
         name: name.to_owned(),
         model_format: "test.linear.v1".to_owned(),
         target,
+        label: None,
         details: BTreeMap::new(),
     };
     let transform = Arc::new(FittedTransform::new(inputs, steps).unwrap());

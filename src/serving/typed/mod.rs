@@ -56,6 +56,7 @@ impl Predictor {
     /// #     name: "flights".into(),
     /// #     model_format: LinearModel::FORMAT.into(),
     /// #     target,
+    /// #     label: None,
     /// #     details: BTreeMap::new(),
     /// # };
     /// # Ok(Predictor::new(1, Arc::new(Servable::new(manifest, &schema, transform, Arc::new(model))?)))

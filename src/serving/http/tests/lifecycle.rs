@@ -222,7 +222,7 @@ fn an_address_that_is_taken_and_no_runtime_are_errors() {
 #[test]
 fn the_stage_pushes_and_serves() {
     use crate::blessing::{Blessed, Verdict};
-    use crate::serving::{Server, ServingPipeline};
+    use crate::serving::{Server, Serving, ServingPipeline};
 
     let models = tempfile::tempdir().unwrap();
     let stage = HttpServer::new(ModelRepository::at(models.path()), "127.0.0.1:0");
@@ -232,12 +232,9 @@ fn the_stage_pushes_and_serves() {
         Blessed::mint(late("late", intercept), verdict).unwrap()
     };
     runtime.block_on(async {
-        assert!(
-            Server::<LinearModel>::serving(&stage, "late", &Loaders::default())
-                .await
-                .unwrap()
-                .is_none()
-        );
+        let loaders = Loaders::default();
+        let serving = || Server::<LinearModel>::serving(&stage, "late", &loaders);
+        assert!(matches!(serving().await.unwrap(), Serving::None));
         let endpoint = ServingPipeline::new(stage.clone())
             .run(blessed(0.1))
             .await
@@ -255,12 +252,7 @@ fn the_stage_pushes_and_serves() {
                 .ends_with(&endpoint.address().port().to_string())
         );
         assert_eq!(endpoint.manager().states().len(), 1);
-        assert!(
-            Server::<LinearModel>::serving(&stage, "late", &Loaders::default())
-                .await
-                .unwrap()
-                .is_some()
-        );
+        assert!(matches!(serving().await.unwrap(), Serving::Model(_)));
 
         // Where the port is taken, nothing is pushed.
         let taken = HttpServer::new(

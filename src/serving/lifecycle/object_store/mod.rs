@@ -19,7 +19,7 @@ use super::{Control, Found, FoundModel, FoundVersion, Looking, Source};
 use crate::blessing::Blessed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Loaders, Model, Servable};
-use crate::serving::{PushedModel, Server};
+use crate::serving::{PushedModel, Server, Serving};
 use crate::stage::Stage;
 use crate::store;
 use crate::transform::{CustomOperation, Operations};
@@ -340,7 +340,11 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
         self.push(&model).await
     }
 
-    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Option<Arc<Servable>>> {
+    fn knows_serving(&self) -> bool {
+        true
+    }
+
+    async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Serving> {
         let (remote, cache) = (self.remote.clone(), self.cache.join(name));
         let name = name.to_owned();
         let fetch = async move {
@@ -360,10 +364,11 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
             Ok(Some(version.path().to_owned()))
         };
         let Some(path) = self.background.run(fetch).await? else {
-            return Ok(None);
+            return Ok(Serving::None);
         };
         let loaders = loaders.clone().with_operations(&self.operations);
-        Ok(Some(Arc::new(Servable::load(&path, &loaders)?)))
+        let servable = Servable::load(&path, &loaders)?;
+        Ok(Serving::Model(Arc::new(servable)))
     }
 }
 

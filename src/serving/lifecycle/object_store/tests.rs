@@ -416,11 +416,13 @@ fn the_model_that_serves_is_compared_with() {
             Server::<crate::model::ConstantModel>::serving(&stored.models, name, &loaders);
         stored.runtime.block_on(serving).unwrap()
     };
-    assert!(serving("price").is_none());
+    assert!(matches!(serving("price"), Serving::None));
     stored.push("price", 1.0);
     stored.push("price", 2.0);
     let answer = || {
-        let servable = serving("price").unwrap();
+        let Serving::Model(servable) = serving("price") else {
+            panic!("two versions were pushed")
+        };
         servable
             .model()
             .predict(&ndarray::Array2::zeros((1, 0)).into())

@@ -266,6 +266,7 @@ impl Loader for WorldLoader {
             target: Target::Regression {
                 label: "y".to_owned(),
             },
+            label: None,
             details: BTreeMap::new(),
         };
         let inputs = vec![InputColumn::new("x", FieldType::Float)];

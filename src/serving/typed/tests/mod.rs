@@ -155,6 +155,7 @@ fn predictor(target: Target) -> Predictor {
         name: "passengers".to_owned(),
         model_format: LinearModel::FORMAT.to_owned(),
         target,
+        label: None,
         details: BTreeMap::new(),
     };
     let servable = Servable::new(manifest, &schema(), transform, Arc::new(model)).unwrap();

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch};
 use arrow::compute::{and, filter_record_batch, is_not_null};
 use arrow::datatypes::{Field, Float64Type, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
+use super::Target;
 use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 
@@ -15,17 +16,20 @@ use crate::schema::FieldType;
 /// Rows without a label (NULL, or NaN) are left out of all splits and counted.
 ///
 /// ```
-/// use fourfold::data::Label;
+/// use fourfold::model::Label;
 ///
 /// let column = Label::from("species");
+/// let credit = Label::column("risk").positive("bad"); // the probability that is predicted is that of `bad`
 /// let late = Label::at_least("arr_delay", 15.0).named("late"); // true from 15 minutes on
-/// # let _ = (column, late);
+/// # let _ = (column, credit, late);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Label {
     column: String,
     at_least: Option<f64>,
     name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    positive: Option<String>,
 }
 
 impl Label {
@@ -36,6 +40,7 @@ impl Label {
             column: name.into(),
             at_least: None,
             name: None,
+            positive: None,
         }
     }
 
@@ -47,6 +52,7 @@ impl Label {
             column: column.into(),
             at_least: Some(threshold),
             name: None,
+            positive: None,
         }
     }
 
@@ -57,13 +63,46 @@ impl Label {
         self
     }
 
+    /// Chooses which of two classes is the positive one: the one whose probability is predicted and whose precision and
+    /// recall are computed. Unless told it is the last in order: of `bad` and `good`, `good`.
+    #[must_use]
+    pub fn positive(mut self, class: impl Into<String>) -> Self {
+        self.positive = Some(class.into());
+        self
+    }
+
+    /// The column that it is made from.
+    #[must_use]
+    pub fn source_column(&self) -> &str {
+        &self.column
+    }
+
+    /// The target with the positive class that was chosen.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such class, or if there are not two.
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "for the pipelines")
+    )]
+    pub(crate) fn orient(&self, target: Target) -> Result<Target> {
+        match &self.positive {
+            Some(class) => target.with_positive(class),
+            None => Ok(target),
+        }
+    }
+
     /// The name of the label's column in the examples.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.column)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "for the pipelines")
+    )]
+    pub(crate) fn check(&self) -> Result<()> {
         match self.at_least {
             Some(threshold) if !threshold.is_finite() => Err(Error::config(format!(
                 "the label's threshold is {threshold}, must be finite"
@@ -73,7 +112,11 @@ impl Label {
     }
 
     /// The schema of examples: with the label in place of the column it is made from.
-    pub(super) fn schema(&self, schema: &SchemaRef) -> Result<SchemaRef> {
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "for the pipelines")
+    )]
+    pub(crate) fn schema(&self, schema: &SchemaRef) -> Result<SchemaRef> {
         let names = || schema.fields().iter().map(|field| field.name().as_str());
         let place = schema.index_of(&self.column).map_err(|_| {
             Error::config(format!(
@@ -115,7 +158,11 @@ impl Label {
     }
 
     /// The labelled rows of a batch, in the schema of [`Label::schema`].
-    pub(super) fn apply(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "for the pipelines")
+    )]
+    pub(crate) fn apply(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let place = schema.index_of(self.name())?;
         let mut columns = batch.columns().to_vec();
         let mut known = is_not_null(&columns[place])?;
@@ -123,6 +170,11 @@ impl Label {
             let numbers = columns[place].as_primitive::<Float64Type>();
             let not_nan = BooleanArray::from_unary(numbers, |value| !value.is_nan());
             known = and(&known, &BooleanArray::new(not_nan.values().clone(), None))?;
+            if self.at_least.is_none() {
+                // 0 and -0 are one class.
+                let same_zero: Float64Array = numbers.unary(|value| value + 0.0);
+                columns[place] = Arc::new(same_zero);
+            }
         }
         if let Some(threshold) = self.at_least {
             let numbers = FieldType::Float.normalize(&self.column, &columns[place])?;

@@ -1,0 +1,261 @@
+//! What validators say: checks, and the verdict they make.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::Slice;
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckOutcome {
+    /// It is good enough.
+    Passed,
+    /// It is not.
+    Failed,
+    /// There are too few rows to tell.
+    TooFewRows,
+}
+
+impl fmt::Display for CheckOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CheckOutcome::Passed => "passed",
+            CheckOutcome::Failed => "failed",
+            CheckOutcome::TooFewRows => "too few rows",
+        })
+    }
+}
+
+/// One thing a validator looked at.
+///
+/// ```
+/// use fourfold::blessing::{Check, Verdict};
+///
+/// let check = Check::new("auc", 0.74 >= 0.7, "auc is 0.74, must be at least 0.7").value(0.74).bound(0.7).support(1_200);
+/// assert_eq!(check.outcome.to_string(), "passed");
+/// assert!(Verdict::new().with(check).is_blessed());
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Check {
+    /// What was looked at, such as `auc`.
+    pub name: String,
+    /// How it came out.
+    pub outcome: CheckOutcome,
+    /// Whether too few rows are allowed: the check then stands in no model's way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// What was found and what would do.
+    pub message: String,
+    /// What was found, as a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// What it was held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<f64>,
+    /// The rows it was found on; all, if none are named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
+    /// How many rows these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<u64>,
+}
+
+impl Check {
+    fn of(name: impl Into<String>, outcome: CheckOutcome, message: impl Into<String>) -> Self {
+        Check {
+            name: name.into(),
+            outcome,
+            optional: false,
+            message: message.into(),
+            value: None,
+            bound: None,
+            slice: None,
+            support: None,
+        }
+    }
+
+    /// A check that passed or failed.
+    #[must_use]
+    pub fn new(name: impl Into<String>, passed: bool, message: impl Into<String>) -> Self {
+        let outcome = if passed {
+            CheckOutcome::Passed
+        } else {
+            CheckOutcome::Failed
+        };
+        Check::of(name, outcome, message)
+    }
+
+    /// A check for which there are too few rows. It stands in the way of the model unless it is
+    /// [optional](Check::optional).
+    #[must_use]
+    pub fn too_few_rows(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Check::of(name, CheckOutcome::TooFewRows, message)
+    }
+
+    /// The same, which does not stand in the way of the model where there are too few rows.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// With what was found.
+    #[must_use]
+    pub fn value(mut self, value: f64) -> Self {
+        self.value = Some(value);
+        self
+    }
+
+    /// With what it was held against.
+    #[must_use]
+    pub fn bound(mut self, bound: f64) -> Self {
+        self.bound = Some(bound);
+        self
+    }
+
+    /// With the rows it was found on.
+    #[must_use]
+    pub fn slice(mut self, slice: Slice) -> Self {
+        self.slice = Some(slice);
+        self
+    }
+
+    /// With the number of rows it was found on.
+    #[must_use]
+    pub fn support(mut self, rows: u64) -> Self {
+        self.support = Some(rows);
+        self
+    }
+
+    /// Whether it passed.
+    #[must_use]
+    pub fn is_passed(&self) -> bool {
+        self.outcome == CheckOutcome::Passed
+    }
+
+    /// Whether it stands in the way of the model.
+    #[must_use]
+    pub fn is_blocking(&self) -> bool {
+        match self.outcome {
+            CheckOutcome::Passed => false,
+            CheckOutcome::Failed => true,
+            CheckOutcome::TooFewRows => !self.optional,
+        }
+    }
+}
+
+/// What a validator says of a candidate: its checks.
+///
+/// ```
+/// use fourfold::blessing::Verdict;
+///
+/// let verdict = Verdict::new().check("auc", true, "auc is 0.74, at least 0.7 is wanted");
+/// assert!(verdict.is_blessed());
+/// assert!(!verdict.check("size", false, "the model is 2 GB").is_blessed());
+/// assert!(!Verdict::new().is_blessed(), "who has checked nothing has passed nothing");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    checks: Vec<Check>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+impl Verdict {
+    /// No checks yet; such a verdict does not bless.
+    #[must_use]
+    pub fn new() -> Self {
+        Verdict::default()
+    }
+
+    /// Adds a check that passed or failed.
+    #[must_use]
+    pub fn check(self, name: impl Into<String>, passed: bool, message: impl Into<String>) -> Self {
+        self.with(Check::new(name, passed, message))
+    }
+
+    /// Adds a check.
+    #[must_use]
+    pub fn with(mut self, check: Check) -> Self {
+        self.checks.push(check);
+        self
+    }
+
+    /// Adds what is worth knowing and decides nothing.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Both verdicts' checks and notes.
+    #[must_use]
+    pub fn and(mut self, other: Verdict) -> Self {
+        self.checks.extend(other.checks);
+        self.notes.extend(other.notes);
+        self
+    }
+
+    /// Whether a check passed and none [stands in the way](Check::is_blocking).
+    #[must_use]
+    pub fn is_blessed(&self) -> bool {
+        self.checks.iter().any(Check::is_passed) && !self.checks.iter().any(Check::is_blocking)
+    }
+
+    /// The checks, in the order they were made.
+    #[must_use]
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// What is worth knowing beside the checks.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Why it does not bless: the messages of the checks that stand in the way, and the notes. Empty if it blesses.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<&str> {
+        if self.is_blessed() {
+            return Vec::new();
+        }
+        let blocking = self.checks.iter().filter(|check| check.is_blocking());
+        let mut reasons: Vec<&str> = blocking.map(|check| check.message.as_str()).collect();
+        if reasons.is_empty() {
+            reasons.push("nothing was checked");
+        }
+        reasons.extend(self.notes.iter().map(String::as_str));
+        reasons
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_blessed() {
+            "blessed"
+        } else {
+            "rejected"
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_rows_stand_in_the_way_unless_they_are_allowed() {
+        let good = Verdict::new().check("auc", true, "good");
+        let few = || Check::too_few_rows("auc in slices", "only 3 rows");
+        assert!(!good.clone().with(few()).is_blessed());
+        assert_eq!(good.clone().with(few()).reasons(), ["only 3 rows"]);
+        assert!(good.with(few().optional()).is_blessed());
+        let nothing = Verdict::new().with(few().optional());
+        assert!(!nothing.is_blessed());
+        assert_eq!(nothing.reasons(), ["nothing was checked"]);
+    }
+}

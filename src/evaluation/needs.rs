@@ -1,0 +1,141 @@
+//! What validators ask for, checked before anything runs.
+
+use crate::error::{Error, Result};
+use crate::metrics::{Direction, known_metric};
+use crate::model::Task;
+
+/// What a validator needs of an evaluation: metrics by name, with the bounds it holds them against, and whether it
+/// compares with the model that is serving.
+///
+/// `build()` refuses names that are not known, bounds that a metric cannot have or that are on its wrong side, and
+/// comparisons beside a server that cannot tell what is serving. Names that do not fit the task are refused as soon as
+/// the data is known, before training.
+///
+/// ```
+/// use fourfold::evaluation::Needs;
+///
+/// let needs = Needs::new().at_least("auc", 0.7).no_worse("log_loss");
+/// assert!(needs.is_compared());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Needs {
+    metrics: Vec<(String, Asked)>,
+    compared: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    Value,
+    AtLeast(f64),
+    AtMost(f64),
+    NoWorse,
+}
+
+impl Needs {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Needs::default()
+    }
+
+    fn with(mut self, metric: impl Into<String>, asked: Asked) -> Self {
+        self.metrics.push((metric.into(), asked));
+        self
+    }
+
+    /// A metric's value.
+    #[must_use]
+    pub fn metric(self, name: impl Into<String>) -> Self {
+        self.with(name, Asked::Value)
+    }
+
+    /// A metric that must be at least, or above, a bound.
+    #[must_use]
+    pub fn at_least(self, name: impl Into<String>, bound: f64) -> Self {
+        self.with(name, Asked::AtLeast(bound))
+    }
+
+    /// A metric that must be at most, or below, a bound.
+    #[must_use]
+    pub fn at_most(self, name: impl Into<String>, bound: f64) -> Self {
+        self.with(name, Asked::AtMost(bound))
+    }
+
+    /// A metric that is compared with that of the serving model.
+    #[must_use]
+    pub fn no_worse(self, name: impl Into<String>) -> Self {
+        self.with(name, Asked::NoWorse).baseline()
+    }
+
+    /// The model that is serving.
+    #[must_use]
+    pub fn baseline(mut self) -> Self {
+        self.compared = true;
+        self
+    }
+
+    /// What both need.
+    #[must_use]
+    pub fn and(mut self, other: Needs) -> Self {
+        self.metrics.extend(other.metrics);
+        self.compared |= other.compared;
+        self
+    }
+
+    /// Whether it is compared with the model that is serving.
+    #[must_use]
+    pub fn is_compared(&self) -> bool {
+        self.compared
+    }
+
+    /// That the metrics are there, and the bounds within their ranges and on the right side.
+    pub(super) fn check(&self) -> Result<()> {
+        for (name, asked) in &self.metrics {
+            let metric = known_metric(name)?;
+            let wrong_side = |other: &str| {
+                Err(Error::config(format!(
+                    "a bound is on the wrong side of `{name}`: use {other}, not the reverse, since {} is better",
+                    match metric.direction {
+                        Direction::Lower => "lower",
+                        Direction::Higher | Direction::Neither => "higher",
+                    }
+                )))
+            };
+            let bound = match (asked, metric.direction) {
+                (Asked::AtLeast(_), Direction::Lower) => return wrong_side("`at_most`"),
+                (Asked::AtMost(_), Direction::Higher) => return wrong_side("`at_least`"),
+                (Asked::NoWorse, Direction::Neither) => {
+                    return Err(Error::config(format!(
+                        "neither a higher nor a lower `{name}` is better, so it cannot be compared"
+                    )));
+                }
+                (Asked::AtLeast(bound) | Asked::AtMost(bound), _) => *bound,
+                (Asked::Value | Asked::NoWorse, _) => continue,
+            };
+            let (low, high) = metric.range;
+            if !bound.is_finite() {
+                return Err(Error::config(format!(
+                    "the bound of `{name}` is {bound}, must be finite"
+                )));
+            }
+            if bound < low || bound > high {
+                let range = match (low.is_finite(), high.is_finite()) {
+                    (true, true) => format!("from {low} to {high}"),
+                    (true, false) => format!("at least {low}"),
+                    _ => format!("at most {high}"),
+                };
+                return Err(Error::config(format!(
+                    "the bound of `{name}` is {bound}, must be {range}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// That the metrics are those of a task.
+    pub(super) fn check_task(&self, task: Task) -> Result<()> {
+        self.metrics
+            .iter()
+            .try_for_each(|(name, _)| known_metric(name)?.check_task(task))
+    }
+}
