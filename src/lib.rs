@@ -75,6 +75,7 @@
 //! | `evaluation` | `Validator`, thresholds |
 //! | [`serving`] | [`Server`](serving::Server), model repository, manager, HTTP |
 //! | [`blessing`] | verdicts and the token |
+//! | [`features`] | what a transform makes and models predict from: columns, and a matrix as their view |
 //! | [`model`], [`transform`], [`schema`], [`statistics`], [`metrics`] | what is saved, fitted, checked and computed |
 //! | [`accumulate`], `engine`, `examples` | how work over all rows runs |
 //! | [`fingerprint`], `progress` | what a result depends on; what a run tells |

@@ -143,7 +143,7 @@ pub use crate::model::Label;
 use crate::model::{ClassWeights, Task};
 use crate::schema::Schema;
 use crate::statistics::Statistics;
-use crate::transform::{AutoTransform, Transform};
+use crate::transform::TransformChoice;
 
 /// The default data pipeline over a source.
 ///
@@ -178,34 +178,12 @@ struct DataPlan {
     previous: Option<Arc<Statistics>>,
     #[serde(serialize_with = "key::of_statistics")]
     serving: Option<Arc<Statistics>>,
-    transform: TransformPlan,
-}
-
-#[derive(Clone, Debug, Serialize)]
-enum TransformPlan {
-    Auto(AutoTransform),
-    Given(Transform),
-}
-
-/// What a transform may be given as: a [`Transform`], or an [`AutoTransform`] that chooses one.
-#[derive(Clone, Debug, Serialize)]
-pub struct TransformChoice(TransformPlan);
-
-impl From<Transform> for TransformChoice {
-    fn from(transform: Transform) -> Self {
-        TransformChoice(TransformPlan::Given(transform))
-    }
-}
-
-impl From<AutoTransform> for TransformChoice {
-    fn from(auto: AutoTransform) -> Self {
-        TransformChoice(TransformPlan::Auto(auto))
-    }
+    transform: TransformChoice,
 }
 
 impl<S: DataSource> DataPipeline<S> {
     /// A pipeline over a source. It needs a [label](DataPipeline::label); the rest has defaults: a split by row,
-    /// 8 : 1 : 1, an inferred schema, a transform [chosen](AutoTransform) from the statistics.
+    /// 8 : 1 : 1, an inferred schema, a transform [chosen](crate::transform::AutoTransform) from the statistics.
     #[must_use]
     pub fn new(source: S) -> Self {
         DataPipeline {
@@ -220,7 +198,7 @@ impl<S: DataSource> DataPipeline<S> {
                 on_anomaly: AnomalyPolicy::default(),
                 previous: None,
                 serving: None,
-                transform: TransformPlan::Auto(AutoTransform::default()),
+                transform: TransformChoice::default(),
             },
         }
     }
@@ -325,10 +303,10 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// The transform, or how to choose one.
+    /// The transform, or how to choose one. It is planned for the trainer, and fitted when training begins.
     #[must_use]
     pub fn transform(mut self, transform: impl Into<TransformChoice>) -> Self {
-        self.plan.transform = transform.into().0;
+        self.plan.transform = transform.into();
         self
     }
 
@@ -378,12 +356,12 @@ impl DataPlan {
             schema.check().map_err(|error| error.in_stage("validate"))?;
         }
         match &self.transform {
-            TransformPlan::Given(transform) if transform.steps().is_empty() => Err(Error::config(
+            TransformChoice::Given(transform) if transform.steps().is_empty() => Err(Error::config(
                 "the transform has no step, so no column makes a feature; leave it out to have one chosen",
             )
             .in_stage("transform")),
-            TransformPlan::Given(transform) => transform.check(),
-            TransformPlan::Auto(_) => Ok(()),
+            TransformChoice::Given(transform) => transform.check(),
+            TransformChoice::Auto(_) => Ok(()),
         }
     }
 }

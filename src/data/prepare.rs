@@ -5,26 +5,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema as ArrowSchema;
-use datafusion::prelude::{DataFrame, ident};
 use serde::Serialize;
 
 use super::extract::{Extracted, extract, reopen};
 use super::key::{Configuration, key_of};
 use super::policy::{Quarantined, quarantine, rules_of_rows};
 use super::validate::Validated;
-use super::{
-    AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, Split, TRAIN, TransformPlan,
-};
+use super::{AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, Split, TRAIN};
 use crate::accumulate::Accumulate;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::examples::Examples;
+use crate::features::Takes;
 use crate::fingerprint::Fingerprint;
 use crate::model::{Target, Weighting};
 use crate::progress::{Progress, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
-use crate::transform::{Decision, FittedTransform, Roles, Transform};
+use crate::transform::{FittedPlan, Roles, TransformPlan};
 use crate::warning::Warning;
 
 /// What the data pipeline has made: all that training and evaluation need.
@@ -38,8 +36,7 @@ pub struct PreparedData {
     quarantined: Option<Quarantined>,
     target: Target,
     weighting: Weighting,
-    transform: Arc<FittedTransform>,
-    decisions: Vec<Decision>,
+    transform: Arc<TransformPlan>,
     n_unlabelled: u64,
     warnings: Vec<Warning>,
     split: Split,
@@ -107,16 +104,22 @@ impl PreparedData {
         &self.weighting
     }
 
-    /// The transform, fitted on the `train` split.
+    /// The transform as configured, to be [planned](TransformPlan) for a trainer and fitted on the `train` split.
     #[must_use]
-    pub fn transform(&self) -> &Arc<FittedTransform> {
+    pub fn transform(&self) -> &Arc<TransformPlan> {
         &self.transform
     }
 
-    /// Why each column became what it did, if the transform was chosen.
-    #[must_use]
-    pub fn decisions(&self) -> &[Decision] {
-        &self.decisions
+    /// Plans the transform for what a trainer takes, and fits it on the `train` split.
+    ///
+    /// # Errors
+    /// As [`TransformPlan::fit`].
+    pub async fn fit(&self, takes: Takes, engine: &Engine) -> Result<FittedPlan> {
+        let train = self.split(TRAIN)?;
+        self.transform
+            .fit(takes, train, self.target.label(), engine)
+            .await
+            .map_err(|error| error.in_stage("transform"))
     }
 
     /// How many rows had no label, and are in no split.
@@ -284,12 +287,9 @@ impl DataPlan {
         let stands_for = note.stands_for(&target)?;
         drop(step);
 
-        let step = progress.step(Step::Transform);
-        let (transform, decisions) = self.plan_transform(label, &schema, &statistics[TRAIN])?;
-        let transform = fit(engine, &transform, &splits[TRAIN], label.name())
-            .await
+        let transform = self
+            .transform_plan(label, &schema, &splits[TRAIN], &statistics[TRAIN])
             .map_err(|error| error.in_stage("transform"))?;
-        drop(step);
 
         Ok(PreparedData {
             splits,
@@ -298,11 +298,10 @@ impl DataPlan {
             target,
             weighting,
             transform: Arc::new(transform),
-            warnings: warnings(label, note.n_unlabelled, quarantined.as_ref(), &decisions),
+            warnings: warnings(label, note.n_unlabelled, quarantined.as_ref()),
             anomalies,
             comparisons,
             quarantined,
-            decisions,
             n_unlabelled: note.n_unlabelled,
             split: self.division.split.clone(),
             stands_for,
@@ -310,63 +309,44 @@ impl DataPlan {
         })
     }
 
-    fn plan_transform(
+    fn transform_plan(
         &self,
         label: &Label,
         schema: &Schema,
+        examples: &Examples,
         train: &Statistics,
-    ) -> Result<(Transform, Vec<Decision>)> {
+    ) -> Result<TransformPlan> {
         let known = || train.columns.iter().map(|column| column.name.as_str());
         for excluded in &self.exclude {
             if !known().any(|name| name == excluded) {
                 return Err(Error::config(format!(
                     "column `{excluded}` is excluded and not in the data{}",
                     near_names(excluded, known())
-                ))
-                .in_stage("transform"));
+                )));
             }
         }
-        match &self.transform {
-            TransformPlan::Given(transform) => Ok((transform.clone(), Vec::new())),
-            TransformPlan::Auto(auto) => {
-                let columns: Vec<&str> = known()
-                    .filter(|name| {
-                        *name != label.name()
-                            && !self.not_features().any(|other| other == *name)
-                            && !self.exclude.iter().any(|excluded| excluded == name)
-                    })
-                    .filter(|name| {
-                        let field = schema.field(name);
-                        field.is_ok_and(|field| field.lifecycle.is_feature())
-                    })
-                    .collect();
-                let optional =
-                    |name: &str| schema.field(name).is_ok_and(|field| !field.is_required());
-                let (transform, decisions) = auto.plan(train, &columns, optional);
-                if transform.steps().is_empty() {
-                    let reasons: Vec<String> = decisions
-                        .iter()
-                        .map(|decision| format!("\n  {decision}"))
-                        .collect();
-                    return Err(Error::data(format!(
-                        "no column makes a feature:{}",
-                        reasons.concat()
-                    ))
-                    .in_stage("transform"));
-                }
-                Ok((transform, decisions))
-            }
-        }
+        let is_feature = |name: &&str| {
+            let field = schema.field(name);
+            *name != label.name()
+                && !self.not_features().any(|other| other == *name)
+                && !self.exclude.iter().any(|excluded| excluded == name)
+                && field.is_ok_and(|field| field.lifecycle.is_feature())
+        };
+        let columns = known().filter(is_feature);
+        let is_optional = |name: &&str| schema.field(name).is_ok_and(|field| !field.is_required());
+        let plan = TransformPlan::new(
+            self.transform.clone(),
+            Arc::new(train.clone()),
+            columns.map(str::to_owned).collect(),
+            known().filter(is_optional).map(str::to_owned).collect(),
+        );
+        plan.check(examples.schema(), Roles::label(label.name()))?;
+        Ok(plan)
     }
 }
 
-/// What was left out: rows, and columns.
-fn warnings(
-    label: &Label,
-    n_unlabelled: u64,
-    quarantined: Option<&Quarantined>,
-    decisions: &[Decision],
-) -> Vec<Warning> {
+/// Which rows were left out.
+fn warnings(label: &Label, n_unlabelled: u64, quarantined: Option<&Quarantined>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if n_unlabelled > 0 {
         let message = format!("{n_unlabelled} rows without a label were left out");
@@ -377,11 +357,6 @@ fn warnings(
         let message = format!("{} rows that break the schema were set aside", aside.n_rows);
         warnings.push(Warning::new("validate", "rows_quarantined", message));
     }
-    let dropped = decisions.iter().filter(|decision| decision.is_dropped());
-    warnings.extend(dropped.map(|decision| {
-        let message = format!("it makes no feature: {}", decision.reason);
-        Warning::new("transform", "column_dropped", message).of_column(&decision.column)
-    }));
     warnings
 }
 
@@ -406,25 +381,6 @@ async fn analyse(
     }
     let whole = whole.map(|whole| whole.finish()).unwrap_or_default();
     Ok((statistics, whole))
-}
-
-/// Fits a transform in as few passes as its chains need, reading its columns only.
-async fn fit(
-    engine: &Engine,
-    transform: &Transform,
-    train: &Examples,
-    label: &str,
-) -> Result<FittedTransform> {
-    let mut fitting = transform.fitting(train.schema(), Roles::label(label))?;
-    while let Some(pass) = fitting.pass()? {
-        let rows = select(train.data_frame(engine).await?, &fitting.columns())?;
-        fitting.absorb(engine.accumulate(rows, pass).await?)?;
-    }
-    fitting.finish()
-}
-
-fn select(rows: DataFrame, columns: &[&str]) -> Result<DataFrame> {
-    Ok(rows.select(columns.iter().map(|column| ident(*column)))?)
 }
 
 /// A fingerprint that no other has: of a source that cannot tell whether it has changed.

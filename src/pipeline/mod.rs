@@ -46,7 +46,8 @@ use crate::model::{Loaders, Predict, ReferenceStatistics};
 use crate::progress::{Progress, Step};
 use crate::serving::{Server, Serving, ServingPipeline};
 use crate::store::Scratch;
-use crate::training::{TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
+use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
+use crate::transform::FittedPlan;
 use crate::warning::Warning;
 
 /// Data, training, evaluation and serving as one; made by [`Pipeline::builder`].
@@ -154,11 +155,8 @@ where
         self.serving.prepare::<T::Model>().await?;
         let data = self.data.run(&engine, dir, &progress).await?;
         (self.evaluation).check_data::<T::Model>(data.target(), data.split(EVAL)?.schema())?;
-        // Those of the model's own type, of what the transform needs, and of the application.
-        let operations = data.transform().operations();
-        let loaders = Loaders::default().with::<T::Model>();
-        let loaders = loaders.with_operations(&operations).with_all(&self.loaders);
-        let (candidate, training) = self.train(&data, &engine, &loaders, &progress).await?;
+        let (candidate, training, fitted) = self.train(&data, &engine, &progress).await?;
+        let loaders = candidate.loaders().clone();
         let features = candidate.servable().transform().features().to_vec();
         let model_format = candidate.servable().manifest().model_format.clone();
         let servable = Arc::clone(candidate.servable());
@@ -173,7 +171,7 @@ where
             model,
         } = evaluated;
         let mut run = RunRecord::new(&self.name, &data, features, model_format);
-        run.trained(training);
+        run.trained(&fitted, training);
         run.evaluated(metrics, &baseline, verdict);
         if let Some(test) = data.splits().get(TEST).filter(|test| test.n_rows() > 0) {
             let _step = progress.step(Step::Evaluate);
@@ -223,7 +221,7 @@ where
     /// Asks for the serving model to start from, if the trainer can use one; and why it cannot be used.
     async fn warm_start(
         &self,
-        data: &PreparedData,
+        train: &Dataset,
         loaders: &Loaders,
     ) -> (Option<Arc<dyn Predict>>, Option<Warning>) {
         if !self.training.trainer().uses_warm_start() {
@@ -236,14 +234,12 @@ where
         let serving = self.serving.server().serving(&self.name, loaders).await;
         match serving {
             Ok(Serving::None) => (None, None),
-            Ok(Serving::Model(servable))
-                if *servable.target() != Arc::new(data.target().clone()) =>
-            {
+            Ok(Serving::Model(servable)) if **servable.target() != *train.target() => {
                 let reason = "the serving model has another target".to_owned();
                 (None, Some(skipped(reason)))
             }
             Ok(Serving::Model(servable))
-                if servable.transform().features() != data.transform().features() =>
+                if servable.transform().features() != train.feature_names() =>
             {
                 let reason = "the serving model has other features".to_owned();
                 (None, Some(skipped(reason)))
@@ -261,14 +257,21 @@ where
         &self,
         data: &PreparedData,
         engine: &Engine,
-        loaders: &Loaders,
         progress: &Progress,
-    ) -> Result<(Candidate<T::Model>, TrainingRecord)> {
+    ) -> Result<(Candidate<T::Model>, TrainingRecord, FittedPlan)> {
+        let step = progress.step(Step::Transform);
+        let fitted = data.fit(self.training.trainer().takes(), engine).await?;
+        drop(step);
+        let train = dataset(data, TRAIN, &fitted)?;
         let tune = data.splits().get(TUNE).filter(|tune| tune.n_rows() > 0);
-        let tune = tune.map(|_| dataset(data, TUNE)).transpose()?;
-        let (warm_start, skipped) = self.warm_start(data, loaders).await;
+        let tune = tune.map(|_| dataset(data, TUNE, &fitted)).transpose()?;
+        // Those of the model's own type, of what the transform needs, and of the application.
+        let operations = train.transform().operations();
+        let loaders = Loaders::default().with::<T::Model>();
+        let loaders = loaders.with_operations(&operations).with_all(&self.loaders);
+        let (warm_start, skipped) = self.warm_start(&train, &loaders).await;
         let cancellation = self.cancellation.child();
-        let mut args = TrainArgs::new(dataset(data, TRAIN)?)
+        let mut args = TrainArgs::new(train)
             .with_tune(tune)
             .with_engine(engine.clone())
             .with_cancellation(cancellation.clone());
@@ -284,6 +287,7 @@ where
                     .with_source(error)
                     .in_stage(self.training.trainer().name())
             })??;
+        let fitted = trained.fitted().cloned().unwrap_or(fitted);
         let (model, mut record) = trained.into_parts();
         record.warnings.splice(0..0, skipped);
         let details = RunRecord::lineage(data, self.training.trainer())?;
@@ -292,11 +296,11 @@ where
             model,
             data.target().clone(),
             data.schema(),
-            Arc::clone(data.transform()),
+            Arc::clone(fitted.transform()),
             details,
         )?
         .with_label(self.data.label_rule()?.clone())
-        .with_loaders(loaders);
+        .with_loaders(&loaders);
         let candidate = match data.statistics().get(TRAIN) {
             Some(training) => {
                 let reference = ReferenceStatistics::new().with_training(training.clone());
@@ -304,6 +308,6 @@ where
             }
             None => candidate,
         };
-        Ok((candidate, record))
+        Ok((candidate, record, fitted))
     }
 }

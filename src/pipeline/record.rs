@@ -17,7 +17,7 @@ use crate::progress::{Progress, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::Statistics;
 use crate::training::{Trainer, TrainingRecord};
-use crate::transform::Decision;
+use crate::transform::{Decision, FittedPlan};
 use crate::warning::Warning;
 
 /// The record of a run: a JSON document, and what [reports](crate::report) are made from.
@@ -91,7 +91,7 @@ impl RunRecord {
             target: data.target().clone(),
             features,
             model_format,
-            decisions: data.decisions().to_vec(),
+            decisions: Vec::new(),
             schema: data.schema().clone(),
             statistics: data
                 .statistics()
@@ -113,7 +113,9 @@ impl RunRecord {
         }
     }
 
-    pub(super) fn trained(&mut self, mut training: TrainingRecord) {
+    pub(super) fn trained(&mut self, fitted: &FittedPlan, mut training: TrainingRecord) {
+        self.decisions = fitted.decisions().to_vec();
+        self.warnings.extend(fitted.warnings());
         self.warnings.append(&mut training.warnings);
         self.training = training;
     }

@@ -8,17 +8,18 @@ use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2, Axis};
 use super::Matrix;
 use super::hold_out::{HoldOutBy, Selection};
 use super::parallel::side_by_side;
+use crate::accumulate::Accumulate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::examples::{ExamplePart, Examples};
 use crate::features::{Features, Takes};
 use crate::model::{Target, Weighting};
-use crate::transform::FittedTransform;
+use crate::transform::{FittedPlan, FittedTransform, Roles};
 
 /// A split as a trainer sees it: features `(n_rows, n_features)` and labels `(n_rows)`, computed when asked for.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(super) examples: Examples,
-    transform: Arc<FittedTransform>,
+    fitted: FittedPlan,
     pub(super) target: Arc<Target>,
     pub(super) weighting: Weighting,
     to_train: bool,
@@ -36,12 +37,12 @@ struct Place<'a> {
 }
 
 impl Dataset {
-    /// Examples behind a transform.
+    /// Examples behind a transform: a [`FittedPlan`], or an `Arc<FittedTransform>`.
     #[must_use]
-    pub fn new(examples: Examples, transform: Arc<FittedTransform>, target: Arc<Target>) -> Self {
+    pub fn new(examples: Examples, transform: impl Into<FittedPlan>, target: Arc<Target>) -> Self {
         Dataset {
             examples,
-            transform,
+            fitted: transform.into(),
             target,
             weighting: Weighting::default(),
             to_train: false,
@@ -104,6 +105,60 @@ impl Dataset {
         self
     }
 
+    /// The same rows behind another transform, that was fitted on other rows: such as rows held out, behind the
+    /// transform of a data set that was [fitted anew](Dataset::refit).
+    #[must_use]
+    pub fn with_transform(mut self, transform: impl Into<FittedPlan>) -> Self {
+        self.fitted = transform.into();
+        self.to_train = false;
+        self
+    }
+
+    /// The same rows behind a transform that is planned anew, for what a trainer takes, and fitted on them alone: what a
+    /// search over trainers of several kinds needs, and cross-validation without leakage. Each pass reads the files side
+    /// by side, the columns that it needs only.
+    ///
+    /// # Errors
+    /// As [`TransformPlan::transform`](crate::transform::TransformPlan::transform) and
+    /// [`Transform::fitting`](crate::transform::Transform::fitting); [`ErrorKind::Config`] if the transform came fitted.
+    pub fn refit(&self, takes: Takes) -> Result<Self> {
+        let plan = self.fitted.plan().ok_or_else(|| {
+            Error::config("a data set of a transform that came fitted cannot be fitted anew")
+        })?;
+        let schema = self.examples.schema();
+        let fitted = if takes.rows {
+            plan.rows(schema)?
+        } else {
+            let (transform, decisions) = plan.transform(takes)?;
+            let mut fitting = transform.fitting(schema, Roles::label(self.target.label()))?;
+            while let Some(mut whole) = fitting.pass()? {
+                let columns = fitting.columns();
+                let of_part = |part| {
+                    let mut pass = whole.clone();
+                    for batch in self.selected(part, &columns) {
+                        pass.update(&batch?)?;
+                    }
+                    Ok(pass)
+                };
+                for part in side_by_side(self.examples.parts(), of_part)? {
+                    whole.merge(part)?;
+                }
+                fitting.absorb(whole)?;
+            }
+            plan.fitted(fitting.finish()?, decisions)
+        };
+        Ok(Dataset {
+            fitted,
+            ..self.clone()
+        })
+    }
+
+    /// The transform, and why each column became what it did, if it was chosen.
+    #[must_use]
+    pub fn fitted(&self) -> &FittedPlan {
+        &self.fitted
+    }
+
     /// The raw rows, and with them those that were held out of this data set.
     #[must_use]
     pub fn examples(&self) -> &Examples {
@@ -113,7 +168,7 @@ impl Dataset {
     /// The transform.
     #[must_use]
     pub fn transform(&self) -> &Arc<FittedTransform> {
-        &self.transform
+        self.fitted.transform()
     }
 
     /// What is predicted.
@@ -131,13 +186,13 @@ impl Dataset {
     /// The number of features.
     #[must_use]
     pub fn n_features(&self) -> usize {
-        self.transform.features().len()
+        self.transform().features().len()
     }
 
     /// The features' names.
     #[must_use]
     pub fn feature_names(&self) -> &[String] {
-        self.transform.features()
+        self.transform().features()
     }
 
     /// All rows at once: `4 * n_rows * n_features` bytes and the labels. The files are read side by side; the
@@ -197,8 +252,8 @@ impl Dataset {
         };
         Ok(Matrix {
             features: match self.to_train {
-                true => self.transform.apply_training(batch)?,
-                false => self.transform.apply(batch)?,
+                true => self.transform().apply_training(batch)?,
+                false => self.transform().apply(batch)?,
             },
             labels: labels.into(),
             weights,
@@ -208,8 +263,8 @@ impl Dataset {
     /// The features of a batch, in a form.
     pub(super) fn features_of(&self, batch: &RecordBatch, takes: Takes) -> Result<Features> {
         match self.to_train {
-            true => self.transform.apply_training_as(batch, takes),
-            false => self.transform.apply_as(batch, takes),
+            true => self.transform().apply_training_as(batch, takes),
+            false => self.transform().apply_as(batch, takes),
         }
     }
 
@@ -223,14 +278,17 @@ impl Dataset {
 
     pub(super) fn columns(&self) -> Vec<&str> {
         let inputs = self
-            .transform
+            .transform()
             .inputs()
             .iter()
             .map(|input| input.name.as_str());
         let others = [self.target.label()]
             .into_iter()
             .chain(self.weighting.column());
-        let folds = self.transform.training_columns().filter(|_| self.to_train);
+        let folds = self
+            .transform()
+            .training_columns()
+            .filter(|_| self.to_train);
         let mut columns: Vec<&str> = inputs.chain(others).collect();
         for fold in folds {
             if !columns.contains(&fold.name.as_str()) {
@@ -265,8 +323,8 @@ impl Dataset {
             let (mine, rest) = features.split_at(Axis(0), batch.num_rows());
             let (mut my_labels, other_labels) = labels.split_at(Axis(0), batch.num_rows());
             match self.to_train {
-                true => self.transform.apply_training_into(&batch, mine)?,
-                false => self.transform.apply_into(&batch, mine)?,
+                true => self.transform().apply_training_into(&batch, mine)?,
+                false => self.transform().apply_into(&batch, mine)?,
             }
             let values = self.labels_of(&batch)?;
             if !self.weighting.is_even() {

@@ -216,7 +216,8 @@ impl<T: Trainer> TrainingPipeline<T> {
             .map_err(|error| error.in_stage(self.trainer.name()))
     }
 
-    /// Trains, with its own seed and threads.
+    /// Trains, with its own seed and threads. The model comes with the [transform](Trained::fitted) that it was trained
+    /// behind.
     ///
     /// # Errors
     /// Those of the trainer, naming it; and [`ErrorKind::Model`](crate::ErrorKind::Model) if its model does not
@@ -228,10 +229,15 @@ impl<T: Trainer> TrainingPipeline<T> {
             .with_threads(self.threads)
             .with_progress(step.meter());
         let in_stage = |error: Error| error.in_stage(self.trainer.name());
-        let trained = self.trainer.train(&args).map_err(in_stage)?;
+        let mut trained = self.trainer.train(&args).map_err(in_stage)?;
+        if trained.fitted().is_none() {
+            trained = trained.behind(args.train());
+        }
         let model = trained.model();
         let shape = (model.n_features(), model.n_outputs());
-        let wanted = (args.train().n_features(), args.target().n_outputs());
+        let fitted = trained.fitted().unwrap_or(args.train().fitted());
+        let n_features = fitted.transform().features().len();
+        let wanted = (n_features, args.target().n_outputs());
         if shape != wanted {
             return Err(in_stage(Error::model(format!(
                 "the model takes {} features and has {} outputs, must be {} and {}",

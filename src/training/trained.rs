@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Dataset;
 use crate::model::Model;
+use crate::transform::FittedPlan;
 use crate::warning::Warning;
 
 /// A trained model, and what is known of how it came to be. Of a model alone, `model.into()` makes one.
@@ -20,10 +22,11 @@ use crate::warning::Warning;
 ///     .with_warning(Warning::new("half", "few_rows", "7 rows are few"));
 /// assert_eq!(trained.record().curve.len(), 2);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Trained<M> {
     model: M,
     record: TrainingRecord,
+    fitted: Option<FittedPlan>,
 }
 
 /// How a model came to be: the part of a [`Trained`] that goes into a run's record and report.
@@ -120,7 +123,22 @@ impl<M> Trained<M> {
         Trained {
             model,
             record: TrainingRecord::default(),
+            fitted: None,
         }
+    }
+
+    /// Says that it was trained behind the transform of this dataset, where that is another one than that of
+    /// [`TrainArgs::train`](super::TrainArgs::train): see [`Dataset::refit`].
+    #[must_use]
+    pub fn behind(mut self, dataset: &Dataset) -> Self {
+        self.fitted = Some(dataset.fitted().clone());
+        self
+    }
+
+    /// The transform that the model was trained behind; of a [`TrainingPipeline`](super::TrainingPipeline), always.
+    #[must_use]
+    pub fn fitted(&self) -> Option<&FittedPlan> {
+        self.fitted.as_ref()
     }
 
     /// Adds a point of a curve.
@@ -219,6 +237,7 @@ impl<M> Trained<M> {
         Trained {
             model: make(self.model),
             record: self.record,
+            fitted: self.fitted,
         }
     }
 }

@@ -4,9 +4,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ops::OneHot;
 use super::{DatePart, Fill, Transform};
+use crate::features::Takes;
 use crate::schema::FieldType;
 use crate::statistics::{ColumnStatistics, NumericStatistics, Statistics};
+
+/// So few distinct whole numbers are categories, and no number.
+const SMALL: u64 = 12;
+
+/// A whole number that is one-hot besides is in so many rows, or more, on average.
+const ROWS_A_VALUE: u64 = 30;
+
+/// The most categories of a column.
+const MAX_CODES: usize = 4_096;
 
 /// Chooses a [`Transform`] from the statistics of the training split, and says why.
 ///
@@ -16,15 +27,20 @@ use crate::statistics::{ColumnStatistics, NumericStatistics, Statistics};
 /// | --- | --- |
 /// | all NULL, constant, of another type | dropped |
 /// | text or whole numbers, nearly all distinct, and named or spaced like a key | dropped |
-/// | boolean | 0 or 1; all-zero and an indicator where missing |
-/// | whole numbers, 3 to `max_small` distinct | one-hot |
-/// | other numbers | median imputation and an indicator if any are missing, `ln(1 + x)` if heavy-tailed, z-score |
+/// | boolean | 0 or 1; all-zero where missing |
+/// | whole numbers, 3 to 12 distinct | one-hot |
+/// | whole numbers, up to `max_values` distinct, each in 30 rows or more on average | one-hot besides the number |
+/// | numbers | median imputation and an indicator if any are missing, `ln(1 + x)` if heavy-tailed, z-score |
 /// | text, at most `max_one_hot` distinct | one-hot |
 /// | other text | hashed to `hash_buckets` features; dropped if values hardly repeat |
 /// | dates and timestamps | hour, weekday, day, month and year, as far as they vary |
+///
+/// For a trainer that [takes](Takes) numbers with gaps (boosting, trees), booleans, numbers and parts of dates stay as
+/// they are; for one that takes codes, text is categories, of the 4,096 most frequent values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AutoTransform {
-    max_small: u64,
+    max_values: u64,
     max_one_hot: u64,
     hash_buckets: usize,
 }
@@ -32,8 +48,8 @@ pub struct AutoTransform {
 impl Default for AutoTransform {
     fn default() -> Self {
         AutoTransform {
-            max_small: 12,
-            max_one_hot: 64,
+            max_values: 64,
+            max_one_hot: 400,
             hash_buckets: 64,
         }
     }
@@ -51,7 +67,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    const DROPPED: &str = "dropped";
+    pub(super) const DROPPED: &str = "dropped";
 
     /// Whether the column makes no feature.
     #[must_use]
@@ -73,7 +89,15 @@ impl AutoTransform {
         AutoTransform::default()
     }
 
-    /// The most distinct values of a text column that is one-hot encoded; 64 unless told.
+    /// The most distinct values of a column of whole numbers that is one-hot encoded, such as an hour of the day; 64
+    /// unless told.
+    #[must_use]
+    pub fn max_values(mut self, n: u64) -> Self {
+        self.max_values = n;
+        self
+    }
+
+    /// The most distinct values of a text column that is one-hot encoded; 400 unless told.
     #[must_use]
     pub fn max_one_hot(mut self, n: u64) -> Self {
         self.max_one_hot = n;
@@ -87,14 +111,15 @@ impl AutoTransform {
         self
     }
 
-    /// The transform and the reason for each column's part in it. `optional` says whether a column may be
-    /// missing although the training split has no gap in it.
+    /// The transform for what a trainer takes, and the reason for each column's part in it. `optional` says whether a
+    /// column may be missing although the training split has no gap in it.
     #[must_use]
     pub fn plan(
         &self,
         statistics: &Statistics,
         columns: &[&str],
         optional: impl Fn(&str) -> bool,
+        takes: Takes,
     ) -> (Transform, Vec<Decision>) {
         let mut transform = Transform::new();
         let mut decisions = Vec::new();
@@ -103,7 +128,7 @@ impl AutoTransform {
                 continue;
             }
             let (next, action, reason) =
-                self.plan_column(transform, column, optional(&column.name));
+                self.plan_column(transform, column, optional(&column.name), takes);
             transform = next;
             decisions.push(Decision {
                 column: column.name.clone(),
@@ -119,6 +144,7 @@ impl AutoTransform {
         transform: Transform,
         column: &ColumnStatistics,
         optional: bool,
+        takes: Takes,
     ) -> (Transform, String, String) {
         let name = column.name.as_str();
         let distinct = column.distinct;
@@ -136,7 +162,18 @@ impl AutoTransform {
             return drop(transform, reason);
         }
         let missing = column.missing > 0 || optional;
+        let few = distinct <= self.max_one_hot;
+        let as_it_is = |transform: Transform, reason: &str| {
+            let reason = format!("{reason}{}", and_missing(column));
+            (transform.number(name), "as it is".to_owned(), reason)
+        };
         match (column.field_type, &column.numeric) {
+            (FieldType::Boolean, _) if takes.missing => as_it_is(transform, "boolean"),
+            (FieldType::Integer | FieldType::Float, Some(numeric))
+                if takes.missing && numeric.mean.is_some() =>
+            {
+                as_it_is(transform, "number")
+            }
             (FieldType::Boolean, _) if missing => (
                 transform.one_hot(name),
                 "one-hot".to_owned(),
@@ -147,7 +184,7 @@ impl AutoTransform {
                 "0 or 1".to_owned(),
                 "boolean".to_owned(),
             ),
-            (FieldType::Integer, _) if (3..=self.max_small).contains(&distinct) => (
+            (FieldType::Integer, _) if (3..=SMALL.min(self.max_values)).contains(&distinct) => (
                 transform.one_hot(name),
                 "one-hot".to_owned(),
                 format!("{distinct} distinct whole numbers"),
@@ -156,10 +193,15 @@ impl AutoTransform {
                 self.plan_number(transform, column, numeric, missing)
             }
             (FieldType::Date | FieldType::Timestamp, Some(numeric)) => {
-                plan_time(transform, column, numeric, missing)
+                plan_time(transform, column, numeric, missing, takes)
             }
-            _ if distinct <= self.max_one_hot => (
-                transform.one_hot(name),
+            _ if few && takes.codes => (
+                transform.one_hot_top(name, MAX_CODES),
+                "categories".to_owned(),
+                format!("{distinct} distinct values{}", and_missing(column)),
+            ),
+            _ if few => (
+                transform.one_hot_top(name, MAX_CODES),
                 "one-hot".to_owned(),
                 format!("{distinct} distinct values{}", and_missing(column)),
             ),
@@ -169,6 +211,11 @@ impl AutoTransform {
                     "free text: {distinct} distinct values in {} rows",
                     column.count
                 ),
+            ),
+            _ if takes.codes => (
+                transform.one_hot_top(name, MAX_CODES),
+                format!("the {MAX_CODES} most frequent categories"),
+                format!("{distinct} distinct values{}", and_missing(column)),
             ),
             _ => (
                 transform.hash(name, self.hash_buckets),
@@ -195,6 +242,18 @@ impl AutoTransform {
         }
         let mut action = Vec::new();
         let mut reason = vec!["number".to_owned()];
+        let distinct = column.distinct;
+        let by_value = column.field_type == FieldType::Integer
+            && (SMALL + 1..=self.max_values).contains(&distinct)
+            && column.count >= distinct.saturating_mul(ROWS_A_VALUE);
+        if by_value {
+            let one_hot = OneHot {
+                max_categories: MAX_CODES,
+            };
+            transform = transform.step_to(name, format!("{name}_value"), one_hot);
+            action.push("one-hot");
+            reason = vec![format!("{distinct} distinct whole numbers")];
+        }
         let gaps = column.missing + numeric.non_finite();
         if missing || gaps > 0 {
             if gaps > 0 {
@@ -222,6 +281,7 @@ fn plan_time(
     column: &ColumnStatistics,
     numeric: &NumericStatistics,
     missing: bool,
+    takes: Takes,
 ) -> (Transform, String, String) {
     let name = column.name.as_str();
     let units_a_day = match column.field_type {
@@ -259,7 +319,11 @@ fn plan_time(
             format!("spans {days:.1} days only"),
         );
     }
-    if missing {
+    if takes.missing {
+        for part in &parts {
+            transform = transform.date_part(name, *part);
+        }
+    } else if missing {
         transform = transform.missing_indicator(name);
         for part in &parts {
             let output = format!("{name}_{part}");

@@ -33,9 +33,10 @@
 //! raw column that no step names is not a feature. Fitting counts every row once; weights of rows are the
 //! models' matter.
 //!
-//! Architecture invariant: there is one implementation of applying a transform, [`FittedTransform::apply`]. The
-//! training path, the in-process predictor and the servers call it; nothing else computes features. Held by
-//! `tests/it/skew.rs`, which compares the three bit for bit. Rows that are trained on go through the same code as
+//! Architecture invariant: there is one implementation of applying a transform, [`FittedTransform::apply`], which writes
+//! a matrix or, by [`FittedTransform::apply_as`], columns. The training path, the in-process predictor and the servers
+//! call it; nothing else computes features. Held by `tests/it/skew.rs`, which compares the three bit for bit, and
+//! `tests/it/features.rs`, which compares the forms. Rows that are trained on go through the same code as
 //! [`FittedTransform::apply_training`], which differs for steps that learn from the label: see
 //! [`Transform::target_encode`].
 //!
@@ -75,7 +76,8 @@
 //!
 //! Numbers that are not finite take no part in fitting, nor do rows without a (finite) label in
 //! what learns from it. A value that is still missing or not finite when the
-//! matrix is written is an error that names the feature and the row: models never see one.
+//! features are written is NaN for a model that [takes](crate::features::Takes) it, and else an error that names the
+//! feature and the row.
 //!
 //! # As a file
 //!
@@ -97,6 +99,7 @@ mod input;
 mod learn;
 mod numbers;
 pub mod ops;
+mod plan;
 mod program;
 #[cfg(feature = "sql")]
 mod sql;
@@ -126,6 +129,7 @@ pub use self::fit::{FitPass, Fitting, Roles};
 pub use self::fitted::{FittedStep, FittedTransform};
 pub use self::input::InputColumn;
 pub use self::ops::{DatePart, Fill, FittedOp, Op};
+pub use self::plan::{FittedPlan, TransformChoice, TransformPlan};
 pub use self::step::Step;
 use crate::error::{Error, Result};
 

@@ -19,7 +19,7 @@ use fourfold::progress::Progress;
 use fourfold::schema::Domain;
 use fourfold::transform::ops::{Bucketize, MinMax};
 
-use crate::support::{JANUARY, parcels, tree, write_csv, write_parquet};
+use crate::support::{JANUARY, fitted, parcels, tree, write_csv, write_parquet};
 
 fn by_id() -> Split {
     Split::by_hash(["id"], [("train", 8), ("eval", 1), ("test", 1)])
@@ -115,11 +115,11 @@ async fn the_transform_sees_the_train_split_only() {
     let seen = prepare(in_memory(&planted).transform(transform()), dir.path())
         .await
         .unwrap();
-    let json = serde_json::to_string(seen.transform().as_ref()).unwrap();
+    let json = serde_json::to_string(fitted(&seen).await.transform().as_ref()).unwrap();
     assert!(!json.contains("zeppelin"), "{json}");
     assert_eq!(
         json,
-        serde_json::to_string(clean.transform().as_ref()).unwrap()
+        serde_json::to_string(fitted(&clean).await.transform().as_ref()).unwrap()
     );
 
     let eval = &seen.statistics()["eval"];
@@ -138,6 +138,7 @@ async fn the_transform_sees_the_train_split_only() {
     );
 
     let chosen = prepare(in_memory(&planted), dir.path()).await.unwrap();
+    let chosen = fitted(&chosen).await;
     let json = serde_json::to_string(&(chosen.transform().as_ref(), chosen.decisions())).unwrap();
     assert!(
         !json.contains("zeppelin") && !json.contains("1000000000"),

@@ -7,10 +7,11 @@ use fourfold::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, Str
 use fourfold::data::{PreparedData, Rebalance, TEST, TRAIN, TUNE};
 use fourfold::examples::Examples;
 use fourfold::model::ConstantModel;
-use fourfold::pipeline::dataset;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 use fourfold::training::{Dataset, HoldOut, HoldOutBy};
+
+use crate::support::train_set_of;
 
 /// Rows with a number of their own, one of ten colours, one of 40 owners, a day twice, and a label that is rarely `yes`.
 fn rows(n: usize) -> RecordBatch {
@@ -53,7 +54,7 @@ fn prepare(data: &DataPipeline<BatchSource>) -> PreparedData {
 }
 
 fn train_set(n: usize) -> Dataset {
-    dataset(&prepare(&data(rows(n))), TRAIN).unwrap()
+    train_set_of(&prepare(&data(rows(n))))
 }
 
 /// Every row as the bits of its features, with its label; of copies one.
@@ -159,7 +160,7 @@ fn strata_are_exact() {
 fn groups_are_not_parted_and_time_does_not_run_backwards() {
     let prepared =
         prepare(&data(rows(2_000)).transform(Transform::new().z_score("owner").z_score("day")));
-    let whole = dataset(&prepared, TRAIN).unwrap();
+    let whole = train_set_of(&prepared);
     let column = |rows: &Dataset, column: usize| -> BTreeSet<i64> {
         let matrix = rows.matrix().unwrap();
         matrix
@@ -202,9 +203,9 @@ fn groups_are_not_parted_and_time_does_not_run_backwards() {
 #[test]
 fn copies_of_rebalanced_rows_stay_together_and_are_weighted_back() {
     for rebalance in [Rebalance::oversample(), Rebalance::undersample()] {
-        let before = dataset(&prepare(&data(rows(4_000))), TRAIN).unwrap();
+        let before = train_set_of(&prepare(&data(rows(4_000))));
         let prepared = prepare(&data(rows(4_000)).rebalance(rebalance));
-        let whole = dataset(&prepared, TRAIN).unwrap();
+        let whole = train_set_of(&prepared);
         let n = whole.n_rows();
         assert!(
             n_yes(&whole).abs_diff(n / 2) < n / 20,
@@ -233,13 +234,14 @@ fn copies_of_rebalanced_rows_stay_together_and_are_weighted_back() {
 #[test]
 fn rows_in_memory_are_held_out_too() {
     let prepared = prepare(&data(rows(2_000)));
+    let fitted = train_set_of(&prepared).fitted().clone();
     let batch = rows(600);
     let few = |n: usize| {
         let pieces = vec![batch.slice(0, n / 2), batch.slice(n / 2, n - n / 2)];
         let examples = Examples::from_batches(batch.schema(), pieces).unwrap();
         Dataset::new(
             examples,
-            Arc::clone(prepared.transform()),
+            fitted.clone(),
             Arc::new(prepared.target().clone()),
         )
     };

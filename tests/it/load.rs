@@ -14,7 +14,7 @@ use fourfold::progress::Progress;
 use fourfold::training::{Constant, Dataset};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use crate::support::{JANUARY, parcels, tree};
+use crate::support::{JANUARY, fitted, parcels, tree};
 
 async fn prepare<S: DataSource>(data: DataPipeline<S>, dir: &Path) -> Result<PreparedData> {
     data.run(&Engine::new()?, dir, &Progress::default()).await
@@ -51,8 +51,8 @@ fn classes(data: &PreparedData, split: &str) -> BTreeMap<String, usize> {
     counts
 }
 
-fn train_set(data: &PreparedData) -> Dataset {
-    let transform = Arc::clone(data.transform());
+async fn train_set(data: &PreparedData) -> Dataset {
+    let transform = Arc::clone(fitted(data).await.transform());
     let target = Arc::new(data.target().clone());
     Dataset::new(data.split("train").unwrap().clone(), transform, target)
         .weighted(data.weighting().clone())
@@ -111,7 +111,8 @@ async fn a_column_names_the_splits_and_is_no_feature() {
         .count();
     assert_eq!(prepared.split("eval").unwrap().n_rows(), n_air);
     assert!(
-        !prepared
+        !fitted(&prepared)
+            .await
             .transform()
             .features()
             .iter()
@@ -235,13 +236,14 @@ async fn weights_of_classes_are_those_of_scikit_learn() {
         n / (2.0 * counts["yes"] as f64),
     ];
     assert_eq!(prepared.weighting().classes(), Some(wanted.as_slice()));
-    let matrix = train_set(&prepared).matrix().unwrap();
+    let matrix = train_set(&prepared).await.matrix().unwrap();
     let weights = matrix.weights().unwrap();
     assert!((weights.sum() - n).abs() < 1e-9);
     for (weight, label) in weights.iter().zip(matrix.labels()) {
         assert_eq!(*weight, wanted[*label as usize]);
     }
     let streamed: f64 = train_set(&prepared)
+        .await
         .batches()
         .map(|batch| batch.unwrap().weights().unwrap().sum())
         .sum();
@@ -402,7 +404,8 @@ async fn a_weight_is_no_feature_and_requests_need_none() {
         .weight_column("weight");
     let prepared = prepare(data, dir.path()).await.unwrap();
     assert!(
-        !prepared
+        !fitted(&prepared)
+            .await
             .transform()
             .features()
             .iter()

@@ -18,7 +18,9 @@ mod features;
 mod gates;
 mod hold_out;
 mod load;
+mod opaque;
 mod placing;
+mod planned;
 mod props;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;

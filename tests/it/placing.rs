@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use fourfold::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use fourfold::data::PreparedData;
-use fourfold::pipeline::dataset;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 use fourfold::training::Dataset;
 
-use crate::support::write_parquet;
+use crate::support::{train_set_of, write_parquet};
 
 /// Rows of five contents, of which one is half of all.
 fn few_contents(rows: std::ops::Range<usize>) -> RecordBatch {
@@ -149,7 +148,7 @@ fn hold_outs_and_folds_are_placed_as_splits_are() {
         &[few_contents(2_000..2_500)],
     );
     let held = |dir: &Path, threads: usize| {
-        let whole = dataset(&prepare(&data(dir), threads), "train").unwrap();
+        let whole = train_set_of(&prepare(&data(dir), threads));
         let mut parts = vec![(whole.hold_out(0.2).unwrap().held_out, 0.2)];
         parts.extend((0..5).map(|k| (whole.fold(k, 5).unwrap().held_out, 0.2)));
         let parts: Vec<_> = parts

@@ -6,6 +6,12 @@ use std::sync::Arc;
 
 use fourfold::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use fourfold::arrow::util::display::array_value_to_string;
+use fourfold::data::{PreparedData, TRAIN};
+use fourfold::engine::Engine;
+use fourfold::features::Takes;
+use fourfold::pipeline::dataset;
+use fourfold::training::Dataset;
+use fourfold::transform::FittedPlan;
 use parquet::arrow::ArrowWriter;
 use proptest::test_runner::{Config, RngSeed};
 
@@ -39,6 +45,19 @@ pub(crate) fn parcels(n: usize) -> RecordBatch {
         ("late", Arc::new(StringArray::from(late))),
     ];
     RecordBatch::try_from_iter(columns).unwrap()
+}
+
+/// What a trainer of matrices trains behind.
+pub(crate) async fn fitted(data: &PreparedData) -> FittedPlan {
+    data.fit(Takes::FINITE, &Engine::new().unwrap())
+        .await
+        .unwrap()
+}
+
+/// The `train` split as trainers of matrices get it; not from async tests.
+pub(crate) fn train_set_of(data: &PreparedData) -> Dataset {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    dataset(data, TRAIN, &runtime.block_on(fitted(data))).unwrap()
 }
 
 /// Writes batches of one schema to a Parquet file.

@@ -13,6 +13,8 @@ use fourfold::training::{Dataset, Linear};
 use fourfold::transform::ops::{TargetEncode, Terms};
 use serde_json::{Value, json};
 
+use crate::support::fitted;
+
 /// `n` reviews: words that tell whether the customer returns, and a shop that tells it a little.
 fn reviews(n: usize) -> RecordBatch {
     let noise = |i: usize, m: usize| ((i * 7_919 + 13) % 10_007) % m;
@@ -127,11 +129,12 @@ async fn text_is_served_as_it_was_trained_on() {
         )
         .await
         .unwrap();
+    let fitted = fitted(&prepared).await;
     let dataset = |split| {
         let target = Arc::new(prepared.target().clone());
         Dataset::new(
             prepared.split(split).unwrap().clone(),
-            Arc::clone(prepared.transform()),
+            Arc::clone(fitted.transform()),
             target,
         )
     };
@@ -199,7 +202,7 @@ async fn text_is_served_as_it_was_trained_on() {
             .collect::<Vec<_>>(),
     );
     let served = dataset(TRAIN).matrix().unwrap();
-    let names = prepared.transform().features();
+    let names = fitted.transform().features();
     for (place, name) in names.iter().enumerate() {
         let (trained_on, served) = (trained_on.features(), served.features());
         let same = trained_on.column(place) == served.column(place);

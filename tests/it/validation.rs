@@ -14,7 +14,7 @@ use fourfold::progress::Progress;
 use fourfold::schema::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType, Schema, Severity};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::support::{parcels, tree, write_parquet};
+use crate::support::{fitted, parcels, tree, write_parquet};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
@@ -412,7 +412,8 @@ async fn a_chosen_transform_makes_no_feature_of_a_deprecated_column() {
         .exclude(["id"])
         .schema(schema);
     let prepared = run(data, dir.path()).await.unwrap();
-    let columns: Vec<&str> = prepared
+    let fitted = fitted(&prepared).await;
+    let columns: Vec<&str> = fitted
         .decisions()
         .iter()
         .map(|decision| decision.column.as_str())

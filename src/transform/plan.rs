@@ -1,0 +1,260 @@
+//! A transform as configured, to be planned for a trainer and fitted.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{AutoTransform, Decision, FittedTransform, InputColumn, Roles, Transform};
+use crate::error::{Error, Result};
+use crate::features::Takes;
+use crate::statistics::Statistics;
+use crate::warning::Warning;
+use arrow::datatypes::Schema as ArrowSchema;
+
+/// What a transform may be given as: a [`Transform`], or an [`AutoTransform`] that chooses one.
+#[derive(Clone, Debug, Serialize)]
+pub enum TransformChoice {
+    /// It is chosen, for the statistics and the trainer.
+    Auto(AutoTransform),
+    /// It is given, whatever the trainer.
+    Given(Transform),
+}
+
+impl From<Transform> for TransformChoice {
+    fn from(transform: Transform) -> Self {
+        TransformChoice::Given(transform)
+    }
+}
+
+impl From<AutoTransform> for TransformChoice {
+    fn from(auto: AutoTransform) -> Self {
+        TransformChoice::Auto(auto)
+    }
+}
+
+impl Default for TransformChoice {
+    /// Chosen, with the default limits.
+    fn default() -> Self {
+        AutoTransform::default().into()
+    }
+}
+
+/// A transform as configured, with what is known of the data. What it becomes depends on what the trainer
+/// [takes](Takes); it is fitted on the rows that the trainer learns from, as often as these change: once for a training,
+/// once a fold for a cross-validation.
+#[derive(Clone, Debug)]
+pub struct TransformPlan {
+    choice: TransformChoice,
+    statistics: Arc<Statistics>,
+    columns: Vec<String>,
+    optional: Vec<String>,
+}
+
+/// A plan that was fitted. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FittedPlan {
+    transform: Arc<FittedTransform>,
+    decisions: Arc<[Decision]>,
+    plan: Option<Arc<TransformPlan>>,
+}
+
+impl TransformPlan {
+    /// A plan for rows with these statistics. A chosen transform makes features of `columns` only; `optional` are those
+    /// that may be missing although there is no gap in the rows.
+    #[must_use]
+    pub fn new(
+        choice: impl Into<TransformChoice>,
+        statistics: Arc<Statistics>,
+        columns: Vec<String>,
+        optional: Vec<String>,
+    ) -> Self {
+        TransformPlan {
+            choice: choice.into(),
+            statistics,
+            columns,
+            optional,
+        }
+    }
+
+    /// The transform for what a trainer takes, and why each column became what it did, if it was chosen. Of raw rows
+    /// there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) if no column makes a feature, with the reasons.
+    pub fn transform(&self, takes: Takes) -> Result<(Transform, Vec<Decision>)> {
+        let auto = match &self.choice {
+            TransformChoice::Given(transform) => return Ok((transform.clone(), Vec::new())),
+            TransformChoice::Auto(auto) => auto,
+        };
+        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+        let optional = |name: &str| self.optional.iter().any(|optional| optional == name);
+        let (transform, decisions) = auto.plan(&self.statistics, &columns, optional, takes);
+        match transform.steps().is_empty() {
+            true => Err(no_feature(&decisions)),
+            false => Ok((transform, decisions)),
+        }
+    }
+
+    /// Whether it can be fitted on rows of a schema, as far as that is known before.
+    ///
+    /// # Errors
+    /// As [`Transform::fitting`].
+    pub fn check(&self, schema: &ArrowSchema, roles: Roles<'_>) -> Result<()> {
+        match &self.choice {
+            TransformChoice::Given(transform) => transform.fitting(schema, roles).map(drop),
+            TransformChoice::Auto(_) => Ok(()),
+        }
+    }
+
+    /// The raw columns for a trainer that takes rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a transform is given.
+    pub(crate) fn rows(self: &Arc<Self>, schema: &ArrowSchema) -> Result<FittedPlan> {
+        if let TransformChoice::Given(_) = self.choice {
+            return Err(Error::config(
+                "a transform is given, and the trainer takes the raw rows; leave the transform out",
+            ));
+        }
+        let mut inputs = Vec::new();
+        let mut decisions = Vec::new();
+        for name in &self.columns {
+            let (action, reason) = match InputColumn::find(schema, name) {
+                Ok(input) => {
+                    inputs.push(input);
+                    ("raw", "the trainer takes raw rows".to_owned())
+                }
+                Err(error) => (Decision::DROPPED, error.message().to_owned()),
+            };
+            decisions.push(Decision {
+                column: name.clone(),
+                action: action.to_owned(),
+                reason,
+            });
+        }
+        if inputs.is_empty() {
+            return Err(no_feature(&decisions));
+        }
+        Ok(self.fitted(FittedTransform::of_rows(inputs)?, decisions))
+    }
+
+    /// The plan with what came of it.
+    pub(crate) fn fitted(
+        self: &Arc<Self>,
+        transform: FittedTransform,
+        decisions: Vec<Decision>,
+    ) -> FittedPlan {
+        FittedPlan {
+            transform: Arc::new(transform),
+            decisions: decisions.into(),
+            plan: Some(Arc::clone(self)),
+        }
+    }
+}
+
+fn no_feature(decisions: &[Decision]) -> Error {
+    let reasons = decisions.iter().map(|decision| format!("\n  {decision}"));
+    Error::data(format!(
+        "no column makes a feature:{}",
+        reasons.collect::<String>()
+    ))
+}
+
+impl FittedPlan {
+    /// The transform.
+    #[must_use]
+    pub fn transform(&self) -> &Arc<FittedTransform> {
+        &self.transform
+    }
+
+    /// Why each column became what it did, if the transform was chosen.
+    #[must_use]
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    /// The plan, to be fitted anew; `None` of a transform that came fitted.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Arc<TransformPlan>> {
+        self.plan.as_ref()
+    }
+
+    /// The columns that make no feature.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let dropped = self
+            .decisions
+            .iter()
+            .filter(|decision| decision.is_dropped());
+        let warning = |decision: &Decision| {
+            let message = format!("it makes no feature: {}", decision.reason);
+            Warning::new("transform", "column_dropped", message).of_column(&decision.column)
+        };
+        dropped.map(warning).collect()
+    }
+}
+
+/// A transform that was fitted elsewhere, of which no decisions are known.
+impl From<Arc<FittedTransform>> for FittedPlan {
+    fn from(transform: Arc<FittedTransform>) -> Self {
+        FittedPlan {
+            transform,
+            decisions: Arc::new([]),
+            plan: None,
+        }
+    }
+}
+
+#[cfg(feature = "datafusion")]
+mod on_rows {
+    use datafusion::prelude::ident;
+
+    use super::{Arc, FittedPlan, FittedTransform, Result, Roles, Takes, Transform, TransformPlan};
+    use crate::engine::Engine;
+    use crate::examples::Examples;
+
+    impl Transform {
+        /// Fits on rows with a label, in as few passes as its chains need, reading its columns only.
+        ///
+        /// # Errors
+        /// As [`Transform::fitting`], and [`ErrorKind::Data`](crate::ErrorKind::Data) if a step cannot learn from the
+        /// rows.
+        pub async fn fit_on(
+            &self,
+            rows: &Examples,
+            label: &str,
+            engine: &Engine,
+        ) -> Result<FittedTransform> {
+            let mut fitting = self.fitting(rows.schema(), Roles::label(label))?;
+            while let Some(pass) = fitting.pass()? {
+                let columns = fitting.columns().into_iter().map(ident);
+                let rows = rows.data_frame(engine).await?;
+                let rows = rows.select(columns.collect::<Vec<_>>())?;
+                fitting.absorb(engine.accumulate(rows, pass).await?)?;
+            }
+            fitting.finish()
+        }
+    }
+
+    impl TransformPlan {
+        /// Plans for what a trainer takes and fits on the rows that it learns from.
+        ///
+        /// # Errors
+        /// As [`TransformPlan::transform`] and [`Transform::fit_on`];
+        /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the trainer takes raw rows and a transform is given.
+        pub async fn fit(
+            self: &Arc<Self>,
+            takes: Takes,
+            rows: &Examples,
+            label: &str,
+            engine: &Engine,
+        ) -> Result<FittedPlan> {
+            if takes.rows {
+                return self.rows(rows.schema());
+            }
+            let (transform, decisions) = self.transform(takes)?;
+            let transform = transform.fit_on(rows, label, engine).await?;
+            Ok(self.fitted(transform, decisions))
+        }
+    }
+}
