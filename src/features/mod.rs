@@ -142,6 +142,14 @@ impl Features {
         }
     }
 
+    /// The matrix, if nothing must be expanded for it.
+    pub(crate) fn ready_matrix(&self) -> Option<ArrayView2<'_, f32>> {
+        match &self.data {
+            Data::Matrix { matrix, .. } | Data::Rows { matrix, .. } => Some(matrix.view()),
+            Data::Columns { matrix, .. } => matrix.get().map(Array2::view),
+        }
+    }
+
     /// The features as columns, one for each of [`Features::info`]. Of features that were made as a matrix, each column
     /// of the matrix is one of numbers: what takes codes says so.
     #[must_use]

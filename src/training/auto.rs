@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::linear_rows::TAKES;
 use super::{LinearRegression, LogisticRegression, TrainArgs, Trained, Trainer};
 use crate::error::Result;
+use crate::features::Takes;
 use crate::model::{LinearModel, Target};
 use crate::stage::Stage;
 
@@ -56,6 +58,10 @@ impl Trainer for Linear {
             Target::Regression { .. } => self.numbers.train(args),
             Target::Binary { .. } | Target::Multiclass { .. } => self.classes.train(args),
         }
+    }
+
+    fn takes(&self) -> Takes {
+        TAKES
     }
 
     fn uses_warm_start(&self) -> bool {

@@ -3,9 +3,11 @@
 use fourfold_kernels::linear::{Design, Gram, Loss, Penalty};
 use serde::{Deserialize, Serialize};
 
-use super::linear_rows::{LinearRows, Solver};
+use super::generalized_linear::{check_penalty, check_solver};
+use super::linear_rows::{LinearRows, Solver, TAKES};
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
+use crate::features::Takes;
 use crate::model::{LinearModel, Link, Target};
 use crate::stage::Stage;
 
@@ -20,7 +22,7 @@ use crate::stage::Stage;
 /// [`LinearRegression::MAX_GRAM`] features are solved as [`LogisticRegression`](super::LogisticRegression) is.
 ///
 /// A small penalty keeps the answer near 0 where features depend on each other, as the columns of a one-hot encoding
-/// do. Holds the features in memory, columns that are mostly 0 as sparse rows. Works on all threads, with the same bits on any number of them.
+/// do. Holds the features in memory, categories as codes. Works on all threads, with the same bits on any number of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LinearRegression {
@@ -86,28 +88,8 @@ impl Stage for LinearRegression {
     }
 
     fn check(&self) -> Result<()> {
-        if !(self.penalty.is_finite() && self.penalty >= 0.0) {
-            return Err(Error::config(format!(
-                "`penalty` is {}, must be a finite number of at least 0",
-                self.penalty
-            )));
-        }
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::config(format!(
-                "`l1_ratio` is {}, must be from 0 to 1",
-                self.l1_ratio
-            )));
-        }
-        if self.max_iterations == 0 {
-            return Err(Error::config("`max_iterations` is 0, must be at least 1"));
-        }
-        if !(self.tolerance.is_finite() && self.tolerance > 0.0) {
-            return Err(Error::config(format!(
-                "`tolerance` is {}, must be a finite number above 0",
-                self.tolerance
-            )));
-        }
-        Ok(())
+        check_penalty("penalty", self.penalty, self.l1_ratio)?;
+        check_solver(u64::from(self.max_iterations), self.tolerance)
     }
 }
 
@@ -122,7 +104,7 @@ impl Trainer for LinearRegression {
                 args.target().task()
             )));
         }
-        let rows = LinearRows::of(args.train(), args.threads())?;
+        let rows = LinearRows::of(args.train())?;
         let penalty = Penalty {
             l2: self.penalty * (1.0 - self.l1_ratio),
             l1: self.penalty * self.l1_ratio,
@@ -132,8 +114,10 @@ impl Trainer for LinearRegression {
             |design: &Design<'_>| Gram::of(design, rows.labels(), rows.weights(), args.threads());
         let design = rows.design();
         if design.width() <= Self::MAX_GRAM {
-            let found = gram(&design).least_squares(penalty, None, rounds, self.tolerance);
-            return Ok(rows.model(Link::Identity, &found)?.into());
+            let mut gram = gram(&design);
+            let found = gram.least_squares(penalty, None, rounds, self.tolerance);
+            gram.means.pop();
+            return Ok(LinearRows::model(Link::Identity, &found, gram.means)?.into());
         }
         let of_label = gram(&Design::new(Vec::new()).with_rows(rows.labels().len()));
         let deviation = (of_label.products[0] / of_label.weight).sqrt();
@@ -147,5 +131,13 @@ impl Trainer for LinearRegression {
             tolerance: self.tolerance * deviation,
         };
         rows.fit(args, &solver)
+    }
+
+    fn takes(&self) -> Takes {
+        TAKES
+    }
+
+    fn uses_warm_start(&self) -> bool {
+        true
     }
 }

@@ -2,22 +2,26 @@
 
 use std::ops::ControlFlow;
 
-use fourfold_kernels::linear::{
-    Coefficients, Compressed, Design, Loss, Options, Problem, Stop, fit,
-};
+use fourfold_kernels::linear::{Coefficients, Design, Loss, Options, Problem, Stop, fit};
 use ndarray::{Array1, Array2};
 
-use super::{Dataset, TrainArgs, Trained};
-use crate::error::{Error, Result};
+use super::{Dataset, Table, TrainArgs, Trained};
+use crate::error::Result;
+use crate::features::Takes;
 use crate::model::{LinearModel, Link, Predict};
 use crate::warning::Warning;
 
+/// What linear trainers take: columns of finite numbers, and of codes.
+pub(super) const TAKES: Takes = Takes {
+    missing: false,
+    ..Takes::CODES
+};
+
 /// Features, labels and weights of a dataset, held in memory.
 pub(super) struct LinearRows {
-    columns: Compressed,
+    table: Table,
     labels: Vec<f64>,
     weights: Option<Vec<f64>>,
-    n_features: usize,
 }
 
 /// How the iterative solver ends, and what it penalizes beside the weighted mean loss.
@@ -31,19 +35,12 @@ pub(super) struct Solver {
 }
 
 impl LinearRows {
-    pub(super) fn of(dataset: &Dataset, threads: usize) -> Result<Self> {
-        let matrix = dataset.matrix()?;
-        let weights = matrix.weights().map(|weights| weights.to_vec());
-        let (features, labels) = matrix.into_parts();
-        let n_features = features.ncols();
-        let rows = features
-            .as_slice()
-            .ok_or_else(|| Error::internal("a feature matrix that is not stored row by row"))?;
+    pub(super) fn of(dataset: &Dataset) -> Result<Self> {
+        let table = dataset.table(TAKES)?;
         Ok(LinearRows {
-            columns: Compressed::from_rows(rows, n_features, threads),
-            labels: labels.to_vec(),
-            weights,
-            n_features,
+            labels: table.labels().to_vec(),
+            weights: table.weights().map(|weights| weights.to_vec()),
+            table,
         })
     }
 
@@ -63,35 +60,29 @@ impl LinearRows {
         }
     }
 
+    /// The columns as factors; the expanded features are those of the model.
     pub(super) fn design(&self) -> Design<'_> {
-        self.columns.design().with_rows(self.labels.len())
+        Design::new(self.table.features().columns()).with_rows(self.labels.len())
     }
 
-    /// A model of weights in the order of the design.
-    pub(super) fn model(&self, link: Link, found: &Coefficients) -> Result<LinearModel> {
+    pub(super) fn model(link: Link, found: &Coefficients, means: Vec<f64>) -> Result<LinearModel> {
         let n_outputs = found.intercepts.len();
-        let mut weights = Array2::zeros((n_outputs, self.n_features));
-        let rows = found.weights.chunks_exact(n_outputs);
-        for (outputs, feature) in rows.zip(self.columns.order()) {
-            for (to, weight) in weights.column_mut(*feature).iter_mut().zip(outputs) {
-                *to = *weight;
-            }
-        }
-        LinearModel::new(link, &weights, &Array1::from(found.intercepts.clone()))
+        let weights = Array2::from_shape_fn((n_outputs, means.len()), |(output, feature)| {
+            found.weights[feature * n_outputs + output]
+        });
+        let intercepts = Array1::from(found.intercepts.clone());
+        LinearModel::new(link, &weights, &intercepts)?.with_means(means)
     }
 
-    /// The coefficients of a model of the same features and link, in the order of the design.
-    fn coefficients(&self, model: &LinearModel, link: Link) -> Option<Coefficients> {
-        if model.link() != link || model.n_features() != self.n_features {
-            return None;
-        }
-        let order = self.columns.order().iter();
-        Some(Coefficients {
-            weights: order
-                .flat_map(|feature| model.weights().iter().map(|output| output[*feature]))
+    /// The coefficients of a previous model, feature by feature.
+    fn coefficients(model: &LinearModel) -> Coefficients {
+        let features = 0..model.n_features();
+        Coefficients {
+            weights: features
+                .flat_map(|feature| model.weights().iter().map(move |output| output[feature]))
                 .collect(),
             intercepts: model.intercepts().to_vec(),
-        })
+        }
     }
 
     /// Fits a model by the iterative solver: from the previous model, where there is one of the same shape.
@@ -109,10 +100,11 @@ impl LinearRows {
             tolerance: solver.tolerance,
             threads: args.threads(),
         };
+        let shape = (solver.link, problem.design.width(), solver.loss.n_outputs());
         let start = args
             .warm_start::<LinearModel>()
-            .and_then(|model| self.coefficients(model, solver.link))
-            .filter(|start| start.intercepts.len() == solver.loss.n_outputs());
+            .filter(|model| (model.link(), model.n_features(), model.n_outputs()) == shape)
+            .map(LinearRows::coefficients);
         let mut curve = Vec::new();
         let fitted = fit(&problem, start.as_ref(), options, |iteration, value| {
             if iteration > curve.len() {
@@ -127,7 +119,11 @@ impl LinearRows {
         if fitted.iterations > curve.len() {
             curve.push(fitted.value);
         }
-        let mut trained = Trained::new(self.model(solver.link, &fitted.coefficients)?);
+        let mut trained = Trained::new(LinearRows::model(
+            solver.link,
+            &fitted.coefficients,
+            fitted.means,
+        )?);
         for (at, value) in curve.iter().enumerate() {
             trained = trained.with_point("train_objective", at as u64 + 1, *value);
         }

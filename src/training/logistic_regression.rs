@@ -3,9 +3,11 @@
 use fourfold_kernels::linear::Loss;
 use serde::{Deserialize, Serialize};
 
-use super::linear_rows::{LinearRows, Solver};
+use super::generalized_linear::{check_penalty, check_solver};
+use super::linear_rows::{LinearRows, Solver, TAKES};
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
+use crate::features::Takes;
 use crate::model::{LinearModel, Link, Target};
 use crate::stage::Stage;
 
@@ -16,8 +18,8 @@ use crate::stage::Stage;
 ///
 /// Solved by L-BFGS, with an L1 part by its orthant-wise form OWL-QN (Andrew and Gao, ICML 2007), in features that are
 /// scaled to a curvature of 1 in passing: the units of features matter to the penalty only. Each pass over the rows
-/// runs on all threads; the model has the same bits on any number of them. Holds the features in memory, columns that
-/// are mostly 0 as sparse rows. It starts from the previous model where there is one, tells the objective by iteration
+/// runs on all threads; the model has the same bits on any number of them. Holds the features in memory, categories as codes.
+/// It starts from the previous model where there is one, tells the objective by iteration
 /// (`train_objective`), and gives the best so far, with a warning, when it is cancelled.
 ///
 /// ```
@@ -90,28 +92,8 @@ impl Stage for LogisticRegression {
     }
 
     fn check(&self) -> Result<()> {
-        if !(self.alpha.is_finite() && self.alpha >= 0.0) {
-            return Err(Error::config(format!(
-                "`alpha` is {}, must be a finite number of at least 0",
-                self.alpha
-            )));
-        }
-        if !(0.0..=1.0).contains(&self.l1_ratio) {
-            return Err(Error::config(format!(
-                "`l1_ratio` is {}, must be from 0 to 1",
-                self.l1_ratio
-            )));
-        }
-        if self.max_iterations == 0 {
-            return Err(Error::config("`max_iterations` is 0, must be at least 1"));
-        }
-        if !(self.tolerance.is_finite() && self.tolerance > 0.0) {
-            return Err(Error::config(format!(
-                "`tolerance` is {}, must be a finite number above 0",
-                self.tolerance
-            )));
-        }
-        Ok(())
+        check_penalty("alpha", self.alpha, self.l1_ratio)?;
+        check_solver(self.max_iterations, self.tolerance)
     }
 }
 
@@ -130,7 +112,7 @@ impl Trainer for LogisticRegression {
             1 => (Loss::Logistic, Link::Logistic),
             _ => (Loss::Softmax { n_classes }, Link::Softmax),
         };
-        let rows = LinearRows::of(args.train(), args.threads())?;
+        let rows = LinearRows::of(args.train())?;
         let is_class =
             |label: &f64| label.fract() == 0.0 && (0.0..n_classes as f64).contains(label);
         if let Some(label) = rows.labels().iter().find(|label| !is_class(label)) {
@@ -148,6 +130,10 @@ impl Trainer for LogisticRegression {
             tolerance: self.tolerance,
         };
         rows.fit(args, &solver)
+    }
+
+    fn takes(&self) -> Takes {
+        TAKES
     }
 
     fn uses_warm_start(&self) -> bool {

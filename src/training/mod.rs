@@ -44,6 +44,7 @@
 //! | --- | --- | --- |
 //! | [`LogisticRegression`] | classes | [`LinearModel`](crate::model::LinearModel) |
 //! | [`LinearRegression`] | regression | [`LinearModel`](crate::model::LinearModel) |
+//! | [`GeneralizedLinear`] | regression of counts and amounts | [`LinearModel`](crate::model::LinearModel) |
 //! | [`Linear`] | all | the one of the two above that fits the task |
 //! | [`DecisionTree`] | classes | [`TreeModel`](crate::model::TreeModel) |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
@@ -57,6 +58,7 @@ mod constant;
 mod dataset;
 #[cfg(feature = "linfa")]
 mod decision_tree;
+mod generalized_linear;
 mod hold_out;
 mod linear_regression;
 mod linear_rows;
@@ -76,6 +78,7 @@ pub use self::constant::Constant;
 pub use self::dataset::Dataset;
 #[cfg(feature = "linfa")]
 pub use self::decision_tree::DecisionTree;
+pub use self::generalized_linear::GeneralizedLinear;
 pub use self::hold_out::{HoldOut, HoldOutBy};
 pub use self::linear_regression::LinearRegression;
 pub use self::logistic_regression::LogisticRegression;

@@ -66,6 +66,8 @@ impl Coefficients {
 pub struct Fit {
     /// What was found.
     pub coefficients: Coefficients,
+    /// The weighted mean of each expanded feature.
+    pub means: Vec<f64>,
     /// The value that was minimized, there.
     pub value: f64,
     /// The iterations.
@@ -121,6 +123,7 @@ pub fn fit(
     }
     Fit {
         coefficients,
+        means: scale.centres,
         value: found.value,
         iterations: found.iterations,
         evaluations: found.evaluations,

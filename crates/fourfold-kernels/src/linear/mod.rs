@@ -7,7 +7,6 @@
 //!
 //! Expanded features are numbered column by column: a column of numbers has one, a column of codes one a category.
 
-mod compress;
 mod design;
 mod exp;
 mod fit;
@@ -19,7 +18,6 @@ mod moments;
 #[cfg(test)]
 mod tests;
 
-pub use self::compress::Compressed;
 pub use self::design::Design;
 pub use self::fit::{Coefficients, Fit, Options, Problem, fit, objective};
 pub use self::gram::Gram;
