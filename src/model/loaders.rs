@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::any::Saved;
-use super::{AnyModel, ConstantModel, ForestModel, LinearModel, Model, Predict, TreeModel};
+use super::{
+    AnyModel, BaggedModel, CalibratedModel, ConformalModel, ConstantModel, ForestModel,
+    LinearModel, Model, Predict, TreeModel,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transform::{CustomOperation, Operations};
 
@@ -108,6 +111,9 @@ impl Loaders {
 impl Default for Loaders {
     fn default() -> Self {
         Loaders::empty()
+            .with::<BaggedModel>()
+            .with::<CalibratedModel>()
+            .with::<ConformalModel>()
             .with::<ConstantModel>()
             .with::<ForestModel>()
             .with::<LinearModel>()

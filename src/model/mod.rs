@@ -50,6 +50,9 @@
 
 mod answer;
 mod any;
+mod bagged;
+mod calibrated;
+mod conformal;
 mod constant;
 mod flat_trees;
 mod forest;
@@ -75,6 +78,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::any::AnyModel;
+pub use self::bagged::BaggedModel;
+#[cfg(feature = "datafusion")]
+pub(crate) use self::calibrated::logit;
+pub use self::calibrated::{CalibratedModel, Calibration};
+pub use self::conformal::ConformalModel;
+#[cfg(feature = "datafusion")]
+pub(crate) use self::conformal::{Margins, band};
 pub use self::constant::ConstantModel;
 pub use self::forest::{Combine, ForestModel};
 pub use self::label::Label;

@@ -106,6 +106,9 @@ impl ClassWeights {
 pub struct Weighting {
     column: Option<String>,
     classes: Option<Vec<f64>>,
+    /// By class: how many rows of the data as it was one row stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stands_for: Option<Vec<f64>>,
 }
 
 impl Weighting {
@@ -124,22 +127,31 @@ impl Weighting {
         Ok(Weighting {
             column,
             classes: classes.transpose()?,
+            stands_for: None,
         })
     }
 
-    /// The same times a weight for each class, in the order of the target's classes.
-    pub(crate) fn times(mut self, more: &[f64]) -> Self {
-        self.classes = Some(match self.classes {
-            Some(classes) => classes.iter().zip(more).map(|(a, b)| a * b).collect(),
-            None => more.to_vec(),
+    /// The same times how many rows of the data as it was a row of each class stands for.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn standing_for(mut self, rows: &[f64]) -> Self {
+        self.stands_for = Some(match self.stands_for {
+            Some(before) => before.iter().zip(rows).map(|(a, b)| a * b).collect(),
+            None => rows.to_vec(),
         });
+        self
+    }
+
+    /// The same without the weights that classes were given: as the rows count where a model will be used.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn without_classes(mut self) -> Self {
+        self.classes = None;
         self
     }
 
     /// Whether every row counts the same.
     #[must_use]
     pub fn is_even(&self) -> bool {
-        self.column.is_none() && self.classes.is_none()
+        self.column.is_none() && self.classes.is_none() && self.stands_for.is_none()
     }
 
     /// The column of weights.
@@ -163,7 +175,7 @@ impl Weighting {
             Some(column) => column_weights(batch, column)?,
             None => vec![1.0; labels.len()],
         };
-        if let Some(classes) = &self.classes {
+        for classes in [&self.classes, &self.stands_for].into_iter().flatten() {
             for (weight, label) in weights.iter_mut().zip(labels) {
                 // A class that the `train` split lacks counts as it is.
                 *weight *= classes.get(*label as usize).copied().unwrap_or(1.0);

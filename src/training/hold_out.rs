@@ -413,7 +413,7 @@ impl Dataset {
         train.selection = self.selection.with(train_cut, to_train);
         held_out.selection = self.selection.with(held_cut, held);
         if let Some(stands_for) = held_out.stands_for.take() {
-            held_out.weighting = held_out.weighting.times(&stands_for);
+            held_out.weighting = held_out.weighting.standing_for(&stands_for);
         }
         Ok(Some(HoldOut { train, held_out }))
     }

@@ -49,22 +49,36 @@
 //! | [`DecisionTree`] | classes | [`TreeModel`](crate::model::TreeModel) |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
 //!
+//! Around any of them, or a trainer of your own:
+//!
+//! | trainer | tasks | what it adds |
+//! | --- | --- | --- |
+//! | [`Calibrated`] | classes | probabilities that mean what they say |
+//! | [`Conformal`] | regression | intervals that hold the label as often as they say |
+//! | [`Bagged`] | all | the mean of a model a fold, and predictions out of fold |
+//! | [`Explained`] | all | permutation importances of the raw columns |
+//!
 //! `DecisionTree` is an adapter of linfa (feature `linfa`).
 
 mod any;
 mod args;
 mod auto;
+mod bagged;
+mod calibrated;
+mod conformal;
 mod constant;
 mod dataset;
 #[cfg(feature = "linfa")]
 mod decision_tree;
 mod generalized_linear;
 mod hold_out;
+mod importance;
 mod linear_regression;
 mod linear_rows;
 mod logistic_regression;
 mod matrix;
 mod parallel;
+mod scored;
 mod table;
 mod trained;
 
@@ -74,12 +88,16 @@ pub use self::any::AnyTrainer;
 use self::any::Erased;
 pub use self::args::TrainArgs;
 pub use self::auto::Linear;
+pub use self::bagged::{Bagged, OutOfFold};
+pub use self::calibrated::{Calibrated, CalibrationMethod};
+pub use self::conformal::Conformal;
 pub use self::constant::Constant;
 pub use self::dataset::Dataset;
 #[cfg(feature = "linfa")]
 pub use self::decision_tree::DecisionTree;
 pub use self::generalized_linear::GeneralizedLinear;
 pub use self::hold_out::{HoldOut, HoldOutBy};
+pub use self::importance::Explained;
 pub use self::linear_regression::LinearRegression;
 pub use self::logistic_regression::LogisticRegression;
 pub use self::matrix::Matrix;

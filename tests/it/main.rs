@@ -17,6 +17,7 @@ mod determinism;
 mod features;
 mod gates;
 mod hold_out;
+mod linear;
 mod load;
 mod opaque;
 mod placing;

@@ -1,0 +1,178 @@
+//! A regression with intervals.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView1};
+use serde::{Deserialize, Serialize};
+
+use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
+use crate::error::{Error, Result};
+use crate::features::{Features, Takes};
+
+/// A regression whose intervals hold the label with a given probability, as long as rows to come are like those that the
+/// margins were measured on: split conformal intervals (Papadopoulos, 2002), or, with models of a lower and an upper
+/// quantile, conformalized quantile regression (Romano, Patterson and Candès, 2019).
+#[derive(Clone, Debug)]
+pub struct ConformalModel {
+    model: AnyModel,
+    band: Option<[AnyModel; 2]>,
+    margins: Margins,
+}
+
+/// How far intervals reach beyond the prediction, or beyond the band.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Margins {
+    pub(crate) coverage: f64,
+    /// For rows of no group that was measured.
+    pub(crate) overall: f64,
+    /// For the rows whose feature of this place is not 0.
+    pub(crate) by_feature: BTreeMap<usize, f64>,
+    pub(crate) has_band: bool,
+}
+
+const FILE: &str = "margins.json";
+
+impl ConformalModel {
+    pub(crate) fn new(
+        model: AnyModel,
+        band: Option<[AnyModel; 2]>,
+        margins: Margins,
+    ) -> Result<Self> {
+        let others = band.iter().flatten();
+        let same = |other: &AnyModel| {
+            (other.n_features(), other.n_outputs(), other.takes())
+                == (model.n_features(), 1, model.takes())
+        };
+        if model.n_outputs() != 1 || !others.into_iter().all(same) {
+            return Err(Error::model(
+                "intervals are made around models of one output and of the same features",
+            ));
+        }
+        let margin_values = margins.by_feature.values();
+        let finite =
+            margins.overall.is_finite() && margin_values.into_iter().all(|it| it.is_finite());
+        let in_range = margins
+            .by_feature
+            .keys()
+            .all(|place| *place < model.n_features());
+        if !finite || !in_range || margins.has_band != band.is_some() {
+            return Err(Error::model(
+                "margins that are not finite or not of the model's features",
+            ));
+        }
+        Ok(ConformalModel {
+            model,
+            band,
+            margins,
+        })
+    }
+
+    /// The model within.
+    #[must_use]
+    pub fn model(&self) -> &AnyModel {
+        &self.model
+    }
+
+    /// With what probability an interval holds the label.
+    #[must_use]
+    pub fn coverage(&self) -> f64 {
+        self.margins.coverage
+    }
+
+    /// The lower and the upper end for each row `(n_rows, 2)`.
+    ///
+    /// # Errors
+    /// As [`Predict::predict`].
+    pub fn intervals(&self, features: &Features) -> Result<Array2<f64>> {
+        let mut ends = band(&self.model, self.band.as_ref(), features)?;
+        let matrix = (!self.margins.by_feature.is_empty()).then(|| features.matrix());
+        for (at, mut row) in ends.rows_mut().into_iter().enumerate() {
+            let margin = match &matrix {
+                Some(matrix) => self.margins.of(matrix.row(at)),
+                None => self.margins.overall,
+            };
+            let (low, high) = (row[0] - margin, row[1] + margin);
+            // Quantiles that cross, or a negative margin of a narrow band: the point between.
+            let middle = 0.5 * (low + high);
+            row[0] = low.min(middle);
+            row[1] = high.max(middle);
+        }
+        Ok(ends)
+    }
+}
+
+impl Margins {
+    fn of(&self, row: ArrayView1<'_, f32>) -> f64 {
+        let group = self
+            .by_feature
+            .iter()
+            .find(|(place, _)| row[**place] != 0.0);
+        group.map_or(self.overall, |(_, margin)| *margin)
+    }
+}
+
+/// What margins are added to `(n_rows, 2)`: the prediction, twice, or the lower and the upper quantile.
+pub(crate) fn band(
+    model: &AnyModel,
+    band: Option<&[AnyModel; 2]>,
+    features: &Features,
+) -> Result<Array2<f64>> {
+    let (low, high) = match band {
+        None => {
+            let point = model.predict(features)?;
+            (point.clone(), point)
+        }
+        Some([low, high]) => (low.predict(features)?, high.predict(features)?),
+    };
+    let mut ends = Array2::zeros((features.n_rows(), 2));
+    ends.column_mut(0).assign(&low.column(0));
+    ends.column_mut(1).assign(&high.column(0));
+    Ok(ends)
+}
+
+impl Predict for ConformalModel {
+    fn n_features(&self) -> usize {
+        self.model.n_features()
+    }
+
+    fn n_outputs(&self) -> usize {
+        self.model.n_outputs()
+    }
+
+    fn takes(&self) -> Takes {
+        self.model.takes()
+    }
+
+    fn predict(&self, features: &Features) -> Result<Array2<f64>> {
+        self.model.predict(features)
+    }
+}
+
+impl Model for ConformalModel {
+    const FORMAT: &'static str = "fourfold.conformal.v1";
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        save_json(dir, FILE, &self.margins)?;
+        save_model(dir, "model", &self.model)?;
+        if let Some([low, high]) = &self.band {
+            save_model(dir, "low", low)?;
+            save_model(dir, "high", high)?;
+        }
+        Ok(())
+    }
+
+    fn load(dir: &Path, loaders: &Loaders) -> Result<Self> {
+        let margins: Margins = load_json(dir, FILE)?;
+        let band = match margins.has_band {
+            true => Some([
+                load_model(dir, "low", loaders)?,
+                load_model(dir, "high", loaders)?,
+            ]),
+            false => None,
+        };
+        ConformalModel::new(load_model(dir, "model", loaders)?, band, margins).map_err(|error| {
+            Error::corrupt(format!("`{FILE}` is not of its model")).with_source(error)
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! Intervals that hold the label as often as they say.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::calibrated::check_hold_out;
+use super::{TrainArgs, Trained, Trainer};
+use crate::error::{Error, Result};
+use crate::features::Takes;
+use crate::model::{AnyModel, ConformalModel, Margins, Predict, Target, band};
+use crate::stage::Stage;
+use crate::warning::Warning;
+
+/// A regression with intervals: of rows to come that are like those to [tune](TrainArgs::tune) by, at least the coverage
+/// that was asked for lies within (where there are no such rows, a part of those to train on is held out for it).
+///
+/// [`Conformal::new`] gives intervals of one width: the prediction and as much on either side as the errors say.
+/// [`Conformal::around`] takes trainers of a lower and an upper quantile besides, and gives intervals that are wide where
+/// labels scatter. [`Conformal::per_group`] measures groups of rows apart, so that each of them is covered.
+///
+/// The guarantee is over rows and samples together: with `n` rows to tune by, the coverage of one model's intervals lies
+/// around the one asked for with a standard deviation of about `sqrt(coverage * (1 - coverage) / n)`.
+///
+/// ```
+/// use fourfold::Stage;
+/// use fourfold::training::{Conformal, LinearRegression};
+///
+/// let trainer = Conformal::new(LinearRegression::default(), 0.9).per_group("carrier");
+/// assert!(trainer.check().is_ok());
+/// let error = Conformal::new(LinearRegression::default(), 90.0).check().unwrap_err();
+/// assert_eq!(error.to_string(), "`coverage` is 90, must be above 0 and below 1");
+/// ```
+#[derive(Clone, Debug, Serialize)]
+pub struct Conformal<T: Trainer> {
+    #[serde(serialize_with = "crate::serialize_stage")]
+    trainer: T,
+    #[serde(serialize_with = "serialize_band")]
+    band: Option<(T, T)>,
+    coverage: f64,
+    group: Option<String>,
+    hold_out: f64,
+}
+
+fn serialize_band<T: Trainer, S: serde::Serializer>(
+    band: &Option<(T, T)>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let described = band
+        .as_ref()
+        .map(|(low, high)| (low.describe(), high.describe()));
+    match described {
+        Some((Ok(low), Ok(high))) => [low, high].serialize(serializer),
+        Some((Err(error), _) | (_, Err(error))) => Err(serde::ser::Error::custom(error)),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl<T: Trainer> Conformal<T> {
+    /// Intervals around the predictions of a trainer's model, that hold the label with a probability.
+    #[must_use]
+    pub fn new(trainer: T, coverage: f64) -> Self {
+        Conformal {
+            trainer,
+            band: None,
+            coverage,
+            group: None,
+            hold_out: 0.2,
+        }
+    }
+
+    /// Intervals from a lower to an upper quantile, by trainers of these, such as boosting with a quantile loss; moved out
+    /// or in on both sides by as much as they miss of the coverage.
+    #[must_use]
+    pub fn around(mut self, low: T, high: T) -> Self {
+        self.band = Some((low, high));
+        self
+    }
+
+    /// Measures the rows apart by the value of a raw column that the features have as a category (a one-hot). Values with
+    /// too few rows get what all rows together have.
+    #[must_use]
+    pub fn per_group(mut self, column: impl Into<String>) -> Self {
+        self.group = Some(column.into());
+        self
+    }
+
+    /// The share of rows that is held out where there are none to tune by; 0.2 unless told.
+    #[must_use]
+    pub fn hold_out(mut self, fraction: f64) -> Self {
+        self.hold_out = fraction;
+        self
+    }
+}
+
+impl<T: Trainer> Stage for Conformal<T> {
+    fn name(&self) -> &str {
+        "conformal"
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(self.coverage > 0.0 && self.coverage < 1.0) {
+            return Err(Error::config(format!(
+                "`coverage` is {}, must be above 0 and below 1",
+                self.coverage
+            )));
+        }
+        check_hold_out(self.hold_out)?;
+        if let Some((low, high)) = &self.band {
+            low.check()?;
+            high.check()?;
+        }
+        self.trainer.check()
+    }
+}
+
+impl<T: Trainer> Trainer for Conformal<T> {
+    type Model = ConformalModel;
+
+    fn train(&self, args: &TrainArgs) -> Result<Trained<ConformalModel>> {
+        let target = args.target();
+        if !matches!(target, Target::Regression { .. }) {
+            return Err(Error::config(format!(
+                "label `{}` makes a {} task, intervals are of numbers",
+                target.label(),
+                target.task()
+            )));
+        }
+        let args = args.with_rows_to_tune(self.hold_out)?;
+        let inner = args
+            .clone()
+            .warm_start_within::<ConformalModel>(ConformalModel::model);
+        let (model, record) = self.trainer.train(&inner)?.into_parts();
+        let model = AnyModel::new(model);
+        let ends = match &self.band {
+            None => None,
+            Some((low, high)) => {
+                let train = |trainer: &T| {
+                    args.cancellation().check()?;
+                    Ok::<_, Error>(AnyModel::new(trainer.train(&args)?.into_model()))
+                };
+                Some([train(low)?, train(high)?])
+            }
+        };
+        args.cancellation().check()?;
+
+        let rows = args.rows_to_tune()?;
+        let table = rows.table(model.takes())?;
+        let intervals = band(&model, ends.as_ref(), table.features())?;
+        let weights = table.weights();
+        let scores = intervals.rows().into_iter().zip(table.labels()).enumerate();
+        let scores: Vec<Score> = scores
+            .map(|(row, (ends, label))| Score {
+                miss: (ends[0] - label).max(label - ends[1]),
+                weight: weights.map_or(1.0, |weights| weights[row]),
+            })
+            .collect();
+        let overall = self.margin(scores.clone()).ok_or_else(|| {
+            Error::data(format!(
+                "{} rows to tune by are too few for intervals of coverage {}, must be at least {}",
+                scores.len(),
+                self.coverage,
+                (self.coverage / (1.0 - self.coverage)).ceil()
+            ))
+        })?;
+        let mut by_feature = BTreeMap::new();
+        let mut warnings = Vec::new();
+        if let Some(column) = &self.group {
+            let features = table.features();
+            let places = features
+                .info()
+                .iter()
+                .filter(|feature| feature.raw == [column.as_str()]);
+            let places: Vec<usize> = places
+                .flat_map(|feature| feature.first..feature.first + feature.width)
+                .collect();
+            let matrix = features.matrix();
+            let is_one_hot =
+                |place: &usize| matrix.column(*place).iter().all(|x| *x == 0.0 || *x == 1.0);
+            if places.is_empty() || !places.iter().all(is_one_hot) {
+                return Err(Error::config(format!(
+                    "intervals per group of column `{column}`, which is no category among the features"
+                )));
+            }
+            for place in places {
+                let own = matrix.column(place).into_iter().zip(&scores);
+                let own: Vec<Score> = own
+                    .filter(|(x, _)| **x != 0.0)
+                    .map(|(_, score)| *score)
+                    .collect();
+                let n = own.len();
+                match self.margin(own) {
+                    Some(margin) => {
+                        by_feature.insert(place, margin);
+                    }
+                    None => warnings.push(
+                        Warning::new(
+                            self.name(),
+                            "few_rows",
+                            format!(
+                                "`{}` has {n} rows to tune by, its intervals are those of all rows",
+                                features.names()[place]
+                            ),
+                        )
+                        .of_column(column),
+                    ),
+                }
+            }
+        }
+        let margins = Margins {
+            coverage: self.coverage,
+            overall,
+            by_feature,
+            has_band: ends.is_some(),
+        };
+        let trained = Trained::new(ConformalModel::new(model, ends, margins)?).with_record(record);
+        Ok(warnings.into_iter().fold(trained, Trained::with_warning))
+    }
+
+    fn takes(&self) -> Takes {
+        self.trainer.takes()
+    }
+
+    fn uses_warm_start(&self) -> bool {
+        self.trainer.uses_warm_start()
+    }
+}
+
+/// By how much a label lies outside of an interval; below 0 within it.
+#[derive(Clone, Copy, Debug)]
+struct Score {
+    miss: f64,
+    weight: f64,
+}
+
+impl<T: Trainer> Conformal<T> {
+    /// The least margin that covers the share of rows asked for, and one row more; `None` if the rows are too few.
+    fn margin(&self, mut scores: Vec<Score>) -> Option<f64> {
+        scores.retain(|score| score.weight > 0.0);
+        scores.sort_by(|a, b| a.miss.total_cmp(&b.miss));
+        let total: f64 = scores.iter().map(|score| score.weight).sum();
+        let one_more = total / scores.len().max(1) as f64;
+        let wanted = self.coverage * (total + one_more);
+        let mut sum = 0.0;
+        scores.iter().find_map(|score| {
+            sum += score.weight;
+            // Sums of weights have rounding errors.
+            (sum >= wanted * (1.0 - 1e-12)).then_some(score.miss)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LinearRegression;
+    use super::*;
+
+    #[test]
+    fn the_margin_is_the_quantile_of_one_row_more() {
+        let scores = |n: usize, weight: f64| -> Vec<Score> {
+            (1..=n)
+                .rev()
+                .map(|miss| Score {
+                    miss: miss as f64,
+                    weight,
+                })
+                .collect()
+        };
+        let conformal = Conformal::new(LinearRegression::default(), 0.9);
+        // ceil(0.9 * 20) of 19, ceil(0.9 * 101) of 100.
+        assert_eq!(conformal.margin(scores(19, 1.0)), Some(18.0));
+        assert_eq!(conformal.margin(scores(100, 0.5)), Some(91.0));
+        assert_eq!(conformal.margin(scores(9, 1.0)), Some(9.0));
+        assert_eq!(conformal.margin(scores(8, 1.0)), None);
+        assert_eq!(conformal.margin(Vec::new()), None);
+    }
+}

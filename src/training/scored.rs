@@ -1,0 +1,75 @@
+//! What wrappers around trainers share: rows to tune by, and what a model makes of them.
+
+use std::sync::Arc;
+
+use ndarray::{Array1, Array2};
+
+use super::calibrated::ScoredRow;
+use super::{Dataset, TrainArgs};
+use crate::error::{Error, Result};
+use crate::model::{AnyModel, Model, Predict};
+
+impl TrainArgs {
+    /// With rows to tune by: those that are there, or a share held out of the rows to train on.
+    pub(super) fn with_rows_to_tune(&self, fraction: f64) -> Result<TrainArgs> {
+        if self.tune().is_some() {
+            return Ok(self.clone());
+        }
+        let parts = self.train().hold_out(fraction)?;
+        Ok(self
+            .clone()
+            .with_train(parts.train)
+            .with_tune(parts.held_out))
+    }
+
+    pub(super) fn rows_to_tune(&self) -> Result<&Dataset> {
+        self.tune()
+            .ok_or_else(|| Error::internal("there are no rows to tune by"))
+    }
+
+    /// With the model within the model to start from, for the trainer within a trainer.
+    pub(super) fn warm_start_within<M: Model>(self, within: fn(&M) -> &AnyModel) -> TrainArgs {
+        match self.warm_start::<M>().map(|model| within(model).clone()) {
+            Some(model) => self.with_warm_start(Arc::new(model)),
+            None => self,
+        }
+    }
+}
+
+/// A model's outputs `(n_rows, n_outputs)` for the rows of a dataset, with their labels and weights. Weights of classes
+/// are left out: the rows count as they do where the model will be used.
+pub(super) struct Scored {
+    pub(super) outputs: Array2<f64>,
+    pub(super) labels: Array1<f64>,
+    pub(super) weights: Option<Array1<f64>>,
+}
+
+impl Scored {
+    pub(super) fn of(model: &AnyModel, rows: &Dataset) -> Result<Self> {
+        let rows = rows
+            .clone()
+            .weighted(rows.weighting().clone().without_classes());
+        let table = rows.table(model.takes())?;
+        Ok(Scored {
+            outputs: model.predict(table.features())?,
+            labels: table.labels().to_owned(),
+            weights: table.weights().map(|weights| weights.to_owned()),
+        })
+    }
+
+    pub(super) fn weight(&self, row: usize) -> f64 {
+        self.weights.as_ref().map_or(1.0, |weights| weights[row])
+    }
+
+    /// The rows by the probability of an output, which speaks for a class.
+    pub(super) fn rows_of(&self, output: usize, class: usize) -> Vec<ScoredRow> {
+        let rows = self.outputs.column(output).into_iter().zip(&self.labels);
+        rows.enumerate()
+            .map(|(row, (probability, label))| ScoredRow {
+                probability: *probability,
+                hit: f64::from(u8::from(*label == class as f64)),
+                weight: self.weight(row),
+            })
+            .collect()
+    }
+}

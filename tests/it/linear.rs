@@ -1,0 +1,369 @@
+//! Linear models, and what stands around a trainer, on rows that were not trained on.
+
+use std::sync::Arc;
+
+use fourfold::Cancellation;
+use fourfold::accumulate::Accumulate;
+use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use fourfold::examples::Examples;
+use fourfold::features::{Features, Takes};
+use fourfold::model::{
+    BaggedModel, CalibratedModel, ClassWeights, ConformalModel, LinearModel, Link, Target,
+    Weighting,
+};
+use fourfold::ndarray::Array2;
+use fourfold::prelude::*;
+use fourfold::progress::Meter;
+use fourfold::statistics::StatisticsAccumulator;
+use fourfold::training::{
+    Bagged, Calibrated, CalibrationMethod, Conformal, Dataset, Explained, GeneralizedLinear,
+};
+
+/// Numbers between 0 and 1, the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        (-2.0 * (1.0 - self.next()).ln()).sqrt() * (std::f64::consts::TAU * self.next()).cos()
+    }
+}
+
+const GROUPS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// `x` tells the labels, `noise` does not, `group` moves them. `amount` is `1 + 2 x` and scatters by group, `count` is of
+/// mean `exp(0.5 + 0.6 x)`, `rare` is true of a tenth of the rows.
+fn rows(n: usize, seed: u64) -> RecordBatch {
+    let mut random = Random(seed);
+    let (mut x, mut noise, mut group) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut amount, mut count, mut rare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..n {
+        let value = random.normal();
+        let place = (random.next() * 4.0) as usize;
+        amount.push(1.0 + 2.0 * value + 0.3 * (1 + place * place) as f64 * random.normal());
+        let mean = (0.5 + 0.6 * value).exp();
+        let (mut events, mut time) = (0.0, -(1.0 - random.next()).ln());
+        while time < mean {
+            events += 1.0;
+            time -= (1.0 - random.next()).ln();
+        }
+        count.push(events);
+        let score = -3.0 + 1.5 * value + if place == 3 { 1.0 } else { 0.0 };
+        let is_rare = random.next() < 1.0 / (1.0 + (-score).exp());
+        rare.push(if is_rare { "yes" } else { "no" });
+        x.push(value);
+        noise.push(random.normal());
+        group.push(GROUPS[place]);
+    }
+    let columns: [(&str, ArrayRef); 6] = [
+        ("x", Arc::new(Float64Array::from(x))),
+        ("noise", Arc::new(Float64Array::from(noise))),
+        ("group", Arc::new(StringArray::from(group))),
+        ("amount", Arc::new(Float64Array::from(amount))),
+        ("count", Arc::new(Float64Array::from(count))),
+        ("rare", Arc::new(StringArray::from(rare))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+fn number(label: &str) -> Target {
+    Target::Regression {
+        label: label.to_owned(),
+    }
+}
+
+fn rare() -> Target {
+    Target::Binary {
+        label: "rare".to_owned(),
+        classes: ["no".to_owned(), "yes".to_owned()],
+    }
+}
+
+fn dataset(rows: &RecordBatch, target: Target) -> Dataset {
+    let transform = Transform::new()
+        .z_score("x")
+        .z_score("noise")
+        .one_hot("group");
+    let fitted = transform.fit(std::slice::from_ref(rows)).unwrap();
+    let examples = Examples::from_batches(rows.schema(), vec![rows.clone()]).unwrap();
+    Dataset::new(examples, Arc::new(fitted), Arc::new(target))
+}
+
+/// The same rows' features and labels behind the transform of a dataset.
+fn fresh(like: &Dataset, rows: &RecordBatch) -> (Features, Vec<f64>) {
+    let examples = Examples::from_batches(rows.schema(), vec![rows.clone()]).unwrap();
+    let other = like.clone().with_examples(examples);
+    let table = other.table(Takes::FINITE).unwrap();
+    (table.features().clone(), table.labels().to_vec())
+}
+
+fn saved_and_loaded<M: Model>(model: &M) -> M {
+    let dir = tempfile::tempdir().unwrap();
+    model.save(dir.path()).unwrap();
+    M::load(dir.path(), &Loaders::default()).unwrap()
+}
+
+#[test]
+fn intervals_cover_as_often_as_they_say() {
+    let train = dataset(&rows(8_000, 1), number("amount"));
+    let test = rows(40_000, 2);
+    let (features, labels) = fresh(&train, &test);
+    let args = TrainArgs::new(train);
+    let group = test.column_by_name("group").unwrap();
+    let group = group.as_any().downcast_ref::<StringArray>().unwrap();
+    let coverage = |model: &ConformalModel, only: Option<&str>| {
+        let ends = model.intervals(&features).unwrap();
+        let rows =
+            (0..labels.len()).filter(|row| only.is_none_or(|name| group.value(*row) == name));
+        let inside: Vec<f64> = rows
+            .map(|row| {
+                f64::from(u8::from(
+                    (ends[[row, 0]]..=ends[[row, 1]]).contains(&labels[row]),
+                ))
+            })
+            .collect();
+        inside.iter().sum::<f64>() / inside.len() as f64
+    };
+    // Of 1,600 rows to tune by, the coverage lies within three deviations: 3 * sqrt(0.9 * 0.1 / 1600).
+    for wanted in [0.5, 0.9] {
+        let one = Conformal::new(LinearRegression::default(), wanted);
+        let model = one.train(&args).unwrap().into_model();
+        assert!(
+            (coverage(&model, None) - wanted).abs() < 0.04,
+            "{}",
+            coverage(&model, None)
+        );
+        assert!((coverage(&saved_and_loaded(&model), None) - coverage(&model, None)).abs() < 1e-12);
+        // Rows of a group that scatters little are covered too often, and of one that does, too rarely.
+        assert!(coverage(&model, Some("a")) > wanted + 0.08);
+        assert!(coverage(&model, Some("d")) < wanted - 0.08);
+        let apart = one.per_group("group").train(&args).unwrap().into_model();
+        for name in GROUPS {
+            let found = coverage(&apart, Some(name));
+            assert!((found - wanted).abs() < 0.085, "{name}: {found}");
+        }
+    }
+    let few = TrainArgs::new(dataset(&rows(60, 3), number("amount")));
+    let error = Conformal::new(LinearRegression::default(), 0.99)
+        .train(&few)
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("are too few for intervals of coverage 0.99, must be at least 99"),
+        "{error}"
+    );
+}
+
+#[test]
+fn calibrated_probabilities_mean_what_they_say() {
+    let train_rows = rows(20_000, 4);
+    let statistics = {
+        let mut accumulator = StatisticsAccumulator::new(&train_rows.schema());
+        accumulator.update(&train_rows).unwrap();
+        accumulator.finish()
+    };
+    let label = statistics.column("rare").unwrap();
+    let weighting = Weighting::new(None, Some(&ClassWeights::Balanced), &rare(), label).unwrap();
+    let train = dataset(&train_rows, rare()).weighted(weighting);
+    let (features, labels) = fresh(&train, &rows(40_000, 5));
+    let args = TrainArgs::new(train);
+    let share = labels.iter().sum::<f64>() / labels.len() as f64;
+    // Mean absolute distance of a decile's mean probability from its share of positives.
+    let error = |outputs: &Array2<f64>| {
+        let mut rows: Vec<(f64, f64)> = outputs
+            .iter()
+            .copied()
+            .zip(labels.iter().copied())
+            .collect();
+        rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let bins = rows.chunks(rows.len() / 10);
+        let off = bins.map(|bin| {
+            let n = bin.len() as f64;
+            (bin.iter().map(|row| row.0 - row.1).sum::<f64>() / n).abs()
+        });
+        off.sum::<f64>() / 10.0
+    };
+    let balanced = LogisticRegression::default();
+    let raw = balanced
+        .train(&args)
+        .unwrap()
+        .into_model()
+        .predict(&features)
+        .unwrap();
+    assert!(
+        raw.mean().unwrap() > share + 0.2,
+        "balanced classes shift probabilities"
+    );
+    for method in [CalibrationMethod::Sigmoid, CalibrationMethod::Isotonic] {
+        let trainer = Calibrated::new(balanced.clone()).method(method);
+        let model: CalibratedModel = trainer.train(&args).unwrap().into_model();
+        let outputs = model.predict(&features).unwrap();
+        assert!((outputs.mean().unwrap() - share).abs() < 0.01, "{method:?}");
+        assert!(
+            error(&outputs) < 0.015 && error(&raw) > 0.1,
+            "{method:?} {}",
+            error(&outputs)
+        );
+        assert_eq!(
+            saved_and_loaded(&model).predict(&features).unwrap(),
+            outputs
+        );
+    }
+}
+
+#[test]
+fn a_bag_predicts_each_row_out_of_its_fold() {
+    let train = dataset(&rows(3_000, 6), rare());
+    let (features, _) = fresh(&train, &rows(500, 7));
+    let bagged = Bagged::new(LogisticRegression::default()).folds(4);
+    let (trained, out_of_fold) = bagged.train_out_of_fold(&TrainArgs::new(train)).unwrap();
+    let model: &BaggedModel = trained.model();
+    assert_eq!((model.models().len(), out_of_fold.labels.len()), (4, 3_000));
+    assert_eq!(out_of_fold.outputs.dim(), (3_000, 1));
+    assert!((0..4).all(|fold| out_of_fold.folds.iter().filter(|own| **own == fold).count() > 500));
+    let mean = model
+        .models()
+        .iter()
+        .map(|model| model.predict(&features).unwrap());
+    let mean = mean.reduce(|a, b| a + b).unwrap() / 4.0;
+    let outputs = model.predict(&features).unwrap();
+    assert!((&outputs - &mean).iter().all(|off| off.abs() < 1e-12));
+    assert_eq!(saved_and_loaded(model).predict(&features).unwrap(), outputs);
+}
+
+#[test]
+fn shuffling_tells_what_matters() {
+    let args = TrainArgs::new(dataset(&rows(6_000, 8), rare())).with_seed(1);
+    let trained = Explained::new(LogisticRegression::default())
+        .train(&args)
+        .unwrap();
+    let value = |feature: &str, measure: &str| {
+        let mut found = trained.record().importances.iter();
+        found
+            .find(|it| it.feature == feature && it.measure == measure)
+            .unwrap()
+            .value
+    };
+    let of = |feature: &str| value(feature, "permutation");
+    assert!(
+        of("x") > 5.0 * of("group") && of("group") > 0.0,
+        "{} {}",
+        of("x"),
+        of("group")
+    );
+    assert!(of("noise").abs() < 0.01 && of("noise").abs() < of("group"));
+    assert!(value("x", "permutation_deviation") < 0.2 * of("x"));
+    let again = Explained::new(LogisticRegression::default())
+        .train(&args)
+        .unwrap();
+    assert_eq!(again.record().importances, trained.record().importances);
+}
+
+#[test]
+fn counts_by_a_generalized_linear_model() {
+    let train = dataset(&rows(20_000, 9), number("count"));
+    let args = TrainArgs::new(train);
+    let model = GeneralizedLinear::poisson()
+        .penalty(0.0)
+        .train(&args)
+        .unwrap()
+        .into_model();
+    assert_eq!(model.link(), Link::Log);
+    // By the z-score of `x`, whose deviation is 1.
+    assert!((model.weights()[0][0] - 0.6).abs() < 0.02, "{model:?}");
+    let (features, labels) = fresh(args.train(), &rows(20_000, 10));
+    let mean = model.predict(&features).unwrap().mean().unwrap();
+    let wanted = labels.iter().sum::<f64>() / labels.len() as f64;
+    assert!((mean / wanted - 1.0).abs() < 0.03, "{mean} {wanted}");
+    let error = GeneralizedLinear::gamma().train(&args).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "label `count` is 0 in a row, must be above 0 for gamma_regression"
+    );
+}
+
+#[test]
+fn a_model_has_the_same_bits_on_any_number_of_threads_and_as_columns() {
+    let train = dataset(&rows(30_000, 11), rare());
+    let on = |threads| {
+        let args = TrainArgs::new(train.clone()).with_threads(threads);
+        LogisticRegression::default()
+            .train(&args)
+            .unwrap()
+            .into_model()
+    };
+    let model = on(1);
+    assert!(model == on(2) && model == on(5));
+    let codes = train
+        .table(Takes {
+            missing: false,
+            ..Takes::CODES
+        })
+        .unwrap();
+    let matrix = train.table(Takes::FINITE).unwrap();
+    let outputs = model.predict(matrix.features()).unwrap();
+    assert_eq!(model.predict(codes.features()).unwrap(), outputs);
+    // `x`, `noise`, `group`, and the mean row.
+    let parts = model.contributions(codes.features()).unwrap();
+    assert_eq!(parts.dim(), (30_000, 1, 4));
+    for (row, output) in outputs.iter().enumerate().step_by(997) {
+        let score: f64 = (0..4).map(|part| parts[[row, 0, part]]).sum();
+        assert!((1.0 / (1.0 + (-score).exp()) - output).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_start_from_the_previous_model_and_a_stop_in_the_middle() {
+    let train = dataset(&rows(20_000, 12), rare());
+    let args = TrainArgs::new(train);
+    let logistic = LogisticRegression::default();
+    let cold = logistic.train(&args).unwrap();
+    let next = args.clone().with_warm_start(Arc::new(cold.model().clone()));
+    let warm = logistic.train(&next).unwrap();
+    assert!(cold.record().curve.len() > 3 && warm.record().curve.len() <= 1);
+    let falls = cold
+        .record()
+        .curve
+        .windows(2)
+        .all(|pair| pair[1].value < pair[0].value);
+    assert!(falls, "{:?}", cold.record().curve);
+
+    let cancellation = Cancellation::new();
+    let flag = cancellation.clone();
+    let stop = args
+        .with_cancellation(cancellation)
+        .with_progress(Meter::to(move |done, _| {
+            if done == 2 {
+                flag.cancel();
+            }
+        }));
+    let stopped = logistic.train(&stop).unwrap();
+    assert_eq!(stopped.record().curve.len(), 2);
+    assert_eq!(stopped.record().curve[1], cold.record().curve[1]);
+    assert_eq!(stopped.record().warnings[0].code, "cancelled");
+    assert_ne!(stopped.model(), cold.model());
+}
+
+#[test]
+fn a_model_saved_without_means_loads_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        r#"{"link": "logistic", "n_features": 2, "intercepts": [0.5], "weights": [[1.25, -3.0]]}"#;
+    std::fs::write(dir.path().join("linear.json"), text).unwrap();
+    let model = LinearModel::load(dir.path(), &Loaders::default()).unwrap();
+    let features: Features = fourfold::ndarray::array![[2.0_f32, 1.0]].into();
+    // The score is exactly 0.
+    assert_eq!(model.predict(&features).unwrap()[[0, 0]], 0.5);
+    assert!(model.means().is_empty());
+    model.save(dir.path()).unwrap();
+    let saved = std::fs::read_to_string(dir.path().join("linear.json")).unwrap();
+    assert!(!saved.contains("means"), "{saved}");
+}
