@@ -5,6 +5,7 @@ use arrow::compute::{concat_batches, take};
 use serde::Serialize;
 
 use super::calibrated::check_hold_out;
+use super::random::Random;
 use super::{Dataset, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
@@ -118,7 +119,7 @@ impl<T: Trainer> Explained<T> {
         let takes = model.takes();
         let loss = |batch: RecordBatch| loss_of(model, &rows.of_batch(batch)?, takes);
         let before = loss(batch.clone())?;
-        let mut random = Random(args.seed());
+        let mut random = Random::new(args.seed());
         let mut found = Vec::new();
         let inputs = rows.transform().inputs();
         for (number, input) in inputs.iter().enumerate() {
@@ -200,27 +201,4 @@ fn loss_of(model: &impl Model, rows: &Dataset, takes: Takes) -> Result<f64> {
         total += weight;
     }
     Ok(sum / total)
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// The places of so many rows, shuffled (Fisher and Yates).
-    fn order(&mut self, n: usize) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..n as u32).collect();
-        for last in (1..n).rev() {
-            let place = (u128::from(self.next()) * (last as u128 + 1)) >> 64;
-            order.swap(last, place as usize);
-        }
-        order
-    }
 }

@@ -1,12 +1,15 @@
 //! Linear regression.
 
-use fourfold_kernels::linear::{Design, Gram, Loss, Penalty};
+use fourfold_kernels::linear::{Design, Gram, GramSums, Loss, Penalty};
+use fourfold_kernels::parallel;
 use serde::{Deserialize, Serialize};
 
 use super::generalized_linear::{check_penalty, check_solver};
 use super::linear_rows::{LinearRows, Solver, TAKES};
+use super::parallel::side_by_side;
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
+use crate::examples::ExamplePart;
 use crate::features::Takes;
 use crate::model::{LinearModel, Link, Target};
 use crate::stage::Stage;
@@ -18,11 +21,12 @@ use crate::stage::Stage;
 /// and its `Ridge(alpha = penalty * n_rows)`.
 ///
 /// The rows go into means and cross products of the features in one pass, from which the weights follow: directly,
-/// or by coordinate descent where there is an L1 part (Friedman, Hastie and Tibshirani, 2010). More than
+/// or by coordinate descent where there is an L1 part (Friedman, Hastie and Tibshirani, 2010). Any number of rows trains in
+/// memory of the features squared. More than
 /// [`LinearRegression::MAX_GRAM`] features are solved as [`LogisticRegression`](super::LogisticRegression) is.
 ///
 /// A small penalty keeps the answer near 0 where features depend on each other, as the columns of a one-hot encoding
-/// do. Holds the features in memory, categories as codes. Works on all threads, with the same bits on any number of them.
+/// do. Works on all threads, with the same bits on any number of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LinearRegression {
@@ -104,22 +108,20 @@ impl Trainer for LinearRegression {
                 args.target().task()
             )));
         }
-        let rows = LinearRows::of(args.train())?;
         let penalty = Penalty {
             l2: self.penalty * (1.0 - self.l1_ratio),
             l1: self.penalty * self.l1_ratio,
         };
         let rounds = self.max_iterations as usize;
-        let gram =
-            |design: &Design<'_>| Gram::of(design, rows.labels(), rows.weights(), args.threads());
-        let design = rows.design();
-        if design.width() <= Self::MAX_GRAM {
-            let mut gram = gram(&design);
+        if args.train().n_features() <= Self::MAX_GRAM {
+            let mut gram = gram(args)?;
             let found = gram.least_squares(penalty, None, rounds, self.tolerance);
             gram.means.pop();
             return Ok(LinearRows::model(Link::Identity, &found, gram.means)?.into());
         }
-        let of_label = gram(&Design::new(Vec::new()).with_rows(rows.labels().len()));
+        let rows = LinearRows::of(args.train())?;
+        let no_features = Design::new(Vec::new()).with_rows(rows.labels().len());
+        let of_label = Gram::of(&no_features, rows.labels(), rows.weights(), args.threads());
         let deviation = (of_label.products[0] / of_label.weight).sqrt();
         let solver = Solver {
             loss: Loss::Squared,
@@ -139,5 +141,47 @@ impl Trainer for LinearRegression {
 
     fn uses_warm_start(&self) -> bool {
         true
+    }
+}
+
+/// The cross products of all rows, which are read batch by batch and side by side.
+fn gram(args: &TrainArgs) -> Result<Gram> {
+    /// What the groups of parts may take together, before there are fewer of them.
+    const BYTES: usize = 256 << 20;
+    let rows = args.train();
+    let columns = rows.columns();
+    let width = rows.n_features();
+    let most = (BYTES / (8 * (width + 1) * (width + 1))).clamp(1, 16);
+    let mut parts = rows.examples().parts();
+    let groups = parallel::parts(parts.len(), 1, most);
+    let groups: Vec<Vec<ExamplePart<'_>>> = groups
+        .into_iter()
+        .map(|group| parts.drain(..group.len()).collect())
+        .collect();
+    let grams = side_by_side(groups, |group| {
+        let mut sums: Option<GramSums> = None;
+        for part in group {
+            for table in rows.tables(part, &columns, TAKES) {
+                args.cancellation().check()?;
+                let table = table?;
+                let design = Design::new(table.features().columns());
+                let design = design.with_rows(table.features().n_rows());
+                let labels = table.labels().to_vec();
+                let weights = table.weights().map(|weights| weights.to_vec());
+                let sums = sums.get_or_insert_with(|| GramSums::new(&design));
+                sums.add(&design, &labels, weights.as_deref(), 0..labels.len());
+            }
+        }
+        Ok(sums.map(GramSums::finish))
+    })?;
+    let mut whole = Gram::empty(width);
+    for gram in grams.into_iter().flatten() {
+        whole.merge(&gram);
+    }
+    match whole.weight > 0.0 {
+        true => Ok(whole),
+        false => Err(Error::data(
+            "there is no row to train on, or the weights of all rows are 0",
+        )),
     }
 }

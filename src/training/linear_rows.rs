@@ -75,7 +75,7 @@ impl LinearRows {
     }
 
     /// The coefficients of a previous model, feature by feature.
-    fn coefficients(model: &LinearModel) -> Coefficients {
+    pub(super) fn coefficients(model: &LinearModel) -> Coefficients {
         let features = 0..model.n_features();
         Coefficients {
             weights: features

@@ -101,25 +101,9 @@ impl Trainer for LogisticRegression {
     type Model = LinearModel;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
-        let target = args.target();
-        if let Target::Regression { label } = target {
-            return Err(Error::config(format!(
-                "label `{label}` makes a regression task, logistic regression predicts classes"
-            )));
-        }
-        let n_classes = target.classes().len();
-        let (loss, link) = match target.n_outputs() {
-            1 => (Loss::Logistic, Link::Logistic),
-            _ => (Loss::Softmax { n_classes }, Link::Softmax),
-        };
+        let (loss, link) = of_classes(args.target())?;
         let rows = LinearRows::of(args.train())?;
-        let is_class =
-            |label: &f64| label.fract() == 0.0 && (0.0..n_classes as f64).contains(label);
-        if let Some(label) = rows.labels().iter().find(|label| !is_class(label)) {
-            return Err(Error::data(format!(
-                "label {label} is not the index of a class, there are {n_classes}"
-            )));
-        }
+        check_classes(rows.labels(), args.target())?;
         let total = rows.total();
         let solver = Solver {
             loss,
@@ -138,5 +122,29 @@ impl Trainer for LogisticRegression {
 
     fn uses_warm_start(&self) -> bool {
         true
+    }
+}
+
+/// How classes are learned.
+pub(super) fn of_classes(target: &Target) -> Result<(Loss, Link)> {
+    match target.classes().len() {
+        0 => Err(Error::config(format!(
+            "label `{}` makes a regression task, logistic regression predicts classes",
+            target.label()
+        ))),
+        2 => Ok((Loss::Logistic, Link::Logistic)),
+        n_classes => Ok((Loss::Softmax { n_classes }, Link::Softmax)),
+    }
+}
+
+/// That labels are indexes of classes.
+pub(super) fn check_classes(labels: &[f64], target: &Target) -> Result<()> {
+    let n_classes = target.classes().len();
+    let is_class = |label: &f64| label.fract() == 0.0 && (0.0..n_classes as f64).contains(label);
+    match labels.iter().find(|label| !is_class(label)) {
+        None => Ok(()),
+        Some(label) => Err(Error::data(format!(
+            "label {label} is not the index of a class, there are {n_classes}"
+        ))),
     }
 }

@@ -45,9 +45,13 @@
 //! | [`LogisticRegression`] | classes | [`LinearModel`](crate::model::LinearModel) |
 //! | [`LinearRegression`] | regression | [`LinearModel`](crate::model::LinearModel) |
 //! | [`GeneralizedLinear`] | regression of counts and amounts | [`LinearModel`](crate::model::LinearModel) |
+//! | [`StreamingLogistic`] | classes | [`LinearModel`](crate::model::LinearModel) |
 //! | [`Linear`] | all | the one of the two above that fits the task |
 //! | [`DecisionTree`] | classes | [`TreeModel`](crate::model::TreeModel) |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
+//!
+//! [`LinearRegression`] and [`StreamingLogistic`] read the rows batch by batch, and [`Constant`] too: any number of rows
+//! trains in memory of the features. The others hold the features of all rows, four bytes a feature and row.
 //!
 //! Around any of them, or a trainer of your own:
 //!
@@ -78,7 +82,9 @@ mod linear_rows;
 mod logistic_regression;
 mod matrix;
 mod parallel;
+mod random;
 mod scored;
+mod streaming_logistic;
 mod table;
 mod trained;
 
@@ -101,6 +107,7 @@ pub use self::importance::Explained;
 pub use self::linear_regression::LinearRegression;
 pub use self::logistic_regression::LogisticRegression;
 pub use self::matrix::Matrix;
+pub use self::streaming_logistic::StreamingLogistic;
 pub use self::table::Table;
 pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};
 use crate::error::{Error, Result};

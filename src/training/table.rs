@@ -45,9 +45,6 @@ impl Table {
     }
 }
 
-/// What a thread makes of a part, batch by batch.
-type Pieces = Vec<(Features, Vec<f64>, Vec<f64>)>;
-
 impl Dataset {
     /// All rows at once, in the form that a trainer takes: of [`Takes::CODES`] four bytes a feature and row, however
     /// many categories a feature has. The files are read side by side; the order of rows is that of the examples.
@@ -58,15 +55,22 @@ impl Dataset {
     pub fn table(&self, takes: Takes) -> Result<Table> {
         let columns = self.columns();
         let parts = self.examples().parts();
-        let made = side_by_side(parts, |part| self.pieces(part, &columns, takes))?;
-        let pieces: Pieces = made.into_iter().flatten().collect();
+        let made = side_by_side(parts, |part| {
+            self.tables(part, &columns, takes)
+                .collect::<Result<Vec<_>>>()
+        })?;
+        let pieces: Vec<Table> = made.into_iter().flatten().collect();
         if pieces.is_empty() {
             return Err(Error::data("there is no row to train on"));
         }
-        let features: Vec<&Features> = pieces.iter().map(|(features, ..)| features).collect();
+        let features: Vec<&Features> = pieces.iter().map(Table::features).collect();
         let features = Features::concat(&features)?;
-        let labels = pieces.iter().flat_map(|(_, labels, _)| labels).copied();
-        let weights = pieces.iter().flat_map(|(.., weights)| weights).copied();
+        let labels = pieces.iter().flat_map(|piece| &piece.labels).copied();
+        let weights = pieces
+            .iter()
+            .flat_map(|piece| &piece.weights)
+            .flatten()
+            .copied();
         let weights = (!self.weighting().is_even()).then(|| weights.collect::<Array1<f64>>());
         if weights.as_ref().is_some_and(|weights| weights.sum() == 0.0) {
             return Err(Error::data("the weights of all rows are 0"));
@@ -78,21 +82,29 @@ impl Dataset {
         })
     }
 
-    fn pieces(&self, part: ExamplePart<'_>, columns: &[&str], takes: Takes) -> Result<Pieces> {
+    /// The rows of a part batch by batch, but for batches without rows.
+    pub(super) fn tables<'a>(
+        &'a self,
+        part: ExamplePart<'a>,
+        columns: &[&str],
+        takes: Takes,
+    ) -> impl Iterator<Item = Result<Table>> + 'a {
         let batches = self.selected(part, columns).filter(|batch| {
             let is_empty = batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0);
             !is_empty
         });
-        let pieces = batches.map(|batch| {
+        batches.map(move |batch| {
             let batch = batch?;
-            let features = self.features_of(&batch, takes)?;
             let labels = self.labels_of(&batch)?;
             let weights = match self.weighting().is_even() {
-                true => Vec::new(),
-                false => self.weighting().weights(&batch, &labels)?,
+                true => None,
+                false => Some(self.weighting().weights(&batch, &labels)?.into()),
             };
-            Ok((features, labels, weights))
-        });
-        pieces.collect()
+            Ok(Table {
+                features: self.features_of(&batch, takes)?,
+                labels: labels.into(),
+                weights,
+            })
+        })
     }
 }

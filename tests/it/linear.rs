@@ -17,6 +17,7 @@ use fourfold::progress::Meter;
 use fourfold::statistics::StatisticsAccumulator;
 use fourfold::training::{
     Bagged, Calibrated, CalibrationMethod, Conformal, Dataset, Explained, GeneralizedLinear,
+    StreamingLogistic,
 };
 
 /// Numbers between 0 and 1, the same on every machine.
@@ -350,6 +351,74 @@ fn a_start_from_the_previous_model_and_a_stop_in_the_middle() {
     assert_eq!(stopped.record().curve[1], cold.record().curve[1]);
     assert_eq!(stopped.record().warnings[0].code, "cancelled");
     assert_ne!(stopped.model(), cold.model());
+}
+
+/// Rows that come in many batches give what they give at once, up to the order of sums.
+#[test]
+fn rows_in_batches_are_the_rows() {
+    let rows = rows(5_000, 13);
+    let whole = dataset(&rows, number("amount"));
+    let cuts = [0, 1, 900, 2_600, 5_000];
+    let batches = cuts
+        .windows(2)
+        .map(|cut| rows.slice(cut[0], cut[1] - cut[0]));
+    let examples = Examples::from_batches(rows.schema(), batches.collect()).unwrap();
+    let cut = whole.clone().with_examples(examples);
+    for trainer in [
+        LinearRegression::default(),
+        LinearRegression::default().penalty(0.05).l1_ratio(1.0),
+    ] {
+        let of = |rows: &Dataset| {
+            trainer
+                .train(&TrainArgs::new(rows.clone()))
+                .unwrap()
+                .into_model()
+        };
+        let (one, other) = (of(&whole), of(&cut));
+        let pairs = one.weights()[0].iter().zip(&other.weights()[0]);
+        assert!(
+            pairs.clone().all(|(a, b)| (a - b).abs() < 1e-5),
+            "{one:?} {other:?}"
+        );
+        assert!((one.weights()[0][0] - 2.0).abs() < 0.2, "{one:?}");
+    }
+}
+
+#[test]
+fn classes_learned_row_by_row() {
+    let train = dataset(&rows(20_000, 14), rare());
+    let args = TrainArgs::new(train.clone()).with_seed(3);
+    let (features, labels) = fresh(&train, &rows(20_000, 15));
+    let loss = |model: &LinearModel| {
+        let outputs = model.predict(&features).unwrap();
+        let rows = outputs.iter().zip(&labels);
+        let sum: f64 = rows
+            .map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - p }).ln())
+            .sum();
+        sum / labels.len() as f64
+    };
+    let best = LogisticRegression::default()
+        .train(&args)
+        .unwrap()
+        .into_model();
+    let streaming = StreamingLogistic::default();
+    let model = streaming.train(&args).unwrap().into_model();
+    assert!(
+        loss(&model) < loss(&best) + 0.003,
+        "{} {}",
+        loss(&model),
+        loss(&best)
+    );
+    assert_eq!(streaming.train(&args).unwrap().model(), &model);
+    // From the best model it stays near it, in one epoch.
+    let next = args.with_warm_start(Arc::new(best.clone()));
+    let warm = streaming.epochs(1).train(&next).unwrap().into_model();
+    assert!(
+        loss(&warm) < loss(&best) + 0.002,
+        "{} {}",
+        loss(&warm),
+        loss(&best)
+    );
 }
 
 #[test]

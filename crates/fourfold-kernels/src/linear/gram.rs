@@ -52,7 +52,9 @@ impl Gram {
         let parts = parallel::parts(design.n_rows(), 16_384, most);
         let mut whole = Gram::empty(width);
         for part in parallel::map(&parts, threads, |rows| {
-            Sums::of(design, labels, weights, rows.clone()).finish(design)
+            let mut sums = GramSums::new(design);
+            sums.add(design, labels, weights, rows.clone());
+            sums.finish()
         }) {
             whole.merge(&part);
         }
@@ -88,12 +90,16 @@ impl Gram {
     }
 }
 
-/// Sums of some rows: dense columns (and the label, the last of them) around a shift, entries of codes and sparse rows
+/// A [`Gram`] in the making, of rows that come bit by bit.
+///
+/// Sums of dense columns (and the label, the last of them) are around a shift; entries of codes and sparse rows are
 /// apart, so that a row costs the pairs of its own entries only.
-struct Sums {
-    n_dense: usize,
-    n_sparse: usize,
-    shifts: Vec<f64>,
+#[derive(Clone, Debug)]
+pub struct GramSums {
+    /// The expanded features that the dense columns are; the label comes after all features.
+    dense_places: Vec<usize>,
+    sparse_places: Vec<usize>,
+    shifts: Option<Vec<f64>>,
     weight: f64,
     dense: Vec<f64>,
     sparse: Vec<f64>,
@@ -105,43 +111,53 @@ struct Sums {
     sparse_sparse: Vec<f64>,
 }
 
-impl Sums {
-    fn of(
-        design: &Design<'_>,
-        labels: &[f64],
-        weights: Option<&[f64]>,
-        rows: Range<usize>,
-    ) -> Self {
-        let n_numbers = design
-            .columns()
-            .iter()
-            .filter(|column| matches!(column, Column::Numbers(_)))
-            .count();
-        let (n_dense, n_sparse) = (n_numbers + 1, design.width() - n_numbers);
-        let mut sums = Sums {
-            n_dense,
-            n_sparse,
-            shifts: vec![0.0; n_dense],
+impl GramSums {
+    /// Of no rows, of the columns of a design.
+    #[must_use]
+    pub fn new(design: &Design<'_>) -> Self {
+        let (mut dense_places, mut sparse_places) = (Vec::new(), Vec::new());
+        for (column, first) in design.placed() {
+            match column {
+                Column::Numbers(_) => dense_places.push(first),
+                _ => sparse_places.extend(first..first + column.width()),
+            }
+        }
+        dense_places.push(design.width());
+        let (n_dense, n_sparse) = (dense_places.len(), sparse_places.len());
+        GramSums {
+            dense_places,
+            sparse_places,
+            shifts: None,
             weight: 0.0,
             dense: vec![0.0; n_dense],
             sparse: vec![0.0; n_sparse],
             dense_dense: vec![0.0; n_dense * n_dense],
             sparse_dense: vec![0.0; n_sparse * n_dense],
             sparse_sparse: vec![0.0; n_sparse * n_sparse],
-        };
-        if rows.is_empty() {
-            return sums;
         }
+    }
+
+    /// Takes in some rows of a design of the same columns.
+    pub fn add(
+        &mut self,
+        design: &Design<'_>,
+        labels: &[f64],
+        weights: Option<&[f64]>,
+        rows: Range<usize>,
+    ) {
+        if rows.is_empty() {
+            return;
+        }
+        let (n_dense, n_sparse) = (self.dense_places.len(), self.sparse_places.len());
         let numbers = design.columns().iter().filter_map(|column| match column {
             Column::Numbers(values) => Some(*values),
             _ => None,
         });
         let numbers: Vec<&[f32]> = numbers.collect();
-        for (shift, values) in sums.shifts.iter_mut().zip(&numbers) {
-            *shift = f64::from(values[rows.start]);
-        }
-        sums.shifts[n_numbers] = labels[rows.start];
-
+        let shifts = self.shifts.take().unwrap_or_else(|| {
+            let first = numbers.iter().map(|values| f64::from(values[rows.start]));
+            first.chain([labels[rows.start]]).collect()
+        });
         let mut by_row = vec![0.0; BLOCK * n_dense];
         let mut by_column = vec![0.0; BLOCK * n_dense];
         let mut weighted = vec![0.0; BLOCK * n_dense];
@@ -149,7 +165,7 @@ impl Sums {
         for start in rows.clone().step_by(BLOCK) {
             let block = start..(start + BLOCK).min(rows.end);
             let n = block.len();
-            for (at, shift) in sums.shifts.iter().enumerate() {
+            for (at, shift) in shifts.iter().enumerate() {
                 let column = &mut by_column[at * BLOCK..at * BLOCK + n];
                 match numbers.get(at) {
                     Some(values) => {
@@ -176,60 +192,60 @@ impl Sums {
                 for (row, value) in scaled.iter().enumerate() {
                     by_row[row * n_dense + at] = *value;
                 }
-                sums.dense[at] += scaled.iter().sum::<f64>();
+                self.dense[at] += scaled.iter().sum::<f64>();
             }
             for a in 0..n_dense {
                 let left = &weighted[a * BLOCK..a * BLOCK + n];
                 for b in a..n_dense {
                     let right = &by_column[b * BLOCK..b * BLOCK + n];
-                    sums.dense_dense[a * n_dense + b] += dot(left, right);
+                    self.dense_dense[a * n_dense + b] += dot(left, right);
                 }
             }
             for (at, row) in block.enumerate() {
                 let weight = weights.map_or(1.0, |weights| weights[row]);
-                sums.weight += weight;
+                self.weight += weight;
                 if n_sparse == 0 {
                     continue;
                 }
                 entries.clear();
                 collect_entries(design, row, &mut entries);
-                sums.add_entries(&entries, weight, &by_row[at * n_dense..(at + 1) * n_dense]);
+                self.add_entries(&entries, weight, &by_row[at * n_dense..(at + 1) * n_dense]);
             }
         }
-        sums
+        self.shifts = Some(shifts);
     }
 
     fn add_entries(&mut self, entries: &[(usize, f64)], weight: f64, dense: &[f64]) {
         for (place, (id, value)) in entries.iter().enumerate() {
             self.sparse[*id] += weight * value;
-            let sums = &mut self.sparse_dense[id * self.n_dense..(id + 1) * self.n_dense];
+            let n_dense = dense.len();
+            let sums = &mut self.sparse_dense[id * n_dense..(id + 1) * n_dense];
             for (sum, dense) in sums.iter_mut().zip(dense) {
                 *sum += value * dense;
             }
             let scaled = weight * value;
-            let sums = &mut self.sparse_sparse[id * self.n_sparse..(id + 1) * self.n_sparse];
+            let n_sparse = self.sparse_places.len();
+            let sums = &mut self.sparse_sparse[id * n_sparse..(id + 1) * n_sparse];
             for (other, value) in &entries[place..] {
                 sums[*other] += scaled * value;
             }
         }
     }
 
-    /// In the order of the expanded features, centred.
-    fn finish(self, design: &Design<'_>) -> Gram {
-        let width = design.width();
+    /// The sums in the order of the expanded features, centred.
+    #[must_use]
+    pub fn finish(self) -> Gram {
+        let (dense, sparse) = (&self.dense_places, &self.sparse_places);
+        let (n_dense, n_sparse) = (dense.len(), sparse.len());
+        let width = n_dense + n_sparse - 1;
         let mut gram = Gram::empty(width);
+        let Some(shifts) = &self.shifts else {
+            return gram;
+        };
         if self.weight == 0.0 {
             return gram;
         }
         gram.weight = self.weight;
-        let (mut dense, mut sparse) = (Vec::new(), Vec::new());
-        for (column, first) in design.placed() {
-            match column {
-                Column::Numbers(_) => dense.push(first),
-                _ => sparse.extend(first..first + column.width()),
-            }
-        }
-        dense.push(width);
         // Means around the shifts; the shifts come last.
         for (place, sum) in dense.iter().zip(&self.dense) {
             gram.means[*place] = sum / self.weight;
@@ -244,18 +260,18 @@ impl Sums {
         };
         for (at, a) in dense.iter().enumerate() {
             for (other, b) in dense.iter().enumerate().skip(at) {
-                set(*a, *b, self.dense_dense[at * self.n_dense + other]);
+                set(*a, *b, self.dense_dense[at * n_dense + other]);
             }
         }
         for (at, a) in sparse.iter().enumerate() {
             for (other, b) in dense.iter().enumerate() {
-                set(*a, *b, self.sparse_dense[at * self.n_dense + other]);
+                set(*a, *b, self.sparse_dense[at * n_dense + other]);
             }
             for (other, b) in sparse.iter().enumerate().skip(at) {
-                set(*a, *b, self.sparse_sparse[at * self.n_sparse + other]);
+                set(*a, *b, self.sparse_sparse[at * n_sparse + other]);
             }
         }
-        for (place, shift) in dense.iter().zip(&self.shifts) {
+        for (place, shift) in dense.iter().zip(shifts) {
             gram.means[*place] += shift;
         }
         gram

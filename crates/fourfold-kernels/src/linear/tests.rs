@@ -728,3 +728,74 @@ fn parts_of_a_gram_merge() {
         );
     }
 }
+
+#[test]
+fn sums_of_rows_that_come_bit_by_bit() {
+    let rows = Rows::new(5_000);
+    let labels = rows.counts();
+    let design = rows.design();
+    let mut sums = GramSums::new(&design);
+    for bit in [0..1, 1..700, 700..700, 700..5_000] {
+        sums.add(&design, &labels, Some(&rows.weights), bit);
+    }
+    let whole = Gram::of(&design, &labels, Some(&rows.weights), 1);
+    let found = sums.finish();
+    assert_eq!(found.weight, whole.weight);
+    for (got, wanted) in found.products.iter().zip(&whole.products) {
+        assert!(
+            (got - wanted).abs() < 1e-9 * wanted.abs().max(1.0),
+            "{got} {wanted}"
+        );
+    }
+    assert_eq!(GramSums::new(&design).finish(), Gram::empty(7));
+}
+
+/// Row by row it comes near the minimum of all rows.
+#[test]
+fn rows_one_by_one() {
+    let rows = Rows::new(20_000);
+    let second: Vec<f32> = rows.second.iter().map(|x| (x - 1_050.0) / 30.0).collect();
+    let design = Design::new(vec![
+        Column::Numbers(&rows.first),
+        Column::Numbers(&second),
+        Column::Codes {
+            codes: &rows.codes,
+            n_categories: 5,
+        },
+    ]);
+    for loss in [Loss::Logistic, Loss::Softmax { n_classes: 3 }] {
+        let labels = labels_of(&rows, loss);
+        let problem = problem(&design, &labels, loss, 0.0);
+        let options = FtrlOptions {
+            rate: 0.1,
+            smoothing: 1.0,
+            l1: 0.0,
+            l2: 0.0,
+        };
+        let mut ftrl = Ftrl::new(7, loss, options);
+        let first = ftrl.learn(&design, &labels, None, 0..20_000);
+        let again = ftrl.learn(&design, &labels, None, (0..20_000).rev());
+        assert!(again < first);
+        let least = solve(&problem).value;
+        let (reached, _) = objective(&problem, &ftrl.coefficients(), 1);
+        assert!(reached < 1.02 * least, "{loss:?} {reached} {least}");
+        // What it starts from is what it has, and a large penalty leaves nothing.
+        let mut next = Ftrl::new(7, loss, options);
+        next.start_from(&ftrl.coefficients(), 100.0);
+        let pairs = next.coefficients();
+        check(
+            &pairs,
+            &ftrl.coefficients().weights,
+            &ftrl.coefficients().intercepts,
+            1e-9,
+        );
+        let mut none = Ftrl::new(7, loss, FtrlOptions { l1: 1e9, ..options });
+        none.learn(&design, &labels, None, 0..20_000);
+        assert!(
+            none.coefficients()
+                .weights
+                .iter()
+                .all(|weight| *weight == 0.0)
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! Randomness that follows from a seed.
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// The places of so many rows, shuffled (Fisher and Yates).
+    pub(super) fn order(&mut self, n: usize) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..n as u32).collect();
+        for last in (1..n).rev() {
+            let place = (u128::from(self.next()) * (last as u128 + 1)) >> 64;
+            order.swap(last, place as usize);
+        }
+        order
+    }
+}
