@@ -18,7 +18,7 @@ use clap::{Parser, ValueEnum};
 use fourfold::pipeline::RunRecord;
 use fourfold::prelude::*;
 use fourfold::serving::PushedModel;
-use fourfold::training::Constant;
+use fourfold::training::{AnyTrainer, Constant};
 use serde_json::json;
 
 /// Trains, evaluates, blesses or rejects, and serves a model of a table.
@@ -73,16 +73,18 @@ enum TrainerName {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    match args.trainer {
-        TrainerName::Auto => run(&args, Linear::default()).await,
-        TrainerName::Logistic => run(&args, LogisticRegression::default()).await,
-        TrainerName::Linear => run(&args, LinearRegression::default()).await,
-        TrainerName::Tree => run(&args, DecisionTree::default()).await,
-        TrainerName::Constant => run(&args, Constant).await,
-    }
+    // Erased, so that the pipeline is compiled once and not for each trainer.
+    let trainer = match args.trainer {
+        TrainerName::Auto => Linear::default().erase(),
+        TrainerName::Logistic => LogisticRegression::default().erase(),
+        TrainerName::Linear => LinearRegression::default().erase(),
+        TrainerName::Tree => DecisionTree::default().erase(),
+        TrainerName::Constant => Constant.erase(),
+    };
+    run(&args, trainer).await
 }
 
-async fn run<T: Trainer>(args: &Args, trainer: T) -> Result<()> {
+async fn run(args: &Args, trainer: AnyTrainer) -> Result<()> {
     let pipeline = Pipeline::builder(model_name(&args.input, &args.label))
         .data(
             FileSource::detect(&args.input)?

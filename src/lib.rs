@@ -78,6 +78,7 @@
 //! | [`features`] | what a transform makes and models predict from: columns, and a matrix as their view |
 //! | [`model`], [`transform`], [`schema`], [`statistics`], [`metrics`] | what is saved, fitted, checked and computed |
 //! | [`accumulate`], `engine`, `examples` | how work over all rows runs |
+//! | [`conformance`] | tests for your own stages |
 //! | [`fingerprint`], `progress` | what a result depends on; what a run tells |
 //!
 //! # Features
@@ -103,6 +104,7 @@
 pub mod accumulate;
 pub mod blessing;
 mod cancellation;
+pub mod conformance;
 #[cfg(feature = "datafusion")]
 pub mod data;
 #[cfg(feature = "datafusion")]

@@ -15,6 +15,7 @@
 
 mod fill;
 mod layout;
+mod pick;
 
 use std::sync::{Arc, OnceLock};
 

@@ -130,6 +130,12 @@ where
         &self.name
     }
 
+    /// The server that is deployed to.
+    #[must_use]
+    pub fn server(&self) -> &R {
+        self.serving.server()
+    }
+
     /// Runs the four pipelines, one after the other.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 mod bad_input;
 mod compat;
 mod compile_fail;
+mod conformance;
 mod custom_operation;
 mod data;
 #[cfg(feature = "sql")]
