@@ -241,6 +241,7 @@ fn save<M: Model>(repository: &Path, name: &str, model: &M) {
             classes: ["no".to_owned(), "yes".to_owned()],
         },
         label: None,
+        weight: None,
         details: BTreeMap::new(),
     };
     save_json(&version, "manifest.json", &manifest).unwrap();

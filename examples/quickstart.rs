@@ -91,11 +91,7 @@ fn main() -> Result<()> {
         run.metrics.metric("log_loss")?
     );
     for slice in &run.metrics.slices {
-        if let Some(auc) = slice
-            .metrics
-            .get("auc")
-            .filter(|_| slice.metrics["example_count"] >= 1_000.0)
-        {
+        if let Some(auc) = slice.metrics.get("auc").filter(|_| slice.n_rows() >= 1_000) {
             println!("          {} AUC {auc:.3}", slice.slice);
         }
     }

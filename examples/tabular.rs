@@ -154,7 +154,12 @@ fn print(run: &RunRecord) {
         println!("  {name:16} {value:.4}");
     }
     for slice in &run.metrics.slices {
-        let value = |name: &str| slice.metrics.get(name).copied().unwrap_or(f64::NAN);
+        let value = |name: &str| {
+            slice
+                .metrics
+                .get(name)
+                .map_or(f64::NAN, |found| found.value)
+        };
         println!(
             "  {}: {} rows, skill {:.4}",
             slice.slice,
@@ -171,6 +176,10 @@ fn print(run: &RunRecord) {
 }
 
 fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
+    let values = run.metrics.overall.iter();
+    let metrics: BTreeMap<&str, f64> = values
+        .map(|(name, found)| (name.as_str(), found.value))
+        .collect();
     let timings: BTreeMap<&str, f64> = run
         .timings_s
         .iter()
@@ -180,7 +189,7 @@ fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
         "rows": run.rows.values().sum::<u64>() + run.unlabelled_rows,
         "features": run.features.len(),
         "task": run.target.task(),
-        "metrics": run.metrics.overall,
+        "metrics": metrics,
         "verdict": run.verdict.to_string(),
         "reasons": run.verdict.reasons(),
         "warnings": run.warnings,

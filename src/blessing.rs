@@ -49,7 +49,9 @@ use std::sync::Arc;
 
 pub use self::verdict::{Check, CheckOutcome, Verdict};
 use crate::error::{Error, Result};
-use crate::model::{Label, Loaders, Manifest, Model, ReferenceStatistics, Servable, Target};
+use crate::model::{
+    AnyModel, Label, Loaders, Manifest, Model, ReferenceStatistics, Servable, Target,
+};
 use crate::schema::Schema;
 use crate::transform::FittedTransform;
 
@@ -94,6 +96,7 @@ impl<M: Model> Candidate<M> {
             model_format: model.format().to_owned(),
             target,
             label: None,
+            weight: None,
             details,
         };
         let operations = transform.operations();
@@ -128,6 +131,14 @@ impl<M: Model> Candidate<M> {
         self
     }
 
+    /// With the column of how much each row counts, which is saved with it: metrics heed it.
+    #[must_use]
+    pub fn with_weight(mut self, column: Option<String>) -> Self {
+        let servable = Arc::unwrap_or_clone(self.servable);
+        self.servable = Arc::new(servable.with_weight(column));
+        self
+    }
+
     /// With the rule by which its label is made, which is saved with it: raw rows alone then are enough to evaluate it.
     #[must_use]
     pub fn with_label(mut self, label: Label) -> Self {
@@ -155,6 +166,24 @@ impl<M: Model> Candidate<M> {
     pub fn save(&self, place: &Path) -> Result<()> {
         self.servable
             .save(&*self.model, self.servable.manifest(), place)
+    }
+}
+
+impl Candidate<AnyModel> {
+    /// Loads a saved model, to evaluate it again. It comes without its blessing.
+    ///
+    /// # Errors
+    /// As [`Servable::load`].
+    pub fn load(dir: &Path, loaders: &Loaders) -> Result<Self> {
+        let servable = Servable::load(dir, loaders)?;
+        let format = &servable.manifest().model_format;
+        let model = loaders.load_any(format, &servable.model_dir(dir))?;
+        let operations = servable.transform().operations();
+        Ok(Candidate {
+            model: Arc::new(model),
+            servable: Arc::new(servable),
+            loaders: loaders.clone().with_operations(&operations),
+        })
     }
 }
 

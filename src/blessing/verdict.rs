@@ -52,9 +52,15 @@ pub struct Check {
     /// What was found, as a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// The 95 % confidence interval of what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<(f64, f64)>,
     /// What it was held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
+    /// The smallest change that so many rows can show, with 95 % confidence in 80 % of such evaluations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detectable: Option<f64>,
     /// The rows it was found on; all, if none are named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
@@ -71,7 +77,9 @@ impl Check {
             optional: false,
             message: message.into(),
             value: None,
+            interval: None,
             bound: None,
+            detectable: None,
             slice: None,
             support: None,
         }
@@ -106,6 +114,20 @@ impl Check {
     #[must_use]
     pub fn value(mut self, value: f64) -> Self {
         self.value = Some(value);
+        self
+    }
+
+    /// With the confidence interval of what was found.
+    #[must_use]
+    pub fn interval(mut self, lower: f64, upper: f64) -> Self {
+        self.interval = Some((lower, upper));
+        self
+    }
+
+    /// With the smallest change that so many rows can show.
+    #[must_use]
+    pub fn detectable(mut self, change: f64) -> Self {
+        self.detectable = Some(change);
         self
     }
 

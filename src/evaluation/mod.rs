@@ -36,23 +36,30 @@
 //!
 //! Validators side by side are a validator: `(Thresholds::new().at_least("auc", 0.7), SmallWeights { limit: 9.0 })`.
 
+mod gate_list;
+mod gates;
 mod infra;
 mod needs;
+mod predictions;
+mod saved;
 mod thresholds;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::Schema as ArrowSchema;
 use serde::{Serialize, Serializer};
 
+pub use self::gate_list::Gates;
+pub use self::gates::{NoEvidenceOfHarm, ProveNoWorse};
 pub use self::needs::Needs;
+pub use self::predictions::{PredictedRows, Predictions};
+pub use self::saved::labelled;
 pub use self::thresholds::Thresholds;
 use crate::blessing::{Blessed, Candidate, Serving, Verdict};
-use crate::engine::Engine;
 use crate::error::{Error, Result, near_names};
 use crate::examples::Examples;
-use crate::metrics::{Evaluation, Evaluator};
+use crate::metrics::{Catalogue, Evaluation, Evaluator, Metric, SliceBy, auc_change};
 use crate::model::{Loaders, Model, ReferenceStatistics, Servable, Target};
 use crate::progress::{Progress, Step};
 use crate::stage::{Stage, StageFn, serialize_stage};
@@ -94,6 +101,8 @@ pub struct EvalArgs<'a, M> {
     eval: &'a Examples,
     metrics: &'a Evaluation,
     baseline: &'a Baseline,
+    predictions: Option<&'a Predictions>,
+    catalogue: &'a Catalogue,
 }
 
 impl<M> Clone for EvalArgs<'_, M> {
@@ -107,6 +116,9 @@ impl<M> Copy for EvalArgs<'_, M> {}
 /// No baseline, for arguments that have none.
 static NO_BASELINE: Baseline = Baseline::None;
 
+/// The metrics of this crate, for arguments that bring none of their own.
+static OURS: LazyLock<Catalogue> = LazyLock::new(Catalogue::new);
+
 impl<'a, M> EvalArgs<'a, M> {
     /// Arguments to ask a validator with, in a test or within a validator of one's own: a candidate, the labelled raw
     /// rows, and its metrics on them. What is said of it is a verdict and no blessing: those come out of the
@@ -118,6 +130,8 @@ impl<'a, M> EvalArgs<'a, M> {
             eval,
             metrics,
             baseline: &NO_BASELINE,
+            predictions: None,
+            catalogue: &OURS,
         }
     }
 
@@ -126,6 +140,26 @@ impl<'a, M> EvalArgs<'a, M> {
     pub fn with_baseline(mut self, baseline: &'a Baseline) -> Self {
         self.baseline = baseline;
         self
+    }
+
+    /// The same with the predictions that the metrics are of.
+    #[must_use]
+    pub fn with_predictions(mut self, predictions: &'a Predictions) -> Self {
+        self.predictions = Some(predictions);
+        self
+    }
+
+    /// The predictions of the candidate and the baseline for the labelled rows; `None` where the arguments were made by hand
+    /// without them.
+    #[must_use]
+    pub fn predictions(&self) -> Option<&'a Predictions> {
+        self.predictions
+    }
+
+    /// The metrics that there are.
+    #[must_use]
+    pub fn catalogue(&self) -> &'a Catalogue {
+        self.catalogue
     }
 
     /// The model that is judged.
@@ -166,6 +200,8 @@ pub enum Baseline {
         servable: Arc<Servable>,
         /// Its metrics.
         metrics: Evaluation,
+        /// The candidate's metrics less its own, of those whose difference has an interval.
+        changes: Evaluation,
     },
     /// Whether there is one is not known.
     Unknown,
@@ -244,8 +280,11 @@ tuple_validator!(A.0, B.1, C.2);
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluationPipeline<V> {
     validator: V,
-    slice_by: Vec<String>,
+    slice_by: Vec<SliceBy>,
     baseline: Option<PathBuf>,
+    compute: Vec<String>,
+    #[serde(skip)]
+    catalogue: Catalogue,
 }
 
 /// What an evaluation has found.
@@ -269,13 +308,29 @@ impl<V: Stage> EvaluationPipeline<V> {
             validator,
             slice_by: Vec::new(),
             baseline: None,
+            compute: Vec::new(),
+            catalogue: Catalogue::new(),
         }
     }
 
-    /// Computes metrics for each value of these raw columns too.
+    /// Computes metrics for each value of these raw columns too; for bins and crosses, see [`SliceBy`].
     #[must_use]
-    pub fn slice_by<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+    pub fn slice_by<C: Into<SliceBy>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.slice_by.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a metric of one's own, for thresholds, slices and reports.
+    #[must_use]
+    pub fn metric(mut self, metric: impl Metric) -> Self {
+        self.catalogue = self.catalogue.with(Arc::new(metric));
+        self
+    }
+
+    /// Computes metrics with parameters, such as `pinball(0.9)`, that no threshold asks for.
+    #[must_use]
+    pub fn compute<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.compute.extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -306,8 +361,15 @@ impl<V: Stage> EvaluationPipeline<V> {
     {
         self.validator
             .check()
-            .and_then(|()| self.validator.needs().check())
+            .and_then(|()| self.validator.needs().check(&self.catalogue))
             .map_err(|error| error.in_stage(self.validator.name()))?;
+        let computed =
+            (self.compute.iter()).try_for_each(|name| self.catalogue.find(name).map(drop));
+        (self.slice_by.iter())
+            .try_for_each(SliceBy::check)
+            .and(computed)
+            .and(self.catalogue.check())
+            .map_err(|error| error.in_stage("evaluate"))?;
         match &self.baseline {
             Some(dir) if !dir.is_dir() => Err(Error::config(format!(
                 "`baseline` is `{}`, must be the directory of a saved model",
@@ -322,17 +384,21 @@ impl<V: Stage> EvaluationPipeline<V> {
     ///
     /// # Errors
     /// If the model cannot be evaluated on them.
-    pub async fn score(
-        &self,
-        servable: Arc<Servable>,
-        rows: &Examples,
-        engine: &Engine,
-    ) -> Result<Evaluation> {
-        let evaluator = Evaluator::new(servable, &self.slice_by);
-        let evaluated = evaluate(evaluator, rows, engine).await;
-        Ok(evaluated
-            .map_err(|error| error.in_stage("evaluate"))?
-            .finish())
+    pub async fn score(&self, servable: Arc<Servable>, rows: &Examples) -> Result<Evaluation> {
+        let (slice_by, rows) = (self.slice_by.clone(), rows.clone());
+        let (catalogue, asked) = (self.catalogue.clone(), self.compute.clone());
+        let score = move || {
+            let slice_by = predictions::close(&slice_by, &rows)?;
+            let weight = weight_of(&servable, &rows);
+            let predicted = predictions::predict(&servable, None, &rows, weight, &slice_by)?;
+            let target = Arc::clone(servable.target());
+            let evaluator = Evaluator::new(target, catalogue, asked, slice_by);
+            predicted.predictions.evaluate(&evaluator)?.finish()
+        };
+        tokio::task::spawn_blocking(score)
+            .await
+            .map_err(|error| Error::model("evaluating panicked").with_source(error))?
+            .map_err(|error| error.in_stage("evaluate"))
     }
 
     /// Checks the configuration against the data, before anything is trained on it.
@@ -346,10 +412,11 @@ impl<V: Stage> EvaluationPipeline<V> {
     {
         self.validator
             .needs()
-            .check_task(target.task())
+            .check_task(&self.catalogue, target.task())
             .map_err(|error| error.in_stage(self.validator.name()))?;
         let known = || columns.fields().iter().map(|field| field.name().as_str());
-        match (self.slice_by.iter()).find(|column| !known().any(|name| name == column.as_str())) {
+        let mut asked = self.slice_by.iter().flat_map(SliceBy::columns);
+        match asked.find(|column| !known().any(|name| name == *column)) {
             Some(missing) => Err(Error::config(format!(
                 "column `{missing}` to slice by is not in the data{}",
                 near_names(missing, known())
@@ -370,7 +437,6 @@ impl<V: Stage> EvaluationPipeline<V> {
         candidate: Candidate<M>,
         eval: &Examples,
         serving: Result<Serving>,
-        engine: &Engine,
         progress: &Progress,
     ) -> Result<Evaluated<M>>
     where
@@ -378,44 +444,25 @@ impl<V: Stage> EvaluationPipeline<V> {
     {
         let _step = progress.step(Step::Evaluate);
         let in_stage = |error: Error| error.in_stage("evaluate");
-        let evaluator =
-            |servable: &Arc<Servable>| Evaluator::new(Arc::clone(servable), &self.slice_by);
-        let candidates = evaluator(candidate.servable()).with_predictions();
-        let evaluated = evaluate(candidates, eval, engine).await.map_err(in_stage)?;
-        let metrics = evaluated.finish();
-        let candidate = match evaluated.predictions() {
-            Some(predictions) => {
-                let reference = candidate.servable().reference().map_err(in_stage)?;
-                let reference = reference.cloned().unwrap_or_else(ReferenceStatistics::new);
-                candidate.with_reference(&reference.with_predictions(predictions))
-            }
-            None => candidate,
-        };
         let serving = match &self.baseline {
             Some(dir) => load(dir.clone(), candidate.loaders().clone()).await,
             None => serving,
         };
-        let baseline = match serving {
-            Ok(Serving::None) => Baseline::None,
-            Ok(Serving::Unknown) => Baseline::Unknown,
-            Ok(Serving::Model(servable)) => {
-                match evaluate(evaluator(&servable), eval, engine).await {
-                    Ok(evaluated) => Baseline::Evaluated {
-                        metrics: evaluated.finish(),
-                        servable,
-                    },
-                    Err(error) => Baseline::Unusable(error),
-                }
-            }
-            Err(error) => Baseline::Unusable(error),
-        };
         let eval = eval.clone();
         let judge = move || {
+            let Compared {
+                candidate,
+                predictions,
+                metrics,
+                baseline,
+            } = self.compare(candidate, &eval, serving).map_err(in_stage)?;
             let args = EvalArgs {
                 candidate: &candidate,
                 eval: &eval,
                 metrics: &metrics,
                 baseline: &baseline,
+                predictions: Some(&predictions),
+                catalogue: &self.catalogue,
             };
             let name = self.validator.name();
             let verdict = self
@@ -446,10 +493,85 @@ impl<V: Stage> EvaluationPipeline<V> {
     }
 }
 
-async fn evaluate(evaluator: Evaluator, eval: &Examples, engine: &Engine) -> Result<Evaluator> {
-    engine
-        .accumulate(eval.data_frame(engine).await?, evaluator)
-        .await
+/// A candidate with what was found of it.
+struct Compared<M> {
+    candidate: Candidate<M>,
+    predictions: Predictions,
+    metrics: Evaluation,
+    baseline: Baseline,
+}
+
+impl<V> EvaluationPipeline<V> {
+    /// Predicts once, with the candidate and the baseline side by side, and scores the predictions.
+    fn compare<M: Model>(
+        &self,
+        candidate: Candidate<M>,
+        eval: &Examples,
+        serving: Result<Serving>,
+    ) -> Result<Compared<M>>
+    where
+        V: Validator<M>,
+    {
+        let (servable, other) = match serving {
+            Ok(Serving::Model(servable)) => (Some(servable), Baseline::None),
+            Ok(Serving::None) => (None, Baseline::None),
+            Ok(Serving::Unknown) => (None, Baseline::Unknown),
+            Err(error) => (None, Baseline::Unusable(error)),
+        };
+        let slice_by = predictions::close(&self.slice_by, eval)?;
+        let weight = weight_of(candidate.servable(), eval);
+        let predictions::Predicted {
+            predictions,
+            unusable,
+        } = predictions::predict(
+            candidate.servable(),
+            servable.as_deref(),
+            eval,
+            weight,
+            &slice_by,
+        )?;
+        let needs = self.validator.needs();
+        let asked = needs.names().chain(self.compute.iter().map(String::as_str));
+        let evaluator = Evaluator::new(
+            Arc::clone(predictions.target()),
+            self.catalogue.clone(),
+            asked.map(str::to_owned).collect(),
+            slice_by,
+        );
+        let evaluated = predictions.evaluate(&evaluator)?;
+        let baseline = match (servable, unusable) {
+            (None, _) => other,
+            (Some(_), Some(error)) => Baseline::Unusable(error),
+            (Some(servable), None) => {
+                let mut changes = evaluated.finish_changes()?;
+                if let Some(ranks) = evaluated.ranks()
+                    && let Some(change) = auc_change(predictions.batches(), &ranks)?
+                {
+                    changes.overall.insert("auc".to_owned(), change);
+                }
+                Baseline::Evaluated {
+                    servable,
+                    metrics: evaluated.finish_baseline()?,
+                    changes,
+                }
+            }
+        };
+        let reference = candidate.servable().reference()?.cloned();
+        let reference = reference.unwrap_or_else(ReferenceStatistics::new);
+        let reference = reference.with_predictions(predictions.distribution().clone());
+        Ok(Compared {
+            candidate: candidate.with_reference(&reference),
+            metrics: evaluated.finish()?,
+            predictions,
+            baseline,
+        })
+    }
+}
+
+/// The column of how much each row counts, if the rows have it.
+fn weight_of<'a>(servable: &'a Servable, rows: &Examples) -> Option<&'a str> {
+    let column = servable.manifest().weight.as_deref();
+    column.filter(|column| rows.schema().index_of(column).is_ok())
 }
 
 /// Loads the model that is compared with.

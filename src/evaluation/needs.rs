@@ -1,7 +1,7 @@
 //! What validators ask for, checked before anything runs.
 
 use crate::error::{Error, Result};
-use crate::metrics::{Direction, known_metric};
+use crate::metrics::{Catalogue, Direction};
 use crate::model::Task;
 
 /// What a validator needs of an evaluation: metrics by name, with the bounds it holds them against, and whether it
@@ -89,9 +89,9 @@ impl Needs {
     }
 
     /// That the metrics are there, and the bounds within their ranges and on the right side.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self, catalogue: &Catalogue) -> Result<()> {
         for (name, asked) in &self.metrics {
-            let metric = known_metric(name)?;
+            let metric = catalogue.find(name)?;
             let wrong_side = |other: &str| {
                 Err(Error::config(format!(
                     "a bound is on the wrong side of `{name}`: use {other}, not the reverse, since {} is better",
@@ -133,9 +133,13 @@ impl Needs {
     }
 
     /// That the metrics are those of a task.
-    pub(super) fn check_task(&self, task: Task) -> Result<()> {
-        self.metrics
-            .iter()
-            .try_for_each(|(name, _)| known_metric(name)?.check_task(task))
+    pub(super) fn check_task(&self, catalogue: &Catalogue, task: Task) -> Result<()> {
+        let mut metrics = self.metrics.iter();
+        metrics.try_for_each(|(name, _)| catalogue.check_task(name, task))
+    }
+
+    /// The metrics' names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.metrics.iter().map(|(name, _)| name.as_str())
     }
 }

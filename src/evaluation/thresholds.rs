@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Baseline, EvalArgs, Needs, Validator};
 use crate::blessing::{Check, Verdict};
 use crate::error::{Error, Result};
-use crate::metrics::{Evaluation, SliceMetrics, higher_is_better, known_metric};
+use crate::metrics::{Catalogue, Direction, Evaluation, MetricValue, SliceMetrics};
 use crate::model::Model;
 use crate::stage::Stage;
 use crate::written;
@@ -241,38 +241,47 @@ impl<M: Model> Validator<M> for Thresholds {
             .thresholds
             .iter()
             .fold(Verdict::new(), |verdict, threshold| {
-                threshold.judge(verdict, args.metrics(), args.baseline())
+                threshold.judge(verdict, args.metrics(), args.baseline(), args.catalogue())
             }))
     }
 }
 
 impl Threshold {
-    fn judge(&self, verdict: Verdict, metrics: &Evaluation, baseline: &Baseline) -> Verdict {
+    fn judge(
+        &self,
+        verdict: Verdict,
+        metrics: &Evaluation,
+        baseline: &Baseline,
+        catalogue: &Catalogue,
+    ) -> Verdict {
         let metric = self.metric.as_str();
         let n_rows = metrics.n_rows();
         let Some(found) = metrics.overall.get(metric).copied() else {
-            return verdict.with(undefined(metric, n_rows).support(n_rows));
+            return verdict.with(undefined(metric, n_rows, catalogue).support(n_rows));
         };
         let whole = |passed: bool, bound: f64, must: &str| {
             let message = format!("{metric} is {found:.4}, must be {must} {bound}");
-            Check::new(metric, passed, message)
-                .value(found)
-                .bound(bound)
-                .support(n_rows)
+            of_value(Check::new(metric, passed, message), &found).bound(bound)
         };
         match &self.bound {
-            Bound::AtLeast(low) => verdict.with(whole(found >= *low, *low, "at least")),
-            Bound::AtMost(high) => verdict.with(whole(found <= *high, *high, "at most")),
-            Bound::Above(low) => verdict.with(whole(found > *low, *low, "above")),
-            Bound::AtLeastInSlices(bound) => self.judge_slices(verdict, metrics, *bound),
+            Bound::AtLeast(low) => verdict.with(whole(found.value >= *low, *low, "at least")),
+            Bound::AtMost(high) => verdict.with(whole(found.value <= *high, *high, "at most")),
+            Bound::Above(low) => verdict.with(whole(found.value > *low, *low, "above")),
+            Bound::AtLeastInSlices(bound) => self.judge_slices(verdict, metrics, *bound, catalogue),
             Bound::NoWorseThanBaseline(tolerance) => {
-                verdict.with(self.judge_baseline(found, n_rows, baseline, *tolerance))
+                verdict.with(self.judge_baseline(&found, baseline, *tolerance, catalogue))
             }
         }
     }
 
     /// A check for each slice that is bad; one for all if none is.
-    fn judge_slices(&self, verdict: Verdict, metrics: &Evaluation, bound: InSlices) -> Verdict {
+    fn judge_slices(
+        &self,
+        verdict: Verdict,
+        metrics: &Evaluation,
+        bound: InSlices,
+        catalogue: &Catalogue,
+    ) -> Verdict {
         let InSlices {
             value: low,
             min_rows,
@@ -299,16 +308,16 @@ impl Threshold {
         }
         let bad = large.iter().filter_map(|slice| {
             let check = match slice.metrics.get(metric).copied() {
-                Some(found) if found >= low => return None,
+                Some(found) if found.value >= low => return None,
                 Some(found) => {
                     let message = format!(
                         "{metric} is {found:.4} in {} ({} rows), must be at least {low}",
                         slice.slice,
                         slice.n_rows()
                     );
-                    Check::new(name.as_str(), false, message).value(found)
+                    of_value(Check::new(name.as_str(), false, message), &found)
                 }
-                None => undefined_in(metric, slice),
+                None => undefined_in(metric, slice, catalogue),
             };
             Some(
                 check
@@ -330,10 +339,10 @@ impl Threshold {
 
     fn judge_baseline(
         &self,
-        found: f64,
-        n_rows: u64,
+        found: &MetricValue,
         baseline: &Baseline,
         tolerance: f64,
+        catalogue: &Catalogue,
     ) -> Check {
         let metric = self.metric.as_str();
         let name = format!("{metric} against baseline");
@@ -356,25 +365,37 @@ impl Threshold {
                     format!("the serving model has no metric `{metric}` on these rows"),
                 ),
                 Some(serving) => {
-                    let worse_by = match higher_is_better(metric) {
-                        Some(true) => serving - found,
-                        _ => found - serving,
+                    let higher = catalogue
+                        .find(metric)
+                        .is_ok_and(|known| known.direction == Direction::Higher);
+                    let worse_by = match higher {
+                        true => serving.value - found.value,
+                        false => found.value - serving.value,
                     };
                     let message = format!(
                         "{metric} is {found:.4}, the serving model's {serving:.4}, may be worse by at most {tolerance}"
                     );
-                    Check::new(name, worse_by <= tolerance, message).bound(serving)
+                    Check::new(name, worse_by <= tolerance, message).bound(serving.value)
                 }
             },
         };
-        check.value(found).support(n_rows)
+        of_value(check, found)
+    }
+}
+
+/// A check with what was found.
+fn of_value(check: Check, found: &MetricValue) -> Check {
+    let check = check.value(found.value).support(found.support);
+    match (found.lower, found.upper) {
+        (Some(lower), Some(upper)) => check.interval(lower, upper),
+        _ => check,
     }
 }
 
 /// The check of a metric that has no value on the rows.
-fn undefined(metric: &str, n_rows: u64) -> Check {
+fn undefined(metric: &str, n_rows: u64, catalogue: &Catalogue) -> Check {
     let rows = if n_rows == 1 { "row" } else { "rows" };
-    let needs = known_metric(metric).map_or_else(
+    let needs = catalogue.find(metric).map_or_else(
         |_| String::new(),
         |known| format!(", it needs at least {} {}", known.needs.0, known.needs.1),
     );
@@ -384,8 +405,8 @@ fn undefined(metric: &str, n_rows: u64) -> Check {
     )
 }
 
-fn undefined_in(metric: &str, slice: &SliceMetrics) -> Check {
-    let check = undefined(metric, slice.n_rows());
+fn undefined_in(metric: &str, slice: &SliceMetrics, catalogue: &Catalogue) -> Check {
+    let check = undefined(metric, slice.n_rows(), catalogue);
     let message = check
         .message
         .replace("of the `eval` split", &format!("of {}", slice.slice));

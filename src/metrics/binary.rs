@@ -1,182 +1,392 @@
 //! Metrics of two classes.
 
-use std::collections::BTreeMap;
-
+use fourfold_kernels::scores::{self, Bucket};
 use serde::{Deserialize, Serialize};
 
-use super::surprise;
+use super::estimate::{Mean, Point};
+use super::{Depth, surprise};
 
-/// Running sums. Probabilities are counted in buckets for the curve: 2,048 a factor of two, from both ends (so
-/// 1e-6 and 2e-6 are told apart, and 0.999998 and 0.999999 too); rows of a bucket count as ties, which moves the
-/// area under the curve by less than 0.0005. Memory is bounded by the buckets, not by the rows.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Binary {
-    n: u64,
-    positives: u64,
-    /// Rows of a class that is neither of the two, and those of them that are predicted as positive.
-    unknown: u64,
-    unknown_positives: u64,
+/// The most buckets that are resampled.
+const RESAMPLED: usize = 1_024;
+/// How often.
+const REPLICATES: u32 = 200;
+/// The seed of all resampling.
+const SEED: u64 = 20_131_127;
+
+/// What is counted of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// `None` for a class that is neither of the two.
+    positive: Option<bool>,
+    probability: f64,
+    weight: f64,
     loss: f64,
-    predictions: f64,
-    true_positives: u64,
-    false_positives: u64,
-    buckets: BTreeMap<i64, (u64, u64)>,
+    key: u32,
+    /// Whether it is answered as positive.
+    above: bool,
 }
 
-fn bucket(probability: f64) -> i64 {
-    let key = |share: f64| i64::from((share as f32).to_bits() >> 12);
-    if probability < 0.5 {
-        key(probability)
-    } else {
-        2 * key(0.5) - key(1.0 - probability)
-    }
-}
-
-impl Binary {
-    pub(super) fn add(&mut self, label: f64, probability: f64) {
-        self.n += 1;
-        self.predictions += probability;
-        if label.is_nan() {
-            // A class that training has not seen: a mistake, whatever the answer.
-            self.unknown += 1;
-            self.loss += surprise(0.0);
-            self.unknown_positives += u64::from(probability > 0.5);
-            self.false_positives += u64::from(probability > 0.5);
-            return;
-        }
-        let positive = label > 0.5;
-        self.loss += surprise(if positive {
-            probability
-        } else {
-            1.0 - probability
-        });
-        let above = probability > 0.5;
-        self.positives += u64::from(positive);
-        self.true_positives += u64::from(positive && above);
-        self.false_positives += u64::from(!positive && above);
-        let counts = self.buckets.entry(bucket(probability)).or_default();
-        if positive {
-            counts.1 += 1;
-        } else {
-            counts.0 += 1;
+impl Row {
+    pub(super) fn new(label: f64, probability: f64, weight: f64, threshold: f64) -> Self {
+        let positive = (!label.is_nan()).then_some(label > 0.5);
+        Row {
+            positive,
+            probability,
+            weight,
+            loss: surprise(match positive {
+                Some(true) => probability,
+                Some(false) => 1.0 - probability,
+                // A class that training has not seen: a mistake, whatever the answer.
+                None => 0.0,
+            }),
+            key: scores::key_of(probability),
+            above: probability > threshold,
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Binary) {
-        self.n += other.n;
-        self.positives += other.positives;
-        self.unknown += other.unknown;
-        self.unknown_positives += other.unknown_positives;
-        self.loss += other.loss;
-        self.predictions += other.predictions;
-        self.true_positives += other.true_positives;
-        self.false_positives += other.false_positives;
-        for (bucket, (negatives, positives)) in &other.buckets {
-            let counts = self.buckets.entry(*bucket).or_default();
-            counts.0 += negatives;
-            counts.1 += positives;
-        }
+    pub(super) fn key(&self) -> u32 {
+        self.key
     }
 
-    pub(super) fn finish(&self) -> Vec<(&'static str, f64)> {
-        let n = self.n as f64;
-        let positives = self.positives as f64;
-        let negatives = (self.n - self.positives - self.unknown) as f64;
-        let tp = self.true_positives as f64;
-        let fp = self.false_positives as f64;
-        let false_negatives = positives - tp;
-        let true_negatives = negatives - (fp - self.unknown_positives as f64);
-        let share = positives / (positives + negatives);
-        let constant_loss = share * surprise(share) + (1.0 - share) * surprise(1.0 - share);
-        // Who has seen the labels of `train` only does not know such a class either.
-        let known = positives + negatives;
-        let constant_loss = (known * constant_loss + self.unknown as f64 * surprise(0.0)) / n;
-        let log_loss = self.loss / n;
-        // Over the pairs of a positive and a negative, the share in which the positive scores higher.
-        let mut below = 0_u64;
-        let mut pairs = 0.0;
-        for (negatives, positives) in self.buckets.values() {
-            pairs += *positives as f64 * (below as f64 + *negatives as f64 / 2.0);
-            below += negatives;
-        }
-        vec![
-            ("example_count", n),
-            ("skill", 1.0 - log_loss / constant_loss),
-            ("auc", pairs / (positives * negatives)),
-            ("log_loss", log_loss),
-            ("accuracy", (tp + true_negatives) / n),
-            ("precision", tp / (tp + fp)),
-            ("recall", tp / positives),
-            ("f1", 2.0 * tp / (2.0 * tp + fp + false_negatives)),
-            ("mean_label", share),
-            ("mean_prediction", self.predictions / n),
-            ("calibration", self.predictions / positives),
+    /// What a paired comparison is made of: log loss, squared error, whether it is answered rightly.
+    pub(super) fn losses(&self) -> [f64; 3] {
+        let squared = match self.positive {
+            Some(positive) => (f64::from(positive) - self.probability).powi(2),
+            None => 1.0,
+        };
+        [
+            self.loss,
+            squared,
+            f64::from(self.positive == Some(self.above)),
         ]
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Weights of rows, and their squares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Weight {
+    pub(super) w: f64,
+    pub(super) w2: f64,
+}
 
-    fn of(rows: &[(f64, f64)]) -> BTreeMap<&'static str, f64> {
-        let mut sums = Binary::default();
-        rows.iter()
-            .for_each(|(label, probability)| sums.add(*label, *probability));
-        sums.finish().into_iter().collect()
+impl Weight {
+    pub(super) fn add(&mut self, weight: f64) {
+        self.w += weight;
+        self.w2 += weight * weight;
     }
 
-    #[test]
-    fn agrees_with_the_reference() {
-        // TensorFlow Model Analysis: positives .6 .1 .2 .3 .4, negatives .3 .2 .6 .7 .8.
-        let rows = [
-            (1.0, 0.6),
-            (1.0, 0.1),
-            (1.0, 0.2),
-            (1.0, 0.3),
-            (1.0, 0.4),
-            (0.0, 0.3),
-            (0.0, 0.2),
-            (0.0, 0.6),
-            (0.0, 0.7),
-            (0.0, 0.8),
-        ];
-        let metrics = of(&rows);
-        assert!((metrics["auc"] - 0.26).abs() < 1e-9, "{}", metrics["auc"]);
-        assert!((metrics["f1"] - 2.0 / 9.0).abs() < 1e-12);
-        assert_eq!((metrics["precision"], metrics["recall"]), (0.25, 0.2));
+    pub(super) fn merge(&mut self, other: &Weight) {
+        self.w += other.w;
+        self.w2 += other.w2;
+    }
+}
+
+/// Running sums. Memory is bounded by the buckets of probabilities, not by the rows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Binary {
+    rows: u64,
+    /// By class: negatives, positives, neither.
+    losses: [Mean; 3],
+    predictions: [Mean; 3],
+    squares: Mean,
+    /// True positives, false positives, true negatives, false negatives.
+    confusion: [Weight; 4],
+    /// Rows of neither class, answered as positive and as negative.
+    neither: [Weight; 2],
+    #[serde(with = "stored_buckets")]
+    buckets: Vec<Bucket>,
+    /// Buckets of the present batch.
+    #[serde(skip)]
+    fresh: Vec<Bucket>,
+}
+
+impl Binary {
+    /// Takes in a row of a batch, in rising order of [keys](Row::key).
+    pub(super) fn add(&mut self, row: &Row) {
+        let Row {
+            positive,
+            probability,
+            weight,
+            loss,
+            key,
+            above,
+        } = *row;
+        self.rows += 1;
+        let class = positive.map_or(2, usize::from);
+        self.losses[class].add(loss, weight);
+        self.predictions[class].add(probability, weight);
+        self.squares.add(row.losses()[1], weight);
+        let Some(positive) = positive else {
+            self.neither[usize::from(!above)].add(weight);
+            return;
+        };
+        let cell = match (positive, above) {
+            (true, true) => 0,
+            (false, true) => 1,
+            (false, false) => 2,
+            (true, false) => 3,
+        };
+        self.confusion[cell].add(weight);
+        let (negatives, positives) = if positive {
+            (0.0, weight)
+        } else {
+            (weight, 0.0)
+        };
+        scores::push(
+            &mut self.fresh,
+            Bucket {
+                key,
+                negatives,
+                positives,
+                negatives_squared: negatives * weight,
+                positives_squared: positives * weight,
+                predictions: weight * probability,
+            },
+        );
     }
 
-    #[test]
-    fn calibration_and_loss_of_known_rows() {
-        let metrics = of(&[(0.0, 0.0), (1.0, 0.3), (1.0, 0.9)]);
-        assert!((metrics["calibration"] - 0.6).abs() < 1e-12);
-        assert!((metrics["mean_prediction"] - 0.4).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_share_of_the_positives_has_no_skill_and_one_half_is_negative() {
-        let metrics = of(&[(0.0, 0.5), (1.0, 0.5)]);
-        assert!(metrics["skill"].abs() < 1e-12);
-        assert_eq!((metrics["auc"], metrics["accuracy"]), (0.5, 0.5));
-        assert!(metrics["precision"].is_nan());
-    }
-
-    #[test]
-    fn merging_is_adding() {
-        let rows: Vec<(f64, f64)> = (0..1_000)
-            .map(|i| (f64::from(i % 3 == 0), f64::from(i * 7 % 1_000) / 1_000.0))
-            .collect();
-        let mut whole = Binary::default();
-        let mut parts = [Binary::default(), Binary::default()];
-        for (i, (label, probability)) in rows.iter().enumerate() {
-            whole.add(*label, *probability);
-            parts[i % 2].add(*label, *probability);
+    /// Ends a batch: the next may begin with low keys again.
+    pub(super) fn end_batch(&mut self) {
+        if self.buckets.is_empty() {
+            self.buckets = std::mem::take(&mut self.fresh);
+        } else if !self.fresh.is_empty() {
+            self.buckets = scores::merge(&self.buckets, &self.fresh);
+            self.fresh.clear();
         }
-        let [mut merged, other] = parts;
-        merged.merge(&other);
-        for ((name, a), (_, b)) in whole.finish().into_iter().zip(merged.finish()) {
-            assert!((a - b).abs() < 1e-9, "{name}: {a} {b}");
+    }
+
+    pub(super) fn merge(&mut self, other: &Binary) {
+        self.rows += other.rows;
+        for class in 0..3 {
+            self.losses[class].merge(&other.losses[class]);
+            self.predictions[class].merge(&other.predictions[class]);
         }
+        self.squares.merge(&other.squares);
+        for (mine, theirs) in self.confusion.iter_mut().zip(&other.confusion) {
+            mine.merge(theirs);
+        }
+        for (mine, theirs) in self.neither.iter_mut().zip(&other.neither) {
+            mine.merge(theirs);
+        }
+        self.buckets = scores::merge(&self.buckets, &other.buckets);
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(super) fn buckets(&self) -> &[Bucket] {
+        &self.buckets
+    }
+
+    fn all(&self, of: &[Mean; 3]) -> Mean {
+        let mut all = of[0];
+        all.merge(&of[1]);
+        all.merge(&of[2]);
+        all
+    }
+
+    /// The value of a metric; `None` if it is not defined.
+    pub(super) fn value(&self, name: &str, args: &[f64], depth: Depth) -> Option<Point> {
+        let [tp, fp, tn, negative_misses] = self.confusion;
+        let counts = [tp.w, fp.w, tn.w, negative_misses.w];
+        let positives = tp.w + negative_misses.w;
+        let negatives = fp.w + tn.w;
+        let known = positives + negatives;
+        let all = self.all(&self.losses);
+        let share_of = |hits: &Weight, others: &[Weight]| {
+            let (mut w, mut w2) = (hits.w, hits.w2);
+            others.iter().for_each(|other| {
+                w += other.w;
+                w2 += other.w2;
+            });
+            Some(Point::share(hits.w, w, w * w / w2))
+        };
+        let delta = |of: &dyn Fn(&[f64; 4]) -> f64| {
+            let variance = (0..4).map(|cell| {
+                let step = 1e-5 * counts[cell].max(1.0);
+                let moved = |by: f64| {
+                    let mut counts = counts;
+                    counts[cell] += by;
+                    of(&counts)
+                };
+                let slope = (moved(step) - moved(-step)) / (2.0 * step);
+                self.confusion[cell].w2 * slope * slope
+            });
+            (of(&counts), variance.sum::<f64>())
+        };
+        let resampled = |statistic: &dyn Fn(&[Bucket]) -> Option<f64>| {
+            let value = statistic(&self.buckets)?;
+            if depth == Depth::Quick {
+                return Some(Point::alone(value));
+            }
+            let coarse = scores::coarsen(&self.buckets, RESAMPLED);
+            let values = scores::bootstrap(&coarse, REPLICATES, SEED, statistic);
+            Some(of_resamples(value, statistic(&coarse)?, &values))
+        };
+        match name {
+            "example_count" => Some(Point::alone(self.rows as f64)),
+            "log_loss" => Some(all.point()),
+            "skill" => {
+                let share = positives / known;
+                let entropy = share * surprise(share) + (1.0 - share) * surprise(1.0 - share);
+                let unknown = self.losses[2].weight();
+                let constant = (known * entropy + unknown * surprise(0.0)) / all.weight();
+                let loss = all.mean();
+                // The influence of a row on 1 - loss / constant, by class (delta method).
+                let slope = loss / constant * (surprise(share) - surprise(1.0 - share)) * known
+                    / all.weight();
+                let deviations = self.losses[1].deviations(loss + slope * (1.0 - share))
+                    + self.losses[0].deviations(loss - slope * share)
+                    + self.losses[2].deviations(loss);
+                let variance = deviations / (constant * all.weight()).powi(2);
+                (constant > 0.0).then(|| Point::normal(1.0 - loss / constant, variance, all.n()))
+            }
+            "auc" => {
+                let found = scores::delong(&self.buckets)?;
+                let (n, p) = (self.losses[0].n(), self.losses[1].n());
+                Some(match found.variance {
+                    variance if variance > 0.0 => Point::bounded(found.value, variance, n + p),
+                    _ => Point::share(found.value * n.min(p), n.min(p), n.min(p)),
+                })
+            }
+            "accuracy" => {
+                let right = tp.w + tn.w;
+                Some(Point::share(right, all.weight(), all.n()))
+            }
+            "precision" => share_of(&tp, &[fp, self.neither[0]]),
+            "recall" => share_of(&tp, &[negative_misses]),
+            "specificity" => share_of(&tn, &[fp]),
+            "selection_rate" => {
+                let above = tp.w + fp.w + self.neither[0].w;
+                Some(Point::share(above, all.weight(), all.n()))
+            }
+            "false_positive_rate" => share_of(&fp, &[tn]),
+            "f1" | "fbeta" => {
+                let squared = args.first().map_or(1.0, |beta| beta * beta);
+                let neither = self.neither[0].w;
+                let (value, variance) = delta(&|[tp, fp, _, missed]| {
+                    let hits = (1.0 + squared) * tp;
+                    hits / (hits + squared * missed + fp + neither)
+                });
+                Some(Point::bounded(value, variance, all.n()))
+            }
+            "balanced_accuracy" => {
+                let (value, variance) = delta(&|[tp, fp, tn, missed]| {
+                    f64::midpoint(tp / (tp + missed), tn / (tn + fp))
+                });
+                Some(Point::bounded(value, variance, all.n()))
+            }
+            "mcc" => {
+                let (value, variance) = delta(&|[tp, fp, tn, missed]| {
+                    let product = (tp + fp) * (tp + missed) * (tn + fp) * (tn + missed);
+                    (tp * tn - fp * missed) / product.sqrt()
+                });
+                Some(Point::normal(value, variance, all.n()))
+            }
+            "cost" => {
+                let (of_fp, of_missed) = (*args.first()?, *args.get(1)?);
+                let mean = (of_fp * fp.w + of_missed * negative_misses.w) / all.weight();
+                let deviations = fp.w2 * (of_fp - mean).powi(2)
+                    + negative_misses.w2 * (of_missed - mean).powi(2)
+                    + (tp.w2 + tn.w2) * mean * mean;
+                let variance = deviations / all.weight().powi(2);
+                Some(Point::normal(mean, variance, all.n()))
+            }
+            "brier" => Some(self.squares.point()),
+            "mean_label" => {
+                let mut known = self.losses[0];
+                known.merge(&self.losses[1]);
+                Some(Point::share(positives, known.weight(), known.n()))
+            }
+            "mean_prediction" => Some(self.all(&self.predictions).point()),
+            "calibration" => {
+                let predicted = self.all(&self.predictions);
+                let ratio = predicted.sum() / positives;
+                let deviations = self.predictions[1].deviations(ratio)
+                    + self.predictions[0].deviations(0.0)
+                    + self.predictions[2].deviations(0.0);
+                let variance = deviations / (positives * positives);
+                Some(Point::normal(ratio, variance, predicted.n()))
+            }
+            "pr_auc" => resampled(&scores::pr_area),
+            "average_precision" => resampled(&scores::average_precision),
+            "ks" => resampled(&scores::ks),
+            "precision_at_recall" => {
+                let at = *args.first()?;
+                resampled(&|buckets| scores::precision_at_recall(buckets, at))
+            }
+            "recall_at_precision" => {
+                let at = *args.first()?;
+                resampled(&|buckets| scores::recall_at_precision(buckets, at))
+            }
+            "calibration_intercept" => {
+                resampled(&|buckets| scores::calibration_line(buckets).map(|line| line.0))
+            }
+            "calibration_slope" => {
+                resampled(&|buckets| scores::calibration_line(buckets).map(|line| line.1))
+            }
+            "calibration_error" => resampled(&|buckets| scores::calibration_error(buckets, 10)),
+            _ => None,
+        }
+    }
+}
+
+/// The interval between the 2.5 % and 97.5 % quantiles of resamples of coarse buckets, moved to the value of the fine ones.
+fn of_resamples(value: f64, coarse: f64, values: &[f64]) -> Point {
+    let at = |rank: f64| {
+        let place = (rank * values.len() as f64) as usize;
+        values.get(place.min(values.len().saturating_sub(1)))
+    };
+    let interval = match (at(0.025), at(0.975)) {
+        // Where most resamples have no value, the rest tell little.
+        (Some(low), Some(high)) if values.len() * 10 >= REPLICATES as usize * 9 => {
+            Some((low + value - coarse, high + value - coarse))
+        }
+        _ => None,
+    };
+    Point { value, interval }
+}
+
+/// Buckets as plain numbers.
+pub(super) mod stored_buckets {
+    use super::Bucket;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Stored = (u32, [f64; 5]);
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        buckets: &[Bucket],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let stored = |bucket: &Bucket| -> Stored {
+            let numbers = [
+                bucket.negatives,
+                bucket.positives,
+                bucket.negatives_squared,
+                bucket.positives_squared,
+                bucket.predictions,
+            ];
+            (bucket.key, numbers)
+        };
+        let stored: Vec<Stored> = buckets.iter().map(stored).collect();
+        stored.serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Bucket>, D::Error> {
+        let stored: Vec<Stored> = Vec::deserialize(deserializer)?;
+        Ok(stored
+            .into_iter()
+            .map(|(key, [n, p, n2, p2, predictions])| Bucket {
+                key,
+                negatives: n,
+                positives: p,
+                negatives_squared: n2,
+                positives_squared: p2,
+                predictions,
+            })
+            .collect())
     }
 }

@@ -1,59 +1,76 @@
-//! Metrics, overall and by slice, from one pass over the rows.
+//! Metrics, overall and by slice, from one pass over the predictions.
 //!
-//! Names and rules follow TensorFlow Model Analysis where it has them: a positive is a probability *above* 0.5, a
-//! ratio with a zero denominator has no value (and is left out here), overall is the slice of every row.
+//! An [`Evaluator`] reads predictions that are columns: label, candidate, baseline, weight, keys of slices. It holds no
+//! model, and parts of the rows are counted side by side and merged. Metrics of one's own are [`Metric`]s.
 //!
-//! | metric | task | better | what it is |
-//! | --- | --- | --- | --- |
-//! | `example_count` | all | | rows |
-//! | `skill` | all | higher | the share of the constant model's loss that the model takes away: 1 is perfect, 0 is no better than predicting the classes' shares (log loss; McFadden's pseudo-R²) or the mean (squared error; R²) |
-//! | `auc` | binary | higher | area under the ROC curve |
-//! | `log_loss` | classes | lower | mean of -ln(probability of the true class), natural log |
-//! | `accuracy` | classes | higher | share of rows whose most probable class is the true one |
-//! | `precision`, `recall`, `f1` | binary | higher | at threshold 0.5 |
-//! | `macro_f1` | multi-class | higher | mean of the classes' F1; a class that neither occurs nor is predicted is left out, one that the model does not know counts as 0 |
-//! | `mean_label`, `mean_prediction`, `calibration` | binary, regression | | calibration is Σ prediction / Σ label |
-//! | `mae`, `mse`, `rmse` | regression | lower | mean absolute, mean squared, root mean squared error |
-//! | `r2` | regression | higher | 1 - Σ(label - prediction)² / Σ(label - mean label)² |
+//! Names and rules follow TensorFlow Model Analysis and scikit-learn where they have them: a positive is a probability
+//! *above* the threshold, a ratio with a zero denominator has no value (and is left out here), overall is the slice of every
+//! row. Row weights are heeded by every metric: a weight of 2 counts as two rows. Every value has a 95 % interval where the
+//! table names its kind; [`MetricValue`] says what these are.
+//!
+//! | metric | task | better | what it is | interval |
+//! | --- | --- | --- | --- | --- |
+//! | `example_count` | all | | rows | |
+//! | `skill` | all | higher | the share of the constant model's loss that the model takes away: 1 is perfect, 0 is no better than predicting the classes' shares (log loss; McFadden's pseudo-R²) or the mean (squared error; R²) | delta (classes) |
+//! | `auc` | binary | higher | area under the ROC curve | DeLong |
+//! | `pr_auc` | binary | higher | area under the precision-recall curve, trapezoidal | bootstrap |
+//! | `average_precision` | binary | higher | Σ (recall gained) · precision | bootstrap |
+//! | `log_loss` | classes | lower | mean of -ln(probability of the true class), natural log | mean |
+//! | `brier` | classes | lower | mean squared error of the probabilities, summed over the classes of three or more (Brier 1950) | mean |
+//! | `accuracy` | classes | higher | share of rows whose answered class is the true one | Wilson |
+//! | `balanced_accuracy` | classes | higher | mean recall of the classes | delta (binary) |
+//! | `precision`, `recall`, `specificity` | binary | higher | TP / (TP + FP), TP / (TP + FN), TN / (TN + FP) | Wilson |
+//! | `false_positive_rate`, `selection_rate` | binary | lower, | FP / (FP + TN), share that is answered as positive | Wilson |
+//! | `f1`, `fbeta(b)` | binary | higher | (1 + b²) TP / ((1 + b²) TP + b² FN + FP) | delta |
+//! | `mcc` | classes | higher | correlation of class and answer (Matthews 1975, Gorodkin 2004) | delta (binary) |
+//! | `ks` | binary | higher | largest distance of the classes' score distributions | bootstrap |
+//! | `precision_at_recall(r)`, `recall_at_precision(p)` | binary | higher | the best of the thresholds that hold the other | bootstrap |
+//! | `cost(a, b)` | binary | lower | (a FP + b FN) / rows | mean |
+//! | `calibration_intercept`, `calibration_slope` | binary | | of a logistic regression on the logit (Cox 1958); 0 and 1 if calibrated | bootstrap |
+//! | `calibration_error` | binary | lower | mean distance of prediction and share over ten bins (Naeini et al. 2015) | bootstrap |
+//! | `macro_f1`, `macro_precision`, `macro_recall` | multi-class | higher | means over the classes; one that neither occurs nor is answered is left out, one that the model does not know counts as 0 | delta (F1) |
+//! | `weighted_f1` | multi-class | higher | mean of the classes' F1, weighted by their rows | |
+//! | `top_k_accuracy(k)` | multi-class | higher | share of rows whose true class is among the k most probable | Wilson |
+//! | `mean_label`, `mean_prediction`, `calibration` | binary, regression | | calibration is Σ prediction / Σ label | mean, delta (binary) |
+//! | `mae`, `mse`, `rmse` | regression | lower | mean absolute, mean squared, root mean squared error | mean |
+//! | `mape` | regression | lower | mean of abs(error / label); no value if a label is 0 | mean |
+//! | `smape` | regression | lower | mean of 2 abs(error) / (abs(label) + abs(prediction)); 0 where both are 0 | mean |
+//! | `msle` | regression | lower | mean of (ln(1 + label) - ln(1 + prediction))² | mean |
+//! | `median_absolute_error` | regression | lower | median of abs(error), within 0.05 % | order statistics |
+//! | `pinball(q)` | regression | lower | quantile loss (Koenker and Bassett 1978) | mean |
+//! | `r2` | regression | higher | 1 - Σ(label - prediction)² / Σ(label - mean label)² | |
 
 mod binary;
 mod catalogue;
+mod estimate;
 mod evaluator;
+mod metric;
 mod multiclass;
 mod regression;
+mod scored;
+mod slice;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use self::binary::Binary;
-pub use self::catalogue::Direction;
-#[cfg(feature = "datafusion")]
-pub(crate) use self::catalogue::find as known_metric;
+pub use self::catalogue::{Catalogue, Direction};
+pub use self::estimate::MetricValue;
 pub use self::evaluator::Evaluator;
-use self::multiclass::Multiclass;
-use self::regression::Regression;
+#[cfg(feature = "datafusion")]
+pub(crate) use self::evaluator::auc_change;
+pub use self::metric::{AnyState, Metric, MetricState, ScoredRow};
+#[cfg(feature = "datafusion")]
+pub(crate) use self::scored::{Scored, View};
+#[cfg(feature = "datafusion")]
+pub(crate) use self::slice::numbers_of;
+pub use self::slice::{Slice, SliceBy};
 use crate::error::{Error, Result, near_names};
-use crate::model::Target;
 
 /// Values of metrics by name. A metric that is not defined for the rows (a ratio over nothing) is not there.
-pub type Metrics = BTreeMap<String, f64>;
-
-/// A slice: the rows with one value in one column.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Slice {
-    /// The column.
-    pub column: String,
-    /// The value as text; `<null>` for NULL.
-    pub value: String,
-}
-
-impl fmt::Display for Slice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.column, self.value)
-    }
-}
+pub type Metrics = BTreeMap<String, MetricValue>;
 
 /// The metrics of a slice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,31 +81,25 @@ pub struct SliceMetrics {
     pub metrics: Metrics,
 }
 
-/// Metrics overall and of each slice.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Of every row.
-    pub overall: Metrics,
-    /// Of each slice, sorted by column and value.
-    pub slices: Vec<SliceMetrics>,
-    /// Classes of the label that the target does not know, with their rows: they count as mistakes whatever the model
-    /// answers. At most [`Evaluator::MAX_UNSEEN`] are named.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub unseen_classes: BTreeMap<String, u64>,
-}
-
-fn n_rows(metrics: &Metrics) -> u64 {
-    metrics
-        .get("example_count")
-        .map_or(0, |count| *count as u64)
-}
-
 impl SliceMetrics {
     /// The number of rows.
     #[must_use]
     pub fn n_rows(&self) -> u64 {
         n_rows(&self.metrics)
     }
+}
+
+/// Metrics overall and of each slice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Of every row.
+    pub overall: Metrics,
+    /// Of each slice, sorted by columns and values.
+    pub slices: Vec<SliceMetrics>,
+    /// Classes of the label that the target does not know, with their rows: they count as mistakes whatever the model
+    /// answers. At most [`Evaluator::MAX_UNSEEN`] are named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen_classes: BTreeMap<String, u64>,
 }
 
 impl Evaluation {
@@ -98,78 +109,36 @@ impl Evaluation {
         n_rows(&self.overall)
     }
 
-    /// An overall metric.
+    /// The value of an overall metric.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there, with the near ones.
     pub fn metric(&self, name: &str) -> Result<f64> {
-        self.overall.get(name).copied().ok_or_else(|| {
-            Error::not_found(format!(
-                "there is no metric `{name}`{}",
-                near_names(name, self.overall.keys().map(String::as_str))
-            ))
-        })
+        self.overall
+            .get(name)
+            .map(|found| found.value)
+            .ok_or_else(|| {
+                Error::not_found(format!(
+                    "there is no metric `{name}`{}",
+                    near_names(name, self.overall.keys().map(String::as_str))
+                ))
+            })
     }
 }
 
-/// Whether a higher value is better; `None` for a metric that has no better side or is not known.
-#[must_use]
-pub fn higher_is_better(metric: &str) -> Option<bool> {
-    match catalogue::find(metric).ok()?.direction {
-        Direction::Higher => Some(true),
-        Direction::Lower => Some(false),
-        Direction::Neither => None,
-    }
+fn n_rows(metrics: &Metrics) -> u64 {
+    metrics
+        .get("example_count")
+        .map_or(0, |count| count.support)
 }
 
-/// The running sums of one slice.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Sums {
-    Binary(Binary),
-    Multiclass(Multiclass),
-    Regression(Regression),
-}
-
-impl Sums {
-    fn new(target: &Target) -> Self {
-        match target {
-            Target::Binary { .. } => Sums::Binary(Binary::default()),
-            Target::Multiclass { classes, .. } => Sums::Multiclass(Multiclass::new(classes.len())),
-            Target::Regression { .. } => Sums::Regression(Regression::default()),
-        }
-    }
-
-    /// `label` is a value or the index of a class, NaN if the class is not the target's.
-    fn add(&mut self, label: f64, class: Option<&str>, outputs: ndarray::ArrayView1<'_, f64>) {
-        match self {
-            Sums::Binary(sums) => sums.add(label, outputs[0]),
-            Sums::Multiclass(sums) => sums.add(label, class, outputs),
-            Sums::Regression(sums) => sums.add(label, outputs[0]),
-        }
-    }
-
-    fn merge(&mut self, other: &Sums) -> Result<()> {
-        match (self, other) {
-            (Sums::Binary(mine), Sums::Binary(theirs)) => mine.merge(theirs),
-            (Sums::Multiclass(mine), Sums::Multiclass(theirs)) => mine.merge(theirs),
-            (Sums::Regression(mine), Sums::Regression(theirs)) => mine.merge(theirs),
-            _ => return Err(Error::internal("metrics of different tasks merged")),
-        }
-        Ok(())
-    }
-
-    fn finish(&self) -> Metrics {
-        let values = match self {
-            Sums::Binary(sums) => sums.finish(),
-            Sums::Multiclass(sums) => sums.finish(),
-            Sums::Regression(sums) => sums.finish(),
-        };
-        values
-            .into_iter()
-            .filter(|(_, value)| value.is_finite())
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
+/// How much work an interval may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// None but what is known anyway.
+    Quick,
+    /// Resampling.
+    Full,
 }
 
 /// `-ln(p)`, with `p` kept away from 0 by 1e-15 so that one sure mistake does not make the mean infinite.

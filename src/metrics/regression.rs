@@ -1,65 +1,211 @@
 //! Metrics of values.
 
+use fourfold_kernels::scores::{self, Bucket};
 use serde::{Deserialize, Serialize};
 
-use crate::statistics::Moments;
+use super::binary::stored_buckets;
+use super::estimate::{Mean, Point};
 
+/// What is counted of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    label: f64,
+    prediction: f64,
+    weight: f64,
+    key: u32,
+}
+
+impl Row {
+    pub(super) fn new(label: f64, prediction: f64, weight: f64) -> Self {
+        Row {
+            label,
+            prediction,
+            weight,
+            // As many digits of the error as those of probabilities have.
+            key: ((label - prediction).abs() as f32).to_bits() >> 12,
+        }
+    }
+
+    pub(super) fn key(&self) -> u32 {
+        self.key
+    }
+
+    /// What a paired comparison is made of: absolute and squared error.
+    pub(super) fn losses(&self) -> [f64; 3] {
+        let error = self.label - self.prediction;
+        [error.abs(), error * error, 0.0]
+    }
+}
+
+/// Running sums.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Regression {
-    labels: Moments,
-    predictions: f64,
-    absolute: f64,
-    squared: f64,
+    rows: u64,
+    labels: Mean,
+    /// Σ w (y - mean)², by Welford (1962) and Chan et al. (1979).
+    spread: f64,
+    mean: f64,
+    predictions: Mean,
+    absolute: Mean,
+    squared: Mean,
+    /// Where the label is above the prediction, and where it is below: by how much.
+    above: Mean,
+    below: Mean,
+    relative: Mean,
+    symmetric: Mean,
+    logarithmic: Mean,
+    /// Rows whose label is 0: no relative error; below or at -1: no logarithmic one.
+    zeros: u64,
+    negatives: u64,
+    #[serde(with = "stored_buckets")]
+    errors: Vec<Bucket>,
+    #[serde(skip)]
+    fresh: Vec<Bucket>,
 }
 
 impl Regression {
-    pub(super) fn add(&mut self, label: f64, prediction: f64) {
-        self.labels.update(label);
-        self.predictions += prediction;
-        self.absolute += (label - prediction).abs();
-        self.squared += (label - prediction).powi(2);
+    /// Takes in a row of a batch, in rising order of [keys](Row::key).
+    pub(super) fn add(&mut self, row: &Row) {
+        let Row {
+            label,
+            prediction,
+            weight,
+            key,
+        } = *row;
+        self.rows += 1;
+        let before = label - self.mean;
+        self.labels.add(label, weight);
+        if self.labels.weight() > 0.0 {
+            self.mean += weight / self.labels.weight() * before;
+        }
+        self.spread += weight * before * (label - self.mean);
+        self.predictions.add(prediction, weight);
+        let error = label - prediction;
+        self.absolute.add(error.abs(), weight);
+        self.squared.add(error * error, weight);
+        self.above.add(error.max(0.0), weight);
+        self.below.add((-error).max(0.0), weight);
+        if label == 0.0 {
+            self.zeros += 1;
+        } else {
+            self.relative.add(error.abs() / label.abs(), weight);
+        }
+        let sizes = label.abs() + prediction.abs();
+        let symmetric = if sizes > 0.0 {
+            2.0 * error.abs() / sizes
+        } else {
+            0.0
+        };
+        self.symmetric.add(symmetric, weight);
+        if label > -1.0 && prediction > -1.0 {
+            let difference = label.ln_1p() - prediction.ln_1p();
+            self.logarithmic.add(difference * difference, weight);
+        } else {
+            self.negatives += 1;
+        }
+        scores::push(
+            &mut self.fresh,
+            Bucket {
+                key,
+                positives: weight,
+                positives_squared: weight * weight,
+                predictions: weight * error.abs(),
+                ..Bucket::default()
+            },
+        );
+    }
+
+    /// Ends a batch: the next may begin with low keys again.
+    pub(super) fn end_batch(&mut self) {
+        if !self.fresh.is_empty() {
+            self.errors = scores::merge(&self.errors, &self.fresh);
+            self.fresh.clear();
+        }
     }
 
     pub(super) fn merge(&mut self, other: &Regression) {
-        self.labels.merge(&other.labels);
-        self.predictions += other.predictions;
-        self.absolute += other.absolute;
-        self.squared += other.squared;
-    }
-
-    pub(super) fn finish(&self) -> Vec<(&'static str, f64)> {
-        let n = self.labels.count() as f64;
-        let mean = self.labels.mean().unwrap_or(f64::NAN);
-        let mse = self.squared / n;
-        let r2 = 1.0 - mse / self.labels.variance().unwrap_or(f64::NAN);
-        let mean_prediction = self.predictions / n;
-        vec![
-            ("example_count", n),
-            ("skill", r2),
-            ("r2", r2),
-            ("mae", self.absolute / n),
-            ("mse", mse),
-            ("rmse", mse.sqrt()),
-            ("mean_label", mean),
-            ("mean_prediction", mean_prediction),
-            ("calibration", mean_prediction / mean),
-        ]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn known_rows() {
-        let mut sums = Regression::default();
-        for (label, prediction) in [(2.0, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0)] {
-            sums.add(label, prediction);
+        let (mine, theirs) = (self.labels.weight(), other.labels.weight());
+        let both = mine + theirs;
+        if both > 0.0 {
+            let apart = other.mean - self.mean;
+            self.spread += other.spread + apart * apart * mine * theirs / both;
+            self.mean += apart * theirs / both;
         }
-        let metrics = sums.finish();
-        let value = |name: &str| metrics.iter().find(|(known, _)| *known == name).unwrap().1;
-        assert_eq!((value("mae"), value("mse"), value("rmse")), (1.0, 1.0, 1.0));
-        assert_eq!(value("r2"), -1.0);
+        self.rows += other.rows;
+        self.labels.merge(&other.labels);
+        self.predictions.merge(&other.predictions);
+        self.absolute.merge(&other.absolute);
+        self.squared.merge(&other.squared);
+        self.above.merge(&other.above);
+        self.below.merge(&other.below);
+        self.relative.merge(&other.relative);
+        self.symmetric.merge(&other.symmetric);
+        self.logarithmic.merge(&other.logarithmic);
+        self.zeros += other.zeros;
+        self.negatives += other.negatives;
+        self.errors = scores::merge(&self.errors, &other.errors);
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The value of a metric; `None` if it is not defined.
+    pub(super) fn value(&self, name: &str, args: &[f64]) -> Option<Point> {
+        match name {
+            "example_count" => Some(Point::alone(self.rows as f64)),
+            "skill" | "r2" => {
+                let r2 = 1.0 - self.squared.sum() / self.spread;
+                (self.spread > 0.0).then(|| Point::alone(r2))
+            }
+            "mae" => Some(self.absolute.point()),
+            "mse" => Some(self.squared.point()),
+            "rmse" => Some(self.squared.point().map(|mse| mse.max(0.0).sqrt())),
+            "mape" => (self.zeros == 0).then(|| self.relative.point()),
+            "smape" => Some(self.symmetric.point()),
+            "msle" => (self.negatives == 0).then(|| self.logarithmic.point()),
+            "median_absolute_error" => self.median(),
+            "pinball" => {
+                let quantile = *args.first()?;
+                let mean = quantile * self.above.mean() + (1.0 - quantile) * self.below.mean();
+                // No row is both above and below: with q a for the one and (1 - q) b for the other, the sums of squares
+                // add up.
+                let deviations = quantile.powi(2) * self.above.deviations(0.0)
+                    + (1.0 - quantile).powi(2) * self.below.deviations(0.0);
+                let n = self.above.n();
+                let weight = self.above.weight();
+                let variance = (deviations / (weight * weight) - mean * mean / n) * n / (n - 1.0);
+                Some(Point::normal(mean, variance, n))
+            }
+            "mean_label" => Some(self.labels.point()),
+            "mean_prediction" => Some(self.predictions.point()),
+            "calibration" => {
+                let ratio = self.predictions.sum() / self.labels.sum();
+                Some(Point::alone(ratio))
+            }
+            _ => None,
+        }
+    }
+
+    /// The weighted median of the absolute errors, with the interval between its order statistics.
+    fn median(&self) -> Option<Point> {
+        let total: f64 = self.errors.iter().map(|bucket| bucket.positives).sum();
+        let n = self.absolute.n();
+        let at = |rank: f64| {
+            let mut before = 0.0;
+            let found = self.errors.iter().find(|bucket| {
+                before += bucket.positives;
+                before >= rank * total
+            });
+            found
+                .or(self.errors.last())
+                .map(|bucket| bucket.predictions / bucket.positives)
+        };
+        let half = 0.98 / n.sqrt();
+        let interval = at((0.5 - half).max(0.0)).zip(at((0.5 + half).min(1.0)));
+        Some(Point {
+            value: at(0.5)?,
+            interval,
+        })
     }
 }

@@ -83,7 +83,11 @@ impl Target {
     pub(super) fn class_of(&self, outputs: ArrayView1<'_, f64>) -> Option<&str> {
         let class = match self {
             Target::Regression { .. } => return None,
-            Target::Binary { .. } => usize::from(outputs.first().is_some_and(|share| *share > 0.5)),
+            Target::Binary { .. } => usize::from(
+                outputs
+                    .first()
+                    .is_some_and(|share| *share > self.threshold()),
+            ),
             Target::Multiclass { .. } => most_probable(outputs),
         };
         self.classes().get(class).map(String::as_str)

@@ -37,6 +37,9 @@ pub struct Manifest {
     /// How the label is made of raw rows; models that were saved before it was kept have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
+    /// The column of how much each row counts, where there is one: metrics heed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
     /// What else is known: metrics, the verdict, where it came from.
     #[serde(default)]
     pub details: BTreeMap<String, serde_json::Value>,
@@ -136,6 +139,17 @@ impl Servable {
         let mut servable = Servable::new(manifest, &schema, Arc::new(transform), model)?;
         servable.reference = Reference::saved(dir);
         Ok(servable)
+    }
+
+    /// Where the model's own files are, of a servable that is saved in a directory.
+    pub(crate) fn model_dir(&self, dir: &Path) -> std::path::PathBuf {
+        dir.join(MODEL)
+    }
+
+    /// With the column of how much each row counts.
+    pub(crate) fn with_weight(mut self, column: Option<String>) -> Self {
+        self.manifest.weight = column;
+        self
     }
 
     /// With the rule by which its label is made.

@@ -269,6 +269,12 @@ impl Target {
         }
     }
 
+    /// The probability of the positive class above which it is the answer: one half.
+    #[must_use]
+    pub fn threshold(&self) -> f64 {
+        0.5
+    }
+
     /// The number of outputs that a model for this target has.
     #[must_use]
     pub fn n_outputs(&self) -> usize {

@@ -148,6 +148,15 @@ impl Weighting {
         self
     }
 
+    /// By a column of finite numbers of at least 0 alone.
+    #[must_use]
+    pub fn of_column(column: impl Into<String>) -> Self {
+        Weighting {
+            column: Some(column.into()),
+            ..Weighting::default()
+        }
+    }
+
     /// Whether every row counts the same.
     #[must_use]
     pub fn is_even(&self) -> bool {

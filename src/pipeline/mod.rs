@@ -25,6 +25,7 @@ mod compose;
 mod datasets;
 mod optimization;
 mod record;
+mod scoring;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -36,6 +37,7 @@ pub use self::compose::{
 };
 pub use self::datasets::dataset;
 pub use self::record::RunRecord;
+pub use self::scoring::score;
 use crate::blessing::Candidate;
 use crate::cancellation::Cancellation;
 use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TEST, TRAIN, TUNE};
@@ -168,7 +170,7 @@ where
         let servable = Arc::clone(candidate.servable());
         let serving = self.serving.server().serving(&self.name, &loaders).await;
         let evaluated = Arc::clone(&self.evaluation)
-            .run(candidate, data.split(EVAL)?, serving, &engine, &progress)
+            .run(candidate, data.split(EVAL)?, serving, &progress)
             .await?;
         let Evaluated {
             metrics,
@@ -181,7 +183,7 @@ where
         run.evaluated(metrics, &baseline, verdict);
         if let Some(test) = data.splits().get(TEST).filter(|test| test.n_rows() > 0) {
             let _step = progress.step(Step::Evaluate);
-            run.tested(self.evaluation.score(servable, test, &engine).await);
+            run.tested(self.evaluation.score(servable, test).await);
         }
         let endpoint = match model {
             Ok(blessed) => {
@@ -306,6 +308,7 @@ where
             details,
         )?
         .with_label(self.data.label_rule()?.clone())
+        .with_weight(data.weighting().column().map(str::to_owned))
         .with_loaders(&loaders);
         let candidate = match data.statistics().get(TRAIN) {
             Some(training) => {

@@ -65,6 +65,9 @@ pub struct RunRecord {
     /// The candidate's metrics on the `test` split, if there is one: a score that nothing was judged or chosen by.
     #[serde(default)]
     pub test_metrics: Option<Evaluation>,
+    /// The candidate's metrics less the serving model's, of those whose difference has an interval.
+    #[serde(default)]
+    pub changes: Option<Evaluation>,
     /// The verdict.
     pub verdict: Verdict,
     /// The seconds each step took.
@@ -107,6 +110,7 @@ impl RunRecord {
             training: TrainingRecord::default(),
             metrics: Evaluation::default(),
             baseline_metrics: None,
+            changes: None,
             test_metrics: None,
             verdict: Verdict::new(),
             timings_s: BTreeMap::new(),
@@ -122,10 +126,13 @@ impl RunRecord {
 
     pub(super) fn evaluated(&mut self, metrics: Evaluation, baseline: &Baseline, verdict: Verdict) {
         self.metrics = metrics;
-        self.baseline_metrics = match baseline {
-            Baseline::Evaluated { metrics, .. } => Some(metrics.clone()),
-            Baseline::None | Baseline::Unknown | Baseline::Unusable(_) => None,
-        };
+        if let Baseline::Evaluated {
+            metrics, changes, ..
+        } = baseline
+        {
+            self.baseline_metrics = Some(metrics.clone());
+            self.changes = Some(changes.clone());
+        }
         self.verdict = verdict;
     }
 

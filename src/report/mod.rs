@@ -6,7 +6,7 @@
 use std::fmt::{self, Display, Write};
 
 use crate::blessing::CheckOutcome;
-use crate::metrics::higher_is_better;
+use crate::metrics::{Catalogue, Direction, MetricValue};
 use crate::pipeline::RunRecord;
 use crate::statistics::{ColumnStatistics, Histogram};
 
@@ -77,6 +77,24 @@ impl Display for Number {
     }
 }
 
+/// A value with its interval.
+struct Interval<'a>(&'a MetricValue);
+
+impl Display for Interval<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Number(self.0.value))?;
+        match (self.0.lower, self.0.upper) {
+            (Some(low), Some(high)) => write!(
+                f,
+                " <span class=\"muted\">{} to {}</span>",
+                Number(low),
+                Number(high)
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn write_page(page: &mut String, run: &RunRecord) -> fmt::Result {
     write_verdict(page, run)?;
     write_metrics(page, run)?;
@@ -130,25 +148,29 @@ fn write_metrics(page: &mut String, run: &RunRecord) -> fmt::Result {
         page.push_str("<th class=\"n\">candidate on the test split</th>");
     }
     page.push_str("<th>better</th></tr>");
+    let catalogue = Catalogue::new();
     for (name, value) in &run.metrics.overall {
         write!(
             page,
             "<tr><td>{}</td><td class=\"n\">{}</td>",
             Text(name),
-            Number(*value)
+            Interval(value)
         )?;
         if let Some(baseline) = &run.baseline_metrics {
-            let value = baseline.overall.get(name).copied().unwrap_or(f64::NAN);
+            let value = baseline
+                .overall
+                .get(name)
+                .map_or(f64::NAN, |value| value.value);
             write!(page, "<td class=\"n\">{}</td>", Number(value))?;
         }
         if let Some(test) = &run.test_metrics {
-            let value = test.overall.get(name).copied().unwrap_or(f64::NAN);
+            let value = test.overall.get(name).map_or(f64::NAN, |value| value.value);
             write!(page, "<td class=\"n\">{}</td>", Number(value))?;
         }
-        let better = match higher_is_better(name) {
-            Some(true) => "higher",
-            Some(false) => "lower",
-            None => "",
+        let better = match catalogue.direction(name) {
+            Some(Direction::Higher) => "higher",
+            Some(Direction::Lower) => "lower",
+            Some(Direction::Neither) | None => "",
         };
         write!(page, "<td class=\"muted\">{better}</td></tr>")?;
     }
@@ -170,7 +192,10 @@ fn write_slices(page: &mut String, run: &RunRecord) -> fmt::Result {
     }
     page.push_str("</tr>");
     for slice in &run.metrics.slices {
-        let value = |name: &str| Number(slice.metrics.get(name).copied().unwrap_or(f64::NAN));
+        let value = |name: &str| {
+            let value = slice.metrics.get(name);
+            Number(value.map_or(f64::NAN, |value| value.value))
+        };
         write!(
             page,
             "<tr><td>{}</td><td class=\"n\">{}</td>",

@@ -324,8 +324,8 @@ fn each_split_has_its_role() {
     );
     let test = record.test_metrics.unwrap();
     assert_eq!(
-        test.overall["accuracy"],
-        test.overall["accuracy"].clamp(0.0, 1.0)
+        test.overall["accuracy"].value,
+        test.overall["accuracy"].value.clamp(0.0, 1.0)
     );
     assert_ne!(test, record.metrics, "the splits are different rows");
     let record = run(Split::by_row([(TRAIN, 3), ("eval", 1)]));

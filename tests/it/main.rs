@@ -15,6 +15,7 @@ mod data;
 #[cfg(feature = "sql")]
 mod derive;
 mod determinism;
+mod evaluation;
 mod features;
 mod gates;
 mod hold_out;

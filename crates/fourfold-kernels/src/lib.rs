@@ -19,6 +19,7 @@ pub mod linear;
 pub mod occurrences;
 pub mod parallel;
 pub mod row_hashes;
+pub mod scores;
 pub mod sketches;
 pub mod trees;
 

@@ -1,14 +1,14 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::blessing::CheckOutcome;
-use crate::metrics::Slice;
+use crate::metrics::{Metrics, Slice};
 
-fn metrics(values: &[(&str, f64)]) -> BTreeMap<String, f64> {
-    let values = values
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), *value));
-    values.collect()
+fn metrics(values: &[(&str, f64)]) -> Metrics {
+    let rows = values.iter().find(|(name, _)| *name == "example_count");
+    let rows = rows.map_or(0, |(_, rows)| *rows as u64);
+    let values = values.iter();
+    values
+        .map(|(name, value)| ((*name).to_owned(), MetricValue::new(*value, rows)))
+        .collect()
 }
 
 fn evaluation(values: &[(&str, f64)]) -> Evaluation {
@@ -21,7 +21,7 @@ fn evaluation(values: &[(&str, f64)]) -> Evaluation {
 fn judged(thresholds: &Thresholds, metrics: &Evaluation, baseline: &Baseline) -> Verdict {
     let thresholds = thresholds.thresholds.iter();
     thresholds.fold(Verdict::new(), |verdict, threshold| {
-        threshold.judge(verdict, metrics, baseline)
+        threshold.judge(verdict, metrics, baseline, &Catalogue::new())
     })
 }
 
@@ -66,7 +66,11 @@ fn what_is_wrong_with_a_file_is_named() {
 fn bounds_that_cannot_be_are_refused() {
     let refused = |thresholds: Thresholds| {
         let needs = Validator::<crate::model::LinearModel>::needs(&thresholds);
-        needs.check().unwrap_err().message().to_owned()
+        needs
+            .check(&Catalogue::new())
+            .unwrap_err()
+            .message()
+            .to_owned()
     };
     let new = Thresholds::new;
     assert_eq!(
@@ -130,10 +134,7 @@ fn a_metric_without_a_value_says_how_many_rows_it_needs() {
 #[test]
 fn each_bad_slice_is_a_check_with_its_value() {
     let slice = |value: &str, n: f64, auc: f64| SliceMetrics {
-        slice: Slice {
-            column: "carrier".to_owned(),
-            value: value.to_owned(),
-        },
+        slice: Slice::of("carrier", value),
         metrics: metrics(&[("example_count", n), ("auc", auc)]),
     };
     let metrics = Evaluation {

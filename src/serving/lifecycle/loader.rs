@@ -46,6 +46,7 @@ use crate::model::{Loaders, Servable};
 ///             model_format: "example.number.v1".to_owned(),
 ///             target: Target::Regression { label: "y".to_owned() },
 ///             label: None,
+///             weight: None,
 ///             details: BTreeMap::new(),
 ///         };
 ///         let schema = Schema::new([Field::new("x", FieldType::Float)]);

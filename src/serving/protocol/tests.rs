@@ -28,6 +28,7 @@ fn predictor(
         model_format: "test.linear.v1".to_owned(),
         target,
         label: None,
+        weight: None,
         details: BTreeMap::new(),
     };
     let transform = Arc::new(FittedTransform::new(inputs, steps).unwrap());

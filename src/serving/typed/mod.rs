@@ -57,6 +57,7 @@ impl Predictor {
     /// #     model_format: LinearModel::FORMAT.into(),
     /// #     target,
     /// #     label: None,
+    /// #     weight: None,
     /// #     details: BTreeMap::new(),
     /// # };
     /// # Ok(Predictor::new(1, Arc::new(Servable::new(manifest, &schema, transform, Arc::new(model))?)))

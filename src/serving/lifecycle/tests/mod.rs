@@ -267,6 +267,7 @@ impl Loader for WorldLoader {
                 label: "y".to_owned(),
             },
             label: None,
+            weight: None,
             details: BTreeMap::new(),
         };
         let inputs = vec![InputColumn::new("x", FieldType::Float)];

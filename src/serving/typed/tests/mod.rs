@@ -156,6 +156,7 @@ fn predictor(target: Target) -> Predictor {
         model_format: LinearModel::FORMAT.to_owned(),
         target,
         label: None,
+        weight: None,
         details: BTreeMap::new(),
     };
     let servable = Servable::new(manifest, &schema(), transform, Arc::new(model)).unwrap();

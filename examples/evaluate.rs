@@ -1,0 +1,115 @@
+//! Evaluates any saved model on any labelled raw file: `evaluate --model DIR --input FILE`.
+//!
+//! ```sh
+//! cargo run --example evaluate -- --model models/flights/1 --input flights.parquet --slice carrier --json result.json
+//! ```
+//!
+//! The label's rule is saved with the model. Gates are a TOML or JSON file; without one, nothing is judged.
+
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use fourfold::evaluation::{Baseline, Gates};
+use fourfold::metrics::{MetricValue, Metrics};
+use fourfold::model::AnyModel;
+use fourfold::prelude::*;
+use serde_json::{Value, json};
+
+/// Metrics with intervals, by slice, against a baseline, judged by gates.
+#[derive(Parser)]
+struct Args {
+    /// The directory of a saved model.
+    #[arg(long)]
+    model: PathBuf,
+    /// A CSV, JSON, Parquet or Arrow file of labelled raw rows, or a directory of them.
+    #[arg(long)]
+    input: PathBuf,
+    /// The directory of a saved model to compare with.
+    #[arg(long)]
+    baseline: Option<PathBuf>,
+    /// A column to evaluate by (may be repeated).
+    #[arg(long)]
+    slice: Vec<String>,
+    /// A file of gates.
+    #[arg(long)]
+    gates: Option<PathBuf>,
+    /// Write the result as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let source = FileSource::detect(&args.input)?;
+    let rows = source.read(&Engine::new()?).await?.collect().await?;
+    let gates: Box<dyn Validator<AnyModel>> = match &args.gates {
+        Some(path) => Box::new(Gates::default().load(path)?),
+        // What is only looked at needs no bound.
+        None => Box::new(Thresholds::new().at_least("example_count", 1.0)),
+    };
+    let mut evaluation = EvaluationPipeline::new(gates).slice_by(&args.slice);
+    if let Some(baseline) = &args.baseline {
+        evaluation = evaluation.baseline(baseline);
+    }
+    let found = evaluation
+        .run_saved(&args.model, &Loaders::default(), &rows)
+        .await?;
+
+    println!("{} rows", found.metrics.n_rows());
+    print("overall", &found.metrics.overall);
+    for slice in &found.metrics.slices {
+        print(&slice.slice.to_string(), &slice.metrics);
+    }
+    match &found.baseline {
+        Baseline::Evaluated { changes, .. } => {
+            print("better or worse than the baseline by", &changes.overall)
+        }
+        Baseline::Unusable(error) => println!("the baseline cannot be compared with: {error}"),
+        _ => {}
+    }
+    let judged = args.gates.is_some().then_some(&found.verdict);
+    for check in judged.iter().flat_map(|verdict| verdict.checks()) {
+        println!("{}: {}", check.outcome, check.message);
+    }
+    for note in found.verdict.notes() {
+        println!("note: {note}");
+    }
+    if let Some(path) = &args.json {
+        let verdict = judged.map(|verdict| {
+            json!({"outcome": verdict.to_string(), "checks": verdict.checks(), "notes": verdict.notes()})
+        });
+        let result = json!({
+            "overall": found.metrics.overall,
+            "slices": found.metrics.slices,
+            "verdict": verdict.unwrap_or(Value::Null),
+        });
+        std::fs::write(path, format!("{result:#}\n")).map_err(|error| {
+            Error::new(ErrorKind::Io, format!("writing `{}`", path.display())).with_source(error)
+        })?;
+    }
+    Ok(())
+}
+
+fn print(what: &str, metrics: &Metrics) {
+    println!("{what}:");
+    for (
+        name,
+        MetricValue {
+            value,
+            lower,
+            upper,
+            ..
+        },
+    ) in metrics
+    {
+        match (lower, upper) {
+            (Some(lower), Some(upper)) => {
+                println!("  {name:24} {value:.4}  ({lower:.4} to {upper:.4})")
+            }
+            _ => println!("  {name:24} {value:.4}"),
+        }
+    }
+}

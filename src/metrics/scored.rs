@@ -1,0 +1,137 @@
+//! Predictions as columns: what metrics read, with no model in it.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, FixedSizeListArray, Float64Array, RecordBatch,
+    StringArray,
+};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type};
+use ndarray::{Array2, ArrayView2};
+
+use crate::error::{Error, Result};
+
+const LABEL: &str = "label";
+const UNSEEN: &str = "unseen";
+const CANDIDATE: &str = "candidate";
+const BASELINE: &str = "baseline";
+const WEIGHT: &str = "weight";
+const SLICE: &str = "slice_";
+
+/// The parts of a batch of scored rows.
+#[derive(Debug, Default)]
+pub(crate) struct Scored {
+    /// `(n_rows)`: values, or indexes of classes; NaN for a class that the target does not know.
+    pub(crate) labels: Vec<f64>,
+    /// `(n_rows)`: the class, where the target does not know it.
+    pub(crate) unseen: Option<Vec<Option<String>>>,
+    /// `(n_rows, n_outputs)`.
+    pub(crate) candidate: Array2<f64>,
+    /// The same of the baseline.
+    pub(crate) baseline: Option<Array2<f64>>,
+    /// `(n_rows)`.
+    pub(crate) weights: Option<Vec<f64>>,
+    /// For each way of slicing, the key of each row.
+    pub(crate) keys: Vec<ArrayRef>,
+}
+
+impl Scored {
+    /// As the columns `label`, `unseen`, `candidate`, `baseline`, `weight`, `slice_0` and so on; those that are not there
+    /// are left out.
+    pub(crate) fn into_batch(self) -> Result<RecordBatch> {
+        let mut columns: Vec<(String, ArrayRef, bool)> = Vec::new();
+        let numbers = |values: Vec<f64>| Arc::new(Float64Array::from(values)) as ArrayRef;
+        columns.push((LABEL.to_owned(), numbers(self.labels), false));
+        if let Some(unseen) = self.unseen {
+            columns.push((UNSEEN.to_owned(), Arc::new(StringArray::from(unseen)), true));
+        }
+        columns.push((CANDIDATE.to_owned(), outputs(self.candidate)?, false));
+        if let Some(baseline) = self.baseline {
+            columns.push((BASELINE.to_owned(), outputs(baseline)?, false));
+        }
+        if let Some(weights) = self.weights {
+            columns.push((WEIGHT.to_owned(), numbers(weights), false));
+        }
+        for (at, keys) in self.keys.into_iter().enumerate() {
+            columns.push((format!("{SLICE}{at}"), keys, false));
+        }
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+    }
+}
+
+fn outputs(outputs: Array2<f64>) -> Result<ArrayRef> {
+    let width = i32::try_from(outputs.ncols()).unwrap_or(i32::MAX);
+    let item = Arc::new(Field::new("item", DataType::Float64, false));
+    let outputs = outputs.as_standard_layout().into_owned();
+    let (values, _) = outputs.into_raw_vec_and_offset();
+    let values = Arc::new(Float64Array::from(values));
+    Ok(Arc::new(FixedSizeListArray::try_new(
+        item, width, values, None,
+    )?))
+}
+
+/// A batch of scored rows, read.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) labels: &'a [f64],
+    unseen: Option<&'a StringArray>,
+    pub(crate) candidate: ArrayView2<'a, f64>,
+    pub(crate) baseline: Option<ArrayView2<'a, f64>>,
+    weights: Option<&'a [f64]>,
+    pub(crate) keys: Vec<&'a DictionaryArray<Int32Type>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn of(batch: &'a RecordBatch) -> Result<Self> {
+        let missing = |name: &str| Error::internal(format!("scored rows without `{name}`"));
+        let find = |name: &str| batch.column_by_name(name);
+        let numbers =
+            |column: &'a ArrayRef| -> &'a [f64] { column.as_primitive::<Float64Type>().values() };
+        let matrix = |name: &str, column: &'a ArrayRef| -> Result<ArrayView2<'a, f64>> {
+            let lists = column
+                .as_fixed_size_list_opt()
+                .ok_or_else(|| missing(name))?;
+            let width = usize::try_from(lists.value_length()).unwrap_or(1);
+            let values = lists.values().as_primitive::<Float64Type>().values();
+            ArrayView2::from_shape((lists.len(), width), values)
+                .map_err(|error| missing(name).with_source(error))
+        };
+        let mut keys = Vec::new();
+        while let Some(column) = find(&format!("{SLICE}{}", keys.len())) {
+            let dictionary = column.as_dictionary_opt::<Int32Type>();
+            keys.push(dictionary.ok_or_else(|| missing("slices"))?);
+        }
+        Ok(View {
+            labels: numbers(find(LABEL).ok_or_else(|| missing(LABEL))?),
+            unseen: find(UNSEEN).and_then(|column| column.as_string_opt::<i32>()),
+            candidate: matrix(
+                CANDIDATE,
+                find(CANDIDATE).ok_or_else(|| missing(CANDIDATE))?,
+            )?,
+            baseline: find(BASELINE)
+                .map(|column| matrix(BASELINE, column))
+                .transpose()?,
+            weights: find(WEIGHT).map(numbers),
+            keys,
+        })
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub(crate) fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    pub(crate) fn weights(&self) -> Option<&'a [f64]> {
+        self.weights
+    }
+
+    /// The class of a row, if the target does not know it.
+    pub(crate) fn unseen(&self, row: usize) -> Option<&'a str> {
+        self.unseen
+            .filter(|unseen| unseen.is_valid(row))
+            .map(|unseen| unseen.value(row))
+    }
+}

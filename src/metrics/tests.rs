@@ -1,0 +1,513 @@
+//! Numbers of scikit-learn 1.9.1 (`tests/reference/metrics.py`) and of TensorFlow Model Analysis; laws; coverage.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
+use arrow::datatypes::Int32Type;
+use ndarray::Array2;
+
+use super::*;
+use crate::accumulate::Accumulate;
+use crate::model::Target;
+
+const N: usize = 997;
+
+fn x(i: usize) -> f64 {
+    (i * 7_919 % 1_009) as f64 / 1_009.0
+}
+
+fn noise(i: usize) -> f64 {
+    (i * 104_729 % 997) as f64 / 997.0
+}
+
+fn weight(i: usize) -> f64 {
+    1.0 + (i % 4) as f64 * 0.5
+}
+
+fn target(classes: usize) -> Arc<Target> {
+    let label = "y".to_owned();
+    let name = |at: usize| format!("c{at}");
+    Arc::new(match classes {
+        0 => Target::Regression { label },
+        2 => Target::Binary {
+            label,
+            classes: [name(0), name(1)],
+        },
+        n => Target::Multiclass {
+            label,
+            classes: (0..n).map(name).collect(),
+        },
+    })
+}
+
+/// Labels, outputs and weights of some rows.
+#[derive(Clone)]
+struct Rows {
+    labels: Vec<f64>,
+    outputs: Vec<Vec<f64>>,
+    baseline: Option<Vec<Vec<f64>>>,
+    weights: Option<Vec<f64>>,
+    keys: Option<Vec<String>>,
+}
+
+impl Rows {
+    fn new(rows: impl IntoIterator<Item = (f64, Vec<f64>)>) -> Self {
+        let (labels, outputs) = rows.into_iter().unzip();
+        Rows {
+            labels,
+            outputs,
+            baseline: None,
+            weights: None,
+            keys: None,
+        }
+    }
+
+    fn weighted(mut self, weight: impl Fn(usize) -> f64) -> Self {
+        self.weights = Some((0..self.labels.len()).map(weight).collect());
+        self
+    }
+
+    fn take(&self, places: impl Iterator<Item = usize> + Clone) -> Rows {
+        fn of<T: Clone>(values: &[T], places: impl Iterator<Item = usize>) -> Vec<T> {
+            places.map(|at| values[at].clone()).collect()
+        }
+        Rows {
+            labels: of(&self.labels, places.clone()),
+            outputs: of(&self.outputs, places.clone()),
+            baseline: self
+                .baseline
+                .as_ref()
+                .map(|values| of(values, places.clone())),
+            weights: self
+                .weights
+                .as_ref()
+                .map(|values| of(values, places.clone())),
+            keys: self.keys.as_ref().map(|values| of(values, places.clone())),
+        }
+    }
+
+    fn batch(&self) -> arrow::array::RecordBatch {
+        let matrix = |outputs: &[Vec<f64>]| {
+            Array2::from_shape_vec((outputs.len(), outputs[0].len()), outputs.concat()).unwrap()
+        };
+        let key = |keys: &Vec<String>| -> ArrayRef {
+            let codes = Int32Array::from_iter_values(0..keys.len() as i32);
+            let texts = Arc::new(StringArray::from(keys.clone()));
+            Arc::new(DictionaryArray::<Int32Type>::try_new(codes, texts).unwrap())
+        };
+        let unseen = self
+            .labels
+            .iter()
+            .map(|label| label.is_nan().then(|| "new".to_owned()));
+        Scored {
+            labels: self.labels.clone(),
+            unseen: Some(unseen.collect()),
+            candidate: matrix(&self.outputs),
+            baseline: self.baseline.as_deref().map(matrix),
+            weights: self.weights.clone(),
+            keys: self.keys.iter().map(key).collect(),
+        }
+        .into_batch()
+        .unwrap()
+    }
+}
+
+fn evaluator(classes: usize, asked: &[&str], by: Vec<SliceBy>) -> Evaluator {
+    let asked = asked.iter().map(|name| (*name).to_owned()).collect();
+    Evaluator::new(target(classes), Catalogue::new(), asked, by)
+}
+
+fn evaluate(classes: usize, rows: &Rows, asked: &[&str]) -> Evaluation {
+    let mut evaluator = evaluator(classes, asked, Vec::new());
+    evaluator.update(&rows.batch()).unwrap();
+    evaluator.finish().unwrap()
+}
+
+fn binary() -> Rows {
+    Rows::new((0..N).map(|i| {
+        let p = ((0.2 + 0.6 * x(i)) * 64.0).floor() / 64.0;
+        (f64::from(noise(i) < 0.15 + 0.7 * x(i)), vec![p])
+    }))
+}
+
+fn classes() -> Rows {
+    Rows::new((0..N).map(|i| {
+        let q = vec![0.2 + 0.5 * x(i), 0.5 - 0.4 * x(i), 0.3 - 0.1 * x(i)];
+        let class = if noise(i) < q[0] {
+            0.0
+        } else if noise(i) < q[0] + q[1] {
+            1.0
+        } else {
+            2.0
+        };
+        (class, q)
+    }))
+}
+
+fn values() -> Rows {
+    Rows::new((0..N).map(|i| (10.0 + 5.0 * x(i) + noise(i), vec![10.5 + 4.0 * x(i)])))
+}
+
+#[track_caller]
+fn agrees(classes: usize, rows: &Rows, expected: &[(&str, f64)]) {
+    let names: Vec<&str> = expected.iter().map(|(name, _)| *name).collect();
+    let found = evaluate(classes, rows, &names);
+    for (name, expected) in expected {
+        let value = found.metric(name).unwrap();
+        // Errors are counted in buckets of 0.05 %.
+        let tolerance = if *name == "median_absolute_error" {
+            1e-3
+        } else {
+            1e-9
+        };
+        assert!(
+            (value - expected).abs() <= tolerance,
+            "{name} is {value}, must be {expected}"
+        );
+    }
+}
+
+#[test]
+fn binary_metrics_are_scikit_learns() {
+    agrees(2, &binary(), BINARY_PLAIN);
+    agrees(2, &binary().weighted(weight), BINARY_WEIGHTED);
+}
+
+#[test]
+fn multiclass_metrics_are_scikit_learns() {
+    agrees(3, &classes(), CLASSES_PLAIN);
+    agrees(3, &classes().weighted(weight), CLASSES_WEIGHTED);
+}
+
+#[test]
+fn regression_metrics_are_scikit_learns() {
+    agrees(0, &values(), VALUES_PLAIN);
+    agrees(0, &values().weighted(weight), VALUES_WEIGHTED);
+}
+
+#[test]
+fn metrics_agree_with_tensorflow_model_analysis() {
+    let positives = [0.6, 0.1, 0.2, 0.3, 0.4].map(|p| (1.0, vec![p]));
+    let negatives = [0.3, 0.2, 0.6, 0.7, 0.8].map(|p| (0.0, vec![p]));
+    let rows = Rows::new(positives.into_iter().chain(negatives));
+    agrees(
+        2,
+        &rows,
+        &[
+            ("auc", 0.26),
+            ("f1", 2.0 / 9.0),
+            ("precision", 0.25),
+            ("recall", 0.2),
+            ("precision_at_recall(0.5)", 0.5),
+            ("recall_at_precision(0.5)", 1.0),
+        ],
+    );
+    let weighted = Rows::new([(0.0, vec![1.0]), (1.0, vec![0.7]), (0.0, vec![0.5])]);
+    let weighted = weighted.weighted(|i| [0.5, 0.7, 0.9][i]);
+    // Equal to one half is negative.
+    let expected = [
+        ("auc", 0.9 / 1.4),
+        ("precision", 0.7 / 1.2),
+        ("recall", 1.0),
+        ("specificity", 0.9 / 1.4),
+    ];
+    agrees(2, &weighted, &expected);
+    let calibrated = Rows::new([(0.0, vec![0.0]), (1.0, vec![0.3]), (1.0, vec![0.9])]);
+    let expected = [
+        ("calibration", 0.6),
+        ("mean_prediction", 0.4),
+        ("mean_label", 2.0 / 3.0),
+    ];
+    agrees(2, &calibrated, &expected);
+    let squares = Rows::new(
+        [2.0, 1.0, 2.0, 3.0]
+            .into_iter()
+            .zip([1.0, 2.0, 3.0, 4.0].map(|p| vec![p])),
+    );
+    agrees(
+        0,
+        &squares,
+        &[("mae", 1.0), ("mse", 1.0), ("rmse", 1.0), ("r2", -1.0)],
+    );
+    let loss = Rows::new([(1.0, vec![0.05, 0.95, 0.0]), (2.0, vec![0.1, 0.8, 0.1])]);
+    assert!((evaluate(3, &loss, &[]).metric("log_loss").unwrap() - 1.176_939).abs() < 1e-6);
+}
+
+#[test]
+fn a_weight_of_two_is_a_row_that_is_there_twice() {
+    for (k, rows) in [(2, binary()), (3, classes()), (0, values())] {
+        let asked = [
+            "fbeta(2)",
+            "cost(1, 5)",
+            "top_k_accuracy(2)",
+            "pinball(0.2)",
+        ];
+        let twice = rows
+            .clone()
+            .weighted(|i| if i % 3 == 0 { 2.0 } else { 1.0 });
+        let doubled = rows.take((0..N).chain((0..N).filter(|i| i % 3 == 0)));
+        let (twice, doubled) = (evaluate(k, &twice, &asked), evaluate(k, &doubled, &asked));
+        assert!(twice.overall.len() > 8);
+        for (name, value) in &twice.overall {
+            if name != "example_count" {
+                let other = doubled.metric(name).unwrap();
+                assert!(
+                    (value.value - other).abs() < 1e-9,
+                    "{name}: {value:?} {other}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn parts_merge_into_the_whole_through_their_bytes() {
+    for (k, mut rows) in [(2, binary()), (3, classes()), (0, values())] {
+        rows.keys = Some((0..N).map(|i| format!("k{}", i % 5)).collect());
+        rows.baseline = Some(rows.outputs.iter().rev().cloned().collect());
+        let by = vec![SliceBy::from("who")];
+        let prototype = evaluator(k, &["pinball(0.9)"], by);
+        let mut whole = prototype.clone();
+        whole.update(&rows.batch()).unwrap();
+        let mut merged = prototype.clone();
+        for part in [0..300, 300..301, 301..N] {
+            let mut one = prototype.clone();
+            one.update(&rows.take(part).batch()).unwrap();
+            let travelled = Evaluator::from_state(&one.state().unwrap()).unwrap();
+            merged.merge(travelled).unwrap();
+        }
+        let finished = |evaluator: &Evaluator| {
+            [
+                evaluator.finish().unwrap(),
+                evaluator.finish_baseline().unwrap(),
+                evaluator.finish_changes().unwrap(),
+            ]
+        };
+        for (a, b) in finished(&whole).iter().zip(&finished(&merged)) {
+            assert_eq!(a.slices.len(), 5);
+            assert_eq!(a.slices[0].slice, Slice::of("who", "k0"));
+            let values = |evaluation: &Evaluation| -> Vec<(String, f64)> {
+                let slices = evaluation.slices.iter().flat_map(|slice| &slice.metrics);
+                let all = evaluation.overall.iter().chain(slices);
+                all.map(|(name, value)| (name.clone(), value.value))
+                    .collect()
+            };
+            for ((name, one), (_, other)) in values(a).iter().zip(values(b)) {
+                assert!((one - other).abs() < 1e-9, "{name}: {one} {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn odd_rows_have_no_value_rather_than_a_wrong_one() {
+    let none = evaluator(2, &[], Vec::new()).finish().unwrap();
+    assert_eq!(none.overall.keys().collect::<Vec<_>>(), ["example_count"]);
+    let one_class = evaluate(2, &Rows::new((0..5).map(|_| (1.0, vec![0.7]))), &[]);
+    for name in [
+        "auc",
+        "ks",
+        "specificity",
+        "skill",
+        "mcc",
+        "balanced_accuracy",
+    ] {
+        assert!(!one_class.overall.contains_key(name), "{name}");
+    }
+    assert_eq!(one_class.metric("recall").unwrap(), 1.0);
+    let one_row = evaluate(0, &Rows::new([(0.0, vec![1.0])]), &[]);
+    assert_eq!(one_row.overall["mae"], MetricValue::new(1.0, 1));
+    assert!(!one_row.overall.contains_key("mape") && !one_row.overall.contains_key("r2"));
+    // A class that nobody has seen is a mistake, in every number.
+    let unseen = evaluate(
+        2,
+        &Rows::new([(1.0, vec![0.9]), (0.0, vec![0.1]), (f64::NAN, vec![0.9])]),
+        &[],
+    );
+    assert_eq!(unseen.unseen_classes["new"], 1);
+    assert_eq!(unseen.metric("accuracy").unwrap(), 2.0 / 3.0);
+    assert_eq!(unseen.metric("precision").unwrap(), 0.5);
+    assert_eq!(unseen.metric("f1").unwrap(), 2.0 / 3.0);
+    assert_eq!(unseen.metric("auc").unwrap(), 1.0);
+    let violet = Rows::new([
+        (0.0, vec![0.8, 0.1, 0.1]),
+        (1.0, vec![0.1, 0.8, 0.1]),
+        (2.0, vec![0.1, 0.1, 0.8]),
+        (f64::NAN, vec![0.8, 0.1, 0.1]),
+    ]);
+    // scikit-learn: f1_score([0, 1, 2, 3], [0, 1, 2, 0], average="macro").
+    assert!((evaluate(3, &violet, &[]).metric("macro_f1").unwrap() - 2.0 / 3.0).abs() < 1e-12);
+}
+
+/// A deterministic uniform number for a data set and a row.
+fn uniform(set: u64, row: u64) -> f64 {
+    let mut z = set.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ row.wrapping_mul(0xD1B5_4A32_D192_ED03);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Of 1,000 made-up data sets of 200 rows each, the interval holds the value of the population in 93 % at least, and, as
+/// none of these is conservative by design, in 97 % at most.
+#[test]
+fn intervals_cover_what_they_say() {
+    let set = |set: u64, n: u64| {
+        Rows::new((0..n).map(|row| {
+            let p = 0.1 + 0.8 * uniform(set, 2 * row);
+            (f64::from(uniform(set, 2 * row + 1) < p), vec![p])
+        }))
+    };
+    let truth = evaluate(2, &set(u64::MAX, 200_000), &[]);
+    let names = [
+        "auc",
+        "log_loss",
+        "brier",
+        "accuracy",
+        "precision",
+        "recall",
+        "specificity",
+        "f1",
+        "mcc",
+        "balanced_accuracy",
+        "skill",
+        "mean_prediction",
+        "calibration",
+    ];
+    let mut covered = vec![0; names.len()];
+    for data in 0..1_000 {
+        let found = quick(&set(data, 200));
+        for (name, covered) in names.iter().zip(&mut covered) {
+            let value = found.overall[*name];
+            let held = value.lower.unwrap()..=value.upper.unwrap();
+            *covered += i32::from(held.contains(&truth.overall[*name].value));
+        }
+    }
+    for (name, covered) in names.iter().zip(covered) {
+        assert!((930..=970).contains(&covered), "{name}: {covered} of 1000");
+    }
+}
+
+/// Without resampling, which takes long in a thousand sets.
+fn quick(rows: &Rows) -> Evaluation {
+    let mut evaluator = evaluator(2, &[], Vec::new());
+    evaluator.update(&rows.batch()).unwrap();
+    evaluator.quick().unwrap()
+}
+
+#[test]
+fn intervals_of_values_cover_what_they_say() {
+    let set = |set: u64, n: u64| {
+        Rows::new((0..n).map(|row| {
+            let x = uniform(set, 3 * row);
+            let error = uniform(set, 3 * row + 1) + uniform(set, 3 * row + 2) - 1.0;
+            (5.0 + x + error, vec![5.0 + x])
+        }))
+    };
+    let truth = evaluate(0, &set(u64::MAX, 200_000), &["pinball(0.9)"]);
+    let names = [
+        "mae",
+        "mse",
+        "rmse",
+        "mape",
+        "smape",
+        "msle",
+        "pinball(0.9)",
+        "median_absolute_error",
+    ];
+    let mut covered = vec![0; names.len()];
+    for data in 0..1_000 {
+        let found = evaluate(0, &set(data, 200), &["pinball(0.9)"]);
+        for (name, covered) in names.iter().zip(&mut covered) {
+            let value = found.overall[*name];
+            let held = value.lower.unwrap()..=value.upper.unwrap();
+            *covered += i32::from(held.contains(&truth.overall[*name].value));
+        }
+    }
+    for (name, covered) in names.iter().zip(covered) {
+        assert!((930..=970).contains(&covered), "{name}: {covered} of 1000");
+    }
+}
+
+const BINARY_PLAIN: &[(&str, f64)] = &[
+    ("auc", 0.7354830142212135),
+    ("pr_auc", 0.7176100559325533),
+    ("average_precision", 0.713492286153397),
+    ("log_loss", 0.6077667069746954),
+    ("brier", 0.2093920922925025),
+    ("accuracy", 0.6760280842527583),
+    ("balanced_accuracy", 0.6760026076248884),
+    ("precision", 0.6849894291754757),
+    ("recall", 0.6506024096385542),
+    ("specificity", 0.7014028056112225),
+    ("f1", 0.6673532440782698),
+    ("mcc", 0.3524664856353218),
+    ("ks", 0.3581258903348866),
+    ("fbeta(2)", 0.6572008113590264),
+    ("precision_at_recall(0.8)", 0.6207951070336392),
+    ("recall_at_precision(0.7)", 0.5923694779116466),
+];
+
+const BINARY_WEIGHTED: &[(&str, f64)] = &[
+    ("auc", 0.7352447996654268),
+    ("pr_auc", 0.7157190821839059),
+    ("average_precision", 0.7113693093870976),
+    ("log_loss", 0.607827849314839),
+    ("brier", 0.2094313595273079),
+    ("accuracy", 0.6760321100917431),
+    ("balanced_accuracy", 0.6759348305614984),
+    ("precision", 0.6831623415811708),
+    ("recall", 0.6516983304548072),
+    ("specificity", 0.7001713306681896),
+    ("f1", 0.6670595167943429),
+    ("mcc", 0.35230546386038103),
+    ("ks", 0.35550801302126234),
+    ("fbeta(2)", 0.6577571179546775),
+    ("precision_at_recall(0.8)", 0.619588981198076),
+    ("recall_at_precision(0.7)", 0.5595854922279793),
+];
+
+const CLASSES_PLAIN: &[(&str, f64)] = &[
+    ("log_loss", 1.0195508177706656),
+    ("accuracy", 0.5005015045135406),
+    ("macro_f1", 0.3643688315142534),
+    ("weighted_f1", 0.4237119154333995),
+    ("macro_precision", 0.32185800258089414),
+    ("macro_recall", 0.4241975308641975),
+    ("balanced_accuracy", 0.4241975308641975),
+    ("mcc", 0.1874808175514416),
+    ("top_k_accuracy(2)", 0.7703109327983951),
+];
+
+const CLASSES_WEIGHTED: &[(&str, f64)] = &[
+    ("log_loss", 1.0211454264456292),
+    ("accuracy", 0.49913990825688076),
+    ("macro_f1", 0.36322795002506386),
+    ("weighted_f1", 0.42220389581286794),
+    ("macro_precision", 0.3208910465850399),
+    ("macro_recall", 0.423092625238141),
+    ("balanced_accuracy", 0.423092625238141),
+    ("mcc", 0.18556188800961274),
+    ("top_k_accuracy(2)", 0.768348623853211),
+];
+
+const VALUES_PLAIN: &[(&str, f64)] = &[
+    ("mae", 0.5414135236830213),
+    ("mse", 0.416478663610345),
+    ("rmse", 0.6453515813960209),
+    ("mape", 0.03980097886959774),
+    ("msle", 0.0019490839723904638),
+    ("r2", 0.808361555279414),
+    ("median_absolute_error", 0.5),
+    ("pinball(0.9)", 0.47037474497823506),
+];
+
+const VALUES_WEIGHTED: &[(&str, f64)] = &[
+    ("mae", 0.5425750330432292),
+    ("mse", 0.41804312394106924),
+    ("rmse", 0.6465625444928504),
+    ("mape", 0.039874789536919635),
+    ("msle", 0.001955695027442029),
+    ("r2", 0.80756823011528),
+    ("median_absolute_error", 0.5021933988287959),
+    ("pinball(0.9)", 0.4715595103656867),
+];
