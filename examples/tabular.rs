@@ -58,13 +58,17 @@ struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TrainerName {
-    /// The linear model of the task.
+    /// The one to try first: boosting.
     Auto,
+    /// Boosted trees.
+    Boosting,
+    /// A random forest.
+    Forest,
     /// Logistic regression (classes).
     Logistic,
     /// Linear regression (numbers).
     Linear,
-    /// A decision tree (classes).
+    /// A decision tree.
     Tree,
     /// The mean, or the classes' shares.
     Constant,
@@ -75,7 +79,8 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     // Erased, so that the pipeline is compiled once and not for each trainer.
     let trainer = match args.trainer {
-        TrainerName::Auto => Linear::default().erase(),
+        TrainerName::Auto | TrainerName::Boosting => GradientBoosting::default().erase(),
+        TrainerName::Forest => RandomForest::default().erase(),
         TrainerName::Logistic => LogisticRegression::default().erase(),
         TrainerName::Linear => LinearRegression::default().erase(),
         TrainerName::Tree => DecisionTree::default().erase(),

@@ -71,7 +71,7 @@
 //! | `pipeline` | the typed builder and the run |
 //! | `report` | a run as an HTML page |
 //! | `data` | `DataSource`, splits, extraction |
-//! | `training` | `Trainer`, linfa's algorithms |
+//! | `training` | `Trainer`, boosting, forests, linfa's algorithms |
 //! | `evaluation` | `Validator`, thresholds |
 //! | [`serving`] | [`Server`](serving::Server), model repository, manager, HTTP |
 //! | [`blessing`] | verdicts and the token |
@@ -86,7 +86,7 @@
 //! | feature | default | what it brings |
 //! | --- | --- | --- |
 //! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
-//! | `linfa` | yes | trainers: logistic and linear regression, decision trees |
+//! | `linfa` | yes | trainers: logistic and linear regression |
 //! | `http` | yes | the HTTP server: Open Inference Protocol v2, TensorFlow Serving's REST, metrics |
 //! | `request-log` | yes | requests and answers logged as Parquet |
 //! | `grpc` | | the gRPC server, with health and reflection |

@@ -21,10 +21,9 @@ pub use crate::pipeline::{Outcome, Pipeline};
 pub use crate::serving::HttpServer;
 pub use crate::serving::{InProcess, Manager, ModelRepository, Predictor, Server, ServingPipeline};
 pub use crate::stage::Stage;
-#[cfg(all(feature = "datafusion", feature = "linfa"))]
-pub use crate::training::DecisionTree;
 #[cfg(feature = "datafusion")]
 pub use crate::training::{
-    Linear, LinearRegression, LogisticRegression, TrainArgs, Trained, Trainer, TrainingPipeline,
+    DecisionTree, GradientBoosting, Linear, LinearRegression, LogisticRegression, RandomForest,
+    TrainArgs, Trained, Trainer, TrainingPipeline,
 };
 pub use crate::transform::{AutoTransform, DatePart, Fill, Transform};

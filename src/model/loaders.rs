@@ -42,6 +42,13 @@ impl Loaders {
         self
     }
 
+    /// Adds the loader of a model type under the tag of an older format, which it still reads.
+    fn with_old<M: Model>(mut self, tag: &str) -> Self {
+        let load: Loader = Arc::new(|dir, loaders| Ok(Arc::new(M::load(dir, loaders)?)));
+        self.models.insert(tag.to_owned(), load);
+        self
+    }
+
     /// Adds a custom operation, for the transforms of models that use it.
     #[must_use]
     pub fn with_operation<O: CustomOperation>(mut self) -> Self {
@@ -116,6 +123,7 @@ impl Default for Loaders {
             .with::<ConformalModel>()
             .with::<ConstantModel>()
             .with::<ForestModel>()
+            .with_old::<ForestModel>(ForestModel::OLD_FORMAT)
             .with::<LinearModel>()
             .with::<TreeModel>()
     }

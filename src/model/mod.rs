@@ -54,7 +54,6 @@ mod bagged;
 mod calibrated;
 mod conformal;
 mod constant;
-mod flat_trees;
 mod forest;
 mod label;
 mod linear;
@@ -86,6 +85,7 @@ pub use self::conformal::ConformalModel;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::conformal::{Margins, band};
 pub use self::constant::ConstantModel;
+pub(crate) use self::forest::ForestColumn;
 pub use self::forest::{Combine, ForestModel};
 pub use self::label::Label;
 pub use self::linear::{LinearModel, Link};

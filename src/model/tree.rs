@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use fourfold_kernels::trees::{Forest, ForestBuilder, Node, Rule};
 use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-use super::flat_trees::FlatTrees;
 use super::{Loaders, Model, Predict, load_json, matrix_for, save_json};
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -37,7 +37,7 @@ pub enum TreeNode {
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct TreeModel {
     stored: Stored,
-    flat: FlatTrees,
+    forest: Forest,
 }
 
 /// The stored form.
@@ -53,10 +53,18 @@ impl TryFrom<Stored> for TreeModel {
 
     fn try_from(stored: Stored) -> Result<Self> {
         TreeModel::check_nodes(stored.n_features, stored.n_outputs, &stored.nodes)?;
-        let mut flat = FlatTrees::new(stored.n_outputs);
-        flat.push(&stored.nodes)
-            .ok_or_else(|| Error::model("a decision tree of more than 2^32 nodes or outputs"))?;
-        Ok(TreeModel { stored, flat })
+        if stored.n_outputs == 0 || stored.n_outputs > 1 << 16 || stored.n_features >= 1 << 30 {
+            return Err(Error::model(format!(
+                "a decision tree of {} features and {} outputs",
+                stored.n_features, stored.n_outputs
+            )));
+        }
+        let mut builder = ForestBuilder::new(stored.n_features, stored.n_outputs, stored.n_outputs);
+        builder
+            .push(&nodes(&stored.nodes)?)
+            .map_err(|error| Error::model(error.to_string()))?;
+        let forest = builder.finish();
+        Ok(TreeModel { stored, forest })
     }
 }
 
@@ -146,7 +154,12 @@ impl Predict for TreeModel {
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         let features = matrix_for(self, features)?;
-        self.flat.sums(&features, &[])
+        let features = features.as_standard_layout();
+        let rows = features.as_slice().unwrap_or_default();
+        let zeros = vec![0.0; self.n_outputs()];
+        let sums = self.forest.sums_of_rows(rows, features.nrows(), &zeros, 1);
+        Array2::from_shape_vec((features.nrows(), self.n_outputs()), sums)
+            .map_err(|error| Error::internal("outputs of a wrong shape").with_source(error))
     }
 }
 
@@ -162,6 +175,37 @@ impl Model for TreeModel {
         TreeModel::try_from(stored)
             .map_err(|error| Error::corrupt("`tree.json` is not a tree").with_source(error))
     }
+}
+
+/// The nodes as a forest takes them; what is missing goes above.
+pub(super) fn nodes(nodes: &[TreeNode]) -> Result<Vec<Node>> {
+    let small = |number: usize| {
+        u32::try_from(number)
+            .map_err(|_| Error::model(format!("a tree with a node or feature {number}")))
+    };
+    let node = |node: &TreeNode| {
+        Ok(match node {
+            TreeNode::Split {
+                feature,
+                threshold,
+                below,
+                above,
+            } => Node::Split {
+                feature: small(*feature)?,
+                rule: Rule::AtMost {
+                    threshold: *threshold,
+                    missing_below: false,
+                },
+                children: [small(*below)?, small(*above)?],
+                gain: 0.0,
+            },
+            TreeNode::Leaf { outputs } => Node::Leaf {
+                outputs: outputs.clone(),
+                cover: f32::NAN,
+            },
+        })
+    };
+    nodes.iter().map(node).collect()
 }
 
 #[cfg(test)]

@@ -42,12 +42,14 @@
 //!
 //! | trainer | tasks | model |
 //! | --- | --- | --- |
+//! | [`GradientBoosting`] | all | [`ForestModel`](crate::model::ForestModel) |
+//! | [`RandomForest`] | all | [`ForestModel`](crate::model::ForestModel) |
 //! | [`LogisticRegression`] | classes | [`LinearModel`](crate::model::LinearModel) |
 //! | [`LinearRegression`] | regression | [`LinearModel`](crate::model::LinearModel) |
 //! | [`GeneralizedLinear`] | regression of counts and amounts | [`LinearModel`](crate::model::LinearModel) |
 //! | [`StreamingLogistic`] | classes | [`LinearModel`](crate::model::LinearModel) |
 //! | [`Linear`] | all | the one of the two above that fits the task |
-//! | [`DecisionTree`] | classes | [`TreeModel`](crate::model::TreeModel) |
+//! | [`DecisionTree`] | all | [`ForestModel`](crate::model::ForestModel) |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
 //!
 //! [`LinearRegression`] and [`StreamingLogistic`] read the rows batch by batch, and [`Constant`] too: any number of rows
@@ -61,8 +63,6 @@
 //! | [`Conformal`] | regression | intervals that hold the label as often as they say |
 //! | [`Bagged`] | all | the mean of a model a fold, and predictions out of fold |
 //! | [`Explained`] | all | permutation importances of the raw columns |
-//!
-//! `DecisionTree` is an adapter of linfa (feature `linfa`).
 
 mod any;
 mod args;
@@ -72,9 +72,9 @@ mod calibrated;
 mod conformal;
 mod constant;
 mod dataset;
-#[cfg(feature = "linfa")]
 mod decision_tree;
 mod generalized_linear;
+mod gradient_boosting;
 mod hold_out;
 mod importance;
 mod linear_regression;
@@ -83,10 +83,12 @@ mod logistic_regression;
 mod matrix;
 mod parallel;
 mod random;
+mod random_forest;
 mod scored;
 mod streaming_logistic;
 mod table;
 mod trained;
+mod trees;
 
 use serde::{Serialize, Serializer};
 
@@ -99,14 +101,15 @@ pub use self::calibrated::{Calibrated, CalibrationMethod};
 pub use self::conformal::Conformal;
 pub use self::constant::Constant;
 pub use self::dataset::Dataset;
-#[cfg(feature = "linfa")]
 pub use self::decision_tree::DecisionTree;
 pub use self::generalized_linear::GeneralizedLinear;
+pub use self::gradient_boosting::{Direction, GradientBoosting, RegressionLoss};
 pub use self::hold_out::{HoldOut, HoldOutBy};
 pub use self::importance::Explained;
 pub use self::linear_regression::LinearRegression;
 pub use self::logistic_regression::LogisticRegression;
 pub use self::matrix::Matrix;
+pub use self::random_forest::RandomForest;
 pub use self::streaming_logistic::StreamingLogistic;
 pub use self::table::Table;
 pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};

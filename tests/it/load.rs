@@ -328,12 +328,10 @@ fn a_weight_is_as_good_as_repeating_the_row() {
         outputs(with_rows("late"), Constant),
         "constant",
     );
-    // linfa's tree counts rows in single precision; leaves of half a row would be the same.
     let tree = || DecisionTree::default().min_rows_leaf(1).max_depth(3);
-    let n_leaf = |outputs: Vec<f64>| outputs.into_iter().map(|p| (p * 10.0).round()).collect();
     close(
-        n_leaf(outputs(with_weights("late"), tree())),
-        n_leaf(outputs(with_rows("late"), tree())),
+        outputs(with_weights("late"), tree()),
+        outputs(with_rows("late"), tree()),
         "tree",
     );
     let logistic = || LogisticRegression::default().tolerance(1e-9);
@@ -341,6 +339,12 @@ fn a_weight_is_as_good_as_repeating_the_row() {
         outputs(with_weights("late"), logistic()),
         outputs(with_rows("late"), logistic()),
         "logistic",
+    );
+    let boosting = || GradientBoosting::default().rounds(10);
+    close(
+        outputs(with_weights("late"), boosting()),
+        outputs(with_rows("late"), boosting()),
+        "boosting",
     );
     let line = LinearRegression::default;
     close(

@@ -38,5 +38,6 @@ mod support;
 mod text;
 mod tidy;
 mod transform_ops;
+mod trees;
 mod validation;
 mod wrapping;

@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use fourfold_kernels::columns::Column;
-use fourfold_kernels::trees::{BoostOptions, Examples, Objective, boost};
+use fourfold_kernels::columns::{Column, MISSING_CODE};
+use fourfold_kernels::trees::{BoostOptions, Examples, Objective, boost, tree_width};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -52,6 +52,16 @@ fn borrowed(columns: &[Owned]) -> Vec<Column<'_>> {
         }
     }
     columns.iter().map(column).collect()
+}
+
+fn row_of(columns: &[Column<'_>], row: usize) -> Vec<f32> {
+    let value = |column: &Column<'_>| match column {
+        Column::Numbers(values) => values[row],
+        Column::Codes { codes, .. } if codes[row] == MISSING_CODE => f32::NAN,
+        Column::Codes { codes, .. } => codes[row] as f32,
+        Column::Sparse { .. } => 0.0,
+    };
+    columns.iter().map(value).collect()
 }
 
 /// CPU seconds of this process so far, in steps of a hundredth.
@@ -133,11 +143,37 @@ fn main() -> Result<()> {
     let n_rows = columns.first().map_or(0, Column::n_rows);
     let before = cpu_seconds()?;
     let started = Instant::now();
-    let scores = boosted
-        .forest
-        .sums_of_columns(&columns, n_rows, &boosted.base, options.threads);
+    let widths: Vec<usize> = columns.iter().map(tree_width).collect();
+    let places = boosted.forest.places(&widths);
+    let scores =
+        boosted
+            .forest
+            .sums_of_columns(&columns, &places, n_rows, &boosted.base, options.threads);
     let (cpu, wall) = (cpu_seconds()? - before, started.elapsed().as_secs_f64());
     println!("    ours predict {cpu:.2} CPU s, {wall:.2} s");
+    let rows: Vec<Vec<f32>> = (0..n_rows.min(10_000))
+        .map(|row| row_of(&columns, row))
+        .collect();
+    let before = cpu_seconds()?;
+    let mut sums = boosted.base.clone();
+    for row in rows.iter().cycle().take(200_000) {
+        boosted.forest.add_row(row, &mut sums);
+    }
+    let cpu = (cpu_seconds()? - before) / 200_000.0;
+    println!(
+        "    ours one row {:.2} CPU us ({})",
+        cpu * 1e6,
+        sums[0].is_finite()
+    );
+    let stored = boosted.forest.to_bytes();
+    let before = cpu_seconds()?;
+    for _ in 0..100 {
+        fourfold_kernels::trees::Forest::from_bytes(&stored)?;
+    }
+    println!(
+        "    ours load {:.2} CPU ms",
+        (cpu_seconds()? - before) * 10.0
+    );
     let bytes: Vec<u8> = scores
         .iter()
         .flat_map(|score| score.to_le_bytes())

@@ -144,10 +144,17 @@ fn damaged_files_are_errors() {
     });
     let load = |value: &Value| {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FILE), value.to_string()).unwrap();
+        std::fs::write(dir.path().join(HEADER), value.to_string()).unwrap();
         ForestModel::load(dir.path(), &Loaders::default())
     };
-    assert_eq!(load(&good).unwrap().n_trees(), 1);
+    let model = load(&good).unwrap();
+    assert_eq!((model.n_trees(), model.format()), (1, "fourfold.forest.v2"));
+    // The bits of the release that wrote it.
+    let outputs = model
+        .predict(&array![[0.0_f32, 0.5], [0.0, 0.75]].into())
+        .unwrap();
+    let sigmoid = |score: f64| 1.0 / (1.0 + (-score).exp());
+    assert_eq!(outputs, array![[sigmoid(0.75)], [sigmoid(1.25)]]);
     let bad = [
         ("/n_features", json!(1)),
         ("/n_outputs", json!(0)),
@@ -176,5 +183,40 @@ fn damaged_files_are_errors() {
         *damaged.pointer_mut(place).unwrap() = value;
         let error = load(&damaged).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{damaged}: {error}");
+    }
+}
+
+#[test]
+fn damaged_trees_are_errors() {
+    let forest = ForestModel::new(&[tree(2, 1, &[(1, 0.0, 1.0)])], Combine::Mean).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    forest.save(dir.path()).unwrap();
+    let load = || ForestModel::load(dir.path(), &Loaders::default());
+    assert_eq!(load().unwrap(), forest);
+    let bytes = std::fs::read(dir.path().join(TREES)).unwrap();
+    for n in 0..bytes.len() {
+        std::fs::write(dir.path().join(TREES), &bytes[..n]).unwrap();
+        assert_eq!(load().unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+    std::fs::write(dir.path().join(TREES), bytes).unwrap();
+    let header = |header: Value| {
+        std::fs::write(dir.path().join(HEADER), header.to_string()).unwrap();
+        load().map(|_| ()).map_err(|error| error.kind())
+    };
+    let good = json!({"n_features": 2, "combine": "mean", "columns": null});
+    assert_eq!(header(good.clone()), Ok(()));
+    let columns =
+        json!({"n_features": 4, "combine": "mean", "columns": ["number", {"category": 3}]});
+    assert_eq!(header(columns), Ok(()));
+    for (place, value) in [
+        ("/n_features", json!(3)),
+        ("/n_features", json!(-1)),
+        ("/combine", json!({"sum": {"base": [], "link": "log"}})),
+        ("/columns", json!(["number"])),
+        ("/columns", json!(["number", {"sparse": u32::MAX}])),
+    ] {
+        let mut bad = good.clone();
+        *bad.pointer_mut(place).unwrap() = value;
+        assert_eq!(header(bad.clone()), Err(ErrorKind::Corrupt), "{bad}");
     }
 }

@@ -16,15 +16,18 @@ mod forest;
 mod grow;
 mod histogram;
 mod objective;
+mod outcome;
 mod random;
 mod segments;
 mod split;
 mod walk;
 
-pub use self::bag::{BagOptions, Bagged, Outcome, bag};
+pub use self::bag::{BagOptions, Bagged, bag};
 pub use self::boost::{BoostOptions, Boosted, Examples, Round, boost};
 pub use self::forest::{Forest, ForestBuilder, Malformed, Node, Rule};
 pub use self::objective::Objective;
+pub use self::outcome::Outcome;
+pub use self::walk::Places;
 use crate::columns::Column;
 
 /// How many features of a forest a column makes: one, or one an id of sparse rows.

@@ -10,6 +10,11 @@ use crate::parallel;
 /// So many walks go on side by side: a walk waits for memory at every step, and another can use the time.
 const LANES: usize = 8;
 
+/// Where the features of columns stand among those that a forest looks at, see [`Forest::places`]: of each column, pairs
+/// of an id and a place, ids ascending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Places(Vec<Vec<(u32, u32)>>);
+
 /// As many rows as stay in the cache while all trees pass by.
 const BLOCK: usize = 64;
 
@@ -47,18 +52,18 @@ impl Forest {
         })
     }
 
-    /// The same for columns.
+    /// The same for columns of these [`places`](Forest::places).
     #[must_use]
     pub fn sums_of_columns(
         &self,
         columns: &[Column<'_>],
+        places: &Places,
         n_rows: usize,
         base: &[f64],
         threads: usize,
     ) -> Vec<f64> {
-        let places = self.places(columns);
         self.sums(n_rows, base, threads, |range, slots, stride| {
-            for (column, places) in columns.iter().zip(&places) {
+            for (column, places) in columns.iter().zip(&places.0) {
                 fill(column, places, range.clone(), slots, stride);
             }
         })
@@ -99,24 +104,23 @@ impl Forest {
         }
     }
 
-    /// Where the features of each column stand among those that are used: pairs of an id and a place, ids ascending.
-    fn places(&self, columns: &[Column<'_>]) -> Vec<Vec<(u32, u32)>> {
+    /// Where the features of columns of these [widths](super::tree_width) stand.
+    #[must_use]
+    pub fn places(&self, widths: &[usize]) -> Places {
         let mut used: Vec<(u32, u32)> = (0..).zip(&self.used).map(|(at, id)| (*id, at)).collect();
         used.sort_unstable();
         let mut used = used.into_iter().peekable();
         let mut first = 0;
-        columns
-            .iter()
-            .map(|column| {
-                let end = first + tree_width(column);
-                let mut places = Vec::new();
-                while let Some((id, at)) = used.next_if(|(id, _)| (*id as usize) < end) {
-                    places.push((id - first as u32, at));
-                }
-                first = end;
-                places
-            })
-            .collect()
+        let of = |width: &usize| {
+            let end = first + width;
+            let mut places = Vec::new();
+            while let Some((id, at)) = used.next_if(|(id, _)| (*id as usize) < end) {
+                places.push((id - first as u32, at));
+            }
+            first = end;
+            places
+        };
+        Places(widths.iter().map(of).collect())
     }
 
     fn add_gathered(&self, row: &[f32], sums: &mut [f64]) {
@@ -199,7 +203,8 @@ impl Forest {
     pub(super) fn slots_of_columns(&self, columns: &[Column<'_>], range: Range<usize>) -> Vec<f32> {
         let stride = self.used.len().max(1);
         let mut slots = vec![0.0; range.len() * stride];
-        for (column, places) in columns.iter().zip(&self.places(columns)) {
+        let widths: Vec<usize> = columns.iter().map(tree_width).collect();
+        for (column, places) in columns.iter().zip(&self.places(&widths).0) {
             fill(column, places, range.clone(), &mut slots, stride);
         }
         slots
