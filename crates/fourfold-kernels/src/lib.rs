@@ -21,6 +21,7 @@ pub mod parallel;
 pub mod row_hashes;
 pub mod scores;
 pub mod sketches;
+pub mod text;
 pub mod trees;
 
 /// Whether this crate is compiled at level 2 or above, or for size.

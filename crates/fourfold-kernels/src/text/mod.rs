@@ -1,0 +1,54 @@
+//! Tables of text: their records, what their values can be read as, and the values read.
+//!
+//! [`csv`] and [`json`] cut bytes into records and fields; a [`Tally`] counts what the fields of a column can be read
+//! as; a [`Column`] holds them read as one [`Kind`], in the layout of Arrow. [`number`] and [`time`] read one value.
+
+pub mod csv;
+pub mod json;
+pub mod number;
+pub mod time;
+
+mod column;
+mod marks;
+mod tally;
+
+pub use self::column::{Bits, Column, Kind, Values};
+pub use self::marks::Marks;
+pub use self::tally::{First, Reading, Tally};
+
+/// What keeps a record from being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where the record begins, in bytes from the beginning of the chunk.
+    pub at: usize,
+    /// What is wrong.
+    pub kind: FaultKind,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A value that is not of the column's kind.
+    Value {
+        /// The column, counted from 0.
+        column: usize,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Another number of fields than there are columns.
+    Fields(usize),
+    /// A field of a record of JSON that is no column.
+    UnknownField(Vec<u8>),
+    /// A field that is there twice.
+    RepeatedField(Vec<u8>),
+    /// What is not JSON, from this byte of the chunk on.
+    Syntax(usize),
+    /// The chunk ends within the record.
+    Unfinished,
+}
+
+/// How many times a byte is in a chunk.
+#[must_use]
+pub fn count(byte: u8, chunk: &[u8]) -> usize {
+    memchr::memchr_iter(byte, chunk).count()
+}

@@ -1,0 +1,369 @@
+//! Dates and times as people and programs write them.
+
+/// Year, month, day: `2013-01-31`.
+pub const YMD: u8 = 1;
+/// Day, month, year: `31/01/2013`.
+pub const DMY: u8 = 2;
+/// Month, day, year: `01/31/2013`.
+pub const MDY: u8 = 4;
+
+const MICROS_A_DAY: i64 = 86_400_000_000;
+
+/// The days since 1970-01-01 that a text is by each order of its parts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Days([Option<i32>; 3]);
+
+impl Days {
+    fn orders(self) -> u8 {
+        let bit = |at: usize| u8::from(self.0[at].is_some()) << at;
+        bit(0) | bit(1) | bit(2)
+    }
+
+    fn by(self, order: u8) -> Option<i32> {
+        self.0[order.trailing_zeros() as usize % 3]
+    }
+}
+
+/// Days since 1970-01-01 of a date that there is (Hinnant, "chrono-compatible low-level date algorithms").
+fn days(year: i32, month: i32, day: i32) -> Option<i32> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        _ => return None,
+    };
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year - era * 400;
+    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    let day_of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+/// A number of at most so many digits, and what is behind it.
+fn digits(text: &[u8], at_most: usize) -> Option<(i32, usize, &[u8])> {
+    let mut value = 0;
+    let mut n = 0;
+    while let Some(byte) = text.get(n)
+        && byte.is_ascii_digit()
+    {
+        if n == at_most {
+            return None;
+        }
+        value = value * 10 + i32::from(byte - b'0');
+        n += 1;
+    }
+    (n > 0).then(|| (value, n, &text[n..]))
+}
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// A month by its English name or the first three letters of it.
+fn month_name(text: &[u8]) -> Option<(i32, &[u8])> {
+    let n = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
+    let (word, rest) = text.split_at(n);
+    let month = MONTHS.iter().position(|name| {
+        let name = name.as_bytes();
+        word.eq_ignore_ascii_case(name)
+            || word.eq_ignore_ascii_case(&name[..3])
+            || word.eq_ignore_ascii_case(b"sept") && name.starts_with(b"sept")
+    })?;
+    let rest = rest.strip_prefix(b".").unwrap_or(rest);
+    Some((month as i32 + 1, rest))
+}
+
+fn blank_or(text: &[u8], also: u8) -> Option<&[u8]> {
+    match text {
+        [first, rest @ ..] if *first == b' ' || *first == also => Some(rest.trim_ascii_start()),
+        _ => None,
+    }
+}
+
+/// The date that a text begins with.
+fn date_prefix(text: &[u8]) -> Option<(Days, &[u8])> {
+    let Some((first, n, rest)) = digits(text, 4) else {
+        // January 31, 2013
+        let (month, rest) = month_name(text)?;
+        let rest = blank_or(rest, b'-')?;
+        let (day, _, rest) = digits(rest, 2)?;
+        let rest = blank_or(rest, b',')?;
+        let (year, 4, rest) = digits(rest, 4)? else {
+            return None;
+        };
+        return Some((Days([days(year, month, day); 3]), rest));
+    };
+    let (separator, rest) = rest.split_first()?;
+    if !b"-/. ".contains(separator) {
+        return None;
+    }
+    if n == 4 {
+        if *separator == b' ' {
+            return None;
+        }
+        let (month, _, rest) = digits(rest, 2)?;
+        let rest = rest.strip_prefix(std::slice::from_ref(separator))?;
+        let (day, _, rest) = digits(rest, 2)?;
+        return Some((Days([days(first, month, day), None, None]), rest));
+    }
+    if n > 2 {
+        return None;
+    }
+    if rest.first().is_some_and(u8::is_ascii_alphabetic) {
+        // 31 January 2013, 31-Jan-2013
+        let (month, rest) = month_name(rest)?;
+        let rest = blank_or(rest, *separator)?;
+        let (year, 4, rest) = digits(rest, 4)? else {
+            return None;
+        };
+        return Some((Days([days(year, month, first); 3]), rest));
+    }
+    if *separator == b' ' {
+        return None;
+    }
+    let (second, _, rest) = digits(rest, 2)?;
+    let rest = rest.strip_prefix(std::slice::from_ref(separator))?;
+    let (year, 4, rest) = digits(rest, 4)? else {
+        return None;
+    };
+    // With points nobody writes the month first.
+    let month_first = if *separator == b'.' {
+        None
+    } else {
+        days(year, first, second)
+    };
+    Some((Days([None, days(year, second, first), month_first]), rest))
+}
+
+/// Microseconds of the day, in UTC: below 0 or past the day where a zone makes them so.
+fn time_of_day(text: &[u8]) -> Option<i64> {
+    let (mut hour, _, rest) = digits(text, 2)?;
+    let rest = rest.strip_prefix(b":")?;
+    let (minute, 2, mut rest) = digits(rest, 2)? else {
+        return None;
+    };
+    let (mut second, mut micros) = (0, 0);
+    if let Some(after) = rest.strip_prefix(b":") {
+        let (value, 2, after) = digits(after, 2)? else {
+            return None;
+        };
+        second = value;
+        rest = after;
+        if let [b'.' | b',', after @ ..] = rest {
+            let n = after
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            if n == 0 || n > 18 {
+                return None;
+            }
+            for place in 0..6 {
+                let digit = if place < n { after[place] - b'0' } else { 0 };
+                micros = micros * 10 + i64::from(digit);
+            }
+            rest = &after[n..];
+        }
+    }
+    rest = rest.trim_ascii_start();
+    if let [half @ (b'A' | b'a' | b'P' | b'p'), b'M' | b'm', after @ ..] = rest {
+        if !(1..=12).contains(&hour) {
+            return None;
+        }
+        hour = hour % 12
+            + if half.eq_ignore_ascii_case(&b'p') {
+                12
+            } else {
+                0
+            };
+        rest = after.trim_ascii_start();
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let seconds = i64::from(hour * 3_600 + minute * 60 + second);
+    Some(seconds * 1_000_000 + micros - zone(rest)? * 1_000_000)
+}
+
+/// How many seconds a zone is ahead of UTC.
+fn zone(text: &[u8]) -> Option<i64> {
+    let (east, rest) = match text {
+        b"" | b"Z" | b"z" | b"UTC" | b"GMT" => return Some(0),
+        [b'+', rest @ ..] => (1, rest),
+        [b'-', rest @ ..] => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = match rest {
+        [_, _] => (rest, &b"00"[..]),
+        [_, _, b':', _, _] => (&rest[..2], &rest[3..]),
+        [_, _, _, _] => rest.split_at(2),
+        _ => return None,
+    };
+    let (hours, 2, b"") = digits(hours, 2)? else {
+        return None;
+    };
+    let (minutes, 2, b"") = digits(minutes, 2)? else {
+        return None;
+    };
+    (hours < 24 && minutes < 60).then(|| east * i64::from(hours * 3_600 + minutes * 60))
+}
+
+/// A date, and nothing behind it, in days since 1970-01-01.
+#[must_use]
+pub fn date(text: &[u8], order: u8) -> Option<i32> {
+    match date_prefix(text)? {
+        (days, b"") => days.by(order),
+        _ => None,
+    }
+}
+
+/// A date, or a date and a time, in microseconds since 1970-01-01 in UTC. Without a zone it is in UTC; of a second,
+/// digits past the sixth are dropped.
+///
+/// `2013-01-31`, `2013-01-31T05:00`, `2013-01-31 05:00:00.5+01:00`, `31/01/2013 5:00 pm`, `31 Jan 2013 05:00 UTC`.
+#[must_use]
+pub fn timestamp(text: &[u8], order: u8) -> Option<i64> {
+    let (days, rest) = date_prefix(text)?;
+    let day = i64::from(days.by(order)?) * MICROS_A_DAY;
+    match rest {
+        [] => Some(day),
+        [b'T' | b't', rest @ ..] => Some(day + time_of_day(rest)?),
+        [b' ', rest @ ..] => Some(day + time_of_day(rest.trim_ascii_start())?),
+        _ => None,
+    }
+}
+
+/// The orders by which a text is a date or a date and a time, 0 if it is none; and whether it has a time.
+#[must_use]
+pub fn orders(text: &[u8]) -> (u8, bool) {
+    // Every one of them has 8 characters or more, and a digit among the first.
+    if text.len() < 8 || !text[0].is_ascii_alphanumeric() {
+        return (0, false);
+    }
+    let Some((days, rest)) = date_prefix(text) else {
+        return (0, false);
+    };
+    let has_time = match rest {
+        [] => false,
+        [b'T' | b't' | b' ', rest @ ..] if time_of_day(rest.trim_ascii_start()).is_some() => true,
+        _ => return (0, false),
+    };
+    (days.orders(), has_time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (text, order, value) in [
+            ("1970-01-01", YMD, Some(0)),
+            ("2000-02-29", YMD, Some(11_016)),
+            ("1900-02-29", YMD, None),
+            ("2023-02-29", YMD, None),
+            ("0000-01-01", YMD, Some(-719_528)),
+            ("9999-12-31", YMD, Some(2_932_896)),
+            ("2013-1-31", YMD, Some(15_736)),
+            ("2013/01/31", YMD, Some(15_736)),
+            ("31/01/2013", DMY, Some(15_736)),
+            ("31/01/2013", MDY, None),
+            ("01/31/2013", MDY, Some(15_736)),
+            ("31.1.2013", DMY, Some(15_736)),
+            ("1.2.2013", MDY, None),
+            ("31 Jan 2013", YMD, Some(15_736)),
+            ("31-JAN-2013", DMY, Some(15_736)),
+            ("January 31, 2013", MDY, Some(15_736)),
+            ("31/01/13", DMY, None),
+            ("2013-01-31 ", YMD, None),
+            ("2013-01/31", YMD, None),
+            ("20130131", YMD, None),
+        ] {
+            assert_eq!(date(text.as_bytes(), order), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_with_their_zone() {
+        let day = 15_736 * MICROS_A_DAY;
+        let hour = 3_600_000_000;
+        for (text, order, value) in [
+            ("2013-01-31", YMD, Some(day)),
+            ("2013-01-31T05:00", YMD, Some(day + 5 * hour)),
+            ("2013-01-31 05:00:00", YMD, Some(day + 5 * hour)),
+            ("2013-01-31 5:00", YMD, Some(day + 5 * hour)),
+            (
+                "2013-01-31T05:00:00.5Z",
+                YMD,
+                Some(day + 5 * hour + 500_000),
+            ),
+            (
+                "2013-01-31T05:00:00,123",
+                YMD,
+                Some(day + 5 * hour + 123_000),
+            ),
+            (
+                "2013-01-31T05:00:00.123456789Z",
+                YMD,
+                Some(day + 5 * hour + 123_456),
+            ),
+            ("2013-01-31T05:00:00+01:00", YMD, Some(day + 4 * hour)),
+            (
+                "2013-01-31T05:00:00-0130",
+                YMD,
+                Some(day + 6 * hour + hour / 2),
+            ),
+            ("2013-01-31 05:00:00+00", YMD, Some(day + 5 * hour)),
+            ("2013-01-31 05:00:00 UTC", YMD, Some(day + 5 * hour)),
+            ("31/01/2013 05:00 PM", DMY, Some(day + 17 * hour)),
+            ("31/01/2013 12:00 am", DMY, Some(day)),
+            ("2013-01-31T24:00", YMD, None),
+            ("2013-01-31T05:60", YMD, None),
+            ("2013-01-31T05", YMD, None),
+            ("2013-01-31T05:00:00X", YMD, None),
+            ("2013-01-31 13:00 PM", YMD, None),
+        ] {
+            assert_eq!(timestamp(text.as_bytes(), order), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_may_be_of_two_orders() {
+        assert_eq!(orders(b"02/03/2013"), (DMY | MDY, false));
+        assert_eq!(orders(b"13/03/2013"), (DMY, false));
+        assert_eq!(orders(b"2.3.2013 10:00"), (DMY, true));
+        assert_eq!(orders(b"2013-03-02T10:00"), (YMD, true));
+        assert_eq!(orders(b"2 Mar 2013"), (YMD | DMY | MDY, false));
+        for text in [
+            "",
+            "1",
+            "12:30:00",
+            "2013-13-01",
+            "March",
+            "1.5.2",
+            "192.168.1.12",
+            "\u{e9}t\u{e9} 2013",
+        ] {
+            assert_eq!(orders(text.as_bytes()).0, 0, "{text}");
+        }
+    }
+}
