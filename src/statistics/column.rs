@@ -296,6 +296,8 @@ impl ColumnAccumulator {
             }
             Values::Other => {}
         }
+        // An estimate of many distinct values may be above what there can be.
+        statistics.distinct = statistics.distinct.min(statistics.n_values());
         statistics.weighted = self.weighted.as_ref().map(|weighted| match weighted {
             Weighted::Number(weighted) => weighted.finish(moments.as_ref(), TOP_SHOWN, text),
             Weighted::Text(weighted) => weighted.finish(None, TOP_SHOWN, String::clone),

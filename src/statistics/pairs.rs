@@ -23,6 +23,9 @@ struct Sums {
     aa: f64,
     bb: f64,
     ab: f64,
+    /// The lowest and the highest of each column; none in what was saved without them.
+    #[serde(default)]
+    ends: Option<[f64; 4]>,
 }
 
 impl PairsAccumulator {
@@ -66,7 +69,8 @@ impl PairsAccumulator {
             b: (*b).to_owned(),
             count: sums.n as u64,
             covariance: if sums.n > 0.0 { sums.ab / sums.n } else { 0.0 },
-            correlation: (sums.aa > 0.0 && sums.bb > 0.0)
+            // The rounding of a constant's mean would be a spread.
+            correlation: (sums.aa > 0.0 && sums.bb > 0.0 && sums.both_vary())
                 .then(|| (sums.ab / (sums.aa.sqrt() * sums.bb.sqrt())).clamp(-1.0, 1.0))
                 .filter(|correlation| correlation.is_finite()),
         };
@@ -105,13 +109,31 @@ impl Sums {
             mean_b: b / n,
             ..Sums::default()
         };
+        let mut ends = [
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+        ];
         for (a, b) in both() {
+            ends = [
+                ends[0].min(*a),
+                ends[1].max(*a),
+                ends[2].min(*b),
+                ends[3].max(*b),
+            ];
             let (a, b) = (a - sums.mean_a, b - sums.mean_b);
             sums.aa += a * a;
             sums.bb += b * b;
             sums.ab += a * b;
         }
+        sums.ends = Some(ends);
         sums
+    }
+
+    fn both_vary(&self) -> bool {
+        self.ends
+            .is_none_or(|[low_a, high_a, low_b, high_b]| low_a < high_a && low_b < high_b)
     }
 
     fn merge(&mut self, other: &Sums) {
@@ -131,6 +153,14 @@ impl Sums {
         self.aa += other.aa + a * a * weight;
         self.bb += other.bb + b * b * weight;
         self.ab += other.ab + a * b * weight;
+        self.ends = self.ends.zip(other.ends).map(|(own, other)| {
+            [
+                own[0].min(other[0]),
+                own[1].max(other[1]),
+                own[2].min(other[2]),
+                own[3].max(other[3]),
+            ]
+        });
         self.n = n;
     }
 }

@@ -211,6 +211,13 @@ impl ColumnStatistics {
         }
     }
 
+    /// How many values there are: of a list column, its items.
+    pub(super) fn n_values(&self) -> u64 {
+        self.valency
+            .as_ref()
+            .map_or(self.count, |items| items.total)
+    }
+
     /// The share of rows with a value, in `0..=1`; 0 if there are no rows.
     #[must_use]
     pub fn present(&self) -> f64 {

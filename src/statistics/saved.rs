@@ -303,7 +303,19 @@ impl Statistics {
             )));
         }
         let document: Document<Statistics> = serde_json::from_str(text).map_err(corrupt)?;
-        Ok(document.statistics)
+        let mut statistics = document.statistics;
+        statistics.bound_estimates();
+        Ok(statistics)
+    }
+
+    /// Earlier versions kept estimates that are above what there can be.
+    fn bound_estimates(&mut self) {
+        for column in &mut self.columns {
+            column.distinct = column.distinct.min(column.n_values());
+        }
+        for slice in &mut self.slices {
+            slice.statistics.bound_estimates();
+        }
     }
 
     /// Writes the [JSON](Statistics::to_json) to a file.
