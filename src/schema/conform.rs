@@ -4,9 +4,13 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use arrow::array::new_null_array;
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, TimestampMicrosecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
+use fourfold_kernels::text::time;
 
 use super::checker::{Checker, Times};
 use super::field_type::to_physical;
@@ -197,11 +201,35 @@ impl Field {
         match value {
             value if value.is_nan() => Ok(None),
             value if value.fract() == 0.0 && value.abs() <= LARGEST => Ok(Some(value as i64)),
-            value => Err(Error::data(format!(
-                "field `{}` is {value} in row {row}, must be a whole number",
-                self.name
-            ))),
+            value => {
+                let past = if value.fract() == 0.0 {
+                    " of at most 2^53: past it a float does not hold every one"
+                } else {
+                    ""
+                };
+                Err(Error::data(format!(
+                    "field `{}` is {value} in row {row}, must be a whole number{past}",
+                    self.name
+                )))
+            }
         }
+    }
+
+    /// Times in the spellings that files are read in too: without seconds, with names of months, ..
+    fn times_as_written(&self, texts: &StringArray) -> ArrayRef {
+        let texts = texts
+            .iter()
+            .map(|text| text.map(|text| text.trim().as_bytes()));
+        if self.field_type == FieldType::Date {
+            let days = texts.map(|text| text.and_then(|text| time::date(text, time::YMD)));
+            return Arc::new(days.collect::<Date32Array>());
+        }
+        let micros = texts.map(|text| text.and_then(|text| time::timestamp(text, time::YMD)));
+        Arc::new(
+            micros
+                .collect::<TimestampMicrosecondArray>()
+                .with_timezone("UTC"),
+        )
     }
 
     fn times(&self, column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
@@ -209,7 +237,14 @@ impl Field {
         let times = cast(column, data_type)?;
         let texts = cast(column, &DataType::Utf8)?;
         let texts = texts.as_string::<i32>();
-        match (0..times.len()).find(|row| times.is_null(*row) && !texts.is_null(*row)) {
+        let is_unread = |times: &ArrayRef| {
+            (0..times.len()).find(|row| times.is_null(*row) && !texts.is_null(*row))
+        };
+        let times = match is_unread(&times) {
+            None => return Ok(times),
+            Some(_) => self.times_as_written(texts),
+        };
+        match is_unread(&times) {
             None => Ok(times),
             Some(row) => Err(Error::data(format!(
                 "field `{}` is `{}` in row {row}, must be a {} written as ISO 8601, such as {}",

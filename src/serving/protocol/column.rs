@@ -122,6 +122,8 @@ impl Layout {
 #[derive(Debug)]
 pub(super) struct Column {
     datatype: Datatype,
+    /// Whether whole numbers are wanted, which floats may stand for.
+    of_integers: bool,
     layout: Layout,
     filled: usize,
     values: Values,
@@ -177,6 +179,7 @@ impl Column {
         };
         Column {
             datatype,
+            of_integers: input.field_type() == FieldType::Integer,
             layout,
             filled: 0,
             values,
@@ -226,6 +229,7 @@ impl Column {
                 }
                 None => false,
             },
+            (Values::Floats(_), _) if self.of_integers && is_past_floats(element) => false,
             (Values::Floats(values), _) => match float(self.datatype, element) {
                 Some(value) => {
                     values.append_value(value);
@@ -250,6 +254,12 @@ impl Column {
             (Values::Integers(values), Element::Null) => values.append_null(),
             (Values::Floats(values), Element::Null) => values.append_null(),
             (Values::Texts(values), Element::Null) => values.append_null(),
+            (Values::Floats(_), _) if self.of_integers && is_past_floats(element) => {
+                return Err(Error::data(format!(
+                    "element {} is {element}, must be at most 2^53: past it {} does not hold every whole number",
+                    self.filled, self.datatype
+                )));
+            }
             _ => {
                 let is_number = matches!(
                     element,
@@ -383,6 +393,16 @@ fn whole(datatype: Datatype, element: Element<'_>) -> Option<i64> {
         Element::Null | Element::Boolean(_) | Element::Float(_) | Element::Text(_) => return None,
     };
     (low..=high).contains(&value).then_some(value)
+}
+
+/// Whether a whole number is past those that a float of double precision holds all of.
+fn is_past_floats(element: Element<'_>) -> bool {
+    const LARGEST: u64 = 1 << 53;
+    match element {
+        Element::Signed(value) => value.unsigned_abs() > LARGEST,
+        Element::Unsigned(value) => value > LARGEST,
+        _ => false,
+    }
 }
 
 /// A number as one of a datatype. A decimal text means the nearest number of its datatype, as it would in binary
