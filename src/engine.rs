@@ -22,7 +22,9 @@ use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
 };
+use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use futures_util::StreamExt;
 
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
@@ -103,6 +105,9 @@ impl Engine {
         if schema.fields().is_empty() {
             return Ok(prototype);
         }
+        if schema.fields().len() > MANY_COLUMNS {
+            return self.accumulate_by_parts(rows, prototype).await;
+        }
         let columns: Vec<Expr> = rows
             .schema()
             .columns()
@@ -132,7 +137,38 @@ impl Engine {
         whole.merge(A::from_state(&state)?)?;
         Ok(whole)
     }
+
+    /// The same without a function of all columns, which takes a plan a time that is quadratic in them.
+    async fn accumulate_by_parts<A: Accumulate>(&self, rows: DataFrame, prototype: A) -> Result<A> {
+        let plan = rows.create_physical_plan().await?;
+        let mut tasks = tokio::task::JoinSet::new();
+        for mut part in execute_stream_partitioned(plan, self.session.task_ctx())? {
+            let mut own = prototype.clone();
+            tasks.spawn(async move {
+                while let Some(batch) = part.next().await {
+                    own.update(&batch?)?;
+                }
+                own.state()
+            });
+        }
+        let mut states = Vec::new();
+        while let Some(state) = tasks.join_next().await {
+            let stopped =
+                |error| Error::internal("a part of an analysis stopped").with_source(error);
+            states.push(state.map_err(stopped)??);
+        }
+        // Parts end in any order; their merging must not show it.
+        states.sort_unstable();
+        let mut whole = prototype;
+        for state in &states {
+            whole.merge(A::from_state(state)?)?;
+        }
+        Ok(whole)
+    }
 }
+
+/// With more columns an analysis runs part by part.
+const MANY_COLUMNS: usize = 500;
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
