@@ -12,16 +12,21 @@
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
+#[path = "support/reading.rs"]
+mod reading;
+
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use fourfold::arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
-use fourfold::data::DataSource;
+use fourfold::data::{DataSource, source_warnings};
 use fourfold::datafusion::prelude::{DataFrame, ident};
 use fourfold::prelude::*;
 use fourfold::schema::{FieldType, Schema, Validation};
 use fourfold::statistics::distance::{Categories, Distance};
 use fourfold::statistics::{ColumnStatistics, Histogram, Statistics, StatisticsOptions};
+
+use crate::reading::Reading;
 
 /// Prints the statistics of a table, and writes them.
 #[derive(Parser)]
@@ -29,6 +34,8 @@ struct Args {
     /// A file, or a directory of files of one schema.
     #[arg(long)]
     input: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// A column to slice by (may be repeated).
     #[arg(long)]
     slice: Vec<String>,
@@ -58,8 +65,12 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    statistics(&args).await.map_err(reading::in_options)
+}
+
+async fn statistics(args: &Args) -> Result<()> {
     let engine = Engine::new()?;
-    let statistics = analyse(&engine, &args).await?;
+    let statistics = analyse(&engine, args).await?;
 
     print_columns(&statistics);
     print_top_values(&statistics);
@@ -67,7 +78,7 @@ async fn main() -> Result<()> {
     print_pairs(&statistics);
     print_slices(&statistics);
     let baseline = match &args.baseline {
-        Some(path) => Some(read_baseline(&engine, path).await?),
+        Some(path) => Some(read_baseline(&engine, args, path).await?),
         None => None,
     };
     if let Some(baseline) = &baseline {
@@ -85,10 +96,6 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn read(engine: &Engine, path: &Path) -> Result<DataFrame> {
-    FileSource::detect(path)?.read(engine).await
-}
-
 /// The statistics of a file, in one pass; before it one over the label alone, if that is a number to be cut.
 async fn analyse(engine: &Engine, args: &Args) -> Result<Statistics> {
     let mut options = Statistics::options().slice_by(args.slice.clone());
@@ -98,27 +105,57 @@ async fn analyse(engine: &Engine, args: &Args) -> Result<Statistics> {
     if args.pairs {
         options = options.all_pairs();
     }
-    let rows = read(engine, &args.input).await?;
+    let source = args.reading.source(&args.input)?;
+    let rows = source.read(engine).await?;
+    print_remarks(&rows);
     if let Some(label) = &args.label {
         options = options.label(label);
         // An unknown label is an error here already.
         options.accumulator(rows.schema().as_arrow())?;
         let alone = rows.clone().select(vec![ident(label.as_str())])?;
-        let alone = run(engine, alone, &StatisticsOptions::new()).await?;
+        let alone = run(engine, &source, alone, &StatisticsOptions::new()).await?;
         let many = alone.column(label)?.distinct > StatisticsOptions::MAX_LABELS as u64;
         if many && let Some(numbers) = alone.quantile_sketch(label) {
             options = options.label_boundaries(numbers.boundaries(5));
         }
     }
-    run(engine, rows, &options).await
+    run(engine, &source, rows, &options).await
 }
 
-async fn run(engine: &Engine, rows: DataFrame, options: &StatisticsOptions) -> Result<Statistics> {
-    let accumulator = options.accumulator(rows.schema().as_arrow())?;
-    Ok(engine.accumulate(rows, accumulator).await?.finish())
+async fn run(
+    engine: &Engine,
+    source: &FileSource,
+    rows: DataFrame,
+    options: &StatisticsOptions,
+) -> Result<Statistics> {
+    let columns = rows.schema().as_arrow().clone();
+    let accumulator = options.accumulator(&columns)?;
+    let read = engine.accumulate(rows, accumulator).await;
+    // The source knows the file.
+    Ok(read
+        .map_err(|error| source.explain(error, &columns))?
+        .finish())
+}
+
+/// What the source tells of how it reads its columns.
+fn print_remarks(rows: &DataFrame) {
+    for warning in source_warnings(rows.schema().as_arrow()) {
+        println!("warning: {warning}");
+    }
 }
 
 // What is printed.
+
+/// A share that is 0 or 100 % only where it is exactly.
+fn percent(n: u64, total: u64) -> String {
+    let share = 100.0 * n as f64 / total.max(1) as f64;
+    match (n, total) {
+        (0, _) | (_, 0) => "0.0%".to_owned(),
+        (n, total) if n < total && share >= 99.95 => ">99.9%".to_owned(),
+        _ if share < 0.05 => "<0.1%".to_owned(),
+        _ => format!("{share:.1}%"),
+    }
+}
 
 fn print_columns(statistics: &Statistics) {
     println!(
@@ -182,9 +219,9 @@ fn print_columns(statistics: &Statistics) {
 /// A column's row: of text, the figures are those of its lengths in bytes.
 fn row(column: &ColumnStatistics) -> Vec<String> {
     let rows = column.count + column.missing;
-    let missing = match (column.missing, rows) {
-        (0, _) | (_, 0) => "0%".to_owned(),
-        (missing, rows) => format!("{:.1}%", 100.0 * missing as f64 / rows as f64),
+    let missing = match column.missing {
+        0 => "0%".to_owned(),
+        missing => percent(missing, rows),
     };
     let kind = match &column.valency {
         Some(_) => format!("[{}]", column.field_type),
@@ -195,7 +232,11 @@ fn row(column: &ColumnStatistics) -> Vec<String> {
         kind,
         column.count.to_string(),
         missing,
-        column.distinct.to_string(),
+        // Of values that are kept as they came, nothing is counted.
+        match column.field_type {
+            FieldType::Other => String::new(),
+            _ => column.distinct.to_string(),
+        },
     ];
     let value = |value: Option<f64>| {
         value.map_or_else(String::new, |value| of_type(column.field_type, value))
@@ -241,8 +282,12 @@ fn print_top_values(statistics: &Statistics) {
             continue;
         }
         let shares = column.top_values.iter().take(6).map(|(value, n)| {
-            let percent = 100.0 * *n as f64 / column.count as f64;
-            format!("{} {percent:.1}%", clipped(value, 24))
+            // Of lists, the values are items.
+            let items = column
+                .valency
+                .as_ref()
+                .map_or(column.count, |items| items.total);
+            format!("{} {}", clipped(value, 24), percent(*n, items))
         });
         let more = if column.top_values.len() > 6 {
             ", ..."
@@ -363,14 +408,16 @@ fn hold_against(
     Ok(())
 }
 
-async fn read_baseline(engine: &Engine, path: &Path) -> Result<Statistics> {
+async fn read_baseline(engine: &Engine, args: &Args, path: &Path) -> Result<Statistics> {
     if path
         .extension()
         .is_some_and(|extension| extension == "json")
     {
         return Statistics::load(path);
     }
-    run(engine, read(engine, path).await?, &StatisticsOptions::new()).await
+    let source = args.reading.source(path)?;
+    let rows = source.read(engine).await?;
+    run(engine, &source, rows, &StatisticsOptions::new()).await
 }
 
 /// How far each column is from the baseline.

@@ -11,6 +11,9 @@
 
 mod support;
 
+#[path = "support/reading.rs"]
+mod reading;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +24,8 @@ use fourfold::serving::PushedModel;
 use fourfold::training::{AnyTrainer, Constant};
 use serde_json::json;
 
+use crate::reading::Reading;
+
 /// Trains, evaluates, blesses or rejects, and serves a model of a table.
 #[derive(Parser)]
 struct Args {
@@ -30,12 +35,17 @@ struct Args {
     /// The column to predict.
     #[arg(long)]
     label: String,
+    /// The class that is positive, of two; the last by name unless told.
+    #[arg(long, value_name = "CLASS")]
+    positive: Option<String>,
     /// auto, binary, multiclass or regression.
     #[arg(long, default_value = "auto")]
     task: Task,
     /// How to train.
     #[arg(long, value_enum, default_value = "auto")]
     trainer: TrainerName,
+    #[command(flatten)]
+    reading: Reading,
     /// A column that must not be used (may be repeated).
     #[arg(long)]
     exclude: Vec<String>,
@@ -86,16 +96,28 @@ async fn main() -> Result<()> {
         TrainerName::Tree => DecisionTree::default().erase(),
         TrainerName::Constant => Constant.erase(),
     };
-    run(&args, trainer).await
+    run(&args, trainer).await.map_err(reading::in_options)
 }
 
 async fn run(args: &Args, trainer: AnyTrainer) -> Result<()> {
+    let mut label = Label::column(&args.label);
+    if let Some(class) = &args.positive {
+        label = label.positive(class);
+    }
+    let (excluded, left_out): (Vec<_>, Vec<_>) = args
+        .exclude
+        .iter()
+        .partition(|column| args.slice.contains(column));
+    let (excluded, left_out) = (excluded.into_iter(), left_out.into_iter());
     let pipeline = Pipeline::builder(model_name(&args.input, &args.label))
         .data(
-            FileSource::detect(&args.input)?
-                .label(args.label.as_str())
+            // What is no slice either is not read at all.
+            args.reading
+                .source(&args.input)?
+                .leave_out(left_out.cloned())
+                .label(label)
                 .task(args.task)
-                .exclude(args.exclude.iter().cloned()),
+                .exclude(excluded.cloned()),
         )
         .train(trainer)
         .evaluate(
@@ -153,6 +175,9 @@ fn print(run: &RunRecord) {
     println!("columns, {} features of them:", run.features.len());
     for decision in &run.decisions {
         println!("  {decision}");
+    }
+    for warning in &run.warnings {
+        println!("warning: {warning}");
     }
     println!("metrics on the eval split:");
     for (name, value) in &run.metrics.overall {

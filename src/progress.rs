@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::warning::Warning;
+
 /// The steps of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +73,8 @@ pub enum Event {
         /// All units.
         total: Option<u64>,
     },
+    /// Something that a person should know, told when it is seen.
+    Warned(Warning),
     /// A step has ended.
     Finished(Step, Duration),
 }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::Load;
 use super::source::check_names;
+use super::text::{Remark, remarks_of};
 use super::turns::Turns;
 use super::{Label, Split, TRAIN};
 use crate::engine::Engine;
@@ -46,6 +47,9 @@ pub(super) struct Note {
     pub(super) n_unlabelled: u64,
     /// For how many rows of the data one of the `train` split stands, by class, if the classes were rebalanced.
     pub(super) rebalanced: BTreeMap<String, f64>,
+    /// What the source tells of its columns.
+    #[serde(default)]
+    pub(super) remarks: Vec<Remark>,
 }
 
 impl Note {
@@ -141,7 +145,12 @@ pub(super) async fn extract(
         return Err(Error::data("the data has no columns"));
     }
     let names = rows.schema().fields().iter();
-    check_names(names.map(|field| field.name().as_str()).chain([ROW_KEY]))?;
+    let names: Vec<&str> = names
+        .map(|field| field.name().as_str())
+        .chain([ROW_KEY])
+        .collect();
+    check_names(names)?;
+    let remarks = remarks_of(rows.schema().as_arrow());
     let raw = normalized_schema(rows.schema().as_arrow());
     let aside = Aside::new(place)?;
     for name in split.names() {
@@ -216,6 +225,7 @@ pub(super) async fn extract(
     let note = Note {
         n_unlabelled,
         rebalanced,
+        remarks,
     };
     save_json(aside.path(), NOTE, &note)?;
     aside.commit()?;

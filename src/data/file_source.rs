@@ -3,25 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::Schema as ArrowSchema;
-use datafusion::config::{CsvOptions, JsonOptions};
-use datafusion::datasource::file_format::FileFormat as Reader;
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use datafusion::datasource::file_format::FileFormat as FileReader;
 use datafusion::datasource::file_format::arrow::ArrowFormat;
-use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
-use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::logical_expr::Expr;
-use datafusion::prelude::{DataFrame, ident};
+use datafusion::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
 use super::DataSource;
-use super::files_table::FilesTable;
+use super::damage::guard::guarded;
+use super::files_table::{FilesTable, Reader};
 use super::format::{FileFormat, INFER_ROWS, KNOWN_NAMES};
 use super::location::{Found, Location};
 use super::look::Look;
+use super::refine::Refined;
 use super::remote::store_of;
 use super::spans::{Span, Spans};
+use super::text::{TextLook, TextOptions, metadata};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
@@ -34,13 +33,29 @@ use crate::stage::Stage;
 /// | format | names | types |
 /// | --- | --- | --- |
 /// | CSV | `.csv`, `.tsv`, `.txt` | inferred from the first [100,000 rows](FileSource::infer_rows) |
-/// | JSON: an object a line, or one array of objects | `.jsonl`, `.ndjson`, `.json` | inferred likewise |
+/// | JSON: objects, a line each or over lines, or one array of them | `.jsonl`, `.ndjson`, `.json` | inferred likewise |
 /// | Parquet | `.parquet`, `.pq` | the file's own |
-/// | Arrow IPC, the file format | `.arrow`, `.feather`, `.ipc` | the file's own |
+/// | Arrow IPC: files and streams | `.arrow`, `.feather`, `.ipc` | the file's own |
 ///
-/// - **CSV.** The first line holds the names; the delimiter is the one of `,`, `;`, tab and `|` that the first line
-///   has most of. Empty fields, and the usual marks for a missing value (`NA`, `N/A`, `null`, `None`, `NaN`, `?`), are
-///   NULL.
+/// - **CSV.** The delimiter is the one of `,`, `;`, tab and `|` by which the first rows are a table; `sep=;` in the first
+///   line says it too. Lines before the header (titles, comments) are left out. A column without a name is `column_1`, by
+///   its place; one that counts the rows (an index) and empty ones at the end of the rows are left out.
+/// - **JSON.** `NaN` is NULL. A field whose values are now a number and now text, or now a list, is text. Fields that are
+///   objects or lists become structs and lists.
+/// - **Types** of CSV and JSON, and of text in other files: whole numbers; floats, also with a decimal comma, marks between
+///   thousands, a percent or a currency sign, and `Infinity` in any spelling; `true` and `false`; dates and times of ISO
+///   8601, with the day or the month first where the values leave one reading, and with names of months. Blanks around
+///   them do not count. Codes (`02134`, `12E4`, whole numbers of more than 64 bits) are text, and so is a column of which a
+///   single value is none of these: which one is [told](super::source_warnings), as is every reading that is not the
+///   plain one. Timestamps are in UTC.
+/// - **NULL** is an empty field, and one of the usual words (`NA`, `null`, `NaN`, `?`, ..): but `NA`, `N/A`, `null`,
+///   `None` and `nil` are values of a column of text where they are 5 % of it and 5 rows at least.
+///   [`FileSource::null_marks`] and [`FileSource::column_type`] tell otherwise.
+/// - **Parquet and Arrow.** Columns that pandas made of an index are left out; unsigned numbers past 2^63 are text. What a
+///   file claims of itself is checked before it is decoded, and a panic of a decoder is an error. What is not: a claim
+///   within the [engine's](Engine) memory that the machine does not have; and in an object store the headers of the
+///   pages of Parquet, which are not at hand.
+/// - **Limits**: 65,536 columns, names of 16 KiB, records of 64 MiB.
 /// - **Compression** of CSV and JSON: `.gz`, `.bz2`, `.xz` or `.zst` at the end of the name (feature `compression`).
 /// - **Patterns**: `*` and `?` within a folder, `**` across folders, `[0-9]`; and the tokens of [spans](Spans).
 /// - **Folders** named `key=value` (Hive) become columns, of whole numbers, dates or text. A filter on one leaves out
@@ -70,6 +85,8 @@ pub struct FileSource {
     format: FileFormat,
     #[serde(default, skip_serializing_if = "Spans::is_default")]
     spans: Spans,
+    #[serde(default, skip_serializing_if = "TextOptions::is_default")]
+    text: TextOptions,
 }
 
 impl FileSource {
@@ -81,6 +98,7 @@ impl FileSource {
             path: path.into(),
             format,
             spans: Spans::default(),
+            text: TextOptions::default(),
         }
     }
 
@@ -151,6 +169,38 @@ impl FileSource {
         {
             *infer_rows = n;
         }
+        self
+    }
+
+    /// The words that stand for no value in CSV and JSON files, beside an empty field, instead of the usual ones.
+    #[must_use]
+    pub fn null_marks<M: Into<String>>(mut self, marks: impl IntoIterator<Item = M>) -> Self {
+        self.text.nulls = Some(marks.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The type of a column of CSV and JSON files, which is then not inferred. A value that is not of it is an error.
+    #[must_use]
+    pub fn column_type(mut self, column: impl Into<String>, field_type: FieldType) -> Self {
+        self.text.types.insert(column.into(), field_type);
+        self
+    }
+
+    /// Columns that are not read at all. They are then no keys of a split and no slices either: to keep a column from the
+    /// features only, see [`DataPipeline::exclude`](super::DataPipeline::exclude).
+    #[must_use]
+    pub fn leave_out<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.text
+            .leave_out
+            .extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Takes commas in the numbers of CSV and JSON files for decimal ones, and points for those between thousands,
+    /// wherever that reads all numbers of a column.
+    #[must_use]
+    pub fn decimal_comma(mut self) -> Self {
+        self.text.decimal_comma = true;
         self
     }
 
@@ -260,105 +310,89 @@ impl FileSource {
         }
         let compression = self.compression(&files)?;
         let store = store_of(engine, location.store())?;
+        let what = self.path.to_string_lossy();
+        let table = |reader, schema| {
+            FilesTable::new(location.store().clone(), reader, schema, &files, &what)
+        };
         let look = Look {
             engine,
             store: &store,
             files: &files,
-            compression,
         };
-        let table = |format: Arc<dyn Reader>, schema| {
-            FilesTable::new(
-                location.store().clone(),
-                format,
-                schema,
-                &files,
-                self.format == FileFormat::Parquet,
-            )
+        let text = |infer_rows| TextLook {
+            store: &store,
+            files: &files,
+            compression,
+            infer_rows,
+            options: &self.text,
         };
         let session = engine.session();
-        match &self.format {
+        let text = match &self.format {
             FileFormat::Csv {
                 delimiter,
                 infer_rows,
-            } => {
-                let (delimiter, columns) = look.csv(*delimiter, *infer_rows).await?;
-                let options = CsvOptions::default()
-                    .with_delimiter(delimiter)
-                    .with_has_header(true)
-                    .with_newlines_in_values(true)
-                    .with_file_compression_type(*compression.get_variant());
-                let reader = CsvFormat::default().with_options(options);
-                let table = table(Arc::new(reader), Arc::new(columns.read.clone()))?;
-                let hive = table.hive_names().into_iter().map(ident);
-                let columns: Vec<Expr> = columns.select().into_iter().chain(hive).collect();
-                Ok(session.read_table(Arc::new(table))?.select(columns)?)
-            }
-            FileFormat::Json { infer_rows } => {
-                let options = JsonOptions {
-                    compression: *compression.get_variant(),
-                    schema_infer_max_rec: Some(*infer_rows),
-                    newline_delimited: !look.starts_with(b'[').await?,
-                    ..JsonOptions::default()
-                };
-                let reader = JsonFormat::default().with_options(options);
-                let metas: Vec<_> = files.iter().map(|file| file.meta.clone()).collect();
-                let schema = reader
-                    .infer_schema(&session.state(), &store, &metas)
-                    .await?;
-                let table = table(Arc::new(reader), schema)?;
+            } => Some(text(*infer_rows).csv(*delimiter).await?),
+            FileFormat::Json { infer_rows } => Some(text(*infer_rows).json().await?),
+            FileFormat::Parquet | FileFormat::Arrow => None,
+        };
+        match &self.format {
+            FileFormat::Csv { .. } | FileFormat::Json { .. } => {
+                let text = text.ok_or_else(|| Error::internal("text that was not looked at"))?;
+                let schema = Arc::clone(text.schema());
+                let shown = files
+                    .iter()
+                    .map(|file| file.shown.as_str().into())
+                    .collect();
+                let table = table(Reader::Text(Arc::new(text), compression, shown), schema)?;
                 Ok(session.read_table(Arc::new(table))?)
             }
             FileFormat::Parquet => {
-                let reader =
-                    ParquetFormat::default().with_options(session.copied_table_options().parquet);
-                let schema = look.schema(&reader).await?;
-                look.parquet_names().await?;
-                Ok(session.read_table(Arc::new(table(Arc::new(reader), schema)?))?)
+                let reader: Arc<dyn FileReader> = Arc::new(
+                    ParquetFormat::default().with_options(session.copied_table_options().parquet),
+                );
+                let index = guarded(&what, look.parquet_names()).await?;
+                let schema = guarded(&what, look.schema(reader.as_ref())).await?;
+                let reader = || Reader::Format(Arc::clone(&reader), true);
+                self.refined(engine, &index, schema, |schema| table(reader(), schema))
+                    .await
             }
             FileFormat::Arrow => {
-                let schema = look.schema(&ArrowFormat).await;
+                look.arrow_claims().await?;
+                let schema = guarded(&what, look.schema(&ArrowFormat)).await;
                 let schema = schema.map_err(|error| match error.kind() {
                     ErrorKind::Internal => {
                         Error::data("not a readable Arrow IPC file").with_source(error)
                     }
                     _ => error,
                 })?;
-                look.arrow_names().await?;
-                Ok(session.read_table(Arc::new(table(Arc::new(ArrowFormat), schema)?))?)
+                let index = guarded(&what, look.arrow_names()).await?;
+                let reader = || Reader::Format(Arc::new(ArrowFormat), false);
+                self.refined(engine, &index, schema, |schema| table(reader(), schema))
+                    .await
             }
         }
     }
 
-    /// The column and the value of which Arrow says that they are not of the type.
-    fn column_named(&self, message: &str, columns: &ArrowSchema) -> Option<String> {
-        let (place, field, infer_rows) = match self.format {
-            FileFormat::Csv { infer_rows, .. } => {
-                // value 'x' as type 'Int64' for column 0 at line 6. (It does not count the header.)
-                let (_, rest) = message.split_once("parsing value '")?;
-                let (value, rest) = rest.split_once("' as type '")?;
-                let (_, rest) = rest.split_once("' for column ")?;
-                let (column, rest) = rest.split_once(" at line ")?;
-                let (line, _) = rest.split_once('.')?;
-                let line = line.parse::<u64>().ok()? + 1;
-                let field = columns.fields().get(column.parse::<usize>().ok()?)?;
-                (format!("`{value}` in line {line}"), field, infer_rows)
-            }
-            FileFormat::Json { infer_rows } => {
-                // whilst decoding field 'a': failed to parse "x" as Int64
-                let (_, rest) = message.split_once("whilst decoding field '")?;
-                let (name, rest) = rest.split_once("': failed to parse ")?;
-                let (value, _) = rest.rsplit_once(" as ")?;
-                let (_, field) = columns.fields().find(name)?;
-                (format!("`{}`", value.trim_matches('"')), field, infer_rows)
-            }
-            FileFormat::Parquet | FileFormat::Arrow => return None,
-        };
-        Some(format!(
-            "column `{}` is {place}, must be of type {} as the first {infer_rows} rows are; \
-             `infer_rows` says how many are looked at",
-            field.name(),
-            FieldType::of(field.data_type())
-        ))
+    /// The rows of files that tell their types.
+    async fn refined(
+        &self,
+        engine: &Engine,
+        index: &[String],
+        schema: SchemaRef,
+        table: impl Fn(SchemaRef) -> Result<FilesTable>,
+    ) -> Result<DataFrame> {
+        let session = engine.session();
+        let rows = session.read_table(Arc::new(table(Arc::clone(&schema))?))?;
+        let refined = Refined::of(engine, &rows, index, &self.text).await?;
+        if refined.remarks.is_empty() {
+            return refined.select(rows);
+        }
+        let schema = schema
+            .as_ref()
+            .clone()
+            .with_metadata(metadata(&refined.remarks));
+        let rows = session.read_table(Arc::new(table(Arc::new(schema))?))?;
+        refined.select(rows)
     }
 }
 
@@ -406,6 +440,7 @@ impl Stage for FileSource {
             _ => {}
         }
         Location::parse(&self.path)?;
+        self.text.check()?;
         self.spans.check()
     }
 }
@@ -417,7 +452,7 @@ impl DataSource for FileSource {
             .map_err(|error| self.explain(error, &ArrowSchema::empty()))
     }
 
-    fn explain(&self, error: Error, columns: &ArrowSchema) -> Error {
+    fn explain(&self, error: Error, _columns: &ArrowSchema) -> Error {
         // What cannot be found or is configured wrong says so itself.
         if matches!(
             error.kind(),
@@ -426,9 +461,10 @@ impl DataSource for FileSource {
             return error;
         }
         let shown = self.path.to_string_lossy();
-        let named = self.column_named(error.message(), columns);
-        let message = named.as_deref().unwrap_or(error.message());
-        if message.starts_with(&format!("`{shown}` ")) {
+        let message = error.message();
+        // Files of text say themselves which of them it is.
+        let is_said = message.starts_with('`') && message.contains("` cannot be read: ");
+        if is_said || message.starts_with(&format!("`{shown}` ")) {
             return error;
         }
         Error::new(error.kind(), format!("`{shown}` cannot be read: {message}")).with_source(error)

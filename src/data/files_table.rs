@@ -11,6 +11,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::listing::helpers::{expr_applicable_for_cols, filter_partitioned_file};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
@@ -21,7 +22,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures_util::StreamExt;
 
+use super::damage::guard::GuardExec;
 use super::location::Found;
+use super::text::{TextScan, TextTable};
 use crate::error::{Error, Result};
 
 /// How the folders of Hive name NULL.
@@ -32,11 +35,20 @@ const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 #[derive(Debug)]
 pub(super) struct FilesTable {
     store: ObjectStoreUrl,
-    format: Arc<dyn FileFormat>,
+    reader: Reader,
     files: Vec<PartitionedFile>,
     schema: TableSchema,
-    /// Whether the format tells the number of rows without reading them.
-    has_statistics: bool,
+    /// What is read, for people.
+    what: Arc<str>,
+}
+
+/// What reads files.
+#[derive(Debug)]
+pub(super) enum Reader {
+    /// A format of DataFusion, and whether its files tell the number of rows without being read.
+    Format(Arc<dyn FileFormat>, bool),
+    /// Files of text, and the paths as people know them.
+    Text(Arc<TextTable>, FileCompressionType, Vec<Arc<str>>),
 }
 
 impl FilesTable {
@@ -47,10 +59,10 @@ impl FilesTable {
     /// column of the files.
     pub(super) fn new(
         store: ObjectStoreUrl,
-        format: Arc<dyn FileFormat>,
+        reader: Reader,
         file_schema: SchemaRef,
         found: &[Found],
-        has_statistics: bool,
+        what: &str,
     ) -> Result<Self> {
         let hive = hive_columns(found)?;
         for field in &hive {
@@ -75,12 +87,15 @@ impl FilesTable {
         let hive: Vec<Arc<Field>> = hive.into_iter().map(Arc::new).collect();
         Ok(FilesTable {
             store,
-            format,
+            reader,
+            what: match found {
+                [file] => file.shown.as_str().into(),
+                _ => what.into(),
+            },
             files,
             schema: TableSchema::builder(file_schema)
                 .with_table_partition_cols(hive)
                 .build(),
-            has_statistics,
         })
     }
 
@@ -129,6 +144,29 @@ impl FilesTable {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
+        let (format, has_statistics) = match &self.reader {
+            Reader::Format(format, has_statistics) => (format, *has_statistics),
+            Reader::Text(table, compression, shown) => {
+                let place = |file: &PartitionedFile| {
+                    let same = |known: &PartitionedFile| {
+                        known.object_meta.location == file.object_meta.location
+                    };
+                    self.files.iter().position(same).unwrap_or_default()
+                };
+                let files = files.into_iter().map(|file| {
+                    let at = place(&file);
+                    (at, Arc::clone(&shown[at]), file)
+                });
+                let scan = TextScan {
+                    table: Arc::clone(table),
+                    compression: *compression,
+                    files: files.collect(),
+                };
+                let store = state.runtime_env().object_store(&self.store)?;
+                let n_parts = state.config().target_partitions();
+                return scan.plan(store, n_parts, projection, self.schema()).await;
+            }
+        };
         let mut whole = Statistics::new_unknown(&self.schema());
         let bytes = files
             .iter()
@@ -138,15 +176,14 @@ impl FilesTable {
         let has_null =
             |file: &PartitionedFile| file.partition_values.iter().any(ScalarValue::is_null);
         // Statistics of a folder's column would say that no value is NULL.
-        if self.has_statistics && !files.iter().any(has_null) {
+        if has_statistics && !files.iter().any(has_null) {
             let store = state.runtime_env().object_store(&self.store)?;
             let file_schema = self.schema.file_schema();
             let pending: Vec<_> = files
                 .iter()
                 .map(|file| {
                     let schema = Arc::clone(file_schema);
-                    self.format
-                        .infer_stats(state, &store, schema, &file.object_meta)
+                    format.infer_stats(state, &store, schema, &file.object_meta)
                 })
                 .collect();
             let known = futures_util::stream::iter(pending)
@@ -163,14 +200,15 @@ impl FilesTable {
             whole = Statistics::try_merge_iter(known, &self.schema())?;
         }
         let groups = FileGroup::new(files).split_files(state.config().target_partitions());
-        let source = self.format.file_source(self.schema.clone());
+        let source = format.file_source(self.schema.clone());
         let scan = FileScanConfigBuilder::new(self.store.clone(), source)
             .with_file_groups(groups)
             .with_statistics(whole)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        self.format.create_physical_plan(state, scan).await
+        let scan = format.create_physical_plan(state, scan).await?;
+        Ok(Arc::new(GuardExec::new(scan, Arc::clone(&self.what))))
     }
 }
 

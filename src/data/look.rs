@@ -1,19 +1,18 @@
 //! What can be known of files before their rows are read.
 
+use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::{root_as_footer, root_as_message};
 use datafusion::datasource::file_format::FileFormat as Reader;
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::error::DataFusionError;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
-use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::csv::{Columns, Inference, fields_of, sniff_delimiter};
+use super::damage::{ipc, parquet};
 use super::files_table::merged;
 use super::location::Found;
 use super::source::check_names;
@@ -23,111 +22,16 @@ use crate::error::{Error, Result};
 /// How many files are looked at at once.
 const AT_ONCE: usize = 16;
 
-/// The longest first line.
-const LONGEST_LINE: usize = 1 << 20;
-
 /// Files that are to be read alike.
 pub(super) struct Look<'a> {
     pub(super) engine: &'a Engine,
     pub(super) store: &'a Arc<dyn ObjectStore>,
     pub(super) files: &'a [Found],
-    pub(super) compression: FileCompressionType,
 }
 
 impl Look<'_> {
-    /// A file's content from its beginning, decompressed.
-    async fn content<'a>(&'a self, file: &'a Found) -> Result<BoxStream<'a, Result<Vec<u8>>>> {
-        let got = self.store.get(&file.meta.location).await;
-        let got = got.map_err(DataFusionError::from)?;
-        let bytes = got.into_stream().map_err(DataFusionError::from).boxed();
-        let bytes = self.compression.convert_stream(bytes)?;
-        Ok(bytes
-            .map(|bytes| Ok(bytes.map_err(Error::from)?.to_vec()))
-            .boxed())
-    }
-
-    /// A file's first line, without its end.
-    async fn first_line(&self, file: &Found) -> Result<String> {
-        let mut content = self.content(file).await?;
-        let mut line = Vec::new();
-        while let Some(bytes) = content.try_next().await? {
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            line.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
-            if end.is_some() || line.len() > LONGEST_LINE {
-                break;
-            }
-        }
-        let line = String::from_utf8(line).map_err(|error| {
-            Error::data(format!("the first line of `{}` is not UTF-8", file.shown))
-                .with_source(error)
-        })?;
-        let line = line.strip_prefix('\u{feff}').unwrap_or(&line);
-        Ok(line.trim_end_matches('\r').to_owned())
-    }
-
-    /// Whether the first file's first byte, behind white space, is this one.
-    pub(super) async fn starts_with(&self, wanted: u8) -> Result<bool> {
-        let Some(first) = self.files.first() else {
-            return Ok(false);
-        };
-        let mut content = self.content(first).await?;
-        while let Some(bytes) = content.try_next().await? {
-            if let Some(byte) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-                return Ok(*byte == wanted);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The delimiter and the columns of CSV files, which must have the same first line.
-    pub(super) async fn csv(
-        &self,
-        delimiter: Option<u8>,
-        infer_rows: usize,
-    ) -> Result<(u8, Columns)> {
-        let pending: Vec<_> = self.files.iter().map(|file| self.header(file)).collect();
-        let mut headers = futures_util::stream::iter(pending).buffered(AT_ONCE);
-        let mut header: Option<(&Found, String)> = None;
-        while let Some((file, line)) = headers.try_next().await? {
-            match &header {
-                None => header = Some((file, line)),
-                Some((_, first)) if *first == line => {}
-                Some((first, _)) => {
-                    return Err(Error::data(format!(
-                        "`{}` has another first line than `{}`",
-                        file.shown, first.shown
-                    )));
-                }
-            }
-        }
-        let header = header.map(|(_, line)| line).unwrap_or_default();
-        let delimiter = delimiter.unwrap_or_else(|| sniff_delimiter(&header));
-        let names: Vec<_> = fields_of(&header, delimiter).collect();
-        check_names(names.iter().map(AsRef::as_ref))?;
-        let mut inference = Inference::new(names, delimiter, infer_rows);
-        for file in self.files {
-            if inference.is_done() {
-                break;
-            }
-            let mut decoder = inference.file();
-            let mut content = self.content(file).await?;
-            let mut wants_more = true;
-            while wants_more {
-                match content.try_next().await? {
-                    Some(bytes) if bytes.is_empty() => {}
-                    Some(bytes) => wants_more = inference.look(&mut decoder, &bytes)?,
-                    None => {
-                        inference.look(&mut decoder, &[])?;
-                        break;
-                    }
-                }
-            }
-        }
-        Ok((delimiter, inference.finish(infer_rows)))
-    }
-
     /// The schema that files tell themselves.
-    pub(super) async fn schema(&self, reader: &impl Reader) -> Result<SchemaRef> {
+    pub(super) async fn schema(&self, reader: &dyn Reader) -> Result<SchemaRef> {
         let state = self.engine.session().state();
         let pending: Vec<_> = self
             .files
@@ -142,8 +46,9 @@ impl Look<'_> {
         merged(names.zip(schemas))
     }
 
-    /// Refuses Parquet files that have a column twice: their schemas above have each name once.
-    pub(super) async fn parquet_names(&self) -> Result<()> {
+    /// Refuses Parquet files that have a column twice: their schemas above have each name once. Tells the columns that
+    /// pandas made of an index.
+    pub(super) async fn parquet_names(&self) -> Result<Vec<String>> {
         let cache = self
             .engine
             .session()
@@ -157,13 +62,39 @@ impl Look<'_> {
                 let metadata = DFParquetMetadata::new(self.store.as_ref(), &file.meta)
                     .with_file_metadata_cache(Some(Arc::clone(&cache)));
                 let metadata = metadata.fetch_metadata().await?;
-                let fields = metadata
-                    .file_metadata()
-                    .schema_descr()
-                    .root_schema()
-                    .get_fields();
-                once_each(&file.shown, fields.iter().map(|field| field.name()))
+                parquet::check(self.engine, self.store, file, &metadata).await?;
+                let of_file = metadata.file_metadata();
+                let fields = of_file.schema_descr().root_schema().get_fields();
+                once_each(&file.shown, fields.iter().map(|field| field.name()))?;
+                let pairs = of_file.key_value_metadata().into_iter().flatten();
+                let mut pandas = pairs.filter(|pair| pair.key == PANDAS);
+                Ok(index_columns(pandas.find_map(|pair| pair.value.as_deref())))
             })
+            .collect();
+        self.all_of(pending).await
+    }
+
+    /// The names that files tell, once each.
+    async fn all_of(
+        &self,
+        pending: Vec<impl Future<Output = Result<Vec<String>>>>,
+    ) -> Result<Vec<String>> {
+        let names: Vec<Vec<String>> = futures_util::stream::iter(pending)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut names = names.concat();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Refuses Arrow files that claim what cannot be.
+    pub(super) async fn arrow_claims(&self) -> Result<()> {
+        let pending: Vec<_> = self
+            .files
+            .iter()
+            .map(|file| ipc::check(self.engine, self.store, file))
             .collect();
         futures_util::stream::iter(pending)
             .buffered(AT_ONCE)
@@ -171,26 +102,25 @@ impl Look<'_> {
             .await
     }
 
-    /// Refuses Arrow files that have a column twice: their schemas above have each name once.
-    pub(super) async fn arrow_names(&self) -> Result<()> {
+    /// Refuses Arrow files that have a column twice: their schemas above have each name once. Tells the columns that
+    /// pandas made of an index.
+    pub(super) async fn arrow_names(&self) -> Result<Vec<String>> {
         let pending: Vec<_> = self
             .files
             .iter()
             .map(async |file| {
-                let names = self.names_of_arrow(file).await?;
-                once_each(&file.shown, names.iter().map(String::as_str))
+                let (names, index) = self.names_of_arrow(file).await?;
+                once_each(&file.shown, names.iter().map(String::as_str))?;
+                Ok(index)
             })
             .collect();
-        futures_util::stream::iter(pending)
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await
+        self.all_of(pending).await
     }
 
     /// A file ends with its schema, the length of that, and a magic that it also starts with; a stream starts with a
     /// marker, a length, and a message of so many bytes, the schema. None are found in what is neither, which the
     /// reader will not take.
-    async fn names_of_arrow(&self, file: &Found) -> Result<Vec<String>> {
+    async fn names_of_arrow(&self, file: &Found) -> Result<(Vec<String>, Vec<String>)> {
         let size = file.meta.size;
         let range = async |range: Range<u64>| {
             if range.start >= range.end || range.end > size {
@@ -224,17 +154,41 @@ impl Look<'_> {
             let message = root_as_message(&schema).ok();
             message.and_then(|message| message.header_as_schema())
         };
-        let fields = fields.and_then(|schema| schema.fields());
-        let names = fields.iter().flatten().filter_map(|field| field.name());
-        Ok(names.map(str::to_owned).collect())
-    }
-
-    async fn header<'a>(&self, file: &'a Found) -> Result<(&'a Found, String)> {
-        Ok((file, self.first_line(file).await?))
+        let Some(schema) = fields else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let names = schema.fields();
+        let names = names.iter().flatten().filter_map(|field| field.name());
+        let pairs = schema.custom_metadata();
+        let mut pandas = pairs
+            .iter()
+            .flatten()
+            .filter(|pair| pair.key() == Some(PANDAS));
+        let index = index_columns(pandas.find_map(|pair| pair.value()));
+        Ok((names.map(str::to_owned).collect(), index))
     }
 }
 
-fn once_each<'a>(file: &str, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+/// The key of what pandas tells of a table.
+const PANDAS: &str = "pandas";
+
+/// The columns that are no more than a table's index, as pandas tells: those of a range are not in the file.
+fn index_columns(pandas: Option<&str>) -> Vec<String> {
+    let told: Option<serde_json::Value> = pandas.and_then(|text| serde_json::from_str(text).ok());
+    let columns = told
+        .as_ref()
+        .and_then(|told| told.get("index_columns")?.as_array());
+    let names = columns
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_str);
+    names.map(str::to_owned).collect()
+}
+
+fn once_each<'a>(
+    file: &str,
+    names: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Result<()> {
     check_names(names)
         .map_err(|error| Error::data(format!("`{file}` cannot be read: {}", error.message())))
 }

@@ -96,7 +96,8 @@
 //! Architecture invariant: the transform sees the `train` split only, the judges' rows never. Held by
 //! `tests/it/data.rs`, which plants values in the `eval` split and finds no trace of them.
 
-mod csv;
+mod damage;
+mod doubts;
 mod extract;
 mod feature_skew;
 mod file_source;
@@ -111,6 +112,7 @@ mod look;
 mod pattern;
 mod policy;
 mod prepare;
+mod refine;
 mod remote;
 mod source;
 mod spans;
@@ -119,6 +121,8 @@ mod split_by;
 #[cfg(feature = "sql")]
 mod sql_source;
 mod table_source;
+mod telling;
+mod text;
 mod turns;
 mod validate;
 
@@ -138,6 +142,7 @@ pub use self::split::{EVAL, Split, TEST, TRAIN, TUNE};
 #[cfg(feature = "sql")]
 pub use self::sql_source::SqlSource;
 pub use self::table_source::{ReaderSource, TableSource};
+pub use self::telling::source_warnings;
 use crate::error::{Error, Result};
 pub use crate::model::Label;
 use crate::model::{ClassWeights, Task};

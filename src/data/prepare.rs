@@ -7,9 +7,11 @@ use std::sync::Arc;
 use arrow::datatypes::Schema as ArrowSchema;
 use serde::Serialize;
 
+use super::doubts::{leaking_columns, near_equal_spellings};
 use super::extract::{Extracted, extract, reopen};
 use super::key::{Configuration, key_of};
 use super::policy::{Quarantined, quarantine, rules_of_rows};
+use super::telling::{left_out, warnings};
 use super::validate::Validated;
 use super::{AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, Split, TRAIN};
 use crate::accumulate::Accumulate;
@@ -19,7 +21,7 @@ use crate::examples::Examples;
 use crate::features::Takes;
 use crate::fingerprint::Fingerprint;
 use crate::model::{Target, Weighting};
-use crate::progress::{Progress, Step};
+use crate::progress::{Event, Progress, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::transform::{FittedPlan, Roles, TransformPlan};
@@ -289,7 +291,15 @@ impl DataPlan {
 
         let transform = self
             .transform_plan(label, &schema, &splits[TRAIN], &statistics[TRAIN])
-            .map_err(|error| error.in_stage("transform"))?;
+            .map_err(|error| error.in_stage("transform"))?
+            .with_left_out(left_out(&note.remarks));
+        let mut warnings = warnings(label, &note, quarantined.as_ref());
+        warnings.extend(near_equal_spellings(&statistics[TRAIN]));
+        let leaks = leaking_columns(&splits[TRAIN], &target, &transform.columns());
+        warnings.extend(leaks.map_err(|error| error.in_stage("analyse"))?);
+        for warning in &warnings {
+            progress.tell(&Event::Warned(warning.clone()));
+        }
 
         Ok(PreparedData {
             splits,
@@ -298,7 +308,7 @@ impl DataPlan {
             target,
             weighting,
             transform: Arc::new(transform),
-            warnings: warnings(label, note.n_unlabelled, quarantined.as_ref()),
+            warnings,
             anomalies,
             comparisons,
             quarantined,
@@ -343,21 +353,6 @@ impl DataPlan {
         plan.check(examples.schema(), Roles::label(label.name()))?;
         Ok(plan)
     }
-}
-
-/// Which rows were left out.
-fn warnings(label: &Label, n_unlabelled: u64, quarantined: Option<&Quarantined>) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if n_unlabelled > 0 {
-        let message = format!("{n_unlabelled} rows without a label were left out");
-        let warning = Warning::new("read", "rows_unlabelled", message);
-        warnings.push(warning.of_column(label.name()));
-    }
-    if let Some(aside) = quarantined {
-        let message = format!("{} rows that break the schema were set aside", aside.n_rows);
-        warnings.push(Warning::new("validate", "rows_quarantined", message));
-    }
-    warnings
 }
 
 /// The statistics of each split, and of all rows together.

@@ -51,10 +51,35 @@ pub trait DataSource: Stage {
     }
 }
 
-/// Refuses a name that is there twice.
-pub(super) fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<()> {
+/// The most columns of a table, and the longest name of one in bytes.
+const MOST_COLUMNS: usize = 65_536;
+const LONGEST_NAME: usize = 16_384;
+
+/// Refuses a name that is there twice, names that are too long, and too many of them.
+pub(super) fn check_names<'a>(
+    names: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Result<()> {
+    let names = names.into_iter();
+    let n = names.clone().count();
+    if n > MOST_COLUMNS {
+        return Err(Error::data(format!(
+            "there are {n} columns, there may be {MOST_COLUMNS}"
+        )));
+    }
+    if let Some((at, name)) = names
+        .clone()
+        .enumerate()
+        .find(|(_, name)| name.len() > LONGEST_NAME)
+    {
+        return Err(Error::data(format!(
+            "the name of column {} has {} bytes, there may be {LONGEST_NAME}",
+            at + 1,
+            name.len()
+        )));
+    }
     let mut seen = HashSet::new();
-    match names.into_iter().find(|name| !seen.insert(*name)) {
+    let mut names = names;
+    match names.find(|name| !seen.insert(*name)) {
         Some(name) => Err(Error::data(format!(
             "column name `{name}` is there twice; names must be unique"
         ))),

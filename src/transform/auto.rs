@@ -30,7 +30,7 @@ const MAX_CODES: usize = 4_096;
 /// | boolean | 0 or 1; all-zero where missing |
 /// | whole numbers, 3 to 12 distinct | one-hot |
 /// | whole numbers, up to `max_values` distinct, each in 30 rows or more on average | one-hot besides the number |
-/// | numbers | median imputation and an indicator if any are missing, `ln(1 + x)` if heavy-tailed, z-score |
+/// | numbers | median imputation and an indicator if any are missing, `ln(1 + max(x, 0))` if heavy-tailed, z-score, within a million |
 /// | text, at most `max_one_hot` distinct | one-hot |
 /// | other text | hashed to `hash_buckets` features; dropped if values hardly repeat |
 /// | dates and timestamps | hour, weekday, day, month and year, as far as they vary |
@@ -44,6 +44,9 @@ pub struct AutoTransform {
     max_one_hot: u64,
     hash_buckets: usize,
 }
+
+/// How many standard deviations from the mean a chosen feature is at most.
+const FURTHEST: f64 = 1e6;
 
 impl Default for AutoTransform {
     fn default() -> Self {
@@ -68,6 +71,13 @@ pub struct Decision {
 
 impl Decision {
     pub(super) const DROPPED: &str = "dropped";
+    const HASHED: &str = "hashed to";
+
+    /// Whether the column's values are hashed, so that some share a feature.
+    #[must_use]
+    pub fn is_hashed(&self) -> bool {
+        self.action.starts_with(Self::HASHED)
+    }
 
     /// Whether the column makes no feature.
     #[must_use]
@@ -219,7 +229,7 @@ impl AutoTransform {
             ),
             _ => (
                 transform.hash(name, self.hash_buckets),
-                format!("hashed to {} buckets", self.hash_buckets),
+                format!("{} {} buckets", Decision::HASHED, self.hash_buckets),
                 format!("{distinct} distinct values{}", and_missing(column)),
             ),
         }
@@ -265,13 +275,19 @@ impl AutoTransform {
             reason.push(missing_text(column));
         }
         if heavy_tailed(numeric) {
-            transform = transform.log1p(name).z_score(name);
-            action.extend(["log", "z-score"]);
+            // Training has no negative number; what is served may have.
+            transform = transform
+                .clip_values(name, 0.0, f64::MAX)
+                .log1p(name)
+                .z_score(name);
+            action.extend(["at least 0", "log", "z-score"]);
             reason.push("heavy-tailed".to_owned());
         } else {
             transform = transform.z_score(name);
             action.push("z-score");
         }
+        // A feature is of single precision, and a column may hold any number.
+        transform = transform.clip_values(name, -FURTHEST, FURTHEST);
         (transform, action.join(", "), reason.join(", "))
     }
 }

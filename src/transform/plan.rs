@@ -48,6 +48,7 @@ pub struct TransformPlan {
     statistics: Arc<Statistics>,
     columns: Vec<String>,
     optional: Vec<String>,
+    left_out: Vec<Decision>,
 }
 
 /// A plan that was fitted. Cheap to clone.
@@ -73,7 +74,19 @@ impl TransformPlan {
             statistics,
             columns,
             optional,
+            left_out: Vec::new(),
         }
+    }
+
+    /// The same with columns that never came so far.
+    pub(crate) fn with_left_out(mut self, decisions: Vec<Decision>) -> Self {
+        self.left_out = decisions;
+        self
+    }
+
+    /// The columns that a chosen transform may make features of.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        self.columns.iter().map(String::as_str).collect()
     }
 
     /// The transform for what a trainer takes, and why each column became what it did, if it was chosen. Of raw rows
@@ -86,7 +99,7 @@ impl TransformPlan {
             TransformChoice::Given(transform) => return Ok((transform.clone(), Vec::new())),
             TransformChoice::Auto(auto) => auto,
         };
-        let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();
+        let columns = self.columns();
         let optional = |name: &str| self.optional.iter().any(|optional| optional == name);
         let (transform, decisions) = auto.plan(&self.statistics, &columns, optional, takes);
         match transform.steps().is_empty() {
@@ -142,8 +155,11 @@ impl TransformPlan {
     pub(crate) fn fitted(
         self: &Arc<Self>,
         transform: FittedTransform,
-        decisions: Vec<Decision>,
+        mut decisions: Vec<Decision>,
     ) -> FittedPlan {
+        if let TransformChoice::Auto(_) = self.choice {
+            decisions.extend(self.left_out.iter().cloned());
+        }
         FittedPlan {
             transform: Arc::new(transform),
             decisions: decisions.into(),
@@ -179,9 +195,17 @@ impl FittedPlan {
         self.plan.as_ref()
     }
 
-    /// The columns that make no feature.
+    /// The columns that make no feature, and those of which values share features.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
+        let hashed = self
+            .decisions
+            .iter()
+            .filter(|decision| decision.is_hashed());
+        let hashed = hashed.map(|decision| {
+            let message = format!("{}: {}", decision.action, decision.reason);
+            Warning::new("transform", "column_hashed", message).of_column(&decision.column)
+        });
         let dropped = self
             .decisions
             .iter()
@@ -190,7 +214,7 @@ impl FittedPlan {
             let message = format!("it makes no feature: {}", decision.reason);
             Warning::new("transform", "column_dropped", message).of_column(&decision.column)
         };
-        dropped.map(warning).collect()
+        dropped.map(warning).chain(hashed).collect()
     }
 }
 

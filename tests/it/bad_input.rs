@@ -249,8 +249,8 @@ fn a_csv_file_that_is_not_utf8_is_named() {
     let mut bytes = good_csv().into_bytes();
     bytes.extend(b"1.5,stra\xdfe,no\n");
     let file = place.file("latin1.csv", &bytes);
-    assert_snapshot!(place.refusal(FileSource::csv(&file).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: encountered invalid UTF-8 data for line 302 and field 2");
-    assert_snapshot!(place.refusal(FileSource::csv(&file).infer_rows(10).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: encountered invalid UTF-8 data for line 302 and field 2");
+    assert_snapshot!(place.refusal(FileSource::csv(&file).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: column `road` in line 302 is not UTF-8: byte 0xdf");
+    assert_snapshot!(place.refusal(FileSource::csv(&file).infer_rows(10).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: column `road` in line 302 is not UTF-8: byte 0xdf");
     let header = place.file("header.csv", b"stra\xdfe,late\n1,yes\n");
     assert_snapshot!(place.refusal(FileSource::csv(header).label("late")), @"Data | file: `<dir>/header.csv` cannot be read: the first line of `<dir>/header.csv` is not UTF-8");
 }
@@ -268,12 +268,12 @@ fn a_csv_line_with_more_or_fewer_fields_than_the_header_is_named() {
             .map(|n| place.refusal(FileSource::csv(&file).infer_rows(n).label("late")));
         match name {
             "more.csv" => assert_snapshot!(refusals.join("\n"), @r#"
-            Data | file: `<dir>/more.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 4
-            Data | file: `<dir>/more.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 4
+            Data | file: `<dir>/more.csv` cannot be read: line 202 has 4 fields, must have 3 as the header has
+            Data | file: `<dir>/more.csv` cannot be read: line 202 has 4 fields, must have 3 as the header has
             "#),
             _ => assert_snapshot!(refusals.join("\n"), @r#"
-            Data | file: `<dir>/fewer.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 1
-            Data | file: `<dir>/fewer.csv` cannot be read: incorrect number of fields for line 202, expected 3 got 1
+            Data | file: `<dir>/fewer.csv` cannot be read: line 202 has 1 field, must have 3 as the header has
+            Data | file: `<dir>/fewer.csv` cannot be read: line 202 has 1 field, must have 3 as the header has
             "#),
         }
     }
@@ -296,7 +296,7 @@ fn a_parquet_file_that_is_none_or_is_cut_short_is_named() {
     let n = torn.len();
     torn[4..n / 2].fill(0xff);
     let torn = place.file("torn.parquet", torn);
-    assert_snapshot!(place.refusal(FileSource::parquet(torn).label("late")), @"Data | file: `<dir>/torn.parquet` cannot be read: unexpected struct field type 15");
+    assert_snapshot!(place.refusal(FileSource::parquet(torn).label("late")), @"Data | file: `<dir>/torn.parquet` cannot be read: it is damaged: a page of column `id` has no header");
 }
 
 #[test]
@@ -340,9 +340,9 @@ fn json_that_cannot_be_read_is_named() {
             .is_ok()
     );
     std::fs::remove_dir_all(place.path("models")).unwrap();
-    assert_snapshot!(place.refusal(with("type.jsonl", r#"{"kilograms": "heavy", "road": "air", "late": "no"}"#).label("late")), @"Data | file: `<dir>/type.jsonl` cannot be read: column `kilograms` is `heavy`, must be of type float as the first 10 rows are; `infer_rows` says how many are looked at");
-    assert_snapshot!(place.refusal(with("torn.jsonl", r#"{"kilograms": 1.5, "road": "#).label("late")), @"Data | file: `<dir>/torn.jsonl` cannot be read: encountered unexpected '{' whilst parsing object");
-    assert_snapshot!(place.refusal(with("early.jsonl", "x").infer_rows(1_000).label("late")), @"Data | file: `<dir>/early.jsonl` cannot be read: not valid JSON: expected value at line 1 column 1");
+    assert_snapshot!(place.refusal(with("type.jsonl", r#"{"kilograms": "heavy", "road": "air", "late": "no"}"#).label("late")), @"Data | file: `<dir>/type.jsonl` cannot be read: column `kilograms` is `heavy` in line 201, must be of type float as the first 10 rows are; `infer_rows` says how many are looked at");
+    assert_snapshot!(place.refusal(with("torn.jsonl", r#"{"kilograms": 1.5, "road": "#).label("late")), @"Data | file: `<dir>/torn.jsonl` cannot be read: line 201 is not valid JSON: the object is not closed");
+    assert_snapshot!(place.refusal(with("early.jsonl", "x").infer_rows(1_000).label("late")), @"Data | file: `<dir>/early.jsonl` cannot be read: line 201 is not valid JSON: unexpected `x`");
     assert_snapshot!(place.refusal(FileSource::json(place.file("empty.json", "")).label("late")), @"Data | file: `<dir>/empty.json` is empty");
     assert_snapshot!(place.refusal(FileSource::arrow(place.file("no.arrow", "x,y\n1,2\n")).label("late")), @"Data | file: `<dir>/no.arrow` cannot be read: not a readable Arrow IPC file");
 }

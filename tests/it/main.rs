@@ -7,10 +7,12 @@
 )]
 
 mod bad_input;
+mod cases;
 mod compat;
 mod compile_fail;
 mod conformance;
 mod custom_operation;
+mod damaged;
 mod data;
 #[cfg(feature = "sql")]
 mod derive;

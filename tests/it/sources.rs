@@ -376,7 +376,7 @@ async fn a_late_value_of_a_column_with_marks_is_named() {
     assert_eq!(
         error.to_string(),
         format!(
-            "file: `{}` cannot be read: column `miles` is `far`, must be of type integer as the first 20 rows are; \
+            "file: `{}` cannot be read: column `miles` is `far` in line 53, must be of type integer as the first 20 rows are; \
              `infer_rows` says how many are looked at",
             file.display()
         )
@@ -407,8 +407,8 @@ async fn types_of_csv_are_inferred() {
             "Float64",
             "Boolean",
             "Date32",
-            "Timestamp(ms)",
-            "Timestamp(s)",
+            "Timestamp(µs, \"UTC\")",
+            "Timestamp(µs, \"UTC\")",
             "Utf8",
             "Utf8",
             "Utf8"

@@ -1,0 +1,86 @@
+//! How files are read, as options of a command line.
+
+use std::path::Path;
+
+use fourfold::data::FileSource;
+use fourfold::schema::FieldType;
+use fourfold::{Error, ErrorKind, Result};
+
+/// How files are read.
+#[derive(clap::Args)]
+pub(crate) struct Reading {
+    /// A word that stands for no value in CSV and JSON files, instead of the usual ones (may be repeated).
+    #[arg(long = "null", value_name = "MARK")]
+    nulls: Vec<String>,
+    /// The type of a column: boolean, integer, float, text, date or timestamp (may be repeated).
+    #[arg(long = "type", value_name = "COLUMN=TYPE")]
+    types: Vec<String>,
+    /// How many rows of CSV and JSON files the types are inferred from.
+    #[arg(long, value_name = "N")]
+    infer_rows: Option<usize>,
+    /// Commas in numbers are decimal ones, and points between thousands.
+    #[arg(long)]
+    decimal_comma: bool,
+}
+
+impl Reading {
+    /// The source of a file or a directory.
+    pub(crate) fn source(&self, path: &Path) -> Result<FileSource> {
+        let mut source = FileSource::detect(path)?;
+        if !self.nulls.is_empty() {
+            source = source.null_marks(self.nulls.iter().cloned());
+        }
+        for told in &self.types {
+            let (column, field_type) = column_type(told)?;
+            source = source.column_type(column, field_type);
+        }
+        if let Some(n) = self.infer_rows {
+            source = source.infer_rows(n);
+        }
+        if self.decimal_comma {
+            source = source.decimal_comma();
+        }
+        Ok(source)
+    }
+}
+
+/// Of `zip=text`.
+fn column_type(told: &str) -> Result<(&str, FieldType)> {
+    let types = [
+        FieldType::Boolean,
+        FieldType::Integer,
+        FieldType::Float,
+        FieldType::Text,
+        FieldType::Date,
+        FieldType::Timestamp,
+    ];
+    let (column, name) = told.rsplit_once('=').unwrap_or((told, ""));
+    let named = types
+        .into_iter()
+        .find(|field_type| field_type.to_string() == name);
+    let field_type = named.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Config,
+            format!(
+                "`--type {told}` must be a column, `=`, and boolean, integer, float, text, date or timestamp"
+            ),
+        )
+    })?;
+    Ok((column, field_type))
+}
+
+/// An error in the words of the command line.
+pub(crate) fn in_options(error: Error) -> Error {
+    if !error.message().contains("`infer_rows`") {
+        return error;
+    }
+    let message = error.message().replace(
+        "`infer_rows` says how many are looked at",
+        "`--infer-rows` says how many are looked at, and `--type` of what type a column is",
+    );
+    let told = Error::new(error.kind(), message);
+    match error.stage().map(str::to_owned) {
+        Some(stage) => told.in_stage(&stage),
+        None => told,
+    }
+}

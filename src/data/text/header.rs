@@ -1,0 +1,334 @@
+//! The delimiter, the names and the first row of a CSV file.
+
+use fourfold_kernels::text::csv::{Dialect, cut, records};
+use fourfold_kernels::text::number;
+
+use super::explain::failed;
+use crate::error::{Error, Result};
+
+/// How many records are looked at.
+const LOOKED_AT: usize = 200;
+
+/// How many lines may stand before the header.
+const MOST_BEFORE: usize = 50;
+
+const CANDIDATES: [u8; 4] = *b",;\t|";
+
+/// What the first lines of a CSV file tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) dialect: Dialect,
+    /// As they are in the file, without blanks around them: some may be empty.
+    pub(super) names: Vec<String>,
+    /// Where the rows begin, in bytes and in lines.
+    pub(super) offset: usize,
+    pub(super) line: u64,
+    /// How many lines stand before the header.
+    pub(super) before: u64,
+    /// Whether the first column's values count rows, as far as was looked.
+    pub(super) first_counts: bool,
+    /// Whether the names look like values.
+    pub(super) is_values: bool,
+}
+
+type Record = Vec<Vec<u8>>;
+
+impl Header {
+    /// Of the first bytes of a file.
+    ///
+    /// # Errors
+    /// If they are not UTF-8, or have no record.
+    pub(super) fn of(file: &str, head: &[u8], delimiter: Option<u8>) -> Result<Self> {
+        if head.starts_with(b"\xfe\xff") || head.starts_with(b"\xff\xfe") {
+            return Err(failed(file, "it is UTF-16, must be UTF-8"));
+        }
+        let begin = if head.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
+        let text = &head[begin..];
+        let terminator = if text.contains(&b'\n') || !text.contains(&b'\r') {
+            b'\n'
+        } else {
+            b'\r'
+        };
+        let (said, skip) = said_delimiter(text, terminator);
+        let dialect = |delimiter| Dialect {
+            delimiter,
+            terminator,
+            skip_blanks: false,
+        };
+        let text = &text[skip..];
+        let delimiter = delimiter
+            .or(said)
+            .unwrap_or_else(|| sniff(text, terminator));
+        let mut dialect = dialect(delimiter);
+        let mut found = look(text, &dialect);
+        if values(&found).all(|record| blanks_behind_delimiters(record)) && found.len() > 1 {
+            dialect.skip_blanks = true;
+            found = look(text, &dialect);
+        }
+        let before = before_header(&found);
+        let rows = found.get(before + 1..).unwrap_or_default();
+        let Some((at, header)) = found.get(before) else {
+            return Err(failed(file, "there is no header"));
+        };
+        let next = found.get(before + 1).map_or(text.len(), |(at, _)| *at);
+        let end = match rows {
+            // Behind the header's own end there may be empty lines, which are no records.
+            [] => cut(&text[*at..], &dialect).map_or(text.len(), |n| at + n),
+            _ => next,
+        };
+        let mut names = Vec::with_capacity(header.len());
+        for name in header {
+            let name = std::str::from_utf8(name).map_err(|error| {
+                Error::data(format!("the first line of `{file}` is not UTF-8")).with_source(error)
+            })?;
+            names.push(name.trim().to_owned());
+        }
+        // Some write the names of rows without a name for them; others end every row with a delimiter.
+        let longer = |(_, row): &(usize, Record)| row.len() == names.len() + 1;
+        if !rows.is_empty() && rows.iter().all(longer) {
+            let is_empty =
+                |(_, row): &(usize, Record)| row.last().is_some_and(|last| last.is_empty());
+            if !rows.iter().all(is_empty) {
+                names.insert(0, String::new());
+            }
+        }
+        let is_number = |name: &String| number::number(name.as_bytes(), number::PLAIN).is_some();
+        let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == terminator).count() as u64;
+        let skipped = u64::from(skip > 0);
+        Ok(Header {
+            dialect,
+            is_values: !names.is_empty()
+                && names.iter().all(|name| !name.is_empty() && is_number(name)),
+            offset: begin + skip + end,
+            line: 1 + skipped + lines(&text[..end]),
+            before: skipped + lines(&text[..*at]),
+            first_counts: counts_rows(rows),
+            names,
+        })
+    }
+}
+
+/// Excel's `sep=;` in the first line, and how many bytes that takes.
+fn said_delimiter(text: &[u8], terminator: u8) -> (Option<u8>, usize) {
+    let line = text
+        .split(|byte| *byte == terminator)
+        .next()
+        .unwrap_or_default();
+    match line.strip_suffix(b"\r").unwrap_or(line) {
+        [s, e, p, b'=', delimiter] if [*s, *e, *p].eq_ignore_ascii_case(b"sep") => {
+            (Some(*delimiter), (line.len() + 1).min(text.len()))
+        }
+        _ => (None, 0),
+    }
+}
+
+/// The whole records at the beginning.
+fn look(text: &[u8], dialect: &Dialect) -> Vec<(usize, Record)> {
+    let mut found = records(text, dialect, LOOKED_AT + MOST_BEFORE);
+    // The last may be cut off, if it is not all there is.
+    if found.len() > 1 && found.len() < LOOKED_AT + MOST_BEFORE {
+        let whole = cut(text, dialect).unwrap_or(0);
+        found.retain(|(at, _)| *at < whole);
+    }
+    found
+}
+
+fn values(found: &[(usize, Record)]) -> impl Iterator<Item = &Record> {
+    found.iter().skip(1).map(|(_, record)| record)
+}
+
+fn blanks_behind_delimiters(record: &Record) -> bool {
+    record.len() > 1
+        && record[1..]
+            .iter()
+            .all(|field| field.is_empty() || field.starts_with(b" "))
+}
+
+/// The number of fields that most records have, and how many have it.
+fn mode(found: &[(usize, Record)]) -> (usize, usize) {
+    let mut counts: Vec<(usize, usize)> = Vec::new();
+    for (_, record) in found {
+        match counts.iter_mut().find(|(n, _)| *n == record.len()) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((record.len(), 1)),
+        }
+    }
+    counts
+        .into_iter()
+        .max_by_key(|(n, count)| (*count, *n))
+        .unwrap_or((1, 0))
+}
+
+/// The delimiter by which nearly all records have as many fields as each other, more than one; of several such, and of
+/// none, the one that the header has most of. A comma if the header has none.
+fn sniff(text: &[u8], terminator: u8) -> u8 {
+    let mut best = ((false, 0), b',');
+    for delimiter in CANDIDATES {
+        let dialect = Dialect {
+            delimiter,
+            terminator,
+            skip_blanks: false,
+        };
+        let found = look(text, &dialect);
+        let (fields, count) = mode(&found);
+        let is_table = fields > 1 && count * 10 >= found.len() * 9;
+        let header = found
+            .get(before_header(&found))
+            .map_or(1, |(_, record)| record.len());
+        if header > 1 && (is_table, header) > best.0 {
+            best = ((is_table, header), delimiter);
+        }
+    }
+    best.1
+}
+
+/// How many records stand before the header: titles, comments, lines that are not of the table.
+fn before_header(found: &[(usize, Record)]) -> usize {
+    let (fields, _) = mode(found);
+    if fields < 2 {
+        let is_comment = |(_, record): &&(usize, Record)| record[0].starts_with(b"#");
+        let comments = found.iter().take_while(is_comment).count();
+        return if comments > 1 { comments } else { 0 };
+    }
+    let filled = |record: &Record| {
+        record
+            .iter()
+            .filter(|field| !field.trim_ascii().is_empty())
+            .count()
+    };
+    let is_before = |at: usize| {
+        let record = &found[at].1;
+        let Some((_, next)) = found.get(at + 1) else {
+            return false;
+        };
+        let is_title = fields > 2
+            && filled(record) == 1
+            && filled(next) == fields
+            && !next
+                .iter()
+                .any(|field| number::number(field, number::PLAIN).is_some());
+        let is_comment =
+            record[0].starts_with(b"#") && (record.len() != fields || next[0].starts_with(b"#"));
+        record.len() == 1 || is_comment || is_title
+    };
+    let before = (0..found.len().min(MOST_BEFORE))
+        .take_while(|at| is_before(*at))
+        .count();
+    if before >= found.len() { 0 } else { before }
+}
+
+/// Whether the first fields count up by one.
+fn counts_rows(rows: &[(usize, Record)]) -> bool {
+    let numbers: Option<Vec<i64>> = rows
+        .iter()
+        .map(|(_, row)| number::integer(row.first()?.trim_ascii()))
+        .collect();
+    match numbers.as_deref() {
+        Some([first, rest @ ..]) if (0..=1).contains(first) => {
+            rest.iter().zip(1..).all(|(number, n)| *number == first + n)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Header {
+        Header::of("f.csv", text.as_bytes(), None).unwrap()
+    }
+
+    #[track_caller]
+    fn check(text: &str, delimiter: char, names: &[&str], rest: &str) {
+        let header = of(text);
+        assert_eq!(char::from(header.dialect.delimiter), delimiter, "{text:?}");
+        assert_eq!(header.names, names, "{text:?}");
+        assert_eq!(&text[header.offset..], rest, "{text:?}");
+        let lines = text[..header.offset].matches(['\n']).count() as u64;
+        if header.dialect.terminator == b'\n' && header.offset < text.len() {
+            assert_eq!(header.line, 1 + lines, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn delimiters_and_names_are_found() {
+        check("a,b\n1,2\n", ',', &["a", "b"], "1,2\n");
+        check("a;b\n1,5;2,5\n", ';', &["a", "b"], "1,5;2,5\n");
+        check("a\tb\r\n1\t2\r\n", '\t', &["a", "b"], "1\t2\r\n");
+        check("a|b,c|d\n1|2,3|4\n", '|', &["a", "b,c", "d"], "1|2,3|4\n");
+        check("a\n1\n", ',', &["a"], "1\n");
+        check("a,b", ',', &["a", "b"], "");
+        check("a,b\n", ',', &["a", "b"], "");
+        check("\u{feff}a,b\n1,2\n", ',', &["a", "b"], "1,2\n");
+        check(
+            "x,\"a\n\"\"b\"\"\"\n1,2\n",
+            ',',
+            &["x", "a\n\"b\""],
+            "1,2\n",
+        );
+        check("k,c\r0,b\r", ',', &["k", "c"], "0,b\r");
+        check("sep=;\na;b\n1;2\n", ';', &["a", "b"], "1;2\n");
+        check(
+            "a;b;\"c,d,e,f\"\n1;2;3\n",
+            ';',
+            &["a", "b", "c,d,e,f"],
+            "1;2;3\n",
+        );
+    }
+
+    #[test]
+    fn lines_before_the_header_are_passed_over() {
+        check("\n\na,b\n1,2\n", ',', &["a", "b"], "1,2\n");
+        check(
+            "Report of 2023\n\na,b\n1,2\n3,4\n",
+            ',',
+            &["a", "b"],
+            "1,2\n3,4\n",
+        );
+        check(
+            "# x, y and z\n# more\na,b\n1,2\n",
+            ',',
+            &["a", "b"],
+            "1,2\n",
+        );
+        check("Title,,\na,b,c\n1,2,3\n", ',', &["a", "b", "c"], "1,2,3\n");
+        check("#a,b\n1,2\n", ',', &["#a", "b"], "1,2\n");
+        assert_eq!(of("Report\na,b\n1,2\n").before, 1);
+    }
+
+    #[test]
+    fn blanks_behind_delimiters_are_no_part_of_values() {
+        assert!(of("a, b\n1, 2\n3, 4\n").dialect.skip_blanks);
+        assert!(of("a,b\n1, 2\n3, \n").dialect.skip_blanks);
+        assert!(!of("a,b\n1, 2\n3,4\n").dialect.skip_blanks);
+        check("a, b\n1, \"x, y\"\n", ',', &["a", "b"], "1, \"x, y\"\n");
+    }
+
+    #[test]
+    fn rows_may_be_longer_than_the_header() {
+        check("a,b\n1,2,\n3,4,\n", ',', &["a", "b"], "1,2,\n3,4,\n");
+        check(
+            "a,b\n1,2,3\n2,4,5\n",
+            ',',
+            &["", "a", "b"],
+            "1,2,3\n2,4,5\n",
+        );
+        assert!(of("a,b\n1,2,3\n2,4,5\n").first_counts);
+        assert!(!of(",a\n1,2\n3,4\n").first_counts);
+        assert!(of("1,2\n3,4\n").is_values);
+    }
+
+    #[test]
+    fn other_encodings_are_named() {
+        let error = Header::of("f.csv", b"\xff\xfea\0", None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`f.csv` cannot be read: it is UTF-16, must be UTF-8"
+        );
+    }
+}

@@ -1,0 +1,401 @@
+//! What the values of a column of text are read as.
+//!
+//! One value that cannot be read as the others makes a column text: nothing is lost. It is told, with the value and its
+//! line, wherever a column of numbers or times would be the likely intent; and so is every reading that is not the
+//! plain one. What is ambiguous stays text.
+
+use fourfold_kernels::text::number::{
+    ANY, BLANK_GROUPS, BLANK_GROUPS_COMMA, COMMA, COMMA_GROUPS, DOT_GROUPS, PLAIN,
+};
+use fourfold_kernels::text::time::{DMY, MDY, YMD};
+use fourfold_kernels::text::{First, Kind, Marks, Reading, Tally};
+
+use super::TextOptions;
+use super::explain::shown;
+use super::remarks::Remark;
+use crate::schema::FieldType;
+
+/// What always stands for no value.
+const ALWAYS: [&str; 10] = [
+    "NaN", "nan", "-NaN", "-nan", "?", "<NA>", "#N/A", "NaT", "\\N", "#NA",
+];
+
+/// What stands for no value unless it is frequent in a column of text, where it may be the name of something.
+const WORDS: [&str; 7] = ["NA", "N/A", "n/a", "null", "NULL", "None", "nil"];
+
+/// What stands for no value beside numbers and times, and is a value in text.
+const BESIDE_NUMBERS: [&str; 12] = [
+    "-", "--", ".", "N.A.", "n.a.", "none", "na", "Null", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!",
+];
+
+/// A word that is a value is there so often at least.
+const OFTEN: u64 = 5;
+
+/// From this share of a text column's values on a word is a value.
+const FREQUENT: f64 = 0.05;
+
+/// From this share on the reading of most values is worth a word.
+const NEARLY_ALL: f64 = 0.9;
+
+const NUMBERS: [Reading; 4] = [
+    Reading::Integer,
+    Reading::Float,
+    Reading::Infinite,
+    Reading::Styled,
+];
+const TIMES: [Reading; 2] = [Reading::Date, Reading::Timestamp];
+
+/// How the columns of files are looked at.
+pub(in crate::data) struct Inference<'a> {
+    options: &'a TextOptions,
+    marks: Marks,
+    /// Whether a comma is the decimal one in these files.
+    decimal_comma: bool,
+    /// What a place is called: `line` or `row`.
+    place: &'static str,
+}
+
+/// What a column is read as, and why.
+pub(in crate::data) struct Chosen {
+    pub(in crate::data) kind: Kind,
+    pub(in crate::data) marks: Marks,
+    pub(in crate::data) remarks: Vec<Remark>,
+}
+
+impl<'a> Inference<'a> {
+    pub(in crate::data) fn new(options: &'a TextOptions) -> Self {
+        let marks = match &options.nulls {
+            Some(marks) => Marks::new(marks),
+            None => Marks::new(ALWAYS.iter().chain(&WORDS).chain(&BESIDE_NUMBERS)),
+        };
+        Inference {
+            options,
+            marks,
+            decimal_comma: options.decimal_comma,
+            place: "line",
+        }
+    }
+
+    /// The same, where values have rows instead of lines.
+    pub(in crate::data) fn in_rows(self) -> Self {
+        Inference {
+            place: "row",
+            ..self
+        }
+    }
+
+    /// The words that may stand for no value.
+    pub(in crate::data) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Takes from all columns what is one for a file: whether commas are decimal.
+    pub(in crate::data) fn look_at_all<'t>(
+        &mut self,
+        tallies: impl IntoIterator<Item = &'t Tally>,
+    ) {
+        let mut tallies = tallies.into_iter();
+        self.decimal_comma |= tallies.any(|tally| {
+            let numbers = tally.of(&NUMBERS);
+            tally.has_decimal_comma() && numbers > 0 && numbers == tally.known()
+        });
+    }
+
+    /// What a column is read as.
+    pub(in crate::data) fn choose(&self, name: &str, tally: &Tally) -> Chosen {
+        let mut notes = Vec::new();
+        let told = self.options.types.get(name).copied();
+        let kind = match told {
+            Some(field_type) => self.told(field_type, tally),
+            None => self.kind(name, tally, &mut notes),
+        };
+        let marks = self.marks_of(name, kind, tally, &mut notes);
+        Chosen {
+            kind,
+            marks,
+            remarks: notes,
+        }
+    }
+
+    fn told(&self, field_type: FieldType, tally: &Tally) -> Kind {
+        let order = [YMD, DMY, MDY]
+            .into_iter()
+            .find(|order| tally.orders() & order != 0);
+        let order = order.unwrap_or(YMD);
+        match field_type {
+            FieldType::Boolean => Kind::Boolean,
+            FieldType::Integer => Kind::Integer,
+            FieldType::Float => Kind::Float(self.style(tally.styles()).unwrap_or(PLAIN)),
+            FieldType::Date => Kind::Date(order),
+            FieldType::Timestamp => Kind::Timestamp(order),
+            FieldType::Text | FieldType::Other => Kind::Text,
+        }
+    }
+
+    fn kind(&self, name: &str, tally: &Tally, notes: &mut Vec<Remark>) -> Kind {
+        let known = tally.known();
+        if known == 0 {
+            return Kind::Text;
+        }
+        let mut note =
+            |code: &str, message: String| notes.push(Remark::of_column(name, code, message));
+        if tally.of(&[Reading::Boolean]) == known {
+            return Kind::Boolean;
+        }
+        if tally.of(&[Reading::Integer]) == known {
+            return Kind::Integer;
+        }
+        // `1e5` is a number among numbers that are no codes.
+        let floats = tally.of(&[Reading::Float]) > 0;
+        let numbers = tally.of(&NUMBERS)
+            + if floats {
+                tally.of(&[Reading::Exponent])
+            } else {
+                0
+            };
+        if numbers == known {
+            return match self.style(tally.styles()) {
+                Some(style) => {
+                    if let Some(how) = self.how_written(style, tally) {
+                        note("column_reading", format!("read as numbers {how}"));
+                    }
+                    Kind::Float(style)
+                }
+                None => {
+                    note(
+                        "column_nearly_read",
+                        format!(
+                            "text although all {known} values look like numbers: they are not of one style{}",
+                            self.such_as("", tally.first_of(Reading::Styled))
+                        ),
+                    );
+                    Kind::Text
+                }
+            };
+        }
+        if tally.of(&TIMES) == known {
+            return self.time(tally, known, &mut note);
+        }
+        self.tell_what_spoils(tally, numbers, known, &mut note);
+        Kind::Text
+    }
+
+    fn time(&self, tally: &Tally, known: u64, note: &mut impl FnMut(&str, String)) -> Kind {
+        let of = |order| match tally.of(&[Reading::Timestamp]) {
+            0 => Kind::Date(order),
+            _ => Kind::Timestamp(order),
+        };
+        let example = tally
+            .first_of(Reading::Date)
+            .or(tally.first_of(Reading::Timestamp));
+        let example = self.such_as("such as ", example);
+        match tally.orders() {
+            orders if orders & YMD != 0 => of(YMD),
+            DMY => {
+                note(
+                    "column_reading",
+                    format!("read as dates with the day first{example}"),
+                );
+                of(DMY)
+            }
+            MDY => {
+                note(
+                    "column_reading",
+                    format!("read as dates with the month first{example}"),
+                );
+                of(MDY)
+            }
+            0 => {
+                note(
+                    "column_nearly_read",
+                    format!(
+                        "text although all {known} values look like dates: no one order of day and month reads them all"
+                    ),
+                );
+                Kind::Text
+            }
+            _ => {
+                note(
+                    "column_ambiguous",
+                    format!(
+                        "text: its dates may have the day or the month first{example}; a type of date or timestamp reads them with the day first"
+                    ),
+                );
+                Kind::Text
+            }
+        }
+    }
+
+    /// The style to read numbers in, of those that read all of them.
+    fn style(&self, styles: u8) -> Option<u8> {
+        let by_preference = if self.decimal_comma {
+            [
+                COMMA,
+                DOT_GROUPS,
+                BLANK_GROUPS_COMMA,
+                PLAIN,
+                COMMA_GROUPS,
+                BLANK_GROUPS,
+            ]
+        } else {
+            [
+                PLAIN,
+                COMMA_GROUPS,
+                BLANK_GROUPS,
+                COMMA,
+                DOT_GROUPS,
+                BLANK_GROUPS_COMMA,
+            ]
+        };
+        if styles == ANY {
+            return Some(PLAIN);
+        }
+        by_preference.into_iter().find(|style| styles & style != 0)
+    }
+
+    fn tell_what_spoils(
+        &self,
+        tally: &Tally,
+        numbers: u64,
+        known: u64,
+        note: &mut impl FnMut(&str, String),
+    ) {
+        let nested = tally.of(&[Reading::Nested]);
+        if nested > 0 && nested < known {
+            let other = tally.first_beside(&[Reading::Nested]);
+            note(
+                "column_mixed",
+                format!(
+                    "text: {nested} of {known} values are arrays or objects{}, and others are not{}",
+                    self.such_as("", tally.first_of(Reading::Nested)),
+                    self.such_as("", other)
+                ),
+            );
+            return;
+        }
+        let codes = [Reading::LeadingZero, Reading::PastRange, Reading::Exponent];
+        let zeros = tally.of(&[Reading::LeadingZero]);
+        if numbers + tally.of(&codes) == known {
+            let why = if zeros > 0 {
+                ("leading zeros", Reading::LeadingZero)
+            } else if tally.of(&[Reading::PastRange]) > 0 {
+                ("whole numbers of more than 64 bits", Reading::PastRange)
+            } else {
+                ("codes with an `E`", Reading::Exponent)
+            };
+            note(
+                "column_codes",
+                format!(
+                    "text, not numbers: it has {}{}",
+                    why.0,
+                    self.such_as("", tally.first_of(why.1))
+                ),
+            );
+            return;
+        }
+        let nearly = |n: u64| n as f64 >= NEARLY_ALL * known as f64;
+        let times = tally.of(&TIMES);
+        let booleans = tally.of(&[Reading::Boolean]);
+        let with_codes = [&NUMBERS[..], &codes[..]].concat();
+        let (n, what, readings): (u64, &str, &[Reading]) = if nearly(numbers) {
+            (numbers, "numbers", &with_codes)
+        } else if nearly(times) {
+            (times, "dates or times", &TIMES)
+        } else if nearly(booleans) {
+            (booleans, "booleans", &[Reading::Boolean])
+        } else {
+            return;
+        };
+        let first = tally
+            .first_beside(readings)
+            .or_else(|| tally.first_beside(&NUMBERS));
+        let first = first.map(|first| {
+            format!(
+                "; the first that is not is `{}` in {} {}",
+                shown(&first.value),
+                self.place,
+                first.line
+            )
+        });
+        note(
+            "column_nearly_read",
+            format!(
+                "text although {n} of {known} values are {what}{}",
+                first.unwrap_or_default()
+            ),
+        );
+    }
+
+    fn such_as(&self, before: &str, first: Option<&First>) -> String {
+        first.map_or_else(String::new, |first| {
+            format!(
+                " ({before}`{}` in {} {})",
+                shown(&first.value),
+                self.place,
+                first.line
+            )
+        })
+    }
+
+    /// How numbers are written, unless plainly.
+    fn how_written(&self, style: u8, tally: &Tally) -> Option<String> {
+        let mut how = Vec::new();
+        match style {
+            COMMA => how.push("with a decimal comma"),
+            COMMA_GROUPS if !tally.is_plain() => how.push("with commas between thousands"),
+            DOT_GROUPS => how.push("with points between thousands and a decimal comma"),
+            BLANK_GROUPS if !tally.is_plain() => how.push("with blanks between thousands"),
+            BLANK_GROUPS_COMMA => how.push("with blanks between thousands and a decimal comma"),
+            _ => {}
+        }
+        if tally.percent() > 0 {
+            how.push("where a percent sign is a hundredth");
+        }
+        let first = tally.first_of(Reading::Styled)?;
+        (!how.is_empty()).then(|| {
+            format!(
+                "{}{}",
+                how.join(", "),
+                self.such_as("such as ", Some(first))
+            )
+        })
+    }
+
+    /// What stands for no value in a column of a kind.
+    fn marks_of(&self, name: &str, kind: Kind, tally: &Tally, notes: &mut Vec<Remark>) -> Marks {
+        if self.options.nulls.is_some() || kind != Kind::Text || tally.known() == 0 {
+            return self.marks.clone();
+        }
+        let with_values = (tally.rows() - tally.empty()) as f64;
+        let mut marks: Vec<&str> = ALWAYS.to_vec();
+        for (word, n) in self.marks.words().iter().zip(tally.marked()) {
+            let Some(word) = WORDS
+                .iter()
+                .find(|known| known.as_bytes() == word.as_slice())
+            else {
+                continue;
+            };
+            let is_value = *n >= OFTEN && *n as f64 >= FREQUENT * with_values;
+            if *n > 0 {
+                let (code, what) = if is_value {
+                    ("mark_is_value", "taken as a value")
+                } else {
+                    ("mark_is_missing", "taken as missing")
+                };
+                let message = format!(
+                    "`{word}` in {n} of {} rows is {what}; null marks tell otherwise",
+                    tally.rows()
+                );
+                notes.push(Remark::of_column(name, code, message));
+            }
+            if *n == 0 || !is_value {
+                marks.push(word);
+            }
+        }
+        Marks::new(marks)
+    }
+}
+
+#[cfg(test)]
+#[path = "infer_tests.rs"]
+mod tests;

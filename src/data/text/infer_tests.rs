@@ -1,0 +1,167 @@
+use super::*;
+
+fn choose(values: &[&str], options: &TextOptions) -> (Kind, Vec<String>) {
+    let mut inference = Inference::new(options);
+    let mut tally = Tally::new(inference.marks());
+    for (line, value) in (2..).zip(values) {
+        tally.see(value.as_bytes(), line, inference.marks());
+    }
+    inference.look_at_all([&tally]);
+    let chosen = inference.choose("x", &tally);
+    (
+        chosen.kind,
+        chosen
+            .remarks
+            .into_iter()
+            .map(|note| note.message)
+            .collect(),
+    )
+}
+
+#[track_caller]
+fn check(values: &[&str], kind: Kind, note: Option<&str>) {
+    let (found, notes) = choose(values, &TextOptions::default());
+    assert_eq!((found, notes.first().map(String::as_str)), (kind, note));
+}
+
+#[test]
+fn plain_values_are_read_without_a_word() {
+    check(&["1", "NA", "?", "-"], Kind::Integer, None);
+    check(
+        &["1", "-2.5", "1e-3", "1e5", "inf"],
+        Kind::Float(PLAIN),
+        None,
+    );
+    check(&[" 1", "2 "], Kind::Integer, None);
+    check(&["true", "FALSE"], Kind::Boolean, None);
+    check(&["2013-01-31"], Kind::Date(YMD), None);
+    check(
+        &["2013-01-31", "2013-01-31 05:00"],
+        Kind::Timestamp(YMD),
+        None,
+    );
+    check(&["31 Jan 2013"], Kind::Date(YMD), None);
+    check(&["a", "1"], Kind::Text, None);
+    check(&["", "NA"], Kind::Text, None);
+    check(&["true", "1"], Kind::Text, None);
+}
+
+#[test]
+fn other_spellings_are_read_and_told() {
+    check(
+        &["1.867,82", "865,07"],
+        Kind::Float(DOT_GROUPS),
+        Some(
+            "read as numbers with points between thousands and a decimal comma (such as `1.867,82` in line 2)",
+        ),
+    );
+    check(
+        &["106,7", "12"],
+        Kind::Float(COMMA),
+        Some("read as numbers with a decimal comma (such as `106,7` in line 2)"),
+    );
+    check(
+        &["1,234", "12"],
+        Kind::Float(COMMA_GROUPS),
+        Some("read as numbers with commas between thousands (such as `1,234` in line 2)"),
+    );
+    check(
+        &["5 %", "12"],
+        Kind::Float(PLAIN),
+        Some("read as numbers where a percent sign is a hundredth (such as `5 %` in line 2)"),
+    );
+    check(
+        &["18/02/2023", "02/03/2023"],
+        Kind::Date(DMY),
+        Some("read as dates with the day first (such as `18/02/2023` in line 2)"),
+    );
+}
+
+#[test]
+fn what_stays_text_is_told_with_what_spoils_it() {
+    let mut values = vec!["1"; 20];
+    values[7] = "abc";
+    check(
+        &values,
+        Kind::Text,
+        Some("text although 19 of 20 values are numbers; the first that is not is `abc` in line 9"),
+    );
+    check(
+        &["02134", "12345"],
+        Kind::Text,
+        Some("text, not numbers: it has leading zeros (`02134` in line 2)"),
+    );
+    check(
+        &["12E4", "07E2"],
+        Kind::Text,
+        Some("text, not numbers: it has codes with an `E` (`12E4` in line 2)"),
+    );
+    check(&["888E050011"], Kind::Text, None);
+    check(
+        &["1", "18446744073709551615"],
+        Kind::Text,
+        Some(
+            "text, not numbers: it has whole numbers of more than 64 bits (`18446744073709551615` in line 3)",
+        ),
+    );
+    check(
+        &["01/02/2023", "02/03/2023"],
+        Kind::Text,
+        Some(
+            "text: its dates may have the day or the month first (such as `01/02/2023` in line 2); a type of date or timestamp reads them with the day first",
+        ),
+    );
+    check(
+        &["13/02/2023", "02/13/2023"],
+        Kind::Text,
+        Some(
+            "text although all 2 values look like dates: no one order of day and month reads them all",
+        ),
+    );
+}
+
+#[test]
+fn frequent_words_are_values_of_text() {
+    let mut values = vec!["None"; 5];
+    values.push("Alba");
+    check(
+        &values,
+        Kind::Text,
+        Some("`None` in 5 of 6 rows is taken as a value; null marks tell otherwise"),
+    );
+    values.extend(["Boreal"; 94]);
+    check(
+        &values,
+        Kind::Text,
+        Some("`None` in 5 of 100 rows is taken as a value; null marks tell otherwise"),
+    );
+    values.push("Alba");
+    check(
+        &values,
+        Kind::Text,
+        Some("`None` in 5 of 101 rows is taken as missing; null marks tell otherwise"),
+    );
+}
+
+#[test]
+fn what_is_told_is_done() {
+    let options = TextOptions {
+        types: [("x".to_owned(), FieldType::Text)].into(),
+        nulls: Some(vec!["x".to_owned()]),
+        decimal_comma: true,
+        leave_out: Vec::new(),
+    };
+    assert_eq!(choose(&["1", "2"], &options).0, Kind::Text);
+    let options = TextOptions {
+        types: Default::default(),
+        ..options
+    };
+    assert_eq!(choose(&["1", "x"], &options).0, Kind::Integer);
+    assert_eq!(choose(&["1", "NA"], &options).0, Kind::Text);
+    assert_eq!(choose(&["1,234"], &options).0, Kind::Float(COMMA));
+    assert_eq!(
+        choose(&["1.234", "12.345"], &options).0,
+        Kind::Float(DOT_GROUPS)
+    );
+    assert_eq!(choose(&["1.5"], &options).0, Kind::Float(PLAIN));
+}

@@ -1,0 +1,399 @@
+//! Looking at the first rows of files.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema as ArrowSchema};
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::object_store::ObjectStore;
+use fourfold_kernels::text::json::{Fields, Tallies, is_lines};
+use fourfold_kernels::text::{Fault, Kind, Marks, Reading, Tally, csv};
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::blocks::{BLOCK, Blocks};
+use super::explain::{Place, failed};
+use super::header::Header;
+use super::infer::{Chosen, Inference};
+use super::remarks::{Remark, metadata};
+use super::{Format, LONGEST_RECORD, Start, TextColumn, TextOptions, TextTable, nested};
+use crate::data::location::Found;
+use crate::data::source::check_names;
+use crate::error::{Error, Result};
+
+/// How many files are looked at at once.
+const AT_ONCE: usize = 16;
+
+/// Files of text that are to be read alike.
+pub(in crate::data) struct TextLook<'a> {
+    pub(in crate::data) store: &'a Arc<dyn ObjectStore>,
+    pub(in crate::data) files: &'a [Found],
+    pub(in crate::data) compression: FileCompressionType,
+    pub(in crate::data) infer_rows: usize,
+    pub(in crate::data) options: &'a TextOptions,
+}
+
+/// What takes chunks of whole records, as many as are wanted.
+trait Sample {
+    fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault>;
+}
+
+struct CsvSample<'a> {
+    dialect: csv::Dialect,
+    marks: &'a Marks,
+    columns: Vec<Tally>,
+}
+
+impl Sample for CsvSample<'_> {
+    fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault> {
+        csv::tally(
+            chunk,
+            &self.dialect,
+            line,
+            at_most,
+            self.marks,
+            &mut self.columns,
+        )
+    }
+}
+
+struct JsonSample<'a> {
+    marks: &'a Marks,
+    tallies: Tallies,
+}
+
+impl Sample for JsonSample<'_> {
+    fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault> {
+        self.tallies.see(chunk, line, at_most, self.marks)
+    }
+}
+
+impl TextLook<'_> {
+    async fn open(&self, file: &Found) -> Result<Blocks> {
+        Blocks::open(self.store, &file.meta, self.compression, None).await
+    }
+
+    /// The first bytes of every file, in the order of the files; at least a line, if there is one.
+    async fn heads<T>(&self, of: impl Fn(&Found, &[u8]) -> Result<T>) -> Result<Vec<T>> {
+        let of = &of;
+        let pending: Vec<_> = self
+            .files
+            .iter()
+            .map(async |file| {
+                let mut blocks = self.open(file).await?;
+                let mut head = Vec::new();
+                let mut wanted = BLOCK;
+                let mut more = blocks.fill(&mut head, wanted).await?;
+                while more && !head.contains(&b'\n') && !head.contains(&b'\r') {
+                    if head.len() > LONGEST_RECORD {
+                        break;
+                    }
+                    wanted *= 2;
+                    more = blocks.fill(&mut head, wanted).await?;
+                }
+                of(file, &head)
+            })
+            .collect();
+        futures_util::stream::iter(pending)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Shows a sample the first rows of the files.
+    async fn sample(
+        &self,
+        format: &Format,
+        starts: &[Start],
+        columns: &[TextColumn],
+        sample: &mut impl Sample,
+    ) -> Result<()> {
+        let mut left = self.infer_rows;
+        for (file, start) in self.files.iter().zip(starts) {
+            if left == 0 {
+                break;
+            }
+            let mut blocks = self.open(file).await?;
+            let mut buffer = Vec::new();
+            let mut more = blocks.fill(&mut buffer, start.offset as usize).await?;
+            buffer.drain(..(start.offset as usize).min(buffer.len()));
+            let mut line = start.line;
+            while left > 0 && (more || !buffer.is_empty()) {
+                more = more && blocks.next(&mut buffer).await?;
+                let place = |chunk| Place {
+                    file: &file.shown,
+                    line,
+                    chunk,
+                    format,
+                    lines: start.lines,
+                };
+                let end = match format.cut(&buffer, start.lines) {
+                    Some(end) if more => end,
+                    None if more && buffer.len() <= LONGEST_RECORD => continue,
+                    None if more => return Err(place(&buffer).endless()),
+                    _ => buffer.len(),
+                };
+                let chunk = &buffer[..end];
+                if let Err(error) = std::str::from_utf8(chunk) {
+                    return Err(place(chunk).not_utf8(error.valid_up_to(), columns));
+                }
+                let seen = sample.see(chunk, line, left);
+                let seen = seen.map_err(|fault| {
+                    place(chunk).fault(fault.at, &fault.kind, columns, self.infer_rows)
+                })?;
+                left -= seen;
+                line += format.lines(chunk);
+                buffer.drain(..end);
+            }
+        }
+        Ok(())
+    }
+
+    /// CSV files, which must have the same header.
+    pub(in crate::data) async fn csv(&self, delimiter: Option<u8>) -> Result<TextTable> {
+        let headers = self
+            .heads(|file, head| Header::of(&file.shown, head, delimiter))
+            .await?;
+        let Some((first, header)) = self.files.first().zip(headers.first()) else {
+            return Err(Error::internal("there are no files"));
+        };
+        let alike = |other: &Header| {
+            (&other.names, other.dialect.delimiter) == (&header.names, header.dialect.delimiter)
+        };
+        if let Some((file, _)) = self
+            .files
+            .iter()
+            .zip(&headers)
+            .find(|(_, other)| !alike(other))
+        {
+            return Err(Error::data(format!(
+                "`{}` has another first line than `{}`",
+                file.shown, first.shown
+            )));
+        }
+        let mut dialect = header.dialect;
+        dialect.skip_blanks = headers.iter().all(|header| header.dialect.skip_blanks);
+        if let Some((file, _)) = self
+            .files
+            .iter()
+            .zip(&headers)
+            .find(|(_, other)| other.dialect.terminator != dialect.terminator)
+        {
+            return Err(failed(
+                &file.shown,
+                format!("its lines end otherwise than those of `{}`", first.shown),
+            ));
+        }
+        check_names(
+            header
+                .names
+                .iter()
+                .map(String::as_str)
+                .filter(|name| !name.is_empty()),
+        )?;
+        let names = named(&header.names);
+        self.options.check_names(&names)?;
+        let starts: Vec<Start> = headers
+            .iter()
+            .map(|header| Start {
+                offset: header.offset as u64,
+                line: header.line,
+                lines: true,
+            })
+            .collect();
+        let format = Format::Csv(dialect);
+        let mut inference = Inference::new(self.options);
+        let marks = inference.marks().clone();
+        let mut sample = CsvSample {
+            dialect,
+            marks: &marks,
+            columns: vec![Tally::new(&marks); names.len()],
+        };
+        let blank: Vec<TextColumn> = names.iter().map(|name| unread(name)).collect();
+        self.sample(&format, &starts, &blank, &mut sample).await?;
+        inference.look_at_all(&sample.columns);
+
+        let mut notes = Vec::new();
+        if header.before > 0 {
+            let lines = if header.before == 1 { "line" } else { "lines" };
+            notes.push(Remark::new(
+                "lines_before_header",
+                format!("{} {lines} before the header left out", header.before),
+            ));
+        }
+        if header.is_values {
+            notes.push(Remark::new(
+                "header_of_values",
+                format!(
+                    "the first line of `{}` is taken for names, and looks like values",
+                    first.shown
+                ),
+            ));
+        }
+        let mut columns = Vec::with_capacity(names.len());
+        for (at, (name, tally)) in names.iter().zip(&sample.columns).enumerate() {
+            let is_told = self.options.types.contains_key(name);
+            let mut column = self.column(name, inference.choose(name, tally), &mut notes);
+            if header.names[at].is_empty() && !is_told {
+                let trailing = header.names[at..].iter().all(String::is_empty);
+                if at > 0
+                    && trailing
+                    && tally.known() == 0
+                    && tally.marked().iter().all(|n| *n == 0)
+                {
+                    column = TextColumn {
+                        kind: Kind::Empty,
+                        is_given: false,
+                        ..column
+                    };
+                    notes.push(Remark::of_column(
+                        name,
+                        Remark::LEFT_OUT,
+                        "it has neither a name nor a value",
+                    ));
+                } else if at == 0 && header.first_counts && column.kind == Kind::Integer {
+                    column.is_given = false;
+                    notes.push(Remark::of_column(
+                        name,
+                        Remark::LEFT_OUT,
+                        "it has no name and counts the rows: an index",
+                    ));
+                } else {
+                    notes.push(Remark::of_column(
+                        name,
+                        "column_named",
+                        format!("column {} of the file has no name", at + 1),
+                    ));
+                }
+            }
+            columns.push(column);
+        }
+        Ok(self.table(format, columns, starts, &notes))
+    }
+
+    /// JSON files: objects, one after the other or in an array.
+    pub(in crate::data) async fn json(&self) -> Result<TextTable> {
+        let starts = self
+            .heads(|_, head| {
+                let begin = if head.starts_with(b"\xef\xbb\xbf") {
+                    3
+                } else {
+                    0
+                };
+                let text = &head[begin..head.len().min(1 << 16)];
+                let whole = text
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .unwrap_or(text.len());
+                Ok(Start {
+                    offset: begin as u64,
+                    line: 1,
+                    lines: is_lines(&text[..whole]),
+                })
+            })
+            .await?;
+        let mut inference = Inference::new(self.options);
+        let marks = inference.marks().clone();
+        let mut sample = JsonSample {
+            marks: &marks,
+            tallies: Tallies::default(),
+        };
+        let format = Format::Json(Arc::new(Fields::default()));
+        self.sample(&format, &starts, &[], &mut sample).await?;
+        let mut tallies = sample.tallies;
+        let rows = tallies.rows();
+        for tally in &mut tallies.columns {
+            tally.see_none(rows.saturating_sub(tally.rows()));
+        }
+        inference.look_at_all(&tallies.columns);
+        let names: Vec<String> = tallies
+            .fields
+            .names()
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
+        check_names(names.iter().map(String::as_str))?;
+        self.options.check_names(&names)?;
+        let mut notes = Vec::new();
+        let mut columns = Vec::with_capacity(names.len());
+        for (at, (name, tally)) in names.iter().zip(&tallies.columns).enumerate() {
+            let chosen = inference.choose(name, tally);
+            let mut column = self.column(name, chosen, &mut notes);
+            let n_nested = tally.of(&[Reading::Nested]);
+            if n_nested > 0 && n_nested == tally.known() && !column.is_told {
+                column.nested = nested::type_of(&tallies.nested[at]);
+                if column.nested.is_none() {
+                    notes.push(Remark::of_column(
+                        name,
+                        "column_mixed",
+                        "text: its arrays or objects are not of one type",
+                    ));
+                }
+            }
+            columns.push(column);
+        }
+        let fields = Fields::new(names.iter().map(String::as_str));
+        Ok(self.table(Format::Json(Arc::new(fields)), columns, starts, &notes))
+    }
+
+    fn column(&self, name: &str, chosen: Chosen, notes: &mut Vec<Remark>) -> TextColumn {
+        notes.extend(chosen.remarks);
+        TextColumn {
+            name: name.to_owned(),
+            kind: chosen.kind,
+            marks: chosen.marks,
+            nested: None,
+            is_given: !self
+                .options
+                .leave_out
+                .iter()
+                .any(|left_out| left_out == name),
+            is_told: self.options.types.contains_key(name),
+        }
+    }
+
+    fn table(
+        &self,
+        format: Format,
+        columns: Vec<TextColumn>,
+        starts: Vec<Start>,
+        notes: &[Remark],
+    ) -> TextTable {
+        let fields: Vec<Field> = columns
+            .iter()
+            .filter(|column| column.is_given)
+            .map(|column| Field::new(&column.name, column.data_type(), true))
+            .collect();
+        TextTable {
+            format,
+            columns,
+            schema: Arc::new(ArrowSchema::new_with_metadata(fields, metadata(notes))),
+            starts,
+            infer_rows: self.infer_rows,
+        }
+    }
+}
+
+/// Names for the columns that have none: `column_1`, by their place.
+fn named(names: &[String]) -> Vec<String> {
+    let mut named = names.to_vec();
+    for at in 0..names.len() {
+        if names[at].is_empty() {
+            let mut name = format!("column_{}", at + 1);
+            while names.contains(&name) {
+                name.push('_');
+            }
+            named[at] = name;
+        }
+    }
+    named
+}
+
+fn unread(name: &str) -> TextColumn {
+    TextColumn {
+        name: name.to_owned(),
+        kind: Kind::Text,
+        marks: Marks::default(),
+        nested: None,
+        is_given: true,
+        is_told: false,
+    }
+}

@@ -1,0 +1,183 @@
+//! Files of text, CSV and JSON, as tables.
+//!
+//! Such files do not say of themselves what their columns are. [`look`](Look::csv) cuts the first rows into fields and
+//! counts what these can be read as, [`infer`] chooses from the counts, and [`TextTable`] reads every row as what was
+//! chosen: in parts, side by side, the rows in order. The loops over bytes are those of [`fourfold_kernels::text`].
+
+mod blocks;
+mod explain;
+mod header;
+mod infer;
+mod look;
+mod nested;
+mod read;
+mod remarks;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use fourfold_kernels::text::csv::{self, Dialect};
+use fourfold_kernels::text::json::{self, Fields};
+use fourfold_kernels::text::{Column, Fault, Kind, Marks, count};
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::infer::Inference;
+pub(super) use self::look::TextLook;
+pub(super) use self::read::array_of;
+pub(super) use self::remarks::{Remark, metadata, remarks_of};
+pub(super) use self::scan::TextScan;
+use crate::error::{Error, Result, near_names};
+use crate::schema::FieldType;
+
+/// The longest record, in bytes: a quote that is not closed takes all that follows for one.
+const LONGEST_RECORD: usize = 1 << 26;
+
+/// What a user says of the values of text files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct TextOptions {
+    /// The words that stand for no value, instead of the usual ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nulls: Option<Vec<String>>,
+    /// The types of some columns.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) types: BTreeMap<String, FieldType>,
+    /// Columns that are not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) leave_out: Vec<String>,
+    /// Whether a comma is the decimal one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) decimal_comma: bool,
+}
+
+impl TextOptions {
+    pub(super) fn is_default(&self) -> bool {
+        *self == TextOptions::default()
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let other = self
+            .types
+            .iter()
+            .find(|(_, field_type)| **field_type == FieldType::Other);
+        match other {
+            Some((column, _)) => Err(Error::config(format!(
+                "column `{column}` is to be of type other, must be boolean, integer, float, text, date or timestamp"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what is said of a column that is not there.
+    fn check_names(&self, names: &[String]) -> Result<()> {
+        let mut said = self.types.keys().chain(&self.leave_out);
+        match said.find(|name| !names.contains(name)) {
+            Some(name) => Err(Error::config(format!(
+                "column `{name}` is not in the data{}",
+                near_names(name, names.iter().map(String::as_str))
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How records are written.
+#[derive(Clone, Debug)]
+enum Format {
+    Csv(Dialect),
+    Json(Arc<Fields>),
+}
+
+impl Format {
+    /// Where the last whole record of a chunk that begins with a record ends.
+    fn cut(&self, chunk: &[u8], lines: bool) -> Option<usize> {
+        match self {
+            Format::Csv(dialect) => csv::cut(chunk, dialect),
+            Format::Json(_) => json::cut(chunk, lines),
+        }
+    }
+
+    fn read(&self, chunk: &[u8], columns: &mut [Column]) -> Result<usize, Fault> {
+        match self {
+            Format::Csv(dialect) => csv::read(chunk, dialect, columns),
+            Format::Json(fields) => json::read(chunk, fields, columns),
+        }
+    }
+
+    /// How many lines end in a chunk.
+    fn lines(&self, chunk: &[u8]) -> u64 {
+        let terminator = match self {
+            Format::Csv(dialect) => dialect.terminator,
+            Format::Json(_) => b'\n',
+        };
+        count(terminator, chunk) as u64
+    }
+}
+
+/// Where the rows of a file begin.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    /// In bytes.
+    offset: u64,
+    /// The line, counted from 1.
+    line: u64,
+    /// Whether every record is a line.
+    lines: bool,
+}
+
+/// A column of the files.
+#[derive(Clone, Debug)]
+pub(super) struct TextColumn {
+    name: String,
+    kind: Kind,
+    marks: Marks,
+    /// The type of its arrays or objects, where it is of these.
+    nested: Option<DataType>,
+    /// Whether it is a column of the table.
+    is_given: bool,
+    /// Whether its type was told, not inferred.
+    is_told: bool,
+}
+
+impl TextColumn {
+    fn data_type(&self) -> DataType {
+        match &self.nested {
+            Some(nested) => nested.clone(),
+            None => TextColumn::data_type_of(self.kind),
+        }
+    }
+
+    /// The type of columns of a kind.
+    pub(super) fn data_type_of(kind: Kind) -> DataType {
+        match kind {
+            Kind::Boolean => DataType::Boolean,
+            Kind::Integer => DataType::Int64,
+            Kind::Float(_) => DataType::Float64,
+            Kind::Date(_) => DataType::Date32,
+            Kind::Timestamp(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::Text | Kind::Skip | Kind::Empty => DataType::Utf8,
+        }
+    }
+}
+
+/// What is known of files of text before their rows are read.
+#[derive(Debug)]
+pub(super) struct TextTable {
+    format: Format,
+    /// All columns of the files.
+    columns: Vec<TextColumn>,
+    /// The columns of the table.
+    schema: SchemaRef,
+    /// Where the rows of each file begin, in the order of the files.
+    starts: Vec<Start>,
+    infer_rows: usize,
+}
+
+impl TextTable {
+    /// The columns of the table, with what was noted of them.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+}
