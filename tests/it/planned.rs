@@ -199,8 +199,9 @@ async fn decisions<T: Trainer>(trainer: T) -> (fourfold::pipeline::RunRecord, Ve
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_made_depends_on_what_is_taken() {
     let (linear, actions) = decisions(LogisticRegression::default()).await;
+    // It takes codes, and no gaps.
     let expected = [
-        "one-hot",
+        "categories",
         "one-hot, z-score",
         "missing indicator, median imputed, z-score",
     ];
