@@ -17,6 +17,9 @@ pub(super) struct Admission {
     max_concurrency: usize,
     max_queue: usize,
     permits: Arc<Semaphore>,
+    /// What heavy requests need beside: one less, so that they never have every turn.
+    heavy: Arc<Semaphore>,
+    heavy_waiting: AtomicUsize,
     waiting: AtomicUsize,
     gauge: Gauge,
 }
@@ -30,16 +33,36 @@ pub(super) enum Turn {
     Next,
 }
 
+/// What a request weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    Light,
+    /// It takes so long that others would wait for nothing else: it leaves them a turn, and half of the queue.
+    Heavy,
+}
+
 /// The right to compute, until it is dropped.
 pub(super) type Permit = OwnedSemaphorePermit;
 
+/// The right of a request, with what its weight needs.
+#[derive(Debug)]
+pub(super) struct Entered {
+    _permit: Permit,
+    _heavy: Option<Permit>,
+}
+
 /// A request that waits is counted as long as this lives.
-struct Waiting<'a>(&'a Admission);
+struct Waiting<'a> {
+    admission: &'a Admission,
+    weight: Weight,
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.gauge.dec();
+        self.admission
+            .waiting_of(self.weight)
+            .fetch_sub(1, Ordering::Relaxed);
+        self.admission.gauge.dec();
     }
 }
 
@@ -50,6 +73,8 @@ impl Admission {
             max_concurrency: limits.max_concurrency(),
             max_queue: limits.max_queue(),
             permits: Arc::new(Semaphore::new(limits.max_concurrency())),
+            heavy: Arc::new(Semaphore::new((limits.max_concurrency() - 1).max(1))),
+            heavy_waiting: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             gauge,
         }
@@ -72,7 +97,14 @@ impl Admission {
 
     /// How many wait.
     pub(super) fn n_waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::Relaxed) + self.heavy_waiting.load(Ordering::Relaxed)
+    }
+
+    fn waiting_of(&self, weight: Weight) -> &AtomicUsize {
+        match weight {
+            Weight::Light => &self.waiting,
+            Weight::Heavy => &self.heavy_waiting,
+        }
     }
 
     /// How many are let in at a time.
@@ -89,27 +121,62 @@ impl Admission {
         model: &str,
         deadline: Option<Instant>,
         turn: Turn,
-    ) -> Result<Permit> {
-        if let Some(permit) = self.try_enter() {
-            return Ok(permit);
+        weight: Weight,
+    ) -> Result<Entered> {
+        if let Some(entered) = self.try_enter_as(weight) {
+            return Ok(entered);
         }
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        if turn == Turn::First && waiting >= self.max_queue {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let (others, before) = match weight {
+            Weight::Light => {
+                let heavy = self.heavy_waiting.load(Ordering::Relaxed);
+                (heavy, self.waiting.fetch_add(1, Ordering::Relaxed))
+            }
+            // What is light may have all of the queue, what is heavy half of it.
+            Weight::Heavy => (
+                self.max_queue / 2,
+                self.heavy_waiting.fetch_add(1, Ordering::Relaxed),
+            ),
+        };
+        if turn == Turn::First && others + before >= self.max_queue {
+            self.waiting_of(weight).fetch_sub(1, Ordering::Relaxed);
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
                 format!(
                     "model `{model}` is busy: {} requests are being answered and {} wait",
-                    self.max_concurrency, self.max_queue
+                    self.max_concurrency,
+                    self.n_waiting()
                 ),
             ));
         }
         self.gauge.inc();
-        let _waiting = Waiting(self);
-        let permit = by(deadline, Self::enter(self.permits())).await;
-        permit
-            .ok_or_else(|| late(model))?
-            .ok_or_else(|| Error::internal(format!("the door of model `{model}` is closed")))
+        let _waiting = Waiting {
+            admission: self,
+            weight,
+        };
+        let closed = || Error::internal(format!("the door of model `{model}` is closed"));
+        let entering = async {
+            let heavy = match weight {
+                Weight::Light => None,
+                Weight::Heavy => Some(Self::enter(Arc::clone(&self.heavy)).await?),
+            };
+            Some(Entered {
+                _permit: Self::enter(self.permits()).await?,
+                _heavy: heavy,
+            })
+        };
+        let entered = by(deadline, entering).await;
+        entered.ok_or_else(|| late(model))?.ok_or_else(closed)
+    }
+
+    fn try_enter_as(&self, weight: Weight) -> Option<Entered> {
+        let heavy = match weight {
+            Weight::Light => None,
+            Weight::Heavy => Some(Arc::clone(&self.heavy).try_acquire_owned().ok()?),
+        };
+        Some(Entered {
+            _permit: self.try_enter()?,
+            _heavy: heavy,
+        })
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::admission::{Turn, by};
+use super::admission::{Turn, Weight, by};
 use super::batcher::{Answered, Item};
-use super::inline::Place;
+use super::inline::{Full, Place};
 use super::runtime::ModelRuntime;
 use super::statistics::Parts;
 use super::stop::{Stop, late};
@@ -16,6 +16,14 @@ use super::work::{Asked, Read};
 use super::{Call, Exchange, ServerCore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::metrics::Code;
+
+/// What takes longer than this is heavy; and what is larger than this, as long as nothing near it was measured. (Sizes are
+/// bytes, or rows within the process.)
+const HEAVY: Duration = Duration::from_millis(10);
+const HEAVY_BYTES: usize = 1 << 20;
+
+/// How long who is quick lets others go first before it goes to another thread.
+const MOST_YIELDING: Duration = Duration::from_millis(2);
 
 impl ServerCore {
     /// Answers a request: finds the version, decodes the rows with its schema, predicts, encodes. Dropping the future
@@ -95,10 +103,11 @@ impl ServerCore {
         let flight = Flight::new(&asked);
         let answer = if deadline.is_some_and(|deadline| deadline <= started) {
             Err(late(&asked.model.name))
-        } else if let Some(answer) = asked.answer_inline(&mut exchange, call.id) {
-            answer
         } else {
-            Box::pin(Arc::new(asked.again()).answer(exchange, call.id)).await
+            match asked.answer_inline(&mut exchange, call.id).await {
+                Some(answer) => answer,
+                None => Box::pin(Arc::new(asked.again()).answer(exchange, call.id)).await,
+            }
         };
         flight.end(&answer);
         answer
@@ -174,8 +183,9 @@ impl Asked {
         }
     }
 
-    /// Answers on this thread if that will be quick.
-    fn answer_inline<E: Exchange>(
+    /// Answers on this thread if that will be quick. Who finds the threads that may be held so at work on others lets
+    /// them go first: going to another thread costs more than a few that are quick.
+    async fn answer_inline<E: Exchange>(
         &self,
         exchange: &mut E,
         id: Option<&str>,
@@ -189,8 +199,14 @@ impl Asked {
         if expected >= self.core.inline_below {
             return None;
         }
-        let _permit = self.model.admission.try_enter()?;
-        let _place = self.place(expected, self.started)?;
+        let mut place = self.place(expected, self.started);
+        while matches!(place, Err(Full::Busy)) && self.started.elapsed() < MOST_YIELDING {
+            tokio::task::yield_now().await;
+            place = self.place(expected, Instant::now());
+        }
+        // What is slow may have every turn: what is quick does not wait behind it.
+        let _permit = self.model.admission.try_enter();
+        let _place = place.ok()?;
         let begun = Instant::now();
         let answer = self.answer_quickly(exchange, id);
         lane.total.observe(self.n_bytes, begun.elapsed());
@@ -227,7 +243,7 @@ impl Asked {
     }
 
     /// A place on this thread, which is one of the async runtime.
-    fn place(&self, expected: Duration, now: Instant) -> Option<Place<'_>> {
+    fn place(&self, expected: Duration, now: Instant) -> Result<Place<'_>, Full> {
         let threads = &self.core.held_threads;
         self.version.inline.enter(threads, expected, now)
     }
@@ -238,7 +254,17 @@ impl Asked {
         if expected >= self.core.inline_below {
             return None;
         }
-        self.place(expected, Instant::now())
+        self.place(expected, Instant::now()).ok()
+    }
+
+    /// What it weighs, by what requests of its size took.
+    fn weight(&self) -> Weight {
+        let expected = self.lane().total.expected(self.n_bytes);
+        match expected {
+            Some(expected) if expected >= HEAVY => Weight::Heavy,
+            None if self.n_bytes >= HEAVY_BYTES => Weight::Heavy,
+            _ => Weight::Light,
+        }
     }
 
     /// A step beside the call of the model: on this thread if it is quick.
@@ -263,7 +289,7 @@ impl Asked {
         let queued = Instant::now();
         let admission = &self.model.admission;
         let permit = admission
-            .wait(&self.model.name, self.deadline, turn)
+            .wait(&self.model.name, self.deadline, turn, self.weight())
             .await?;
         let (stop, _guard) = Stop::with_guard(self.deadline);
         let (reply, answer) = oneshot::channel();

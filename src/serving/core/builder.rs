@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::inline::HeldThreads;
 use super::loading::Loading;
+use super::refusals::Refusals;
 use super::runtime::{Runtimes, Settings};
 use super::threads::Threads;
 use super::{Batching, Inner, Limits, Observer, ServerCore};
@@ -135,6 +136,7 @@ impl ServerCoreBuilder {
             runtimes: Runtimes::default(),
             threads: Threads::new(),
             held_threads: HeldThreads::default(),
+            refusals: Refusals::default(),
             draining: AtomicBool::new(false),
         });
         let shown = Arc::downgrade(&inner);

@@ -14,8 +14,6 @@ use tokio::runtime::Handle;
 const HANGS_AFTER_TIMES: u32 = 20;
 /// but not before this.
 const HANGS_AFTER: Duration = Duration::from_millis(1);
-/// Another call is about to end: waiting for that is cheaper than going to another thread.
-const SPIN: Duration = Duration::from_micros(10);
 
 /// How many calls hold a thread of the async runtime now: of all models of a core.
 #[derive(Debug, Default)]
@@ -52,22 +50,15 @@ impl HeldThreads {
         let held = Held(&self.0);
         (begun < most).then_some(held)
     }
+}
 
-    fn hold_soon(&self, most: usize) -> Option<Held<'_>> {
-        if let Some(held) = self.hold(most) {
-            return Some(held);
-        }
-        let waiting = Instant::now();
-        while waiting.elapsed() < SPIN {
-            std::hint::spin_loop();
-            if self.0.load(Ordering::Relaxed) < most
-                && let Some(held) = self.hold(most)
-            {
-                return Some(held);
-            }
-        }
-        None
-    }
+/// Why a call is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Others are at work that end soon.
+    Busy,
+    /// One takes longer than it should.
+    Hangs,
 }
 
 /// The calls of a version that run on threads that must not be held. As soon as one takes long, none is let in until it
@@ -106,7 +97,7 @@ impl Inline {
         threads: &'a HeldThreads,
         expected: Duration,
         now: Instant,
-    ) -> Option<Place<'a>> {
+    ) -> Result<Place<'a>, Full> {
         self.enter_of(threads, HeldThreads::most(), expected, now)
     }
 
@@ -116,7 +107,7 @@ impl Inline {
         most: usize,
         expected: Duration,
         now: Instant,
-    ) -> Option<Place<'a>> {
+    ) -> Result<Place<'a>, Full> {
         let now = now.saturating_duration_since(self.epoch).as_nanos() as u64;
         let limit = expected.saturating_mul(HANGS_AFTER_TIMES).max(HANGS_AFTER);
         let limit = limit.as_nanos() as u64;
@@ -124,17 +115,16 @@ impl Inline {
         for place in &self.places {
             match place.load(Ordering::Relaxed) {
                 0 => free = free.or(Some(place)),
-                began if now.saturating_sub(began) > limit => return None,
+                began if now.saturating_sub(began) > limit => return Err(Full::Hangs),
                 _ => {}
             }
         }
-        // Where another took it in the meantime, the request goes the other way.
-        let began = free?;
-        let held = threads.hold_soon(most)?;
+        let began = free.ok_or(Full::Busy)?;
+        let held = threads.hold(most).ok_or(Full::Busy)?;
         began
             .compare_exchange(0, now.max(1), Ordering::AcqRel, Ordering::Relaxed)
-            .ok()?;
-        Some(Place { began, _held: held })
+            .map_err(|_| Full::Busy)?;
+        Ok(Place { began, _held: held })
     }
 }
 
@@ -152,9 +142,9 @@ mod tests {
         let hangs = enter(start).unwrap();
         drop(enter(start + EXPECTED * 10).unwrap());
         let later = start + EXPECTED * 21;
-        assert!(enter(later).is_none());
+        assert_eq!(enter(later).unwrap_err(), Full::Hangs);
         drop(hangs);
-        assert!(enter(later).is_some());
+        assert!(enter(later).is_ok());
     }
 
     #[test]
@@ -162,8 +152,8 @@ mod tests {
         let (inline, threads) = (Inline::new(), HeldThreads::default());
         let enter = |at| inline.enter_of(&threads, 8, Duration::from_micros(1), at);
         let _held = enter(inline.epoch).unwrap();
-        assert!(enter(inline.epoch + HANGS_AFTER).is_some());
-        assert!(enter(inline.epoch + HANGS_AFTER * 2).is_none());
+        assert!(enter(inline.epoch + HANGS_AFTER).is_ok());
+        assert!(enter(inline.epoch + HANGS_AFTER * 2).is_err());
     }
 
     #[test]
@@ -172,13 +162,13 @@ mod tests {
         let enter_one = || one.enter_of(&threads, 9, EXPECTED, one.epoch);
         let enter_other = || other.enter_of(&threads, 9, EXPECTED, other.epoch);
         let held: Vec<_> = (0..8).map(|_| enter_one()).collect();
-        assert!(held.iter().all(Option::is_some));
-        assert!(enter_one().is_none());
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(enter_one().unwrap_err(), Full::Busy);
         let ninth = enter_other();
-        assert!(ninth.is_some());
-        assert!(enter_other().is_none());
+        assert!(ninth.is_ok());
+        assert_eq!(enter_other().unwrap_err(), Full::Busy);
         drop(held);
-        assert!(enter_other().is_some());
+        assert!(enter_other().is_ok());
         drop(ninth);
         assert_eq!(threads.0.load(Ordering::Relaxed), 0);
     }

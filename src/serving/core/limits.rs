@@ -16,6 +16,10 @@ use crate::error::{Error, Result};
 /// | `max_body` | 67,108,864 (64 MiB) | from 1 | bytes of one request |
 /// | `timeout_ms` | 30,000 | from 0; 0 is none | milliseconds |
 ///
+/// A request that is expected to be quick (see [`ServerCoreBuilder::inline_below`](super::ServerCoreBuilder::inline_below))
+/// is answered on the thread that took it and waits for none of the others. Of the rest, those that take longer than 10 ms
+/// leave the others a turn, and half of the queue.
+///
 /// A request that comes while `max_concurrency` are being answered waits; one that comes while `max_queue` wait is
 /// turned away with [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted), which HTTP answers as 429
 /// with `Retry-After`. So what is accepted waits for at most `max_queue` others. A request that has not been answered

@@ -24,6 +24,7 @@ mod limits;
 mod loading;
 mod observer;
 mod protocol;
+mod refusals;
 mod runtime;
 mod shadow;
 mod speed;
@@ -49,6 +50,7 @@ pub use self::limits::Limits;
 use self::loading::Loading;
 pub use self::observer::{Observation, Observer, ShadowObservation};
 pub(crate) use self::protocol::Protocol;
+use self::refusals::Refusals;
 use self::runtime::{ModelRuntime, Runtimes, Settings};
 use self::threads::Threads;
 use super::metrics::{Code, LaneMetrics, Metrics, Retired};
@@ -101,6 +103,7 @@ struct Inner {
     unknown: [OnceLock<LaneMetrics>; Protocol::ALL.len()],
     threads: Threads,
     held_threads: HeldThreads,
+    refusals: Refusals,
     /// Whether a model that is not loaded is loaded for who asks.
     is_lazy: bool,
     loading: Loading,
@@ -238,6 +241,15 @@ impl ServerCore {
         let waiting = model.map_or(Duration::ZERO, |model| model.expected_wait());
         let seconds = waiting.as_secs_f64().ceil().clamp(1.0, 60.0);
         Duration::from_secs_f64(seconds)
+    }
+
+    /// Waits before a client that is too many is told so. The first are told at once; where there are thousands a second,
+    /// each is told up to a second late, so that those that ask again at once leave the processor to answers.
+    pub(crate) async fn pace_refusal(&self) {
+        let delay = self.inner.refusals.delay();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     /// Says that the server is about to stop, so that whoever spreads requests sends no more: health checks fail from
