@@ -19,13 +19,11 @@ use clap::Parser;
 use fourfold::Result;
 use fourfold::model::Loaders;
 use fourfold::schema::{Field, FieldType};
-#[cfg(feature = "grpc")]
-use fourfold::serving::grpc::{GrpcHandle, GrpcOptions};
-use fourfold::serving::http::{Admin, HttpOptions};
 use fourfold::serving::metrics::Metrics;
+use fourfold::serving::transport::Admin;
 use fourfold::serving::{
     DriftMonitor, DriftOptions, Manager, ModelRepository, Observer, Predictor, ServerCore,
-    shutdown_signal,
+    ServerHandle, ServerOptions, shutdown_signal,
 };
 #[cfg(not(all(feature = "grpc", feature = "tls", feature = "request-log")))]
 use fourfold::{Error, ErrorKind};
@@ -37,10 +35,10 @@ struct Arguments {
     /// The directory of the models: `<models>/<name>/<version>/`.
     #[arg(long)]
     models: PathBuf,
-    /// The address to answer HTTP on.
+    /// The address to answer HTTP on and, with the feature `grpc`, gRPC.
     #[arg(long, default_value = "127.0.0.1:8000")]
     http: String,
-    /// The address to answer gRPC on, such as `127.0.0.1:8001`. It needs the feature `grpc`.
+    /// A port of its own for gRPC, such as `127.0.0.1:8001`. It needs the feature `grpc`.
     #[arg(long)]
     grpc: Option<String>,
     /// Where models are loaded, unloaded, rolled back and labelled: an address, or `same-port`, which is that of gRPC,
@@ -83,8 +81,8 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn options(&self) -> Result<HttpOptions> {
-        let mut options = HttpOptions::default()
+    fn options(&self) -> Result<ServerOptions> {
+        let mut options = ServerOptions::default()
             .metrics(!self.no_metrics)
             .drain_delay(Duration::from_millis(self.drain_delay))
             .admin(match self.admin.as_deref() {
@@ -147,12 +145,16 @@ fn request_log(_: &Path, _: f64, _: &Metrics) -> Result<Arc<dyn Observer>> {
 
 #[cfg(feature = "tls")]
 #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
-fn encrypted(options: HttpOptions, certificate: &PathBuf, key: &PathBuf) -> Result<HttpOptions> {
-    Ok(options.tls(fourfold::serving::http::Tls::files(certificate, key)))
+fn encrypted(
+    options: ServerOptions,
+    certificate: &PathBuf,
+    key: &PathBuf,
+) -> Result<ServerOptions> {
+    Ok(options.tls(fourfold::serving::transport::Tls::files(certificate, key)))
 }
 
 #[cfg(not(feature = "tls"))]
-fn encrypted(_: HttpOptions, _: &PathBuf, _: &PathBuf) -> Result<HttpOptions> {
+fn encrypted(_: ServerOptions, _: &PathBuf, _: &PathBuf) -> Result<ServerOptions> {
     Err(Error::new(
         ErrorKind::Unsupported,
         "`--tls-cert`: built without the feature `tls`",
@@ -173,10 +175,10 @@ async fn main() -> Result<()> {
     }
     let core = core(&arguments, &manager, &metrics)?;
     let options = arguments.options()?;
-    #[cfg(feature = "grpc")]
-    let grpc = serve_grpc(&arguments, &core).await?;
-    #[cfg(not(feature = "grpc"))]
-    serve_grpc(&arguments, &core).await?;
+    let grpc = match &arguments.grpc {
+        Some(address) => Some(serve_grpc(&options, &core, address).await?),
+        None => None,
+    };
     let server = options.serve(core, &arguments.http).await?;
     println!("serving on {}, Ctrl-C stops", server.url());
     if let Some(address) = server.admin_address() {
@@ -192,10 +194,7 @@ async fn main() -> Result<()> {
     shutdown_signal().await?;
     println!("stopping, a second signal stops at once");
     let stopping = async {
-        #[cfg(feature = "grpc")]
-        let (grpc, http) = tokio::join!(stop_grpc(grpc), server.shutdown());
-        #[cfg(not(feature = "grpc"))]
-        let (grpc, http) = (Ok(()), server.shutdown().await);
+        let (grpc, http) = tokio::join!(stop(grpc), server.shutdown());
         grpc.and(http)
     };
     tokio::select! {
@@ -206,8 +205,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "grpc")]
-async fn stop_grpc(server: Option<GrpcHandle>) -> Result<()> {
+async fn stop(server: Option<ServerHandle>) -> Result<()> {
     match server {
         Some(server) => server.shutdown().await,
         None => Ok(()),
@@ -215,34 +213,22 @@ async fn stop_grpc(server: Option<GrpcHandle>) -> Result<()> {
 }
 
 #[cfg(feature = "grpc")]
-async fn serve_grpc(arguments: &Arguments, core: &ServerCore) -> Result<Option<GrpcHandle>> {
-    let Some(address) = &arguments.grpc else {
-        return Ok(None);
-    };
-    let mut options = GrpcOptions::default()
-        .drain_delay(Duration::from_millis(arguments.drain_delay))
-        .admin(arguments.admin.as_deref() == Some("same-port"));
-    if let Some(path) = &arguments.token_file {
-        options = options.token_file(path);
-    }
-    #[cfg(feature = "tls")]
-    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
-        options = options.tls(fourfold::serving::http::Tls::files(certificate, key));
-    }
-    let server = options.serve(core.clone(), address).await?;
+async fn serve_grpc(
+    options: &ServerOptions,
+    core: &ServerCore,
+    address: &str,
+) -> Result<ServerHandle> {
+    let server = options.serve_grpc(core.clone(), address).await?;
     println!("serving gRPC on {}", server.address());
-    Ok(Some(server))
+    Ok(server)
 }
 
 #[cfg(not(feature = "grpc"))]
-async fn serve_grpc(arguments: &Arguments, _: &ServerCore) -> Result<()> {
-    match &arguments.grpc {
-        None => Ok(()),
-        Some(_) => Err(Error::new(
-            ErrorKind::Unsupported,
-            "`--grpc`: built without the feature `grpc`",
-        )),
-    }
+async fn serve_grpc(_: &ServerOptions, _: &ServerCore, _: &str) -> Result<ServerHandle> {
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        "`--grpc`: built without the feature `grpc`",
+    ))
 }
 
 /// A command that asks a model for one row.

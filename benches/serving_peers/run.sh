@@ -10,6 +10,7 @@
 #   --dir DIR     where data, models and environments are kept (target/serving_peers)
 #   --swap        then: a new version each second for a minute, under full load
 #   --soak N      then: N minutes of full load
+#   --overload    then: clients that never pause, 32 to 4,000 connections, beside a bare hyper server
 #   --ours        without the peers
 #
 # Needs cargo, wrk, h2load (Debian: `apt-get install wrk nghttp2-client`), taskset, and python3 with venv and pip; $PYTHON names
@@ -18,7 +19,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-rounds=3 seconds=10 swap=no soak=0 peers=yes dir=$root/target/serving_peers
+rounds=3 seconds=10 swap=no soak=0 overload=no peers=yes dir=$root/target/serving_peers
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=$2; shift ;;
@@ -26,6 +27,7 @@ while [ $# -gt 0 ]; do
         --dir) dir=$2; shift ;;
         --swap) swap=yes ;;
         --soak) soak=$2; shift ;;
+        --overload) overload=yes ;;
         --ours) peers=no ;;
         *) sed -n '2,/^set/{/^#/p}' "$0" >&2; exit 2 ;;
     esac
@@ -67,6 +69,12 @@ ours=$root/target/release/examples/serve
 if [ "$swap" = yes ]; then
     "$python" "$here/swap.py" --ours "$ours" --models "$dir/models"
     "$python" "$here/swap.py" --ours "$ours" --models "$dir/heavy" --heavy heavy
+fi
+if [ "$overload" = yes ]; then
+    bare=$(cd "$root" && cargo bench --no-run --no-default-features --features http --bench bare_hyper --message-format json \
+        | "$python" -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target", {}).get("name") == "bare_hyper"][-1])')
+    ulimit -n 10000
+    "$python" "$here/overload.py" --ours "$ours" --models "$dir/models" --bare "$bare" --seconds "$seconds"
 fi
 if [ "$soak" != 0 ]; then
     "$python" "$here/soak.py" --ours "$ours" --models "$dir/models" --minutes "$soak"

@@ -64,6 +64,8 @@ mod protocol;
 #[cfg(feature = "http")]
 mod readiness;
 mod repository;
+#[cfg(feature = "http")]
+pub mod transport;
 mod typed;
 
 use std::future::Future;
@@ -75,7 +77,7 @@ pub use self::core::{
     Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
 };
 #[cfg(feature = "http")]
-pub use self::http::{HttpEndpoint, HttpHandle, HttpServer, shutdown_signal};
+pub use self::http::{HttpEndpoint, HttpServer};
 pub use self::in_process::InProcess;
 #[cfg(feature = "object-store")]
 pub use self::lifecycle::ObjectStoreRepository;
@@ -95,6 +97,8 @@ pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, 
 #[cfg(feature = "http")]
 pub use self::readiness::Readiness;
 pub use self::repository::{ModelRepository, PushedModel};
+#[cfg(feature = "http")]
+pub use self::transport::{ServerHandle, ServerOptions, shutdown_signal};
 use crate::blessing::Blessed;
 pub use crate::blessing::Serving;
 use crate::error::Result;

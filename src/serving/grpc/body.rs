@@ -1,72 +1,43 @@
 //! Messages of requests, read within limits of time and bytes.
 
-use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::{Body, Frame, SizeHint};
 use prost::bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
+use crate::serving::transport::{BodyError, RequestBody};
+
 /// The bytes before a message: whether it is compressed, and its length.
 pub(super) const HEAD: usize = 5;
-
-/// Messages of up to this size are not counted.
-const FREE: usize = 64 << 10;
 
 /// What is set aside for a message before all of it is there.
 const FIRST_RESERVE: usize = 1 << 20;
 
 /// What a message may be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct MessageLimits {
     pub(super) max_bytes: usize,
     /// How long it may take to come.
     pub(super) timeout: Duration,
-    /// For all that are on their way, in KiB.
-    budget: Arc<Semaphore>,
 }
 
 impl MessageLimits {
-    pub(super) fn new(max_bytes: usize, timeout: Duration, budget: usize) -> Self {
-        let permits = budget.div_ceil(1024).min(Semaphore::MAX_PERMITS);
-        MessageLimits {
-            max_bytes,
-            timeout,
-            budget: Arc::new(Semaphore::new(permits)),
-        }
-    }
-
     /// With what a client says that it waits.
-    pub(super) fn within(&self, asked: Option<Duration>) -> Self {
-        let mut limits = self.clone();
-        limits.timeout = asked.map_or(limits.timeout, |asked| asked.min(limits.timeout));
-        limits
-    }
-
-    fn take(&self, n_bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Status> {
-        if n_bytes <= FREE {
-            return Ok(None);
-        }
-        let permits = u32::try_from(n_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&self.budget).try_acquire_many_owned(permits);
-        taken.map(Some).map_err(|_| {
-            Status::resource_exhausted(format!(
-                "a message of {n_bytes} bytes is too much beside the others that are on their way"
-            ))
-        })
+    pub(super) fn within(mut self, asked: Option<Duration>) -> Self {
+        self.timeout = asked.map_or(self.timeout, |asked| asked.min(self.timeout));
+        self
     }
 }
 
 /// The body of a request whose messages keep the limits: it fails with a [`Status`] where they do not.
 #[derive(Debug)]
-pub(super) struct Limited<B> {
-    body: B,
+pub(super) struct Limited {
+    body: RequestBody,
     limits: MessageLimits,
     /// Of a call with one message, the limit is on all of the body; else on each message.
     is_stream: bool,
@@ -75,15 +46,10 @@ pub(super) struct Limited<B> {
     n_head: usize,
     missing: usize,
     timer: Option<Pin<Box<Sleep>>>,
-    taken: Option<OwnedSemaphorePermit>,
 }
 
-impl<B> Limited<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    pub(super) fn new(body: B, limits: MessageLimits, is_stream: bool) -> Self {
+impl Limited {
+    pub(super) fn new(body: RequestBody, limits: MessageLimits, is_stream: bool) -> Self {
         Limited {
             body,
             limits,
@@ -92,7 +58,6 @@ where
             n_head: 0,
             missing: 0,
             timer: None,
-            taken: None,
         }
     }
 
@@ -122,7 +87,7 @@ where
             data = &data[n..];
             if self.missing == 0 && self.is_stream {
                 self.timer = None;
-                self.taken = None;
+                self.body.release();
             }
         }
         Ok(())
@@ -143,7 +108,6 @@ where
                 "the message has {length} bytes, must be at most {most}"
             )));
         }
-        self.taken = self.limits.take(length)?;
         self.missing = length;
         Ok(())
     }
@@ -214,11 +178,7 @@ where
     }
 }
 
-impl<B> Body for Limited<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl Body for Limited {
     type Data = Bytes;
     type Error = Status;
 
@@ -235,7 +195,7 @@ where
             }
             polled => ready!(polled),
         };
-        let frame = frame.map(|frame| frame.map_err(|error| Status::from_error(error.into())));
+        let frame = frame.map(|frame| frame.map_err(|error| told(&error)));
         Poll::Ready(frame.map(|frame| {
             let frame = frame?;
             if let Some(data) = frame.data_ref() {
@@ -251,5 +211,12 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+fn told(error: &BodyError) -> Status {
+    match error {
+        BodyError::TooMuch(_) => Status::resource_exhausted(error.to_string()),
+        BodyError::Broken(_) => Status::internal(error.to_string()),
     }
 }

@@ -8,7 +8,7 @@
 //! | `ModelStreamInfer` | predictions for many requests on one stream, in their order |
 //! | `ModelStatistics` | counts and times of the requests |
 //! | `RepositoryIndex` | every version of every model, with its state and why it does not answer |
-//! | `RepositoryModelLoad`, `RepositoryModelUnload` | see [`GrpcOptions::admin`] |
+//! | `RepositoryModelLoad`, `RepositoryModelUnload` | where admin routes are on: see [`Admin`](super::transport::Admin) |
 //!
 //! Beside it stand `grpc.health.v1.Health` (for the names `""` and `inference.GRPCInferenceService`; it follows
 //! `ServerReady`) and reflection, versions 1 and 1alpha. Triton's calls about shared memory, tracing and logging are
@@ -40,8 +40,8 @@
 //! | `Model`, `Io`, `Internal` | `INTERNAL` |
 //!
 //! `UNAVAILABLE` and `RESOURCE_EXHAUSTED` come with `grpc-retry-pushback-ms`: when to try again.
-//! A message that is larger than [`GrpcOptions::max_message_bytes`] or the model's [`Limits`](super::Limits) is
-//! `OUT_OF_RANGE`, one that does not come in time ([`GrpcOptions::body_timeout`]) `DEADLINE_EXCEEDED`, and one that is
+//! A message that is larger than [`ServerOptions::max_body_bytes`](super::ServerOptions::max_body_bytes) or the model's [`Limits`](super::Limits) is
+//! `OUT_OF_RANGE`, one that does not come in time ([`ServerOptions::body_timeout`](super::ServerOptions::body_timeout)) `DEADLINE_EXCEEDED`, and one that is
 //! not Protocol Buffers `INTERNAL`. `ModelReady` says of a model that is not there that it is not ready.
 //!
 //! ```no_run
@@ -64,13 +64,9 @@
 //!
 //! An application that has a server of its own mounts the services there: [`router`] is axum's, [`routes`] are tonic's.
 
-mod accept;
-mod activity;
 mod answers;
 mod body;
-mod connection;
 mod deadline;
-mod front;
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -83,10 +79,8 @@ mod front;
 )]
 #[rustfmt::skip]
 mod generated;
-mod handle;
 mod health;
 mod infer;
-mod options;
 mod reply;
 mod routes;
 mod service;
@@ -97,9 +91,8 @@ mod stream;
 mod tests;
 
 use self::generated::inference as proto;
-pub use self::handle::{GrpcHandle, serve};
-pub use self::options::GrpcOptions;
-pub use self::routes::{router, routes};
+pub(super) use self::routes::Calls;
+pub use self::routes::{router, routes, serve};
 
 /// Of answers: the version that they are of, as over HTTP.
 const MODEL_VERSION: &str = "fourfold-model-version";

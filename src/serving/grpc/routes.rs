@@ -1,20 +1,20 @@
 //! The services, for a server of this crate or of an application.
 
 use std::convert::Infallible;
-use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::body::Body as AnyBody;
 use prost::Message;
 use prost::bytes::Bytes;
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::codegen::{BoxFuture, Service, StdError, http};
 use tonic::server::NamedService;
 use tonic::service::Routes;
+use tonic::{Code, Status};
 use tonic_reflection::server::Builder;
 
 use super::body::{Limited, MessageLimits};
@@ -22,13 +22,25 @@ use super::generated::DESCRIPTORS;
 use super::health::Health;
 use super::proto::ModelInferRequest;
 use super::proto::grpc_inference_service_server::GrpcInferenceServiceServer;
-use super::reply::Reply;
+use super::reply::framed;
 use super::service::Served;
-use super::standing::{Phase, Standing};
+use super::standing::Standing;
 use super::status::status;
-use super::{GrpcOptions, MODEL_VERSION, deadline};
-use crate::error::{Error, Result};
-use crate::serving::ServerCore;
+use super::{MODEL_VERSION, deadline};
+use crate::error::{Error, Result, shortened};
+use crate::serving::transport::{Budget, Payload, Phase, RequestBody, Seen, Start};
+use crate::serving::{ServerCore, ServerHandle, ServerOptions};
+
+/// Answers over gRPC with the models of a manager, with the defaults of [`ServerOptions`].
+///
+/// The address is such as `127.0.0.1:8001`; port 0 is any free port. The server runs on the tokio runtime that this
+/// is called in, which must have its IO and time drivers enabled.
+///
+/// # Errors
+/// As [`ServerOptions::serve`].
+pub async fn serve(core: impl Into<ServerCore>, address: &str) -> Result<ServerHandle> {
+    ServerOptions::default().serve_grpc(core, address).await
+}
 
 /// The services as a router, for an application to mount beside others: the protocol, health and reflection. What is
 /// not there is left to the fallback of the application.
@@ -44,79 +56,155 @@ use crate::serving::ServerCore;
 /// # let models = models.path();
 /// let manager = Manager::open(ModelRepository::at(models), Loaders::default())?;
 /// let core = ServerCore::new(Arc::new(manager));
-/// // HTTP and gRPC on one port, for `HttpOptions::serve_router` or a server of the application's:
+/// // HTTP and gRPC on one port, for `ServerOptions::serve_router` or a server of the application's:
 /// let app = http::router(core.clone()).merge(grpc::router(core)?);
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// As [`GrpcOptions::routes`].
+/// As [`ServerOptions::grpc_routes`].
 pub fn router(core: impl Into<ServerCore>) -> Result<Router> {
-    GrpcOptions::default().router(core)
+    ServerOptions::default().grpc_router(core)
 }
 
 /// The services as tonic's, for a server of tonic's. Where they are put into an axum router, unknown paths are answered
 /// as gRPC does, with status 200: [`router`] leaves them alone.
 ///
 /// # Errors
-/// As [`GrpcOptions::routes`].
+/// As [`ServerOptions::grpc_routes`].
 pub fn routes(core: impl Into<ServerCore>) -> Result<Routes> {
-    GrpcOptions::default().routes(core)
+    ServerOptions::default().grpc_routes(core)
 }
 
-impl GrpcOptions {
-    /// As [`router`], with what [`GrpcOptions::routes`] takes of the options.
+impl ServerOptions {
+    /// As [`grpc::router`](router), with what [`ServerOptions::grpc_routes`] takes of the options.
     ///
     /// # Errors
-    /// As [`GrpcOptions::check`].
-    pub fn router(&self, core: impl Into<ServerCore>) -> Result<Router> {
-        Ok(self.routes(core)?.into_axum_router().reset_fallback())
+    /// As [`ServerOptions::check`].
+    pub fn grpc_router(&self, core: impl Into<ServerCore>) -> Result<Router> {
+        Ok(self.grpc_routes(core)?.into_axum_router().reset_fallback())
     }
 
-    /// As [`routes`], with the options that are not about connections: the limits on messages and times, reflection and
-    /// admin. Tokens are a layer: [`BearerToken`](crate::serving::http::BearerToken).
+    /// As [`grpc::routes`](routes), with the options that are not about connections: the limits on messages and times, reflection and
+    /// admin. Tokens are a layer: [`BearerToken`](crate::serving::transport::BearerToken).
     ///
     /// # Errors
-    /// As [`GrpcOptions::check`].
-    pub fn routes(&self, core: impl Into<ServerCore>) -> Result<Routes> {
+    /// As [`ServerOptions::check`].
+    pub fn grpc_routes(&self, core: impl Into<ServerCore>) -> Result<Routes> {
         self.check()?;
-        let (inference, others) = services(core.into(), self, None)?;
-        Ok(others.add_service(inference))
+        let calls = Calls::made(
+            &core.into(),
+            self,
+            None,
+            &Budget::new(self.max_buffered_bytes),
+        )?;
+        Ok(calls.others.add_service(calls.inference))
     }
 }
 
-/// The protocol, and what stands beside it.
-pub(super) fn services(
-    core: ServerCore,
-    options: &GrpcOptions,
-    phase: Option<watch::Receiver<Phase>>,
-) -> Result<(Inference, Routes)> {
-    let standing = Standing::new(core.clone(), options.readiness, phase);
-    let mut others = Routes::new(Health::server(Arc::clone(&standing)));
-    if options.reflection {
-        let builder = || {
-            Builder::configure()
-                .register_encoded_file_descriptor_set(DESCRIPTORS)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        let failed = |error: tonic_reflection::server::Error| {
-            Error::internal("the protocol's description is damaged").with_source(error)
-        };
-        others = others
-            .add_service(builder().build_v1().map_err(failed)?)
-            .add_service(builder().build_v1alpha().map_err(failed)?);
+/// The calls that a port answers.
+#[derive(Debug)]
+pub(in crate::serving) struct Calls {
+    inference: Inference,
+    others: Routes,
+}
+
+impl Calls {
+    pub(in crate::serving) fn new(
+        core: &ServerCore,
+        options: &ServerOptions,
+        start: &Start,
+    ) -> Result<Self> {
+        Calls::made(core, options, Some(start.phase.clone()), &start.budget)
     }
-    let served = Arc::new(Served::new(core, options.clone(), standing));
-    let server = GrpcInferenceServiceServer::from_arc(Arc::clone(&served))
-        .max_decoding_message_size(options.max_message_bytes)
-        .max_encoding_message_size(options.max_message_bytes);
-    let inference = Inference {
-        served,
-        server,
-        limits: options.messages(),
+
+    fn made(
+        core: &ServerCore,
+        options: &ServerOptions,
+        phase: Option<watch::Receiver<Phase>>,
+        budget: &Arc<Budget>,
+    ) -> Result<Self> {
+        let standing = Standing::new(core.clone(), options.readiness, phase);
+        let mut others = Routes::new(Health::server(Arc::clone(&standing)));
+        if options.reflection {
+            let builder = || {
+                Builder::configure()
+                    .register_encoded_file_descriptor_set(DESCRIPTORS)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            };
+            let failed = |error: tonic_reflection::server::Error| {
+                Error::internal("the protocol's description is damaged").with_source(error)
+            };
+            others = others
+                .add_service(builder().build_v1().map_err(failed)?)
+                .add_service(builder().build_v1alpha().map_err(failed)?);
+        }
+        let served = Arc::new(Served::new(core.clone(), options, standing));
+        let server = GrpcInferenceServiceServer::from_arc(Arc::clone(&served))
+            .max_decoding_message_size(options.max_body_bytes)
+            .max_encoding_message_size(options.max_body_bytes);
+        let inference = Inference {
+            served,
+            server,
+            limits: MessageLimits {
+                max_bytes: options.max_body_bytes,
+                timeout: options.body_time(),
+            },
+            budget: Arc::clone(budget),
+        };
+        Ok(Calls {
+            inference,
+            others: others.prepare(),
+        })
+    }
+
+    /// Answers a call, whatever it is; `ModelInfer` without tonic, whose streams, boxes and copies cost more than a row.
+    pub(in crate::serving) async fn answer(
+        &self,
+        request: http::Request<RequestBody>,
+    ) -> (http::Response<Payload>, Seen) {
+        let path = request.uri().path();
+        if path == Inference::INFER {
+            let response = self.inference.infer(request).await;
+            let seen = Seen {
+                code: Some(0),
+                version: text(response.headers(), MODEL_VERSION),
+                ..Seen::default()
+            };
+            return match response.body() {
+                Payload::Message(_) => (response, seen),
+                _ => seen_of(response),
+            };
+        }
+        let is_inference = call_of(path).is_some();
+        let request = limited(request, self.inference.limits);
+        let response = match is_inference {
+            true => self.inference.clone().called(request).await,
+            false => {
+                let Ok(response) = self.others.clone().call(request).await;
+                response
+            }
+        };
+        seen_of(response.map(|body| Payload::Any(AnyBody::new(body))))
+    }
+}
+
+/// What a log has of an answer: the code of one without a message is in its head; others have one behind it, which is
+/// good.
+fn seen_of(response: http::Response<Payload>) -> (http::Response<Payload>, Seen) {
+    let headers = response.headers();
+    let code = Status::from_header_map(headers).map_or(Code::Ok, |status| status.code());
+    let seen = Seen {
+        code: Some(code.into()),
+        version: text(headers, MODEL_VERSION),
+        ..Seen::default()
     };
-    Ok((inference, others.prepare()))
+    (response, seen)
+}
+
+fn text<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -142,23 +230,20 @@ pub(super) const CALLS: [&str; 12] = [
 pub(super) struct Inference {
     served: Arc<Served>,
     server: GrpcInferenceServiceServer<Served>,
-    pub(super) limits: MessageLimits,
+    limits: MessageLimits,
+    /// For bodies in a server of an application's. Those of a port are counted there.
+    budget: Arc<Budget>,
 }
 
 impl Inference {
     /// The path of the call that there are most of.
-    pub(super) const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+    const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
-    /// Answers `ModelInfer` without tonic, whose streams, boxes and copies cost more than a row does.
-    pub(super) async fn infer<B>(&self, request: http::Request<B>) -> http::Response<Reply>
-    where
-        B: tonic::codegen::Body<Data = Bytes> + Send + Unpin,
-        B::Error: Into<StdError> + Send,
-    {
+    async fn infer(&self, request: http::Request<RequestBody>) -> http::Response<Payload> {
         let (head, body) = request.into_parts();
         match self.inferred(&head.headers, body).await {
-            Ok((reply, version)) => {
-                let mut response = http::Response::new(reply);
+            Ok((message, version)) => {
+                let mut response = http::Response::new(Payload::Message(message));
                 let headers = response.headers_mut();
                 headers.reserve(2);
                 headers.insert(http::header::CONTENT_TYPE, GRPC);
@@ -167,21 +252,20 @@ impl Inference {
                 }
                 response
             }
-            Err(status) => status.into_http::<Body>().map(Reply::any),
+            Err(status) => {
+                let response = status.into_http::<Body>();
+                response.map(|body| Payload::Any(AnyBody::new(body)))
+            }
         }
     }
 
-    async fn inferred<B>(
+    async fn inferred(
         &self,
         headers: &HeaderMap,
-        body: B,
-    ) -> Result<(Reply, Option<HeaderValue>), Status>
-    where
-        B: tonic::codegen::Body<Data = Bytes> + Send + Unpin,
-        B::Error: Into<StdError> + Send,
-    {
+        body: RequestBody,
+    ) -> Result<(Bytes, Option<HeaderValue>), Status> {
         let asked = deadline::timeout(headers).map_err(|error| status(&error))?;
-        // It holds what the message takes of the server's budget until there is an answer.
+        // What its message takes is held until there is an answer.
         let mut body = Limited::new(body, self.limits.within(asked), false);
         let ends = deadline::after(asked);
         let message = body.message().await?;
@@ -192,7 +276,18 @@ impl Inference {
         let answer = self.served.answer(headers, deadline, n_bytes, request);
         let answer = answer.await?;
         let version = HeaderValue::from_str(&answer.model_version).ok();
-        Ok((Reply::of(&answer, self.limits.max_bytes)?, version))
+        Ok((framed(&answer, self.limits.max_bytes)?, version))
+    }
+
+    /// Answers another call than `ModelInfer`.
+    async fn called(mut self, request: http::Request<Limited>) -> http::Response<Body> {
+        let call = call_of(request.uri().path()).unwrap_or_default();
+        if CALLS.contains(&call) {
+            let Ok(response) = self.server.call(request).await;
+            return response;
+        }
+        let (name, call) = (Self::NAME, shortened(call));
+        Status::unimplemented(format!("`{name}` has no call `{call}`")).into_http()
     }
 }
 
@@ -200,9 +295,10 @@ impl NamedService for Inference {
     const NAME: &'static str = GrpcInferenceServiceServer::<Served>::NAME;
 }
 
+/// In a server of an application's.
 impl<B> Service<http::Request<B>> for Inference
 where
-    B: tonic::codegen::Body<Data = Bytes> + Send + Unpin + 'static,
+    B: tonic::codegen::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError> + Send + 'static,
 {
     type Response = http::Response<Body>;
@@ -214,32 +310,22 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let path = request.uri().path();
-        let call = call_of(path).unwrap_or_default();
-        if path == Self::INFER {
-            let inference = self.clone();
-            return Box::pin(async move { Ok(inference.infer(request).await.map(Body::new)) });
-        }
-        if CALLS.contains(&call) {
-            let limits = self.limits.clone();
-            return self.server.call(limited(request, &limits));
-        }
-        let call: String = call.chars().take(64).collect();
-        let name = Self::NAME;
-        let status = Status::unimplemented(format!("`{name}` has no call `{call}`"));
-        Box::pin(ready(Ok(status.into_http())))
+        let inference = self.clone();
+        let budget = &self.budget;
+        let request = request.map(|body| RequestBody::mounted(AnyBody::new(body), budget));
+        Box::pin(async move {
+            Ok(if request.uri().path() == Self::INFER {
+                inference.infer(request).await.map(Payload::into_body)
+            } else {
+                let request = limited(request, inference.limits);
+                inference.called(request).await
+            })
+        })
     }
 }
 
 /// With a body that keeps the limits.
-pub(super) fn limited<B>(
-    request: http::Request<B>,
-    limits: &MessageLimits,
-) -> http::Request<Limited<B>>
-where
-    B: tonic::codegen::Body<Data = Bytes> + Unpin,
-    B::Error: Into<StdError>,
-{
+fn limited(request: http::Request<RequestBody>, limits: MessageLimits) -> http::Request<Limited> {
     let path = request.uri().path();
     let is_stream = path.ends_with("/ModelStreamInfer") || path.ends_with("/ServerReflectionInfo");
     // One that cannot be read is told of where it is used.

@@ -1,7 +1,7 @@
 //! The calls of the protocol.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tonic::codegen::http::HeaderMap;
 use tonic::codegen::{BoxStream, async_trait};
@@ -12,11 +12,12 @@ use super::proto::grpc_inference_service_server::GrpcInferenceService;
 use super::proto::*;
 use super::standing::Standing;
 use super::status::{status, try_again_after};
-use super::{GrpcOptions, answers, deadline, stream};
+use super::{answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::core::{Call, Protocol};
 use crate::serving::protocol::check_id;
-use crate::serving::{Manager, Predictor, ServerCore, VersionChoice};
+use crate::serving::transport::Admin;
+use crate::serving::{Manager, Predictor, ServerCore, ServerOptions, VersionChoice};
 
 const ROUTING_KEY: &str = "x-routing-key";
 const REQUEST_ID: &str = "x-request-id";
@@ -25,17 +26,19 @@ const REQUEST_ID: &str = "x-request-id";
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     core: ServerCore,
-    options: Arc<GrpcOptions>,
+    request_time: Option<Duration>,
+    is_admin: bool,
     pub(super) standing: Arc<Standing>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Served {
-    pub(super) fn new(core: ServerCore, options: GrpcOptions, standing: Arc<Standing>) -> Self {
+    pub(super) fn new(core: ServerCore, options: &ServerOptions, standing: Arc<Standing>) -> Self {
         Served {
             core,
-            options: Arc::new(options),
+            request_time: options.request_time(),
+            is_admin: options.admin == Admin::SamePort,
             standing,
         }
     }
@@ -47,7 +50,7 @@ impl Served {
 
     /// When a request that is there now must be answered, by its client and the server's limit.
     pub(super) fn deadline(&self, ends: Option<Instant>) -> Option<Instant> {
-        let limit = deadline::after(self.options.request_time());
+        let limit = deadline::after(self.request_time);
         ends.into_iter().chain(limit).min()
     }
 
@@ -85,11 +88,17 @@ impl Served {
             Ok(()) => self.core.answer(call, Infer::new(request)).await,
             Err(error) => Err(error),
         };
-        answer.map_err(|error| {
-            let mut told = status(&error);
-            try_again_after(&mut told, || self.core.retry_after(&model));
-            told
-        })
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                if error.kind() == ErrorKind::ResourceExhausted {
+                    self.core.pace_refusal().await;
+                }
+                let mut told = status(&error);
+                try_again_after(&mut told, || self.core.retry_after(&model));
+                Err(told)
+            }
+        }
     }
 
     fn check_repository(name: &str) -> Result<(), Status> {
@@ -115,11 +124,11 @@ impl Served {
     }
 
     fn check_admin(&self, call: &str) -> Result<(), Status> {
-        if self.options.admin {
+        if self.is_admin {
             return Ok(());
         }
         Err(Status::permission_denied(format!(
-            "`{call}` is not answered here: the server's option `admin` is off"
+            "`{call}` is not answered here: the server's option `admin` is off on this port"
         )))
     }
 }

@@ -7,20 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::serving::readiness::Probe;
+use crate::serving::transport::Phase;
 use crate::serving::{Readiness, ServerCore};
 
 /// How often the models are looked at while somebody wants to know.
 const INTERVAL: Duration = Duration::from_millis(200);
-
-/// How far a server has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    Serving,
-    /// It says that it is not ready, and goes on answering.
-    Leaving,
-    /// It takes no more calls, and ends streams.
-    Ending,
-}
 
 /// What whoever watches is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

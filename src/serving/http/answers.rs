@@ -16,8 +16,7 @@ use hyper::body::Body;
 use serde::Serialize;
 use tower::Service;
 
-use super::auth::Anonymous;
-use super::body::{self, Held};
+use super::body;
 use super::failure::Failure;
 use super::path::{About, Asked, Change, Route, Signature, Unknown};
 use super::{admin, open_inference, tf_serving};
@@ -26,6 +25,7 @@ use crate::serving::ServerCore;
 use crate::serving::core::{Call, Exchange, Protocol};
 use crate::serving::metrics::Metrics;
 use crate::serving::readiness::Probe;
+use crate::serving::transport::{Anonymous, Budget, RequestBody, Seen, ServerOptions};
 
 /// The id of a request, in its logs and in its answer.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,13 +33,19 @@ const ROUTING_KEY: HeaderName = HeaderName::from_static("x-routing-key");
 const TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 const MODEL_VERSION: HeaderName = HeaderName::from_static("fourfold-model-version");
 
-/// What can go wrong with a request's body.
-pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
-
 /// Answers requests. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Answers {
-    pub(super) shared: Arc<Shared>,
+pub(in crate::serving) struct Answers {
+    shared: Arc<Shared>,
+}
+
+/// Which routes are there, beside health and metrics.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serving) struct Routes {
+    /// Those that ask models.
+    pub(in crate::serving) inference: bool,
+    /// Those that change what is served.
+    pub(in crate::serving) admin: bool,
 }
 
 /// What answers have in common.
@@ -48,37 +54,48 @@ pub(super) struct Shared {
     pub(super) core: ServerCore,
     pub(super) max_body_bytes: usize,
     pub(super) body_time: Duration,
-    pub(super) bodies: body::Budget,
+    /// For bodies in a server of an application's. Those of a port are counted there.
+    budget: Arc<Budget>,
     pub(super) request_time: Option<Duration>,
     pub(super) metrics: bool,
     pub(super) probe: Probe,
-    /// Whether models are asked.
-    pub(super) inference: bool,
-    pub(super) admin: bool,
+    routes: Routes,
     /// The names that admin requests may call this server by; any if `None`.
     pub(super) admin_hosts: Option<Vec<String>>,
-}
-
-/// What the access log has of an answer.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
-    pub(super) route: &'static str,
-    pub(super) model: Option<String>,
-    pub(super) version: Option<u64>,
-    pub(super) n_rows: Option<usize>,
-    pub(super) n_bytes: usize,
 }
 
 /// An answer, or that it is none.
 pub(super) type Answer = Result<Response<Bytes>, Failure>;
 
 impl Answers {
-    /// Answers a request, whatever it is.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> (Response<Bytes>, Seen)
-    where
-        B: Body<Data = Bytes> + Send + Unpin,
-        B::Error: Into<BoxError>,
-    {
+    /// Those of a core, with the options that are not about connections.
+    pub(in crate::serving) fn new(
+        options: &ServerOptions,
+        core: &ServerCore,
+        routes: Routes,
+        admin_hosts: Option<Vec<String>>,
+        budget: &Arc<Budget>,
+    ) -> Self {
+        Answers {
+            shared: Arc::new(Shared {
+                core: core.clone(),
+                max_body_bytes: options.max_body_bytes,
+                body_time: options.body_time(),
+                budget: Arc::clone(budget),
+                request_time: options.request_time(),
+                metrics: options.metrics,
+                probe: Probe::new(options.readiness),
+                routes,
+                admin_hosts,
+            }),
+        }
+    }
+
+    /// Answers a request, whatever it is. What its body holds is held until then.
+    pub(in crate::serving) async fn answer(
+        &self,
+        request: Request<RequestBody>,
+    ) -> (Response<Bytes>, Seen) {
         let (head, mut body) = request.into_parts();
         let mut seen = Seen::default();
         let answer = self.route(&head, &mut body, &mut seen).await;
@@ -100,21 +117,17 @@ impl Answers {
         (response, seen)
     }
 
-    async fn route<B>(&self, head: &Parts, body: &mut B, seen: &mut Seen) -> Answer
-    where
-        B: Body<Data = Bytes> + Send + Unpin,
-        B::Error: Into<BoxError>,
-    {
+    async fn route(&self, head: &Parts, body: &mut RequestBody, seen: &mut Seen) -> Answer {
         let path = head.uri.path();
         let route = Route::of(path).map_err(|unknown| unknown_path(unknown, head))?;
         seen.route = route.template();
         let shared = &*self.shared;
         let served = match &route {
-            Route::Admin(..) => shared.admin,
+            Route::Admin(..) => shared.routes.admin,
             Route::Metrics => shared.metrics,
             Route::Live | Route::Ready => true,
-            Route::Index => shared.inference || shared.admin,
-            _ => shared.inference,
+            Route::Index => shared.routes.inference || shared.routes.admin,
+            _ => shared.routes.inference,
         };
         if !served {
             return Err(unknown_path(Unknown::Path, head));
@@ -167,12 +180,10 @@ impl Answers {
 }
 
 /// What a model is asked.
-pub(super) struct Question<'r> {
+pub(super) struct Question {
     pub(super) body: Bytes,
     /// Until when the client waits.
     pub(super) deadline: Option<Instant>,
-    /// Until the answer is there.
-    pub(super) held: Held<'r>,
 }
 
 /// A request that is being answered.
@@ -182,33 +193,27 @@ pub(super) struct Asking<'r> {
     pub(super) head: &'r Parts,
 }
 
-impl<'r> Asking<'r> {
+impl Asking<'_> {
     /// Reads the body of a request that is not for a model.
-    pub(super) async fn read<B>(self, body: B, seen: &mut Seen) -> Result<Bytes, Failure>
-    where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<BoxError>,
-    {
-        let held = &mut self.shared.bodies.nothing();
-        self.read_up_to(self.shared.max_body_bytes, body, held, seen)
+    pub(super) async fn read(
+        self,
+        body: &mut RequestBody,
+        seen: &mut Seen,
+    ) -> Result<Bytes, Failure> {
+        self.read_up_to(self.shared.max_body_bytes, body, seen)
             .await
     }
 
     /// Reads the body of a request for a model. A large one is only read if the model can be asked.
-    pub(super) async fn read_for<B>(
+    pub(super) async fn read_for(
         self,
         asked: &Asked<'_>,
-        body: B,
+        body: &mut RequestBody,
         seen: &mut Seen,
-    ) -> Result<Question<'r>, Failure>
-    where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Question, Failure> {
         let Shared {
             core,
             max_body_bytes,
-            bodies,
             ..
         } = self.shared;
         let timeout = self.timeout()?;
@@ -220,28 +225,21 @@ impl<'r> Asking<'r> {
             return Err(error.into());
         }
         let max_bytes = core.limits(&asked.model).max_body().min(*max_body_bytes);
-        let mut held = bodies.nothing();
-        let body = self.read_up_to(max_bytes, body, &mut held, seen).await?;
+        let body = self.read_up_to(max_bytes, body, seen).await?;
         Ok(Question {
             body,
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-            held,
         })
     }
 
-    async fn read_up_to<B>(
+    async fn read_up_to(
         self,
         max_bytes: usize,
-        body: B,
-        held: &mut Held<'_>,
+        body: &mut RequestBody,
         seen: &mut Seen,
-    ) -> Result<Bytes, Failure>
-    where
-        B: Body<Data = Bytes> + Send,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Bytes, Failure> {
         let time = self.shared.body_time;
-        let body = body::read(&self.head.headers, body, max_bytes, time, held).await?;
+        let body = body::read(&self.head.headers, body, max_bytes, time).await?;
         seen.n_bytes = body.len();
         Ok(body)
     }
@@ -294,15 +292,15 @@ impl<'r> Asking<'r> {
             exchange,
             n_rows: 0,
         };
-        let noted = core.answer(call, exchange).await.map_err(|error| {
-            let failure = Failure::from(error);
-            let is_busy = failure.status() == StatusCode::TOO_MANY_REQUESTS;
-            if is_busy {
-                failure.retry_after(core.retry_after(&asked.model))
-            } else {
-                failure
+        let noted = match core.answer(call, exchange).await {
+            Ok(noted) => noted,
+            Err(error) if error.kind() == ErrorKind::ResourceExhausted => {
+                core.pace_refusal().await;
+                let after = core.retry_after(&asked.model);
+                return Err(Failure::from(error).retry_after(after));
             }
-        })?;
+            Err(error) => return Err(error.into()),
+        };
         seen.version = Some(noted.version);
         seen.n_rows = Some(noted.n_rows);
         Ok(noted.reply)
@@ -417,10 +415,11 @@ fn unknown_path(unknown: Unknown<'_>, head: &Parts) -> Failure {
     }
 }
 
+/// In a server of an application's.
 impl<B> Service<Request<B>> for Answers
 where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     type Response = Response<AnyBody>;
     type Error = Infallible;
@@ -433,6 +432,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let answers = self.clone();
         Box::pin(async move {
+            let budget = &answers.shared.budget;
+            let request = request.map(|body| RequestBody::mounted(AnyBody::new(body), budget));
             let (mut response, seen) = answers.answer(request).await;
             if tracing::enabled!(target: "fourfold::access", tracing::Level::INFO) {
                 response.extensions_mut().insert(seen);

@@ -1,9 +1,7 @@
 //! Bodies: reading those of requests within limits, and those of answers.
 
-use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use hyper::body::Body;
 
 use super::failure::Failure;
+use crate::serving::transport::{BodyError, RequestBody};
 
 /// The most of a body that is read for nothing, so that its connection is kept.
 const MAX_DISCARD: usize = 256 << 10;
@@ -23,67 +22,8 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// What is set aside for a body before any of it is there.
 const FIRST_RESERVE: usize = 1 << 20;
 
-/// Bodies of at most this are small: nothing is asked before they are read, and they do not count as held.
+/// Bodies of at most this are small: nothing is asked before they are read.
 const SMALL: usize = 64 << 10;
-
-/// How many bytes of bodies a server holds, of those that are not small.
-#[derive(Debug)]
-pub(super) struct Budget {
-    max_bytes: usize,
-    n_bytes: AtomicUsize,
-}
-
-impl Budget {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Budget {
-            max_bytes,
-            n_bytes: AtomicUsize::new(0),
-        }
-    }
-
-    pub(super) fn nothing(&self) -> Held<'_> {
-        Held {
-            budget: self,
-            n_bytes: 0,
-        }
-    }
-}
-
-/// What a body takes of the budget until this is dropped.
-#[derive(Debug)]
-pub(super) struct Held<'b> {
-    budget: &'b Budget,
-    n_bytes: usize,
-}
-
-impl Held<'_> {
-    /// Counts a body of which so much is there now.
-    fn grow_to(&mut self, n_bytes: usize) -> Result<(), Failure> {
-        if n_bytes <= SMALL {
-            return Ok(());
-        }
-        let more = n_bytes - self.n_bytes;
-        let Budget {
-            max_bytes,
-            n_bytes: held,
-        } = self.budget;
-        let before = held.fetch_add(more, Relaxed);
-        self.n_bytes = n_bytes;
-        if before + more > *max_bytes {
-            let text = format!("the bodies of requests take more than {max_bytes} bytes for now");
-            return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, text).closing());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if self.n_bytes > 0 {
-            self.budget.n_bytes.fetch_sub(self.n_bytes, Relaxed);
-        }
-    }
-}
 
 /// Whether a body is said to be small.
 pub(super) fn is_small(headers: &HeaderMap) -> bool {
@@ -94,23 +34,18 @@ fn length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads a whole body, which is held as long as `held` is.
-pub(super) async fn read<B>(
+/// Reads a whole body.
+pub(super) async fn read(
     headers: &HeaderMap,
-    body: B,
+    body: &mut RequestBody,
     max_bytes: usize,
     timeout: Duration,
-    held: &mut Held<'_>,
-) -> Result<Bytes, Failure>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+) -> Result<Bytes, Failure> {
     let length = length(headers);
     if length.is_some_and(|length| length > max_bytes) {
         return Err(too_large(max_bytes));
     }
-    let mut reading = pin!(collect(body, length.unwrap_or(0), max_bytes, held));
+    let mut reading = pin!(collect(body, length.unwrap_or(0), max_bytes));
     // Most bodies come with their head: only for the others is there a timer.
     if let Poll::Ready(body) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await
     {
@@ -126,11 +61,7 @@ where
 
 /// Reads what is left of a body that nobody wants; whether that is all of it. A client that writes a body while its
 /// answer is there already would find its connection closed else.
-pub(super) async fn discard<B>(headers: &HeaderMap, body: &mut B) -> bool
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+pub(in crate::serving) async fn discard(headers: &HeaderMap, body: &mut RequestBody) -> bool {
     if body.is_end_stream() {
         return true;
     }
@@ -140,7 +71,7 @@ where
     }
     let discarding = async {
         let mut n_bytes = 0;
-        while let Ok(part) = part_of(Pin::new(&mut *body)).await {
+        while let Ok(part) = part_of(body).await {
             match part {
                 None => return true,
                 Some(part) => n_bytes += part.len(),
@@ -156,25 +87,18 @@ where
         .unwrap_or(false)
 }
 
-async fn collect<B>(
-    body: B,
+async fn collect(
+    body: &mut RequestBody,
     length: usize,
     max_bytes: usize,
-    held: &mut Held<'_>,
-) -> Result<Bytes, Failure>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let mut body = pin!(body);
-    let Some(first) = part_of(body.as_mut()).await? else {
+) -> Result<Bytes, Failure> {
+    let Some(first) = part_of(body).await? else {
         return Ok(Bytes::new());
     };
     if first.len() > max_bytes {
         return Err(too_large(max_bytes));
     }
-    held.grow_to(first.len())?;
-    let Some(second) = part_of(body.as_mut()).await? else {
+    let Some(second) = part_of(body).await? else {
         return Ok(first);
     };
     let mut whole = Vec::with_capacity(length.clamp(first.len(), FIRST_RESERVE.max(first.len())));
@@ -184,22 +108,17 @@ where
         if whole.len() + data.len() > max_bytes {
             return Err(too_large(max_bytes));
         }
-        held.grow_to(whole.len() + data.len())?;
         whole.extend_from_slice(&data);
-        part = part_of(body.as_mut()).await?;
+        part = part_of(body).await?;
     }
     Ok(Bytes::from(whole))
 }
 
 /// The next part of a body.
-async fn part_of<B>(mut body: Pin<&mut B>) -> Result<Option<Bytes>, Failure>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+async fn part_of(body: &mut RequestBody) -> Result<Option<Bytes>, Failure> {
     loop {
-        let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
-        match frame.transpose().map_err(|error| broken(&*error.into()))? {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
+        match frame.transpose().map_err(|error| broken(&error))? {
             None => return Ok(None),
             // The other frames are trailers.
             Some(frame) => {
@@ -216,7 +135,10 @@ fn too_large(max_bytes: usize) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text).closing()
 }
 
-fn broken(error: &(dyn StdError + Send + Sync)) -> Failure {
-    let text = format!("the body cannot be read: {error}");
-    Failure::new(StatusCode::BAD_REQUEST, text).closing()
+fn broken(error: &BodyError) -> Failure {
+    let status = match error {
+        BodyError::TooMuch(_) => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+    };
+    Failure::new(status, error.to_string()).closing()
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, bounded, chain};
 
 /// An answer that is an error: `{"error": ".."}`.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(in crate::serving) struct Failure {
     status: StatusCode,
     error: String,
     /// Whether what is left of the request is not read.
@@ -49,7 +49,7 @@ impl Failure {
         self
     }
 
-    pub(super) fn into_response(self) -> Response<Bytes> {
+    pub(in crate::serving) fn into_response(self) -> Response<Bytes> {
         let body = json!({ "error": self.error }).to_string();
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status;

@@ -14,7 +14,7 @@ use crate::error::shortened;
 /// # Errors
 /// 400 where there is not one `Host` (HTTP/1.1), or a coding of the body that is not read here; 414 for a path, and 431
 /// for a head, that is too long.
-pub(super) fn check<B>(request: &Request<B>, max_bytes: usize) -> Result<(), Failure> {
+pub(in crate::serving) fn check<B>(request: &Request<B>, max_bytes: usize) -> Result<(), Failure> {
     let headers = request.headers();
     let refuse = |text: &str| Err(Failure::new(StatusCode::BAD_REQUEST, text).closing());
     if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {

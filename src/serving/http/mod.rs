@@ -16,13 +16,13 @@
 //! | `GET /v1/models/{model}` | the states of the model's versions |
 //! | `GET /v1/models/{model}/metadata` | its signature |
 //! | `POST /v1/models/{model}:predict`, `:classify`, `:regress` | predictions by row or by column |
-//! | `GET /metrics` | what Prometheus reads, unless it is [off](HttpOptions::metrics) |
+//! | `GET /metrics` | what Prometheus reads, unless it is [off](super::ServerOptions::metrics) |
 //!
 //! The routes of a model exist for a version and for a label, too: `/v2/models/{model}/versions/{version}/..`,
 //! `/v2/models/{model}/labels/{label}/..`, `/v1/models/{model}/versions/{version}:predict` and so on. Tensors are JSON, or
 //! binary as in Triton's binary-data extension.
 //!
-//! Where they are [on](Admin), these change what is served:
+//! Where they are [on](super::transport::Admin), these change what is served:
 //!
 //! | route | effect |
 //! | --- | --- |
@@ -48,10 +48,11 @@
 //! # Errors
 //!
 //! They are `{"error": ".."}`: 400 for a bad request, naming the input; 401 and 403 for who may not ask; 404 for what is not
-//! there; 405, 408, 413, 415 and 431 for what is wrong with the request itself; 429 with `Retry-After` for too many
-//! requests of a model; 500 for a model that fails; 503 with `Retry-After` for a model that is not loaded yet, or too many
+//! there; 405, 408, 413, 414, 415 and 431 for what is wrong with the request itself; 429 with `Retry-After` for too many
+//! requests of a model (where there are very many, up to a second late); 500 for a model that fails; 503 with `Retry-After` for a model that is not loaded yet, or too many
 //! connections; 504 for what took too long. Below `/v1` a path that is none and a label that a model does not have are
-//! 400, as in TensorFlow Serving. Who leaves before the answer is not worked for any longer.
+//! 400, as in TensorFlow Serving. Who leaves before the answer is not worked for any longer: who resets the connection, or ends
+//! its half of it more than a second after asking. Who ends its half right after asking waits for the answer.
 //!
 //! ```text
 //! curl http://127.0.0.1:8000/v2/models/flights/infer --json '{"inputs": [
@@ -72,12 +73,12 @@
 //! use std::sync::Arc;
 //!
 //! use fourfold::model::Loaders;
-//! use fourfold::serving::http::{BearerToken, HttpOptions};
-//! use fourfold::serving::{Manager, ModelRepository, shutdown_signal};
+//! use fourfold::serving::transport::BearerToken;
+//! use fourfold::serving::{Manager, ModelRepository, ServerOptions, shutdown_signal};
 //!
 //! # async fn main_of_an_application() -> fourfold::Result<()> {
 //! let manager = Manager::open(ModelRepository::at("models"), Loaders::default())?;
-//! let options = HttpOptions::default().auth(BearerToken::new(["a long random text"]));
+//! let options = ServerOptions::default().auth(BearerToken::new(["a long random text"]));
 //! let server = options.serve(Arc::new(manager), "127.0.0.1:8000").await?;
 //! println!("serving on {}", server.url());
 //! shutdown_signal().await?;
@@ -85,22 +86,21 @@
 //! # }
 //! ```
 //!
-//! [`HttpOptions`] has the limits on what clients may send and on how long they may take, TLS (feature `tls`), tokens and
-//! admin routes. By default there is neither encryption nor authorisation: the port is for a trusted network then, or for
-//! a proxy that has these.
+//! [`ServerOptions`](super::ServerOptions) has the limits on what clients may send and on how long they may take, TLS,
+//! tokens and admin routes: see [`transport`](super::transport).
 //!
 //! # In a server of your own
 //!
 //! [`router`] is an [`axum::Router`]: merge it into yours, nest it, put `tower` layers over it, and serve it with what
-//! you have. [`HttpOptions::serve_router`] serves such a router with the limits, the TLS and the draining of this module.
+//! you have. [`ServerOptions::serve_router`](super::ServerOptions::serve_router) serves such a router with the limits, the TLS and the draining of this module.
 //!
 //! ```no_run
 //! use std::sync::Arc;
 //!
 //! use axum::Router;
 //! use axum::routing::get;
-//! use fourfold::serving::http::{self, BearerToken, HttpOptions};
-//! use fourfold::serving::{Manager, ServerCore};
+//! use fourfold::serving::transport::BearerToken;
+//! use fourfold::serving::{Manager, ServerCore, ServerOptions, http};
 //!
 //! # async fn main_of_an_application(manager: Arc<Manager>) -> fourfold::Result<()> {
 //! let core = ServerCore::new(manager);
@@ -109,7 +109,7 @@
 //!     .route("/", get(async || "the shop"))
 //!     .merge(http::router(core.clone()))
 //!     .nest("/operators", operators);
-//! let server = HttpOptions::default().serve_router(app, core, "127.0.0.1:8000").await?;
+//! let server = ServerOptions::default().serve_router(app, core, "127.0.0.1:8000").await?;
 //! # server.wait().await
 //! # }
 //! ```
@@ -122,37 +122,22 @@
 //! OpenTelemetry's conventions name: `http.request.method`, `http.route`, `http.response.status_code`, `url.path`,
 //! `client.address`; and `traceparent`. Where no subscriber wants either, they cost nothing.
 
-mod accept;
-mod activity;
 mod admin;
 mod answers;
-mod auth;
 mod body;
-mod connection;
 mod failure;
-mod front;
-mod handle;
 mod head;
 mod open_inference;
-mod options;
 mod path;
 mod routes;
 mod server;
-mod signal;
 #[cfg(test)]
 mod tests;
 mod tf_serving;
-#[cfg(feature = "tls")]
-mod tls;
 
-pub use self::auth::{BearerToken, BearerTokenService, Guarded, GuardedBody};
-pub use self::handle::{HttpHandle, serve};
-pub use self::options::{Admin, HttpOptions};
+pub(super) use self::answers::{Answers, Routes};
+pub(super) use self::body::discard;
+pub(super) use self::head::check as check_head;
 pub use self::routes::{BODY_LIMIT, admin_router, router};
-pub use self::server::{HttpEndpoint, HttpServer};
-pub use self::signal::shutdown_signal;
-#[cfg(all(feature = "grpc", feature = "tls"))]
-pub(super) use self::tls::Encryption;
-#[cfg(feature = "tls")]
-pub use self::tls::Tls;
+pub use self::server::{HttpEndpoint, HttpServer, serve};
 pub use super::protocol::MAX_ROWS;

@@ -3,41 +3,32 @@
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use hyper::body::Body;
 use serde_json::json;
 
-use super::answers::{Answer, Asking, BoxError, Question, Seen, Shared, json, json_text};
+use super::answers::{Answer, Asking, Question, Shared, json, json_text};
 use super::failure::Failure;
 use super::path::{About, Asked};
 use crate::error::{Error, Result};
 use crate::serving::VersionChoice;
 use crate::serving::core::Protocol;
 use crate::serving::protocol::{self, InferExchange, Reply};
+use crate::serving::transport::{RequestBody, Seen};
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-pub(super) async fn infer<B>(
+pub(super) async fn infer(
     asking: Asking<'_>,
     asked: &Asked<'_>,
-    body: B,
+    body: &mut RequestBody,
     seen: &mut Seen,
-) -> Answer
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<BoxError>,
-{
+) -> Answer {
     let json_length = check_headers(&asking.head.headers)?;
     let question = asking.read_for(asked, body, seen).await?;
-    let Question {
-        body,
-        deadline,
-        held,
-    } = question;
+    let Question { body, deadline } = question;
     let exchange = InferExchange::new(body, json_length);
     let reply = asking
         .ask(asked, deadline, exchange, Protocol::Http, seen)
         .await?;
-    drop(held);
     Ok(written(reply))
 }
 

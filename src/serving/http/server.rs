@@ -5,15 +5,26 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::HttpOptions;
-use super::handle::{HttpHandle, Listeners};
 use crate::blessing::Blessed;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Loaders, Model};
+use crate::serving::transport::{Ports, Spoken, check_address};
 use crate::serving::{
-    Manager, ModelRepository, Predictor, PushedModel, Server, ServerCore, Serving,
+    Manager, ModelRepository, Predictor, PushedModel, Server, ServerCore, ServerHandle,
+    ServerOptions, Serving,
 };
 use crate::stage::Stage;
+
+/// Answers over HTTP with the models of a manager, with the defaults of [`ServerOptions`].
+///
+/// The address is such as `127.0.0.1:8000`; port 0 is any free port. The server runs on the tokio runtime that this
+/// is called in, which must have its IO and time drivers enabled.
+///
+/// # Errors
+/// As [`ServerOptions::serve`].
+pub async fn serve(core: impl Into<ServerCore>, address: &str) -> Result<ServerHandle> {
+    ServerOptions::default().serve_http(core, address).await
+}
 
 /// The server that pushes a model to a repository and answers over HTTP with everything that is in it.
 ///
@@ -25,7 +36,7 @@ pub struct HttpServer {
     repository: ModelRepository,
     address: String,
     #[serde(default)]
-    options: HttpOptions,
+    options: ServerOptions,
 }
 
 impl HttpServer {
@@ -35,30 +46,16 @@ impl HttpServer {
         HttpServer {
             repository,
             address: address.into(),
-            options: HttpOptions::default(),
+            options: ServerOptions::default(),
         }
     }
 
     /// Sets limits, TLS, tokens and admin routes.
     #[must_use]
-    pub fn options(mut self, options: HttpOptions) -> Self {
+    pub fn options(mut self, options: ServerOptions) -> Self {
         self.options = options;
         self
     }
-}
-
-/// Checks an address to listen on.
-pub(super) fn check_address(named: &str, address: &str) -> Result<()> {
-    let host_and_port = address.rsplit_once(':');
-    let is_named = host_and_port.is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains([':', '/', ' ']) && port.parse::<u16>().is_ok()
-    });
-    if is_named || address.parse::<SocketAddr>().is_ok() {
-        return Ok(());
-    }
-    Err(Error::config(format!(
-        "`{named}` is `{address}`, must be a host and a port, such as `127.0.0.1:8000`"
-    )))
 }
 
 impl Stage for HttpServer {
@@ -78,14 +75,15 @@ impl<M: Model> Server<M> for HttpServer {
 
     async fn deploy(&self, model: Blessed<M>) -> Result<HttpEndpoint> {
         // The port first: where it is taken, nothing is pushed.
-        let listeners = Listeners::bind(&self.options, &self.address).await?;
+        let ports = Ports::bind(&self.options, &self.address).await?;
         let pushed = self.repository.push(&model)?;
         let loaders = self.repository.loaders(model.loaders());
         let manager = Manager::open(self.repository.clone(), loaders)?;
         manager.get(&pushed.name, Some(pushed.version))?;
+        let core = ServerCore::new(Arc::new(manager));
         Ok(HttpEndpoint {
             pushed,
-            handle: listeners.serve(&self.options, &ServerCore::new(Arc::new(manager)), None)?,
+            handle: ports.serve(&self.options, &core, Spoken::Http)?,
         })
     }
 
@@ -100,18 +98,16 @@ impl<M: Model> Server<M> for HttpServer {
     async fn prepare(&self) -> Result<()> {
         Server::<M>::prepare(&self.repository).await?;
         // Bound and let go: that the addresses are free is all that is asked.
-        Listeners::bind(&self.options, &self.address)
-            .await
-            .map(drop)
+        Ports::bind(&self.options, &self.address).await.map(drop)
     }
 }
 
-/// A deployed model that answers over HTTP. Dropping it stops the server; see [`HttpHandle`].
+/// A deployed model that answers over HTTP. Dropping it stops the server; see [`ServerHandle`].
 #[derive(Debug)]
 #[must_use = "the server stops when its endpoint is dropped"]
 pub struct HttpEndpoint {
     pushed: PushedModel,
-    handle: HttpHandle,
+    handle: ServerHandle,
 }
 
 impl HttpEndpoint {
@@ -147,18 +143,18 @@ impl HttpEndpoint {
         self.manager().get(&self.pushed.name, None)
     }
 
-    /// As [`HttpHandle::shutdown`].
+    /// As [`ServerHandle::shutdown`].
     ///
     /// # Errors
-    /// As [`HttpHandle::shutdown`].
+    /// As [`ServerHandle::shutdown`].
     pub async fn shutdown(self) -> Result<()> {
         self.handle.shutdown().await
     }
 
-    /// As [`HttpHandle::wait`].
+    /// As [`ServerHandle::wait`].
     ///
     /// # Errors
-    /// As [`HttpHandle::wait`].
+    /// As [`ServerHandle::wait`].
     pub async fn wait(self) -> Result<()> {
         self.handle.wait().await
     }

@@ -1,28 +1,23 @@
 //! The answers of TensorFlow Serving's REST interface.
 
-use axum::body::Bytes;
 use axum::http::StatusCode;
-use hyper::body::Body;
 
-use super::answers::{Answer, Asking, BoxError, Question, Seen, json};
+use super::answers::{Answer, Asking, Question, json};
 use super::failure::Failure;
 use super::open_inference::{identity, written};
 use super::path::{Asked, Signature};
 use crate::serving::VersionChoice;
 use crate::serving::core::Protocol;
 use crate::serving::protocol::{PredictExchange, PredictMethod, model_status, signatures};
+use crate::serving::transport::{RequestBody, Seen};
 
-pub(super) async fn answer<B>(
+pub(super) async fn answer(
     asking: Asking<'_>,
     asked: &Asked<'_>,
     signature: Signature,
-    body: B,
+    body: &mut RequestBody,
     seen: &mut Seen,
-) -> Answer
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<BoxError>,
-{
+) -> Answer {
     let manager = asking.shared.core.manager();
     let method = match signature {
         Signature::Predict => PredictMethod::Predict,
@@ -46,16 +41,11 @@ where
     };
     identity(&asking.head.headers)?;
     let question = asking.read_for(asked, body, seen).await;
-    let Question {
-        body,
-        deadline,
-        held,
-    } = question.map_err(|failure| refuse(asking, asked, failure))?;
+    let Question { body, deadline } = question.map_err(|failure| refuse(asking, asked, failure))?;
     let exchange = PredictExchange::new(body, method);
     let reply = asking
         .ask(asked, deadline, exchange, Protocol::Rest, seen)
         .await;
-    drop(held);
     reply
         .map(written)
         .map_err(|failure| refuse(asking, asked, failure))

@@ -218,7 +218,10 @@ impl Looking {
 
 fn keep(dir: &Path, control: &Control) -> Result<()> {
     let text = control.to_json()?;
-    std::fs::create_dir_all(dir).map_err(|error| Error::io("making its directory", error))?;
+    // That of a store's cache comes with the first version.
+    if !dir.is_dir() {
+        std::fs::create_dir(dir).map_err(|error| Error::io("making its directory", error))?;
+    }
     store::write_file(&dir.join(LAST), &text)
 }
 

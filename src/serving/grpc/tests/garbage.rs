@@ -88,7 +88,7 @@ fn messages_that_are_changed_anywhere_end_in_an_answer() {
 
 #[test]
 fn messages_of_more_than_the_limit_are_refused() {
-    let running = Running::with(&GrpcOptions::default().max_message_bytes(1000));
+    let running = Running::with(&ServerOptions::default().max_body_bytes(1000));
     running.answer(&raw());
     let mut request = raw();
     request.id = "x".repeat(1000);
@@ -127,8 +127,8 @@ fn connections_of_other_protocols_are_closed() {
 #[test]
 fn a_client_that_does_not_begin_is_let_go() {
     use std::io::{Read, Write};
-    let options = GrpcOptions::default()
-        .handshake_timeout(Duration::from_millis(100))
+    let options = ServerOptions::default()
+        .header_timeout(Duration::from_millis(100))
         .max_connections(2);
     let running = Running::with(&options);
     let address = running.handle.as_ref().unwrap().address();
@@ -140,6 +140,9 @@ fn a_client_that_does_not_begin_is_let_go() {
     };
     let silent = [begin(b""), begin(b"PRI * HTTP/2.0\r\n")];
     // There is no place until one of them is closed.
+    let handle = running.handle.as_ref().unwrap();
+    until("both to be there", || handle.n_connections() == 2);
+    until("a place", || handle.n_connections() == 0);
     running.still_answers();
     for mut stream in silent {
         let mut rest = Vec::new();

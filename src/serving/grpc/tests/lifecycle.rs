@@ -12,7 +12,7 @@ use crate::serving::grpc::proto::{
     RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
     ServerReadyRequest, ServerReadyResponse,
 };
-use crate::serving::http::BearerToken;
+use crate::serving::transport::{Admin, BearerToken};
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -56,7 +56,7 @@ impl Running {
 
 #[test]
 fn readiness_follows_the_models() {
-    let running = Running::with(&GrpcOptions::default().readiness(Readiness::All));
+    let running = Running::with(&ServerOptions::default().readiness(Readiness::All));
     let is_ready = || {
         let ready: ServerReadyResponse =
             running.ask("ServerReady", &ServerReadyRequest {}).message();
@@ -110,7 +110,7 @@ fn readiness_follows_the_models() {
 #[test]
 fn models_at_rest_do_not_count_against_readiness() {
     for readiness in [Readiness::Loaded, Readiness::Any, Readiness::All] {
-        let options = GrpcOptions::default().readiness(readiness);
+        let options = ServerOptions::default().readiness(readiness);
         let is_ready = |running: &Running| {
             let ready: ServerReadyResponse =
                 running.ask("ServerReady", &ServerReadyRequest {}).message();
@@ -135,7 +135,7 @@ fn models_at_rest_do_not_count_against_readiness() {
 #[test]
 fn streams_go_on_while_a_server_says_that_it_stops() {
     let delay = Duration::from_secs(1);
-    let mut running = Running::with(&GrpcOptions::default().drain_delay(delay));
+    let mut running = Running::with(&ServerOptions::default().drain_delay(delay));
     let handle = running.handle.take().unwrap();
     let address = handle.address();
     let path = "/inference.GRPCInferenceService/ModelStreamInfer";
@@ -160,7 +160,7 @@ fn streams_go_on_while_a_server_says_that_it_stops() {
 
 #[test]
 fn health_is_told_and_its_changes_are() {
-    let running = Running::with(&GrpcOptions::default().readiness(Readiness::All));
+    let running = Running::with(&ServerOptions::default().readiness(Readiness::All));
     for service in ["", "inference.GRPCInferenceService"] {
         let answer = running.ask_with(CHECK, &[], health(service));
         assert_eq!(serving(&answer.messages[0]), ServingStatus::Serving);
@@ -228,7 +228,7 @@ fn a_server_that_stops_ends_its_streams() {
 #[test]
 fn a_server_says_that_it_stops_before_it_does() {
     let delay = Duration::from_millis(500);
-    let mut running = Running::with(&GrpcOptions::default().drain_delay(delay));
+    let mut running = Running::with(&ServerOptions::default().drain_delay(delay));
     let handle = running.handle.take().unwrap();
     let address = handle.address();
     running.runtime.block_on(async {
@@ -316,7 +316,7 @@ fn admin_calls_are_off_unless_they_are_on() {
 
 #[test]
 fn models_are_unloaded_and_loaded() {
-    let running = Running::with(&GrpcOptions::default().admin(true));
+    let running = Running::with(&ServerOptions::default().admin(Admin::SamePort));
     let load = |name: &str| RepositoryModelLoadRequest {
         model_name: name.to_owned(),
         ..RepositoryModelLoadRequest::default()
@@ -382,7 +382,7 @@ fn what_is_answered_is_counted() {
 #[test]
 fn only_who_has_a_token_is_answered() {
     let tokens = BearerToken::new(["a token of a client"]);
-    let running = Running::with(&GrpcOptions::default().auth(tokens));
+    let running = Running::with(&ServerOptions::default().auth(tokens));
     let message = || raw().encode_to_vec();
     let answer = running.ask_with(INFER, &[], message());
     answer.refused(Code::Unauthenticated, "token");

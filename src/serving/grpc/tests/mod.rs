@@ -28,13 +28,14 @@ use super::proto::model_infer_request::InferInputTensor;
 use super::proto::{
     InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse, ModelReadyRequest,
 };
-use super::{GrpcHandle, GrpcOptions};
 use crate::blessing::Candidate;
 use crate::error::Result;
 use crate::features::Features;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
-use crate::serving::{Manager, ManagerBuilder, ModelRepository, ServerCore};
+use crate::serving::{
+    Manager, ManagerBuilder, ModelRepository, ServerCore, ServerHandle, ServerOptions,
+};
 use crate::transform::ops::{Categories, ImputeNumber};
 use crate::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
 
@@ -139,26 +140,26 @@ fn candidate<M: Model>(name: &str, model: M) -> Candidate<M> {
 struct Running {
     models: TempDir,
     runtime: Runtime,
-    handle: Option<GrpcHandle>,
+    handle: Option<ServerHandle>,
 }
 
 impl Running {
     /// Over the model `late`.
     fn start() -> Running {
-        Running::with(&GrpcOptions::default())
+        Running::with(&ServerOptions::default())
     }
 
-    fn with(options: &GrpcOptions) -> Running {
+    fn with(options: &ServerOptions) -> Running {
         Running::over(options, ServerCore::new)
     }
 
     /// Over the models `late` and `gate`, with a core of the test's.
-    fn over(options: &GrpcOptions, core: impl FnOnce(Arc<Manager>) -> ServerCore) -> Running {
+    fn over(options: &ServerOptions, core: impl FnOnce(Arc<Manager>) -> ServerCore) -> Running {
         Running::managed(options, core, |manager| manager)
     }
 
     fn managed(
-        options: &GrpcOptions,
+        options: &ServerOptions,
         core: impl FnOnce(Arc<Manager>) -> ServerCore,
         manager: impl FnOnce(ManagerBuilder) -> ManagerBuilder,
     ) -> Running {
@@ -171,7 +172,7 @@ impl Running {
         let builder = Manager::builder(repository).loaders(loaders);
         let manager = Arc::new(manager(builder).open().unwrap());
         let runtime = Runtime::new().unwrap();
-        let serving = options.serve(core(manager), "127.0.0.1:0");
+        let serving = options.serve_grpc(core(manager), "127.0.0.1:0");
         let handle = runtime.block_on(serving).unwrap();
         Running {
             models,

@@ -4,7 +4,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::*;
-use crate::serving::http::{self, HttpOptions};
+use crate::serving::http;
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -14,7 +14,7 @@ fn http_and_grpc_share_a_port() {
     let running = Running::start();
     let core = running.handle.as_ref().unwrap().core().clone();
     let app = http::router(core.clone()).merge(super::super::router(core.clone()).unwrap());
-    let options = HttpOptions::default();
+    let options = ServerOptions::default();
     let serving = options.serve_router(app, core.clone(), "127.0.0.1:0");
     let handle = running.runtime.block_on(serving).unwrap();
     for path in ["/nope", "/v2/nope", "/a.b.C/d"] {

@@ -66,7 +66,7 @@ fn a_deadline_ends_the_wait_and_others_go_on() {
 #[test]
 fn the_servers_limit_of_time_holds_for_those_without_one() {
     let limit = Duration::from_millis(100);
-    let running = Running::with(&GrpcOptions::default().request_timeout(limit));
+    let running = Running::with(&ServerOptions::default().request_timeout(limit));
     let asking = running
         .client()
         .ask(INFER.to_owned(), vec![("grpc-timeout", "1H")], gate());
@@ -98,7 +98,7 @@ fn a_client_that_leaves_a_slow_call_is_counted_as_gone() {
 #[test]
 fn who_is_too_many_is_told_when_to_come_again() {
     let limits = Limits::default().with_max_concurrency(1).with_max_queue(0);
-    let running = Running::over(&GrpcOptions::default(), |manager| {
+    let running = Running::over(&ServerOptions::default(), |manager| {
         let core = ServerCore::builder(manager).model_limits("gate", limits);
         core.build().unwrap()
     });
@@ -137,7 +137,7 @@ fn a_server_that_stops_finishes_what_it_answers() {
 #[test]
 fn a_server_that_stops_does_not_wait_for_ever() {
     let limit = Duration::from_millis(100);
-    let mut running = Running::with(&GrpcOptions::default().drain_timeout(limit));
+    let mut running = Running::with(&ServerOptions::default().drain_timeout(limit));
     let mut client = running.client();
     let mut open = running.runtime.block_on(client.open(INFER, &[])).unwrap();
     open.send(&client::framed(&gate()), true);

@@ -7,7 +7,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
-use crate::serving::http::Tls;
+use crate::serving::transport::Tls;
 
 fn fixture(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -17,7 +17,7 @@ fn fixture(name: &str) -> PathBuf {
 #[test]
 fn calls_are_encrypted() {
     let tls = Tls::files(fixture("server.pem"), fixture("server-key.pem"));
-    let running = Running::with(&GrpcOptions::default().tls(tls));
+    let running = Running::with(&ServerOptions::default().tls(tls));
     let address = running.handle.as_ref().unwrap().address();
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(fixture("ca.pem")).unwrap() {

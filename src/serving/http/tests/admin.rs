@@ -1,9 +1,9 @@
 //! The routes that change what is served.
 
 use super::*;
-use crate::serving::http::Admin;
+use crate::serving::transport::Admin;
 
-fn three_versions(options: &HttpOptions) -> Running {
+fn three_versions(options: &ServerOptions) -> Running {
     Running::with(options, |root| {
         for version in [1, 2, 3] {
             late("late", f64::from(version))
@@ -39,7 +39,7 @@ fn answers(server: &Running) -> Value {
 
 #[test]
 fn a_model_is_unloaded_and_loaded() {
-    let server = three_versions(&HttpOptions::default().admin(Admin::SamePort));
+    let server = three_versions(&ServerOptions::default().admin(Admin::SamePort));
     let path = |change: &str| format!("{MODEL}/{change}");
     let change = |change: &str, body: Value| request(&server, "POST", &path(change), &body);
     assert_eq!(change("unload", Value::Null), (200, String::new()));
@@ -66,7 +66,7 @@ fn a_model_is_unloaded_and_loaded() {
 
 #[test]
 fn a_version_is_rolled_back() {
-    let server = three_versions(&HttpOptions::default().admin(Admin::SamePort));
+    let server = three_versions(&ServerOptions::default().admin(Admin::SamePort));
     let rollback = format!("{MODEL}/rollback");
     let roll_back = || request(&server, "POST", &rollback, &Value::Null);
     assert_eq!(answers(&server), "3");
@@ -83,7 +83,7 @@ fn a_version_is_rolled_back() {
 
 #[test]
 fn labels_and_traffic_are_set() {
-    let server = three_versions(&HttpOptions::default().admin(Admin::SamePort));
+    let server = three_versions(&ServerOptions::default().admin(Admin::SamePort));
     let set = |what: &str, body: Value| request(&server, "PUT", &format!("{MODEL}/{what}"), &body);
     assert_eq!(set("labels/canary", json!({"version": 3})).0, 200);
     assert_eq!(set("labels/stable", json!({"version": 1})).0, 200);
@@ -130,7 +130,7 @@ fn labels_and_traffic_are_set() {
 
 #[test]
 fn admin_routes_are_off_or_elsewhere() {
-    let server = three_versions(&HttpOptions::default());
+    let server = three_versions(&ServerOptions::default());
     for change in ["load", "unload", "rollback"] {
         let path = format!("{MODEL}/{change}");
         assert_eq!(request(&server, "POST", &path, &Value::Null).0, 404);
@@ -138,7 +138,7 @@ fn admin_routes_are_off_or_elsewhere() {
     assert!(server.handle.as_ref().unwrap().admin_address().is_none());
 
     let own = Admin::Address("127.0.0.1:0".to_owned());
-    let mut server = three_versions(&HttpOptions::default().admin(own));
+    let mut server = three_versions(&ServerOptions::default().admin(own));
     let rollback = format!("{MODEL}/rollback");
     assert_eq!(request(&server, "POST", &rollback, &Value::Null).0, 404);
     let admin = server.handle.as_ref().unwrap().admin_address().unwrap();
@@ -151,7 +151,7 @@ fn admin_routes_are_off_or_elsewhere() {
 
 #[test]
 fn other_sites_change_nothing() {
-    let options = HttpOptions::default()
+    let options = ServerOptions::default()
         .admin(Admin::SamePort)
         .admin_hosts(["models.internal"]);
     let server = three_versions(&options);
@@ -184,8 +184,8 @@ fn other_sites_change_nothing() {
     assert!(unload("Host: models.internal:80\r\n").starts_with("HTTP/1.1 200"));
 
     // Who has a token is no page of another site.
-    let tokens = crate::serving::http::BearerToken::new(["a long token"]);
-    let server = three_versions(&HttpOptions::default().admin(Admin::SamePort).auth(tokens));
+    let tokens = crate::serving::transport::BearerToken::new(["a long token"]);
+    let server = three_versions(&ServerOptions::default().admin(Admin::SamePort).auth(tokens));
     let mut connection = server.connect();
     let head = format!(
         "POST {MODEL}/unload HTTP/1.1\r\nHost: models.example\r\nAuthorization: Bearer a long token\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -196,7 +196,7 @@ fn other_sites_change_nothing() {
 
 #[test]
 fn what_is_no_change_is_refused_and_says_why() {
-    let server = three_versions(&HttpOptions::default().admin(Admin::SamePort));
+    let server = three_versions(&ServerOptions::default().admin(Admin::SamePort));
     let put = |what: &str, body: Value| request(&server, "PUT", &format!("{MODEL}/{what}"), &body);
     for body in [
         json!([3]),
@@ -225,7 +225,7 @@ fn what_is_no_change_is_refused_and_says_why() {
         200
     );
 
-    let server = Running::with(&HttpOptions::default().admin(Admin::SamePort), |root| {
+    let server = Running::with(&ServerOptions::default().admin(Admin::SamePort), |root| {
         late("late", 0.1).save(&root.join("late/1")).unwrap();
         fs::write(root.join("late/1/manifest.json"), "{}").unwrap();
     });

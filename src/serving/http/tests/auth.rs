@@ -1,7 +1,8 @@
 //! Who is answered.
 
 use super::*;
-use crate::serving::http::{Admin, BearerToken, router};
+use crate::serving::http::router;
+use crate::serving::transport::{Admin, BearerToken};
 
 fn status(server: &Running, path: &str, authorization: &str) -> (u16, Option<String>, String) {
     let method = if path.ends_with("/unload") || path.ends_with("/index") {
@@ -27,7 +28,7 @@ fn status(server: &Running, path: &str, authorization: &str) -> (u16, Option<Str
 #[test]
 fn only_who_has_a_token_is_answered() {
     let tokens = BearerToken::new(["first token", "second"]).admin(["for operators"]);
-    let options = HttpOptions::default().auth(tokens).admin(Admin::SamePort);
+    let options = ServerOptions::default().auth(tokens).admin(Admin::SamePort);
     let server = Running::late(&options);
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
     let unload = "/v2/repository/models/late/unload";
@@ -68,7 +69,7 @@ fn tokens_come_from_a_file() {
         "# for the shop\nlong-enough\n\nadmin: for-operators\n",
     )
     .unwrap();
-    let server = Running::late(&HttpOptions::default().token_file(file.path()));
+    let server = Running::late(&ServerOptions::default().token_file(file.path()));
     assert_eq!(status(&server, "/v2", "").0, 401);
     let token = "Authorization: Bearer long-enough\r\n";
     assert_eq!(status(&server, "/v2", token).0, 200);
@@ -92,7 +93,7 @@ fn tokens_come_from_a_file() {
     }
     let error = BearerToken::from_file("/not/there").unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::NotFound);
-    let twice = HttpOptions::default()
+    let twice = ServerOptions::default()
         .auth(BearerToken::new(["a"]))
         .token_file("b");
     assert!(twice.check().is_err());
@@ -136,7 +137,7 @@ fn status_of(server: &Running, path: &str, headers: &str) -> u16 {
 #[test]
 fn who_has_no_token_is_told_no_paths() {
     let tokens = BearerToken::new(["a-long-token"]);
-    let server = Running::with(&HttpOptions::default().auth(tokens), |root| {
+    let server = Running::with(&ServerOptions::default().auth(tokens), |root| {
         late("late", 0.1).save(&root.join("late/1")).unwrap();
         fs::write(root.join("late/1/manifest.json"), "{}").unwrap();
     });

@@ -1,9 +1,9 @@
 //! How a server stops.
 
 use super::*;
-use crate::serving::http::Admin;
+use crate::serving::transport::Admin;
 
-fn waiting(options: &HttpOptions) -> (TempDir, Waits, Running) {
+fn waiting(options: &ServerOptions) -> (TempDir, Waits, Running) {
     let directory = tempfile::tempdir().unwrap();
     let waits = Waits {
         gate: directory.path().join("gate"),
@@ -27,7 +27,7 @@ fn ask(server: &Running, waits: &Waits) -> TcpStream {
 
 #[test]
 fn what_is_being_answered_is_finished() {
-    let (_directory, waits, mut server) = waiting(&HttpOptions::default());
+    let (_directory, waits, mut server) = waiting(&ServerOptions::default());
     let mut asking = ask(&server, &waits);
     let handle = server.handle.take().unwrap();
     let address = handle.address();
@@ -44,7 +44,7 @@ fn what_is_being_answered_is_finished() {
 #[test]
 fn readiness_goes_before_the_port_does() {
     let mut server = Running::late(
-        &HttpOptions::default()
+        &ServerOptions::default()
             .drain_delay(Duration::from_secs(3))
             .admin(Admin::Address("127.0.0.1:0".to_owned())),
     );
@@ -66,7 +66,7 @@ fn readiness_goes_before_the_port_does() {
 
 #[test]
 fn what_is_not_answered_in_time_is_dropped() {
-    let options = HttpOptions::default().drain_timeout(Duration::from_millis(100));
+    let options = ServerOptions::default().drain_timeout(Duration::from_millis(100));
     let (_directory, waits, mut server) = waiting(&options);
     let mut asking = ask(&server, &waits);
     let stopping = server
@@ -81,7 +81,7 @@ fn what_is_not_answered_in_time_is_dropped() {
 
 #[test]
 fn a_kept_connection_is_closed() {
-    let mut server = Running::late(&HttpOptions::default());
+    let mut server = Running::late(&ServerOptions::default());
     let mut connection = server.connect();
     connection
         .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -94,11 +94,41 @@ fn a_kept_connection_is_closed() {
 
 #[test]
 fn a_client_that_leaves_is_not_answered() {
-    let (_directory, waits, server) = waiting(&HttpOptions::default());
-    drop(ask(&server, &waits));
+    let options = ServerOptions::default().header_timeout(Duration::from_millis(100));
+    let (_directory, waits, server) = waiting(&options);
+    let asked = ask(&server, &waits);
+    // Who goes at once may have closed its half alone.
+    std::thread::sleep(Duration::from_millis(1500));
+    drop(asked);
     // The connection ends although the model still waits.
     until(|| server.handle.as_ref().unwrap().n_connections() == 0);
     assert!(!waits.gate.exists());
     waits.let_go();
     until(|| server.get("/v2/health/ready").0 == 200);
+}
+
+#[test]
+fn a_client_that_closes_its_half_is_answered() {
+    let (_directory, waits, server) = waiting(&ServerOptions::default());
+    let mut asked = ask(&server, &waits);
+    asked.shutdown(std::net::Shutdown::Write).unwrap();
+    // One whose answer is there at once, and one whose answer takes a while and more than a buffer.
+    let mut quick = server.connect();
+    let rows = json!({"inputs": [tensor("age", "INT64", json!(vec![1; 100_000]))]}).to_string();
+    quick
+        .write_all(&post_bytes("/v2/models/waits/infer", &rows))
+        .unwrap();
+    quick.shutdown(std::net::Shutdown::Write).unwrap();
+    waits.let_go();
+    assert!(rest(&mut asked).starts_with("HTTP/1.1 200"));
+    let answer = rest(&mut quick);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{}", &answer[..200]);
+    assert!(answer.ends_with('}'), "it is whole");
+    until(|| server.handle.as_ref().unwrap().n_connections() == 0);
+    // A body that is cut off is no request.
+    let mut cut = server.connect();
+    let bytes = post_bytes("/v2/models/waits/infer", &rows);
+    cut.write_all(&bytes[..bytes.len() - 10]).unwrap();
+    cut.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(!rest(&mut cut).starts_with("HTTP/1.1 200"));
 }

@@ -9,7 +9,7 @@ fn milliseconds(n: u64) -> Duration {
 
 #[test]
 fn a_body_has_a_size() {
-    let server = Running::late(&HttpOptions::default().max_body_bytes(100));
+    let server = Running::late(&ServerOptions::default().max_body_bytes(100));
     let (status, answer) = server.post("/v2/models/late/infer", &json!({"inputs": all_inputs()}));
     assert_eq!(
         (status, answer),
@@ -24,7 +24,7 @@ fn a_model_has_a_limit_of_its_own() {
     let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
     let limits = Limits::default().with_max_body(50);
     let core = ServerCore::builder(manager).model_limits("late", limits);
-    let options = HttpOptions::default();
+    let options = ServerOptions::default();
     let serving = options.serve(core.build().unwrap(), "127.0.0.1:0");
     let handle = server.runtime.block_on(serving).unwrap();
     let body = json!({"inputs": all_inputs()}).to_string();
@@ -53,7 +53,7 @@ fn large_head(path: &str, headers: &str) -> Vec<u8> {
 
 #[test]
 fn a_large_body_that_nobody_wants_is_not_waited_for() {
-    let server = Running::late(&HttpOptions::default().body_timeout(Duration::from_secs(3600)));
+    let server = Running::late(&ServerOptions::default().body_timeout(Duration::from_secs(3600)));
     for (path, headers, status) in [
         ("/v2/models/none/infer", "", "HTTP/1.1 404"),
         ("/v2/models/late/versions/9/infer", "", "HTTP/1.1 404"),
@@ -73,7 +73,7 @@ fn a_large_body_that_nobody_wants_is_not_waited_for() {
 
 #[test]
 fn large_bodies_have_a_size_together() {
-    let options = HttpOptions::default()
+    let options = ServerOptions::default()
         .max_body_bytes(1 << 20)
         .max_buffered_bytes(1 << 20);
     let server = Running::late(&options);
@@ -96,7 +96,7 @@ fn large_bodies_have_a_size_together() {
 
 #[test]
 fn a_head_has_a_size() {
-    let server = Running::late(&HttpOptions::default().max_header_bytes(2000));
+    let server = Running::late(&ServerOptions::default().max_header_bytes(2000));
     let head = |header: &str| format!("GET /v2 HTTP/1.1\r\nHost: x\r\nX-A: {header}\r\n\r\n");
     for (length, status) in [(1000, "HTTP/1.1 200"), (3000, "HTTP/1.1 431")] {
         let mut connection = server.connect();
@@ -116,7 +116,7 @@ fn a_head_has_a_size() {
 
 #[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
-    let server = Running::late(&HttpOptions::default().body_timeout(milliseconds(100)));
+    let server = Running::late(&ServerOptions::default().body_timeout(milliseconds(100)));
     let mut connection = server.connect();
     connection
         .write_all(b"POST /v2/models/late/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
@@ -129,9 +129,9 @@ fn a_body_that_does_not_come_is_not_waited_for() {
 
 #[test]
 fn a_connection_outlives_a_refusal() {
-    let tokens = crate::serving::http::BearerToken::new(["a long token"]);
-    let open = Running::late(&HttpOptions::default());
-    let closed = Running::late(&HttpOptions::default().auth(tokens));
+    let tokens = crate::serving::transport::BearerToken::new(["a long token"]);
+    let open = Running::late(&ServerOptions::default());
+    let closed = Running::late(&ServerOptions::default().auth(tokens));
     for (server, path) in [
         (&open, "/nowhere"),
         (&open, "/v1/foo"),
@@ -168,7 +168,7 @@ fn a_connection_outlives_a_refusal() {
 
 #[test]
 fn a_head_that_does_not_come_is_not_waited_for() {
-    let options = HttpOptions::default().header_timeout(milliseconds(50));
+    let options = ServerOptions::default().header_timeout(milliseconds(50));
     let server = Running::late(&options);
     for begun in [
         "",
@@ -191,7 +191,7 @@ fn a_head_that_does_not_come_is_not_waited_for() {
 
 #[test]
 fn a_connection_without_requests_is_closed() {
-    let options = HttpOptions::default().idle_timeout(milliseconds(50));
+    let options = ServerOptions::default().idle_timeout(milliseconds(50));
     let server = Running::late(&options);
     let mut connection = server.connect();
     for _ in 0..2 {
@@ -204,7 +204,7 @@ fn a_connection_without_requests_is_closed() {
 
 #[test]
 fn a_client_that_reads_nothing_is_not_kept() {
-    let options = HttpOptions::default().idle_timeout(milliseconds(200));
+    let options = ServerOptions::default().idle_timeout(milliseconds(200));
     let mut server = Running::late(&options);
     let body = json!({"inputs": [tensor("age", "INT64", json!(vec![1; 100_000]))]}).to_string();
     let connection = server.connect();
@@ -222,7 +222,7 @@ fn a_client_that_reads_nothing_is_not_kept() {
 
 #[test]
 fn the_longest_idle_connection_makes_room() {
-    let server = Running::late(&HttpOptions::default().max_connections(2));
+    let server = Running::late(&ServerOptions::default().max_connections(2));
     // There is room for two, and all are idle: each further one takes the place of another.
     let mut connections = Vec::new();
     for _ in 0..5 {
@@ -239,7 +239,7 @@ fn too_many_busy_connections_are_told() {
     let waits = Waits {
         gate: gate.path().join("gate"),
     };
-    let options = HttpOptions::default().max_connections(1);
+    let options = ServerOptions::default().max_connections(1);
     let server = Running::with(&options, |root| {
         let candidate = Waits::candidate(&waits.gate);
         candidate.save(&root.join("waits/1")).unwrap();
@@ -264,7 +264,7 @@ fn too_many_busy_connections_are_told() {
 
 #[test]
 fn a_deadline_that_is_none_is_refused() {
-    let server = Running::late(&HttpOptions::default());
+    let server = Running::late(&ServerOptions::default());
     let body = json!({"inputs": all_inputs()}).to_string();
     for timeout in ["0", "-1", "NaN", "inf", "soon", "1e400"] {
         let headers = [("Request-Timeout", timeout)];
@@ -285,30 +285,33 @@ fn a_deadline_that_is_none_is_refused() {
 #[test]
 fn options_are_checked() {
     for (options, named) in [
-        (HttpOptions::default().max_body_bytes(0), "max_body_bytes"),
+        (ServerOptions::default().max_body_bytes(0), "max_body_bytes"),
         (
-            HttpOptions::default().max_buffered_bytes(1000),
+            ServerOptions::default().max_buffered_bytes(1000),
             "max_buffered_bytes",
         ),
         (
-            HttpOptions::default().max_header_bytes(0),
+            ServerOptions::default().max_header_bytes(0),
             "max_header_bytes",
         ),
-        (HttpOptions::default().max_connections(0), "max_connections"),
         (
-            HttpOptions::default().header_timeout(Duration::ZERO),
+            ServerOptions::default().max_connections(0),
+            "max_connections",
+        ),
+        (
+            ServerOptions::default().header_timeout(Duration::ZERO),
             "header_timeout_ms",
         ),
         (
-            HttpOptions::default().body_timeout(Duration::ZERO),
+            ServerOptions::default().body_timeout(Duration::ZERO),
             "body_timeout_ms",
         ),
         (
-            HttpOptions::default().idle_timeout(Duration::ZERO),
+            ServerOptions::default().idle_timeout(Duration::ZERO),
             "idle_timeout_ms",
         ),
         (
-            HttpOptions::default().request_timeout(Duration::ZERO),
+            ServerOptions::default().request_timeout(Duration::ZERO),
             "request_timeout_ms",
         ),
     ] {
@@ -316,7 +319,7 @@ fn options_are_checked() {
         assert_eq!(error.kind(), crate::ErrorKind::Config);
         assert!(error.to_string().contains(named), "{error}");
     }
-    let options: HttpOptions = toml::from_str(
+    let options: ServerOptions = toml::from_str(
         "idle_timeout_ms = 5000\ntoken_file = \"tokens\"\n[admin]\naddress = \"127.0.0.1:9000\"",
     )
     .unwrap();
@@ -324,8 +327,8 @@ fn options_are_checked() {
     let written = serde_json::to_value(&options).unwrap();
     assert_eq!(written["idle_timeout_ms"], 5000);
     assert_eq!(written["admin"], json!({"address": "127.0.0.1:9000"}));
-    assert!(toml::from_str::<HttpOptions>("idle_timeout = 5").is_err());
-    assert!(toml::from_str::<HttpOptions>("admin = \"same_port\"").is_ok());
+    assert!(toml::from_str::<ServerOptions>("idle_timeout = 5").is_err());
+    assert!(toml::from_str::<ServerOptions>("admin = \"same_port\"").is_ok());
 }
 
 #[test]
@@ -342,7 +345,7 @@ fn too_many_requests_of_a_model_are_turned_away_and_others_answered() {
     let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
     let limits = Limits::default().with_max_concurrency(1).with_max_queue(1);
     let core = ServerCore::builder(manager).limits(limits).build().unwrap();
-    let serving = HttpOptions::default();
+    let serving = ServerOptions::default();
     let handle = server
         .runtime
         .block_on(serving.serve(core, "127.0.0.1:0"))
@@ -382,7 +385,7 @@ fn too_many_requests_of_a_model_are_turned_away_and_others_answered() {
 
 #[test]
 fn names_cost_and_show_little() {
-    let options = HttpOptions::default().max_header_bytes(1 << 20);
+    let options = ServerOptions::default().max_header_bytes(1 << 20);
     let server = Running::with(&options, |root| {
         for n in 0..40 {
             let name = format!("{}-{n}", "m".repeat(200));
@@ -428,7 +431,7 @@ fn names_cost_and_show_little() {
 
 #[test]
 fn a_head_is_not_ambiguous() {
-    let server = Running::late(&HttpOptions::default());
+    let server = Running::late(&ServerOptions::default());
     for (headers, status) in [
         ("", "400"),
         ("Host: x\r\n", "200"),
@@ -460,7 +463,7 @@ fn a_path_has_a_size() {
         (64 << 10, 60_000, "404"),
         (64 << 10, 66_000, "414"),
     ] {
-        let server = Running::late(&HttpOptions::default().max_header_bytes(limit));
+        let server = Running::late(&ServerOptions::default().max_header_bytes(limit));
         let mut connection = server.connect();
         let path = "a".repeat(length);
         let head = format!("GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -471,4 +474,62 @@ fn a_path_has_a_size() {
             "{limit} {length}: {answer}"
         );
     }
+}
+
+#[test]
+fn answers_that_nobody_reads_make_room() {
+    let hour = Duration::from_secs(3600);
+    let options = ServerOptions::default()
+        .idle_timeout(hour)
+        .max_body_bytes(1 << 20)
+        .max_buffered_bytes(3 << 20);
+    let server = Running::late(&options);
+    let body = json!({"inputs": [tensor("age", "INT64", json!(vec![1; 100_000]))]}).to_string();
+    let mut reading_nothing = Vec::new();
+    for _ in 0..4 {
+        let mut connection = server.connect();
+        let request = post_bytes("/v2/models/late/infer", &body);
+        // It asks until it is closed: whatever sockets hold, that is more.
+        reading_nothing.push(std::thread::spawn(move || {
+            while connection.write_all(&request).is_ok() {}
+        }));
+    }
+    // Some of them are let go, so that one who reads is answered.
+    until(|| reading_nothing.iter().any(|thread| thread.is_finished()));
+    until(|| {
+        server
+            .send("/v2/models/late/infer", &[], body.as_bytes())
+            .status()
+            == 200
+    });
+    drop(server);
+    reading_nothing
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn bodies_that_do_not_come_make_room() {
+    let options = ServerOptions::default()
+        .max_connections(2)
+        .body_timeout(Duration::from_secs(3600));
+    let server = Running::late(&options);
+    let slow: Vec<TcpStream> = (0..2)
+        .map(|_| {
+            let mut connection = server.connect();
+            connection
+                .write_all(&large_head("/v2/models/late/infer", ""))
+                .unwrap();
+            connection.write_all(b"{").unwrap();
+            connection
+        })
+        .collect();
+    until(|| server.handle.as_ref().unwrap().n_connections() == 2);
+    // A byte now and then is no help.
+    until(|| {
+        for mut connection in &slow {
+            let _ = connection.write_all(b" ");
+        }
+        server.get("/v2").0 == 200
+    });
 }

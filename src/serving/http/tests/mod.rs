@@ -34,13 +34,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{HttpHandle, HttpOptions, serve};
+use super::serve;
 use crate::blessing::Candidate;
 use crate::error::Result;
 use crate::features::Features;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
-use crate::serving::{Manager, ModelRepository, ServerCore};
+use crate::serving::{Manager, ModelRepository, ServerCore, ServerHandle, ServerOptions};
 use crate::transform::ops::{Categories, ImputeNumber, Linear, PartOfDate};
 use crate::transform::{DatePart, FittedOp, FittedStep, FittedTransform, InputColumn};
 
@@ -293,7 +293,7 @@ fn post_bytes(path: &str, body: &str) -> Vec<u8> {
 struct Running {
     models: TempDir,
     runtime: Runtime,
-    handle: Option<HttpHandle>,
+    handle: Option<ServerHandle>,
     url: String,
 }
 
@@ -311,17 +311,17 @@ impl Running {
     }
 
     fn over(write: impl FnOnce(&Path)) -> Running {
-        Running::with(&HttpOptions::default(), write)
+        Running::with(&ServerOptions::default(), write)
     }
 
     /// Over the model `late`.
-    fn late(options: &HttpOptions) -> Running {
+    fn late(options: &ServerOptions) -> Running {
         Running::with(options, |root| {
             late("late", 0.1).save(&root.join("late/1")).unwrap();
         })
     }
 
-    fn with(options: &HttpOptions, write: impl FnOnce(&Path)) -> Running {
+    fn with(options: &ServerOptions, write: impl FnOnce(&Path)) -> Running {
         let models = tempfile::tempdir().unwrap();
         write(models.path());
         let loaders = Loaders::default().with::<Panics>().with::<Waits>();
@@ -341,9 +341,9 @@ impl Running {
 
     /// A router of an application's over the model `late`.
     fn routed(make: impl FnOnce(ServerCore) -> axum::Router) -> Running {
-        let mut server = Running::late(&HttpOptions::default());
+        let mut server = Running::late(&ServerOptions::default());
         let core = server.handle.as_ref().unwrap().core().clone();
-        let options = HttpOptions::default();
+        let options = ServerOptions::default();
         let serving = options.serve_router(make(core.clone()), core, "127.0.0.1:0");
         let handle = server.runtime.block_on(serving).unwrap();
         server.url = handle.url();

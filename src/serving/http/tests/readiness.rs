@@ -11,7 +11,7 @@ fn damage(version: &Path) {
 
 fn ready_by(readiness: Readiness, server: &Running) -> Answer {
     let core = server.handle.as_ref().unwrap().core().clone();
-    let serving = HttpOptions::default().readiness(readiness);
+    let serving = ServerOptions::default().readiness(readiness);
     let handle = server.runtime.block_on(serving.serve(core, "127.0.0.1:0"));
     let handle = handle.unwrap();
     let request = ureq::get(format!("{}/v2/health/ready", handle.url()))

@@ -7,8 +7,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use super::*;
 use crate::ErrorKind;
-use crate::serving::http::Tls;
-use crate::serving::http::tls::Encryption;
+use crate::serving::transport::Tls;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -64,7 +63,7 @@ fn ask(server: &Running, with_certificate: bool, protocols: &[&str]) -> std::io:
 
 #[test]
 fn connections_are_encrypted() {
-    let server = Running::late(&HttpOptions::default().tls(tls()));
+    let server = Running::late(&ServerOptions::default().tls(tls()));
     assert!(server.url.starts_with("https://"));
     let answer = ask(&server, false, &[]).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -87,13 +86,13 @@ fn connections_are_encrypted() {
 #[cfg(feature = "grpc")]
 #[test]
 fn http2_is_agreed_on() {
-    let server = Running::late(&HttpOptions::default().tls(tls()));
+    let server = Running::late(&ServerOptions::default().tls(tls()));
     assert_eq!(ask(&server, false, &["h2"]).unwrap(), "h2");
 }
 
 #[test]
 fn a_handshake_that_does_not_come_is_not_waited_for() {
-    let options = HttpOptions::default()
+    let options = ServerOptions::default()
         .tls(tls())
         .header_timeout(Duration::from_millis(50));
     let mut server = Running::late(&options);
@@ -106,46 +105,18 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
 
 #[test]
 fn clients_are_asked_for_certificates() {
-    let options = HttpOptions::default().tls(tls().client_ca(fixture("ca.pem")));
+    let options = ServerOptions::default().tls(tls().client_ca(fixture("ca.pem")));
     let server = Running::late(&options);
     assert!(ask(&server, true, &[]).unwrap().starts_with("HTTP/1.1 200"));
     assert!(ask(&server, false, &[]).is_err());
 }
 
 #[test]
-fn a_renewed_certificate_is_taken_up() {
-    let directory = tempfile::tempdir().unwrap();
-    let (certificate, key) = (
-        directory.path().join("cert.pem"),
-        directory.path().join("key.pem"),
-    );
-    fs::copy(fixture("server.pem"), &certificate).unwrap();
-    fs::copy(fixture("server-key.pem"), &key).unwrap();
-    let encryption = Encryption::new(Tls::files(&certificate, &key)).unwrap();
-    let config = || Arc::clone(encryption.acceptor().config());
-    let first = config();
-    encryption.refresh();
-    assert!(Arc::ptr_eq(&first, &config()));
-    let touch = |path: &Path, bytes: &[u8], seconds: u64| {
-        fs::write(path, bytes).unwrap();
-        let file = fs::File::options().write(true).open(path).unwrap();
-        let time = std::time::SystemTime::now() + Duration::from_secs(seconds);
-        file.set_modified(time).unwrap();
-    };
-    touch(&certificate, b"broken", 5);
-    encryption.refresh();
-    assert!(Arc::ptr_eq(&first, &config()), "the old one stays in use");
-    touch(&certificate, &fs::read(fixture("client.pem")).unwrap(), 10);
-    touch(&key, &fs::read(fixture("client-key.pem")).unwrap(), 10);
-    encryption.refresh();
-    assert!(!Arc::ptr_eq(&first, &config()));
-}
-
-#[test]
 fn what_is_no_certificate_is_refused() {
     let pem = |name: &str| fs::read(fixture(name)).unwrap();
-    let options =
-        |certificate: Vec<u8>, key: Vec<u8>| HttpOptions::default().tls(Tls::pem(certificate, key));
+    let options = |certificate: Vec<u8>, key: Vec<u8>| {
+        ServerOptions::default().tls(Tls::pem(certificate, key))
+    };
     let key = pem("server-key.pem");
     for (options, problem) in [
         (
@@ -164,7 +135,10 @@ fn what_is_no_certificate_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         assert!(error.to_string().contains(problem), "{error}");
     }
-    let error = Encryption::new(Tls::files("/not/there", "/not/there")).unwrap_err();
+    let missing = ServerOptions::default().tls(Tls::files("/not/there", "/not/there"));
+    let core = Running::start().handle.as_ref().unwrap().core().clone();
+    let serving = missing.serve(core, "127.0.0.1:0");
+    let error = Runtime::new().unwrap().block_on(serving).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let fine = options(pem("server.pem"), key.clone());
     let shown = format!("{fine:?}") + &serde_json::to_string(&fine).unwrap();

@@ -1,5 +1,6 @@
 //! What an operator sets of a server.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,23 +12,27 @@ use super::Tls;
 use crate::error::{Error, Result};
 use crate::serving::Readiness;
 
-/// Limits, protection and extras of a server over HTTP. The defaults suit a server behind a proxy or in a trusted
+/// Limits, protection and extras of a server, over HTTP and gRPC alike. The defaults suit a server behind a proxy or in a trusted
 /// network; in a file, what is left out has its default.
 ///
-/// | option | default | what happens beyond it |
+/// | option | default | what happens beyond it (over gRPC) |
 /// | --- | --- | --- |
-/// | `max_body_bytes` | 64 MiB | 413; a model's [`Limits`](crate::serving::Limits) may have less |
-/// | `max_buffered_bytes` | 1 GiB | 503 |
+/// | `max_body_bytes` | 64 MiB | 413 (`OUT_OF_RANGE`, for answers, too); a model's [`Limits`](crate::serving::Limits) may have less |
+/// | `max_buffered_bytes` | 1 GiB | 503 (`RESOURCE_EXHAUSTED`), and the client that has kept the server waiting with the most bytes is let go |
 /// | `max_header_bytes` | 64 KiB | 431, or 414 if the path alone is longer |
 /// | `header_timeout_ms` | 10 s | a connection that does not send a whole head is closed |
-/// | `body_timeout_ms` | 30 s | 408 |
+/// | `body_timeout_ms` | 30 s | 408 (`DEADLINE_EXCEEDED`, for each message of a stream) |
 /// | `idle_timeout_ms` | 75 s | a connection without a request, or whose client does not read, is closed |
-/// | `request_timeout_ms` | none | 504; a client may ask for less with the header `Request-Timeout` |
-/// | `max_connections` | 8,192 | the longest idle connection is closed; without one, 503 |
+/// | `request_timeout_ms` | none | 504 (`DEADLINE_EXCEEDED`); a client may ask for less with `Request-Timeout` (`grpc-timeout`) |
+/// | `max_connections` | 8,192 | the connection that has waited for its client the longest is closed; without one, 503 |
+/// | `max_streams` | 256 | further requests of a connection of HTTP/2 wait in its client |
+/// | `keep_alive_ms` | 60 s | a client of HTTP/2 that is silent for so long is asked whether it is there |
+/// | `keep_alive_timeout_ms` | 20 s | one that does not answer that is closed |
 /// | `drain_delay_ms` | 0 | how long a stopping server says that it is not ready, and goes on answering |
 /// | `drain_timeout_ms` | 10 s | requests that are unanswered then are dropped |
 /// | `metrics` | on | `GET /metrics` |
-/// | `readiness` | `loaded` | what `GET /v2/health/ready` answers by: see [`Readiness`] |
+/// | `reflection` | on | clients of gRPC can ask for the protocol's description |
+/// | `readiness` | `loaded` | what `GET /v2/health/ready`, `ServerReady` and health checks answer by: see [`Readiness`] |
 /// | `admin` | off | see [`Admin`] |
 /// | `admin_hosts` | none | 403 for admin requests without tokens that call the server by a name that is not `localhost`, an address or here |
 /// | `token_file` | none | see [`BearerToken`] |
@@ -36,9 +41,9 @@ use crate::serving::Readiness;
 /// ```
 /// use std::time::Duration;
 ///
-/// use fourfold::serving::http::{Admin, BearerToken, HttpOptions};
+/// use fourfold::serving::transport::{Admin, BearerToken, ServerOptions};
 ///
-/// let options = HttpOptions::default()
+/// let options = ServerOptions::default()
 ///     .max_body_bytes(1 << 20)
 ///     .idle_timeout(Duration::from_secs(30))
 ///     .admin(Admin::Address("127.0.0.1:9000".to_owned()))
@@ -48,21 +53,25 @@ use crate::serving::Readiness;
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct HttpOptions {
-    pub(super) max_body_bytes: usize,
-    pub(super) max_buffered_bytes: usize,
-    pub(super) max_header_bytes: usize,
+pub struct ServerOptions {
+    pub(in crate::serving) max_body_bytes: usize,
+    pub(in crate::serving) max_buffered_bytes: usize,
+    pub(in crate::serving) max_header_bytes: usize,
     header_timeout_ms: u64,
     body_timeout_ms: u64,
     idle_timeout_ms: u64,
     request_timeout_ms: Option<u64>,
     pub(super) max_connections: usize,
+    pub(super) max_streams: u32,
+    keep_alive_ms: u64,
+    keep_alive_timeout_ms: u64,
     drain_delay_ms: u64,
     drain_timeout_ms: u64,
-    pub(super) metrics: bool,
-    pub(super) readiness: Readiness,
-    pub(super) admin: Admin,
-    pub(super) admin_hosts: Vec<String>,
+    pub(in crate::serving) metrics: bool,
+    pub(in crate::serving) reflection: bool,
+    pub(in crate::serving) readiness: Readiness,
+    pub(in crate::serving) admin: Admin,
+    pub(in crate::serving) admin_hosts: Vec<String>,
     token_file: Option<PathBuf>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
@@ -83,10 +92,10 @@ pub enum Admin {
     Address(String),
 }
 
-impl Default for HttpOptions {
+impl Default for ServerOptions {
     fn default() -> Self {
-        HttpOptions {
-            max_body_bytes: super::BODY_LIMIT,
+        ServerOptions {
+            max_body_bytes: 64 << 20,
             max_buffered_bytes: 1 << 30,
             max_header_bytes: 64 << 10,
             header_timeout_ms: 10_000,
@@ -94,9 +103,13 @@ impl Default for HttpOptions {
             idle_timeout_ms: 75_000,
             request_timeout_ms: None,
             max_connections: 8192,
+            max_streams: 256,
+            keep_alive_ms: 60_000,
+            keep_alive_timeout_ms: 20_000,
             drain_delay_ms: 0,
             drain_timeout_ms: 10_000,
             metrics: true,
+            reflection: true,
             readiness: Readiness::Loaded,
             admin: Admin::Off,
             admin_hosts: Vec::new(),
@@ -108,7 +121,7 @@ impl Default for HttpOptions {
     }
 }
 
-impl HttpOptions {
+impl ServerOptions {
     /// The most bytes that the body of a request may have.
     #[must_use]
     pub fn max_body_bytes(mut self, n_bytes: usize) -> Self {
@@ -116,8 +129,8 @@ impl HttpOptions {
         self
     }
 
-    /// The most bytes that the bodies of all requests of a port take together while they are read and answered. Bodies
-    /// of at most 64 KiB are not counted. It must be at least that of one body.
+    /// The most bytes that a port holds for its clients: bodies of requests until they are answered, answers until they are
+    /// written. A body that comes at once is not counted. It must be at least that of one body.
     #[must_use]
     pub fn max_buffered_bytes(mut self, n_bytes: usize) -> Self {
         self.max_buffered_bytes = n_bytes;
@@ -166,6 +179,21 @@ impl HttpOptions {
         self
     }
 
+    /// The most requests that one connection of HTTP/2 may have open at once.
+    #[must_use]
+    pub fn max_streams(mut self, n: u32) -> Self {
+        self.max_streams = n;
+        self
+    }
+
+    /// After how long without a word a client of HTTP/2 is asked whether it is there, and how long it may take to answer.
+    #[must_use]
+    pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.keep_alive_ms = millis(interval);
+        self.keep_alive_timeout_ms = millis(timeout);
+        self
+    }
+
     /// How long a server that stops says that it is not ready before it takes no more connections, for load balancers
     /// to notice.
     #[must_use]
@@ -188,7 +216,14 @@ impl HttpOptions {
         self
     }
 
-    /// When `GET /v2/health/ready` answers 200.
+    /// Whether clients of gRPC can ask for the protocol's description.
+    #[must_use]
+    pub fn reflection(mut self, on: bool) -> Self {
+        self.reflection = on;
+        self
+    }
+
+    /// When the server says that it is ready, over HTTP and gRPC.
     #[must_use]
     pub fn readiness(mut self, readiness: Readiness) -> Self {
         self.readiness = readiness;
@@ -250,6 +285,9 @@ impl HttpOptions {
         for (option, value) in [
             ("max_body_bytes", self.max_body_bytes as u64),
             ("max_connections", self.max_connections as u64),
+            ("max_streams", u64::from(self.max_streams)),
+            ("keep_alive_ms", self.keep_alive_ms),
+            ("keep_alive_timeout_ms", self.keep_alive_timeout_ms),
             ("header_timeout_ms", self.header_timeout_ms),
             ("body_timeout_ms", self.body_timeout_ms),
             ("idle_timeout_ms", self.idle_timeout_ms),
@@ -273,7 +311,7 @@ impl HttpOptions {
             ));
         }
         if let Admin::Address(address) = &self.admin {
-            super::server::check_address("admin.address", address)?;
+            check_address("admin.address", address)?;
         }
         Ok(())
     }
@@ -286,11 +324,27 @@ impl HttpOptions {
         }
     }
 
+    pub(super) fn is_encrypted(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let is_encrypted = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_encrypted = false;
+        is_encrypted
+    }
+
+    pub(super) fn keep_alive_interval(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
+    }
+
+    pub(super) fn keep_alive_time(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_timeout_ms)
+    }
+
     pub(super) fn header_time(&self) -> Duration {
         Duration::from_millis(self.header_timeout_ms)
     }
 
-    pub(super) fn body_time(&self) -> Duration {
+    pub(in crate::serving) fn body_time(&self) -> Duration {
         Duration::from_millis(self.body_timeout_ms)
     }
 
@@ -298,7 +352,7 @@ impl HttpOptions {
         Duration::from_millis(self.idle_timeout_ms)
     }
 
-    pub(super) fn request_time(&self) -> Option<Duration> {
+    pub(in crate::serving) fn request_time(&self) -> Option<Duration> {
         self.request_timeout_ms.map(Duration::from_millis)
     }
 
@@ -315,4 +369,18 @@ impl HttpOptions {
 fn millis(time: Duration) -> u64 {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     millis.max(u64::from(!time.is_zero()))
+}
+
+/// Checks an address to listen on.
+pub(in crate::serving) fn check_address(named: &str, address: &str) -> Result<()> {
+    let host_and_port = address.rsplit_once(':');
+    let is_named = host_and_port.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains([':', '/', ' ']) && port.parse::<u16>().is_ok()
+    });
+    if is_named || address.parse::<SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "`{named}` is `{address}`, must be a host and a port, such as `127.0.0.1:8000`"
+    )))
 }

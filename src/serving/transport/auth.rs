@@ -34,14 +34,14 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Answers only requests with a token: `Authorization: Bearer ..`.
 ///
 /// A `tower` layer: it goes over a [`Router`](axum::Router), over tonic's services, or into
-/// [`HttpOptions::auth`](super::HttpOptions::auth). Without a token, or with one that is not known, the answer is 401
+/// [`ServerOptions::auth`](super::ServerOptions::auth). Without a token, or with one that is not known, the answer is 401
 /// with `WWW-Authenticate`, or gRPC's `UNAUTHENTICATED`; a token that is not enough for an admin route is answered 403,
 /// or `PERMISSION_DENIED`. Health routes are open.
 ///
 /// Only digests of the tokens are kept, compared in constant time; they are never written to a log or shown.
 ///
 /// ```
-/// use fourfold::serving::http::BearerToken;
+/// use fourfold::serving::transport::BearerToken;
 ///
 /// let tokens = BearerToken::new(["for the shop", "for the app"]).admin(["for operators"]);
 /// assert!(!format!("{tokens:?}").contains("shop"));
@@ -180,11 +180,8 @@ impl BearerToken {
         refusal: Refusal,
         headers: &HeaderMap,
     ) -> Response<Bytes> {
-        let is_grpc = headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"));
         let mut response = Response::new(Bytes::new());
-        if is_grpc {
+        if is_grpc(headers) {
             let code = if refusal == Refusal::NotAdmin {
                 "7"
             } else {
@@ -236,7 +233,7 @@ impl fmt::Debug for BearerToken {
 
 /// That a request came by an open path, from somebody without a token.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Anonymous;
+pub(in crate::serving) struct Anonymous;
 
 /// Why a request is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +251,12 @@ impl Refusal {
             Refusal::NotAdmin => "the token is not one for admin routes",
         }
     }
+}
+
+/// Whether a message is one of gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content = headers.get(CONTENT_TYPE);
+    content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn digest(token: impl AsRef<[u8]>) -> [u8; 32] {

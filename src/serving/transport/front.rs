@@ -1,32 +1,55 @@
-//! What every request passes before its answer: the token, the span and the access log.
+//! What every request passes before its answer: its head, the token, the span and the access log.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body as AnyBody, HttpBody};
+use axum::body::Body as AnyBody;
 use axum::extract::ConnectInfo;
 use axum::http::header::{CONNECTION, HeaderName};
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tower::ServiceExt;
 use tracing::field::Empty;
 use tracing::{Instrument, Level, Span};
 
-use super::activity::Payload;
-use super::answers::{Answers, REQUEST_ID, Seen};
-use super::auth::BearerToken;
-use super::{body, head};
+use super::answering::Payload;
+use super::auth::{BearerToken, is_grpc};
+use super::body::RequestBody;
+#[cfg(feature = "grpc")]
+use crate::serving::grpc::Calls;
+use crate::serving::http::{Answers, check_head, discard};
 
+/// The id of a request, in its logs and in its answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Who answers.
 #[derive(Debug)]
 pub(super) enum App {
-    /// The routes of this crate, without any layer.
-    Answers(Answers),
+    /// The protocols of this crate, without any layer.
+    Own(Own),
     /// A router of the application's.
     Router(Router),
+}
+
+/// The protocols that a port speaks.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    pub(super) http: Option<Answers>,
+    #[cfg(feature = "grpc")]
+    pub(super) grpc: Option<Calls>,
+}
+
+/// What the access log has of an answer.
+#[derive(Clone, Debug, Default)]
+pub(in crate::serving) struct Seen {
+    pub(in crate::serving) route: &'static str,
+    pub(in crate::serving) model: Option<String>,
+    pub(in crate::serving) version: Option<u64>,
+    pub(in crate::serving) n_rows: Option<usize>,
+    pub(in crate::serving) n_bytes: usize,
+    /// The code of a call of gRPC.
+    pub(in crate::serving) code: Option<i32>,
 }
 
 /// What stands before who answers.
@@ -38,36 +61,51 @@ pub(super) struct Front {
 }
 
 impl Front {
+    /// Whether the port's limits on bodies hold: a router of the application's has its own.
+    pub(super) fn limits_bodies(&self) -> bool {
+        matches!(self.app, App::Own(_))
+    }
+
     pub(super) async fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         peer: SocketAddr,
     ) -> Response<Payload> {
-        if !tracing::enabled!(target: "fourfold::access", Level::INFO)
-            && !tracing::enabled!(target: "fourfold::http", Level::INFO)
+        if tracing::enabled!(target: "fourfold::access", Level::INFO)
+            || tracing::enabled!(target: "fourfold::http", Level::INFO)
+            || tracing::enabled!(target: "fourfold::grpc", Level::INFO)
         {
-            return self.admit(request, peer).await.0;
+            return Box::pin(self.logged(request, peer)).await;
         }
-        let span = span(&request, peer);
+        self.admit(request, peer).await.0
+    }
+
+    async fn logged(&self, request: Request<RequestBody>, peer: SocketAddr) -> Response<Payload> {
+        let is_grpc = is_grpc(request.headers());
+        let span = match is_grpc {
+            true => grpc_span(&request, peer),
+            false => http_span(&request, peer),
+        };
         let mut entry = Entry::new(&request, peer);
         let (response, seen) = self.admit(request, peer).instrument(span.clone()).await;
-        span.record("http.response.status_code", response.status().as_u16());
-        span.record("http.route", seen.route);
-        entry.status = response.status().as_u16();
-        entry.n_bytes = match response.body() {
-            Payload::Whole(bytes) => Some(bytes.len() as u64),
-            Payload::Any(body) => body.size_hint().exact(),
+        let status = response.status().as_u16();
+        match seen.code {
+            Some(code) => span.record("rpc.grpc.status_code", code),
+            None => span.record("http.response.status_code", status),
         };
+        span.record("http.route", seen.route);
+        entry.status = status;
+        entry.n_bytes = response.body().known_length();
         entry.seen = seen;
         response
     }
 
     async fn admit(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<RequestBody>,
         peer: SocketAddr,
     ) -> (Response<Payload>, Seen) {
-        if let Err(failure) = head::check(&request, self.max_header_bytes) {
+        if let Err(failure) = check_head(&request, self.max_header_bytes) {
             let response = failure.into_response();
             return (response.map(Payload::Whole), Seen::default());
         }
@@ -80,16 +118,13 @@ impl Front {
             if let Some(id) = head.headers.get(REQUEST_ID) {
                 headers.insert(REQUEST_ID, id.clone());
             }
-            if !body::discard(&head.headers, &mut body).await {
+            if !discard(&head.headers, &mut body).await {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             return (response.map(Payload::Whole), Seen::default());
         }
         match &self.app {
-            App::Answers(answers) => {
-                let (response, seen) = answers.answer(request).await;
-                (response.map(Payload::Whole), seen)
-            }
+            App::Own(own) => own.answer(request).await,
             App::Router(router) => {
                 let mut request = request.map(AnyBody::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
@@ -104,8 +139,30 @@ impl Front {
     }
 }
 
+impl Own {
+    async fn answer(&self, request: Request<RequestBody>) -> (Response<Payload>, Seen) {
+        #[cfg(feature = "grpc")]
+        if let Some(calls) = &self.grpc
+            && (self.http.is_none() || is_grpc(request.headers()))
+        {
+            return calls.answer(request).await;
+        }
+        match &self.http {
+            Some(answers) => {
+                let (response, seen) = answers.answer(request).await;
+                (response.map(Payload::Whole), seen)
+            }
+            None => {
+                let mut response = Response::new(Payload::Any(AnyBody::empty()));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                (response, Seen::default())
+            }
+        }
+    }
+}
+
 /// A span with the names of OpenTelemetry's conventions.
-fn span<B>(request: &Request<B>, peer: SocketAddr) -> Span {
+fn http_span<B>(request: &Request<B>, peer: SocketAddr) -> Span {
     tracing::info_span!(
         target: "fourfold::http",
         "request",
@@ -114,6 +171,23 @@ fn span<B>(request: &Request<B>, peer: SocketAddr) -> Span {
         http.route = Empty,
         http.response.status_code = Empty,
         url.path = request.uri().path(),
+        client.address = %peer.ip(),
+        traceparent = text(request.headers(), &TRACE_PARENT),
+    )
+}
+
+/// The same, for a call of gRPC.
+fn grpc_span<B>(request: &Request<B>, peer: SocketAddr) -> Span {
+    let path = request.uri().path().trim_start_matches('/');
+    let (service, method) = path.split_once('/').unwrap_or((path, ""));
+    tracing::info_span!(
+        target: "fourfold::grpc",
+        "call",
+        otel.kind = "server",
+        rpc.system = "grpc",
+        rpc.service = service,
+        rpc.method = method,
+        rpc.grpc.status_code = Empty,
         client.address = %peer.ip(),
         traceparent = text(request.headers(), &TRACE_PARENT),
     )
@@ -160,6 +234,7 @@ impl Drop for Entry {
             version,
             n_rows,
             n_bytes,
+            code,
         } = &self.seen;
         tracing::info!(
             target: "fourfold::access",
@@ -167,6 +242,7 @@ impl Drop for Entry {
             path = self.path,
             route,
             status = self.status,
+            grpc_status = code,
             model,
             version,
             rows = n_rows,

@@ -23,9 +23,9 @@ use crate::error::{Error, Result};
 /// read leaves the old one in use.
 ///
 /// ```
-/// use fourfold::serving::http::{HttpOptions, Tls};
+/// use fourfold::serving::transport::{ServerOptions, Tls};
 ///
-/// let options = HttpOptions::default().tls(Tls::files("cert.pem", "key.pem").client_ca("ca.pem"));
+/// let options = ServerOptions::default().tls(Tls::files("cert.pem", "key.pem").client_ca("ca.pem"));
 /// # options.check()?;
 /// # Ok::<(), fourfold::Error>(())
 /// ```
@@ -108,10 +108,7 @@ impl Tls {
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|error| refused(&error))?;
-        if cfg!(feature = "grpc") {
-            config.alpn_protocols.push(b"h2".to_vec());
-        }
-        config.alpn_protocols.push(b"http/1.1".to_vec());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
 
@@ -153,14 +150,14 @@ fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>>
 
 /// What connections are encrypted with now.
 #[derive(Debug)]
-pub(in crate::serving) struct Encryption {
+pub(super) struct Encryption {
     tls: Tls,
     config: ArcSwap<ServerConfig>,
     written: Mutex<Vec<Option<SystemTime>>>,
 }
 
 impl Encryption {
-    pub(in crate::serving) fn new(tls: Tls) -> Result<Self> {
+    pub(super) fn new(tls: Tls) -> Result<Self> {
         let written = tls.written();
         Ok(Encryption {
             config: ArcSwap::from_pointee(tls.config()?),
@@ -169,12 +166,12 @@ impl Encryption {
         })
     }
 
-    pub(in crate::serving) fn acceptor(&self) -> TlsAcceptor {
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
     /// Takes up files that were changed.
-    pub(in crate::serving) fn refresh(&self) {
+    pub(super) fn refresh(&self) {
         if self.tls.pem.is_some() {
             return;
         }
@@ -191,5 +188,46 @@ impl Encryption {
             }
             Err(error) => tracing::warn!(?error, "the old certificate stays in use"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        root.join("tests/fixtures/tls").join(name)
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_taken_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = (
+            directory.path().join("cert.pem"),
+            directory.path().join("key.pem"),
+        );
+        fs::copy(fixture("server.pem"), &certificate).unwrap();
+        fs::copy(fixture("server-key.pem"), &key).unwrap();
+        let encryption = Encryption::new(Tls::files(&certificate, &key)).unwrap();
+        let config = || Arc::clone(encryption.acceptor().config());
+        let first = config();
+        encryption.refresh();
+        assert!(Arc::ptr_eq(&first, &config()));
+        let touch = |path: &Path, bytes: &[u8], seconds: u64| {
+            fs::write(path, bytes).unwrap();
+            let file = fs::File::options().write(true).open(path).unwrap();
+            let time = SystemTime::now() + Duration::from_secs(seconds);
+            file.set_modified(time).unwrap();
+        };
+        touch(&certificate, b"broken", 5);
+        encryption.refresh();
+        assert!(Arc::ptr_eq(&first, &config()), "the old one stays in use");
+        touch(&certificate, &fs::read(fixture("client.pem")).unwrap(), 10);
+        touch(&key, &fs::read(fixture("client-key.pem")).unwrap(), 10);
+        encryption.refresh();
+        assert!(!Arc::ptr_eq(&first, &config()));
     }
 }

@@ -1,39 +1,37 @@
 //! The accepting task: takes connections, counts them, closes those that are too slow, and ends.
 
 use std::collections::HashMap;
-use std::io::{Error as IoError, ErrorKind as IoErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::activity::{Activity, Clock, Patience};
+use super::activity::{Activity, Clock, Patience, Verdict};
 use super::connection::{Connection, Protocols};
+use super::listener::Listener;
+use super::phase::{Phase, ending};
 
-/// The longest pause after connections could not be taken.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
-
-/// How many connections are told at once that they are too many.
+/// How many connections are told at once that they are too many, and how long that may take.
 const MAX_REFUSALS: usize = 64;
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
     retry-after: 1\r\nconnection: close\r\ncontent-length: 47\r\n\r\n\
     {\"error\":\"the server has too many connections\"}";
 
 /// How often certificates are looked at.
-#[cfg(feature = "tls")]
 const CERTIFICATES: Duration = Duration::from_secs(10);
 
 /// Takes connections until it is stopped.
 pub(super) struct Accepting {
     protocols: Arc<Protocols>,
-    stop: watch::Receiver<()>,
+    phase: watch::Receiver<Phase>,
     max_connections: usize,
     patience: Patience,
     clock: Arc<Clock>,
@@ -41,39 +39,34 @@ pub(super) struct Accepting {
     n_open: Arc<AtomicUsize>,
     tasks: JoinSet<()>,
     refusals: JoinSet<()>,
-    pause: Option<Pause>,
+    /// When certificates were looked at last.
+    looked: Instant,
 }
 
 struct Open {
     task: AbortHandle,
     activity: Arc<Activity>,
-}
-
-/// No connection is taken until then.
-struct Pause {
-    until: Instant,
-    length: Duration,
-    is_over: bool,
+    close: Arc<Notify>,
 }
 
 impl Accepting {
     pub(super) fn new(
         protocols: Protocols,
-        stop: watch::Receiver<()>,
+        phase: watch::Receiver<Phase>,
         max_connections: usize,
         patience: Patience,
     ) -> Self {
         Accepting {
             protocols: Arc::new(protocols),
-            stop,
+            phase,
             max_connections,
             patience,
-            clock: Arc::default(),
+            clock: Arc::new(Clock::new(patience)),
             open: HashMap::new(),
             n_open: Arc::default(),
             tasks: JoinSet::new(),
             refusals: JoinSet::new(),
-            pause: None,
+            looked: Instant::now(),
         }
     }
 
@@ -83,37 +76,23 @@ impl Accepting {
     }
 
     /// Takes connections until it is stopped, and then waits for those that are there.
-    pub(super) async fn run(mut self, listener: TcpListener) {
+    pub(super) async fn run(mut self, mut listener: Listener) {
         let mut ticks = tokio::time::interval(self.patience.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stop = self.stop.clone();
-        #[cfg(feature = "tls")]
-        let mut looked = Instant::now();
+        let mut phase = self.phase.clone();
+        let budget = Arc::clone(&self.protocols.budget);
         loop {
-            let paused = self.pause.as_ref().filter(|pause| !pause.is_over);
-            let until = paused.map(|pause| pause.until);
             tokio::select! {
-                // It fails when the handle is dropped, which is how a server is stopped.
-                _ = stop.changed() => break,
+                () = ending(&mut phase) => break,
                 Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
                     self.forget(ended);
                 }
-                _ = ticks.tick() => {
-                    self.sweep();
-                    #[cfg(feature = "tls")]
-                    if looked.elapsed() >= CERTIFICATES {
-                        looked = Instant::now();
-                        self.look_at_certificates();
-                    }
-                }
-                () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                    if let Some(pause) = &mut self.pause {
-                        pause.is_over = true;
-                    }
-                }
-                accepted = listener.accept(), if until.is_none() => match accepted {
+                _ = ticks.tick() => self.sweep(),
+                () = budget.pressed() => self.close_the_greatest_burden(),
+                accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => self.take(stream, peer),
-                    Err(error) => self.cannot_take(&error),
+                    // Mostly there are too many open files.
+                    Err(_) => _ = self.close_for_another(),
                 },
             }
         }
@@ -131,58 +110,35 @@ impl Accepting {
     }
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        self.pause = None;
-        if self.open.len() >= self.max_connections && !self.close_an_idle_one() {
+        if self.open.len() >= self.max_connections && !self.close_for_another() {
             self.refuse(stream, peer);
             return;
         }
         let activity = Arc::new(Activity::new(Arc::clone(&self.clock)));
+        let close = Arc::new(Notify::new());
         let connection = Connection {
             protocols: Arc::clone(&self.protocols),
             activity: Arc::clone(&activity),
             peer,
-            stop: self.stop.clone(),
+            phase: self.phase.clone(),
+            close: Arc::clone(&close),
         };
         let task = self.tasks.spawn(connection.serve(stream));
-        self.open.insert(task.id(), Open { task, activity });
+        let open = Open {
+            task,
+            activity,
+            close,
+        };
+        self.open.insert(open.task.id(), open);
         self.n_open.store(self.open.len(), Relaxed);
     }
 
-    /// Errors of accepting are of one connection, or pass when others end: the server goes on in any case.
-    fn cannot_take(&mut self, error: &IoError) {
-        if matches!(
-            error.kind(),
-            IoErrorKind::ConnectionAborted
-                | IoErrorKind::ConnectionRefused
-                | IoErrorKind::ConnectionReset
-                | IoErrorKind::Interrupted
-        ) {
-            return;
-        }
-        let length = match &self.pause {
-            None => {
-                tracing::warn!(%error, "connections cannot be taken for now");
-                Duration::from_millis(5)
-            }
-            Some(pause) => (pause.length * 2).min(MAX_PAUSE),
-        };
-        // Mostly there are too many open files.
-        self.close_an_idle_one();
-        self.pause = Some(Pause {
-            until: Instant::now() + length,
-            length,
-            is_over: false,
-        });
-    }
-
-    /// Closes the connection that has been idle for the longest; whether there was one.
-    fn close_an_idle_one(&mut self) -> bool {
+    /// Closes the connection that has kept the server waiting for the longest; whether there was one.
+    fn close_for_another(&mut self) -> bool {
         let now = self.clock.now();
-        let idle = self
-            .open
-            .iter()
-            .filter_map(|(id, open)| Some((open.activity.idle_for(now)?, *id)));
-        let longest = idle.max_by_key(|(waited, _)| *waited);
+        let open = self.open.iter();
+        let waiting = open.filter_map(|(id, open)| Some((open.activity.makes_room(now)?, *id)));
+        let longest = waiting.max_by_key(|(waited, _)| *waited);
         let open = longest.and_then(|(_, id)| self.open.remove(&id));
         if let Some(open) = &open {
             open.task.abort();
@@ -190,16 +146,37 @@ impl Accepting {
         open.is_some()
     }
 
-    /// Closes the connections whose clients have kept the server waiting.
-    fn sweep(&mut self) {
-        let now = self.clock.advance();
-        let overdue = |open: &&Open| open.activity.is_overdue(now, self.patience);
-        for open in self.open.values().filter(overdue) {
+    /// Closes the connection that the most bytes are held for while its client is awaited.
+    fn close_the_greatest_burden(&mut self) {
+        let now = self.clock.now();
+        let open = self.open.iter();
+        let burdens = open.filter_map(|(id, open)| Some((open.activity.burden(now)?, *id)));
+        let greatest = burdens.max_by_key(|(n_bytes, _)| *n_bytes);
+        if let Some((n_bytes, id)) = greatest
+            && let Some(open) = self.open.remove(&id)
+        {
+            tracing::debug!(n_bytes, "closed a connection for the bytes held for it");
             open.task.abort();
         }
     }
 
-    fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+    /// Closes the connections whose clients have kept the server waiting, and looks after the certificates.
+    fn sweep(&mut self) {
+        let now = self.clock.advance();
+        for open in self.open.values() {
+            match open.activity.verdict(now, self.patience) {
+                Verdict::Stay => {}
+                Verdict::Go => open.close.notify_one(),
+                Verdict::Close => open.task.abort(),
+            }
+        }
+        if self.looked.elapsed() >= CERTIFICATES {
+            self.looked = Instant::now();
+            self.protocols.security.refresh();
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
@@ -217,31 +194,9 @@ impl Accepting {
     fn refuse(&mut self, stream: TcpStream, peer: SocketAddr) {
         tracing::debug!(%peer, "too many connections");
         while self.refusals.try_join_next().is_some() {}
-        let encrypted = {
-            #[cfg(feature = "tls")]
-            {
-                self.protocols.encryption.is_some()
-            }
-            #[cfg(not(feature = "tls"))]
-            {
-                false
-            }
-        };
-        if !encrypted && self.refusals.len() < MAX_REFUSALS {
+        if self.protocols.security.is_none() && self.refusals.len() < MAX_REFUSALS {
             self.refusals.spawn(async move {
-                let _ = tokio::time::timeout(MAX_PAUSE, tell(stream)).await;
-            });
-        }
-    }
-
-    #[cfg(feature = "tls")]
-    fn look_at_certificates(&self) {
-        let protocols = Arc::clone(&self.protocols);
-        if protocols.encryption.is_some() {
-            tokio::task::spawn_blocking(move || {
-                if let Some(encryption) = &protocols.encryption {
-                    encryption.refresh();
-                }
+                let _ = tokio::time::timeout(REFUSAL_TIME, tell(stream)).await;
             });
         }
     }
@@ -251,7 +206,11 @@ impl Accepting {
 /// answer with it.
 async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
     let mut sink = [0; 4096];
-    read_some(&mut stream, &mut sink).await?;
+    let n_bytes = read_some(&mut stream, &mut sink).await?;
+    if sink[..n_bytes].starts_with(b"PRI ") {
+        // HTTP/2 has no word for it before it is set up.
+        return Ok(());
+    }
     let mut rest = REFUSAL;
     while !rest.is_empty() {
         let n = std::future::poll_fn(|context| {

@@ -1,0 +1,442 @@
+//! What connections are doing, so that the slow ones can be closed without a timer for every request.
+//!
+//! A connection writes down what it is doing and since which tick of its server's clock; the accepting task looks at
+//! all of them once a tick. A request costs a few relaxed stores and no clock is read.
+
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+
+/// A client that ends its half of a connection within this time of asking waits for its answer. One that ends it later
+/// has left.
+const HALF_CLOSE: Duration = Duration::from_secs(1);
+
+/// Counts ticks; shared by the connections of a server.
+#[derive(Debug)]
+pub(super) struct Clock {
+    ticks: AtomicU32,
+    half_close: u32,
+}
+
+impl Clock {
+    pub(super) fn new(patience: Patience) -> Self {
+        Clock {
+            ticks: AtomicU32::new(0),
+            half_close: patience.ticks(HALF_CLOSE),
+        }
+    }
+
+    pub(super) fn advance(&self) -> u32 {
+        self.ticks.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    pub(super) fn now(&self) -> u32 {
+        self.ticks.load(Relaxed)
+    }
+}
+
+/// How long is waited for a client, in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) tick: Duration,
+    head: u32,
+    idle: u32,
+}
+
+impl Patience {
+    pub(super) fn new(head: Duration, idle: Duration) -> Self {
+        let tick = (head.min(idle) / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
+        let mut patience = Patience {
+            tick,
+            head: 0,
+            idle: 0,
+        };
+        patience.head = patience.ticks(head);
+        patience.idle = patience.ticks(idle);
+        patience
+    }
+
+    fn ticks(self, time: Duration) -> u32 {
+        // One more: the first tick may come right after the connection.
+        let ticks = time.as_nanos().div_ceil(self.tick.as_nanos()) + 1;
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+}
+
+/// The head of a request is awaited or half there.
+const HEAD: u8 = 0;
+/// Nothing is asked.
+const IDLE: u8 = 1;
+/// A request is being answered: the server is awaited.
+const BUSY: u8 = 2;
+/// The body of a request is half there: the client is awaited.
+const READING: u8 = 3;
+/// Answers are there and not taken yet: the client is awaited.
+const WRITING: u8 = 4;
+
+/// The requests of a connection are counted in one number: those that the server works on, those whose body has not come,
+/// and those whose answer is there.
+const WORKING: u64 = 1;
+const AWAITED: u64 = 1 << 21;
+const ANSWERED: u64 = 1 << 42;
+const COUNT: u64 = AWAITED - 1;
+
+/// The least that is written at once to a client of HTTP/2 that takes its answers: answers to pings are less.
+const PROGRESS: usize = 1 << 10;
+
+/// The bytes that a client of HTTP/2 begins with: the preface, and the head of its settings.
+const OPENING: usize = 24 + 9;
+
+/// How many ticks a client of HTTP/2 that is idle has to go after it was told to.
+const NOTICE: u32 = 5;
+
+/// What is to be done about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Stay,
+    /// It is told to end once nothing is asked.
+    Go,
+    Close,
+}
+
+/// What a connection is doing. Stores race with the sweep harmlessly: a tick is short against the limits.
+#[derive(Debug)]
+pub(super) struct Activity {
+    clock: Arc<Clock>,
+    phase: AtomicU8,
+    /// Since when, or since when the client has done something.
+    since: AtomicU32,
+    /// Since when it is the client that is awaited, whatever it has done.
+    awaited_since: AtomicU32,
+    requests: AtomicU64,
+    /// The parts of answers that are not written.
+    n_unwritten: AtomicUsize,
+    /// The bytes of bodies and answers that are held for it.
+    n_held: AtomicUsize,
+    /// HTTP/2 has frames of its own between requests.
+    multiplexed: AtomicBool,
+    /// The bytes of HTTP/2's opening that have come.
+    n_opening: AtomicUsize,
+    half_closed: AtomicBool,
+    /// Waits for the last answer to a client that has closed its half.
+    reader: AtomicWaker,
+}
+
+impl Activity {
+    pub(super) fn new(clock: Arc<Clock>) -> Self {
+        let now = clock.now();
+        Activity {
+            clock,
+            phase: AtomicU8::new(HEAD),
+            since: AtomicU32::new(now),
+            awaited_since: AtomicU32::new(now),
+            requests: AtomicU64::new(0),
+            n_unwritten: AtomicUsize::new(0),
+            n_held: AtomicUsize::new(0),
+            multiplexed: AtomicBool::new(false),
+            n_opening: AtomicUsize::new(0),
+            half_closed: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        }
+    }
+
+    pub(super) fn set_multiplexed(&self) {
+        self.multiplexed.store(true, Relaxed);
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
+    }
+
+    fn set(&self, phase: u8) {
+        let now = self.clock.now();
+        let before = self.phase.swap(phase, Relaxed);
+        self.since.store(now, Relaxed);
+        if before < READING {
+            self.awaited_since.store(now, Relaxed);
+        }
+    }
+
+    fn waited(&self, now: u32) -> u32 {
+        now.wrapping_sub(self.since.load(Relaxed))
+    }
+
+    /// Whether the client has kept the server waiting for too long.
+    pub(super) fn verdict(&self, now: u32, patience: Patience) -> Verdict {
+        let waited = self.waited(now);
+        let limit = match self.phase.load(Relaxed) {
+            HEAD => patience.head,
+            IDLE if self.is_multiplexed() => {
+                return match waited.checked_sub(patience.idle) {
+                    None => Verdict::Stay,
+                    Some(more) if more < NOTICE => Verdict::Go,
+                    Some(_) => Verdict::Close,
+                };
+            }
+            IDLE | WRITING => patience.idle,
+            _ => return Verdict::Stay,
+        };
+        match waited >= limit {
+            true => Verdict::Close,
+            false => Verdict::Stay,
+        }
+    }
+
+    /// How well it can be closed for another, if it can: first those on which nothing is asked, then heads and then bodies
+    /// and answers that are half there for more than a tick; of these the longest.
+    pub(super) fn makes_room(&self, now: u32) -> Option<(u8, u32)> {
+        let waited = self.waited(now);
+        match self.phase.load(Relaxed) {
+            IDLE => Some((2, waited)),
+            HEAD => (waited > 1).then_some((1, waited)),
+            READING | WRITING => (waited > 1).then_some((0, waited)),
+            _ => None,
+        }
+    }
+
+    /// How many bytes are held for a client that has been awaited for more than a tick, whatever it did meanwhile.
+    pub(super) fn burden(&self, now: u32) -> Option<usize> {
+        let is_awaited = self.phase.load(Relaxed) >= READING;
+        let waited = now.wrapping_sub(self.awaited_since.load(Relaxed));
+        let n_held = self.n_held.load(Relaxed);
+        (is_awaited && waited > 1 && n_held > 0).then_some(n_held)
+    }
+
+    pub(super) fn hold(&self, n_bytes: usize) {
+        self.n_held.fetch_add(n_bytes, Relaxed);
+    }
+
+    pub(super) fn let_go(&self, n_bytes: usize) {
+        self.n_held.fetch_sub(n_bytes, Relaxed);
+    }
+
+    /// A request came; it is over when what is returned is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        self.requests.fetch_add(WORKING, Relaxed);
+        self.set(BUSY);
+        InFlight {
+            activity: Arc::clone(self),
+            is_answered: false,
+        }
+    }
+
+    /// The body of a request has to come; it is there when what is returned is dropped.
+    pub(super) fn read(self: &Arc<Self>) -> Reading {
+        self.change(WORKING, AWAITED);
+        Reading(Arc::clone(self))
+    }
+
+    /// A part of an answer is to be written; it is when what is returned is dropped.
+    pub(super) fn write(self: &Arc<Self>) -> Unwritten {
+        self.n_unwritten.fetch_add(1, Relaxed);
+        Unwritten(Arc::clone(self))
+    }
+
+    fn change(&self, from: u64, to: u64) {
+        let change = to.wrapping_sub(from);
+        let before = self.requests.fetch_add(change, Relaxed);
+        self.settle(before.wrapping_add(change));
+    }
+
+    /// What the connection does, after its requests are what they are.
+    fn settle(&self, requests: u64) {
+        let phase = if requests & COUNT > 0 {
+            BUSY
+        } else if requests & (COUNT * AWAITED) > 0 {
+            READING
+        } else if requests > 0 || self.n_unwritten.load(Relaxed) > 0 {
+            WRITING
+        } else {
+            IDLE
+        };
+        if phase != self.phase.load(Relaxed) {
+            self.set(phase);
+            if phase == IDLE && self.is_half_closed() {
+                self.reader.wake();
+            }
+        }
+    }
+
+    /// A further part of an answer was taken.
+    fn progress(&self) {
+        self.since.store(self.clock.now(), Relaxed);
+    }
+
+    pub(super) fn has_read(&self, n_bytes: usize) {
+        match (self.phase.load(Relaxed), self.is_multiplexed()) {
+            (IDLE, false) => self.set(HEAD),
+            // HTTP/2 is set up once its opening is there, be it asked something or not.
+            (HEAD, true) => {
+                let before = self.n_opening.fetch_add(n_bytes, Relaxed);
+                if before + n_bytes >= OPENING {
+                    self.set(IDLE);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn has_written(&self, n_bytes: usize) {
+        let is_waiting = matches!(self.phase.load(Relaxed), IDLE | WRITING);
+        if is_waiting && (n_bytes >= PROGRESS || !self.is_multiplexed()) {
+            self.progress();
+        }
+    }
+
+    /// Whether there is an answer to come, or to be written.
+    pub(super) fn is_answering(&self) -> bool {
+        self.requests.load(Relaxed) > 0 || self.n_unwritten.load(Relaxed) > 0
+    }
+
+    /// A client has ended its half of the connection; whether it waits for an answer.
+    pub(super) fn half_close(&self) -> bool {
+        let waits = !self.is_multiplexed()
+            && self.is_answering()
+            && self.waited(self.clock.now()) <= self.clock.half_close;
+        if waits {
+            self.half_closed.store(true, Relaxed);
+        }
+        waits
+    }
+
+    /// Waits for the last answer to a client that sends nothing more: ready once it is written.
+    pub(super) fn poll_answered(&self, context: &Context<'_>) -> Poll<()> {
+        self.reader.register(context.waker());
+        match self.is_answering() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }
+
+    /// Whether the client sends nothing more, and waits.
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Relaxed)
+    }
+}
+
+/// The body of a request that is half there.
+#[derive(Debug)]
+pub(super) struct Reading(Arc<Activity>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.change(AWAITED, WORKING);
+    }
+}
+
+/// A part of an answer that is not written.
+#[derive(Debug)]
+pub(super) struct Unwritten(Arc<Activity>);
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        if self.0.n_unwritten.fetch_sub(1, Relaxed) == 1 {
+            self.0.settle(self.0.requests.load(Relaxed));
+        }
+    }
+}
+
+/// A request that has been read and whose answer is not all there.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    is_answered: bool,
+}
+
+impl InFlight {
+    pub(super) fn connection(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// Whether it is the client that is waited for, and no longer the server.
+    pub(super) fn set_answered(&mut self, is_answered: bool) {
+        match (self.is_answered, is_answered) {
+            (false, true) => self.activity.change(WORKING, ANSWERED),
+            (true, false) => self.activity.change(ANSWERED, WORKING),
+            (true, true) => self.activity.progress(),
+            (false, false) => {}
+        }
+        self.is_answered = is_answered;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let one = if self.is_answered { ANSWERED } else { WORKING };
+        self.activity.change(one, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn activity() -> (Arc<Activity>, Arc<Clock>, Patience) {
+        let patience = Patience::new(10 * SECOND, 75 * SECOND);
+        let clock = Arc::new(Clock::new(patience));
+        (Arc::new(Activity::new(Arc::clone(&clock))), clock, patience)
+    }
+
+    fn phase(activity: &Activity) -> u8 {
+        activity.phase.load(Relaxed)
+    }
+
+    #[test]
+    fn a_request_goes_from_its_head_to_what_is_written() {
+        let (activity, clock, patience) = activity();
+        assert_eq!(phase(&activity), HEAD);
+        let mut request = activity.begin();
+        assert_eq!(phase(&activity), BUSY);
+        assert!(activity.half_close() && activity.is_half_closed());
+        let reading = activity.read();
+        assert_eq!(phase(&activity), READING);
+        (0..100).for_each(|_| _ = clock.advance());
+        assert_eq!(activity.verdict(clock.now(), patience), Verdict::Stay);
+        assert_eq!(activity.makes_room(clock.now()), Some((0, 100)));
+        drop(reading);
+        assert_eq!(phase(&activity), BUSY);
+        assert_eq!(activity.makes_room(clock.now()), None);
+        request.set_answered(true);
+        let part = activity.write();
+        drop(request);
+        assert_eq!(phase(&activity), WRITING, "it is not written yet");
+        assert!(activity.is_answering());
+        (0..76).for_each(|_| _ = clock.advance());
+        assert_eq!(activity.verdict(clock.now(), patience), Verdict::Close);
+        drop(part);
+        assert_eq!(phase(&activity), IDLE);
+        assert_eq!(activity.verdict(clock.now(), patience), Verdict::Stay);
+        assert_eq!(activity.requests.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn one_who_takes_a_little_of_its_answer_now_and_then_is_a_burden_all_the_same() {
+        let (activity, clock, patience) = activity();
+        let mut request = activity.begin();
+        activity.hold(5);
+        request.set_answered(true);
+        assert_eq!(activity.burden(clock.now()), None, "it has just begun");
+        for _ in 0..100 {
+            clock.advance();
+            activity.has_written(1);
+        }
+        assert_eq!(activity.verdict(clock.now(), patience), Verdict::Stay);
+        assert_eq!(activity.makes_room(clock.now()), None);
+        assert_eq!(activity.burden(clock.now()), Some(5));
+    }
+
+    #[test]
+    fn who_ends_its_half_long_after_asking_has_left() {
+        let (activity, clock, _) = activity();
+        let _request = activity.begin();
+        (0..3).for_each(|_| _ = clock.advance());
+        assert!(!activity.half_close() && !activity.is_half_closed());
+    }
+}

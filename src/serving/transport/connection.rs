@@ -1,0 +1,179 @@
+//! One connection: the handshake, the protocol, its requests, its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+
+use super::ServerOptions;
+use super::activity::Activity;
+use super::answering::Answering;
+use super::body::RequestBody;
+use super::budget::Budget;
+use super::front::Front;
+use super::phase::{Phase, ending};
+use super::security::{Security, Stream};
+use super::watched::Watched;
+
+/// The most bytes of a path that is read at all.
+const MAX_URI_BYTES: usize = 64 << 10;
+
+/// How much may be on its way before the receiver says that it read it: for one stream, and for a connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// The most bytes of a frame: fewer frames for large tensors, and small requests do not wait long behind one.
+const FRAME: u32 = 64 << 10;
+
+/// What the connections of a port have in common.
+#[derive(Debug)]
+pub(super) struct Protocols {
+    front: Front,
+    pub(super) security: Arc<Security>,
+    pub(super) budget: Arc<Budget>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    pub(super) fn new(
+        options: &ServerOptions,
+        front: Front,
+        security: Security,
+        budget: Arc<Budget>,
+    ) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            // More than a head may have, so that it is known what of it is too long.
+            .max_header_size(options.max_header_bytes + MAX_URI_BYTES)
+            // Which half was closed when is for `Watched` to know.
+            .half_close(false);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME)
+            .max_concurrent_streams(options.max_streams)
+            .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
+            // A client that answers no ping is gone.
+            .keep_alive_interval(options.keep_alive_interval())
+            .keep_alive_timeout(options.keep_alive_time());
+        Protocols {
+            front,
+            security: Arc::new(security),
+            budget,
+            http1,
+            http2,
+        }
+    }
+}
+
+/// What a connection is served with.
+pub(super) struct Connection {
+    pub(super) protocols: Arc<Protocols>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) peer: SocketAddr,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Says that it ends once what is asked on it is answered.
+    pub(super) close: Arc<Notify>,
+}
+
+impl Connection {
+    /// Serves until the client or the server ends it. A client that is slow is not waited for here: the accepting
+    /// task ends this one.
+    pub(super) async fn serve(self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "answers may be delayed");
+        }
+        let mut phase = self.phase.clone();
+        let security = Arc::clone(&self.protocols.security);
+        let shaken = tokio::select! {
+            shaken = security.shake(stream) => shaken,
+            () = ending(&mut phase) => return,
+        };
+        match shaken {
+            // What encrypted connections need is only set aside for them.
+            Ok((stream, is_http2)) => Box::pin(self.speak(stream, is_http2)).await,
+            Err(error) => tracing::debug!(peer = %self.peer, %error, "no handshake"),
+        }
+    }
+
+    async fn speak(self, stream: Stream, is_http2: bool) {
+        let Connection {
+            protocols,
+            activity,
+            peer,
+            mut phase,
+            close,
+        } = self;
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let asked = Asked {
+            protocols: Arc::clone(&protocols),
+            activity: Arc::clone(&activity),
+            peer,
+        };
+        let leaving = async {
+            tokio::select! {
+                () = ending(&mut phase) => {}
+                () = close.notified() => {}
+            }
+        };
+        let ended = if is_http2 {
+            activity.set_multiplexed();
+            // HTTP/2 moves what answers into a task of its own, more than once on the way: a pointer moves faster.
+            let service = service_fn(move |request| Box::pin(asked.clone().answer(request)));
+            let mut connection = pin!(protocols.http2.serve_connection(stream, service));
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = leaving => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        } else {
+            let service = service_fn(move |request| asked.clone().answer(request));
+            let connection = protocols.http1.serve_connection(stream, service);
+            let mut connection = pin!(connection.with_upgrades());
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = leaving => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended");
+        }
+    }
+}
+
+/// Who is asked, on a connection.
+#[derive(Clone)]
+struct Asked {
+    protocols: Arc<Protocols>,
+    activity: Arc<Activity>,
+    peer: SocketAddr,
+}
+
+impl Asked {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Answering>, Infallible> {
+        let in_flight = self.activity.begin();
+        let Protocols { front, budget, .. } = &*self.protocols;
+        let limited = front.limits_bodies().then_some(budget);
+        let request = request.map(|body| RequestBody::of(body, self.activity, limited));
+        let response = front.answer(request, self.peer).await;
+        Ok(Answering::new(response, in_flight, budget))
+    }
+}
