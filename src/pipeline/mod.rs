@@ -44,7 +44,7 @@ use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TEST, TRAIN, TUN
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
-use crate::model::{Loaders, Predict, ReferenceStatistics};
+use crate::model::{Loaders, ReferenceStatistics, Servable};
 use crate::progress::{Progress, Step};
 use crate::serving::{Server, Serving, ServingPipeline};
 use crate::store::Scratch;
@@ -231,7 +231,7 @@ where
         &self,
         train: &Dataset,
         loaders: &Loaders,
-    ) -> (Option<Arc<dyn Predict>>, Option<Warning>) {
+    ) -> (Option<Arc<Servable>>, Option<Warning>) {
         if !self.training.trainer().uses_warm_start() {
             return (None, None);
         }
@@ -247,12 +247,13 @@ where
                 (None, Some(skipped(reason)))
             }
             Ok(Serving::Model(servable))
-                if servable.transform().features() != train.feature_names() =>
+                if servable.transform().features() != train.feature_names()
+                    && !self.training.trainer().starts_by_name() =>
             {
                 let reason = "the serving model has other features".to_owned();
                 (None, Some(skipped(reason)))
             }
-            Ok(Serving::Model(servable)) => (Some(Arc::clone(servable.model())), None),
+            Ok(Serving::Model(servable)) => (Some(servable), None),
             Ok(Serving::Unknown) => {
                 let reason = "the server does not say what is serving".to_owned();
                 (None, Some(skipped(reason)))
@@ -283,8 +284,9 @@ where
             .with_tune(tune)
             .with_engine(engine.clone())
             .with_cancellation(cancellation.clone());
-        if let Some(model) = warm_start {
-            args = args.with_warm_start(model);
+        if let Some(servable) = warm_start {
+            let names = servable.transform().features().to_vec();
+            args = args.with_warm_start_of(Arc::clone(servable.model()), names);
         }
         let (training, progress) = (Arc::clone(&self.training), progress.clone());
         let _cancelled_with_this_future = cancellation.on_drop();

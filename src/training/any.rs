@@ -68,4 +68,8 @@ where
     fn uses_warm_start(&self) -> bool {
         self.0.uses_warm_start()
     }
+
+    fn starts_by_name(&self) -> bool {
+        self.0.starts_by_name()
+    }
 }

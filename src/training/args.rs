@@ -36,6 +36,8 @@ pub struct TrainArgs {
     progress: Meter,
     cancellation: Cancellation,
     warm_start: Option<Arc<dyn Predict>>,
+    /// The features of the model to start from, where they may be others.
+    warm_start_names: Option<Arc<[String]>>,
 }
 
 impl TrainArgs {
@@ -52,6 +54,7 @@ impl TrainArgs {
             progress: Meter::default(),
             cancellation: Cancellation::default(),
             warm_start: None,
+            warm_start_names: None,
         }
     }
 
@@ -111,6 +114,19 @@ impl TrainArgs {
     #[must_use]
     pub fn with_warm_start(mut self, model: Arc<dyn Predict>) -> Self {
         self.warm_start = Some(model);
+        self.warm_start_names = None;
+        self
+    }
+
+    /// A model to start from, of the same target and of features with these names, in their order.
+    #[must_use]
+    pub fn with_warm_start_of(
+        mut self,
+        model: Arc<dyn Predict>,
+        features: impl Into<Arc<[String]>>,
+    ) -> Self {
+        self.warm_start = Some(model);
+        self.warm_start_names = Some(features.into());
         self
     }
 
@@ -168,12 +184,22 @@ impl TrainArgs {
         &self.cancellation
     }
 
-    /// The previous model, to start from, if there is one and it is of this type: also where it is held by an
-    /// [`AnyModel`](crate::model::AnyModel). In a pipeline it is the model that is serving, if the trainer
-    /// [can use one](super::Trainer::uses_warm_start) and features and target are the same.
+    /// The previous model, to start from, if there is one, it is of this type, and its features are those of the rows:
+    /// also where it is held by an [`AnyModel`](crate::model::AnyModel). In a pipeline it is the model that is serving, if
+    /// the trainer [can use one](super::Trainer::uses_warm_start) and the target is the same.
     #[must_use]
     pub fn warm_start<M: Model>(&self) -> Option<&M> {
-        self.warm_start.as_ref()?.downcast_ref()
+        let (model, features) = self.warm_start_by_name()?;
+        (features == self.train.feature_names()).then_some(model)
+    }
+
+    /// The previous model, to start from, whatever its features, with their names: for a trainer that takes over what it
+    /// finds by name, see [`Trainer::starts_by_name`](super::Trainer::starts_by_name).
+    #[must_use]
+    pub fn warm_start_by_name<M: Model>(&self) -> Option<(&M, &[String])> {
+        let model = self.warm_start.as_ref()?.downcast_ref()?;
+        let features = self.warm_start_names.as_deref();
+        Some((model, features.unwrap_or(self.train.feature_names())))
     }
 }
 

@@ -67,4 +67,8 @@ impl Trainer for Linear {
     fn uses_warm_start(&self) -> bool {
         true
     }
+
+    fn starts_by_name(&self) -> bool {
+        true
+    }
 }

@@ -57,7 +57,7 @@ impl<T: Trainer> Bagged<T> {
     /// # Errors
     /// Those of the trainer within and of [`Dataset::fold`](super::Dataset::fold).
     pub fn train_out_of_fold(&self, args: &TrainArgs) -> Result<(Trained<BaggedModel>, OutOfFold)> {
-        let previous = args.warm_start::<BaggedModel>().map(BaggedModel::models);
+        let previous = args.warm_start_by_name::<BaggedModel>();
         let (mut models, mut scored) = (Vec::new(), Vec::new());
         let mut warnings = Vec::new();
         for fold in 0..self.folds {
@@ -67,8 +67,10 @@ impl<T: Trainer> Bagged<T> {
             if own.tune().is_none() {
                 own = own.with_tune(parts.held_out.clone());
             }
-            if let Some(model) = previous.and_then(|models| models.get(fold)) {
-                own = own.with_warm_start(Arc::new(model.clone()));
+            if let Some((bag, names)) = previous
+                && let Some(model) = bag.models().get(fold)
+            {
+                own = own.with_warm_start_of(Arc::new(model.clone()), names);
             }
             let (model, record) = self.trainer.train(&own)?.into_parts();
             let model = AnyModel::new(model);
@@ -134,5 +136,9 @@ impl<T: Trainer> Trainer for Bagged<T> {
 
     fn uses_warm_start(&self) -> bool {
         self.trainer.uses_warm_start()
+    }
+
+    fn starts_by_name(&self) -> bool {
+        self.trainer.starts_by_name()
     }
 }

@@ -132,6 +132,10 @@ impl<T: Trainer> Trainer for Calibrated<T> {
     fn uses_warm_start(&self) -> bool {
         self.trainer.uses_warm_start()
     }
+
+    fn starts_by_name(&self) -> bool {
+        self.trainer.starts_by_name()
+    }
 }
 
 /// A row as calibration sees it.

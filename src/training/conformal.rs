@@ -224,6 +224,10 @@ impl<T: Trainer> Trainer for Conformal<T> {
     fn uses_warm_start(&self) -> bool {
         self.trainer.uses_warm_start()
     }
+
+    fn starts_by_name(&self) -> bool {
+        self.trainer.starts_by_name()
+    }
 }
 
 /// By how much a label lies outside of an interval; below 0 within it.

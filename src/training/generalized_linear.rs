@@ -181,6 +181,10 @@ impl Trainer for GeneralizedLinear {
     fn uses_warm_start(&self) -> bool {
         true
     }
+
+    fn starts_by_name(&self) -> bool {
+        true
+    }
 }
 
 /// Checks an elastic-net penalty.

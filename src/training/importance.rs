@@ -103,6 +103,10 @@ impl<T: Trainer> Trainer for Explained<T> {
     fn uses_warm_start(&self) -> bool {
         self.trainer.uses_warm_start()
     }
+
+    fn starts_by_name(&self) -> bool {
+        self.trainer.starts_by_name()
+    }
 }
 
 /// By how much the loss rises when a column is shuffled.

@@ -142,6 +142,10 @@ impl Trainer for LinearRegression {
     fn uses_warm_start(&self) -> bool {
         true
     }
+
+    fn starts_by_name(&self) -> bool {
+        true
+    }
 }
 
 /// The cross products of all rows, which are read batch by batch and side by side.

@@ -1,5 +1,6 @@
 //! Rows as a linear model learns from them.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use fourfold_kernels::linear::{Coefficients, Design, Loss, Options, Problem, Stop, fit};
@@ -74,17 +75,6 @@ impl LinearRows {
         LinearModel::new(link, &weights, &intercepts)?.with_means(means)
     }
 
-    /// The coefficients of a previous model, feature by feature.
-    pub(super) fn coefficients(model: &LinearModel) -> Coefficients {
-        let features = 0..model.n_features();
-        Coefficients {
-            weights: features
-                .flat_map(|feature| model.weights().iter().map(move |output| output[feature]))
-                .collect(),
-            intercepts: model.intercepts().to_vec(),
-        }
-    }
-
     /// Fits a model by the iterative solver: from the previous model, where there is one of the same shape.
     pub(super) fn fit(&self, args: &TrainArgs, solver: &Solver) -> Result<Trained<LinearModel>> {
         let problem = Problem {
@@ -100,13 +90,10 @@ impl LinearRows {
             tolerance: solver.tolerance,
             threads: args.threads(),
         };
-        let shape = (solver.link, problem.design.width(), solver.loss.n_outputs());
-        let start = args
-            .warm_start::<LinearModel>()
-            .filter(|model| (model.link(), model.n_features(), model.n_outputs()) == shape)
-            .map(LinearRows::coefficients);
+        let start = Start::of(args, solver.link, solver.loss.n_outputs());
+        let coefficients = start.as_ref().map(|start| &start.coefficients);
         let mut curve = Vec::new();
-        let fitted = fit(&problem, start.as_ref(), options, |iteration, value| {
+        let fitted = fit(&problem, coefficients, options, |iteration, value| {
             if iteration > curve.len() {
                 curve.push(value);
                 args.progress().advance(iteration as u64, None);
@@ -124,6 +111,9 @@ impl LinearRows {
             &fitted.coefficients,
             fitted.means,
         )?);
+        if let Some(warning) = start.and_then(|start| start.warning) {
+            trained = trained.with_warning(warning);
+        }
         for (at, value) in curve.iter().enumerate() {
             trained = trained.with_point("train_objective", at as u64 + 1, *value);
         }
@@ -142,5 +132,59 @@ impl LinearRows {
             ),
         };
         Ok(trained.with_warning(Warning::new("train", warning.0, warning.1)))
+    }
+}
+
+/// Where a training starts: what the previous model has of each feature, found by name.
+pub(super) struct Start {
+    pub(super) coefficients: Coefficients,
+    /// Of features that the previous model does not have.
+    pub(super) warning: Option<Warning>,
+}
+
+impl Start {
+    /// From the previous model, if there is one of the same link and outputs. A feature that it does not know starts at 0,
+    /// and what it knows of features that are gone is left out: the selective warm start of the TFX paper (Baylor and
+    /// others, KDD 2017).
+    pub(super) fn of(args: &TrainArgs, link: Link, n_outputs: usize) -> Option<Self> {
+        let (model, names) = args.warm_start_by_name::<LinearModel>()?;
+        let fits = model.link() == link
+            && model.n_outputs() == n_outputs
+            && model.n_features() == names.len();
+        if !fits {
+            return None;
+        }
+        let places: HashMap<&str, usize> = names
+            .iter()
+            .enumerate()
+            .map(|(place, name)| (name.as_str(), place))
+            .collect();
+        let features = args.train().feature_names();
+        let mut n_new = 0;
+        let mut weights = Vec::with_capacity(features.len() * n_outputs);
+        for name in features {
+            match places.get(name.as_str()) {
+                Some(place) => weights.extend(model.weights().iter().map(|of| of[*place])),
+                None => {
+                    n_new += 1;
+                    weights.extend(std::iter::repeat_n(0.0, n_outputs));
+                }
+            }
+        }
+        let n_gone = names.len() + n_new - features.len();
+        let warning = (n_new + n_gone > 0).then(|| {
+            let message = format!(
+                "training starts from the serving model by the features' names: {n_new} of {} are new, {n_gone} are gone",
+                features.len()
+            );
+            Warning::new("train", "warm_start_by_name", message)
+        });
+        Some(Start {
+            coefficients: Coefficients {
+                weights,
+                intercepts: model.intercepts().to_vec(),
+            },
+            warning,
+        })
     }
 }

@@ -123,6 +123,10 @@ impl Trainer for LogisticRegression {
     fn uses_warm_start(&self) -> bool {
         true
     }
+
+    fn starts_by_name(&self) -> bool {
+        true
+    }
 }
 
 /// How classes are learned.

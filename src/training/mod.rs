@@ -150,6 +150,12 @@ pub trait Trainer: Stage {
         false
     }
 
+    /// Whether it can start from a model of other features too, by their names: see
+    /// [`TrainArgs::warm_start_by_name`]. If not, training starts anew where features have changed, and says so.
+    fn starts_by_name(&self) -> bool {
+        false
+    }
+
     /// The trainer with the type of its model forgotten.
     fn erase(self) -> AnyTrainer
     where
@@ -193,6 +199,10 @@ where
 
     fn uses_warm_start(&self) -> bool {
         (**self).uses_warm_start()
+    }
+
+    fn starts_by_name(&self) -> bool {
+        (**self).starts_by_name()
     }
 }
 

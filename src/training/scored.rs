@@ -29,8 +29,9 @@ impl TrainArgs {
 
     /// With the model within the model to start from, for the trainer within a trainer.
     pub(super) fn warm_start_within<M: Model>(self, within: fn(&M) -> &AnyModel) -> TrainArgs {
-        match self.warm_start::<M>().map(|model| within(model).clone()) {
-            Some(model) => self.with_warm_start(Arc::new(model)),
+        let previous = self.warm_start_by_name::<M>();
+        match previous.map(|(model, names)| (within(model).clone(), names.to_vec())) {
+            Some((model, names)) => self.with_warm_start_of(Arc::new(model), names),
             None => self,
         }
     }

@@ -4,13 +4,13 @@ use fourfold_kernels::linear::{Coefficients, Design, Ftrl, FtrlOptions};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
-use super::linear_rows::{LinearRows, TAKES};
+use super::linear_rows::{Start, TAKES};
 use super::logistic_regression::{check_classes, of_classes};
 use super::random::Random;
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::features::Takes;
-use crate::model::{LinearModel, Predict};
+use crate::model::LinearModel;
 use crate::stage::Stage;
 
 /// Logistic regression that sees one batch of rows at a time: its memory is that of the features, whatever the rows. It
@@ -124,12 +124,9 @@ impl Trainer for StreamingLogistic {
             l2: self.l2,
         };
         let mut ftrl = Ftrl::new(width, loss, options);
-        let previous = args.warm_start::<LinearModel>();
-        let shape = (link, width, loss.n_outputs());
-        if let Some(model) =
-            previous.filter(|model| (model.link(), model.n_features(), model.n_outputs()) == shape)
-        {
-            ftrl.start_from(&LinearRows::coefficients(model), SEEN);
+        let start = Start::of(args, link, loss.n_outputs());
+        if let Some(start) = &start {
+            ftrl.start_from(&start.coefficients, SEEN);
         }
         let mut random = Random::new(args.seed());
         let mut curve = Vec::new();
@@ -174,7 +171,11 @@ impl Trainer for StreamingLogistic {
         let weights = Array2::from_shape_fn((n_outputs, width), by_output);
         let model = LinearModel::new(link, &weights, &Array1::from(intercepts))?;
         let points = curve.into_iter().enumerate();
-        Ok(points.fold(Trained::new(model), |trained, (at, value)| {
+        let mut trained = Trained::new(model);
+        if let Some(warning) = start.and_then(|start| start.warning) {
+            trained = trained.with_warning(warning);
+        }
+        Ok(points.fold(trained, |trained, (at, value)| {
             trained.with_point("train_log_loss", at as u64 + 1, value)
         }))
     }
@@ -184,6 +185,10 @@ impl Trainer for StreamingLogistic {
     }
 
     fn uses_warm_start(&self) -> bool {
+        true
+    }
+
+    fn starts_by_name(&self) -> bool {
         true
     }
 }

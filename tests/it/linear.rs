@@ -421,6 +421,61 @@ fn classes_learned_row_by_row() {
     );
 }
 
+/// The weights go by name, whatever the order of features, which are there and which are new.
+#[test]
+fn a_start_from_other_features_never_misaligns() {
+    let train = dataset(&rows(20_000, 16), rare());
+    let args = TrainArgs::new(train.clone());
+    let logistic = LogisticRegression::default();
+    let cold = logistic.train(&args).unwrap();
+    let end = cold.record().curve.last().unwrap().value;
+    let names = train.feature_names().to_vec();
+    let one_step = |weights: Vec<f64>, names: Vec<String>| {
+        let weights = Array2::from_shape_vec((1, names.len()), weights).unwrap();
+        let intercepts = cold.model().intercepts().to_vec().into();
+        let model = LinearModel::new(Link::Logistic, &weights, &intercepts).unwrap();
+        let args = args.clone().with_warm_start_of(Arc::new(model), names);
+        logistic.clone().max_iterations(1).train(&args).unwrap()
+    };
+    let own = cold.model().weights()[0].clone();
+    let reversed = one_step(
+        own.iter().rev().copied().collect(),
+        names.iter().rev().cloned().collect(),
+    );
+    assert!(
+        (reversed
+            .record()
+            .curve
+            .first()
+            .map_or(end, |point| point.value)
+            - end)
+            .abs()
+            < 1e-6
+    );
+    assert!(
+        reversed
+            .record()
+            .warnings
+            .iter()
+            .all(|warning| warning.code != "warm_start_by_name")
+    );
+
+    // One feature is gone and another is new: the rest still helps.
+    let mut other_names = names.clone();
+    other_names[0] = "height_zscore".to_owned();
+    let changed = one_step(own, other_names);
+    let warning = &changed.record().warnings[0];
+    assert_eq!(warning.code, "warm_start_by_name");
+    assert!(
+        warning.message.ends_with("1 of 6 are new, 1 are gone"),
+        "{}",
+        warning.message
+    );
+    // A trainer that does not ask by name gets none.
+    let next = args.with_warm_start_of(Arc::new(cold.model().clone()), vec!["x".to_owned()]);
+    assert!(next.warm_start::<LinearModel>().is_none());
+}
+
 #[test]
 fn a_model_saved_without_means_loads_with_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
