@@ -1,36 +1,23 @@
 //! The accumulator that scores predictions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use fourfold_kernels::scores::{self, Ranks};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use super::binary::{self, Binary};
-use super::catalogue::{parse, unasked};
-use super::estimate::{Mean, Point};
-use super::multiclass::{self, Multiclass};
-use super::regression::{self, Regression};
+use super::estimate::Point;
+use super::groups::{Group, Row, Setup, Slices, Sums, Which};
 use super::scored::View;
 use super::{
-    AnyState, Catalogue, Depth, Evaluation, MetricValue, Metrics, ScoredRow, SliceBy, SliceMetrics,
-    count_unseen,
+    Catalogue, Depth, Evaluation, MetricValue, Metrics, ScoredRow, SliceBy, SliceMetrics, binary,
+    count_unseen, multiclass, regression,
 };
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 use crate::model::Target;
-
-/// What is to be computed.
-#[derive(Debug)]
-struct Setup {
-    target: Arc<Target>,
-    catalogue: Catalogue,
-    /// Names with parameters, which are computed when asked for only.
-    asked: Vec<String>,
-    slice_by: Vec<SliceBy>,
-}
 
 /// Scores predictions that are columns: the metrics of a candidate, and of a baseline beside it row by row, overall and by
 /// slice. It holds no model.
@@ -41,257 +28,6 @@ pub struct Evaluator {
     overall: Group,
     slices: Vec<Slices>,
     unseen: BTreeMap<String, u64>,
-}
-
-/// The slices of one way of slicing, by key.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Slices {
-    groups: Vec<(String, Group)>,
-    #[serde(skip)]
-    places: HashMap<String, usize>,
-}
-
-/// The rows of a slice.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Group {
-    candidate: Counts,
-    baseline: Option<Counts>,
-    paired: Paired,
-}
-
-/// What is counted of one model's answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Counts {
-    sums: Sums,
-    own: Vec<AnyState>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Sums {
-    Binary(Binary),
-    Multiclass(Multiclass),
-    Regression(Regression),
-}
-
-/// The differences of candidate and baseline, row by row: of three losses, and whether the answers differ.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Paired {
-    losses: [Mean; 3],
-    flips: Mean,
-}
-
-/// A row as its task counts it.
-enum Row<'a> {
-    Binary(binary::Row),
-    Multiclass(multiclass::Row<'a>),
-    Regression(regression::Row),
-}
-
-impl Row<'_> {
-    fn key(&self) -> u32 {
-        match self {
-            Row::Binary(row) => row.key(),
-            Row::Multiclass(_) => 0,
-            Row::Regression(row) => row.key(),
-        }
-    }
-
-    fn losses(&self) -> [f64; 3] {
-        match self {
-            Row::Binary(row) => row.losses(),
-            Row::Multiclass(row) => row.losses(),
-            Row::Regression(row) => row.losses(),
-        }
-    }
-}
-
-impl Sums {
-    fn new(target: &Target) -> Self {
-        match target.classes() {
-            [] => Sums::Regression(Regression::default()),
-            [_, _] => Sums::Binary(Binary::default()),
-            classes => Sums::Multiclass(Multiclass::new(classes.len())),
-        }
-    }
-
-    fn add(&mut self, row: &Row<'_>) {
-        match (self, row) {
-            (Sums::Binary(sums), Row::Binary(row)) => sums.add(row),
-            (Sums::Multiclass(sums), Row::Multiclass(row)) => sums.add(row),
-            (Sums::Regression(sums), Row::Regression(row)) => sums.add(row),
-            _ => {}
-        }
-    }
-
-    fn end_batch(&mut self) {
-        match self {
-            Sums::Binary(sums) => sums.end_batch(),
-            Sums::Multiclass(_) => {}
-            Sums::Regression(sums) => sums.end_batch(),
-        }
-    }
-
-    fn merge(&mut self, other: &Sums) -> Result<()> {
-        match (self, other) {
-            (Sums::Binary(mine), Sums::Binary(theirs)) => mine.merge(theirs),
-            (Sums::Multiclass(mine), Sums::Multiclass(theirs)) => mine.merge(theirs),
-            (Sums::Regression(mine), Sums::Regression(theirs)) => mine.merge(theirs),
-            _ => return Err(Error::internal("metrics of different tasks merged")),
-        }
-        Ok(())
-    }
-
-    fn rows(&self) -> u64 {
-        match self {
-            Sums::Binary(sums) => sums.rows(),
-            Sums::Multiclass(sums) => sums.rows(),
-            Sums::Regression(sums) => sums.rows(),
-        }
-    }
-
-    fn value(&self, name: &str, args: &[f64], depth: Depth) -> Option<Point> {
-        match self {
-            Sums::Binary(sums) => sums.value(name, args, depth),
-            Sums::Multiclass(sums) => sums.value(name, args),
-            Sums::Regression(sums) => sums.value(name, args),
-        }
-    }
-}
-
-impl Counts {
-    fn new(setup: &Setup) -> Self {
-        let own = setup.catalogue.own().iter();
-        Counts {
-            sums: Sums::new(&setup.target),
-            own: own
-                .filter(|metric| metric.tasks().contains(&setup.target.task()))
-                .map(|metric| metric.start(&setup.target))
-                .collect(),
-        }
-    }
-
-    fn merge(&mut self, other: Counts) -> Result<()> {
-        self.sums.merge(&other.sums)?;
-        for (mine, theirs) in self.own.iter_mut().zip(other.own) {
-            mine.merge(theirs)?;
-        }
-        Ok(())
-    }
-
-    fn finish(&self, setup: &Setup, depth: Depth) -> Metrics {
-        let rows = self.sums.rows();
-        let task = setup.target.task();
-        let mut names: Vec<&str> = unasked(task).collect();
-        names.extend(setup.asked.iter().map(String::as_str));
-        let ours = names.into_iter().filter_map(|name| {
-            let (base, args) = parse(name)?;
-            let value = self.sums.value(base, &args, depth)?.with_support(rows)?;
-            Some((name.to_owned(), value))
-        });
-        let metrics = setup.catalogue.own().iter();
-        let metrics = metrics.filter(|metric| metric.tasks().contains(&task));
-        let own = metrics.zip(&self.own).filter_map(|(metric, state)| {
-            let value = state.finish().filter(|value| value.value.is_finite())?;
-            Some((metric.name().to_owned(), value))
-        });
-        ours.chain(own).collect()
-    }
-}
-
-impl Group {
-    fn new(setup: &Setup) -> Self {
-        Group {
-            candidate: Counts::new(setup),
-            baseline: None,
-            paired: Paired::default(),
-        }
-    }
-
-    fn counts(&mut self, which: Which, setup: &Setup) -> &mut Counts {
-        match which {
-            Which::Candidate => &mut self.candidate,
-            Which::Baseline => self.baseline.get_or_insert_with(|| Counts::new(setup)),
-        }
-    }
-
-    fn end_batch(&mut self) {
-        self.candidate.sums.end_batch();
-        if let Some(baseline) = &mut self.baseline {
-            baseline.sums.end_batch();
-        }
-    }
-
-    fn merge(&mut self, other: Group, setup: &Setup) -> Result<()> {
-        self.candidate.merge(other.candidate)?;
-        if let Some(theirs) = other.baseline {
-            self.counts(Which::Baseline, setup).merge(theirs)?;
-        }
-        for (mine, theirs) in self.paired.losses.iter_mut().zip(&other.paired.losses) {
-            mine.merge(theirs);
-        }
-        self.paired.flips.merge(&other.paired.flips);
-        Ok(())
-    }
-
-    /// The candidate's metrics less the baseline's, of those that are means of a loss of each row.
-    fn changes(&self, setup: &Setup) -> Metrics {
-        let rows = self.candidate.sums.rows();
-        let names: [&str; 3] = match self.candidate.sums {
-            Sums::Binary(_) | Sums::Multiclass(_) => ["log_loss", "brier", "accuracy"],
-            Sums::Regression(_) => ["mae", "mse", ""],
-        };
-        let flips = match setup.target.classes() {
-            [] => "mean_change",
-            _ => "flip_rate",
-        };
-        let losses = names.iter().zip(&self.paired.losses);
-        losses
-            .filter(|(name, _)| !name.is_empty())
-            .map(|(name, mean)| (*name, mean.point()))
-            .chain([(flips, self.paired.flips.point())])
-            .filter_map(|(name, point)| Some((name.to_owned(), point.with_support(rows)?)))
-            .collect()
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Which {
-    Candidate,
-    Baseline,
-}
-
-impl Slices {
-    /// The place of each key of a dictionary.
-    fn places(
-        &mut self,
-        keys: &arrow::array::StringArray,
-        by: &SliceBy,
-        setup: &Setup,
-    ) -> Result<Vec<usize>> {
-        let mut places = Vec::with_capacity(keys.len());
-        for key in keys.iter().map(Option::unwrap_or_default) {
-            places.push(self.place(key, by, setup)?);
-        }
-        Ok(places)
-    }
-
-    fn place(&mut self, key: &str, by: &SliceBy, setup: &Setup) -> Result<usize> {
-        if let Some(place) = self.places.get(key) {
-            return Ok(*place);
-        }
-        let place = self.groups.len();
-        if place >= Evaluator::MAX_SLICES {
-            let columns: Vec<&str> = by.columns().collect();
-            return Err(Error::data(format!(
-                "column `{}` has more than {} values, too many to slice by",
-                columns.join("`, `"),
-                Evaluator::MAX_SLICES
-            )));
-        }
-        self.groups.push((key.to_owned(), Group::new(setup)));
-        self.places.insert(key.to_owned(), place);
-        Ok(place)
-    }
 }
 
 impl Evaluator {

@@ -44,6 +44,7 @@ mod binary;
 mod catalogue;
 mod estimate;
 mod evaluator;
+mod groups;
 mod metric;
 mod multiclass;
 mod regression;

@@ -1,11 +1,14 @@
 //! Numbers of scikit-learn 1.9.1 (`tests/reference/metrics.py`) and of TensorFlow Model Analysis; laws; coverage.
 
+mod scikit_learn;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, DictionaryArray, Int32Array, StringArray};
 use arrow::datatypes::Int32Type;
 use ndarray::Array2;
 
+use self::scikit_learn::*;
 use super::*;
 use crate::accumulate::Accumulate;
 use crate::model::Target;
@@ -427,87 +430,3 @@ fn intervals_of_values_cover_what_they_say() {
         assert!((930..=970).contains(&covered), "{name}: {covered} of 1000");
     }
 }
-
-const BINARY_PLAIN: &[(&str, f64)] = &[
-    ("auc", 0.7354830142212135),
-    ("pr_auc", 0.7176100559325533),
-    ("average_precision", 0.713492286153397),
-    ("log_loss", 0.6077667069746954),
-    ("brier", 0.2093920922925025),
-    ("accuracy", 0.6760280842527583),
-    ("balanced_accuracy", 0.6760026076248884),
-    ("precision", 0.6849894291754757),
-    ("recall", 0.6506024096385542),
-    ("specificity", 0.7014028056112225),
-    ("f1", 0.6673532440782698),
-    ("mcc", 0.3524664856353218),
-    ("ks", 0.3581258903348866),
-    ("fbeta(2)", 0.6572008113590264),
-    ("precision_at_recall(0.8)", 0.6207951070336392),
-    ("recall_at_precision(0.7)", 0.5923694779116466),
-];
-
-const BINARY_WEIGHTED: &[(&str, f64)] = &[
-    ("auc", 0.7352447996654268),
-    ("pr_auc", 0.7157190821839059),
-    ("average_precision", 0.7113693093870976),
-    ("log_loss", 0.607827849314839),
-    ("brier", 0.2094313595273079),
-    ("accuracy", 0.6760321100917431),
-    ("balanced_accuracy", 0.6759348305614984),
-    ("precision", 0.6831623415811708),
-    ("recall", 0.6516983304548072),
-    ("specificity", 0.7001713306681896),
-    ("f1", 0.6670595167943429),
-    ("mcc", 0.35230546386038103),
-    ("ks", 0.35550801302126234),
-    ("fbeta(2)", 0.6577571179546775),
-    ("precision_at_recall(0.8)", 0.619588981198076),
-    ("recall_at_precision(0.7)", 0.5595854922279793),
-];
-
-const CLASSES_PLAIN: &[(&str, f64)] = &[
-    ("log_loss", 1.0195508177706656),
-    ("accuracy", 0.5005015045135406),
-    ("macro_f1", 0.3643688315142534),
-    ("weighted_f1", 0.4237119154333995),
-    ("macro_precision", 0.32185800258089414),
-    ("macro_recall", 0.4241975308641975),
-    ("balanced_accuracy", 0.4241975308641975),
-    ("mcc", 0.1874808175514416),
-    ("top_k_accuracy(2)", 0.7703109327983951),
-];
-
-const CLASSES_WEIGHTED: &[(&str, f64)] = &[
-    ("log_loss", 1.0211454264456292),
-    ("accuracy", 0.49913990825688076),
-    ("macro_f1", 0.36322795002506386),
-    ("weighted_f1", 0.42220389581286794),
-    ("macro_precision", 0.3208910465850399),
-    ("macro_recall", 0.423092625238141),
-    ("balanced_accuracy", 0.423092625238141),
-    ("mcc", 0.18556188800961274),
-    ("top_k_accuracy(2)", 0.768348623853211),
-];
-
-const VALUES_PLAIN: &[(&str, f64)] = &[
-    ("mae", 0.5414135236830213),
-    ("mse", 0.416478663610345),
-    ("rmse", 0.6453515813960209),
-    ("mape", 0.03980097886959774),
-    ("msle", 0.0019490839723904638),
-    ("r2", 0.808361555279414),
-    ("median_absolute_error", 0.5),
-    ("pinball(0.9)", 0.47037474497823506),
-];
-
-const VALUES_WEIGHTED: &[(&str, f64)] = &[
-    ("mae", 0.5425750330432292),
-    ("mse", 0.41804312394106924),
-    ("rmse", 0.6465625444928504),
-    ("mape", 0.039874789536919635),
-    ("msle", 0.001955695027442029),
-    ("r2", 0.80756823011528),
-    ("median_absolute_error", 0.5021933988287959),
-    ("pinball(0.9)", 0.4715595103656867),
-];

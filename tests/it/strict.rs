@@ -74,10 +74,15 @@ fn load_schema(extension: &str, text: &str) -> Result<()> {
 type Load = fn(&str, &str) -> Result<()>;
 
 fn documents() -> [(Value, Load); 3] {
-    let parsed = |text: &str| serde_json::from_str(text).unwrap();
+    let parsed = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    let mut transform = parsed(TRANSFORM);
+    if cfg!(not(feature = "sql")) {
+        let steps = transform["steps"].as_array_mut().unwrap();
+        steps.retain(|step| step["op"] != "derive");
+    }
     [
         (parsed(SCHEMA), load_schema),
-        (parsed(TRANSFORM), load_transform),
+        (transform, load_transform),
         (parsed(THRESHOLDS), load_thresholds),
     ]
 }

@@ -1,0 +1,125 @@
+//! Candidate and baseline, side by side.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Baseline, EvaluationPipeline, Predictions, Validator, predictions};
+use crate::blessing::{Candidate, Serving};
+use crate::error::{Error, Result};
+use crate::examples::Examples;
+use crate::metrics::{Evaluation, Evaluator, auc_change};
+use crate::model::{Loaders, Model, ReferenceStatistics, Servable};
+
+/// A candidate with what was found of it.
+pub(super) struct Compared<M> {
+    pub(super) candidate: Candidate<M>,
+    pub(super) predictions: Predictions,
+    pub(super) metrics: Evaluation,
+    pub(super) baseline: Baseline,
+}
+
+impl<V> EvaluationPipeline<V> {
+    /// Predicts once, with the candidate and the baseline side by side, and scores the predictions.
+    pub(super) fn compare<M: Model>(
+        &self,
+        candidate: Candidate<M>,
+        eval: &Examples,
+        serving: Result<Serving>,
+    ) -> Result<Compared<M>>
+    where
+        V: Validator<M>,
+    {
+        let (servable, other) = match serving {
+            Ok(Serving::Model(servable)) => (Some(servable), Baseline::None),
+            Ok(Serving::None) => (None, Baseline::None),
+            Ok(Serving::Unknown) => (None, Baseline::Unknown),
+            Err(error) => (None, Baseline::Unusable(error)),
+        };
+        let slice_by = predictions::close(&self.slice_by, eval)?;
+        let weight = weight_of(candidate.servable(), eval);
+        let predictions::Predicted {
+            predictions,
+            unusable,
+        } = predictions::predict(
+            candidate.servable(),
+            servable.as_deref(),
+            eval,
+            weight,
+            &slice_by,
+        )?;
+        let needs = self.validator.needs();
+        let asked = needs.names().chain(self.compute.iter().map(String::as_str));
+        let evaluator = Evaluator::new(
+            Arc::clone(predictions.target()),
+            self.catalogue.clone(),
+            asked.map(str::to_owned).collect(),
+            slice_by,
+        );
+        let evaluated = predictions.evaluate(&evaluator)?;
+        let baseline = match (servable, unusable) {
+            (None, _) => other,
+            (Some(_), Some(error)) => Baseline::Unusable(error),
+            (Some(servable), None) => {
+                let mut changes = evaluated.finish_changes()?;
+                if let Some(ranks) = evaluated.ranks()
+                    && let Some(change) = auc_change(predictions.batches(), &ranks)?
+                {
+                    changes.overall.insert("auc".to_owned(), change);
+                }
+                Baseline::Evaluated {
+                    servable,
+                    metrics: evaluated.finish_baseline()?,
+                    changes,
+                }
+            }
+        };
+        let reference = candidate.servable().reference()?.cloned();
+        let reference = reference.unwrap_or_else(ReferenceStatistics::new);
+        let reference = reference.with_predictions(predictions.distribution().clone());
+        Ok(Compared {
+            candidate: candidate.with_reference(&reference),
+            metrics: evaluated.finish()?,
+            predictions,
+            baseline,
+        })
+    }
+}
+
+/// The column of how much each row counts, if the rows have it.
+pub(super) fn weight_of<'a>(servable: &'a Servable, rows: &Examples) -> Option<&'a str> {
+    let column = servable.manifest().weight.as_deref();
+    column.filter(|column| rows.schema().index_of(column).is_ok())
+}
+
+/// Loads the model that is compared with.
+pub(super) async fn load(dir: PathBuf, loaders: Loaders) -> Result<Serving> {
+    let load = move || Servable::load(&dir, &loaders);
+    let loaded = tokio::task::spawn_blocking(load)
+        .await
+        .map_err(|error| Error::model("loading the baseline panicked").with_source(error))?;
+    Ok(Serving::Model(Arc::new(loaded?)))
+}
+
+/// What is worth knowing beside the checks.
+pub(super) fn notes(metrics: &Evaluation, baseline: &Baseline) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !metrics.unseen_classes.is_empty() {
+        let classes: Vec<String> = (metrics.unseen_classes.iter().take(20))
+            .map(|(class, rows)| format!("`{class}` ({rows} rows)"))
+            .collect();
+        let more = metrics.unseen_classes.len() - classes.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        notes.push(format!(
+            "classes of the `eval` split are not among the training rows, so the model never answers them: {}{more}",
+            classes.join(", ")
+        ));
+    }
+    if matches!(baseline, Baseline::None) {
+        notes.push("nothing is serving yet: this would be the first deployment".to_owned());
+    }
+    notes
+}
