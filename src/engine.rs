@@ -3,6 +3,33 @@
 //! Everything that is proportional to the data is a plan or an [`Accumulate`] over one. The engine runs it on
 //! every core, in bounded memory.
 //!
+//! # An application's own session
+//!
+//! [`Engine::on`] takes an application's `SessionContext`: its catalogue and tables, functions, optimizer rules, object
+//! stores, memory pool and spill directories. How plans are cut and run stays the engine's, because results depend on
+//! it: the options under `datafusion.execution` and `datafusion.optimizer` are those of [`Engine::new`], whatever the
+//! session has set.
+//!
+//! # Memory
+//!
+//! Under a [limit](Engine::with_memory_limit), DataFusion's sorts, aggregations and merge joins spill to disk; what
+//! cannot is refused with [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted), naming who asked. Counted
+//! are: what analyses hold ([`Accumulate::size`]), the table of equal rows by which rows are placed, row groups of examples
+//! that are not written yet, and DataFusion's sorts, joins and aggregations. **Not** counted are:
+//!
+//! - batches on their way: some of 8,192 rows for each of the [parts](Engine::partitions), and what the decoder of a file
+//!   holds of it: a row group of Parquet by columns, a piece of a CSV or JSON file;
+//! - what a [`ReaderSource`](crate::data::ReaderSource) or a table of the application holds;
+//! - merging: the states of all parts, of which the whole is made, once each;
+//! - training: matrices (`4 * n_rows * n_features` bytes), models, and what a trainer takes;
+//! - predicting: features and predictions of a batch.
+//!
+//! # Threads
+//!
+//! Plans run on the async threads of the runtime that calls; what waits for a disk or a network in a blocking way
+//! (a trainer, a validator, the reader of a [`ReaderSource`](crate::data::ReaderSource), the built-in servers) runs on the
+//! runtime's threads for blocking work. Each trait says which of its methods run where.
+//!
 //! Architecture invariant: results do not depend on the number of threads. The rows are always cut into the same
 //! [`Engine::partitions`], whatever the machine; the parts' results are merged in an order that depends on their
 //! content only. Held by `tests/it/determinism.rs`.
@@ -10,6 +37,7 @@
 use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +45,10 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::{
+    FairSpillPool, MemoryConsumer, MemoryLimit, TrackConsumersPool,
+};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
@@ -28,6 +60,9 @@ use futures_util::StreamExt;
 
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
+
+/// How many of those who hold most an error names.
+const SHOWN_CONSUMERS: usize = 3;
 
 /// Where plans run. Cheap to clone.
 ///
@@ -48,10 +83,10 @@ impl Engine {
     /// Into how many parts rows are cut unless told.
     pub const DEFAULT_PARTITIONS: usize = 8;
 
-    /// An engine in this process.
+    /// An engine in this process, of [`Engine::DEFAULT_PARTITIONS`] and without a limit of memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no directory for spilling can be had.
+    /// None now; later ones may need something of the machine.
     pub fn new() -> Result<Self> {
         Engine::with_partitions(Self::DEFAULT_PARTITIONS)
     }
@@ -63,24 +98,78 @@ impl Engine {
     /// # Errors
     /// As [`Engine::new`]; [`ErrorKind::Config`](crate::ErrorKind::Config) for no parts.
     pub fn with_partitions(partitions: usize) -> Result<Self> {
+        Engine::on(&SessionContext::new(), partitions)
+    }
+
+    /// An engine on an application's own session, which is not changed: see [the module](crate::engine). Tables and
+    /// functions that are registered later are seen by both if they are in the same catalogue.
+    ///
+    /// ```
+    /// use fourfold::datafusion::prelude::SessionContext;
+    /// use fourfold::engine::Engine;
+    ///
+    /// let session = SessionContext::new();
+    /// let engine = Engine::on(&session, Engine::DEFAULT_PARTITIONS)?.with_memory_limit(1 << 30)?;
+    /// assert_eq!(engine.memory_limit(), Some(1 << 30));
+    /// # Ok::<(), fourfold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for no parts.
+    pub fn on(session: &SessionContext, partitions: usize) -> Result<Self> {
         if partitions == 0 {
             return Err(Error::config(
                 "an engine of 0 partitions, must be at least 1",
             ));
         }
-        let mut config = SessionConfig::new()
+        let ours = SessionConfig::new()
             .with_target_partitions(partitions)
-            .with_information_schema(false)
             // Which rows a part gets must not depend on which thread is free first.
             .with_round_robin_repartition(false);
-        let options = config.options_mut();
+        // Its configuration knows that the default catalogue is there already, and must not be made anew.
+        let mut state = SessionStateBuilder::new_from_existing(session.state());
+        let options = state.config().get_or_insert_default().options_mut();
+        options.execution = ours.options().execution.clone();
         options.execution.enable_file_stream_work_stealing = false;
         options.execution.parquet.schema_force_view_types = false;
-        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        options.optimizer = ours.options().optimizer.clone();
         Ok(Engine {
-            session: SessionContext::new_with_config_rt(config, runtime),
+            session: SessionContext::new_with_state(state.build()),
             partitions,
         })
+    }
+
+    /// The same with a limit of bytes for what is counted, in place of the session's pool of memory. What is counted is
+    /// told in [the module](crate::engine). Results do not depend on it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for no memory; [`ErrorKind::Io`](crate::ErrorKind::Io) if no
+    /// directory for spilling can be had.
+    pub fn with_memory_limit(self, bytes: usize) -> Result<Self> {
+        let Some(shown) = NonZeroUsize::new(SHOWN_CONSUMERS).filter(|_| bytes > 0) else {
+            return Err(Error::config(
+                "a memory limit of 0 bytes, must be at least 1",
+            ));
+        };
+        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), shown);
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.session.runtime_env())
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()?;
+        let state = SessionStateBuilder::new_from_existing(self.session.state());
+        let state = state.with_runtime_env(runtime).build();
+        Ok(Engine {
+            session: SessionContext::new_with_state(state),
+            partitions: self.partitions,
+        })
+    }
+
+    /// The most bytes that what is counted may take together, if there is a limit.
+    #[must_use]
+    pub fn memory_limit(&self) -> Option<usize> {
+        match self.session.runtime_env().memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => Some(bytes),
+            MemoryLimit::Infinite | MemoryLimit::Unknown => None,
+        }
     }
 
     /// Into how many parts rows are cut.
@@ -141,12 +230,19 @@ impl Engine {
     /// The same without a function of all columns, which takes a plan a time that is quadratic in them.
     async fn accumulate_by_parts<A: Accumulate>(&self, rows: DataFrame, prototype: A) -> Result<A> {
         let plan = rows.create_physical_plan().await?;
+        let pool = &self.session.runtime_env().memory_pool;
         let mut tasks = tokio::task::JoinSet::new();
         for mut part in execute_stream_partitioned(plan, self.session.task_ctx())? {
             let mut own = prototype.clone();
+            let held = MemoryConsumer::new("analysis").register(pool);
             tasks.spawn(async move {
+                let mut n_batches = 0_u64;
                 while let Some(batch) = part.next().await {
                     own.update(&batch?)?;
+                    n_batches += 1;
+                    if n_batches.is_power_of_two() {
+                        held.try_resize(own.size())?;
+                    }
                 }
                 own.state()
             });
@@ -230,6 +326,8 @@ impl<A: Accumulate + Any> AggregateUDFImpl for AccumulateUdaf<A> {
             fresh: self.prototype.clone(),
             others: Vec::new(),
             schema: Arc::clone(&self.schema),
+            n_batches: 0,
+            own_size: 0,
         }))
     }
 }
@@ -241,6 +339,8 @@ struct Part<A> {
     fresh: A,
     others: Vec<Vec<u8>>,
     schema: SchemaRef,
+    n_batches: u64,
+    own_size: usize,
 }
 
 fn external(error: Error) -> DataFusionError {
@@ -268,7 +368,12 @@ impl<A: Accumulate> Accumulator for Part<A> {
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
         let batch =
             RecordBatch::try_new_with_options(Arc::clone(&self.schema), values.to_vec(), &options)?;
-        self.own.update(&batch).map_err(external)
+        self.own.update(&batch).map_err(external)?;
+        self.n_batches += 1;
+        if self.n_batches.is_power_of_two() {
+            self.own_size = self.own.size();
+        }
+        Ok(())
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {
@@ -289,6 +394,7 @@ impl<A: Accumulate> Accumulator for Part<A> {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.others.iter().map(Vec::len).sum::<usize>()
+        let others = self.others.iter().map(Vec::capacity);
+        size_of_val(self) + self.own_size + others.sum::<usize>()
     }
 }

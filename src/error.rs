@@ -193,6 +193,7 @@ impl From<datafusion::error::DataFusionError> for Error {
                     DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => ErrorKind::Io,
                     DataFusionError::NotImplemented(_) => ErrorKind::Unsupported,
                     DataFusionError::Internal(_) => ErrorKind::Internal,
+                    DataFusionError::ResourcesExhausted(_) => ErrorKind::ResourceExhausted,
                     _ => ErrorKind::Data,
                 };
                 Error::new(kind, plain(&other.to_string())).with_source(other)

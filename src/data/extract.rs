@@ -10,6 +10,7 @@ use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::DataFrame;
 use futures_util::StreamExt;
@@ -125,6 +126,7 @@ struct Extraction {
     /// The examples' columns, and the rows' keys.
     schema: SchemaRef,
     dir: PathBuf,
+    pool: Arc<dyn MemoryPool>,
     n_read: AtomicU64,
     n_unlabelled: AtomicU64,
 }
@@ -163,6 +165,7 @@ pub(super) async fn extract(
         schema: with_row_key(&label.schema(&raw)?),
         raw,
         dir: aside.path().to_owned(),
+        pool: Arc::clone(&engine.session().runtime_env().memory_pool),
         n_read: AtomicU64::new(0),
         n_unlabelled: AtomicU64::new(0),
     });
@@ -330,6 +333,7 @@ impl Extraction {
     ) -> Result<PartFiles, Stopped> {
         let mut writers: Vec<Option<SplitWriter>> =
             self.division.split.names().map(|_| None).collect();
+        let buffered = MemoryConsumer::new("examples to be written").register(&self.pool);
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| Stopped::Reading(error.into()))?;
             self.n_read
@@ -370,6 +374,8 @@ impl Extraction {
                 };
                 writer.write(&rows)?;
             }
+            let held = writers.iter().flatten().map(SplitWriter::held_bytes);
+            buffered.try_resize(held.sum()).map_err(Error::from)?;
         }
         writers
             .into_iter()
@@ -420,6 +426,11 @@ impl SplitWriter {
         self.writer
             .write(rows)
             .map_err(|error| write_failed(&self.file.path, error))
+    }
+
+    /// Bytes of rows that are not in the file yet.
+    fn held_bytes(&self) -> usize {
+        self.writer.memory_size()
     }
 
     pub(super) fn finish(self) -> Result<ExampleFile> {

@@ -20,6 +20,10 @@ use crate::stage::Stage;
 ///
 /// A source describes the rows as a DataFusion [`DataFrame`], a plan that is run later, in parts, on every core.
 /// Anything that DataFusion can read is a few lines; see [the module](crate::data).
+///
+/// Its methods, and the plans that it gives, run on the async threads of the runtime that runs the pipeline: what waits for
+/// a disk or a network in a blocking way belongs into `tokio::task::spawn_blocking`, or into a
+/// [`ReaderSource`](super::ReaderSource), whose readers may wait.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a data source",
     label = "this is not a `DataSource`",

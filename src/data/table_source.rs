@@ -70,7 +70,8 @@ impl DataSource for TableSource {
 }
 
 /// Anything that reads batches: a format of your own, a database's driver, a Flight client. The function is called anew
-/// for each reading, and once more to see the columns; the rows pass one batch at a time, read in one thread.
+/// for each reading, and once more to see the columns; the rows pass one batch at a time, read in one thread. The function
+/// and the readers run on the runtime's threads for blocking work, and may wait.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -127,7 +128,12 @@ impl Stage for ReaderSource {
 
 impl DataSource for ReaderSource {
     async fn read(&self, engine: &Engine) -> Result<DataFrame> {
-        let schema = (self.open)()?.schema();
+        // Opening may wait for a disk or a network too.
+        let open = Arc::clone(&self.open);
+        let schema = tokio::task::spawn_blocking(move || open().map(|reader| reader.schema()));
+        let schema = schema
+            .await
+            .map_err(|error| Error::data("the reader panicked").with_source(error))??;
         let rows = Reading {
             schema: Arc::clone(&schema),
             open: Arc::clone(&self.open),

@@ -74,7 +74,8 @@ use crate::stage::{Stage, StageFn, serialize_stage};
             or use `Thresholds`, which validates every model"
 )]
 pub trait Validator<M: Model>: Stage {
-    /// Judges a candidate. A model that is not good enough is a verdict with a failed check, not an error.
+    /// Judges a candidate. A model that is not good enough is a verdict with a failed check, not an error. It runs off the
+    /// async threads, and may take as long as it likes.
     ///
     /// # Errors
     /// If the candidate could not be judged at all.

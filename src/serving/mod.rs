@@ -47,6 +47,7 @@
 //! ```
 
 #[cfg(feature = "http")]
+mod blocking;
 mod core;
 #[cfg(feature = "grpc")]
 pub mod grpc;
@@ -106,6 +107,9 @@ use crate::model::{Loaders, Model};
 use crate::stage::Stage;
 
 /// A blessed model in, an endpoint out: the stage of the serving pipeline that a user implements.
+///
+/// Its methods run on the async threads of the runtime that runs the pipeline: what waits for a disk in a blocking way
+/// belongs into `tokio::task::spawn_blocking`, as the servers here do it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serve models of type `{M}`",
     label = "this is not a `Server<{M}>`",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocking::off_async_threads;
 use super::lifecycle::Looking;
 use super::{Server, Serving};
 use crate::blessing::Blessed;
@@ -172,6 +173,23 @@ impl ModelRepository {
         Servable::load(&self.version_dir(name, version), loaders)
     }
 
+    /// Loads the version that serves, if there is one.
+    fn load_default(&self, name: &str, loaders: &Loaders) -> Result<Serving> {
+        let versions = match self.versions(name) {
+            Ok(versions) => versions,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Serving::None),
+            Err(error) => return Err(error),
+        };
+        match self.control(name)?.default_version(&versions) {
+            Some(version) => {
+                let loaders = self.loaders(loaders);
+                let servable = self.load(name, version, &loaders)?;
+                Ok(Serving::Model(Arc::new(servable)))
+            }
+            None => Ok(Serving::None),
+        }
+    }
+
     /// Writes a blessed model as the next version.
     ///
     /// # Errors
@@ -228,7 +246,8 @@ impl<M: Model> Server<M> for ModelRepository {
     type Endpoint = PushedModel;
 
     async fn deploy(&self, model: Blessed<M>) -> Result<PushedModel> {
-        self.push(&model)
+        let repository = self.clone();
+        off_async_threads(move || repository.push(&model)).await
     }
 
     fn knows_serving(&self) -> bool {
@@ -236,22 +255,12 @@ impl<M: Model> Server<M> for ModelRepository {
     }
 
     async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Serving> {
-        let versions = match self.versions(name) {
-            Ok(versions) => versions,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Serving::None),
-            Err(error) => return Err(error),
-        };
-        match self.control(name)?.default_version(&versions) {
-            Some(version) => {
-                let loaders = self.loaders(loaders);
-                let servable = self.load(name, version, &loaders)?;
-                Ok(Serving::Model(Arc::new(servable)))
-            }
-            None => Ok(Serving::None),
-        }
+        let (repository, name, loaders) = (self.clone(), name.to_owned(), loaders.clone());
+        off_async_threads(move || repository.load_default(&name, &loaders)).await
     }
 
     async fn prepare(&self) -> Result<()> {
-        store::check_writable(&self.root)
+        let root = self.root.clone();
+        off_async_threads(move || store::check_writable(&root)).await
     }
 }

@@ -230,6 +230,19 @@ fn check_slices(options: &StatisticsOptions, n: usize) -> Result<()> {
 }
 
 impl Accumulate for StatisticsAccumulator {
+    fn size(&self) -> usize {
+        let columns = self.columns.iter();
+        let columns = columns.map(|column| size_of_val(column) + column.held_bytes());
+        let parts = self.slices.iter().chain(&self.labels);
+        let parts = parts.map(|(name, part)| size_of::<String>() + name.capacity() + part.size());
+        size_of_val(self)
+            + columns.sum::<usize>()
+            + self.pairs.held_bytes()
+            + parts.sum::<usize>()
+            + self.fresh.as_ref().map_or(0, |fresh| fresh.size())
+            + self.scratch.held_bytes()
+    }
+
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_columns() != self.columns.len() {
             return Err(Error::internal(

@@ -68,6 +68,29 @@ fn is_bytes(data_type: &DataType) -> bool {
 }
 
 impl ColumnAccumulator {
+    /// Bytes held beside the struct itself.
+    pub(super) fn held_bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::Number(numbers) => numbers.held_bytes(),
+            Values::Text(texts) => texts.held_bytes(),
+            Values::Other => 0,
+        };
+        let weighted = match &self.weighted {
+            Some(Weighted::Number(numbers)) => numbers.held_bytes(|_| 0),
+            Some(Weighted::Text(texts)) => texts.held_bytes(String::capacity),
+            Some(Weighted::Other(other)) => other.held_bytes(|()| 0),
+            None => 0,
+        };
+        let valency = self.valency.as_ref();
+        let children = self.children.iter();
+        let children = children.map(|child| size_of_val(child) + child.held_bytes());
+        self.name.capacity()
+            + values
+            + weighted
+            + valency.map_or(0, |valency| valency.lengths.held_bytes())
+            + children.sum::<usize>()
+    }
+
     pub(super) fn new(name: &str, data_type: &DataType, weighted: bool) -> Self {
         ColumnAccumulator::at(name, data_type, weighted, false)
     }

@@ -29,6 +29,11 @@ struct Sums {
 }
 
 impl PairsAccumulator {
+    /// Bytes held beside the struct itself.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.sums.capacity() * size_of::<Sums>()
+    }
+
     pub(super) fn new(n: usize) -> Self {
         PairsAccumulator {
             sums: vec![Sums::default(); n],

@@ -28,6 +28,19 @@ pub(super) struct WeightedAccumulator<K: Ord> {
     top: BTreeMap<K, f64>,
 }
 
+impl<K: Ord> WeightedAccumulator<K> {
+    /// Bytes held beside the struct itself; of each value so many.
+    pub(super) fn held_bytes(&self, of_value: impl Fn(&K) -> usize) -> usize {
+        let levels = self.quantiles.levels.iter();
+        let levels =
+            levels.map(|level| size_of_val(level) + level.capacity() * size_of::<(f64, f64)>());
+        // A node of the map has room for eleven, of which half may be free.
+        let entry = 2 * size_of::<(K, f64)>();
+        let values = self.top.keys().map(|value| entry + of_value(value));
+        levels.sum::<usize>() + values.sum::<usize>()
+    }
+}
+
 impl<K: Ord + Clone> Default for WeightedAccumulator<K> {
     fn default() -> Self {
         WeightedAccumulator {

@@ -17,6 +17,7 @@ mod data;
 #[cfg(feature = "sql")]
 mod derive;
 mod determinism;
+mod engine;
 mod evaluation;
 mod features;
 mod gates;

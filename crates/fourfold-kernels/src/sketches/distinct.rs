@@ -31,6 +31,11 @@ impl Default for DistinctSketch {
 }
 
 impl DistinctSketch {
+    /// Bytes held beside the struct itself.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.registers.capacity()
+    }
+
     /// Takes in the hash of one value.
     #[inline]
     pub fn update(&mut self, hash: u64) {

@@ -76,6 +76,15 @@ impl Default for NumberSketch {
     }
 }
 
+impl Scratch {
+    /// Bytes held beside the struct itself.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        // Eight bytes are a number of either type.
+        8 * (self.whole.capacity() + self.real.capacity() + self.present.capacity())
+    }
+}
+
 #[inline]
 fn hash_key(key: i64) -> u64 {
     hash_u64(key as u64)
@@ -94,6 +103,22 @@ pub fn real_key(value: f64) -> i64 {
 }
 
 impl NumberSketch {
+    /// Bytes held beside the struct itself.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        match &self.state {
+            State::Exact(Counts::Dense { counts, .. }) => counts.capacity() * size_of::<u64>(),
+            State::Exact(Counts::Table(table)) => table.held_bytes(|_| 0),
+            State::Sketched(sketches) => {
+                let top = sketches.top.as_ref();
+                size_of::<Sketches>()
+                    + sketches.quantiles.held_bytes()
+                    + sketches.distinct.held_bytes()
+                    + top.map_or(0, |top| top.held_bytes(|_| 0))
+            }
+        }
+    }
+
     /// For floats, or for whole numbers (and what is counted as such).
     #[must_use]
     pub fn new(real: bool) -> Self {

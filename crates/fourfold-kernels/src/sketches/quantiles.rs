@@ -47,6 +47,14 @@ impl Default for QuantileSketch {
 }
 
 impl QuantileSketch {
+    /// Bytes held beside the struct itself.
+    pub(super) fn held_bytes(&self) -> usize {
+        let levels = self.levels.iter().chain([&self.fresh]);
+        levels
+            .map(|level| size_of::<Floats>() + level.0.capacity() * size_of::<f64>())
+            .sum()
+    }
+
     /// The size of the largest level: the number of values up to which answers are exact.
     pub const K: usize = 1024;
     const SMALLEST_LEVEL: usize = 64;

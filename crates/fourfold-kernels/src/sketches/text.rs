@@ -61,6 +61,15 @@ impl Default for TextSketch {
 }
 
 impl TextSketch {
+    /// Bytes held beside the struct itself.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let top = self.top.as_ref();
+        let distinct = self.distinct.as_ref();
+        top.map_or(0, |top| top.held_bytes(String::capacity))
+            + distinct.map_or(0, DistinctSketch::held_bytes)
+    }
+
     /// Takes in a column of text or bytes, or a dictionary of them.
     pub fn update(&mut self, column: &dyn Array) {
         self.values(column);

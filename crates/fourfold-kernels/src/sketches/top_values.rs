@@ -29,6 +29,14 @@ struct Entry<K> {
     count: u64,
 }
 
+impl<K> TopValues<K> {
+    /// Bytes held beside the struct itself; of each value so many.
+    pub(super) fn held_bytes(&self, of_value: impl Fn(&K) -> usize) -> usize {
+        let values = self.counts.iter().map(|entry| of_value(&entry.value));
+        self.counts.allocation_size() + values.sum::<usize>()
+    }
+}
+
 impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
     /// Nothing seen yet; at most `2 * capacity` distinct values will be held.
     #[must_use]
