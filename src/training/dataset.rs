@@ -235,16 +235,7 @@ impl Dataset {
         })
     }
 
-    /// The rows batch by batch, for trainers that stream: only the columns that are needed are read.
-    pub fn batches(&self) -> impl Iterator<Item = Result<Matrix>> + '_ {
-        let columns = self.columns();
-        let parts = self.examples.parts().into_iter();
-        parts
-            .flat_map(move |part| self.selected(part, &columns))
-            .map(move |batch| self.convert(&batch?))
-    }
-
-    fn convert(&self, batch: &RecordBatch) -> Result<Matrix> {
+    pub(super) fn convert(&self, batch: &RecordBatch) -> Result<Matrix> {
         let labels = self.labels_of(batch)?;
         let weights = match self.weighting.is_even() {
             true => None,

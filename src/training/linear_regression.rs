@@ -165,7 +165,7 @@ fn gram(args: &TrainArgs) -> Result<Gram> {
     let grams = side_by_side(groups, |group| {
         let mut sums: Option<GramSums> = None;
         for part in group {
-            for table in rows.tables(part, &columns, TAKES) {
+            for table in rows.tables_of(part, &columns, TAKES) {
                 args.cancellation().check()?;
                 let table = table?;
                 let design = Design::new(table.features().columns());

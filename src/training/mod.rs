@@ -64,10 +64,12 @@
 //! | [`Bagged`] | all | the mean of a model a fold, and predictions out of fold |
 //! | [`Explained`] | all | permutation importances of the raw columns |
 
+mod accumulating;
 mod any;
 mod args;
 mod auto;
 mod bagged;
+mod batches;
 mod calibrated;
 mod conformal;
 mod constant;
@@ -92,11 +94,13 @@ mod trees;
 
 use serde::{Serialize, Serializer};
 
+pub use self::accumulating::AccumulateFeatures;
 pub use self::any::AnyTrainer;
 use self::any::Erased;
 pub use self::args::TrainArgs;
 pub use self::auto::Linear;
 pub use self::bagged::{Bagged, OutOfFold};
+pub use self::batches::BatchOptions;
 pub use self::calibrated::{Calibrated, CalibrationMethod};
 pub use self::conformal::Conformal;
 pub use self::constant::Constant;

@@ -137,7 +137,7 @@ impl Trainer for StreamingLogistic {
                 let Some(part) = parts[place as usize].take() else {
                     continue;
                 };
-                for table in rows.tables(part, &columns, TAKES) {
+                for table in rows.tables_of(part, &columns, TAKES) {
                     args.cancellation().check()?;
                     let table = table?;
                     let labels = table.labels().to_vec();

@@ -1,5 +1,6 @@
 //! All rows of a dataset as columns.
 
+use arrow::array::RecordBatch;
 use ndarray::{Array1, ArrayView1};
 
 use super::Dataset;
@@ -56,7 +57,7 @@ impl Dataset {
         let columns = self.columns();
         let parts = self.examples().parts();
         let made = side_by_side(parts, |part| {
-            self.tables(part, &columns, takes)
+            self.tables_of(part, &columns, takes)
                 .collect::<Result<Vec<_>>>()
         })?;
         let pieces: Vec<Table> = made.into_iter().flatten().collect();
@@ -83,7 +84,7 @@ impl Dataset {
     }
 
     /// The rows of a part batch by batch, but for batches without rows.
-    pub(super) fn tables<'a>(
+    pub(super) fn tables_of<'a>(
         &'a self,
         part: ExamplePart<'a>,
         columns: &[&str],
@@ -93,18 +94,20 @@ impl Dataset {
             let is_empty = batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0);
             !is_empty
         });
-        batches.map(move |batch| {
-            let batch = batch?;
-            let labels = self.labels_of(&batch)?;
-            let weights = match self.weighting().is_even() {
-                true => None,
-                false => Some(self.weighting().weights(&batch, &labels)?.into()),
-            };
-            Ok(Table {
-                features: self.features_of(&batch, takes)?,
-                labels: labels.into(),
-                weights,
-            })
+        batches.map(move |batch| self.table_of(&batch?, takes))
+    }
+
+    /// The rows of a batch.
+    pub(super) fn table_of(&self, batch: &RecordBatch, takes: Takes) -> Result<Table> {
+        let labels = self.labels_of(batch)?;
+        let weights = match self.weighting().is_even() {
+            true => None,
+            false => Some(self.weighting().weights(batch, &labels)?.into()),
+        };
+        Ok(Table {
+            features: self.features_of(batch, takes)?,
+            labels: labels.into(),
+            weights,
         })
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use fourfold::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
 use fourfold::data::{PreparedData, Rebalance, TEST, TRAIN, TUNE};
 use fourfold::examples::Examples;
+use fourfold::features::Takes;
 use fourfold::model::ConstantModel;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
-use fourfold::training::{Dataset, HoldOut, HoldOutBy};
+use fourfold::training::{AccumulateFeatures, BatchOptions, Dataset, HoldOut, HoldOutBy, Table};
 
 use crate::support::train_set_of;
 
@@ -294,6 +295,114 @@ fn rows_in_memory_are_held_out_too() {
         near.contains("`ownr`, which is not in the data; did you mean `owner`?"),
         "{near}"
     );
+}
+
+/// Every row of batches, in order: its features, its label.
+fn streamed(rows: &Dataset, options: BatchOptions) -> Vec<String> {
+    let mut all = Vec::new();
+    for batch in rows.batches_with(options) {
+        let batch = batch.unwrap();
+        let features = batch.features();
+        let rows = features.rows().into_iter().zip(batch.labels());
+        all.extend(rows.map(|(row, label)| format!("{row} {label}")));
+    }
+    all
+}
+
+#[test]
+fn batches_are_of_the_size_and_in_the_order_that_is_asked_for() {
+    let whole = train_set(30_000);
+    let plain = streamed(&whole, BatchOptions::new());
+    let matrix = whole.matrix().unwrap();
+    let rows = matrix.features();
+    let rows = rows.rows().into_iter().zip(matrix.labels());
+    let wanted: Vec<String> = rows.map(|(row, label)| format!("{row} {label}")).collect();
+    assert!(plain == wanted, "the order is that of the examples");
+    let sizes: Vec<usize> = whole
+        .batches_with(BatchOptions::new().rows(1_000))
+        .map(|batch| batch.unwrap().labels().len())
+        .collect();
+    let (last, others) = sizes.split_last().unwrap();
+    assert!(others.iter().all(|n| *n == 1_000) && *last <= 1_000);
+    assert!(streamed(&whole, BatchOptions::new().rows(777)) == plain);
+    let twice = streamed(&whole, BatchOptions::new().rows(1_000).epochs(2));
+    assert!(twice[..plain.len()] == plain && twice[plain.len()..] == plain);
+
+    let shuffled = BatchOptions::new().rows(500).shuffled(1).epochs(2);
+    let mixed = streamed(&whole, shuffled);
+    assert!(
+        mixed == streamed(&whole, shuffled),
+        "the same seed, the same order"
+    );
+    let (first, second) = mixed.split_at(plain.len());
+    assert!(first != second && first != plain);
+    assert!(mixed != streamed(&whole, shuffled.shuffled(2)));
+    let sorted = |rows: &[String]| {
+        let mut rows = rows.to_vec();
+        rows.sort_unstable();
+        rows
+    };
+    assert!(sorted(first) == sorted(&plain) && sorted(second) == sorted(&plain));
+    // A row moves far: the mean distance in a random order is a third of the length.
+    let place: BTreeMap<&String, usize> = plain.iter().zip(0..).collect();
+    let moved = first
+        .iter()
+        .enumerate()
+        .map(|(at, row)| at.abs_diff(place[row]));
+    let mean = moved.sum::<usize>() as f64 / plain.len() as f64;
+    assert!((0.3..0.36).contains(&(mean / plain.len() as f64)), "{mean}");
+
+    // Whoever stops early stops those who read ahead.
+    assert!(whole.batches().next().unwrap().is_ok());
+    assert_eq!(streamed(&whole, BatchOptions::new().epochs(0)).len(), 0);
+}
+
+#[derive(Clone, Default)]
+struct Count {
+    rows: usize,
+    labels: f64,
+    cells: f64,
+}
+
+impl AccumulateFeatures for Count {
+    fn update(&mut self, rows: &Table) -> Result<()> {
+        self.rows += rows.labels().len();
+        self.labels += rows.labels().sum();
+        self.cells += rows
+            .features()
+            .matrix()
+            .iter()
+            .map(|cell| f64::from(*cell))
+            .sum::<f64>();
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.rows += other.rows;
+        self.labels += other.labels;
+        self.cells += other.cells;
+        Ok(())
+    }
+}
+
+#[test]
+fn analyses_run_over_the_features_of_what_is_left() {
+    let whole = train_set(5_000);
+    let parts = whole.hold_out(0.3).unwrap();
+    let count = |rows: &Dataset| rows.accumulate(Takes::FINITE, Count::default()).unwrap();
+    let (train, held, all) = (count(&parts.train), count(&parts.held_out), count(&whole));
+    assert_eq!(
+        (train.rows, held.rows),
+        (parts.train.n_rows(), parts.held_out.n_rows())
+    );
+    assert_eq!(train.labels + held.labels, all.labels);
+    assert!((train.cells + held.cells - all.cells).abs() < 1e-6 * all.rows as f64);
+    assert_eq!(count(&whole).cells.to_bits(), all.cells.to_bits());
+    let tables = parts.train.tables(Takes::CODES, BatchOptions::new());
+    let n: usize = tables.map(|table| table.unwrap().labels().len()).sum();
+    assert_eq!(n, train.rows);
+    let table = parts.held_out.table(Takes::CODES).unwrap();
+    assert_eq!(table.labels().len(), held.rows);
 }
 
 #[test]
