@@ -1,5 +1,5 @@
 //! A server that does nothing but HTTP, for `benches/serving_peers/overload.py` to put beside ours:
-//! `cargo bench --no-default-features --features http --bench bare_hyper -- 127.0.0.1:16000 400`.
+//! `cargo bench -p fourfold-benches --no-default-features --features http --bench bare_hyper -- 127.0.0.1:16000 400`.
 //!
 //! It reads the body of every request and answers with so many bytes, over HTTP/1.1 and HTTP/2 without TLS, with hyper and
 //! tokio as ours are set up. What it gives is what these leave to a model server on the same core.

@@ -1,4 +1,4 @@
-//! What the data pipeline costs a row: `cargo bench --bench data`.
+//! What the data pipeline costs a row: `cargo bench -p fourfold-benches --bench data`.
 //!
 //! Measured: decoding a Parquet file beside the statistics of the same rows; statistics of batches in memory; the data
 //! pipeline from a file to its splits; fitting a transform; applying it to 1, 1,000 and 100,000 rows. Corpus: made-up

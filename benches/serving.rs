@@ -1,4 +1,5 @@
-//! What a served row costs in process: `cargo bench --no-default-features --features http --bench serving`.
+//! What a served row costs in process: `cargo bench -p fourfold-benches --no-default-features --features http
+//! --bench serving`.
 //!
 //! Measured, with the transform inside: raw Arrow rows to predictions of a logistic model and of a forest of 100 trees;
 //! structs to structs; the features alone; and finding a model by its name. Corpus: nothing is read, the rows are a fixed pattern of 15

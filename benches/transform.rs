@@ -1,4 +1,4 @@
-//! What a transform costs: `cargo bench --bench transform`.
+//! What a transform costs: `cargo bench -p fourfold-benches --bench transform`.
 //!
 //! Measured: raw Arrow rows through a fitted transform of 15 steps, one row and 100,000 rows a call; and fitting it on
 //! the 100,000 rows. Corpus: four numbers with gaps, three text categories and a whole number, made here; no seed,

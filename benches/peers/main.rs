@@ -3,11 +3,11 @@
 //! The whole comparison, with the peers installed from PyPI, is `benches/peers/run.sh`. By hand:
 //!
 //! ```sh
-//! cargo bench --bench peers -- generate --rows 10000000 --output trips.parquet
-//! cargo bench --bench peers -- decode trips.parquet
-//! cargo bench --bench peers -- statistics trips.parquet
-//! cargo bench --bench peers -- transform trips-1m.parquet
-//! cargo bench --bench peers -- row trips-1m.parquet
+//! cargo bench -p fourfold-benches --bench peers -- generate --rows 10000000 --output trips.parquet
+//! cargo bench -p fourfold-benches --bench peers -- decode trips.parquet
+//! cargo bench -p fourfold-benches --bench peers -- statistics trips.parquet
+//! cargo bench -p fourfold-benches --bench peers -- transform trips-1m.parquet
+//! cargo bench -p fourfold-benches --bench peers -- row trips-1m.parquet
 //! ```
 //!
 //! Measured: `decode` reads and decodes every column and counts the rows, through the engine as all else is;

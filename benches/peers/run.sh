@@ -58,7 +58,7 @@ if [ "$tfdv" = yes ]; then
     fi
 fi
 
-ours=$(cd "$root" && cargo bench --no-default-features --features datafusion --bench peers --no-run \
+ours=$(cd "$root" && cargo bench -p fourfold-benches --no-default-features --features datafusion --bench peers --no-run \
     --message-format=json-render-diagnostics | "$dir/venv/bin/python" -c '
 import json, sys
 for line in sys.stdin:

@@ -71,7 +71,7 @@ if [ "$swap" = yes ]; then
     "$python" "$here/swap.py" --ours "$ours" --models "$dir/heavy" --heavy heavy
 fi
 if [ "$overload" = yes ]; then
-    bare=$(cd "$root" && cargo bench --no-run --no-default-features --features http --bench bare_hyper --message-format json \
+    bare=$(cd "$root" && cargo bench -p fourfold-benches --no-run --no-default-features --features http --bench bare_hyper --message-format json \
         | "$python" -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target", {}).get("name") == "bare_hyper"][-1])')
     ulimit -n 10000
     "$python" "$here/overload.py" --ours "$ours" --models "$dir/models" --bare "$bare" --seconds "$seconds"
