@@ -1,6 +1,7 @@
 //! The contract of data sources.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 
@@ -54,7 +55,7 @@ type Content = (Vec<String>, Vec<u64>);
 async fn rows(source: &impl DataSource, engine: &Engine) -> Result<Content, Violation> {
     let who = source.name();
     let plan = (source.read(engine).await).map_err(Violation::failed(who, "reading"))?;
-    let schema = plan.schema().inner().clone();
+    let schema = Arc::clone(plan.schema().inner());
     let mut names = BTreeSet::new();
     for field in schema.fields() {
         holds(

@@ -85,21 +85,24 @@ fn gain(metric: &str, change: &MetricValue) -> Option<(f64, f64, f64)> {
 }
 
 /// The changes of a metric against the baseline; else the check that says why there are none.
-fn changes<'a>(name: &str, baseline: &'a Baseline) -> std::result::Result<&'a Evaluation, Check> {
-    match baseline {
-        Baseline::Evaluated { changes, .. } => Ok(changes),
-        Baseline::None => Err(Check::new(name, true, "nothing is serving yet")),
-        Baseline::Unknown => Err(Check::new(
+fn changes<'a>(
+    name: &str,
+    baseline: &'a Baseline,
+) -> std::result::Result<&'a Evaluation, Box<Check>> {
+    Err(Box::new(match baseline {
+        Baseline::Evaluated { changes, .. } => return Ok(changes),
+        Baseline::None => Check::new(name, true, "nothing is serving yet"),
+        Baseline::Unknown => Check::new(
             name,
             false,
             "what is serving is not known: the server does not say",
-        )),
-        Baseline::Unusable(error) => Err(Check::new(
+        ),
+        Baseline::Unusable(error) => Check::new(
             name,
             false,
             format!("what is serving cannot be compared with: {error}"),
-        )),
-    }
+        ),
+    }))
 }
 
 impl<M: Model> Validator<M> for ProveNoWorse {
@@ -107,7 +110,7 @@ impl<M: Model> Validator<M> for ProveNoWorse {
         let name = format!("{} proved no worse", self.metric);
         let changes = match changes(&name, args.baseline()) {
             Ok(changes) => changes,
-            Err(check) => return Ok(Verdict::new().with(check)),
+            Err(check) => return Ok(Verdict::new().with(*check)),
         };
         Ok(Verdict::new().with(self.judge(name, &changes.overall, args.metrics().n_rows())))
     }
@@ -216,7 +219,7 @@ impl<M: Model> Validator<M> for NoEvidenceOfHarm {
         let name = format!("{} harms no slice", self.metric);
         let changes = match changes(&name, args.baseline()) {
             Ok(changes) => changes,
-            Err(check) => return Ok(Verdict::new().with(check)),
+            Err(check) => return Ok(Verdict::new().with(*check)),
         };
         Ok(self.judge(&name, changes, args.metrics()))
     }
@@ -264,8 +267,7 @@ impl NoEvidenceOfHarm {
         let harmed = judged
             .iter()
             .enumerate()
-            .filter(rank)
-            .last()
+            .rfind(rank)
             .map_or(0, |(at, _)| at + 1);
         if harmed == 0 {
             let message = format!(

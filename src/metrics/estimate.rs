@@ -91,7 +91,7 @@ impl Point {
 
     /// A value between 0 and 1 with a variance: the interval is that of its logit, which stays between.
     pub(crate) fn bounded(value: f64, variance: f64, n: f64) -> Self {
-        if !(variance > 0.0) || value <= 0.0 || value >= 1.0 {
+        if variance.is_nan() || variance <= 0.0 || value <= 0.0 || value >= 1.0 {
             // Nothing varies: as a share of as many rows.
             return Point::share(value * n, n, n);
         }

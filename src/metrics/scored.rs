@@ -45,9 +45,9 @@ impl Scored {
         if let Some(unseen) = self.unseen {
             columns.push((UNSEEN.to_owned(), Arc::new(StringArray::from(unseen)), true));
         }
-        columns.push((CANDIDATE.to_owned(), outputs(self.candidate)?, false));
+        columns.push((CANDIDATE.to_owned(), to_lists(self.candidate)?, false));
         if let Some(baseline) = self.baseline {
-            columns.push((BASELINE.to_owned(), outputs(baseline)?, false));
+            columns.push((BASELINE.to_owned(), to_lists(baseline)?, false));
         }
         if let Some(weights) = self.weights {
             columns.push((WEIGHT.to_owned(), numbers(weights), false));
@@ -59,11 +59,13 @@ impl Scored {
     }
 }
 
-fn outputs(outputs: Array2<f64>) -> Result<ArrayRef> {
+fn to_lists(outputs: Array2<f64>) -> Result<ArrayRef> {
     let width = i32::try_from(outputs.ncols()).unwrap_or(i32::MAX);
     let item = Arc::new(Field::new("item", DataType::Float64, false));
-    let outputs = outputs.as_standard_layout().into_owned();
-    let (values, _) = outputs.into_raw_vec_and_offset();
+    let values: Vec<f64> = match outputs.is_standard_layout() {
+        true => outputs.into_raw_vec_and_offset().0,
+        false => outputs.iter().copied().collect(),
+    };
     let values = Arc::new(Float64Array::from(values));
     Ok(Arc::new(FixedSizeListArray::try_new(
         item, width, values, None,

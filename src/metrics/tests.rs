@@ -70,7 +70,7 @@ impl Rows {
         self
     }
 
-    fn take(&self, places: impl Iterator<Item = usize> + Clone) -> Rows {
+    fn take(&self, places: &(impl Iterator<Item = usize> + Clone)) -> Rows {
         fn of<T: Clone>(values: &[T], places: impl Iterator<Item = usize>) -> Vec<T> {
             places.map(|at| values[at].clone()).collect()
         }
@@ -248,7 +248,7 @@ fn a_weight_of_two_is_a_row_that_is_there_twice() {
         let twice = rows
             .clone()
             .weighted(|i| if i % 3 == 0 { 2.0 } else { 1.0 });
-        let doubled = rows.take((0..N).chain((0..N).filter(|i| i % 3 == 0)));
+        let doubled = rows.take(&(0..N).chain((0..N).filter(|i| i % 3 == 0)));
         let (twice, doubled) = (evaluate(k, &twice, &asked), evaluate(k, &doubled, &asked));
         assert!(twice.overall.len() > 8);
         for (name, value) in &twice.overall {
@@ -275,7 +275,7 @@ fn parts_merge_into_the_whole_through_their_bytes() {
         let mut merged = prototype.clone();
         for part in [0..300, 300..301, 301..N] {
             let mut one = prototype.clone();
-            one.update(&rows.take(part).batch()).unwrap();
+            one.update(&rows.take(&part).batch()).unwrap();
             let travelled = Evaluator::from_state(&one.state().unwrap()).unwrap();
             merged.merge(travelled).unwrap();
         }

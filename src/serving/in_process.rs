@@ -18,8 +18,11 @@ use crate::stage::Stage;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InProcess {
     #[serde(skip)]
-    deployed: Arc<Mutex<BTreeMap<String, (u64, Arc<Servable>)>>>,
+    deployed: Arc<Mutex<BTreeMap<String, Deployed>>>,
 }
+
+/// The version and the model.
+type Deployed = (u64, Arc<Servable>);
 
 impl InProcess {
     /// A server that has deployed nothing yet.

@@ -228,7 +228,7 @@ fn isotonic(mut rows: Vec<ScoredRow>) -> Calibration {
 mod tests {
     use super::*;
 
-    /// The rows of `benches/peers/calibration.py`.
+    /// Rows with ties and uneven weights.
     fn rows() -> Vec<ScoredRow> {
         (0..200_u64)
             .map(|i| {

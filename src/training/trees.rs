@@ -102,7 +102,7 @@ pub(super) fn with_importances(
 }
 
 /// That a number is within a range, ends included.
-pub(super) fn check_range<T: PartialOrd + std::fmt::Display>(
+pub(super) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
     name: &str,
     value: T,
     least: T,

@@ -175,7 +175,7 @@ impl<M: Model> Validator<M> for NoBlindSpot {
         let (mut heavy, mut n, mut worst) = (0, 0, 0.0_f64);
         for rows in predictions.rows(args.eval()) {
             let rows = rows?;
-            let kilograms = rows.raw().column_by_name("kilograms").unwrap().clone();
+            let kilograms = Arc::clone(rows.raw().column_by_name("kilograms").unwrap());
             let kilograms = kilograms.as_primitive::<Float64Type>();
             for (row, label) in rows.labels()?.iter().enumerate() {
                 let p = rows.candidate()?[(row, 0)];

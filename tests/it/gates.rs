@@ -344,7 +344,7 @@ fn labelled(labels: impl Iterator<Item = f64>, n: usize) -> RecordBatch {
 #[test]
 fn zero_and_minus_zero_are_one_class() {
     let n = 600;
-    let zeros = |i: usize| if i % 2 == 0 { 0.0 } else { -0.0 };
+    let zeros = |i: usize| if i.is_multiple_of(2) { 0.0 } else { -0.0 };
     let labels = (0..n).map(|i| if i * 13 % 101 > 50 { 1.0 } else { zeros(i) });
     let outcome = Pipeline::builder("zeros")
         .data(BatchSource::new("rows", vec![labelled(labels, n)]).label("y"))

@@ -41,10 +41,10 @@ fn columns(dir: &Path, part: &str) -> Result<Vec<Owned>> {
 
 fn design(columns: &[Owned]) -> Design<'_> {
     let column = |column| match column {
-        &Owned::Numbers(ref values) => Column::Numbers(values),
-        &Owned::Codes(ref codes, n_categories) => Column::Codes {
+        Owned::Numbers(values) => Column::Numbers(values),
+        Owned::Codes(codes, n_categories) => Column::Codes {
             codes,
-            n_categories,
+            n_categories: *n_categories,
         },
     };
     Design::new(columns.iter().map(column).collect())

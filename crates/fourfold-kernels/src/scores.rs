@@ -261,7 +261,7 @@ impl Paired {
 #[must_use]
 pub fn average_precision(buckets: &[Bucket]) -> Option<f64> {
     let positives: f64 = buckets.iter().map(|bucket| bucket.positives).sum();
-    if !(positives > 0.0) {
+    if positives.is_nan() || positives <= 0.0 {
         return None;
     }
     let (mut hits, mut all, mut sum) = (0.0, 0.0, 0.0);
@@ -280,7 +280,7 @@ pub fn average_precision(buckets: &[Bucket]) -> Option<f64> {
 #[must_use]
 pub fn pr_area(buckets: &[Bucket]) -> Option<f64> {
     let positives: f64 = buckets.iter().map(|bucket| bucket.positives).sum();
-    if !(positives > 0.0) {
+    if positives.is_nan() || positives <= 0.0 {
         return None;
     }
     let (mut hits, mut all, mut area) = (0.0, 0.0, 0.0);
@@ -336,7 +336,7 @@ fn best(
     value: impl Fn(f64, f64) -> f64,
 ) -> Option<f64> {
     let positives: f64 = buckets.iter().map(|bucket| bucket.positives).sum();
-    if !(positives > 0.0) {
+    if positives.is_nan() || positives <= 0.0 {
         return None;
     }
     let (mut hits, mut all, mut best) = (0.0, 0.0, None);
@@ -379,7 +379,7 @@ pub fn calibration_line(buckets: &[Bucket]) -> Option<(f64, f64)> {
             h11 += curvature * x * x;
         }
         let determinant = h00 * h11 - h01 * h01;
-        if !(determinant > 1e-12 * h00 * h11) {
+        if determinant.is_nan() || determinant <= 1e-12 * h00 * h11 {
             return None;
         }
         let step = (
@@ -470,7 +470,7 @@ impl SplitMix {
 
     /// The weight of rows, each counted a Poisson number of times.
     fn resampled(&mut self, weight: f64, squared: f64) -> f64 {
-        if !(weight > 0.0) {
+        if weight.is_nan() || weight <= 0.0 {
             return 0.0;
         }
         let n = weight * weight / squared;

@@ -21,7 +21,7 @@ pub(super) struct Bytes<'a> {
 impl<'a> Bytes<'a> {
     pub(super) async fn open(store: &'a Arc<dyn ObjectStore>, file: &'a Found) -> Result<Self> {
         // A small file of this machine is opened, of an object store asked for its first byte.
-        let options = datafusion::object_store::GetOptions {
+        let options = object_store::GetOptions {
             range: Some((0..file.meta.size.min(1)).into()),
             ..Default::default()
         };

@@ -65,7 +65,7 @@ impl Header {
             .unwrap_or_else(|| sniff(text, terminator));
         let mut dialect = dialect(delimiter);
         let mut found = look(text, &dialect);
-        if values(&found).all(|record| blanks_behind_delimiters(record)) && found.len() > 1 {
+        if values(&found).all(blanks_behind_delimiters) && found.len() > 1 {
             dialect.skip_blanks = true;
             found = look(text, &dialect);
         }

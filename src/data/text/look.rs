@@ -72,7 +72,10 @@ impl TextLook<'_> {
     }
 
     /// The first bytes of every file, in the order of the files; at least a line, if there is one.
-    async fn heads<T>(&self, of: impl Fn(&Found, &[u8]) -> Result<T>) -> Result<Vec<T>> {
+    async fn heads<T: Send>(
+        &self,
+        of: impl Fn(&Found, &[u8]) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
         let of = &of;
         let pending: Vec<_> = self
             .files

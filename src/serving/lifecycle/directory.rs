@@ -27,7 +27,8 @@ impl Source for ModelRepository {
         let links: BTreeSet<String> = names
             .iter()
             .zip(links)
-            .filter_map(|(name, is_link)| is_link.then(|| name.clone()))
+            .filter(|(_, is_link)| *is_link)
+            .map(|(name, _)| name.clone())
             .collect();
         let repository = self.clone();
         let look = move |name: &str| {

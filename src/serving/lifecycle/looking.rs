@@ -96,7 +96,7 @@ impl Looking {
                 }
                 left.remove(0);
             }
-            if left.first().is_some() {
+            if !left.is_empty() {
                 let name = left.remove(0);
                 found.push(FoundModel::new(name, Err(blocks(patience))));
             }

@@ -396,6 +396,7 @@ impl Sketches {
 }
 
 /// Whether the counts of values have no meaning: none is past four times what it may be too low by.
+#[must_use]
 pub fn stands_out_not<K: Eq + std::hash::Hash + Ord + Clone>(top: &TopValues<K>) -> bool {
     top.error() > 0 && top.highest() <= 4 * top.error()
 }

@@ -342,6 +342,7 @@ fn sort(values: &mut [f64]) {
 
 /// An integer that compares as the float does by [`f64::total_cmp`].
 #[inline]
+#[must_use]
 pub fn order_key(value: f64) -> i64 {
     let bits = value.to_bits() as i64;
     bits ^ (((bits >> 63) as u64) >> 1) as i64
@@ -349,6 +350,7 @@ pub fn order_key(value: f64) -> i64 {
 
 /// The float of an [`order_key`].
 #[inline]
+#[must_use]
 pub fn from_order_key(key: i64) -> f64 {
     f64::from_bits((key ^ (((key >> 63) as u64) >> 1) as i64) as u64)
 }
@@ -365,6 +367,7 @@ pub struct Points {
 
 impl Points {
     /// Of some values with their weights, in any order.
+    #[must_use]
     pub fn new(mut points: Vec<(f64, f64)>, exact: bool, range: (f64, f64)) -> Self {
         points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let mut seen = 0.0;
@@ -386,6 +389,7 @@ impl Points {
     }
 
     /// The weight of the values that are at most `value`.
+    #[must_use]
     pub fn up_to(&self, value: f64) -> f64 {
         let at = self
             .cumulative
@@ -398,6 +402,7 @@ impl Points {
     }
 
     /// The weight of the values that are less than `value`.
+    #[must_use]
     pub fn below(&self, value: f64) -> f64 {
         let at = self.cumulative.partition_point(|(point, _)| *point < value);
         at.checked_sub(1)
@@ -406,6 +411,7 @@ impl Points {
     }
 
     /// See [`QuantileSketch::quantiles`].
+    #[must_use]
     pub fn quantiles(&self, ranks: &[f64]) -> Vec<f64> {
         let total = self.total();
         let value = |rank: &f64| {
@@ -434,6 +440,7 @@ impl Points {
     }
 
     /// The values with the weight of all up to each.
+    #[must_use]
     pub fn cumulative(&self) -> &[(f64, f64)] {
         &self.cumulative
     }

@@ -277,6 +277,7 @@ impl TextSketch {
     }
 
     /// How many distinct values there are, exactly or as estimated.
+    #[must_use]
     pub fn distinct(&self) -> u64 {
         match (&self.distinct, &self.top) {
             (Some(sketch), _) => sketch.estimate(),
@@ -286,17 +287,20 @@ impl TextSketch {
     }
 
     /// The counts of values, if they are still known.
+    #[must_use]
     pub fn counts(&self) -> Option<&TopValues<String>> {
         self.top.as_ref()
     }
 
     /// The most frequent values, and whether they are all there are.
+    #[must_use]
     pub fn top(&self, n: usize) -> Option<(Vec<(String, u64)>, bool)> {
         let top = self.top.as_ref()?;
         Some((top.top(n), self.distinct.is_none() && top.len() <= n))
     }
 
     /// What the lengths are; `None` if nothing was seen.
+    #[must_use]
     pub fn lengths(&self) -> Option<Lengths> {
         (self.n > 0).then(|| Lengths {
             mean: self.bytes as f64 / self.n as f64,

@@ -177,9 +177,9 @@ fn time_of_day(text: &[u8]) -> Option<i64> {
             if n == 0 || n > 18 {
                 return None;
             }
-            for place in 0..6 {
-                let digit = if place < n { after[place] - b'0' } else { 0 };
-                micros = micros * 10 + i64::from(digit);
+            let digits = after[..n].iter().map(|digit| i64::from(digit - b'0'));
+            for digit in digits.chain(std::iter::repeat(0)).take(6) {
+                micros = micros * 10 + digit;
             }
             rest = &after[n..];
         }
