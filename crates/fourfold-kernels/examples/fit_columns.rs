@@ -40,14 +40,16 @@ fn columns(dir: &Path, part: &str) -> Result<Vec<Owned>> {
 }
 
 fn design(columns: &[Owned]) -> Design<'_> {
-    let column = |column| match column {
-        Owned::Numbers(values) => Column::Numbers(values),
-        Owned::Codes(codes, n_categories) => Column::Codes {
-            codes,
-            n_categories: *n_categories,
-        },
-    };
-    Design::new(columns.iter().map(column).collect())
+    fn view(column: &Owned) -> Column<'_> {
+        match column {
+            Owned::Numbers(values) => Column::Numbers(values),
+            Owned::Codes(codes, n_categories) => Column::Codes {
+                codes,
+                n_categories: *n_categories,
+            },
+        }
+    }
+    Design::new(columns.iter().map(view).collect())
 }
 
 /// CPU seconds of this process so far, in steps of a hundredth.
