@@ -17,8 +17,6 @@ use fourfold::training::{Dataset, Linear};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::support::fitted;
-
 const FLIGHTS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/examples/data/flights/2013-01.parquet"
@@ -60,11 +58,11 @@ async fn training_the_predictor_and_http_agree_on_a_thousand_rows() {
         .unwrap();
     let examples = prepared.split(EVAL).unwrap();
     let target = Arc::new(prepared.target().clone());
-    let dataset = Dataset::new(
-        examples.clone(),
-        Arc::clone(fitted(&prepared).await.transform()),
-        target,
-    );
+    let plan = prepared
+        .fit(Linear::default().takes(), &engine)
+        .await
+        .unwrap();
+    let dataset = Dataset::new(examples.clone(), Arc::clone(plan.transform()), target);
     let trained_on = dataset.matrix().unwrap();
 
     let rows: Vec<RecordBatch> = examples.batches(&[]).collect::<Result<_>>().unwrap();

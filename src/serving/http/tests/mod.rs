@@ -8,6 +8,7 @@
 mod access_log;
 mod admin;
 mod auth;
+mod bounds;
 mod drain;
 mod garbage;
 #[cfg(feature = "grpc")]
@@ -383,6 +384,16 @@ impl Running {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> ureq::http::Response<ureq::Body> {
+        self.try_send(path, headers, body).unwrap()
+    }
+
+    /// The answer; none if the connection was closed before it came.
+    fn try_send(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<ureq::http::Response<ureq::Body>> {
         let request = ureq::post(format!("{}{path}", self.url))
             .config()
             .http_status_as_error(false)
@@ -390,7 +401,7 @@ impl Running {
         let request = headers.iter().fold(request, |request, (name, value)| {
             request.header(*name, *value)
         });
-        request.send(body).unwrap()
+        request.send(body).ok()
     }
 
     fn post(&self, path: &str, body: &Value) -> Answer {
