@@ -71,7 +71,7 @@
 //! | `pipeline` | the typed builder and the run |
 //! | `report` | a run as an HTML page |
 //! | `data` | `DataSource`, splits, extraction |
-//! | `training` | `Trainer`, boosting, forests, linfa's algorithms |
+//! | `training` | `Trainer`, boosting, forests, linear models, any estimator of linfa |
 //! | `evaluation` | `Validator`, thresholds |
 //! | [`serving`] | [`Server`](serving::Server), model repository, manager, HTTP |
 //! | [`blessing`] | verdicts and the token |
@@ -86,7 +86,7 @@
 //! | feature | default | what it brings |
 //! | --- | --- | --- |
 //! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
-//! | `linfa` | yes | trainers: logistic and linear regression |
+//! | `linfa` | yes | `Linfa`: any estimator of linfa as a trainer |
 //! | `http` | yes | the HTTP server: Open Inference Protocol v2, TensorFlow Serving's REST, metrics |
 //! | `request-log` | yes | requests and answers logged as Parquet |
 //! | `grpc` | | the gRPC server, with health and reflection |
@@ -145,6 +145,8 @@ pub use self::warning::Warning;
 pub use arrow;
 #[cfg(feature = "datafusion")]
 pub use datafusion;
+#[cfg(feature = "linfa")]
+pub use linfa;
 pub use ndarray;
 #[cfg(feature = "object-store")]
 pub use object_store;

@@ -57,6 +57,8 @@ mod constant;
 mod forest;
 mod label;
 mod linear;
+#[cfg(feature = "linfa")]
+mod linfa;
 mod loaders;
 mod paths;
 mod prediction;
@@ -89,6 +91,10 @@ pub(crate) use self::forest::ForestColumn;
 pub use self::forest::{Combine, ForestModel};
 pub use self::label::Label;
 pub use self::linear::{LinearModel, Link};
+#[cfg(all(feature = "linfa", feature = "datafusion"))]
+pub(crate) use self::linfa::caught;
+#[cfg(feature = "linfa")]
+pub use self::linfa::{LinfaEstimator, LinfaLabel, LinfaModel};
 pub use self::loaders::Loaders;
 pub(crate) use self::paths::{Paths, Place};
 pub use self::prediction::Prediction;

@@ -50,6 +50,7 @@
 //! | [`StreamingLogistic`] | classes | [`LinearModel`](crate::model::LinearModel) |
 //! | [`Linear`] | all | the one of the two above that fits the task |
 //! | [`DecisionTree`] | all | [`ForestModel`](crate::model::ForestModel) |
+//! | `Linfa` (feature `linfa`) | that of the estimator | `LinfaModel`: any estimator of linfa |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
 //!
 //! [`LinearRegression`] and [`StreamingLogistic`] read the rows batch by batch, and [`Constant`] too: any number of rows
@@ -81,6 +82,8 @@ mod hold_out;
 mod importance;
 mod linear_regression;
 mod linear_rows;
+#[cfg(feature = "linfa")]
+mod linfa;
 mod logistic_regression;
 mod matrix;
 mod parallel;
@@ -111,6 +114,8 @@ pub use self::gradient_boosting::{Direction, GradientBoosting, RegressionLoss};
 pub use self::hold_out::{HoldOut, HoldOutBy};
 pub use self::importance::Explained;
 pub use self::linear_regression::LinearRegression;
+#[cfg(feature = "linfa")]
+pub use self::linfa::Linfa;
 pub use self::logistic_regression::LogisticRegression;
 pub use self::matrix::Matrix;
 pub use self::random_forest::RandomForest;
