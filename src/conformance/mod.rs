@@ -9,9 +9,9 @@
 //! | [`stage`] | any [`Stage`] |
 //! | `data_source` | a `DataSource` |
 //! | `trainer` | a `Trainer`, and the model it makes |
-//! | [`model`] | a [`Model`] |
+//! | [`model`] | a [`Model`](crate::model::Model) |
 //! | `server` | a `Server` |
-//! | [`source`] | a [`Source`] of models |
+//! | [`source`] | a [`Source`](crate::serving::Source) of models |
 //!
 //! ```
 //! use fourfold::conformance;

@@ -49,9 +49,9 @@ pub enum Direction {
 /// more; categories, which are split by sets; and sparse rows. Rows count as much as they weigh: a row of weight 2 is the
 /// row twice.
 ///
-/// With rows to [tune by](TrainArgs::tune), the rounds up to the lowest loss on them are kept, and the losses are the
+/// With rows to [tune by](super::TrainArgs::tune), the rounds up to the lowest loss on them are kept, and the losses are the
 /// [curve](super::TrainingRecord::curve). Cancelled, it gives the best rounds so far, with a warning. A [warm
-/// start](TrainArgs::warm_start) keeps the trees of the previous model and adds its rounds to them.
+/// start](super::TrainArgs::warm_start) keeps the trees of the previous model and adds its rounds to them.
 ///
 /// In memory: the features as they come (4 bytes a number or category), then 2 bytes each, and 24 bytes a row and class.
 /// The model is the same, byte by byte, on any number of threads.
