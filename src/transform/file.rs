@@ -107,8 +107,13 @@ impl Transform {
                     near_names(op, names.iter().map(String::as_str))
                 )));
             }
-            if let Err(error) = serde_json::from_value::<Step>(step.clone()) {
-                return Err(Error::config(format!("step {number}, {op}: {error}")));
+            let failed = |error: &dyn std::fmt::Display| {
+                Error::config(format!("step {number}, {op}: {error}"))
+            };
+            let parsed: Step =
+                serde_json::from_value(step.clone()).map_err(|error| failed(&error))?;
+            if let Some(key) = unknown_key(step, &parsed) {
+                return Err(failed(&format_args!("unknown field `{key}`")));
             }
         }
         let transform: Transform =
@@ -116,6 +121,17 @@ impl Transform {
         transform.check()?;
         Ok(transform)
     }
+}
+
+/// A key of a step that its operation does not read. Operations are read through `flatten`, where serde passes over
+/// other keys: one that may have any value, with the same result, is not read.
+fn unknown_key<'a>(step: &'a Json, parsed: &Step) -> Option<&'a String> {
+    let keys = step.as_object()?.keys();
+    keys.filter(|key| *key != "op").find(|key| {
+        let mut other = step.clone();
+        other[key.as_str()] = serde_json::json!({"": []});
+        serde_json::from_value::<Step>(other).is_ok_and(|other| other == *parsed)
+    })
 }
 
 #[cfg(test)]
