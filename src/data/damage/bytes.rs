@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
-use datafusion::object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
+use datafusion::object_store::{GetOptions, GetResultPayload, ObjectStore, ObjectStoreExt};
 
 use crate::data::location::Found;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ pub(super) struct Bytes<'a> {
 impl<'a> Bytes<'a> {
     pub(super) async fn open(store: &'a Arc<dyn ObjectStore>, file: &'a Found) -> Result<Self> {
         // A small file of this machine is opened, of an object store asked for its first byte.
-        let options = object_store::GetOptions {
+        let options = GetOptions {
             range: Some((0..file.meta.size.min(1)).into()),
             ..Default::default()
         };
