@@ -89,6 +89,7 @@ pub struct GradientBoosting {
     monotone: BTreeMap<String, Direction>,
     interactions: Vec<Vec<String>>,
     patience: Option<usize>,
+    continue_serving: bool,
 }
 
 impl Default for GradientBoosting {
@@ -111,6 +112,7 @@ impl Default for GradientBoosting {
             monotone: BTreeMap::new(),
             interactions: Vec::new(),
             patience: None,
+            continue_serving: false,
         }
     }
 }
@@ -225,6 +227,14 @@ impl GradientBoosting {
     #[must_use]
     pub fn patience(mut self, rounds: usize) -> Self {
         self.patience = Some(rounds);
+        self
+    }
+
+    /// In a pipeline, adds the rounds to the model that is serving. The default is `false`: a model from scratch, since
+    /// one that is continued grows with every run.
+    #[must_use]
+    pub fn continue_serving(mut self, yes: bool) -> Self {
+        self.continue_serving = yes;
         self
     }
 }

@@ -227,7 +227,7 @@ impl Trainer for GradientBoosting {
     }
 
     fn uses_warm_start(&self) -> bool {
-        true
+        self.continue_serving
     }
 }
 
