@@ -207,7 +207,8 @@ fn locked<E: AsRef<Path>>(
             Err(TryLockError::Error(_)) => false,
         });
         tries += 1;
-        if lock.is_none() || entry.as_ref().exists() || tries == TRIES {
+        // Without a lock it may have been swept before it was opened.
+        if entry.as_ref().exists() || tries == TRIES {
             return Ok(Locked { entry, _lock: lock });
         }
     }

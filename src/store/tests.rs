@@ -230,6 +230,13 @@ fn what_killed_writers_left_is_swept_and_living_ones_are_not() {
 #[test]
 fn writers_and_sweepers_do_not_disturb_each_other() {
     let root = tempfile::tempdir().unwrap();
+    /// Sweepers stop when it is dropped, by a panic too.
+    struct Done<'a>(&'a std::sync::atomic::AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
     let is_done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -237,6 +244,7 @@ fn writers_and_sweepers_do_not_disturb_each_other() {
                 sweep(root.path());
             }
         });
+        let _done = Done(&is_done);
         for version in 0..100 {
             let place = root.path().join(version.to_string());
             write_dir(&place, |dir| {
@@ -246,7 +254,6 @@ fn writers_and_sweepers_do_not_disturb_each_other() {
             .unwrap();
             write_file(&root.path().join("text"), "abc").unwrap();
         }
-        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(version_dirs(root.path()).unwrap().len(), 100);
 }
