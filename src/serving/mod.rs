@@ -46,8 +46,8 @@
 //! }
 //! ```
 
-#[cfg(feature = "http")]
 mod blocking;
+#[cfg(feature = "http")]
 mod core;
 #[cfg(feature = "grpc")]
 pub mod grpc;
