@@ -245,3 +245,37 @@ fn dot(residuals: &[f64], values: &[f32]) -> f64 {
         .sum();
     sums.iter().sum::<f64>() + tail
 }
+
+/// What is not 0 of a column in a row, with its place: the column's ids begin at `first`.
+pub(super) fn add_entries(
+    column: &Column<'_>,
+    row: usize,
+    first: usize,
+    entries: &mut Vec<(usize, f64)>,
+) {
+    match column {
+        Column::Numbers(values) => {
+            if values[row] != 0.0 {
+                entries.push((first, f64::from(values[row])));
+            }
+        }
+        Column::Codes {
+            codes,
+            n_categories,
+        } => {
+            if codes[row] < *n_categories {
+                entries.push((first + codes[row] as usize, 1.0));
+            }
+        }
+        Column::Sparse {
+            offsets,
+            ids,
+            values,
+            ..
+        } => {
+            let here = offsets[row]..offsets[row + 1];
+            let pairs = ids[here.clone()].iter().zip(&values[here]);
+            entries.extend(pairs.map(|(id, value)| (first + *id as usize, f64::from(*value))));
+        }
+    }
+}

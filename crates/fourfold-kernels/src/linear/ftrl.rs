@@ -1,9 +1,8 @@
 //! Logistic regression row by row: FTRL-Proximal (McMahan and others, Ad Click Prediction, KDD 2013), algorithm 1.
 
 use super::Coefficients;
-use super::design::Design;
+use super::design::{Design, add_entries};
 use super::loss::Loss;
-use crate::columns::Column;
 
 /// The rates and penalties of [`Ftrl`].
 #[derive(Clone, Copy, Debug)]
@@ -135,30 +134,6 @@ impl Ftrl {
 /// What is not 0 of a row.
 fn entries_of(design: &Design<'_>, row: usize, entries: &mut Vec<(usize, f64)>) {
     for (column, first) in design.placed() {
-        match column {
-            Column::Numbers(values) => {
-                if values[row] != 0.0 {
-                    entries.push((first, f64::from(values[row])));
-                }
-            }
-            Column::Codes {
-                codes,
-                n_categories,
-            } => {
-                if codes[row] < *n_categories {
-                    entries.push((first + codes[row] as usize, 1.0));
-                }
-            }
-            Column::Sparse {
-                offsets,
-                ids,
-                values,
-                ..
-            } => {
-                let here = offsets[row]..offsets[row + 1];
-                let pairs = ids[here.clone()].iter().zip(&values[here]);
-                entries.extend(pairs.map(|(id, x)| (first + *id as usize, f64::from(*x))));
-            }
-        }
+        add_entries(column, row, first, entries);
     }
 }

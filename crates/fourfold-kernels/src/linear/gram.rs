@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::design::Design;
+use super::design::{Design, add_entries};
 use crate::columns::Column;
 use crate::parallel;
 
@@ -282,28 +282,10 @@ impl GramSums {
 fn collect_entries(design: &Design<'_>, row: usize, entries: &mut Vec<(usize, f64)>) {
     let mut first = 0;
     for column in design.columns() {
-        match column {
-            Column::Numbers(_) => continue,
-            Column::Codes {
-                codes,
-                n_categories,
-            } => {
-                if codes[row] < *n_categories {
-                    entries.push((first + codes[row] as usize, 1.0));
-                }
-            }
-            Column::Sparse {
-                offsets,
-                ids,
-                values,
-                ..
-            } => {
-                let here = offsets[row]..offsets[row + 1];
-                let pairs = ids[here.clone()].iter().zip(&values[here]);
-                entries.extend(pairs.map(|(id, value)| (first + *id as usize, f64::from(*value))));
-            }
+        if !matches!(column, Column::Numbers(_)) {
+            add_entries(column, row, first, entries);
+            first += column.width();
         }
-        first += column.width();
     }
 }
 
