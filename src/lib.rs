@@ -100,16 +100,6 @@
 //! A server for models that were trained elsewhere needs `--no-default-features --features http`: no DataFusion, no
 //! solvers.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(
-    not(feature = "datafusion"),
-    allow(
-        dead_code,
-        unused_imports,
-        clippy::needless_update,
-        clippy::match_wildcard_for_single_variants,
-        reason = "metrics, plans of transforms and trees have halves that only the pipelines on DataFusion use"
-    )
-)]
 
 pub mod accumulate;
 pub mod blessing;

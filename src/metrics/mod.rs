@@ -39,6 +39,10 @@
 //! | `median_absolute_error` | regression | lower | median of abs(error), within 0.05 % | order statistics |
 //! | `pinball(q)` | regression | lower | quantile loss (Koenker and Bassett 1978) | mean |
 //! | `r2` | regression | higher | 1 - Σ(label - prediction)² / Σ(label - mean label)² | |
+#![cfg_attr(
+    not(feature = "datafusion"),
+    allow(dead_code, reason = "only the evaluation pipeline computes metrics")
+)]
 
 mod binary;
 mod catalogue;

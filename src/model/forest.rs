@@ -1,4 +1,8 @@
 //! Forests: many trees that answer as one.
+#![cfg_attr(
+    not(feature = "datafusion"),
+    allow(dead_code, reason = "only trainers make forests of columns")
+)]
 
 use std::path::Path;
 

@@ -87,6 +87,7 @@ pub use self::conformal::ConformalModel;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::conformal::{Margins, band};
 pub use self::constant::ConstantModel;
+#[cfg(feature = "datafusion")]
 pub(crate) use self::forest::ForestColumn;
 pub use self::forest::{Combine, ForestModel};
 pub use self::label::Label;
@@ -122,7 +123,7 @@ pub trait Predict: Any + Debug + Send + Sync {
     /// The number of outputs for each row.
     fn n_outputs(&self) -> usize;
 
-    /// What it takes: unless told, a matrix of finite numbers.
+    /// What it takes: by default, a matrix of finite numbers.
     fn takes(&self) -> Takes {
         Takes::FINITE
     }

@@ -20,9 +20,11 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+#[cfg(any(feature = "datafusion", feature = "object-store"))]
+pub(crate) use self::aside::Aside;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::aside::Scratch;
-pub(crate) use self::aside::{Aside, remove_dir, sweep, write_dir, write_file};
+pub(crate) use self::aside::{remove_dir, sweep, write_dir, write_file};
 #[cfg(any(test, feature = "object-store"))]
 pub(crate) use self::verify::files_below;
 #[cfg(feature = "object-store")]

@@ -1,4 +1,8 @@
 //! A transform as configured, to be planned for a trainer and fitted.
+#![cfg_attr(
+    not(feature = "datafusion"),
+    allow(dead_code, reason = "only the data pipeline plans transforms")
+)]
 
 use std::sync::Arc;
 

@@ -46,10 +46,10 @@ impl Payload {
 
     /// How many bytes it has, where that is known.
     pub(super) fn known_length(&self) -> Option<u64> {
-        match self {
-            Payload::Any(body) => body.size_hint().exact(),
-            others => Some(others.length() as u64),
+        if let Payload::Any(body) = self {
+            return body.size_hint().exact();
         }
+        Some(self.length() as u64)
     }
 }
 

@@ -282,7 +282,8 @@ impl Ports {
             let http = Some(answers(options, core, routes, tokens.as_ref(), &own));
             let app = Own {
                 http,
-                ..Own::default()
+                #[cfg(feature = "grpc")]
+                grpc: None,
             };
             ports.push((listener, App::Own(app), own));
         }
