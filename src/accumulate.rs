@@ -57,7 +57,7 @@ pub trait Accumulate: Clone + Debug + Serialize + DeserializeOwned + Send + Sync
     /// The bytes of memory that it takes, which the engine counts against its
     /// [limit](crate::engine::Engine::memory_limit). It is asked for after the 1st, 2nd, 4th, 8th, .. batch.
     ///
-    /// Unless told, it is what the serialized form says: numbers by their widths, and 24 bytes for each text, list and
+    /// By default, it is what the serialized form says: numbers by their widths, and 24 bytes for each text, list and
     /// entry of a map beside what is in them. Tell it where much is held that does not travel.
     fn size(&self) -> usize {
         size_of_val(self) + size::serialized_size(self)

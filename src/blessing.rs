@@ -123,7 +123,7 @@ impl<M: Model> Candidate<M> {
     }
 
     /// With the statistics of what it was trained on, and perhaps evaluated on, which are saved with it and which serving
-    /// is held against. The evaluation pipeline adds those of its answers.
+    /// is compared with. The evaluation pipeline adds those of its answers.
     #[must_use]
     pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
         let servable = Arc::unwrap_or_clone(self.servable);

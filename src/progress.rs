@@ -15,7 +15,7 @@ use crate::warning::Warning;
 pub enum Step {
     /// Rows are read, labelled and split.
     Read,
-    /// Statistics are computed, the schema is inferred and held against them.
+    /// Statistics are computed, the schema is inferred and compared with them.
     Analyse,
     /// The transform is fitted.
     Transform,

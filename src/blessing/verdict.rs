@@ -55,7 +55,7 @@ pub struct Check {
     /// The 95 % confidence interval of what was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<(f64, f64)>,
-    /// What it was held against.
+    /// What it was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
     /// The smallest change that so many rows can show, with 95 % confidence in 80 % of such evaluations.
@@ -131,7 +131,7 @@ impl Check {
         self
     }
 
-    /// With what it was held against.
+    /// With what it was compared with.
     #[must_use]
     pub fn bound(mut self, bound: f64) -> Self {
         self.bound = Some(bound);

@@ -85,7 +85,7 @@ impl Violation {
         }
     }
 
-    /// The stage or what else was held against the contract.
+    /// The stage or what else was compared with the contract.
     #[must_use]
     pub fn who(&self) -> &str {
         &self.who

@@ -55,7 +55,7 @@ impl Rebalance {
         }
     }
 
-    /// How many rows of the rarest class there are to be for one of the most frequent; 1 unless told.
+    /// How many rows of the rarest class there are to be for one of the most frequent; the default is 1.
     #[must_use]
     pub fn ratio(mut self, ratio: f64) -> Self {
         self.ratio = ratio;

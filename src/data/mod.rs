@@ -293,7 +293,7 @@ impl<S: DataSource> DataPipeline<S> {
     }
 
     /// The statistics of the previous span's `train` split: the present one's drift from it is
-    /// [measured](PreparedData::comparisons), and held against the thresholds of the schema.
+    /// [measured](PreparedData::comparisons), and compared with the thresholds of the schema.
     #[must_use]
     pub fn previous_statistics(mut self, statistics: Statistics) -> Self {
         self.plan.previous = Some(Arc::new(statistics));
@@ -301,7 +301,7 @@ impl<S: DataSource> DataPipeline<S> {
     }
 
     /// The statistics of the data in serving: the `train` split's skew from it is
-    /// [measured](PreparedData::comparisons), and held against the thresholds of the schema.
+    /// [measured](PreparedData::comparisons), and compared with the thresholds of the schema.
     #[must_use]
     pub fn serving_statistics(mut self, statistics: Statistics) -> Self {
         self.plan.serving = Some(Arc::new(statistics));

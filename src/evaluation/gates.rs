@@ -173,7 +173,7 @@ impl NoEvidenceOfHarm {
         }
     }
 
-    /// Judges slices of at least so many rows; 30 unless told.
+    /// Judges slices of at least so many rows; the default is 30.
     #[must_use]
     pub fn min_rows(mut self, rows: u64) -> Self {
         self.min_rows = rows;

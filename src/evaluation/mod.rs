@@ -81,7 +81,7 @@ pub trait Validator<M: Model>: Stage {
     /// If the candidate could not be judged at all.
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict>;
 
-    /// What it needs of the evaluation; nothing, unless told. `build()` asks, before anything runs.
+    /// What it needs of the evaluation; nothing by default. `build()` asks, before anything runs.
     fn needs(&self) -> Needs {
         Needs::new()
     }
@@ -138,7 +138,7 @@ impl<'a, M> EvalArgs<'a, M> {
         }
     }
 
-    /// The same with a baseline; none is serving yet unless told.
+    /// The same with a baseline; by default none is serving yet.
     #[must_use]
     pub fn with_baseline(mut self, baseline: &'a Baseline) -> Self {
         self.baseline = baseline;
@@ -357,7 +357,7 @@ impl<V: Stage> EvaluationPipeline<V> {
     ///
     /// # Errors
     /// As [`Stage::check`], naming the validator; [`ErrorKind::Config`](crate::ErrorKind::Config) if a metric that it
-    /// needs is not there, or is held against a bound that it cannot have.
+    /// needs is not there, or is compared with a bound that it cannot have.
     pub fn check<M: Model>(&self) -> Result<()>
     where
         V: Validator<M>,

@@ -91,7 +91,7 @@ pub trait Metric: Debug + Send + Sync + 'static {
         ""
     }
 
-    /// The tasks that it is for; all, unless told.
+    /// The tasks that it is for; all by default.
     fn tasks(&self) -> &[Task] {
         &[Task::Binary, Task::Multiclass, Task::Regression]
     }

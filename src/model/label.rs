@@ -64,7 +64,7 @@ impl Label {
     }
 
     /// Chooses which of two classes is the positive one: the one whose probability is predicted and whose precision and
-    /// recall are computed. Unless told it is the last in order: of `bad` and `good`, `good`.
+    /// recall are computed. By default it is the last in order: of `bad` and `good`, `good`.
     #[must_use]
     pub fn positive(mut self, class: impl Into<String>) -> Self {
         self.positive = Some(class.into());

@@ -158,7 +158,7 @@ impl Servable {
         self
     }
 
-    /// With the statistics that serving is held against: of the columns that it reads, in brief.
+    /// With the statistics that serving is compared with: of the columns that it reads, in brief.
     #[must_use]
     pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
         let inputs = self.transform.inputs().iter();

@@ -85,7 +85,7 @@ impl<T: Trainer> Conformal<T> {
         self
     }
 
-    /// The share of rows that is held out where there are none to tune by; 0.2 unless told.
+    /// The share of rows that is held out where there are none to tune by; the default is 0.2.
     #[must_use]
     pub fn hold_out(mut self, fraction: f64) -> Self {
         self.hold_out = fraction;

@@ -35,14 +35,14 @@ impl Default for DecisionTree {
 }
 
 impl DecisionTree {
-    /// The most splits between the root and a leaf, from 1 to 64; 6 unless told.
+    /// The most splits between the root and a leaf, from 1 to 64; the default is 6.
     #[must_use]
     pub fn max_depth(mut self, depth: usize) -> Self {
         self.max_depth = depth;
         self
     }
 
-    /// The fewest training rows of a leaf, at least 1; 20 unless told. A row counts as much as it weighs.
+    /// The fewest training rows of a leaf, at least 1; the default is 20. A row counts as much as it weighs.
     #[must_use]
     pub fn min_rows_leaf(mut self, rows: usize) -> Self {
         self.min_rows_leaf = rows;

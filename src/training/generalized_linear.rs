@@ -80,28 +80,28 @@ impl GeneralizedLinear {
         }
     }
 
-    /// The weight of the penalty beside half the mean deviance; 1e-4 unless told.
+    /// The weight of the penalty beside half the mean deviance; the default is 1e-4.
     #[must_use]
     pub fn penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
         self
     }
 
-    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; 0 unless told.
+    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; the default is 0.
     #[must_use]
     pub fn l1_ratio(mut self, ratio: f64) -> Self {
         self.l1_ratio = ratio;
         self
     }
 
-    /// The most iterations of the solver; 200 unless told.
+    /// The most iterations of the solver; the default is 200.
     #[must_use]
     pub fn max_iterations(mut self, n: u64) -> Self {
         self.max_iterations = n;
         self
     }
 
-    /// As [`LogisticRegression::tolerance`](super::LogisticRegression::tolerance); 1e-4 unless told.
+    /// As [`LogisticRegression::tolerance`](super::LogisticRegression::tolerance); the default is 1e-4.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;

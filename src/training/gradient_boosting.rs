@@ -127,35 +127,35 @@ impl GradientBoosting {
         GradientBoosting::default()
     }
 
-    /// The most rounds, from 1 to 100,000; 100 unless told. With a warm start they come on top of its own.
+    /// The most rounds, from 1 to 100,000; the default is 100. With a warm start they come on top of its own.
     #[must_use]
     pub fn rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
         self
     }
 
-    /// What the answers of each tree are multiplied by, above 0 and at most 1; 0.1 unless told.
+    /// What the answers of each tree are multiplied by, above 0 and at most 1; the default is 0.1.
     #[must_use]
     pub fn learning_rate(mut self, rate: f64) -> Self {
         self.learning_rate = rate;
         self
     }
 
-    /// The most leaves of a tree, from 2 to 65,536; 31 unless told.
+    /// The most leaves of a tree, from 2 to 65,536; the default is 31.
     #[must_use]
     pub fn max_leaves(mut self, leaves: usize) -> Self {
         self.max_leaves = leaves;
         self
     }
 
-    /// The most splits between the root and a leaf, from 1 to 512; as many as the leaves allow unless told.
+    /// The most splits between the root and a leaf, from 1 to 512; by default as many as the leaves allow.
     #[must_use]
     pub fn max_depth(mut self, depth: usize) -> Self {
         self.max_depth = Some(depth);
         self
     }
 
-    /// The fewest training rows of a leaf, at least 1; 20 unless told. A row counts as much as it weighs; sums are
+    /// The fewest training rows of a leaf, at least 1; the default is 20. A row counts as much as it weighs; sums are
     /// estimated by the rows' shares of the loss's second derivative, as in LightGBM.
     #[must_use]
     pub fn min_rows_leaf(mut self, rows: usize) -> Self {
@@ -163,21 +163,21 @@ impl GradientBoosting {
         self
     }
 
-    /// The least sum of the loss's second derivatives in a leaf, at least 0; 0.001 unless told.
+    /// The least sum of the loss's second derivatives in a leaf, at least 0; the default is 0.001.
     #[must_use]
     pub fn min_hessian_leaf(mut self, sum: f64) -> Self {
         self.min_hessian_leaf = sum;
         self
     }
 
-    /// The L2 penalty of a leaf's answer, at least 0; 0 unless told.
+    /// The L2 penalty of a leaf's answer, at least 0; the default is 0.
     #[must_use]
     pub fn l2(mut self, penalty: f64) -> Self {
         self.l2 = penalty;
         self
     }
 
-    /// The most bins that the values of a number fall into, from 2 to 254, which it is unless told. Splits lie between
+    /// The most bins that the values of a number fall into, from 2 to 254, the default. Splits lie between
     /// bins. Categories have up to 255 bins: the rarest beyond them count as missing.
     #[must_use]
     pub fn max_bins(mut self, bins: usize) -> Self {
@@ -185,21 +185,21 @@ impl GradientBoosting {
         self
     }
 
-    /// The share of rows that each round sees, above 0 and at most 1, which it is unless told.
+    /// The share of rows that each round sees, above 0 and at most 1, the default.
     #[must_use]
     pub fn row_fraction(mut self, fraction: f64) -> Self {
         self.row_fraction = fraction;
         self
     }
 
-    /// The share of features that each tree sees, above 0 and at most 1, which it is unless told.
+    /// The share of features that each tree sees, above 0 and at most 1, the default.
     #[must_use]
     pub fn feature_fraction(mut self, fraction: f64) -> Self {
         self.feature_fraction = fraction;
         self
     }
 
-    /// What is minimized where numbers are predicted; the squared error unless told.
+    /// What is minimized where numbers are predicted; the default is the squared error.
     #[must_use]
     pub fn loss(mut self, loss: RegressionLoss) -> Self {
         self.loss = loss;
@@ -223,7 +223,7 @@ impl GradientBoosting {
         self
     }
 
-    /// Ends training after so many rounds without a lower loss on the tuning rows, at least 1. Not unless told.
+    /// Ends training after so many rounds without a lower loss on the tuning rows, at least 1. Off by default.
     #[must_use]
     pub fn patience(mut self, rounds: usize) -> Self {
         self.patience = Some(rounds);

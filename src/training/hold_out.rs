@@ -255,7 +255,7 @@ fn times(name: &str, column: &ArrayRef) -> Result<Vec<f64>> {
 }
 
 impl Dataset {
-    /// By what rows are held out; unless told, by row, or by the column of times that divides the splits.
+    /// By what rows are held out; by default, by row, or by the column of times that divides the splits.
     #[must_use]
     pub fn hold_out_by(mut self, by: HoldOutBy) -> Self {
         self.hold_out_by = by;

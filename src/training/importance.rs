@@ -40,21 +40,21 @@ impl<T: Trainer> Explained<T> {
         }
     }
 
-    /// How often each column is shuffled; 5 unless told.
+    /// How often each column is shuffled; the default is 5.
     #[must_use]
     pub fn repeats(mut self, n: usize) -> Self {
         self.repeats = n;
         self
     }
 
-    /// The most rows that are predicted at a time, the first of those to tune by; 10,000 unless told.
+    /// The most rows that are predicted at a time, the first of those to tune by; the default is 10,000.
     #[must_use]
     pub fn max_rows(mut self, n: usize) -> Self {
         self.max_rows = n;
         self
     }
 
-    /// The share of rows that is held out where there are none to tune by; 0.2 unless told.
+    /// The share of rows that is held out where there are none to tune by; the default is 0.2.
     #[must_use]
     pub fn hold_out(mut self, fraction: f64) -> Self {
         self.hold_out = fraction;

@@ -52,21 +52,21 @@ impl LinearRegression {
     /// The most features whose cross products are kept: 128 MiB of them.
     pub const MAX_GRAM: usize = 4_096;
 
-    /// The weight of the penalty beside half the mean squared error; 1e-4 unless told.
+    /// The weight of the penalty beside half the mean squared error; the default is 1e-4.
     #[must_use]
     pub fn penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
         self
     }
 
-    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; 0 unless told.
+    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; the default is 0.
     #[must_use]
     pub fn l1_ratio(mut self, ratio: f64) -> Self {
         self.l1_ratio = ratio;
         self
     }
 
-    /// The most rounds over all features, where there is an L1 part; 1,000 unless told.
+    /// The most rounds over all features, where there is an L1 part; the default is 1,000.
     #[must_use]
     pub fn max_iterations(mut self, n: u32) -> Self {
         self.max_iterations = n;
@@ -74,7 +74,7 @@ impl LinearRegression {
     }
 
     /// Rounds end when no weight changes by more, times its feature's standard deviation and in units of the label's;
-    /// 1e-6 unless told.
+    /// The default is 1e-6.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;

@@ -52,21 +52,21 @@ impl Default for LogisticRegression {
 }
 
 impl LogisticRegression {
-    /// The weight of the penalty beside the sum of the rows' losses, `1 / C` of scikit-learn; 1 unless told.
+    /// The weight of the penalty beside the sum of the rows' losses, `1 / C` of scikit-learn; the default is 1.
     #[must_use]
     pub fn alpha(mut self, alpha: f64) -> Self {
         self.alpha = alpha;
         self
     }
 
-    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; 0 unless told.
+    /// The L1 share of the penalty: 0 is ridge, 1 is lasso; the default is 0.
     #[must_use]
     pub fn l1_ratio(mut self, ratio: f64) -> Self {
         self.l1_ratio = ratio;
         self
     }
 
-    /// The most iterations of the solver; 200 unless told.
+    /// The most iterations of the solver; the default is 200.
     #[must_use]
     pub fn max_iterations(mut self, n: u64) -> Self {
         self.max_iterations = n;
@@ -74,7 +74,7 @@ impl LogisticRegression {
     }
 
     /// The solver stops when no component of the mean loss's gradient is longer than this, by features that are scaled
-    /// to a curvature of 1; 1e-4 unless told.
+    /// to a curvature of 1; the default is 1e-4.
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;

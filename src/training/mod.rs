@@ -148,7 +148,7 @@ pub trait Trainer: Stage {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the trainer does not do the task.
     fn train(&self, args: &TrainArgs) -> Result<Trained<Self::Model>>;
 
-    /// What it takes of the rows; unless told, a matrix of finite numbers, see [`Dataset::matrix`]. A chosen transform
+    /// What it takes of the rows; by default, a matrix of finite numbers, see [`Dataset::matrix`]. A chosen transform
     /// goes by it, and [`Dataset::table`] gives the rows in that form.
     fn takes(&self) -> Takes {
         Takes::FINITE

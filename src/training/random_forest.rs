@@ -80,21 +80,21 @@ impl RandomForest {
         }
     }
 
-    /// The number of trees, from 1 to 10,000; 100 unless told.
+    /// The number of trees, from 1 to 10,000; the default is 100.
     #[must_use]
     pub fn trees(mut self, trees: usize) -> Self {
         self.trees = trees;
         self
     }
 
-    /// The most splits between the root and a leaf, from 1 to 512, which it is unless told.
+    /// The most splits between the root and a leaf, from 1 to 512, the default.
     #[must_use]
     pub fn max_depth(mut self, depth: usize) -> Self {
         self.max_depth = depth;
         self
     }
 
-    /// The fewest training rows of a leaf, at least 1; 5 unless told. A row counts as much as it weighs, times how often
+    /// The fewest training rows of a leaf, at least 1; the default is 5. A row counts as much as it weighs, times how often
     /// it is drawn.
     #[must_use]
     pub fn min_rows_leaf(mut self, rows: usize) -> Self {
@@ -102,7 +102,7 @@ impl RandomForest {
         self
     }
 
-    /// The share of features that each split tries, above 0 and at most 1. Unless told, the square root of their number
+    /// The share of features that each split tries, above 0 and at most 1. By default, the square root of their number
     /// for classes, and a third of them for values.
     #[must_use]
     pub fn feature_fraction(mut self, fraction: f64) -> Self {

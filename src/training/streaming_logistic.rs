@@ -52,28 +52,28 @@ impl Default for StreamingLogistic {
 }
 
 impl StreamingLogistic {
-    /// How often each row is learned from; 2 unless told.
+    /// How often each row is learned from; the default is 2.
     #[must_use]
     pub fn epochs(mut self, n: u32) -> Self {
         self.epochs = n;
         self
     }
 
-    /// How far a step goes at first; 0.05 unless told.
+    /// How far a step goes at first; the default is 0.05.
     #[must_use]
     pub fn rate(mut self, rate: f64) -> Self {
         self.rate = rate;
         self
     }
 
-    /// The rate falls with the root of the squared gradients, once these are of the square of this; 1 unless told.
+    /// The rate falls with the root of the squared gradients, once these are of the square of this; the default is 1.
     #[must_use]
     pub fn smoothing(mut self, smoothing: f64) -> Self {
         self.smoothing = smoothing;
         self
     }
 
-    /// The weights of the penalties `l1 * |w|₁ + l2 / 2 * |w|²` beside the sum of the rows' losses; 0 unless told.
+    /// The weights of the penalties `l1 * |w|₁ + l2 / 2 * |w|²` beside the sum of the rows' losses; the default is 0.
     #[must_use]
     pub fn penalty(mut self, l1: f64, l2: f64) -> Self {
         (self.l1, self.l2) = (l1, l2);

@@ -107,14 +107,14 @@ impl AutoTransform {
         self
     }
 
-    /// The most distinct values of a text column that is one-hot encoded; 400 unless told.
+    /// The most distinct values of a text column that is one-hot encoded; the default is 400.
     #[must_use]
     pub fn max_one_hot(mut self, n: u64) -> Self {
         self.max_one_hot = n;
         self
     }
 
-    /// The number of buckets that text with more values is hashed to; 64 unless told.
+    /// The number of buckets that text with more values is hashed to; the default is 64.
     #[must_use]
     pub fn hash_buckets(mut self, n: usize) -> Self {
         self.hash_buckets = n.max(1);

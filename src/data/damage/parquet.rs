@@ -170,7 +170,7 @@ impl Pages<'_> {
     }
 }
 
-/// What of a page's header is held against something.
+/// What of a page's header is compared with something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Header {
     uncompressed: i32,

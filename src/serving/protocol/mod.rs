@@ -19,7 +19,7 @@
 //! Triton's parameter `timeout` is honoured over gRPC, where it is read before the request waits. Over HTTP it stands in
 //! the body, which is only read when its turn has come, and is passed over: the header `Request-Timeout` is there.
 //!
-//! The sizes that a request claims are held against the bytes that are there before anything is allocated, so a
+//! The sizes that a request claims are compared with the bytes that are there before anything is allocated, so a
 //! lying request costs its sender more than its reader. Held by the tests here and of the HTTP server, which send
 //! mutated requests.
 

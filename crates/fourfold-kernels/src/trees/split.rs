@@ -57,7 +57,7 @@ impl Cut {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeafSums {
     pub(super) sums: [f64; 2],
-    /// What its rows weigh, 1 a row unless told.
+    /// What its rows weigh, by default 1 a row.
     pub(super) weight: f64,
     /// Between which outputs of the leaf must stay, for the sake of monotone features.
     pub(super) bounds: [f64; 2],
