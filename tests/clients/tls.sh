@@ -12,7 +12,7 @@ tls=$here/../fixtures/tls
 work=$(mktemp -d)
 server=
 trap 'rm -rf "$work"; [ -z "$server" ] || kill "$server" 2>/dev/null || true' EXIT
-printf '# asks\nfor the shop\n# changes\nadmin: for operators\n' >"$work/tokens"
+printf '# asks\nfor-the-shop\n# changes\nadmin: for-operators\n' >"$work/tokens"
 
 "$serve" --models "$models" --http 127.0.0.1:0 --admin same-port --token-file "$work/tokens" \
   --tls-cert "$tls/server.pem" --tls-key "$tls/server-key.pem" --drain-delay 1000 >"$work/log" 2>&1 &
@@ -32,11 +32,11 @@ ask() {
   status=$(curl --silent --output "$work/answer" --write-out '%{http_code}' --cacert "$tls/ca.pem" "$@" "$url$path")
   [ "$status" = "$expected" ] || { echo "$path: $status, not $expected"; cat "$work/answer"; exit 1; }
 }
-shop='Authorization: Bearer for the shop'
-operators='Authorization: Bearer for operators'
+shop='Authorization: Bearer for-the-shop'
+operators='Authorization: Bearer for-operators'
 ask 200 /v2/health/ready
 ask 401 /v2
-ask 401 /v2 --header 'Authorization: Bearer for the shops'
+ask 401 /v2 --header 'Authorization: Bearer for-the-shops'
 ask 200 /v2 --header "$shop"
 ask 200 "/v2/models/$model" --header "$shop" --http1.1
 ask 401 /metrics
@@ -50,7 +50,7 @@ if curl --silent "$url/v2/health/live"; then
   echo "an authority that nobody knows was trusted"
   exit 1
 fi
-python3 "$here/tf_serving_rest.py" --url "$url" --ca "$tls/ca.pem" --token 'for the shop' --model "$model"
+python3 "$here/tf_serving_rest.py" --url "$url" --ca "$tls/ca.pem" --token 'for-the-shop' --model "$model"
 
 kill -TERM "$server"
 for _ in $(seq 50); do
@@ -62,5 +62,5 @@ done
 wait "$server"
 server=
 grep -q '^stopped$' "$work/log"
-! grep -q 'for the shop' "$work/log"
+! grep -q 'for-the-shop' "$work/log"
 echo "TLS, tokens and SIGTERM: all well"

@@ -104,7 +104,7 @@
 //!
 //! # async fn main_of_an_application(manager: Arc<Manager>) -> fourfold::Result<()> {
 //! let core = ServerCore::new(manager);
-//! let operators = http::admin_router(core.clone()).layer(BearerToken::new(["for operators"]));
+//! let operators = http::admin_router(core.clone()).layer(BearerToken::new(["for-operators"]));
 //! let app = Router::new()
 //!     .route("/", get(async || "the shop"))
 //!     .merge(http::router(core.clone()))

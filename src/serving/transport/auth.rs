@@ -43,7 +43,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// ```
 /// use fourfold::serving::transport::BearerToken;
 ///
-/// let tokens = BearerToken::new(["for the shop", "for the app"]).admin(["for operators"]);
+/// let tokens = BearerToken::new(["for-the-shop", "for-the-app"]).admin(["for-operators"]);
 /// assert!(!format!("{tokens:?}").contains("shop"));
 /// ```
 #[derive(Clone)]
