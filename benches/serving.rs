@@ -237,12 +237,8 @@ fn save<M: Model>(repository: &Path, name: &str, model: &M) {
         format_version: Manifest::FORMAT_VERSION,
         name: name.to_owned(),
         model_format: M::FORMAT.to_owned(),
-        target: Target::Binary {
-            label: "late".to_owned(),
-            classes: ["no".to_owned(), "yes".to_owned()],
-        },
+        target: Target::classification("late", ["no", "yes"]).unwrap(),
         label: None,
-        weight: None,
         details: BTreeMap::new(),
     };
     save_json(&version, "manifest.json", &manifest).unwrap();

@@ -38,9 +38,9 @@ struct Args {
     /// The class that is positive, of two; the last by name unless told.
     #[arg(long, value_name = "CLASS")]
     positive: Option<String>,
-    /// auto, binary, multiclass or regression.
-    #[arg(long, default_value = "auto")]
-    task: Task,
+    /// binary, multiclass or regression; told by the label unless told.
+    #[arg(long)]
+    task: Option<Task>,
     /// How to train.
     #[arg(long, value_enum, default_value = "auto")]
     trainer: TrainerName,

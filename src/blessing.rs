@@ -96,7 +96,6 @@ impl<M: Model> Candidate<M> {
             model_format: model.format().to_owned(),
             target,
             label: None,
-            weight: None,
             details,
         };
         let operations = transform.operations();
@@ -128,14 +127,6 @@ impl<M: Model> Candidate<M> {
     pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
         let servable = Arc::unwrap_or_clone(self.servable);
         self.servable = Arc::new(servable.with_reference(reference));
-        self
-    }
-
-    /// With the column of how much each row counts, which is saved with it: metrics heed it.
-    #[must_use]
-    pub fn with_weight(mut self, column: Option<String>) -> Self {
-        let servable = Arc::unwrap_or_clone(self.servable);
-        self.servable = Arc::new(servable.with_weight(column));
         self
     }
 

@@ -129,6 +129,7 @@ mod tests {
                 data().class_weights(ClassWeights::Balanced),
             ),
             ("weight_column", data().weight_column("w")),
+            ("group_column", data().group_column("g")),
             ("exclude", data().exclude(["y"])),
             ("schema", data().schema(schema)),
             ("on_anomaly", data().on_anomaly(AnomalyPolicy::Quarantine)),

@@ -173,9 +173,10 @@ pub struct DataPipeline<S> {
 #[derive(Clone, Debug, Serialize)]
 struct DataPlan {
     division: Division,
-    task: Task,
+    task: Option<Task>,
     class_weights: Option<ClassWeights>,
     weight_column: Option<String>,
+    group_column: Option<String>,
     exclude: Vec<String>,
     schema: Option<Schema>,
     on_anomaly: AnomalyPolicy,
@@ -195,9 +196,10 @@ impl<S: DataSource> DataPipeline<S> {
             source,
             plan: DataPlan {
                 division: Division::default(),
-                task: Task::Auto,
+                task: None,
                 class_weights: None,
                 weight_column: None,
+                group_column: None,
                 exclude: Vec::new(),
                 schema: None,
                 on_anomaly: AnomalyPolicy::default(),
@@ -215,10 +217,10 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// The task, where the label alone does not tell.
+    /// The task, where the label alone does not tell it as it should, see [`Target::infer`](crate::model::Target::infer).
     #[must_use]
-    pub fn task(mut self, task: Task) -> Self {
-        self.plan.task = task;
+    pub fn task(mut self, task: impl Into<Option<Task>>) -> Self {
+        self.plan.task = task.into();
         self
     }
 
@@ -252,11 +254,20 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// A column of how much each row counts in training: finite numbers of at least 0. It is no feature, and requests
-    /// need not have it.
+    /// A column of how much each row counts, in training and in metrics: finite numbers of at least 0. It is no feature,
+    /// and requests need not have it.
     #[must_use]
     pub fn weight_column(mut self, column: impl Into<String>) -> Self {
         self.plan.weight_column = Some(column.into());
+        self
+    }
+
+    /// A column whose equal values are one entity, such as a customer: trainers that hold out rows do not part its rows.
+    /// It is no feature, and requests need not have it. A [split by hash](Split::by_hash) of it keeps its rows in one
+    /// split.
+    #[must_use]
+    pub fn group_column(mut self, column: impl Into<String>) -> Self {
+        self.plan.group_column = Some(column.into());
         self
     }
 
@@ -344,10 +355,9 @@ impl<S: DataSource> DataPipeline<S> {
 impl DataPlan {
     /// Columns that say something of a row's place in training, and nothing of the row.
     fn not_features(&self) -> impl Iterator<Item = &str> {
-        let weights = self.weight_column.as_deref();
-        weights
-            .into_iter()
-            .chain(self.division.split.naming_column())
+        let columns = [&self.weight_column, &self.group_column];
+        let columns = columns.into_iter().filter_map(|column| column.as_deref());
+        columns.chain(self.division.split.naming_column())
     }
 
     fn check(&self) -> Result<()> {

@@ -11,7 +11,7 @@ use super::doubts::{leaking_columns, near_equal_spellings};
 use super::extract::{Extracted, extract, reopen};
 use super::key::{Configuration, key_of};
 use super::policy::{Quarantined, quarantine, rules_of_rows};
-use super::telling::{left_out, warnings};
+use super::telling::{left_out, parted_groups, warnings};
 use super::validate::Validated;
 use super::{AnomalyPolicy, DataPipeline, DataPlan, DataSource, Label, Split, TRAIN};
 use crate::accumulate::Accumulate;
@@ -228,18 +228,20 @@ impl DataPlan {
         let (mut statistics, mut whole) = analyse(engine, &extracted.splits).await?;
         self.need_rows(label, &statistics, &whole, &extracted)
             .map_err(in_validate)?;
-        if let Some(column) = &self.weight_column {
-            let names = extracted.splits[TRAIN]
-                .schema()
-                .fields()
-                .iter()
-                .map(|field| field.name());
+        let columns = [
+            ("weights'", &self.weight_column),
+            ("groups'", &self.group_column),
+        ];
+        for (whose, column) in columns {
+            let Some(column) = column else { continue };
+            let fields = extracted.splits[TRAIN].schema().fields().iter();
+            let names = fields.map(|field| field.name().as_str());
             if !names.clone().any(|name| name == column) {
                 return Err(Error::config(format!(
-                    "the weights' column `{column}` is not in the data{}",
-                    near_names(column, names.map(String::as_str))
+                    "the {whose} column `{column}` is not in the data{}",
+                    near_names(column, names)
                 ))
-                .in_stage("weights"));
+                .in_stage("label"));
             }
         }
         let schema = match &self.schema {
@@ -279,8 +281,8 @@ impl DataPlan {
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
             .and_then(|target| label.orient(target))
             .map_err(|error| error.in_stage("label"))?;
+        let target = self.with_columns(target);
         let weighting = Weighting::new(
-            self.weight_column.clone(),
             self.class_weights.as_ref(),
             &target,
             statistics[TRAIN].column(label.name())?,
@@ -294,6 +296,7 @@ impl DataPlan {
             .map_err(|error| error.in_stage("transform"))?
             .with_left_out(left_out(&note.remarks));
         let mut warnings = warnings(label, &note, quarantined.as_ref());
+        warnings.extend(parted_groups(&self.division.split, target.group()));
         warnings.extend(near_equal_spellings(&statistics[TRAIN]));
         let leaks = leaking_columns(&splits[TRAIN], &target, &transform.columns());
         warnings.extend(leaks.map_err(|error| error.in_stage("analyse"))?);
@@ -317,6 +320,20 @@ impl DataPlan {
             stands_for,
             fingerprint,
         })
+    }
+
+    /// The target with the columns that say something of each row's place.
+    fn with_columns(&self, mut target: Target) -> Target {
+        if let Some(column) = &self.weight_column {
+            target = target.with_weight(column);
+        }
+        if let Some(column) = &self.group_column {
+            target = target.with_group(column);
+        }
+        if let Some(column) = self.division.split.time_column() {
+            target = target.with_time(column);
+        }
+        target
     }
 
     fn transform_plan(

@@ -154,6 +154,11 @@ impl Split {
         }
     }
 
+    /// Whether a row's place follows from a hash, of keys or of the whole row.
+    pub(super) fn is_by_hash(&self) -> bool {
+        matches!(self.0, Rule::Hash(_))
+    }
+
     /// The columns whose values are the rows' keys; none means the whole row.
     fn key_columns(&self) -> &[String] {
         match &self.0 {

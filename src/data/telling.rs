@@ -2,10 +2,10 @@
 
 use arrow::datatypes::Schema as ArrowSchema;
 
-use super::Label;
 use super::extract::Note;
 use super::policy::Quarantined;
 use super::text::{Remark, remarks_of};
+use super::{Label, Split};
 use crate::transform::Decision;
 use crate::warning::Warning;
 
@@ -36,6 +36,13 @@ pub(super) fn left_out(remarks: &[Remark]) -> Vec<Decision> {
         })
     };
     left_out.filter_map(decision).collect()
+}
+
+/// That rows of one group are in several splits, where another way of dividing would keep them together.
+pub(super) fn parted_groups(split: &Split, group: Option<&str>) -> Option<Warning> {
+    let group = group.filter(|group| split.is_by_hash() && *split.keys() != [*group])?;
+    let message = "rows of one value are in several splits; a split by hash of this column alone keeps them together";
+    Some(Warning::new("split", "groups_parted", message).of_column(group))
 }
 
 /// Which rows were left out, and what the source tells of its columns.

@@ -8,7 +8,7 @@ use crate::blessing::{Candidate, Serving};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::metrics::{Evaluation, Evaluator, auc_change};
-use crate::model::{Loaders, Model, ReferenceStatistics, Servable};
+use crate::model::{Loaders, Model, ReferenceStatistics, Servable, Target};
 
 /// A candidate with what was found of it.
 pub(super) struct Compared<M> {
@@ -30,7 +30,10 @@ impl<V> EvaluationPipeline<V> {
         V: Validator<M>,
     {
         let (servable, other) = match serving {
-            Ok(Serving::Model(servable)) => (Some(servable), Baseline::None),
+            Ok(Serving::Model(servable)) => match other_question(&candidate, &servable) {
+                Some(error) => (None, Baseline::Unusable(error)),
+                None => (Some(servable), Baseline::None),
+            },
             Ok(Serving::None) => (None, Baseline::None),
             Ok(Serving::Unknown) => (None, Baseline::Unknown),
             Err(error) => (None, Baseline::Unusable(error)),
@@ -55,6 +58,10 @@ impl<V> EvaluationPipeline<V> {
             asked.map(str::to_owned).collect(),
             slice_by,
         );
+        let evaluator = match &servable {
+            Some(servable) => evaluator.with_baseline_threshold(servable.target().threshold()),
+            None => evaluator,
+        };
         let evaluated = predictions.evaluate(&evaluator)?;
         let baseline = match (servable, unusable) {
             (None, _) => other,
@@ -85,9 +92,25 @@ impl<V> EvaluationPipeline<V> {
     }
 }
 
+/// That a baseline's outputs do not mean what the candidate's do.
+fn other_question<M: Model>(candidate: &Candidate<M>, baseline: &Servable) -> Option<Error> {
+    let (ours, theirs) = (candidate.servable().target(), baseline.target());
+    let of = |target: &Target| match target.classes() {
+        [] => format!("a {} task", target.task()),
+        classes => format!("the classes `{}`", classes.join("`, `")),
+    };
+    (!ours.answers_as(theirs)).then(|| {
+        Error::model(format!(
+            "its outputs are of {}, the candidate's of {}",
+            of(theirs),
+            of(ours)
+        ))
+    })
+}
+
 /// The column of how much each row counts, if the rows have it.
 pub(super) fn weight_of<'a>(servable: &'a Servable, rows: &Examples) -> Option<&'a str> {
-    let column = servable.manifest().weight.as_deref();
+    let column = servable.target().weight();
     column.filter(|column| rows.schema().index_of(column).is_ok())
 }
 

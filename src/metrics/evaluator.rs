@@ -46,6 +46,7 @@ impl Evaluator {
         slice_by: Vec<SliceBy>,
     ) -> Self {
         let setup = Setup {
+            baseline_threshold: target.threshold(),
             target,
             catalogue,
             asked: asked
@@ -60,6 +61,15 @@ impl Evaluator {
             unseen: BTreeMap::new(),
             setup: Some(Arc::new(setup)),
         }
+    }
+
+    /// The same with the decision threshold of the baseline, by default that of the target.
+    #[must_use]
+    pub fn with_baseline_threshold(mut self, threshold: f64) -> Self {
+        if let Some(setup) = self.setup.as_mut().and_then(Arc::get_mut) {
+            setup.baseline_threshold = threshold;
+        }
+        self
     }
 
     fn setup(&self) -> Result<Arc<Setup>> {
@@ -154,17 +164,19 @@ impl Evaluator {
         }
     }
 
-    fn rows<'a>(setup: &Setup, view: &View<'a>, outputs: ArrayView2<'a, f64>) -> Vec<Row<'a>> {
+    fn rows<'a>(
+        setup: &Setup,
+        which: Which,
+        view: &View<'a>,
+        outputs: ArrayView2<'a, f64>,
+    ) -> Vec<Row<'a>> {
+        let threshold = setup.threshold(which);
         let rows = view.labels.iter().zip(outputs.rows()).enumerate();
         let row = |(at, (label, outputs)): (usize, (&f64, ndarray::ArrayView1<'_, f64>))| {
             let weight = view.weight(at);
             match setup.target.classes() {
                 [] => Row::Regression(regression::Row::new(*label, outputs[0], weight)),
-                [_, _] => {
-                    let row =
-                        binary::Row::new(*label, outputs[0], weight, setup.target.threshold());
-                    Row::Binary(row)
-                }
+                [_, _] => Row::Binary(binary::Row::new(*label, outputs[0], weight, threshold)),
                 _ => {
                     let unseen = view.unseen(at);
                     Row::Multiclass(multiclass::Row::new(*label, unseen, outputs, weight))
@@ -231,7 +243,8 @@ impl Evaluator {
             let flip = match setup.target.classes() {
                 [] => (a[0] - b[0]).abs(),
                 [_, _] => f64::from(
-                    (a[0] > setup.target.threshold()) != (b[0] > setup.target.threshold()),
+                    (a[0] > setup.threshold(Which::Candidate))
+                        != (b[0] > setup.threshold(Which::Baseline)),
                 ),
                 _ => f64::from(crate::model::most_probable(a) != crate::model::most_probable(b)),
             };
@@ -265,7 +278,7 @@ impl Accumulate for Evaluator {
             let names = names.ok_or_else(|| Error::internal("keys of slices that are no texts"))?;
             places.push(slices.places(names, by, &setup)?);
         }
-        let rows = Self::rows(&setup, &view, view.candidate);
+        let rows = Self::rows(&setup, Which::Candidate, &view, view.candidate);
         self.add(
             &setup,
             Which::Candidate,
@@ -274,7 +287,7 @@ impl Accumulate for Evaluator {
             &places,
         );
         if let Some(baseline) = view.baseline {
-            let theirs = Self::rows(&setup, &view, baseline);
+            let theirs = Self::rows(&setup, Which::Baseline, &view, baseline);
             self.add(&setup, Which::Baseline, (&view, baseline), &theirs, &places);
             self.add_paired(&setup, &view, baseline, (&rows, &theirs), &places);
         }

@@ -19,6 +19,8 @@ use crate::model::Target;
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) target: Arc<Target>,
+    /// Of two classes: the threshold of the baseline.
+    pub(super) baseline_threshold: f64,
     pub(super) catalogue: Catalogue,
     /// Names with parameters, which are computed when asked for only.
     pub(super) asked: Vec<String>,
@@ -240,6 +242,16 @@ impl Group {
 pub(super) enum Which {
     Candidate,
     Baseline,
+}
+
+impl Setup {
+    /// From which probability of the positive class on a model answers it.
+    pub(super) fn threshold(&self, which: Which) -> f64 {
+        match which {
+            Which::Candidate => self.target.threshold(),
+            Which::Baseline => self.baseline_threshold,
+        }
+    }
 }
 
 impl Slices {

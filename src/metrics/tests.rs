@@ -31,15 +31,8 @@ fn target(classes: usize) -> Arc<Target> {
     let label = "y".to_owned();
     let name = |at: usize| format!("c{at}");
     Arc::new(match classes {
-        0 => Target::Regression { label },
-        2 => Target::Binary {
-            label,
-            classes: [name(0), name(1)],
-        },
-        n => Target::Multiclass {
-            label,
-            classes: (0..n).map(name).collect(),
-        },
+        0 => Target::regression(label),
+        n => Target::classification(label, (0..n).map(name)).unwrap(),
     })
 }
 

@@ -10,7 +10,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::{Prediction, Target};
+use super::{Prediction, Target, Task};
 use crate::error::{Error, Result};
 
 impl Prediction {
@@ -93,10 +93,10 @@ impl<'p> Answer<'p> {
     }
 
     fn fields(&self) -> impl Iterator<Item = (&'static str, Part<'p>)> + use<'p> {
-        let number = match self.target {
-            Target::Regression { .. } => "value",
-            Target::Binary { .. } => "probability",
-            Target::Multiclass { .. } => "probabilities",
+        let number = match self.target.task() {
+            Task::Regression => "value",
+            Task::Binary => "probability",
+            Task::Multiclass => "probabilities",
         };
         let class = self.class().map(|class| ("class", Part::Class(class)));
         class.into_iter().chain([(number, self.number())])
@@ -104,8 +104,8 @@ impl<'p> Answer<'p> {
 
     /// Of each class; of a regression, the value.
     fn probabilities(&self) -> impl Iterator<Item = f64> + use<'p> {
-        let negative = match self.target {
-            Target::Binary { .. } => self.outputs.first().map(|positive| 1.0 - positive),
+        let negative = match self.target.task() {
+            Task::Binary => self.outputs.first().map(|positive| 1.0 - positive),
             _ => None,
         };
         negative.into_iter().chain(self.outputs.to_vec())
@@ -136,8 +136,8 @@ impl<'de> Deserializer<'de> for Answer<'de> {
     type Error = Misfit;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        match self.target {
-            Target::Regression { .. } => self.number().deserialize_any(visitor),
+        match self.target.task() {
+            Task::Regression => self.number().deserialize_any(visitor),
             _ => self.deserialize_map(visitor),
         }
     }

@@ -66,6 +66,7 @@ mod raw_rows;
 mod reference;
 mod servable;
 mod target;
+mod task;
 mod tree;
 mod weighting;
 
@@ -105,7 +106,8 @@ pub(crate) use self::raw_rows::{RawColumn, RawRows};
 pub(crate) use self::reference::Reference;
 pub use self::reference::ReferenceStatistics;
 pub use self::servable::{Manifest, Servable};
-pub use self::target::{Target, Task};
+pub use self::target::Target;
+pub use self::task::Task;
 pub use self::tree::{TreeModel, TreeNode};
 pub use self::weighting::{ClassWeights, Weighting};
 use crate::error::{Error, Result};

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, FixedSizeListArray, Float64Array, RecordBatch, Stri
 use arrow::datatypes::{DataType, Field};
 use ndarray::{Array2, ArrayView1, Axis};
 
-use super::Target;
+use super::{Target, Task};
 use crate::error::Result;
 
 /// A model's outputs for some rows, `(n_rows, n_outputs)`, and what they mean.
@@ -45,8 +45,9 @@ impl Prediction {
         self.outputs.nrows()
     }
 
-    /// The most probable class of each row; empty for a regression. At exactly one half of a binary target it is
-    /// the negative class (a positive is *above* the threshold, as in TensorFlow Model Analysis).
+    /// The class that answers each row; empty for a regression. Of two classes it is the positive one where its
+    /// probability is *above* the target's [threshold](Target::threshold) (at exactly the threshold it is the negative one,
+    /// as in TensorFlow Model Analysis); of more, the most probable one, the first of equal ones.
     #[must_use]
     pub fn classes(&self) -> Vec<&str> {
         let rows = self.outputs.rows().into_iter();
@@ -62,12 +63,12 @@ impl Prediction {
         let numbers: ArrayRef =
             Arc::new(Float64Array::from_iter_values(self.outputs.iter().copied()));
         let classes = || Arc::new(StringArray::from(self.classes())) as ArrayRef;
-        Ok(match &*self.target {
-            Target::Regression { .. } => RecordBatch::try_from_iter([("value", numbers)])?,
-            Target::Binary { .. } => {
+        Ok(match self.target.task() {
+            Task::Regression => RecordBatch::try_from_iter([("value", numbers)])?,
+            Task::Binary => {
                 RecordBatch::try_from_iter([("class", classes()), ("probability", numbers)])?
             }
-            Target::Multiclass { .. } => {
+            Task::Multiclass => {
                 let item = Arc::new(Field::new("item", DataType::Float64, true));
                 let width = i32::try_from(self.outputs.len_of(Axis(1))).unwrap_or(i32::MAX);
                 let lists: ArrayRef =
@@ -79,16 +80,16 @@ impl Prediction {
 }
 
 impl Target {
-    /// The most probable class by a row of outputs.
+    /// The class that answers a row of outputs.
     pub(super) fn class_of(&self, outputs: ArrayView1<'_, f64>) -> Option<&str> {
-        let class = match self {
-            Target::Regression { .. } => return None,
-            Target::Binary { .. } => usize::from(
+        let class = match self.task() {
+            Task::Regression => return None,
+            Task::Binary => usize::from(
                 outputs
                     .first()
                     .is_some_and(|share| *share > self.threshold()),
             ),
-            Target::Multiclass { .. } => most_probable(outputs),
+            Task::Multiclass => most_probable(outputs),
         };
         self.classes().get(class).map(String::as_str)
     }

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Prediction, Target, load_json, most_probable};
+use super::{Prediction, Target, Task, load_json, most_probable};
 use crate::error::{Error, Result};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 
@@ -155,19 +155,19 @@ impl Prediction {
     /// # Errors
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) never for a prediction that a servable made.
     pub fn to_distribution(&self) -> Result<RecordBatch> {
-        let numbers: ArrayRef = match self.target() {
-            Target::Regression { .. } | Target::Binary { .. } => Arc::new(
-                Float64Array::from_iter_values(self.outputs().iter().copied()),
-            ),
-            Target::Multiclass { .. } => {
+        let numbers: ArrayRef = match self.target().task() {
+            Task::Regression | Task::Binary => Arc::new(Float64Array::from_iter_values(
+                self.outputs().iter().copied(),
+            )),
+            Task::Multiclass => {
                 let rows = self.outputs().rows();
                 let highest = rows.into_iter().map(|row| row[most_probable(row)]);
                 Arc::new(Float64Array::from_iter_values(highest))
             }
         };
-        let columns = match self.target() {
-            Target::Regression { .. } => vec![numbers],
-            Target::Binary { .. } | Target::Multiclass { .. } => {
+        let columns = match self.target().task() {
+            Task::Regression => vec![numbers],
+            Task::Binary | Task::Multiclass => {
                 vec![
                     Arc::new(StringArray::from(self.classes())) as ArrayRef,
                     numbers,
@@ -191,9 +191,9 @@ impl Target {
 
 fn distribution_schema(target: &Target) -> ArrowSchema {
     let field = |name, data_type| Field::new(name, data_type, true);
-    ArrowSchema::new(match target {
-        Target::Regression { .. } => vec![field("prediction_value", DataType::Float64)],
-        Target::Binary { .. } | Target::Multiclass { .. } => vec![
+    ArrowSchema::new(match target.task() {
+        Task::Regression => vec![field("prediction_value", DataType::Float64)],
+        Task::Binary | Task::Multiclass => vec![
             field("prediction_class", DataType::Utf8),
             field("prediction_probability", DataType::Float64),
         ],
@@ -209,19 +209,11 @@ mod tests {
 
     #[test]
     fn the_columns_are_those_that_the_accumulator_is_for() {
-        let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-        let label = || "label".to_owned();
-        let multiclass = Target::Multiclass {
-            label: label(),
-            classes,
-        };
-        let binary = Target::Binary {
-            label: label(),
-            classes: ["no".to_owned(), "yes".to_owned()],
-        };
+        let multiclass = Target::classification("label", ["a", "b", "c"]).unwrap();
+        let binary = Target::classification("label", ["no", "yes"]).unwrap();
         for (target, outputs, wanted) in [
             (
-                Target::Regression { label: label() },
+                Target::regression("label"),
                 array![[1.5], [-2.0]],
                 vec!["prediction_value"],
             ),

@@ -25,6 +25,7 @@ const MODEL: &str = "model";
 
 /// What a saved servable says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "SavedManifest")]
 pub struct Manifest {
     /// The version of this format.
     pub format_version: u32,
@@ -35,14 +36,41 @@ pub struct Manifest {
     /// What is predicted.
     pub target: Target,
     /// How the label is made of raw rows; models that were saved before it was kept have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// The column of how much each row counts, where there is one: metrics heed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<String>,
     /// What else is known: metrics, the verdict, where it came from.
-    #[serde(default)]
     pub details: BTreeMap<String, serde_json::Value>,
+}
+
+/// A manifest as it is saved.
+#[derive(Deserialize)]
+struct SavedManifest {
+    format_version: u32,
+    name: String,
+    model_format: String,
+    target: Target,
+    label: Option<Label>,
+    /// Where the column of weights was before it was the target's.
+    weight: Option<String>,
+    #[serde(default)]
+    details: BTreeMap<String, serde_json::Value>,
+}
+
+impl From<SavedManifest> for Manifest {
+    fn from(saved: SavedManifest) -> Self {
+        let target = match saved.weight {
+            Some(column) => saved.target.with_weight(column),
+            None => saved.target,
+        };
+        Manifest {
+            format_version: saved.format_version,
+            name: saved.name,
+            model_format: saved.model_format,
+            target,
+            label: saved.label,
+            details: saved.details,
+        }
+    }
 }
 
 impl Manifest {
@@ -144,12 +172,6 @@ impl Servable {
     /// Where the model's own files are, of a servable that is saved in a directory.
     pub(crate) fn model_dir(&self, dir: &Path) -> std::path::PathBuf {
         dir.join(MODEL)
-    }
-
-    /// With the column of how much each row counts.
-    pub(crate) fn with_weight(mut self, column: Option<String>) -> Self {
-        self.manifest.weight = column;
-        self
     }
 
     /// With the rule by which its label is made.

@@ -1,6 +1,6 @@
 //! What is predicted.
 
-use std::fmt;
+use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type};
@@ -8,99 +8,156 @@ use serde::{Deserialize, Serialize};
 
 use ndarray::ArrayView2;
 
+use super::Task;
 use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 use crate::statistics::ColumnStatistics;
 
-/// The kind of learning task.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// By the label: booleans, texts and two distinct numbers are classes; at most ten consecutive whole numbers
-    /// are classes; other numbers are values.
-    #[default]
-    Auto,
-    /// Two classes.
-    Binary,
-    /// Three classes or more.
-    Multiclass,
-    /// A number.
-    Regression,
+/// The threshold unless told.
+const HALF: f64 = 0.5;
+
+/// What is predicted: the label's column, what a model's outputs mean, and what else is known of the rows it is learned
+/// from. It is saved with the model, in its manifest.
+///
+/// | task | outputs of a model |
+/// | --- | --- |
+/// | [`Task::Regression`] | one: the value |
+/// | [`Task::Binary`] | one: the probability of the second class |
+/// | [`Task::Multiclass`] | one a class: its probability |
+///
+/// ```
+/// use fourfold::model::{Target, Task};
+///
+/// let late = Target::classification("late", ["no", "yes"])?.with_threshold(0.3)?.with_weight("rows");
+/// assert_eq!((late.task(), late.threshold(), late.weight()), (Task::Binary, 0.3, Some("rows")));
+/// # Ok::<(), fourfold::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Saved")]
+pub struct Target {
+    task: Task,
+    label: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<String>,
+    /// Of two classes; one half is not saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
 }
 
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Task::Auto => "auto",
-            Task::Binary => "binary",
-            Task::Multiclass => "multiclass",
-            Task::Regression => "regression",
+/// A target as it is saved, not checked yet.
+#[derive(Deserialize)]
+struct Saved {
+    task: Task,
+    label: String,
+    #[serde(default)]
+    classes: Vec<String>,
+    threshold: Option<f64>,
+    weight: Option<String>,
+    group: Option<String>,
+    time: Option<String>,
+}
+
+impl TryFrom<Saved> for Target {
+    type Error = Error;
+
+    fn try_from(saved: Saved) -> Result<Self> {
+        let mut target = match saved.task {
+            Task::Regression => Target::regression(saved.label),
+            Task::Binary | Task::Multiclass => Target::classification(saved.label, saved.classes)?,
+        };
+        if target.task != saved.task {
+            return Err(Error::config(format!(
+                "label `{}` has {} classes, which is no {} task",
+                target.label,
+                target.classes.len(),
+                saved.task
+            )));
+        }
+        if let Some(threshold) = saved.threshold {
+            target = target.with_threshold(threshold)?;
+        }
+        Ok(Target {
+            weight: saved.weight,
+            group: saved.group,
+            time: saved.time,
+            ..target
         })
     }
-}
-
-impl std::str::FromStr for Task {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "auto" => Ok(Task::Auto),
-            "binary" => Ok(Task::Binary),
-            "multiclass" => Ok(Task::Multiclass),
-            "regression" => Ok(Task::Regression),
-            other => Err(Error::config(format!(
-                "`{other}` is no task, must be auto, binary, multiclass or regression"
-            ))),
-        }
-    }
-}
-
-/// The label of a fitted pipeline, and what a model's outputs mean.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "task", rename_all = "snake_case")]
-pub enum Target {
-    /// One output: the value.
-    Regression {
-        /// The label's column.
-        label: String,
-    },
-    /// One output: the probability of the second class.
-    Binary {
-        /// The label's column.
-        label: String,
-        /// The negative and the positive class.
-        classes: [String; 2],
-    },
-    /// One output a class: its probability.
-    Multiclass {
-        /// The label's column.
-        label: String,
-        /// The classes, sorted.
-        classes: Vec<String>,
-    },
 }
 
 impl Target {
     /// The most classes that are taken for a classification.
     pub const MAX_CLASSES: usize = 100;
 
-    /// The target that a label's statistics suggest for a task. Classes are sorted (numbers by value, texts by
-    /// their bytes, `false` before `true`); the second of two is the positive one.
+    /// A number.
+    #[must_use]
+    pub fn regression(label: impl Into<String>) -> Self {
+        Target {
+            task: Task::Regression,
+            label: label.into(),
+            classes: Vec::new(),
+            threshold: None,
+            weight: None,
+            group: None,
+            time: None,
+        }
+    }
+
+    /// One of these classes; the second of two is the positive one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there are fewer than two, or one is there twice.
+    pub fn classification<C: Into<String>>(
+        label: impl Into<String>,
+        classes: impl IntoIterator<Item = C>,
+    ) -> Result<Self> {
+        let label = label.into();
+        let classes: Vec<String> = classes.into_iter().map(Into::into).collect();
+        if classes.len() < 2 {
+            return Err(Error::config(format!(
+                "label `{label}` has {} classes, must be at least 2",
+                classes.len()
+            )));
+        }
+        let mut known = HashSet::new();
+        if let Some(twice) = classes.iter().find(|class| !known.insert(class.as_str())) {
+            return Err(Error::config(format!(
+                "class `{twice}` of label `{label}` is there twice"
+            )));
+        }
+        let task = match classes.len() {
+            2 => Task::Binary,
+            _ => Task::Multiclass,
+        };
+        Ok(Target {
+            task,
+            classes,
+            ..Target::regression(label)
+        })
+    }
+
+    /// The target that a label's statistics suggest. Without a task it is told by the label: booleans, texts and two
+    /// distinct numbers are classes; at most ten consecutive whole numbers are classes; other numbers are values.
+    /// Classes are sorted (numbers by value, texts by their bytes, `false` before `true`); the second of two is the
+    /// positive one.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if the label has no value or one class, if it has too many
     /// classes, or if a regression's label is no number.
-    pub fn infer(label: &ColumnStatistics, task: Task) -> Result<Self> {
+    pub fn infer(label: &ColumnStatistics, task: impl Into<Option<Task>>) -> Result<Self> {
         let name = label.name.clone();
         let wrong = |what: String| Error::data(format!("label `{name}` {what}"));
         if label.count == 0 {
             return Err(wrong("is NULL in every row".to_owned()));
         }
         let numeric = matches!(label.field_type, FieldType::Integer | FieldType::Float);
-        let task = match task {
-            Task::Auto => auto_task(label),
-            task => task,
-        };
+        let task = task.into().unwrap_or_else(|| Task::of(label));
         if task == Task::Regression {
             if !numeric {
                 return Err(wrong(format!(
@@ -121,7 +178,7 @@ impl Target {
                     "is {value} in every row, there is nothing to learn"
                 )));
             }
-            return Ok(Target::Regression { label: name });
+            return Ok(Target::regression(name));
         }
         if !(numeric || matches!(label.field_type, FieldType::Text | FieldType::Boolean)) {
             return Err(wrong(format!(
@@ -158,18 +215,7 @@ impl Target {
             (Task::Binary, n) if n != 2 => {
                 Err(wrong(format!("has {n} classes, a binary task has two")))
             }
-            (_, 2) => {
-                let positive = classes.pop().unwrap_or_default();
-                let negative = classes.pop().unwrap_or_default();
-                Ok(Target::Binary {
-                    label: name,
-                    classes: [negative, positive],
-                })
-            }
-            _ => Ok(Target::Multiclass {
-                label: name,
-                classes,
-            }),
+            _ => Target::classification(name, classes),
         }
     }
 
@@ -179,24 +225,65 @@ impl Target {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such class, with the near ones, or if there are
     /// not two.
     pub fn with_positive(mut self, class: &str) -> Result<Self> {
-        let task = self.task();
-        let Target::Binary { label, classes } = &mut self else {
+        if self.task != Task::Binary {
             return Err(Error::config(format!(
-                "`{class}` is to be the positive class, and label `{}` makes a {task} task, which has none",
-                self.label()
+                "`{class}` is to be the positive class, and label `{}` makes a {} task, which has none",
+                self.label, self.task
             )));
-        };
-        match classes.iter().position(|known| known == class) {
-            Some(0) => classes.swap(0, 1),
+        }
+        match self.classes.iter().position(|known| known == class) {
+            Some(0) => self.classes.swap(0, 1),
             Some(_) => {}
             None => {
                 return Err(Error::config(format!(
-                    "`{class}` is to be the positive class and is no class of label `{label}`{}",
-                    near_names(class, classes.iter().map(String::as_str))
+                    "`{class}` is to be the positive class and is no class of label `{}`{}",
+                    self.label,
+                    near_names(class, self.classes.iter().map(String::as_str))
                 )));
             }
         }
         Ok(self)
+    }
+
+    /// The same with another [threshold](Target::threshold).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not from 0 to 1, or if there are not two classes.
+    pub fn with_threshold(mut self, threshold: f64) -> Result<Self> {
+        if self.task != Task::Binary {
+            return Err(Error::config(format!(
+                "label `{}` makes a {} task, a decision threshold is of two classes",
+                self.label, self.task
+            )));
+        }
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(Error::config(format!(
+                "the decision threshold is {threshold}, must be from 0 to 1"
+            )));
+        }
+        self.threshold = (threshold != HALF).then_some(threshold);
+        Ok(self)
+    }
+
+    /// The same with a column of how much each row counts.
+    #[must_use]
+    pub fn with_weight(mut self, column: impl Into<String>) -> Self {
+        self.weight = Some(column.into());
+        self
+    }
+
+    /// The same with a column whose equal values are one entity.
+    #[must_use]
+    pub fn with_group(mut self, column: impl Into<String>) -> Self {
+        self.group = Some(column.into());
+        self
+    }
+
+    /// The same with a column of when each row was.
+    #[must_use]
+    pub fn with_time(mut self, column: impl Into<String>) -> Self {
+        self.time = Some(column.into());
+        self
     }
 
     /// That a model's outputs `(n_rows, n_outputs)` are what they are said to be: finite, and probabilities if there
@@ -242,45 +329,59 @@ impl Target {
     /// The label's column.
     #[must_use]
     pub fn label(&self) -> &str {
-        match self {
-            Target::Regression { label }
-            | Target::Binary { label, .. }
-            | Target::Multiclass { label, .. } => label,
-        }
+        &self.label
     }
 
-    /// The task, which is not [`Task::Auto`].
+    /// The task.
     #[must_use]
     pub fn task(&self) -> Task {
-        match self {
-            Target::Regression { .. } => Task::Regression,
-            Target::Binary { .. } => Task::Binary,
-            Target::Multiclass { .. } => Task::Multiclass,
-        }
+        self.task
     }
 
-    /// The classes; none for a regression.
+    /// The classes, of which the second of two is the positive one; none for a regression.
     #[must_use]
     pub fn classes(&self) -> &[String] {
-        match self {
-            Target::Regression { .. } => &[],
-            Target::Binary { classes, .. } => classes,
-            Target::Multiclass { classes, .. } => classes,
-        }
+        &self.classes
     }
 
-    /// The probability of the positive class above which it is the answer: one half.
+    /// The probability of the positive class above which it is the answer: one half unless told.
     #[must_use]
     pub fn threshold(&self) -> f64 {
-        0.5
+        self.threshold.unwrap_or(HALF)
+    }
+
+    /// The column of how much each row counts: finite numbers of at least 0. It is no feature.
+    #[must_use]
+    pub fn weight(&self) -> Option<&str> {
+        self.weight.as_deref()
+    }
+
+    /// The column whose equal values are one entity, such as a customer: its rows are not parted where others are held
+    /// out. It is no feature.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        self.group.as_deref()
+    }
+
+    /// The column of when each row was, where rows are learned from in that order.
+    #[must_use]
+    pub fn time(&self) -> Option<&str> {
+        self.time.as_deref()
+    }
+
+    /// Whether the outputs of a model for the other target mean the same: values, or probabilities of the same classes
+    /// in the same order. Labels may have other names, and thresholds and columns of rows may differ.
+    #[must_use]
+    pub fn answers_as(&self, other: &Target) -> bool {
+        self.task == other.task && self.classes == other.classes
     }
 
     /// The number of outputs that a model for this target has.
     #[must_use]
     pub fn n_outputs(&self) -> usize {
-        match self {
-            Target::Regression { .. } | Target::Binary { .. } => 1,
-            Target::Multiclass { classes, .. } => classes.len(),
+        match self.task {
+            Task::Regression | Task::Binary => 1,
+            Task::Multiclass => self.classes.len(),
         }
     }
 
@@ -304,18 +405,18 @@ impl Target {
             text.and_then(|text| classes.iter().position(|class| class == text))
                 .map_or(f64::NAN, |index| index as f64)
         };
-        Ok(match (self, field_type) {
-            (Target::Regression { .. }, FieldType::Float) => column
+        Ok(match (self.task, field_type) {
+            (Task::Regression, FieldType::Float) => column
                 .as_primitive::<Float64Type>()
                 .iter()
                 .map(|value| value.unwrap_or(f64::NAN))
                 .collect(),
-            (Target::Regression { .. }, FieldType::Integer) => column
+            (Task::Regression, FieldType::Integer) => column
                 .as_primitive::<Int64Type>()
                 .iter()
                 .map(|value| value.map_or(f64::NAN, |value| value as f64))
                 .collect(),
-            (Target::Regression { .. }, _) => return Err(wrong()),
+            (Task::Regression, _) => return Err(wrong()),
             (_, FieldType::Text) => column.as_string::<i32>().iter().map(class_of).collect(),
             (_, FieldType::Boolean) => column
                 .as_boolean()
@@ -335,30 +436,5 @@ impl Target {
                 .collect(),
             _ => return Err(wrong()),
         })
-    }
-}
-
-fn auto_task(label: &ColumnStatistics) -> Task {
-    let classes = label.top_values.len();
-    let whole_run = || {
-        let values: Vec<f64> = label
-            .top_values
-            .iter()
-            .filter_map(|(value, _)| value.parse().ok())
-            .collect();
-        let (min, max) = values
-            .iter()
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| {
-                (min.min(*value), max.max(*value))
-            });
-        values.iter().all(|value| value.fract() == 0.0) && max - min + 1.0 == values.len() as f64
-    };
-    match label.field_type {
-        FieldType::Integer | FieldType::Float if !label.top_values_exact => Task::Regression,
-        FieldType::Integer | FieldType::Float if classes <= 2 => Task::Binary,
-        FieldType::Integer | FieldType::Float if classes <= 10 && whole_run() => Task::Multiclass,
-        FieldType::Integer | FieldType::Float => Task::Regression,
-        _ if classes <= 2 => Task::Binary,
-        _ => Task::Multiclass,
     }
 }

@@ -112,22 +112,19 @@ pub struct Weighting {
 }
 
 impl Weighting {
-    /// By a column of finite numbers of at least 0, and by the classes of a target whose label has these statistics in
-    /// the `train` split.
+    /// By the column of a target, and by its classes, of which the label has these statistics in the `train` split.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the weights are not of the target's classes.
     pub fn new(
-        column: Option<String>,
         classes: Option<&ClassWeights>,
         target: &Target,
         label: &ColumnStatistics,
     ) -> Result<Self> {
         let classes = classes.map(|classes| classes.of(target, label));
         Ok(Weighting {
-            column,
             classes: classes.transpose()?,
-            stands_for: None,
+            ..Weighting::of(target)
         })
     }
 
@@ -146,6 +143,15 @@ impl Weighting {
     pub(crate) fn without_classes(mut self) -> Self {
         self.classes = None;
         self
+    }
+
+    /// By the column of a target alone, if it has one.
+    #[must_use]
+    pub fn of(target: &Target) -> Self {
+        Weighting {
+            column: target.weight().map(str::to_owned),
+            ..Weighting::default()
+        }
     }
 
     /// By a column of finite numbers of at least 0 alone.

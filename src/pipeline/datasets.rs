@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use crate::data::{PreparedData, TRAIN, TUNE};
 use crate::error::Result;
-use crate::training::{Dataset, HoldOutBy};
+use crate::training::Dataset;
 use crate::transform::FittedPlan;
 
 /// A split of prepared data, as trainers get it: `train` and `tune` have the [weights](PreparedData::weighting) of
-/// training, `train` is [to train with](Dataset::to_train), and rows are held out [by time](HoldOutBy::Time) where the
-/// splits are. `fitted` is of [`PreparedData::fit`].
+/// training, and `train` is [to train with](Dataset::to_train). `fitted` is of [`PreparedData::fit`].
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such split.
@@ -22,8 +21,5 @@ pub fn dataset(data: &PreparedData, split: &str, fitted: &FittedPlan) -> Result<
     if split == TRAIN {
         dataset = dataset.to_train().rebalanced(data.stands_for());
     }
-    Ok(match data.division().time_column() {
-        Some(column) => dataset.hold_out_by(HoldOutBy::Time(column.to_owned())),
-        None => dataset,
-    })
+    Ok(dataset)
 }

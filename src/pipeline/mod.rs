@@ -165,8 +165,6 @@ where
         (self.evaluation).check_data::<T::Model>(data.target(), data.split(EVAL)?.schema())?;
         let (candidate, training, fitted) = self.train(&data, &engine, &progress).await?;
         let loaders = candidate.loaders().clone();
-        let features = candidate.servable().transform().features().to_vec();
-        let model_format = candidate.servable().manifest().model_format.clone();
         let servable = Arc::clone(candidate.servable());
         let serving = self.serving.server().serving(&self.name, &loaders).await;
         let evaluated = Arc::clone(&self.evaluation)
@@ -178,7 +176,7 @@ where
             verdict,
             model,
         } = evaluated;
-        let mut run = RunRecord::new(&self.name, &data, features, model_format);
+        let mut run = RunRecord::new(&self.name, &data, &servable);
         run.trained(&fitted, training);
         run.evaluated(metrics, &baseline, verdict);
         if let Some(test) = data.splits().get(TEST).filter(|test| test.n_rows() > 0) {
@@ -242,7 +240,10 @@ where
         let serving = self.serving.server().serving(&self.name, loaders).await;
         match serving {
             Ok(Serving::None) => (None, None),
-            Ok(Serving::Model(servable)) if **servable.target() != *train.target() => {
+            Ok(Serving::Model(servable))
+                if !servable.target().answers_as(train.target())
+                    || servable.target().label() != train.target().label() =>
+            {
                 let reason = "the serving model has another target".to_owned();
                 (None, Some(skipped(reason)))
             }
@@ -300,17 +301,21 @@ where
         let fitted = trained.fitted().cloned().unwrap_or(fitted);
         let (model, mut record) = trained.into_parts();
         record.warnings.splice(0..0, skipped);
+        let target = match record.threshold {
+            Some(threshold) => data.target().clone().with_threshold(threshold),
+            None => Ok(data.target().clone()),
+        };
+        let target = target.map_err(|error| error.in_stage(self.training.trainer().name()))?;
         let details = RunRecord::lineage(data, self.training.trainer())?;
         let candidate = Candidate::new(
             &self.name,
             model,
-            data.target().clone(),
+            target,
             data.schema(),
             Arc::clone(fitted.transform()),
             details,
         )?
         .with_label(self.data.label_rule()?.clone())
-        .with_weight(data.weighting().column().map(str::to_owned))
         .with_loaders(&loaders);
         let candidate = match data.statistics().get(TRAIN) {
             Some(training) => {

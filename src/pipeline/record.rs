@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::evaluation::Baseline;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Evaluation;
-use crate::model::Target;
+use crate::model::{Servable, Target};
 use crate::progress::{Progress, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::Statistics;
@@ -75,12 +75,7 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    pub(super) fn new(
-        name: &str,
-        data: &PreparedData,
-        features: Vec<String>,
-        model_format: String,
-    ) -> Self {
+    pub(super) fn new(name: &str, data: &PreparedData, candidate: &Servable) -> Self {
         let rows = data
             .splits()
             .iter()
@@ -91,9 +86,9 @@ impl RunRecord {
             data_fingerprint: data.fingerprint().clone(),
             rows,
             unlabelled_rows: data.n_unlabelled(),
-            target: data.target().clone(),
-            features,
-            model_format,
+            target: candidate.manifest().target.clone(),
+            features: candidate.transform().features().to_vec(),
+            model_format: candidate.manifest().model_format.clone(),
             decisions: Vec::new(),
             schema: data.schema().clone(),
             statistics: data

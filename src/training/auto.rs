@@ -6,7 +6,7 @@ use super::linear_rows::TAKES;
 use super::{LinearRegression, LogisticRegression, TrainArgs, Trained, Trainer};
 use crate::error::Result;
 use crate::features::Takes;
-use crate::model::{LinearModel, Target};
+use crate::model::{LinearModel, Task};
 use crate::stage::Stage;
 
 /// The linear model of the task: [`LogisticRegression`] for classes, [`LinearRegression`] for numbers. For programs
@@ -54,9 +54,9 @@ impl Trainer for Linear {
     type Model = LinearModel;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
-        match args.target() {
-            Target::Regression { .. } => self.numbers.train(args),
-            Target::Binary { .. } | Target::Multiclass { .. } => self.classes.train(args),
+        match args.target().task() {
+            Task::Regression => self.numbers.train(args),
+            Task::Binary | Task::Multiclass => self.classes.train(args),
         }
     }
 

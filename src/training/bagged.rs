@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, Axis, concatenate};
 use serde::Serialize;
 
 use super::scored::Scored;
+use super::trained::threshold_left_out;
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::features::Takes;
@@ -77,6 +78,7 @@ impl<T: Trainer> Bagged<T> {
             scored.push(Scored::of(&model, &parts.held_out)?);
             models.push(model);
             warnings.extend(record.warnings);
+            warnings.extend(record.threshold.map(threshold_left_out));
             args.progress().advance(fold as u64 + 1, self.folds as u64);
         }
         let trained = Trained::new(BaggedModel::new(models)?);

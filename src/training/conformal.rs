@@ -8,7 +8,7 @@ use super::calibrated::check_hold_out;
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::features::Takes;
-use crate::model::{AnyModel, ConformalModel, Margins, Predict, Target, band};
+use crate::model::{AnyModel, ConformalModel, Margins, Predict, Task, band};
 use crate::stage::Stage;
 use crate::warning::Warning;
 
@@ -119,7 +119,7 @@ impl<T: Trainer> Trainer for Conformal<T> {
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<ConformalModel>> {
         let target = args.target();
-        if !matches!(target, Target::Regression { .. }) {
+        if target.task() != Task::Regression {
             return Err(Error::config(format!(
                 "label `{}` makes a {} task, intervals are of numbers",
                 target.label(),

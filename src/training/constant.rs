@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::model::{ConstantModel, Target};
+use crate::model::{ConstantModel, Task};
 use crate::stage::Stage;
 
 /// Predicts the mean of a regression's label, or the classes' shares; weighted, where rows have weights. Useful to see what any model must beat.
@@ -30,11 +30,9 @@ impl Trainer for Constant {
             let even = Array1::ones(batch.labels().len());
             let weights = batch.weights().unwrap_or(even.view());
             total += weights.sum();
-            match args.target() {
-                Target::Regression { .. } | Target::Binary { .. } => {
-                    sums[0] += batch.labels().dot(&weights)
-                }
-                Target::Multiclass { .. } => batch
+            match args.target().task() {
+                Task::Regression | Task::Binary => sums[0] += batch.labels().dot(&weights),
+                Task::Multiclass => batch
                     .classes()?
                     .iter()
                     .zip(weights)

@@ -37,17 +37,18 @@ struct Place<'a> {
 }
 
 impl Dataset {
-    /// Examples behind a transform: a [`FittedPlan`], or an `Arc<FittedTransform>`.
+    /// Examples behind a transform: a [`FittedPlan`], or an `Arc<FittedTransform>`. Rows count by the target's
+    /// [weight](Target::weight), and are held out by its [time](Target::time), or else its [group](Target::group).
     #[must_use]
     pub fn new(examples: Examples, transform: impl Into<FittedPlan>, target: Arc<Target>) -> Self {
         Dataset {
             examples,
             fitted: transform.into(),
-            target,
-            weighting: Weighting::default(),
+            weighting: Weighting::of(&target),
             to_train: false,
             stands_for: None,
-            hold_out_by: HoldOutBy::default(),
+            hold_out_by: HoldOutBy::of(&target),
+            target,
             selection: Selection::default(),
         }
     }

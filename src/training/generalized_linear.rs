@@ -7,7 +7,7 @@ use super::linear_rows::{LinearRows, Solver, TAKES};
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::features::Takes;
-use crate::model::{LinearModel, Link, Target};
+use crate::model::{LinearModel, Link, Task};
 use crate::stage::Stage;
 
 /// How labels scatter around their mean.
@@ -136,7 +136,7 @@ impl Trainer for GeneralizedLinear {
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
         let target = args.target();
-        if !matches!(target, Target::Regression { .. }) {
+        if target.task() != Task::Regression {
             return Err(Error::config(format!(
                 "label `{}` makes a {} task, {} predicts numbers",
                 target.label(),

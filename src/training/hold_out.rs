@@ -37,6 +37,17 @@ pub enum HoldOutBy {
     Time(String),
 }
 
+impl HoldOutBy {
+    /// By the time of a target's rows, or else their group, or else by row.
+    pub(super) fn of(target: &Target) -> Self {
+        match (target.time(), target.group()) {
+            (Some(column), _) => HoldOutBy::Time(column.to_owned()),
+            (None, Some(column)) => HoldOutBy::Group(column.to_owned()),
+            (None, None) => HoldOutBy::Row,
+        }
+    }
+}
+
 /// A data set in two.
 #[derive(Clone, Debug)]
 pub struct HoldOut {
@@ -255,7 +266,7 @@ fn times(name: &str, column: &ArrayRef) -> Result<Vec<f64>> {
 }
 
 impl Dataset {
-    /// By what rows are held out; by default, by row, or by the column of times that divides the splits.
+    /// By what rows are held out; by default, by the target's time or group, or by row.
     #[must_use]
     pub fn hold_out_by(mut self, by: HoldOutBy) -> Self {
         self.hold_out_by = by;

@@ -10,7 +10,7 @@ use super::{Dataset, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::features::Takes;
-use crate::model::{Model, Predict, Target};
+use crate::model::{Model, Predict, Task};
 use crate::stage::Stage;
 
 /// A trainer whose model's permutation importances are measured (Breiman, 2001): by how much the loss on rows that it was
@@ -192,14 +192,14 @@ fn loss_of(model: &impl Model, rows: &Dataset, takes: Takes) -> Result<f64> {
     for (row, (outputs, label)) in outputs.rows().into_iter().zip(table.labels()).enumerate() {
         let weight = table.weights().map_or(1.0, |weights| weights[row]);
         let log = |p: f64| -p.max(1e-15).ln();
-        let loss = match rows.target() {
-            Target::Regression { .. } => 0.5 * (outputs[0] - label).powi(2),
-            Target::Binary { .. } => log(if *label == 1.0 {
+        let loss = match rows.target().task() {
+            Task::Regression => 0.5 * (outputs[0] - label).powi(2),
+            Task::Binary => log(if *label == 1.0 {
                 outputs[0]
             } else {
                 1.0 - outputs[0]
             }),
-            Target::Multiclass { .. } => log(outputs.get(*label as usize).copied().unwrap_or(0.0)),
+            Task::Multiclass => log(outputs.get(*label as usize).copied().unwrap_or(0.0)),
         };
         sum += weight * loss;
         total += weight;

@@ -11,7 +11,7 @@ use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::examples::ExamplePart;
 use crate::features::Takes;
-use crate::model::{LinearModel, Link, Target};
+use crate::model::{LinearModel, Link, Task};
 use crate::stage::Stage;
 
 /// Linear regression with an elastic-net penalty: least squares, ridge, lasso and what lies between.
@@ -101,7 +101,7 @@ impl Trainer for LinearRegression {
     type Model = LinearModel;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
-        if !matches!(args.target(), Target::Regression { .. }) {
+        if args.target().task() != Task::Regression {
             return Err(Error::config(format!(
                 "label `{}` makes a {} task, linear regression predicts numbers",
                 args.target().label(),

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Dataset, TrainArgs, Trained, Trainer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{LinfaEstimator, LinfaLabel, LinfaModel, Target, caught};
+use crate::model::{LinfaEstimator, LinfaLabel, LinfaModel, Target, Task, caught};
 use crate::stage::Stage;
 use crate::warning::Warning;
 
@@ -116,7 +116,7 @@ impl<E: LinfaEstimator> Trainer for Linfa<E> {
 
 /// That classes are learned of classes, and values of values.
 fn check_task<E: LinfaEstimator>(target: &Target) -> Result<()> {
-    let has_classes = !matches!(target, Target::Regression { .. });
+    let has_classes = target.task() != Task::Regression;
     if E::Label::IS_CLASS == has_classes {
         return Ok(());
     }

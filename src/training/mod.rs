@@ -61,6 +61,7 @@
 //! | trainer | tasks | what it adds |
 //! | --- | --- | --- |
 //! | [`Calibrated`] | classes | probabilities that mean what they say |
+//! | [`Thresholded`] | two classes | the decision threshold that costs least |
 //! | [`Conformal`] | regression | intervals that hold the label as often as they say |
 //! | [`Bagged`] | all | the mean of a model a fold, and predictions out of fold |
 //! | [`Explained`] | all | permutation importances of the raw columns |
@@ -92,6 +93,7 @@ mod random_forest;
 mod scored;
 mod streaming_logistic;
 mod table;
+mod thresholded;
 mod trained;
 mod trees;
 
@@ -121,6 +123,7 @@ pub use self::matrix::Matrix;
 pub use self::random_forest::RandomForest;
 pub use self::streaming_logistic::StreamingLogistic;
 pub use self::table::Table;
+pub use self::thresholded::Thresholded;
 pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};
 use crate::error::{Error, Result};
 use crate::features::Takes;

@@ -9,7 +9,7 @@ use super::trees::{Rows, check_positive, check_range, shapes, with_importances};
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::features::Takes;
-use crate::model::{Combine, ForestModel, Target};
+use crate::model::{Combine, ForestModel, Target, Task};
 use crate::stage::Stage;
 use crate::warning::Warning;
 
@@ -119,10 +119,10 @@ impl RandomForest {
 
     fn features_per_split(&self, n_features: usize, target: &Target) -> usize {
         let n = n_features as f64;
-        let wanted = match (self.feature_fraction, target) {
+        let wanted = match (self.feature_fraction, target.task()) {
             (Some(fraction), _) => n * fraction,
-            (None, Target::Regression { .. }) => n / 3.0,
-            (None, Target::Binary { .. } | Target::Multiclass { .. }) => n.sqrt(),
+            (None, Task::Regression) => n / 3.0,
+            (None, Task::Binary | Task::Multiclass) => n.sqrt(),
         };
         (wanted.round() as usize).max(1)
     }
@@ -188,10 +188,10 @@ pub(super) fn grow(
     args: &TrainArgs,
     options: &BagOptions,
 ) -> Result<(Trained<ForestModel>, Bagged)> {
-    let outcome = match args.target() {
-        Target::Regression { .. } => Outcome::Mean,
-        Target::Binary { .. } => Outcome::Binary,
-        Target::Multiclass { classes, .. } => Outcome::Classes(classes.len()),
+    let outcome = match args.target().task() {
+        Task::Regression => Outcome::Mean,
+        Task::Binary => Outcome::Binary,
+        Task::Multiclass => Outcome::Classes(args.target().classes().len()),
     };
     if outcome != Outcome::Mean {
         rows.check_classes(args.target().classes().len())?;
@@ -234,9 +234,9 @@ fn out_of_bag(bagged: &Bagged, rows: &Rows, target: &Target) -> Option<(&'static
     let n_outputs = bagged.forest.n_outputs();
     let loss = |outputs: &[f64], label: f64| {
         let least = f64::EPSILON;
-        match target {
-            Target::Regression { .. } => (outputs[0] - label).powi(2),
-            Target::Binary { .. } => {
+        match target.task() {
+            Task::Regression => (outputs[0] - label).powi(2),
+            Task::Binary => {
                 let share = if label == 1.0 {
                     outputs[0]
                 } else {
@@ -244,7 +244,7 @@ fn out_of_bag(bagged: &Bagged, rows: &Rows, target: &Target) -> Option<(&'static
                 };
                 -share.max(least).ln()
             }
-            Target::Multiclass { .. } => -outputs
+            Task::Multiclass => -outputs
                 .get(label as usize)
                 .copied()
                 .unwrap_or(0.0)
@@ -265,9 +265,9 @@ fn out_of_bag(bagged: &Bagged, rows: &Rows, target: &Target) -> Option<(&'static
         sum += weight * loss(outputs, *label);
         total += weight;
     }
-    let name = match target {
-        Target::Regression { .. } => "out_of_bag_mean_squared_error",
-        Target::Binary { .. } | Target::Multiclass { .. } => "out_of_bag_log_loss",
+    let name = match target.task() {
+        Task::Regression => "out_of_bag_mean_squared_error",
+        Task::Binary | Task::Multiclass => "out_of_bag_log_loss",
     };
     (total > 0.0).then(|| (name, sum / total))
 }

@@ -46,7 +46,7 @@ pub(super) struct Scored {
 }
 
 impl Scored {
-    pub(super) fn of(model: &AnyModel, rows: &Dataset) -> Result<Self> {
+    pub(super) fn of(model: &dyn Predict, rows: &Dataset) -> Result<Self> {
         let rows = rows
             .clone()
             .weighted(rows.weighting().clone().without_classes());

@@ -42,6 +42,9 @@ pub struct TrainingRecord {
     pub importances: Vec<Importance>,
     /// The configurations that were tried, in their order.
     pub trials: Vec<Trial>,
+    /// The decision threshold that was chosen for the model, see [`Trained::with_threshold`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
     /// What the trainer decided on its own or left out.
     pub warnings: Vec<Warning>,
 }
@@ -182,6 +185,15 @@ impl<M> Trained<M> {
         self
     }
 
+    /// Says from which probability of the positive class on it is the answer: the model is saved with it, and label
+    /// predictions, metrics and served answers go by it. One half unless told. The positive class is the answer *above*
+    /// it; it is from 0 to 1, and of two classes only.
+    #[must_use]
+    pub fn with_threshold(mut self, threshold: f64) -> Self {
+        self.record.threshold = Some(threshold);
+        self
+    }
+
     /// Adds a warning.
     #[must_use]
     pub fn with_warning(mut self, warning: Warning) -> Self {
@@ -189,7 +201,8 @@ impl<M> Trained<M> {
         self
     }
 
-    /// Adds what is known of another training: of a trainer within this one.
+    /// Adds what is known of another training: of a trainer within this one. Its threshold is left out, with a warning:
+    /// it is of other probabilities.
     #[must_use]
     pub fn with_record(mut self, record: TrainingRecord) -> Self {
         let TrainingRecord {
@@ -197,6 +210,7 @@ impl<M> Trained<M> {
             best_iteration,
             importances,
             trials,
+            threshold,
             warnings,
         } = record;
         self.record.curve.extend(curve);
@@ -204,6 +218,9 @@ impl<M> Trained<M> {
         self.record.importances.extend(importances);
         self.record.trials.extend(trials);
         self.record.warnings.extend(warnings);
+        self.record
+            .warnings
+            .extend(threshold.map(threshold_left_out));
         self
     }
 
@@ -240,6 +257,15 @@ impl<M> Trained<M> {
             fitted: self.fitted,
         }
     }
+}
+
+/// That a trainer makes other probabilities of those that a threshold was chosen for.
+pub(super) fn threshold_left_out(threshold: f64) -> Warning {
+    let message = format!(
+        "the decision threshold {threshold} of the trainer within is of its probabilities, and left out; choose it around \
+         the outer trainer"
+    );
+    Warning::new("train", "threshold_left_out", message)
 }
 
 /// What a closure that trains may return: a model, or a [`Trained`] one.

@@ -38,20 +38,12 @@ fn args(label: &str, target: Target) -> TrainArgs {
 fn late() -> TrainArgs {
     args(
         "late",
-        Target::Binary {
-            label: "late".to_owned(),
-            classes: ["no".to_owned(), "yes".to_owned()],
-        },
+        Target::classification("late", ["no", "yes"]).unwrap(),
     )
 }
 
 fn kilograms() -> TrainArgs {
-    args(
-        "kilograms",
-        Target::Regression {
-            label: "kilograms".to_owned(),
-        },
-    )
+    args("kilograms", Target::regression("kilograms"))
 }
 
 #[tokio::test]

@@ -211,10 +211,7 @@ fn raw_rows_pass_through() {
 fn a_table_has_the_rows_of_the_matrix() {
     let all = rows(900);
     let transform = Arc::new(fitted(&all));
-    let target = Target::Binary {
-        label: "label".to_owned(),
-        classes: ["no".to_owned(), "yes".to_owned()],
-    };
+    let target = Target::classification("label", ["no", "yes"]).unwrap();
     let batches = vec![
         all.slice(0, 10),
         all.slice(10, 0),
@@ -226,7 +223,7 @@ fn a_table_has_the_rows_of_the_matrix() {
     statistics.update(&all).unwrap();
     let statistics = statistics.finish();
     let label = statistics.column("label").unwrap();
-    let weights = Weighting::new(None, Some(&ClassWeights::Balanced), &target, label).unwrap();
+    let weights = Weighting::new(Some(&ClassWeights::Balanced), &target, label).unwrap();
     let even = Dataset::new(examples, transform, Arc::new(target)).to_train();
     for data in [even.clone(), even.weighted(weights)] {
         let matrix = data.matrix().unwrap();

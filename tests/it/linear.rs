@@ -75,16 +75,11 @@ fn rows(n: usize, seed: u64) -> RecordBatch {
 }
 
 fn number(label: &str) -> Target {
-    Target::Regression {
-        label: label.to_owned(),
-    }
+    Target::regression(label)
 }
 
 fn rare() -> Target {
-    Target::Binary {
-        label: "rare".to_owned(),
-        classes: ["no".to_owned(), "yes".to_owned()],
-    }
+    Target::classification("rare", ["no", "yes"]).unwrap()
 }
 
 fn dataset(rows: &RecordBatch, target: Target) -> Dataset {
@@ -172,7 +167,7 @@ fn calibrated_probabilities_mean_what_they_say() {
         accumulator.finish()
     };
     let label = statistics.column("rare").unwrap();
-    let weighting = Weighting::new(None, Some(&ClassWeights::Balanced), &rare(), label).unwrap();
+    let weighting = Weighting::new(Some(&ClassWeights::Balanced), &rare(), label).unwrap();
     let train = dataset(&train_rows, rare()).weighted(weighting);
     let (features, labels) = fresh(&train, &rows(40_000, 5));
     let args = TrainArgs::new(train);

@@ -38,6 +38,7 @@ mod sources;
 mod statistics;
 mod strict;
 mod support;
+mod target;
 mod text;
 mod tidy;
 mod transform_ops;

@@ -82,17 +82,10 @@ fn transform() -> Arc<FittedTransform> {
 
 fn target(label: &str) -> Target {
     let label = label.to_owned();
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     match label.as_str() {
-        "late" => Target::Binary {
-            label,
-            classes: ["no".to_owned(), "yes".to_owned()],
-        },
-        "when" => Target::Multiclass {
-            label,
-            classes: names(&["early", "fine", "late"]),
-        },
-        _ => Target::Regression { label },
+        "late" => Target::classification(label, ["no", "yes"]).unwrap(),
+        "when" => Target::classification(label, ["early", "fine", "late"]).unwrap(),
+        _ => Target::regression(label),
     }
 }
 

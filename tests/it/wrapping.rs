@@ -316,10 +316,7 @@ async fn a_model_of_other_features_is_not_started_from() {
 fn dataset(n: usize) -> Dataset {
     let rows = parcels(n);
     let transform = features().fit(std::slice::from_ref(&rows)).unwrap();
-    let target = fourfold::model::Target::Binary {
-        label: "late".to_owned(),
-        classes: ["no".to_owned(), "yes".to_owned()],
-    };
+    let target = fourfold::model::Target::classification("late", ["no", "yes"]).unwrap();
     let examples = Examples::from_batches(rows.schema(), vec![rows]).unwrap();
     Dataset::new(examples, Arc::new(transform), Arc::new(target))
 }

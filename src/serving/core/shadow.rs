@@ -264,14 +264,12 @@ mod tests {
     use crate::model::Target;
 
     fn late(outputs: ndarray::Array2<f64>) -> Prediction {
-        let classes = ["no".to_owned(), "yes".to_owned()];
-        let label = "late".to_owned();
-        Prediction::new(Arc::new(Target::Binary { label, classes }), outputs)
+        let target = Target::classification("late", ["no", "yes"]).unwrap();
+        Prediction::new(Arc::new(target), outputs)
     }
 
     fn value(outputs: ndarray::Array2<f64>) -> Prediction {
-        let label = "value".to_owned();
-        Prediction::new(Arc::new(Target::Regression { label }), outputs)
+        Prediction::new(Arc::new(Target::regression("value")), outputs)
     }
 
     #[test]

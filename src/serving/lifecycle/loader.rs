@@ -44,9 +44,8 @@ use crate::model::{Loaders, Servable};
 ///             format_version: Manifest::FORMAT_VERSION,
 ///             name: self.model.clone(),
 ///             model_format: "example.number.v1".to_owned(),
-///             target: Target::Regression { label: "y".to_owned() },
+///             target: Target::regression("y"),
 ///             label: None,
-///             weight: None,
 ///             details: BTreeMap::new(),
 ///         };
 ///         let schema = Schema::new([Field::new("x", FieldType::Float)]);

@@ -6,7 +6,7 @@ use super::datatype::Datatype;
 use super::plan::Plan;
 use super::raw::append_text;
 use crate::error::{Error, Result, near_names, shortened};
-use crate::model::{Prediction, Target};
+use crate::model::{Prediction, Target, Task};
 
 /// An output of a model.
 #[derive(Debug)]
@@ -113,14 +113,14 @@ impl Output {
 /// The outputs of a target, named as the columns of [`Prediction::to_batch`].
 pub(super) fn outputs_of(target: &Target) -> Vec<Output> {
     let output = |kind, shape| Output { kind, shape };
-    match target {
-        Target::Regression { .. } => vec![output(OutputKind::Value, vec![-1])],
-        Target::Binary { .. } => vec![
+    match target.task() {
+        Task::Regression => vec![output(OutputKind::Value, vec![-1])],
+        Task::Binary => vec![
             output(OutputKind::Class, vec![-1]),
             output(OutputKind::Probability, vec![-1]),
         ],
-        Target::Multiclass { classes, .. } => {
-            let width = i64::try_from(classes.len()).unwrap_or(i64::MAX);
+        Task::Multiclass => {
+            let width = i64::try_from(target.classes().len()).unwrap_or(i64::MAX);
             vec![
                 output(OutputKind::Class, vec![-1]),
                 output(OutputKind::Probabilities, vec![-1, width]),
@@ -236,10 +236,10 @@ impl Outputs {
 /// The probability of each class of a row, in the order of the target's classes.
 pub(super) fn class_probabilities(prediction: &Prediction, row: usize) -> Vec<f64> {
     let numbers = prediction.outputs().row(row);
-    match prediction.target() {
-        Target::Binary { .. } => vec![1.0 - numbers[0], numbers[0]],
-        Target::Multiclass { .. } => numbers.to_vec(),
-        Target::Regression { .. } => Vec::new(),
+    match prediction.target().task() {
+        Task::Binary => vec![1.0 - numbers[0], numbers[0]],
+        Task::Multiclass => numbers.to_vec(),
+        Task::Regression => Vec::new(),
     }
 }
 

@@ -152,9 +152,7 @@ impl Plan {
     #[cfg(test)]
     pub(super) fn for_tests(inputs: impl IntoIterator<Item = Input>) -> Self {
         let inputs: Vec<Input> = inputs.into_iter().collect();
-        let target = Target::Regression {
-            label: "y".to_owned(),
-        };
+        let target = Target::regression("y");
         Plan::with(inputs, &target)
     }
 

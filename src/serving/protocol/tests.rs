@@ -28,7 +28,6 @@ fn predictor(
         model_format: "test.linear.v1".to_owned(),
         target,
         label: None,
-        weight: None,
         details: BTreeMap::new(),
     };
     let transform = Arc::new(FittedTransform::new(inputs, steps).unwrap());
@@ -53,9 +52,7 @@ pub(super) fn half_plus_two() -> Predictor {
         vec![InputColumn::new("x", FieldType::Float)],
         vec![step("x", scale)],
         LinearModel::new(Link::Identity, &array![[0.5]], &array![2.0]).unwrap(),
-        Target::Regression {
-            label: "y".to_owned(),
-        },
+        Target::regression("y"),
     )
 }
 
@@ -69,10 +66,7 @@ pub(super) fn late() -> Predictor {
             &array![-1.0],
         )
         .unwrap(),
-        Target::Binary {
-            label: "late".to_owned(),
-            classes: ["no".to_owned(), "yes".to_owned()],
-        },
+        Target::classification("late", ["no", "yes"]).unwrap(),
     )
 }
 
@@ -84,10 +78,7 @@ pub(super) fn meal() -> Predictor {
     people(
         "meal",
         LinearModel::new(Link::Softmax, &weights, &array![0.0, 0.1, 0.2]).unwrap(),
-        Target::Multiclass {
-            label: "meal".to_owned(),
-            classes: ["fish", "meat", "none"].map(str::to_owned).to_vec(),
-        },
+        Target::classification("meal", ["fish", "meat", "none"]).unwrap(),
     )
 }
 
@@ -147,9 +138,7 @@ pub(super) fn lists() -> Predictor {
             &array![0.0],
         )
         .unwrap(),
-        Target::Regression {
-            label: "y".to_owned(),
-        },
+        Target::regression("y"),
     )
 }
 

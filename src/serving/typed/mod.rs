@@ -50,14 +50,13 @@ impl Predictor {
     /// # ];
     /// # let transform = Arc::new(FittedTransform::new(inputs, steps)?);
     /// # let model = LinearModel::new(Link::Logistic, &array![[0.5, 1.0, 0.0, -2.0]], &array![-5.5])?;
-    /// # let target = Target::Binary { label: "late".into(), classes: ["on_time".into(), "late".into()] };
+    /// # let target = Target::classification("late", ["on_time", "late"])?;
     /// # let manifest = Manifest {
     /// #     format_version: Manifest::FORMAT_VERSION,
     /// #     name: "flights".into(),
     /// #     model_format: LinearModel::FORMAT.into(),
     /// #     target,
     /// #     label: None,
-    /// #     weight: None,
     /// #     details: BTreeMap::new(),
     /// # };
     /// # Ok(Predictor::new(1, Arc::new(Servable::new(manifest, &schema, transform, Arc::new(model))?)))

@@ -11,25 +11,21 @@ use super::super::{TrainArgs, Trained, Trainer};
 use super::{Direction, GradientBoosting, MOST_DEPTH, RegressionLoss};
 use crate::error::{Error, Result, near_names};
 use crate::features::{Feature, FeatureKind, Features, Takes};
-use crate::model::{Combine, ForestColumn, ForestModel, Link, Target};
+use crate::model::{Combine, ForestColumn, ForestModel, Link, Target, Task};
 use crate::stage::Stage;
 use crate::warning::Warning;
 
 impl GradientBoosting {
     fn objective(&self, target: &Target) -> Objective {
-        match (target, self.loss) {
-            (Target::Binary { .. }, _) => Objective::Binary,
-            (Target::Multiclass { classes, .. }, _) => Objective::Classes(classes.len()),
-            (Target::Regression { .. }, RegressionLoss::Squared) => Objective::Squared,
-            (Target::Regression { .. }, RegressionLoss::Absolute) => Objective::Absolute,
-            (Target::Regression { .. }, RegressionLoss::Quantile(level)) => {
-                Objective::Quantile(level)
-            }
-            (Target::Regression { .. }, RegressionLoss::Poisson) => Objective::Poisson,
-            (Target::Regression { .. }, RegressionLoss::Gamma) => Objective::Gamma,
-            (Target::Regression { .. }, RegressionLoss::Tweedie(power)) => {
-                Objective::Tweedie(power)
-            }
+        match (target.task(), self.loss) {
+            (Task::Binary, _) => Objective::Binary,
+            (Task::Multiclass, _) => Objective::Classes(target.classes().len()),
+            (Task::Regression, RegressionLoss::Squared) => Objective::Squared,
+            (Task::Regression, RegressionLoss::Absolute) => Objective::Absolute,
+            (Task::Regression, RegressionLoss::Quantile(level)) => Objective::Quantile(level),
+            (Task::Regression, RegressionLoss::Poisson) => Objective::Poisson,
+            (Task::Regression, RegressionLoss::Gamma) => Objective::Gamma,
+            (Task::Regression, RegressionLoss::Tweedie(power)) => Objective::Tweedie(power),
         }
     }
 
@@ -172,7 +168,7 @@ impl Trainer for GradientBoosting {
         let tune = tune.map(Rows::read).transpose()?;
         for rows in [Some(&rows), tune.as_ref()].into_iter().flatten() {
             self.check_labels(objective, rows)?;
-            if !matches!(args.target(), Target::Regression { .. }) {
+            if args.target().task() != Task::Regression {
                 rows.check_classes(args.target().classes().len())?;
             }
         }

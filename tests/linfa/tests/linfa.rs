@@ -119,15 +119,9 @@ fn target(n_classes: usize) -> Target {
     let label = "label".to_owned();
     let name = |index: usize| ["low", "middle", "high"][index].to_owned();
     match n_classes {
-        0 => Target::Regression { label },
-        2 => Target::Binary {
-            label,
-            classes: [name(0), name(2)],
-        },
-        _ => Target::Multiclass {
-            label,
-            classes: (0..3).map(name).collect(),
-        },
+        0 => Target::regression(label),
+        2 => Target::classification(label, [name(0), name(2)]).unwrap(),
+        _ => Target::classification(label, (0..3).map(name)).unwrap(),
     }
 }
 

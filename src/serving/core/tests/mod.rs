@@ -85,7 +85,7 @@ impl Actor {
         Candidate::new(
             name,
             self,
-            Target::Regression { label },
+            Target::regression(label),
             &schema,
             Arc::new(transform),
             BTreeMap::new(),

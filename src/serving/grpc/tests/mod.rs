@@ -121,10 +121,7 @@ fn candidate<M: Model>(name: &str, model: M) -> Candidate<M> {
             field
         }
     }));
-    let target = Target::Binary {
-        label: "late".to_owned(),
-        classes: ["no".to_owned(), "yes".to_owned()],
-    };
+    let target = Target::classification("late", ["no", "yes"]).unwrap();
     Candidate::new(
         name,
         model,

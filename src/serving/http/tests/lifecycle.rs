@@ -102,9 +102,7 @@ fn a_damaged_model_leaves_the_others_serving() {
 #[test]
 fn a_model_that_panics_is_a_500_and_nothing_more() {
     let server = Running::over(|root| {
-        let target = Target::Regression {
-            label: "y".to_owned(),
-        };
+        let target = Target::regression("y");
         candidate("panics", Panics, target)
             .save(&root.join("panics/1"))
             .unwrap();

@@ -128,10 +128,7 @@ fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
     candidate(
         name,
         model,
-        Target::Binary {
-            label: "late".to_owned(),
-            classes,
-        },
+        Target::classification("late", classes).unwrap(),
     )
 }
 
@@ -145,10 +142,7 @@ fn meal() -> Candidate<LinearModel> {
     candidate(
         "meal",
         model,
-        Target::Multiclass {
-            label: "meal".to_owned(),
-            classes,
-        },
+        Target::classification("meal", classes).unwrap(),
     )
 }
 
@@ -156,13 +150,7 @@ fn meal() -> Candidate<LinearModel> {
 fn price() -> Candidate<LinearModel> {
     let weights = Array2::from_elem((1, N_FEATURES), 1.0 / 3.0);
     let model = LinearModel::new(Link::Identity, &weights, &Array1::zeros(1)).unwrap();
-    candidate(
-        "price",
-        model,
-        Target::Regression {
-            label: "price".to_owned(),
-        },
-    )
+    candidate("price", model, Target::regression("price"))
 }
 
 /// A model with a bug.
@@ -212,9 +200,7 @@ impl Waits {
     }
 
     fn candidate(gate: &Path) -> Candidate<Waits> {
-        let target = Target::Regression {
-            label: "y".to_owned(),
-        };
+        let target = Target::regression("y");
         let gate = gate.to_owned();
         candidate("waits", Waits { gate }, target)
     }

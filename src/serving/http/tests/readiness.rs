@@ -84,9 +84,7 @@ impl Model for Slow {
 }
 
 fn slow() -> Candidate<Slow> {
-    let target = Target::Regression {
-        label: "y".to_owned(),
-    };
+    let target = Target::regression("y");
     candidate("slow", Slow, target)
 }
 

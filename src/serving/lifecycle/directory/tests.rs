@@ -14,9 +14,7 @@ pub(in crate::serving::lifecycle) fn constant(name: &str, answer: f64) -> Blesse
     let candidate = Candidate::new(
         name,
         ConstantModel::new(0, vec![answer]),
-        Target::Regression {
-            label: "price".to_owned(),
-        },
+        Target::regression("price"),
         &Schema::from_json(r#"{"format_version": 2, "fields": []}"#).unwrap(),
         Arc::new(FittedTransform::new(Vec::new(), Vec::new()).unwrap()),
         BTreeMap::new(),

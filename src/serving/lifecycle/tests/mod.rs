@@ -263,11 +263,8 @@ impl Loader for WorldLoader {
             format_version: Manifest::FORMAT_VERSION,
             name: self.model.clone(),
             model_format: "test.answers.v1".to_owned(),
-            target: Target::Regression {
-                label: "y".to_owned(),
-            },
+            target: Target::regression("y"),
             label: None,
-            weight: None,
             details: BTreeMap::new(),
         };
         let inputs = vec![InputColumn::new("x", FieldType::Float)];

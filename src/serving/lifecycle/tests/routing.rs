@@ -12,9 +12,7 @@ use crate::serving::ModelRepository;
 
 /// Saves a model that answers a number.
 fn save(root: &Path, model: &str, version: u64, number: f64) {
-    let target = Target::Regression {
-        label: "y".to_owned(),
-    };
+    let target = Target::regression("y");
     let inputs = vec![InputColumn::new("x", FieldType::Float)];
     let steps = vec![FittedStep::new("x", "x", ImputeNumber { value: 0.0 })];
     let candidate = Candidate::new(

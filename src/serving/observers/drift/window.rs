@@ -10,7 +10,7 @@ use super::super::record::Record;
 use super::{DriftOptions, DriftReport};
 use crate::accumulate::Accumulate;
 use crate::error::Result;
-use crate::model::{Reference, Target};
+use crate::model::{Reference, Target, Task};
 use crate::schema::{Anomaly, Field, FieldType, Schema, Validation};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 
@@ -230,9 +230,9 @@ impl Window {
 
 /// The columns of [`Prediction::to_distribution`](crate::model::Prediction::to_distribution).
 fn fields_of_answers(target: &Target) -> Vec<Field> {
-    match target {
-        Target::Regression { .. } => vec![Field::new("prediction_value", FieldType::Float)],
-        Target::Binary { .. } | Target::Multiclass { .. } => vec![
+    match target.task() {
+        Task::Regression => vec![Field::new("prediction_value", FieldType::Float)],
+        Task::Binary | Task::Multiclass => vec![
             Field::new("prediction_class", FieldType::Text),
             Field::new("prediction_probability", FieldType::Float),
         ],

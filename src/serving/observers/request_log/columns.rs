@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 
 use super::super::record::Run;
 use crate::error::{Error, Result};
-use crate::model::Target;
+use crate::model::{Target, Task};
 use crate::schema::{FieldType, Schema};
 
 /// The day of a file, in the name of its folder.
@@ -69,13 +69,13 @@ fn answers(run: &Run, target: &Target) -> Vec<(&'static str, ArrayRef)> {
         all.for_each(|class| classes.append_value(class));
         Arc::new(classes.finish()) as ArrayRef
     };
-    match target {
-        Target::Regression { .. } => vec![("prediction_value", numbers())],
-        Target::Binary { .. } => vec![
+    match target.task() {
+        Task::Regression => vec![("prediction_value", numbers())],
+        Task::Binary => vec![
             ("prediction_class", classes()),
             ("prediction_probability", numbers()),
         ],
-        Target::Multiclass { .. } => {
+        Task::Multiclass => {
             let mut lists = ListBuilder::new(Float64Builder::with_capacity(n));
             for record in &run.records {
                 for row in record.prediction.outputs().rows() {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::{ErrorKind, Result};
-use crate::model::{LinearModel, Link, Manifest, Model, Prediction, Servable, Target};
+use crate::model::{LinearModel, Link, Manifest, Model, Prediction, Servable, Target, Task};
 use crate::schema::{Counts, Domain, Field, FieldType, Schema};
 use crate::serving::Predictor;
 use crate::transform::ops::{Categories, Cyclic, ImputeNumber, Items, Linear, PartOfDate};
@@ -144,10 +144,10 @@ fn predictor(target: Target) -> Predictor {
     let weights = Array2::from_shape_fn((target.n_outputs(), n_features), |(output, feature)| {
         ((output * 7 + feature * 3) % 11) as f64 / 10.0 - 0.5
     });
-    let link = match target {
-        Target::Regression { .. } => Link::Identity,
-        Target::Binary { .. } => Link::Logistic,
-        Target::Multiclass { .. } => Link::Softmax,
+    let link = match target.task() {
+        Task::Regression => Link::Identity,
+        Task::Binary => Link::Logistic,
+        Task::Multiclass => Link::Softmax,
     };
     let model = LinearModel::new(link, &weights, &Array1::zeros(target.n_outputs())).unwrap();
     let manifest = Manifest {
@@ -156,7 +156,6 @@ fn predictor(target: Target) -> Predictor {
         model_format: LinearModel::FORMAT.to_owned(),
         target,
         label: None,
-        weight: None,
         details: BTreeMap::new(),
     };
     let servable = Servable::new(manifest, &schema(), transform, Arc::new(model)).unwrap();
@@ -164,18 +163,11 @@ fn predictor(target: Target) -> Predictor {
 }
 
 fn regression() -> Predictor {
-    predictor(Target::Regression {
-        label: "price".to_owned(),
-    })
+    predictor(Target::regression("price"))
 }
 
 fn classes<const N: usize>(names: [&str; N]) -> Predictor {
-    let label = "class".to_owned();
-    let names = names.map(str::to_owned);
-    predictor(match <[String; 2]>::try_from(names.to_vec()) {
-        Ok(classes) => Target::Binary { label, classes },
-        Err(classes) => Target::Multiclass { label, classes },
-    })
+    predictor(Target::classification("class", names).unwrap())
 }
 
 /// The same rows, made by hand as Arrow columns.
