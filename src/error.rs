@@ -2,12 +2,13 @@
 //!
 //! An [`Error`] is one word wide, says what happened in its [`Display`](fmt::Display) text, which kind of thing
 //! went wrong in [`Error::kind`], where in [`Error::stage`], and keeps the cause in
-//! [`source`](std::error::Error::source). Its `Debug` text is the whole chain, so that
-//! `fn main() -> fourfold::Result<()>` prints something a person can read.
+//! [`source`](std::error::Error::source). `{:#}` is the text with all causes on one line, for logs and messages; the
+//! `Debug` text has a line for each, so that `fn main() -> fourfold::Result<()>` prints something a person can read.
 //!
 //! A model that a validator turns down is **not** an error: it is
 //! [`Outcome::Rejected`](crate::pipeline::Outcome), a value.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -47,6 +48,8 @@ pub enum ErrorKind {
     Cancelled,
     /// Asked for something that this build or this format does not do.
     Unsupported,
+    /// Code that is not this crate's failed: a driver, a client, a stage of an application. See [`Error::other`].
+    Other,
     /// A bug in this crate.
     Internal,
 }
@@ -61,12 +64,24 @@ pub enum ErrorKind {
 /// assert_eq!(error.stage(), Some("read"));
 /// assert_eq!(error.to_string(), "read: column `age`, row 7: `abc` is not a number");
 /// ```
-#[derive(thiserror::Error)]
-#[error(transparent)]
+///
+/// Errors of other crates become one with what was being done; of `std::io`, `?` alone does:
+///
+/// ```
+/// use fourfold::{Error, Result};
+///
+/// fn port(path: &str) -> Result<u16> {
+///     let text = std::fs::read_to_string(path).map_err(|error| Error::io(format!("reading `{path}`"), error))?;
+///     text.trim().parse().map_err(|error| Error::other(format!("the port in `{path}`"), error))
+/// }
+///
+/// let error = port("/nowhere/port").unwrap_err();
+/// assert_eq!(error.to_string(), "reading `/nowhere/port`");
+/// // With the causes, as a log wants it.
+/// assert_eq!(format!("{error:#}"), "reading `/nowhere/port`: No such file or directory (os error 2)");
+/// ```
 pub struct Error(Box<Inner>);
 
-#[derive(Debug, thiserror::Error)]
-#[error("{}{message}", stage.as_ref().map(|stage| format!("{stage}: ")).unwrap_or_default())]
 struct Inner {
     kind: ErrorKind,
     stage: Option<String>,
@@ -141,13 +156,40 @@ impl Error {
         Error::new(ErrorKind::Internal, message)
     }
 
-    /// An input or output error, with what was being done to which path.
-    pub(crate) fn io(doing: impl fmt::Display, source: std::io::Error) -> Self {
+    /// An input or output error, with what was being done to which path: "reading `a.csv`". Its kind is
+    /// [`ErrorKind::NotFound`] where something is not there, else [`ErrorKind::Io`].
+    pub fn io(doing: impl fmt::Display, source: std::io::Error) -> Self {
         let kind = match source.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             _ => ErrorKind::Io,
         };
         Error::new(kind, doing.to_string()).with_source(source)
+    }
+
+    /// An error of other code (a driver, a client, a library), with what was being done: "querying `flights`". Its kind is
+    /// [`ErrorKind::Other`]; where another kind is known, [`Error::new`] and [`Error::with_source`] say it.
+    pub fn other(doing: impl fmt::Display, source: impl Into<BoxError>) -> Self {
+        Error::new(ErrorKind::Other, doing.to_string()).with_source(source)
+    }
+}
+
+impl fmt::Display for Error {
+    /// The stage and what happened; with `{:#}` the causes too, on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.write_str(&joined(self, usize::MAX));
+        }
+        if let Some(stage) = &self.0.stage {
+            write!(f, "{stage}: ")?;
+        }
+        f.write_str(&self.0.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source = self.0.source.as_deref()?;
+        Some(source)
     }
 }
 
@@ -160,6 +202,17 @@ impl fmt::Debug for Error {
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    /// What the system says; [`Error::io`] says what was being done, too. An [`Error`] that travelled through a reader
+    /// comes out as it went in.
+    fn from(source: std::io::Error) -> Self {
+        match source.downcast::<Error>() {
+            Ok(error) => error,
+            Err(source) => Error::io(source.to_string(), source),
+        }
     }
 }
 
@@ -270,10 +323,15 @@ const TOLD_BYTES: usize = 2048;
 
 /// An error with its causes on one line, each said once; of bounded length.
 pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    bounded(joined(error, TOLD_BYTES))
+}
+
+/// An error with its causes on one line, each said once, until there are so many bytes.
+fn joined(error: &(dyn StdError + 'static), enough: usize) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause
-        && text.len() <= TOLD_BYTES
+        && text.len() <= enough
     {
         let more = error.to_string();
         // Some say what caused them themselves.
@@ -283,7 +341,26 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
         }
         cause = error.source();
     }
-    bounded(text)
+    text
+}
+
+/// `: ` and what a panic said, where it said something; of bounded length.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.map(|text| bounded(format!(": {text}")))
+        .unwrap_or_default()
+}
+
+/// The same of a task that has panicked.
+#[cfg(feature = "datafusion")]
+pub(crate) fn task_panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => panic_text(&*panic),
+        Err(error) => format!(": {error}"),
+    }
 }
 
 /// A message of bounded length.
@@ -324,6 +401,32 @@ mod tests {
             format!("{error:?}"),
             "deploy: writing `model.json`\n  caused by: disk on fire"
         );
+    }
+
+    #[test]
+    fn the_alternate_text_has_all_causes_on_one_line() {
+        let refused = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = Error::other("saving", Error::io("writing `a`", refused)).in_stage("deploy");
+        assert_eq!(error.to_string(), "deploy: saving");
+        assert_eq!(
+            format!("{error:#}"),
+            "deploy: saving: writing `a`: permission denied"
+        );
+        assert_eq!(error.kind(), ErrorKind::Other);
+    }
+
+    #[test]
+    fn errors_of_io_come_by_themselves_and_ours_come_back() {
+        fn read() -> Result<Vec<u8>> {
+            Ok(std::fs::read("/nowhere")?)
+        }
+        let error = read().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        // Said once.
+        assert_eq!(format!("{error:#}"), error.to_string());
+        let ours = std::io::Error::other(Error::data("row 7"));
+        let back = Error::from(ours);
+        assert_eq!((back.kind(), back.message()), (ErrorKind::Data, "row 7"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Baseline, EvaluationPipeline, Predictions, Validator, predictions};
 use crate::blessing::{Candidate, Serving};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, task_panic_text};
 use crate::examples::Examples;
 use crate::metrics::{Evaluation, Evaluator, auc_change};
 use crate::model::{Loaders, Model, ReferenceStatistics, Servable, Target};
@@ -117,9 +117,12 @@ pub(super) fn weight_of<'a>(servable: &'a Servable, rows: &Examples) -> Option<&
 /// Loads the model that is compared with.
 pub(super) async fn load(dir: PathBuf, loaders: Loaders) -> Result<Serving> {
     let load = move || Servable::load(&dir, &loaders);
-    let loaded = tokio::task::spawn_blocking(load)
-        .await
-        .map_err(|error| Error::model("loading the baseline panicked").with_source(error))?;
+    let loaded = tokio::task::spawn_blocking(load).await.map_err(|error| {
+        Error::model(format!(
+            "loading the baseline panicked{}",
+            task_panic_text(error)
+        ))
+    })?;
     Ok(Serving::Model(Arc::new(loaded?)))
 }
 

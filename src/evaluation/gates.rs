@@ -100,7 +100,7 @@ fn changes<'a>(
         Baseline::Unusable(error) => Check::new(
             name,
             false,
-            format!("what is serving cannot be compared with: {error}"),
+            format!("what is serving cannot be compared with: {error:#}"),
         ),
     }))
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow::array::RecordBatch;
 
 use crate::blessing::{Candidate, Verdict};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
 use crate::examples::Examples;
 use crate::model::{Model, Prediction, Servable};
 
@@ -23,7 +23,7 @@ pub(super) fn validate<M: Model>(candidate: &Candidate<M>, eval: &Examples) -> R
     };
     let rows = rows.slice(0, rows.num_rows().min(N_ROWS));
     let trial = catch_unwind(AssertUnwindSafe(|| try_out(candidate, &rows)))
-        .unwrap_or_else(|_| Err(Error::model("it panicked")));
+        .unwrap_or_else(|panic| Err(Error::model(format!("it panicked{}", panic_text(&*panic)))));
     Ok(match trial {
         Ok(()) => Verdict::new().check(
             "servable",
@@ -34,7 +34,7 @@ pub(super) fn validate<M: Model>(candidate: &Candidate<M>, eval: &Examples) -> R
             ),
         ),
         Err(error) => {
-            Verdict::new().check("servable", false, format!("it does not serve: {error:?}"))
+            Verdict::new().check("servable", false, format!("it does not serve: {error:#}"))
         }
     })
 }

@@ -59,7 +59,7 @@ pub use self::predictions::{PredictedRows, Predictions};
 pub use self::saved::labelled;
 pub use self::thresholds::Thresholds;
 use crate::blessing::{Blessed, Candidate, Serving, Verdict};
-use crate::error::{Error, Result, near_names};
+use crate::error::{Error, Result, near_names, task_panic_text};
 use crate::examples::Examples;
 use crate::metrics::{Catalogue, Evaluation, Evaluator, Metric, SliceBy};
 use crate::model::{Model, Servable, Target};
@@ -400,7 +400,9 @@ impl<V: Stage> EvaluationPipeline<V> {
         };
         tokio::task::spawn_blocking(score)
             .await
-            .map_err(|error| Error::model("evaluating panicked").with_source(error))?
+            .map_err(|error| {
+                Error::model(format!("evaluating panicked{}", task_panic_text(error)))
+            })?
             .map_err(|error| error.in_stage("evaluate"))
     }
 
@@ -490,8 +492,8 @@ impl<V: Stage> EvaluationPipeline<V> {
                 model,
             })
         };
-        tokio::task::spawn_blocking(judge)
-            .await
-            .map_err(|error| Error::model("the validator panicked").with_source(error))?
+        tokio::task::spawn_blocking(judge).await.map_err(|error| {
+            Error::model(format!("the validator panicked{}", task_panic_text(error)))
+        })?
     }
 }

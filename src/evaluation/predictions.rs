@@ -11,7 +11,7 @@ use arrow::util::display::array_value_to_string;
 use ndarray::{Array2, ArrayView2};
 
 use crate::accumulate::Accumulate;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
 use crate::examples::{ExamplePart, Examples};
 use crate::metrics::{Evaluator, Scored, SliceBy, View, numbers_of};
 use crate::model::{Servable, Target, Weighting};
@@ -170,8 +170,12 @@ fn side_by_side<T: Send>(jobs: usize, run: impl Fn(usize) -> Result<T> + Sync) -
             let Some(place) = results.get(job) else {
                 return;
             };
-            let result = catch_unwind(AssertUnwindSafe(|| run(job)))
-                .unwrap_or_else(|_| Err(Error::model("the model panicked")));
+            let result = catch_unwind(AssertUnwindSafe(|| run(job))).unwrap_or_else(|panic| {
+                Err(Error::model(format!(
+                    "the model panicked{}",
+                    panic_text(&*panic)
+                )))
+            });
             *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     };

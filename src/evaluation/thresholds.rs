@@ -356,7 +356,7 @@ impl Threshold {
             Baseline::Unusable(error) => Check::new(
                 name,
                 false,
-                format!("what is serving cannot be compared with: {error}"),
+                format!("what is serving cannot be compared with: {error:#}"),
             ),
             Baseline::Evaluated { metrics, .. } => match metrics.overall.get(metric).copied() {
                 None => Check::new(

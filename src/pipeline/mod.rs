@@ -42,7 +42,7 @@ use crate::blessing::Candidate;
 use crate::cancellation::Cancellation;
 use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TEST, TRAIN, TUNE};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, task_panic_text};
 use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
 use crate::model::{Loaders, ReferenceStatistics, Servable};
 use crate::progress::{Progress, Step};
@@ -259,7 +259,7 @@ where
                 let reason = "the server does not say what is serving".to_owned();
                 (None, Some(skipped(reason)))
             }
-            Err(error) => (None, Some(skipped(error.to_string()))),
+            Err(error) => (None, Some(skipped(format!("{error:#}")))),
         }
     }
 
@@ -294,8 +294,7 @@ where
         let trained = tokio::task::spawn_blocking(move || training.run(args, &progress))
             .await
             .map_err(|error| {
-                Error::model("the trainer panicked")
-                    .with_source(error)
+                Error::model(format!("the trainer panicked{}", task_panic_text(error)))
                     .in_stage(self.training.trainer().name())
             })??;
         let fitted = trained.fitted().cloned().unwrap_or(fitted);

@@ -136,7 +136,7 @@ impl RunRecord {
             Ok(metrics) => self.test_metrics = Some(metrics),
             // The verdict does not depend on it.
             Err(error) => {
-                let message = format!("the `test` split is not scored: {error}");
+                let message = format!("the `test` split is not scored: {error:#}");
                 let warning = Warning::new("evaluate", "test_not_scored", message);
                 self.warnings.push(warning);
             }

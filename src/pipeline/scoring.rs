@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 
 use crate::data::DataSource;
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result, near_names};
+use crate::error::{Error, ErrorKind, Result, near_names, task_panic_text};
 use crate::model::Servable;
 use crate::schema::{normalize_batch, normalized_schema};
 
@@ -92,7 +92,9 @@ async fn write(
         let (model, keys, version) = (Arc::clone(&servable), keys.to_vec(), version.to_owned());
         let answers = tokio::task::spawn_blocking(move || answers(&model, &batch, &keys, &version))
             .await
-            .map_err(|error| Error::model("the model panicked").with_source(error))??;
+            .map_err(|error| {
+                Error::model(format!("the model panicked{}", task_panic_text(error)))
+            })??;
         n_rows += answers.num_rows() as u64;
         let writer = match (&mut writer, file.take()) {
             (Some(writer), _) => writer,

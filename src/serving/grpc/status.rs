@@ -21,7 +21,7 @@ pub(super) fn status(error: &Error) -> Status {
         ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::Corrupt => Code::DataLoss,
-        ErrorKind::Model | ErrorKind::Io | ErrorKind::Internal => Code::Internal,
+        ErrorKind::Model | ErrorKind::Io | ErrorKind::Other | ErrorKind::Internal => Code::Internal,
     };
     let text = if matches!(code, Code::Internal | Code::DataLoss) {
         tracing::error!(?error, "a request failed");

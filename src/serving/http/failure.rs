@@ -80,7 +80,11 @@ impl From<Error> for Failure {
             ErrorKind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             ErrorKind::AlreadyExists => StatusCode::CONFLICT,
-            ErrorKind::Model | ErrorKind::Corrupt | ErrorKind::Io | ErrorKind::Internal => {
+            ErrorKind::Model
+            | ErrorKind::Corrupt
+            | ErrorKind::Io
+            | ErrorKind::Other
+            | ErrorKind::Internal => {
                 tracing::error!(?error, "a request failed");
                 return Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
             }

@@ -15,7 +15,7 @@ use arrow::datatypes::{Field, Schema};
 use serde_json::{Map, Value};
 
 use super::FoundVersion;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, panic_text};
 use crate::model::Servable;
 
 /// The most records that are read of a file, and rows that are taken of those given.
@@ -68,7 +68,12 @@ fn failed(place: &str, error: Error) -> Error {
 
 fn answer(servable: &Servable, rows: &RecordBatch) -> Result<()> {
     catch_unwind(AssertUnwindSafe(|| servable.predict(rows)))
-        .unwrap_or_else(|_| Err(Error::model("the model panicked")))
+        .unwrap_or_else(|panic| {
+            Err(Error::model(format!(
+                "the model panicked{}",
+                panic_text(&*panic)
+            )))
+        })
         .map(drop)
 }
 

@@ -1,6 +1,5 @@
 //! The threads that load and unload: one for each, so that none waits for another that hangs.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -8,7 +7,7 @@ use std::time::Instant;
 
 use super::registry::{Job, Task};
 use super::shared::Shared;
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result, chain, panic_text};
 use crate::model::Servable;
 
 /// Starts a thread for a task.
@@ -83,7 +82,7 @@ fn load(shared: &Arc<Shared>, job: &Job) {
     let started = Instant::now();
     let tried = catch_unwind(AssertUnwindSafe(|| try_to_load(shared, job)));
     let outcome = tried.unwrap_or_else(|panic| Outcome::Failed {
-        reason: format!("the model's loader panicked{}", message_of(&*panic)),
+        reason: format!("the model's loader panicked{}", panic_text(&*panic)),
         is_final: false,
     });
     let took = started.elapsed();
@@ -149,13 +148,4 @@ fn named(model: &str, servable: Servable) -> Result<Servable> {
         )));
     }
     Ok(servable)
-}
-
-/// What a panic said.
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.map(|text| format!(": {text}")).unwrap_or_default()
 }

@@ -47,6 +47,7 @@ impl Code {
             | ErrorKind::AlreadyExists
             | ErrorKind::Corrupt
             | ErrorKind::Io
+            | ErrorKind::Other
             | ErrorKind::Internal => Code::Internal,
         }
     }
