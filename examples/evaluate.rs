@@ -79,16 +79,15 @@ async fn main() -> Result<()> {
     }
     if let Some(path) = &args.json {
         let verdict = judged.map(|verdict| {
-            json!({"outcome": verdict.to_string(), "checks": verdict.checks(), "notes": verdict.notes()})
+            json!({"outcome": if verdict.is_blessed() { "blessed" } else { "rejected" }, "checks": verdict.checks(), "notes": verdict.notes()})
         });
         let result = json!({
             "overall": found.metrics.overall,
             "slices": found.metrics.slices,
             "verdict": verdict.unwrap_or(Value::Null),
         });
-        std::fs::write(path, format!("{result:#}\n")).map_err(|error| {
-            Error::new(ErrorKind::Io, format!("writing `{}`", path.display())).with_source(error)
-        })?;
+        std::fs::write(path, format!("{result:#}\n"))
+            .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))?;
     }
     Ok(())
 }

@@ -137,7 +137,7 @@ async fn run(args: &Args, trainer: AnyTrainer) -> Result<()> {
             pushed.version,
             pushed.path.display()
         ),
-        None => println!("rejected: {}", record.verdict.reasons().join("; ")),
+        None => println!("{}", record.verdict),
     }
     if let Some(path) = &args.json {
         let result = summary(&record, pushed.as_ref());
@@ -220,7 +220,7 @@ fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
         "features": run.features.len(),
         "task": run.target.task(),
         "metrics": metrics,
-        "verdict": run.verdict.to_string(),
+        "verdict": if run.verdict.is_blessed() { "blessed" } else { "rejected" },
         "reasons": run.verdict.reasons(),
         "warnings": run.warnings,
         "timings_s": timings,
@@ -236,8 +236,7 @@ async fn serve(args: &Args, address: &str, pushed: &PushedModel) -> Result<()> {
         server.address(),
         pushed.name
     );
-    let stopped = tokio::signal::ctrl_c().await;
-    stopped.map_err(|error| Error::new(ErrorKind::Io, "waiting for Ctrl-C").with_source(error))?;
+    tokio::signal::ctrl_c().await?;
     server.shutdown().await
 }
 
@@ -253,7 +252,6 @@ fn model_name(input: &Path, label: &str) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|error| {
-        Error::new(ErrorKind::Io, format!("writing `{}`", path.display())).with_source(error)
-    })
+    std::fs::write(path, text)
+        .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))
 }

@@ -256,12 +256,12 @@ impl Verdict {
 }
 
 impl fmt::Display for Verdict {
+    /// `blessed`, or `rejected: ` and the [reasons](Verdict::reasons).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_blessed() {
-            "blessed"
-        } else {
-            "rejected"
-        })
+        if self.is_blessed() {
+            return f.write_str("blessed");
+        }
+        write!(f, "rejected: {}", self.reasons().join("; "))
     }
 }
 
@@ -279,5 +279,6 @@ mod tests {
         let nothing = Verdict::new().with(few().optional());
         assert!(!nothing.is_blessed());
         assert_eq!(nothing.reasons(), ["nothing was checked"]);
+        assert_eq!(nothing.to_string(), "rejected: nothing was checked");
     }
 }

@@ -115,7 +115,10 @@ fn write_verdict(page: &mut String, run: &RunRecord) -> fmt::Result {
         Text(&run.model_format),
         run.data_fingerprint.short()
     )?;
-    let verdict = run.verdict.to_string();
+    let verdict = match run.verdict.is_blessed() {
+        true => "blessed",
+        false => "rejected",
+    };
     write!(
         page,
         "<section><h2>Verdict</h2><p><span class=\"verdict {verdict}\">{verdict}</span></p><table>"
