@@ -11,7 +11,7 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::{Prediction, Target, Task};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near_names};
 
 impl Prediction {
     /// The answers as values of a type of yours, one a row. What a type may be:
@@ -36,15 +36,35 @@ impl Prediction {
         let answer = Answer {
             target: self.target(),
             outputs: self.outputs().row(row),
+            is_checked: false,
         };
-        P::deserialize(answer).map_err(|Misfit(reason)| {
-            let fields: Vec<&str> = answer.fields().map(|(name, _)| name).collect();
-            Error::config(format!(
-                "a {} prediction with `{}` does not fit the type that is asked for: {reason}",
-                self.target().task(),
-                fields.join("` and `")
-            ))
-        })
+        answer.to()
+    }
+}
+
+impl Target {
+    /// Whether every answer fits a type, all of whose fields are such as answers have.
+    pub(crate) fn check_answer<P: DeserializeOwned>(&self) -> Result<()> {
+        let fits = |outputs: &[f64]| {
+            let answer = Answer {
+                target: self,
+                outputs: ArrayView1::from(outputs),
+                is_checked: true,
+            };
+            answer.to::<P>().map(drop)
+        };
+        match self.task() {
+            Task::Regression => fits(&[0.5]),
+            Task::Binary => fits(&[0.0]).and_then(|()| fits(&[1.0])),
+            Task::Multiclass => {
+                let mut outputs = vec![0.0; self.n_outputs()];
+                (0..outputs.len()).try_for_each(|class| {
+                    outputs.fill(0.0);
+                    outputs[class] = 1.0;
+                    fits(&outputs)
+                })
+            }
+        }
     }
 }
 
@@ -71,6 +91,8 @@ impl de::Error for Misfit {
 struct Answer<'p> {
     target: &'p Target,
     outputs: ArrayView1<'p, f64>,
+    /// Whether a struct may have no field that an answer has not, be it an `Option`.
+    is_checked: bool,
 }
 
 /// A part of an answer.
@@ -81,6 +103,17 @@ enum Part<'p> {
 }
 
 impl<'p> Answer<'p> {
+    fn to<P: DeserializeOwned>(self) -> Result<P> {
+        P::deserialize(self).map_err(|Misfit(reason)| {
+            let fields: Vec<&str> = self.fields().map(|(name, _)| name).collect();
+            Error::config(format!(
+                "a {} prediction with `{}` does not fit the type that is asked for: {reason}",
+                self.target.task(),
+                fields.join("` and `")
+            ))
+        })
+    }
+
     fn class(&self) -> Option<&'p str> {
         self.target.class_of(self.outputs)
     }
@@ -168,6 +201,13 @@ impl<'de> Deserializer<'de> for Answer<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Misfit> {
+        if self.is_checked {
+            let is_known = |field: &str| self.fields().any(|(name, _)| name == field);
+            if let Some(field) = fields.iter().find(|field| !is_known(field)) {
+                let near = near_names(field, self.fields().map(|(name, _)| name));
+                return Err(Misfit(format!("there is no `{field}`{near}")));
+            }
+        }
         let parts = self.fields().filter(|(name, _)| fields.contains(name));
         visitor.visit_map(Parts { parts, part: None })
     }

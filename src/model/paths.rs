@@ -69,6 +69,12 @@ impl Paths {
         &mut entries[at].1
     }
 
+    /// The names of the fields of a row, or of a struct in it.
+    pub(crate) fn names(&self, node: usize) -> impl Iterator<Item = &str> {
+        let entries = self.nodes.get(node).into_iter();
+        entries.flat_map(|node| node.entries.iter().map(|(name, _)| name.as_str()))
+    }
+
     /// Finds a field by its name; at `next` first, which then is the index after it.
     #[inline]
     pub(crate) fn find(&self, node: usize, name: &str, next: &mut usize) -> Option<Place> {

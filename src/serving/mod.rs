@@ -13,7 +13,7 @@
 //! neither DataFusion nor linfa: `cargo build --no-default-features --features http`.
 //!
 //! A [`Predictor`] answers in process: Arrow batches ([`Predictor::predict`]), or rows of your own types
-//! ([`Predictor::predict_row`], [`Predictor::predict_rows`]). Both go through the same schema, transform and model.
+//! ([`Predictor::typed`], [`Predictor::predict_row`]). Both go through the same schema, transform and model.
 //!
 //! # Writing your own server
 //!
@@ -100,6 +100,7 @@ pub use self::readiness::Readiness;
 pub use self::repository::{ModelRepository, PushedModel};
 #[cfg(feature = "http")]
 pub use self::transport::{ServerHandle, ServerOptions, shutdown_signal};
+pub use self::typed::Typed;
 use crate::blessing::Blessed;
 pub use crate::blessing::Serving;
 use crate::error::Result;

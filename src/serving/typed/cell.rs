@@ -22,6 +22,9 @@ impl CellSerializer<'_, '_> {
     #[inline]
     fn put(self, cell: Cell<'_>) -> Result<(), Fault> {
         let row = self.columns.n_rows;
+        if let (Cell::Null, None, false) = (cell, self.place.column, self.in_list) {
+            self.columns.has_null_struct = true;
+        }
         // A struct that only paths lead into may be NULL, and is ignored if it is no struct.
         if let Some((at, raw, column, store)) = self.columns.column(self.place, self.in_list)? {
             match self.in_list {

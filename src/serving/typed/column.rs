@@ -209,16 +209,17 @@ impl Column {
         }
     }
 
-    /// A row that has said nothing of this column is NULL.
+    /// A row that has said nothing of this column is NULL. Whether it has said something.
     #[inline]
-    pub(super) fn end_row(&mut self, row: usize) {
+    pub(super) fn end_row(&mut self, row: usize) -> bool {
         if self.nulls.len() > row {
-            return;
+            return true;
         }
         if let Kind::List(lists) = &mut self.kind {
             lists.end_list();
         }
         self.nulls.push(false);
+        false
     }
 
     pub(super) fn finish(self, at: usize, filled: &Filled) -> Result<ArrayRef> {

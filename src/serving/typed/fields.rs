@@ -7,7 +7,7 @@ use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serialize
 use super::Columns;
 use super::cell::CellSerializer;
 use super::fault::Fault;
-use crate::model::{Paths, Place};
+use crate::model::Place;
 
 /// Takes fields to their columns.
 pub(super) struct Fields<'c, 'm> {
@@ -59,6 +59,9 @@ impl SerializeStruct for Fields<'_, '_> {
         value: &T,
     ) -> Result<(), Fault> {
         let place = self.find(name);
+        if place.is_none() {
+            self.columns.unknown(self.node, name)?;
+        }
         self.put(place, value)
     }
 
@@ -73,7 +76,7 @@ impl SerializeMap for Fields<'_, '_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
         self.place = key.serialize(KeySerializer {
-            paths: self.columns.paths,
+            columns: self.columns,
             node: self.node,
             next: &mut self.next,
         })?;
@@ -91,17 +94,19 @@ impl SerializeMap for Fields<'_, '_> {
 }
 
 /// Finds the place of a map's key.
-struct KeySerializer<'k> {
-    paths: &'k Paths,
+struct KeySerializer<'k, 'm> {
+    columns: &'k Columns<'m>,
     node: Option<usize>,
     next: &'k mut usize,
 }
 
-impl KeySerializer<'_> {
+impl KeySerializer<'_, '_> {
     fn find(self, name: &str) -> Result<Option<Place>, Fault> {
-        let place = self
-            .node
-            .and_then(|node| self.paths.find(node, name, self.next));
+        let paths = self.columns.paths;
+        let place = self.node.and_then(|node| paths.find(node, name, self.next));
+        if place.is_none() {
+            self.columns.unknown(self.node, name)?;
+        }
         Ok(place)
     }
 
@@ -124,7 +129,7 @@ macro_rules! shown {
 
 type No = Impossible<Option<Place>, Fault>;
 
-impl Serializer for KeySerializer<'_> {
+impl Serializer for KeySerializer<'_, '_> {
     type Ok = Option<Place>;
     type Error = Fault;
     type SerializeSeq = No;

@@ -13,6 +13,8 @@ mod row;
 mod tests;
 
 use std::cell::Cell as Scratch;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,21 +22,99 @@ use serde::de::DeserializeOwned;
 use self::column::{Column, Store};
 use self::row::RowSerializer;
 use super::Predictor;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near_names, shortened};
 use crate::model::{Paths, Place, Prediction, RawColumn, RawRows, Servable};
+
+/// What fields a row may have, and must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Those of the model, all of them.
+    All,
+    /// Those of the model; what is not there is NULL. So it is over HTTP.
+    Known,
+    /// Any; what the model does not know is left out.
+    Any,
+}
+
+/// A [`Predictor`] for rows of one type of yours and answers of another, which are known to fit the model: see
+/// [`Predictor::typed`].
+pub struct Typed<In: ?Sized, Out> {
+    predictor: Predictor,
+    rule: Rule,
+    types: PhantomData<fn(&In) -> Out>,
+}
+
+impl<In: Serialize + ?Sized, Out: DeserializeOwned> Typed<In, Out> {
+    /// Rows may have fields that the model does not know, and lack some that it does, which are NULL then.
+    #[must_use]
+    pub fn lenient(mut self) -> Self {
+        self.rule = Rule::Any;
+        self
+    }
+
+    /// Answers a row.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_row`]; [`ErrorKind::Data`](crate::ErrorKind::Data) too if the row lacks a field that the
+    /// model takes, unless it may.
+    pub fn predict(&self, row: &In) -> Result<Out> {
+        let rows = std::iter::once(row);
+        self.predictor.answer_rows(rows, 1, self.rule)?.to_row(0)
+    }
+
+    /// Answers many rows at once, which costs less for each.
+    ///
+    /// # Errors
+    /// As [`Typed::predict`], naming the row.
+    pub fn predict_all(&self, rows: &[In]) -> Result<Vec<Out>>
+    where
+        In: Sized,
+    {
+        let answers = self
+            .predictor
+            .answer_rows(rows.iter(), rows.len(), self.rule)?;
+        answers.to_rows()
+    }
+
+    /// The version that answers.
+    #[must_use]
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+}
+
+impl<In: ?Sized, Out> Clone for Typed<In, Out> {
+    fn clone(&self) -> Self {
+        Typed {
+            predictor: self.predictor.clone(),
+            rule: self.rule,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<In: ?Sized, Out> fmt::Debug for Typed<In, Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Typed")
+            .field("predictor", &self.predictor)
+            .field("rule", &self.rule)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Predictor {
     /// Answers one row of a type of yours with a value of a type of yours.
     ///
     /// The row is a struct or a map. Its fields go to the columns of their names (serde's `rename` holds), those of
-    /// nested structs by path: `a.b`. `Option` is NULL or a value, and so is a field that is not there; fields that
-    /// the model does not know are left out. Numbers go to number columns (whole floats to whole numbers too, NaN as
+    /// nested structs by path: `a.b`. `Option` is NULL or a value, and a field that is not there is NULL; a field that
+    /// the model does not know is an error with the near name, as over HTTP. For a struct that must have every field of the
+    /// model, and an answer that is checked before the first row, there is [`Predictor::typed`]. Numbers go to number columns (whole floats to whole numbers too, NaN as
     /// NULL), texts, characters and unit variants of enums to text columns, texts in ISO 8601 to dates and
     /// timestamps, sequences to lists. The types that an answer may have are those of [`Prediction::to_rows`].
     ///
     /// # Errors
-    /// As [`Predictor::predict`]; [`ErrorKind::Data`](crate::ErrorKind::Data) too if a field of the row is of a type
-    /// that its column is not, naming the field; [`ErrorKind::Config`](crate::ErrorKind::Config) if the prediction
+    /// As [`Predictor::predict`]; [`ErrorKind::Data`](crate::ErrorKind::Data) too if the model has no field of a name, or a
+    /// field of the row is of a type that its column is not, naming the field; [`ErrorKind::Config`](crate::ErrorKind::Config) if the prediction
     /// does not fit the type that is asked for.
     ///
     /// ```
@@ -90,7 +170,8 @@ impl Predictor {
         T: Serialize + ?Sized,
         P: DeserializeOwned,
     {
-        self.answer_rows(std::iter::once(row), 1)?.to_row(0)
+        let rows = std::iter::once(row);
+        self.answer_rows(rows, 1, Rule::Known)?.to_row(0)
     }
 
     /// As [`Predictor::predict_row`], of many rows at once, which costs less for each.
@@ -102,16 +183,61 @@ impl Predictor {
         T: Serialize,
         P: DeserializeOwned,
     {
-        self.answer_rows(rows.iter(), rows.len())?.to_rows()
+        let answers = self.answer_rows(rows.iter(), rows.len(), Rule::Known)?;
+        answers.to_rows()
+    }
+
+    /// The same version for rows of one type and answers of another. `Out` is checked here, against every class that an
+    /// answer may name; the fields of `In` are checked as rows come, which costs nothing: one that the model does not know
+    /// and one that it takes and the row lacks are errors, so that a field that is misspelt or was renamed is never silently
+    /// NULL. `#[serde(skip)]` leaves a field of yours out; [`Typed::lenient`] lets all of that pass.
+    ///
+    /// ```
+    /// # fn of(predictor: &fourfold::serving::Predictor) -> fourfold::Result<()> {
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize)]
+    /// struct Flight<'a> {
+    ///     distance: Option<f64>,
+    ///     carrier: &'a str,
+    /// }
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Late {
+    ///     probability: f64,
+    /// }
+    ///
+    /// let flights = predictor.typed::<Flight<'_>, Late>()?;
+    /// let late = flights.predict(&Flight { distance: None, carrier: "UA" })?;
+    /// println!("late with a probability of {:.2}", late.probability);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if an answer of this model does not fit `Out`: a field of another
+    /// name, a class that the type does not know.
+    pub fn typed<In, Out>(&self) -> Result<Typed<In, Out>>
+    where
+        In: Serialize + ?Sized,
+        Out: DeserializeOwned,
+    {
+        self.servable().target().check_answer::<Out>()?;
+        Ok(Typed {
+            predictor: self.clone(),
+            rule: Rule::All,
+            types: PhantomData,
+        })
     }
 
     fn answer_rows<'r, T: Serialize + ?Sized + 'r>(
         &self,
         rows: impl Iterator<Item = &'r T>,
         n_rows: usize,
+        rule: Rule,
     ) -> Result<Prediction> {
         let servable = self.servable();
-        let mut columns = Columns::new(servable.raw_rows(), n_rows);
+        let mut columns = Columns::new(servable.raw_rows(), n_rows, rule);
         for row in rows {
             columns.push(row)?;
         }
@@ -133,10 +259,13 @@ struct Columns<'m> {
     store: Store,
     /// How many rows are complete.
     n_rows: usize,
+    rule: Rule,
+    /// Whether a struct of the row that is being filled is NULL, and its fields are not there.
+    has_null_struct: bool,
 }
 
 impl<'m> Columns<'m> {
-    fn new(raw_rows: &'m RawRows, n_rows: usize) -> Self {
+    fn new(raw_rows: &'m RawRows, n_rows: usize, rule: Rule) -> Self {
         let raw = raw_rows.columns();
         let mut columns = SCRATCH.take();
         columns.clear();
@@ -147,17 +276,47 @@ impl<'m> Columns<'m> {
             columns,
             store: Store::new(raw.len(), n_rows),
             n_rows: 0,
+            rule,
+            has_null_struct: false,
         }
     }
 
     fn push<T: Serialize + ?Sized>(&mut self, row: &T) -> Result<()> {
         row.serialize(RowSerializer { columns: self })
             .map_err(|fault| fault.in_row(self.n_rows))?;
-        for column in &mut self.columns {
-            column.end_row(self.n_rows);
+        let mut missing = None;
+        for (at, column) in self.columns.iter_mut().enumerate() {
+            if !column.end_row(self.n_rows) {
+                missing.get_or_insert(at);
+            }
         }
+        if let Some(raw) = missing.and_then(|at| self.raw.get(at))
+            && self.rule == Rule::All
+            && !self.has_null_struct
+        {
+            return Err(Error::data(format!(
+                "row {} has no field `{}`, which the model takes; a value that is unknown is an `Option`",
+                self.n_rows,
+                raw.input().name
+            )));
+        }
+        self.has_null_struct = false;
         self.n_rows += 1;
         Ok(())
+    }
+
+    /// That the model does not know a field of this name in a row or a struct in it, unless it may be so.
+    #[cold]
+    fn unknown(&self, node: Option<usize>, name: &str) -> Result<()> {
+        let Some(node) = node.filter(|_| self.rule != Rule::Any) else {
+            return Ok(());
+        };
+        Err(Error::data(format!(
+            "field `{}` is in row {}, and the model takes none of this name{}",
+            shortened(name),
+            self.n_rows,
+            near_names(name, self.paths.names(node))
+        )))
     }
 
     /// The column of a place, if the row has not been there yet; with what it is filled in.
