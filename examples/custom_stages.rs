@@ -180,8 +180,7 @@ impl<M: Model> Server<M> for Directory {
 }
 
 fn main() -> Result<()> {
-    let dir = tempfile::tempdir()
-        .map_err(|error| Error::new(ErrorKind::Io, "no directory").with_source(error))?;
+    let dir = tempfile::tempdir()?;
 
     // The four, composed. Leave one out, or take a validator of another model, and it does not compile.
     let pipeline = Pipeline::builder("thermometer")
@@ -200,7 +199,7 @@ fn main() -> Result<()> {
     let (place, run) = match pipeline.run_blocking()? {
         Outcome::Deployed { endpoint, run } => (endpoint, run),
         Outcome::Rejected { run } => {
-            println!("rejected: {}", run.verdict.reasons().join("; "));
+            println!("{}", run.verdict);
             return Ok(());
         }
     };
@@ -220,7 +219,7 @@ fn main() -> Result<()> {
     // A registry that does not know it says so.
     match Servable::load(&place, &Loaders::default()) {
         Ok(_) => println!("`Line` is known already"),
-        Err(error) => println!("without its loader: {error}"),
+        Err(error) => println!("without its loader: {error:#}"),
     }
     Ok(())
 }

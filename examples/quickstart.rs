@@ -21,8 +21,7 @@ use serde_json::{Value, json};
 
 fn main() -> Result<()> {
     let flights = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights");
-    let models = tempfile::tempdir()
-        .map_err(|error| Error::new(ErrorKind::Io, "no directory").with_source(error))?;
+    let models = tempfile::tempdir()?;
 
     // 1. Features: fitted on the train split only, saved with the model, applied by the same code when serving.
     let transform = Transform::new()
@@ -52,10 +51,7 @@ fn main() -> Result<()> {
             )
             .slice_by(["carrier"]),
         )
-        .serve(HttpServer::new(
-            ModelRepository::at(models.path()),
-            "127.0.0.1:0",
-        ))
+        .serve(InProcess::at(models.path()).listen("127.0.0.1:0"))
         .observe(support::progress_bar())
         .build()?;
 
@@ -63,7 +59,7 @@ fn main() -> Result<()> {
     let (endpoint, run) = match pipeline.run_blocking()? {
         Outcome::Deployed { endpoint, run } => (endpoint, run),
         Outcome::Rejected { run } => {
-            println!("rejected: {}", run.verdict.reasons().join("; "));
+            println!("{}", run.verdict);
             return Ok(());
         }
     };
@@ -98,16 +94,17 @@ fn main() -> Result<()> {
     for check in run.verdict.checks() {
         println!("blessed   {}", check.message);
     }
+    let predictor = endpoint.predictor()?;
     println!(
         "pushed    version {} of {}",
-        endpoint.pushed().version,
-        endpoint.pushed().name
+        predictor.version(),
+        endpoint.name()
     );
 
     // 4. One flight, asked over HTTP and in process: the same bits.
-    let over_http = ask(&endpoint.url())?;
-    let in_process = endpoint.predictor()?.predict(&flight()?)?.outputs()[[0, 0]];
-    println!("served    at {}", endpoint.url());
+    let over_http = ask(&endpoint.url()?)?;
+    let in_process = predictor.predict(&flight()?)?.outputs()[[0, 0]];
+    println!("served    at {}", endpoint.url()?);
     println!("          an evening flight in July is late with probability {over_http} over HTTP");
     println!("          {} {in_process} in process", " ".repeat(48));
     assert_eq!(over_http, in_process);
@@ -139,8 +136,7 @@ fn ask(url: &str) -> Result<f64> {
         tensor("carrier", "BYTES", json!("UA")),
         tensor("origin", "BYTES", json!("EWR")),
     ]});
-    let failed =
-        |error: ureq::Error| Error::new(ErrorKind::Io, "the request failed").with_source(error);
+    let failed = |error: ureq::Error| Error::other("asking over HTTP", error);
     let response: Value = ureq::post(format!("{url}/v2/models/late-flights/infer"))
         .send_json(request)
         .and_then(|mut response| response.body_mut().read_json())

@@ -17,9 +17,9 @@ pub use crate::evaluation::{EvalArgs, EvaluationPipeline, Thresholds, Validator}
 pub use crate::model::{ClassWeights, Loaders, Model, Predict, Task};
 #[cfg(feature = "datafusion")]
 pub use crate::pipeline::{Outcome, Pipeline};
-#[cfg(feature = "http")]
-pub use crate::serving::HttpServer;
-pub use crate::serving::{InProcess, Manager, ModelRepository, Predictor, Server, ServingPipeline};
+pub use crate::serving::{
+    Endpoint, InProcess, Manager, ModelRepository, Predictor, Server, ServingPipeline,
+};
 pub use crate::stage::Stage;
 #[cfg(feature = "datafusion")]
 pub use crate::training::{

@@ -4,10 +4,9 @@
 //!
 //! | server | endpoint |
 //! | --- | --- |
-//! | [`InProcess`] | a [`Predictor`] |
+//! | [`InProcess`] | an [`Endpoint`]: this process answers, over HTTP and gRPC too if it is to |
 //! | [`ModelRepository`] | a [`PushedModel`]: a version directory that any server process can load |
 //! | `ObjectStoreRepository` (feature `object-store`) | a [`PushedModel`], in S3 or another object store |
-//! | `HttpServer` (feature `http`) | an `HttpEndpoint`: pushed, loaded and answering on a port |
 //!
 //! Serving alone, without the pipelines that make models, is a [`Manager`] over a repository directory. It needs
 //! neither DataFusion nor linfa: `cargo build --no-default-features --features http`.
@@ -77,9 +76,7 @@ use serde::Serialize;
 pub use self::core::{
     Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
 };
-#[cfg(feature = "http")]
-pub use self::http::{HttpEndpoint, HttpServer};
-pub use self::in_process::InProcess;
+pub use self::in_process::{Endpoint, InProcess};
 #[cfg(feature = "object-store")]
 pub use self::lifecycle::ObjectStoreRepository;
 pub use self::lifecycle::{

@@ -39,6 +39,11 @@ impl Predictor {
         &self.servable
     }
 
+    /// The model, to keep it.
+    pub(super) fn into_servable(self) -> Arc<Servable> {
+        self.servable
+    }
+
     /// Answers raw rows.
     ///
     /// # Errors

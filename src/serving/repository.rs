@@ -54,6 +54,8 @@ pub struct ModelRepository {
     root: PathBuf,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     versions_always_present: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keep_newest: Option<usize>,
     #[serde(skip)]
     operations: Operations,
     /// What is remembered from one poll to the next; clones remember together.
@@ -79,6 +81,7 @@ impl ModelRepository {
         ModelRepository {
             root: root.into(),
             versions_always_present: false,
+            keep_newest: None,
             operations: Operations::new(),
             looking: Arc::default(),
         }
@@ -101,6 +104,14 @@ impl ModelRepository {
     #[must_use]
     pub fn servable_versions_always_present(mut self, always: bool) -> Self {
         self.versions_always_present = always;
+        self
+    }
+
+    /// Keeps the newest so many versions of a model, at least 1, and removes older ones after each push, as
+    /// [`ModelRepository::collect_garbage`] does. Everything is kept unless this is set.
+    #[must_use]
+    pub fn keep_newest(mut self, n: usize) -> Self {
+        self.keep_newest = Some(n);
         self
     }
 
@@ -212,6 +223,7 @@ impl ModelRepository {
             let path = self.version_dir(name, version);
             match model.save(&path) {
                 Ok(()) => {
+                    self.remove_old(name);
                     return Ok(PushedModel {
                         name: name.to_owned(),
                         version,
@@ -223,6 +235,44 @@ impl ModelRepository {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Removes what is not to be kept. What was pushed is there, whether or not older versions can be removed.
+    fn remove_old(&self, name: &str) {
+        let Some(n) = self.keep_newest else {
+            return;
+        };
+        match self.collect_garbage(name, n) {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => tracing::info!(model = name, ?removed, "old versions are removed"),
+            Err(error) => {
+                tracing::warn!(model = name, error = %format_args!("{error:#}"), "old versions cannot be removed");
+            }
+        }
+    }
+}
+
+impl From<&str> for ModelRepository {
+    fn from(root: &str) -> Self {
+        ModelRepository::at(root)
+    }
+}
+
+impl From<String> for ModelRepository {
+    fn from(root: String) -> Self {
+        ModelRepository::at(root)
+    }
+}
+
+impl From<&Path> for ModelRepository {
+    fn from(root: &Path) -> Self {
+        ModelRepository::at(root)
+    }
+}
+
+impl From<PathBuf> for ModelRepository {
+    fn from(root: PathBuf) -> Self {
+        ModelRepository::at(root)
     }
 }
 
@@ -237,6 +287,9 @@ impl Stage for ModelRepository {
                 "`{}` is a file, a model repository is a directory",
                 self.root.display()
             )));
+        }
+        if self.keep_newest == Some(0) {
+            return Err(Error::config("`keep_newest` is 0, must be at least 1"));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use fourfold::fingerprint::Fingerprint;
 use fourfold::model::{ConstantModel, Model, Predict, Target, load_json, save_json};
 use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
-use fourfold::serving::{Found, FoundModel, FoundVersion, HttpServer, Source};
+use fourfold::serving::{Found, FoundModel, FoundVersion, Source};
 use fourfold::training::{Constant, Dataset, DecisionTree, LinearRegression};
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +99,7 @@ async fn servers_and_the_repository_they_fill() {
     conformance::source(&repository).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let repository = ModelRepository::at(dir.path());
-    let http = HttpServer::new(repository.clone(), "127.0.0.1:0");
+    let http = InProcess::at(repository.clone()).listen("127.0.0.1:0");
     conformance::server(&pipeline(http)).await.unwrap();
     conformance::source(&repository).unwrap();
 }

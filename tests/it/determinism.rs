@@ -59,7 +59,7 @@ fn run_on(threads: usize, dir: &Path) -> [String; 4] {
         .unwrap();
     let outcome = runtime.block_on(pipeline.run()).unwrap();
     let run = outcome.run().clone();
-    let predictor = outcome.endpoint().unwrap();
+    let predictor = outcome.endpoint().unwrap().predictor().unwrap();
     let predictions: Vec<u64> = january(200)
         .iter()
         .flat_map(|rows| {

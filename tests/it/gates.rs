@@ -167,7 +167,7 @@ fn in_process_is_compared_with_what_it_has_deployed() {
     assert!(!worse.is_deployed());
     let second = run(None);
     assert!(second.run().baseline_metrics.is_some());
-    assert_eq!(second.endpoint().unwrap().version(), 2);
+    assert_eq!(second.endpoint().unwrap().version(), Some(2));
     // Another server of the same kind has deployed nothing.
     let other = Pipeline::builder("parcels")
         .data(data())
@@ -200,14 +200,14 @@ fn a_server_that_could_not_deploy_says_so_before_anything_is_read() {
             Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
         })
         .evaluate(Thresholds::new().at_least("auc", 0.1))
-        .serve(HttpServer::new(ModelRepository::at(dir.path()), &address))
+        .serve(InProcess::at(dir.path()).listen(&address))
         .build()
         .unwrap()
         .run_blocking()
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("http_server: listening on `{address}`")
+        format!("in_process: listening on `{address}`")
     );
     assert!(!trained.load(Ordering::SeqCst));
 }

@@ -250,7 +250,7 @@ async fn weights_of_classes_are_those_of_scikit_learn() {
     assert!((streamed - n).abs() < 1e-9);
 }
 
-fn run<T: Trainer>(data: DataPipeline<BatchSource>, trainer: T) -> Result<Outcome<Predictor>> {
+fn run<T: Trainer>(data: DataPipeline<BatchSource>, trainer: T) -> Result<Outcome<Endpoint>> {
     let pipeline = Pipeline::builder("parcels")
         .data(data)
         .train(trainer)

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use fourfold::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use fourfold::features::{Features, Takes};
-use fourfold::model::{Servable, load_json, save_json};
+use fourfold::model::{load_json, save_json};
 use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
 use fourfold::serving::{Batching, Limits};
-use fourfold::serving::{DriftMonitor, DriftOptions, HttpEndpoint, ServerCore};
+use fourfold::serving::{DriftMonitor, DriftOptions, ServerCore};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -157,10 +157,10 @@ fn ask(url: &str, notes: &[&str]) -> Vec<f64> {
 async fn it_is_pushed_served_swapped_and_watched() {
     let models = tempfile::tempdir().unwrap();
     let repository = || ModelRepository::at(models.path());
-    let server = HttpServer::new(repository(), "127.0.0.1:0");
-    let endpoint: HttpEndpoint = train(rows(3_000, "ice"), server).await;
-    let loaded =
-        Servable::load(&endpoint.pushed().path, &Loaders::default().with::<Words>()).unwrap();
+    let server = InProcess::at(repository()).listen("127.0.0.1:0");
+    let endpoint: Endpoint = train(rows(3_000, "ice"), server).await;
+    let loaders = Loaders::default().with::<Words>();
+    let loaded = repository().load("notes", 1, &loaders).unwrap();
     assert!(loaded.model().downcast_ref::<Words>().is_some());
     let fields: Vec<&str> = loaded
         .schema()
@@ -171,7 +171,7 @@ async fn it_is_pushed_served_swapped_and_watched() {
     assert_eq!(fields, ["note"]);
 
     // Over HTTP: one note and several.
-    let url = endpoint.url();
+    let url = endpoint.url().unwrap();
     let asked = move |notes: &'static [&'static str]| {
         let url = url.clone();
         async move {

@@ -12,7 +12,7 @@ use fourfold::ndarray::Axis;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 use fourfold::schema::FieldType;
-use fourfold::serving::{HttpEndpoint, PushedModel};
+use fourfold::serving::PushedModel;
 use fourfold::training::{Dataset, Linear};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,16 +35,13 @@ async fn training_the_predictor_and_http_agree_on_a_thousand_rows() {
         .data(data())
         .train(Linear::default())
         .evaluate(Thresholds::new().better_than_constant())
-        .serve(HttpServer::new(
-            ModelRepository::at(models.path()),
-            "127.0.0.1:0",
-        ))
+        .serve(InProcess::at(models.path()).listen("127.0.0.1:0"))
         .build()
         .unwrap()
         .run()
         .await
         .unwrap();
-    let endpoint: HttpEndpoint = outcome
+    let endpoint: Endpoint = outcome
         .endpoint()
         .expect("a better model than the constant");
 
@@ -82,12 +79,13 @@ async fn training_the_predictor_and_http_agree_on_a_thousand_rows() {
     assert_eq!(in_process.outputs(), &on_features);
 
     // As Arrow, from disk, in another manager: what a server on another machine does.
-    let loaded = Servable::load(&endpoint.pushed().path, &Loaders::default()).unwrap();
+    let repository = ModelRepository::at(models.path());
+    let loaded = repository.load("skew", 1, &Loaders::default()).unwrap();
     assert_eq!(loaded.features(&rows).unwrap().matrix(), features.matrix());
     assert_eq!(loaded.predict(&rows).unwrap(), in_process);
 
     // Over HTTP, as JSON, NULLs included.
-    let url = format!("{}/v2/models/skew/infer", endpoint.url());
+    let url = format!("{}/v2/models/skew/infer", endpoint.url().unwrap());
     let request = request(predictor.servable(), &rows);
     let answered: Value = tokio::task::spawn_blocking(move || {
         let mut response = ureq::post(url).send_json(request).unwrap();

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use fourfold::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use fourfold::arrow::compute::concat_batches;
 use fourfold::data::{EVAL, TRAIN};
-use fourfold::model::Servable;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
-use fourfold::serving::HttpEndpoint;
 use fourfold::training::{Dataset, Linear};
 use fourfold::transform::ops::{TargetEncode, Terms};
 use serde_json::{Value, json};
@@ -109,16 +107,13 @@ async fn text_is_served_as_it_was_trained_on() {
         .data(data())
         .train(Linear::default())
         .evaluate(Thresholds::new().at_least("auc", 0.8))
-        .serve(HttpServer::new(
-            ModelRepository::at(models.path()),
-            "127.0.0.1:0",
-        ))
+        .serve(InProcess::at(models.path()).listen("127.0.0.1:0"))
         .build()
         .unwrap()
         .run()
         .await
         .unwrap();
-    let endpoint: HttpEndpoint = outcome.endpoint().expect("words tell the label");
+    let endpoint: Endpoint = outcome.endpoint().expect("words tell the label");
 
     let scratch = tempfile::tempdir().unwrap();
     let prepared = data()
@@ -144,7 +139,8 @@ async fn text_is_served_as_it_was_trained_on() {
         .collect::<Result<Vec<_>>>()
         .unwrap();
     let rows = concat_batches(dataset(EVAL).examples().schema(), &batches).unwrap();
-    let loaded = Servable::load(&endpoint.pushed().path, &Loaders::default()).unwrap();
+    let repository = ModelRepository::at(models.path());
+    let loaded = repository.load("reviews", 1, &Loaders::default()).unwrap();
     let features = loaded.features(&rows).unwrap();
     assert_eq!(
         features.matrix(),
@@ -170,7 +166,7 @@ async fn text_is_served_as_it_was_trained_on() {
             json!({"name": name, "shape": [1], "datatype": "BYTES", "data": [text]})
         };
         let request = json!({"inputs": [value("text"), value("shop")]});
-        let url = format!("{}/v2/models/reviews/infer", endpoint.url());
+        let url = format!("{}/v2/models/reviews/infer", endpoint.url().unwrap());
         let answered: Value = tokio::task::spawn_blocking(move || {
             ureq::post(url)
                 .send_json(request)

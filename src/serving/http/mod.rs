@@ -139,5 +139,5 @@ pub(super) use self::answers::{Answers, Routes};
 pub(super) use self::body::discard;
 pub(super) use self::head::check as check_head;
 pub use self::routes::{BODY_LIMIT, admin_router, router};
-pub use self::server::{HttpEndpoint, HttpServer, serve};
+pub use self::server::serve;
 pub use super::protocol::MAX_ROWS;

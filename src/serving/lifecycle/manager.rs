@@ -150,6 +150,36 @@ impl Manager {
         Ok(self.see())
     }
 
+    /// Takes up a version that was pushed just now, and returns once it answers. Where an operator has said that others
+    /// are to be loaded, that stands.
+    pub(in crate::serving) fn take_up(&self, name: &str, version: u64) -> Result<()> {
+        self.shared.poll_within(self.timeout)?;
+        let Err(error) = self.wait_for(name, version, self.timeout) else {
+            return Ok(());
+        };
+        let is_wanted = self.shared.read(|registry| {
+            let model = registry.models.get(name)?;
+            let harness = model.versions.get(&version)?;
+            Some(harness.is_wanted || harness.has_failed())
+        });
+        if is_wanted == Some(true) {
+            return Err(error);
+        }
+        tracing::warn!(
+            model = name,
+            version,
+            "pushed and not loaded: other versions are wanted"
+        );
+        Ok(())
+    }
+
+    /// What answers where no version is named and no traffic is split.
+    pub(in crate::serving) fn answering(&self, name: &str) -> Option<Predictor> {
+        let table = self.shared.table.load();
+        let version = table.find(name).ok()?.default_version()?;
+        self.get(name, version).ok()
+    }
+
     /// A handle to a model: of a version, of a label, or of what answers where none is named. Nothing is waited for.
     ///
     /// # Errors

@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::serving::http::HttpServer;
-use crate::stage::Stage;
 
 #[test]
 fn a_new_version_is_taken_up_while_serving() {
@@ -168,32 +166,6 @@ fn waiting_serves_until_it_is_dropped() {
 }
 
 #[test]
-fn addresses_are_checked() {
-    let server = |address: &str| HttpServer::new(ModelRepository::at("models"), address);
-    for address in [
-        "127.0.0.1:0",
-        "[::1]:8000",
-        "localhost:8000",
-        "my-host.example:80",
-    ] {
-        server(address).check().unwrap();
-    }
-    for address in [
-        "",
-        "127.0.0.1",
-        ":8000",
-        "localhost:http",
-        "localhost:70000",
-        "http://localhost:8000",
-        "::1:",
-    ] {
-        let error = server(address).check().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("`address`"), "{error}");
-    }
-}
-
-#[test]
 fn an_address_that_is_taken_and_no_runtime_are_errors() {
     let server = Running::start();
     let manager = || {
@@ -213,66 +185,4 @@ fn an_address_that_is_taken_and_no_runtime_are_errors() {
         std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), ErrorKind::Config),
         other => panic!("{other:?}"),
     }
-}
-
-/// Only pipelines bless, and these need DataFusion.
-#[cfg(feature = "datafusion")]
-#[test]
-fn the_stage_pushes_and_serves() {
-    use crate::blessing::{Blessed, Verdict};
-    use crate::serving::{Server, Serving, ServingPipeline};
-
-    let models = tempfile::tempdir().unwrap();
-    let stage = HttpServer::new(ModelRepository::at(models.path()), "127.0.0.1:0");
-    let runtime = Runtime::new().unwrap();
-    let blessed = |intercept| {
-        let verdict = Verdict::new().check("test", true, "");
-        Blessed::mint(late("late", intercept), verdict).unwrap()
-    };
-    runtime.block_on(async {
-        let loaders = Loaders::default();
-        let serving = || Server::<LinearModel>::serving(&stage, "late", &loaders);
-        assert!(matches!(serving().await.unwrap(), Serving::None));
-        let endpoint = ServingPipeline::new(stage.clone())
-            .run(blessed(0.1))
-            .await
-            .unwrap();
-        assert_eq!(
-            (
-                endpoint.pushed().version,
-                endpoint.predictor().unwrap().version()
-            ),
-            (1, 1)
-        );
-        assert!(
-            endpoint
-                .url()
-                .ends_with(&endpoint.address().port().to_string())
-        );
-        assert_eq!(endpoint.manager().states().len(), 1);
-        assert!(matches!(serving().await.unwrap(), Serving::Model(_)));
-
-        // Where the port is taken, nothing is pushed.
-        let taken = HttpServer::new(
-            ModelRepository::at(models.path()),
-            endpoint.address().to_string(),
-        );
-        let error = ServingPipeline::new(taken)
-            .run(blessed(0.2))
-            .await
-            .unwrap_err();
-        assert_eq!(error.stage(), Some("http_server"));
-        assert_eq!(
-            ModelRepository::at(models.path()).versions("late").unwrap(),
-            [1]
-        );
-
-        let second = ServingPipeline::new(stage.clone())
-            .run(blessed(0.2))
-            .await
-            .unwrap();
-        assert_eq!(second.predictor().unwrap().version(), 2);
-        second.shutdown().await.unwrap();
-        endpoint.shutdown().await.unwrap();
-    });
 }
