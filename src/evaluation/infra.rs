@@ -49,11 +49,12 @@ fn try_out<M: Model>(candidate: &Candidate<M>, rows: &RecordBatch) -> Result<()>
     same(&expected, &loaded.predict(rows)?, "loaded back")?;
     for row in 0..rows.num_rows().min(10) {
         let alone = loaded.predict(&rows.slice(row, 1))?;
-        let expected = expected.outputs().row(row).to_vec();
-        if alone.outputs().iter().ne(&expected) {
+        let expected = expected.of_rows(row..row + 1);
+        if alone != expected {
             return Err(Error::model(format!(
-                "row {row} alone is answered {:?}, among others {expected:?}",
-                alone.outputs().row(0).to_vec()
+                "row {row} alone is answered {:?}, among others {:?}",
+                numbers(&alone),
+                numbers(&expected)
             )));
         }
     }
@@ -71,6 +72,15 @@ fn same(expected: &Prediction, found: &Prediction, when: &str) -> Result<()> {
             "{when}, row {} is answered differently",
             at / expected.outputs().ncols().max(1)
         ))),
+        None if expected != found => Err(Error::model(format!(
+            "{when}, it answers something else beside its outputs"
+        ))),
         None => Ok(()),
     }
+}
+
+/// All numbers of the answer for the one row.
+fn numbers(prediction: &Prediction) -> Vec<f64> {
+    let (_, extras) = prediction.extras_of(0);
+    prediction.outputs().iter().chain(extras).copied().collect()
 }

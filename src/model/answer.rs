@@ -22,6 +22,8 @@ impl Prediction {
     /// | binary | `class`, `probability` (of the positive class) | `(class, probability)` | a number (the probability), a class, a `Vec` (the probability of each class) |
     /// | multi-class | `class`, `probabilities` | `(class, probabilities)` | a class, a `Vec` (the probability of each class) |
     ///
+    /// Structs may have fields of the model's [extras](Prediction::extra_names) too, such as `lower` and `upper`: numbers.
+    ///
     /// A class is a text, a unit variant of an enum, a `bool` or a whole number (if the classes are such);
     /// probabilities are a `Vec` in the order of [`Target::classes`], or a map by class.
     ///
@@ -36,6 +38,7 @@ impl Prediction {
         let answer = Answer {
             target: self.target(),
             outputs: self.outputs().row(row),
+            extras: self.extras_of(row),
             is_checked: false,
         };
         answer.to()
@@ -43,12 +46,14 @@ impl Prediction {
 }
 
 impl Target {
-    /// Whether every answer fits a type, all of whose fields are such as answers have.
-    pub(crate) fn check_answer<P: DeserializeOwned>(&self) -> Result<()> {
+    /// Whether every answer, with extras of these names, fits a type, all of whose fields are such as answers have.
+    pub(crate) fn check_answer<P: DeserializeOwned>(&self, extras: &[String]) -> Result<()> {
+        let values = vec![0.5; extras.len()];
         let fits = |outputs: &[f64]| {
             let answer = Answer {
                 target: self,
                 outputs: ArrayView1::from(outputs),
+                extras: (extras, ArrayView1::from(&values)),
                 is_checked: true,
             };
             answer.to::<P>().map(drop)
@@ -91,6 +96,8 @@ impl de::Error for Misfit {
 struct Answer<'p> {
     target: &'p Target,
     outputs: ArrayView1<'p, f64>,
+    /// Names and values.
+    extras: (&'p [String], ArrayView1<'p, f64>),
     /// Whether a struct may have no field that an answer has not, be it an `Option`.
     is_checked: bool,
 }
@@ -125,14 +132,20 @@ impl<'p> Answer<'p> {
         }
     }
 
-    fn fields(&self) -> impl Iterator<Item = (&'static str, Part<'p>)> + use<'p> {
+    fn fields(&self) -> impl Iterator<Item = (&'p str, Part<'p>)> + use<'p> {
         let number = match self.target.task() {
             Task::Regression => "value",
             Task::Binary => "probability",
             Task::Multiclass => "probabilities",
         };
         let class = self.class().map(|class| ("class", Part::Class(class)));
-        class.into_iter().chain([(number, self.number())])
+        let (names, values) = self.extras;
+        let extras = names.iter().zip(values.to_vec());
+        let extras = extras.map(|(name, value)| (name.as_str(), Part::Number(value)));
+        class
+            .into_iter()
+            .chain([(number, self.number())])
+            .chain(extras)
     }
 
     /// Of each class; of a regression, the value.
@@ -260,7 +273,7 @@ struct Parts<'p, I> {
     part: Option<Part<'p>>,
 }
 
-impl<'de, I: Iterator<Item = (&'static str, Part<'de>)>> MapAccess<'de> for Parts<'de, I> {
+impl<'de, I: Iterator<Item = (&'de str, Part<'de>)>> MapAccess<'de> for Parts<'de, I> {
     type Error = Misfit;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
@@ -271,7 +284,7 @@ impl<'de, I: Iterator<Item = (&'static str, Part<'de>)>> MapAccess<'de> for Part
             return Ok(None);
         };
         self.part = Some(part);
-        let name: StrDeserializer<'static, Misfit> = name.into_deserializer();
+        let name: StrDeserializer<'de, Misfit> = name.into_deserializer();
         seed.deserialize(name).map(Some)
     }
 
@@ -282,7 +295,7 @@ impl<'de, I: Iterator<Item = (&'static str, Part<'de>)>> MapAccess<'de> for Part
     }
 }
 
-impl<'de, I: Iterator<Item = (&'static str, Part<'de>)>> SeqAccess<'de> for Parts<'de, I> {
+impl<'de, I: Iterator<Item = (&'de str, Part<'de>)>> SeqAccess<'de> for Parts<'de, I> {
     type Error = Misfit;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(

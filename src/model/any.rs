@@ -90,6 +90,14 @@ impl Predict for AnyModel {
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         self.0.predict(features)
     }
+
+    fn extras(&self) -> Vec<String> {
+        self.0.extras()
+    }
+
+    fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
+        self.0.predict_with_extras(features)
+    }
 }
 
 impl Model for AnyModel {

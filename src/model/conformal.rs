@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, Axis, stack};
 use serde::{Deserialize, Serialize};
 
 use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
@@ -13,6 +13,9 @@ use crate::features::{Features, Takes};
 /// A regression whose intervals hold the label with a given probability, as long as rows to come are like those that the
 /// margins were measured on: split conformal intervals (Papadopoulos, 2002), or, with models of a lower and an upper
 /// quantile, conformalized quantile regression (Romano, Patterson and Candès, 2019).
+///
+/// Predictions have the ends beside the value, as the [extras](Predict::extras) `lower` and `upper`: as columns, in the log
+/// of requests, and as outputs of servers.
 #[derive(Clone, Debug)]
 pub struct ConformalModel {
     model: AnyModel,
@@ -85,7 +88,12 @@ impl ConformalModel {
     /// # Errors
     /// As [`Predict::predict`].
     pub fn intervals(&self, features: &Features) -> Result<Array2<f64>> {
-        let mut ends = band(&self.model, self.band.as_ref(), features)?;
+        let ends = band(&self.model, self.band.as_ref(), features)?;
+        Ok(self.widened(ends, features))
+    }
+
+    /// The ends with their margins.
+    fn widened(&self, mut ends: Array2<f64>, features: &Features) -> Array2<f64> {
         let matrix = (!self.margins.by_feature.is_empty()).then(|| features.matrix());
         for (at, mut row) in ends.rows_mut().into_iter().enumerate() {
             let margin = match &matrix {
@@ -98,7 +106,7 @@ impl ConformalModel {
             row[0] = low.min(middle);
             row[1] = high.max(middle);
         }
-        Ok(ends)
+        ends
     }
 }
 
@@ -118,17 +126,18 @@ pub(crate) fn band(
     band: Option<&[AnyModel; 2]>,
     features: &Features,
 ) -> Result<Array2<f64>> {
-    let (low, high) = match band {
+    Ok(match band {
         None => {
             let point = model.predict(features)?;
-            (point.clone(), point)
+            ends(&point, &point)
         }
-        Some([low, high]) => (low.predict(features)?, high.predict(features)?),
-    };
-    let mut ends = Array2::zeros((features.n_rows(), 2));
-    ends.column_mut(0).assign(&low.column(0));
-    ends.column_mut(1).assign(&high.column(0));
-    Ok(ends)
+        Some([low, high]) => ends(&low.predict(features)?, &high.predict(features)?),
+    })
+}
+
+/// The outputs of two models of one output `(n_rows, 2)`.
+fn ends(low: &Array2<f64>, high: &Array2<f64>) -> Array2<f64> {
+    stack![Axis(1), low.column(0), high.column(0)]
 }
 
 impl Predict for ConformalModel {
@@ -146,6 +155,19 @@ impl Predict for ConformalModel {
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         self.model.predict(features)
+    }
+
+    fn extras(&self) -> Vec<String> {
+        ["lower", "upper"].map(str::to_owned).to_vec()
+    }
+
+    fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
+        let point = self.model.predict(features)?;
+        let ends = match &self.band {
+            None => ends(&point, &point),
+            Some(_) => band(&self.model, self.band.as_ref(), features)?,
+        };
+        Ok((point, self.widened(ends, features)))
     }
 }
 

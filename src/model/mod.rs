@@ -138,6 +138,24 @@ pub trait Predict: Any + Debug + Send + Sync {
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the model cannot answer.
     fn predict(&self, features: &Features) -> Result<Array2<f64>>;
+
+    /// The names of what it answers each row with beside its outputs, such as the ends of an interval, or 0 and 1 for each
+    /// class of a set. They are columns of [`Prediction`]s and outputs of servers. None by default.
+    fn extras(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The outputs, and the [extras](Predict::extras) `(n_rows, n_extras)`: finite numbers. A model that has some answers
+    /// both in one call here, and [`Predict::predict`] is for those who want the outputs alone.
+    ///
+    /// # Errors
+    /// As [`Predict::predict`].
+    fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
+        Ok((
+            self.predict(features)?,
+            Array2::zeros((features.n_rows(), 0)),
+        ))
+    }
 }
 
 /// A model that can be saved and loaded.
@@ -252,6 +270,14 @@ impl<M: Predict + ?Sized> Predict for Arc<M> {
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         (**self).predict(features)
+    }
+
+    fn extras(&self) -> Vec<String> {
+        (**self).extras()
+    }
+
+    fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
+        (**self).predict_with_extras(features)
     }
 }
 

@@ -91,6 +91,7 @@ pub struct Servable {
     target: Arc<Target>,
     model: Arc<dyn Predict>,
     takes: Takes,
+    extras: Arc<[String]>,
     #[cfg(feature = "http")]
     derived: std::sync::OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
     raw_rows: Arc<RawRows>,
@@ -102,7 +103,8 @@ impl Servable {
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the model takes another number of features than the
-    /// transform makes, or has another number of outputs than the target; [`ErrorKind::Data`](crate::ErrorKind::Data)
+    /// transform makes, has another number of outputs than the target, or an [extra](Predict::extras) of a name that is
+    /// taken; [`ErrorKind::Data`](crate::ErrorKind::Data)
     /// if the schema lacks a column that the transform reads.
     pub fn new(
         manifest: Manifest,
@@ -135,6 +137,7 @@ impl Servable {
             schema: Arc::new(schema),
             transform,
             takes: model.takes(),
+            extras: extras_of(&*model)?,
             model,
             #[cfg(feature = "http")]
             derived: std::sync::OnceLock::new(),
@@ -314,7 +317,14 @@ impl Servable {
 
     /// The predictions for features that [`Servable::features`] has made, of one batch of rows or of several.
     pub(crate) fn answer(&self, features: &Features) -> Result<Prediction> {
-        let outputs = self.model.predict(features).map_err(|error| {
+        let answered = match self.extras.is_empty() {
+            true => self.model.predict(features).map(|outputs| (outputs, None)),
+            false => {
+                let answered = self.model.predict_with_extras(features);
+                answered.map(|(outputs, extras)| (outputs, Some(extras)))
+            }
+        };
+        let (outputs, extras) = answered.map_err(|error| {
             // The rows were fine: whatever a model reports is not the client's fault.
             Error::model(format!("the model failed: {error}")).with_source(error)
         })?;
@@ -326,6 +336,52 @@ impl Servable {
             )));
         }
         self.target.check_outputs(outputs.view())?;
-        Ok(Prediction::new(Arc::clone(&self.target), outputs))
+        let prediction = Prediction::new(Arc::clone(&self.target), outputs);
+        let Some(extras) = extras else {
+            return Ok(prediction);
+        };
+        let wanted = (features.n_rows(), self.extras.len());
+        if extras.dim() != wanted {
+            return Err(Error::model(format!(
+                "the model answered with extras of shape {:?}, must be {wanted:?}",
+                extras.dim()
+            )));
+        }
+        if let Some(((row, at), value)) = extras.indexed_iter().find(|(_, x)| !x.is_finite()) {
+            return Err(Error::model(format!(
+                "the model answered {value} as `{}` for row {row}",
+                self.extras[at]
+            )));
+        }
+        Ok(prediction.with_extras(Arc::clone(&self.extras), extras))
     }
+
+    /// The names of what it answers with beside the outputs of its target.
+    #[cfg(feature = "http")]
+    pub(crate) fn extras(&self) -> &[String] {
+        &self.extras
+    }
+}
+
+/// The names of a model's extras, none of which is that of another column of answers.
+fn extras_of(model: &dyn Predict) -> Result<Arc<[String]>> {
+    const TAKEN: [&str; 8] = [
+        "value",
+        "class",
+        "probability",
+        "probabilities",
+        "contributions",
+        "contribution_names",
+        "model_version",
+        "",
+    ];
+    let names = model.extras();
+    for (at, name) in names.iter().enumerate() {
+        if TAKEN.contains(&name.as_str()) || names[..at].contains(name) {
+            return Err(Error::model(format!(
+                "the model has an extra `{name}`, a name that is taken"
+            )));
+        }
+    }
+    Ok(names.into())
 }

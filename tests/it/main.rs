@@ -19,6 +19,7 @@ mod derive;
 mod determinism;
 mod engine;
 mod evaluation;
+mod extras;
 mod features;
 mod gates;
 mod hold_out;

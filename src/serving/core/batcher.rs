@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use ndarray::{Axis, Slice};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
 
@@ -267,14 +266,8 @@ fn compute(batch: Vec<Item>, model: &ModelRuntime, version: &VersionRuntime) {
             let mut start = 0;
             for item in batch {
                 let end = start + item.features.n_rows();
-                let own_rows = Slice::from(start..end);
-                let outputs = prediction
-                    .outputs()
-                    .slice_axis(Axis(0), own_rows)
-                    .to_owned();
+                let answer = answered(&item, prediction.of_rows(start..end));
                 start = end;
-                let own = Prediction::new(Arc::clone(predictor.servable().target()), outputs);
-                let answer = answered(&item, own);
                 let _ = item.reply.send(Ok(answer));
             }
         }

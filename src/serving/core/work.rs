@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use ndarray::{Array2, Axis, Slice};
 
 use super::runtime::{Lane, ModelRuntime, VersionRuntime};
 use super::statistics::Parts;
@@ -205,20 +204,16 @@ pub(super) fn predict(
     if n_rows <= BLOCK {
         return call(rows);
     }
-    let target = servable.target();
-    let mut outputs = Array2::zeros((n_rows, target.n_outputs()));
+    let mut parts = Vec::with_capacity(n_rows.div_ceil(BLOCK));
     let mut calling = Duration::ZERO;
     for start in (0..n_rows).step_by(BLOCK) {
         stop.check(model)?;
         let block = rows.slice(start, BLOCK.min(n_rows - start));
         let (prediction, took) = call(&block)?;
-        let end = start + block.num_rows();
-        outputs
-            .slice_axis_mut(Axis(0), Slice::from(start..end))
-            .assign(prediction.outputs());
+        parts.push(prediction);
         calling += took;
     }
-    Ok((Prediction::new(Arc::clone(target), outputs), calling))
+    Ok((Prediction::concat(&parts)?, calling))
 }
 
 /// Whether the model was called: rows that break the schema do not get to it.

@@ -48,10 +48,11 @@ pub(super) struct Size {
 impl Size {
     /// Of rows, each with so many numbers for an answer.
     pub(super) fn of(rows: &RecordBatch, prediction: &Prediction) -> Self {
-        let outputs = prediction.outputs().len() * size_of::<f64>();
+        let extras = prediction.extra_names().len() * rows.num_rows();
+        let numbers = prediction.outputs().len() + extras;
         Size {
             rows: rows.num_rows(),
-            bytes: rows.get_array_memory_size() + outputs,
+            bytes: rows.get_array_memory_size() + numbers * size_of::<f64>(),
         }
     }
 }

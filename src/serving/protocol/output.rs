@@ -15,12 +15,14 @@ pub(crate) struct Output {
     shape: Vec<i64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum OutputKind {
     Value,
     Class,
     Probability,
     Probabilities,
+    /// What the model answers with beside the outputs of its target.
+    Extra(String),
 }
 
 /// An output that a request asks for.
@@ -50,7 +52,7 @@ struct Wanted {
 /// An output tensor.
 #[derive(Debug)]
 pub(crate) struct OutputTensor<'a> {
-    pub(crate) name: &'static str,
+    pub(crate) name: &'a str,
     pub(crate) datatype: Datatype,
     pub(crate) shape: Vec<i64>,
     /// Whether the request wants binary data.
@@ -68,21 +70,23 @@ pub(crate) enum OutputData<'a> {
 }
 
 impl Output {
-    pub(crate) fn name(&self) -> &'static str {
-        match self.kind {
+    pub(crate) fn name(&self) -> &str {
+        match &self.kind {
             OutputKind::Value => "value",
             OutputKind::Class => "class",
             OutputKind::Probability => "probability",
             OutputKind::Probabilities => "probabilities",
+            OutputKind::Extra(name) => name,
         }
     }
 
     pub(crate) fn datatype(&self) -> Datatype {
         match self.kind {
             OutputKind::Class => Datatype::Bytes,
-            OutputKind::Value | OutputKind::Probability | OutputKind::Probabilities => {
-                Datatype::Fp64
-            }
+            OutputKind::Value
+            | OutputKind::Probability
+            | OutputKind::Probabilities
+            | OutputKind::Extra(_) => Datatype::Fp64,
         }
     }
 
@@ -98,7 +102,7 @@ impl Output {
     }
 
     pub(super) fn data<'a>(&self, prediction: &'a Prediction) -> OutputData<'a> {
-        match self.kind {
+        match &self.kind {
             OutputKind::Class => {
                 let classes = prediction.classes().into_iter();
                 OutputData::Texts(classes.map(Cow::Borrowed).collect())
@@ -106,14 +110,18 @@ impl Output {
             OutputKind::Value | OutputKind::Probability | OutputKind::Probabilities => {
                 OutputData::Numbers(numbers(prediction))
             }
+            OutputKind::Extra(name) => {
+                let values = prediction.extra(name).into_iter().flatten().copied();
+                OutputData::Numbers(values.collect())
+            }
         }
     }
 }
 
-/// The outputs of a target, named as the columns of [`Prediction::to_batch`].
-pub(super) fn outputs_of(target: &Target) -> Vec<Output> {
+/// The outputs of a target and of a model beside it, named as the columns of [`Prediction::to_batch`].
+pub(super) fn outputs_of(target: &Target, extras: &[String]) -> Vec<Output> {
     let output = |kind, shape| Output { kind, shape };
-    match target.task() {
+    let mut outputs = match target.task() {
         Task::Regression => vec![output(OutputKind::Value, vec![-1])],
         Task::Binary => vec![
             output(OutputKind::Class, vec![-1]),
@@ -126,7 +134,10 @@ pub(super) fn outputs_of(target: &Target) -> Vec<Output> {
                 output(OutputKind::Probabilities, vec![-1, width]),
             ]
         }
-    }
+    };
+    let extras = extras.iter().cloned();
+    outputs.extend(extras.map(|name| output(OutputKind::Extra(name), vec![-1])));
+    outputs
 }
 
 fn numbers(prediction: &Prediction) -> Cow<'_, [f64]> {

@@ -134,17 +134,17 @@ impl Plan {
             .iter()
             .filter_map(|field| Input::of(field, lists.get(field.name.as_str()).copied()))
             .collect();
-        Plan::with(inputs, servable.target())
+        Plan::with(inputs, servable.target(), servable.extras())
     }
 
-    fn with(inputs: Vec<Input>, target: &Target) -> Self {
+    fn with(inputs: Vec<Input>, target: &Target, extras: &[String]) -> Self {
         let places = inputs.iter().enumerate();
         Plan {
             places: places
                 .map(|(place, input)| (input.name.clone(), place))
                 .collect(),
             inputs,
-            outputs: outputs_of(target),
+            outputs: outputs_of(target, extras),
             last: ArcSwapOption::empty(),
         }
     }
@@ -153,7 +153,7 @@ impl Plan {
     pub(super) fn for_tests(inputs: impl IntoIterator<Item = Input>) -> Self {
         let inputs: Vec<Input> = inputs.into_iter().collect();
         let target = Target::regression("y");
-        Plan::with(inputs, &target)
+        Plan::with(inputs, &target, &[])
     }
 
     /// What the model takes.

@@ -222,7 +222,8 @@ impl Predictor {
         In: Serialize + ?Sized,
         Out: DeserializeOwned,
     {
-        self.servable().target().check_answer::<Out>()?;
+        let servable = self.servable();
+        servable.target().check_answer::<Out>(servable.extras())?;
         Ok(Typed {
             predictor: self.clone(),
             rule: Rule::All,

@@ -38,8 +38,10 @@ pub(super) fn columns(run: &Run) -> Result<RecordBatch> {
         .collect();
     let mut columns = rows.columns().to_vec();
     let of_answers = answers(run, first.prediction.target());
-    for (name, column) in of_answers.into_iter().chain(requests(run)) {
-        let name = free_name(&first.schema, name);
+    let of_requests = requests(run).into_iter();
+    let of_requests = of_requests.map(|(name, column)| (name.to_owned(), column));
+    for (name, column) in of_answers.into_iter().chain(of_requests) {
+        let name = free_name(&first.schema, &name);
         fields.push(Field::new(name, column.data_type().clone(), true));
         columns.push(column);
     }
@@ -48,7 +50,7 @@ pub(super) fn columns(run: &Run) -> Result<RecordBatch> {
 }
 
 /// What was answered.
-fn answers(run: &Run, target: &Target) -> Vec<(&'static str, ArrayRef)> {
+fn answers(run: &Run, target: &Target) -> Vec<(String, ArrayRef)> {
     let n = run.n_rows();
     let outputs = || {
         run.records
@@ -69,7 +71,7 @@ fn answers(run: &Run, target: &Target) -> Vec<(&'static str, ArrayRef)> {
         all.for_each(|class| classes.append_value(class));
         Arc::new(classes.finish()) as ArrayRef
     };
-    match target.task() {
+    let columns = match target.task() {
         Task::Regression => vec![("prediction_value", numbers())],
         Task::Binary => vec![
             ("prediction_class", classes()),
@@ -88,7 +90,27 @@ fn answers(run: &Run, target: &Target) -> Vec<(&'static str, ArrayRef)> {
                 ("prediction_probabilities", Arc::new(lists.finish())),
             ]
         }
-    }
+    };
+    let columns = columns.into_iter();
+    let columns = columns.map(|(name, column)| (name.to_owned(), column));
+    columns.chain(extras(run)).collect()
+}
+
+/// What the model answered with beside its outputs: `prediction_lower` of an extra `lower`.
+fn extras(run: &Run) -> impl Iterator<Item = (String, ArrayRef)> {
+    let first = run.records.first();
+    let names = first.map_or(&[][..], |record| record.prediction.extra_names());
+    names.iter().map(|name| {
+        let mut numbers = Float64Builder::with_capacity(run.n_rows());
+        for record in &run.records {
+            let values = record.prediction.extra(name).into_iter().flatten();
+            values.for_each(|value| numbers.append_value(*value));
+        }
+        (
+            format!("prediction_{name}"),
+            Arc::new(numbers.finish()) as ArrayRef,
+        )
+    })
 }
 
 /// Which request each row is of.

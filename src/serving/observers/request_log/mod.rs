@@ -37,6 +37,7 @@ use crate::serving::{Observation, Observer};
 /// | `prediction_value` | the answer of a regression |
 /// | `prediction_class`, `prediction_probability` | the answer of two classes: the probability of the positive one |
 /// | `prediction_class`, `prediction_probabilities` | the answer of more classes: a list of each one's probability |
+/// | `prediction_` and the name of an [extra](crate::model::Predict::extras) | what the model answers beside them |
 /// | `request_id` | the request's id, where it had one: labels that come later join by it |
 /// | `request_row` | the row's place in its request, from 0 |
 /// | `model`, `version` | which version answered |

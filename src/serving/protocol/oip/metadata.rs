@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::Result;
+use crate::model::Task;
 use crate::schema::FieldType;
 use crate::serving::Predictor;
 use crate::serving::protocol::Plan;
@@ -47,7 +48,7 @@ pub(crate) fn model_metadata(predictor: &Predictor) -> Result<Value> {
 ///
 /// An input's parameters are `required` (whether NULL is refused) and, for times in texts, `format`: `date` or
 /// `timestamp`. The properties are the `task`, the `label` and its `classes`, in the order of `probabilities`; of
-/// two, the second is the one that `probability` is of.
+/// two, the second is the one that `probability` is of, and it is the answer above the `threshold`.
 pub(crate) fn model_metadata_of(predictor: &Predictor, versions: &[u64]) -> Value {
     let servable = predictor.servable();
     let plan = Plan::of(servable);
@@ -72,16 +73,20 @@ pub(crate) fn model_metadata_of(predictor: &Predictor, versions: &[u64]) -> Valu
     });
     let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
     let target = servable.target();
+    let mut properties = json!({
+        "task": target.task(),
+        "label": target.label(),
+        "classes": target.classes(),
+    });
+    if target.task() == Task::Binary {
+        properties["threshold"] = target.threshold().into();
+    }
     json!({
         "name": predictor.name(),
         "versions": versions,
         "platform": servable.manifest().model_format,
         "inputs": inputs.collect::<Vec<_>>(),
         "outputs": outputs.collect::<Vec<_>>(),
-        "properties": {
-            "task": target.task(),
-            "label": target.label(),
-            "classes": target.classes(),
-        },
+        "properties": properties,
     })
 }

@@ -39,9 +39,9 @@ pub(super) fn encode(
     let mut list = JsonList::begin(&mut json);
     for tensor in outputs.tensors(plan, prediction) {
         list.next(&mut json);
-        json.extend_from_slice(b"{\"name\":\"");
-        json.extend_from_slice(tensor.name.as_bytes());
-        json.extend_from_slice(b"\",\"datatype\":\"");
+        json.extend_from_slice(b"{\"name\":");
+        push_text(&mut json, tensor.name);
+        json.extend_from_slice(b",\"datatype\":\"");
         json.extend_from_slice(tensor.datatype.name().as_bytes());
         json.extend_from_slice(b"\",\"shape\":");
         push_value(&mut json, &tensor.shape);

@@ -49,7 +49,8 @@ pub(super) fn encode(
         }
         (PredictMethod::Regress, _) => {
             json.extend_from_slice(b"{\"results\":");
-            push_rows(&mut json, plan.outputs(), prediction);
+            // A result is one number.
+            push_rows(&mut json, &plan.outputs()[..1], prediction);
         }
     }
     json.extend_from_slice(b",\"model_version\":\"");
