@@ -217,7 +217,15 @@ impl From<std::io::Error> for Error {
 }
 
 impl From<arrow::error::ArrowError> for Error {
+    /// An [`Error`] that travelled through a reader comes out as it went in.
     fn from(source: arrow::error::ArrowError) -> Self {
+        let source = match source {
+            arrow::error::ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
+                Ok(error) => return *error,
+                Err(inner) => arrow::error::ArrowError::ExternalError(inner),
+            },
+            source => source,
+        };
         Error::new(ErrorKind::Data, "an Arrow operation failed").with_source(source)
     }
 }

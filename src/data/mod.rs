@@ -85,6 +85,62 @@
 //! }
 //! ```
 //!
+//! What it cannot is often a reader: of a database's rows, of a client's pages. The struct hands on to a [`ReaderSource`], whose
+//! rows are structs, and whose functions may wait. A connection or a secret is no configuration: `#[serde(skip)]` keeps it
+//! out of fingerprints and reports.
+//!
+//! ```
+//! use fourfold::data::{DataSource, ReaderSource};
+//! use fourfold::datafusion::prelude::DataFrame;
+//! use fourfold::engine::Engine;
+//! use fourfold::fingerprint::Fingerprint;
+//! use fourfold::schema::FieldType;
+//! use fourfold::{Error, Result, Stage};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize)]
+//! struct Orders {
+//!     since: String,
+//!     #[serde(skip)]
+//!     password: String,
+//! }
+//!
+//! #[derive(Deserialize, Serialize)]
+//! struct Order {
+//!     placed: String,
+//!     euros: f64,
+//! }
+//!
+//! impl Orders {
+//!     fn rows(&self) -> ReaderSource {
+//!         let path = format!("orders-{}.jsonl", self.since);
+//!         let columns = [("placed", FieldType::Timestamp), ("euros", FieldType::Float)];
+//!         ReaderSource::from_rows("orders", columns, move || {
+//!             let text = std::fs::read_to_string(&path).map_err(|error| Error::io(format!("reading `{path}`"), error))?;
+//!             let orders = text.lines().map(|line| serde_json::from_str::<Order>(line));
+//!             let orders = orders.map(|order| order.map_err(|error| Error::other("reading an order", error)));
+//!             Ok(orders.collect::<Vec<_>>())
+//!         })
+//!     }
+//! }
+//!
+//! impl Stage for Orders {
+//!     fn name(&self) -> &str {
+//!         "orders"
+//!     }
+//! }
+//!
+//! impl DataSource for Orders {
+//!     async fn read(&self, engine: &Engine) -> Result<DataFrame> {
+//!         self.rows().read(engine).await
+//!     }
+//!
+//!     async fn snapshot(&self, engine: &Engine) -> Result<Option<Fingerprint>> {
+//!         self.rows().snapshot(engine).await
+//!     }
+//! }
+//! ```
+//!
 //! # When the data breaks its schema
 //!
 //! By default the pipeline stops before training, and says what was found and what is allowed. An [`AnomalyPolicy`]
@@ -114,6 +170,7 @@ mod policy;
 mod prepare;
 mod refine;
 mod remote;
+mod rows;
 mod source;
 mod spans;
 mod split;
@@ -332,6 +389,12 @@ impl<S: DataSource> DataPipeline<S> {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is none.
     pub(crate) fn label_rule(&self) -> Result<&Label> {
         self.plan.division.label()
+    }
+
+    /// How rows are divided.
+    #[must_use]
+    pub fn split_rule(&self) -> &Split {
+        &self.plan.division.split
     }
 
     /// The source.

@@ -1,5 +1,7 @@
 //! Which rows train, and which judge.
 
+use std::fmt;
+
 use arrow::array::{ArrayRef, RecordBatch};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +60,36 @@ enum Rule {
 struct ByHash {
     keys: Vec<String>,
     splits: Vec<(String, u64)>,
+}
+
+impl fmt::Display for Split {
+    /// Such as `by hash of customer: 8 train, 1 eval, 1 test`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Rule::Hash(ByHash { keys, splits }) => {
+                match keys.is_empty() {
+                    true => f.write_str("by row: ")?,
+                    false => write!(f, "by hash of {}: ", keys.join(", "))?,
+                }
+                let shares = splits.iter().map(|(name, share)| format!("{share} {name}"));
+                f.write_str(&shares.collect::<Vec<_>>().join(", "))
+            }
+            Rule::Time(ByTime { time, until, rest }) => {
+                write!(f, "by time `{time}`: ")?;
+                for (name, time) in until {
+                    write!(f, "{name} before {time}, ")?;
+                }
+                write!(f, "then {rest}")
+            }
+            Rule::Column(ByColumn { column, values }) => {
+                let parts = values
+                    .iter()
+                    .map(|(value, name)| format!("{value} is {name}"));
+                let parts: Vec<String> = parts.collect();
+                write!(f, "by column `{column}`: {}", parts.join(", "))
+            }
+        }
+    }
 }
 
 impl Default for Split {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatchReader;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::error::DataFusionError;
@@ -16,8 +17,9 @@ use serde::{Serialize, Serializer};
 
 use super::DataSource;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, task_panic_text};
 use crate::examples::columns_text;
+use crate::fingerprint::Fingerprint;
 use crate::stage::Stage;
 
 /// A table of DataFusion: a database, a catalogue, or one that you implement.
@@ -86,12 +88,17 @@ impl DataSource for TableSource {
 /// });
 /// # let _ = source;
 /// ```
+///
+/// Rows that are structs come by [`ReaderSource::from_rows`]. A source with a configuration of its own is a struct whose
+/// [`DataSource::read`] hands on to one of these: see [the module](crate::data).
 #[derive(Clone)]
 pub struct ReaderSource {
     name: String,
     open: Arc<Open>,
+    snapshot: Option<Arc<Snapshot>>,
 }
 
+type Snapshot = dyn Fn() -> Result<Option<String>> + Send + Sync;
 type Open = dyn Fn() -> Result<Box<dyn RecordBatchReader + Send>> + Send + Sync;
 
 impl ReaderSource {
@@ -104,7 +111,20 @@ impl ReaderSource {
         ReaderSource {
             name: name.into(),
             open: Arc::new(move || Ok(Box::new(open()?))),
+            snapshot: None,
         }
+    }
+
+    /// Says what the content is now, in a text such as a version or the time of the last change, so that unchanged rows are
+    /// not read again where [artifacts are kept](crate::pipeline::PipelineBuilder::root); `None` if it cannot be told. It may
+    /// wait, as readers may.
+    #[must_use]
+    pub fn with_snapshot(
+        mut self,
+        snapshot: impl Fn() -> Result<Option<String>> + Send + Sync + 'static,
+    ) -> Self {
+        self.snapshot = Some(Arc::new(snapshot));
+        self
     }
 }
 
@@ -131,15 +151,35 @@ impl DataSource for ReaderSource {
         // Opening may wait for a disk or a network too.
         let open = Arc::clone(&self.open);
         let schema = tokio::task::spawn_blocking(move || open().map(|reader| reader.schema()));
-        let schema = schema
-            .await
-            .map_err(|error| Error::data("the reader panicked").with_source(error))??;
+        let schema = schema.await.map_err(panicked)??;
         let rows = Reading {
             schema: Arc::clone(&schema),
             open: Arc::clone(&self.open),
         };
         let table = StreamingTable::try_new(schema, vec![Arc::new(rows)])?;
         Ok(engine.session().read_table(Arc::new(table))?)
+    }
+
+    async fn snapshot(&self, _engine: &Engine) -> Result<Option<Fingerprint>> {
+        let Some(snapshot) = self.snapshot.clone() else {
+            return Ok(None);
+        };
+        let content = tokio::task::spawn_blocking(move || snapshot())
+            .await
+            .map_err(panicked)??;
+        Ok(content.map(Fingerprint::of_bytes))
+    }
+}
+
+fn panicked(error: tokio::task::JoinError) -> Error {
+    Error::data(format!("the reader panicked{}", task_panic_text(error)))
+}
+
+/// An error of a reader that is ours comes out as it went in.
+fn in_plan(error: ArrowError) -> DataFusionError {
+    match error {
+        ArrowError::ExternalError(error) => DataFusionError::External(error),
+        error => error.into(),
     }
 }
 
@@ -188,7 +228,7 @@ impl PartitionStream for Reading {
             }
             for batch in reader {
                 // Nobody reads on: a limit is reached, or the run has failed.
-                if to.blocking_send(Ok(batch?)).is_err() {
+                if to.blocking_send(Ok(batch.map_err(in_plan)?)).is_err() {
                     break;
                 }
             }

@@ -29,6 +29,7 @@ mod opaque;
 mod placing;
 mod planned;
 mod props;
+mod rows;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;
 mod saving;
