@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::Pipeline;
 use super::compose::{
-    HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining,
-    ModelOf,
+    HasData, HasEvaluation, HasServing, HasTraining, IntoData, IntoEvaluation, IntoServing,
+    IntoTraining, ModelOf,
 };
 use crate::blessing::Verdict;
 use crate::cancellation::Cancellation;
@@ -79,12 +79,9 @@ struct Settings {
 
 impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     /// The data pipeline. Of a bare source, `source.label("column")` makes one.
-    pub fn data<S: DataSource>(
-        self,
-        data: DataPipeline<S>,
-    ) -> PipelineBuilder<DataPipeline<S>, T, V, R> {
+    pub fn data<N: IntoData>(self, data: N) -> PipelineBuilder<DataPipeline<N::Source>, T, V, R> {
         PipelineBuilder {
-            data,
+            data: data.into_data(),
             training: self.training,
             evaluation: self.evaluation,
             serving: self.serving,

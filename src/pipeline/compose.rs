@@ -6,6 +6,28 @@ use crate::serving::ServingPipeline;
 use crate::stage::Stage;
 use crate::training::{Trainer, TrainingPipeline};
 
+/// A data pipeline: a source with what is to be predicted.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no label: call `.label(..)` on it before `.data(..)`",
+    label = "`.label(..)` is missing",
+    note = "`.data(source.label(\"column\"))` says what is to be predicted; of a source of your own, too"
+)]
+pub trait IntoData {
+    /// The source.
+    type Source: DataSource;
+
+    /// As a data pipeline.
+    fn into_data(self) -> DataPipeline<Self::Source>;
+}
+
+impl<S: DataSource> IntoData for DataPipeline<S> {
+    type Source = S;
+
+    fn into_data(self) -> DataPipeline<S> {
+        self
+    }
+}
+
 /// A trainer, or a training pipeline.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a trainer nor a training pipeline",

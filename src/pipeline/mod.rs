@@ -32,11 +32,11 @@ use std::sync::{Arc, OnceLock};
 
 pub use self::builder::{NoData, NoEvaluation, NoServing, NoTraining, PipelineBuilder};
 pub use self::compose::{
-    HasData, HasEvaluation, HasServing, HasTraining, IntoEvaluation, IntoServing, IntoTraining,
-    ModelOf,
+    HasData, HasEvaluation, HasServing, HasTraining, IntoData, IntoEvaluation, IntoServing,
+    IntoTraining, ModelOf,
 };
 pub use self::datasets::dataset;
-pub use self::record::RunRecord;
+pub use self::record::{RunRecord, Setup};
 pub use self::scoring::score;
 use crate::blessing::Candidate;
 use crate::cancellation::Cancellation;
@@ -190,6 +190,7 @@ where
             }
             Err(_rejected) => None,
         };
+        run.setup = Setup::new(&self.data, self.training.trainer())?;
         run.timed(&progress);
         let run = Box::new(run);
         Ok(match endpoint {

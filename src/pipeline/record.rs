@@ -1,13 +1,16 @@
 //! What a run leaves for people to read.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::temporal_conversions::timestamp_s_to_datetime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::optimization;
 use crate::blessing::Verdict;
-use crate::data::{PreparedData, Quarantined, TRAIN};
+use crate::data::{DataPipeline, DataSource, PreparedData, Quarantined, TRAIN};
 use crate::error::Result;
 use crate::evaluation::Baseline;
 use crate::fingerprint::Fingerprint;
@@ -38,7 +41,7 @@ pub struct RunRecord {
     pub features: Vec<String>,
     /// The tag of the model's format.
     pub model_format: String,
-    /// Why each column became what it did, if the transform was chosen.
+    /// What each column became, and why, if the transform was chosen.
     pub decisions: Vec<Decision>,
     /// The schema.
     pub schema: Schema,
@@ -72,6 +75,41 @@ pub struct RunRecord {
     pub verdict: Verdict,
     /// The seconds each step took.
     pub timings_s: BTreeMap<Step, f64>,
+    /// How the run was set up, and when it ended.
+    #[serde(default)]
+    pub setup: Setup,
+}
+
+/// How a run was set up, and when it ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Setup {
+    /// When it ended, in UTC, such as `2026-11-27T16:05:12Z`.
+    pub ended: String,
+    /// The version of this crate.
+    pub crate_version: String,
+    /// The trainer, see [`Stage::describe`](crate::Stage::describe).
+    pub trainer: Value,
+    /// How rows were divided, such as `by row: 8 train, 1 eval, 1 test`.
+    pub split: String,
+}
+
+impl Setup {
+    pub(super) fn new<S: DataSource>(
+        data: &DataPipeline<S>,
+        trainer: &impl Trainer,
+    ) -> Result<Self> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
+        let ended = timestamp_s_to_datetime(seconds);
+        Ok(Setup {
+            ended: ended.map(|ended| format!("{ended:?}Z")).unwrap_or_default(),
+            crate_version: env!("CARGO_PKG_VERSION").to_owned(),
+            trainer: trainer.describe()?,
+            split: data.split_rule().to_string(),
+        })
+    }
 }
 
 impl RunRecord {
@@ -109,6 +147,7 @@ impl RunRecord {
             test_metrics: None,
             verdict: Verdict::new(),
             timings_s: BTreeMap::new(),
+            setup: Setup::default(),
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use serde_json::Value;
+
 use crate::blessing::CheckOutcome;
 use crate::metrics::{Catalogue, Direction, MetricValue};
 use crate::pipeline::RunRecord;
@@ -97,6 +99,7 @@ impl Display for Interval<'_> {
 
 fn write_page(page: &mut String, run: &RunRecord) -> fmt::Result {
     write_verdict(page, run)?;
+    write_setup(page, run)?;
     write_metrics(page, run)?;
     write_slices(page, run)?;
     write_columns(page, run)?;
@@ -108,13 +111,15 @@ fn write_page(page: &mut String, run: &RunRecord) -> fmt::Result {
 fn write_verdict(page: &mut String, run: &RunRecord) -> fmt::Result {
     write!(
         page,
-        "<h1>{}</h1><p class=\"muted\">predicts <b>{}</b> ({}); model format {}; data {}</p>",
+        "<h1>{}</h1><p class=\"muted\">predicts <b>{}</b> ({}",
         Text(&run.name),
         Text(run.target.label()),
-        run.target.task(),
-        Text(&run.model_format),
-        run.data_fingerprint.short()
+        run.target.task()
     )?;
+    if let [_, positive] = run.target.classes() {
+        write!(page, ", <b>{}</b> is the positive class", Text(positive))?;
+    }
+    page.push_str(")</p>");
     let verdict = match run.verdict.is_blessed() {
         true => "blessed",
         false => "rejected",
@@ -138,14 +143,62 @@ fn write_verdict(page: &mut String, run: &RunRecord) -> fmt::Result {
     for note in run.verdict.notes() {
         write!(page, "<tr><td>note</td><td>{}</td></tr>", Text(note))?;
     }
+    page.push_str("</table>");
+    if !run.verdict.is_blessed() {
+        page.push_str("<p>Nothing was deployed: what served before goes on serving.</p>");
+    }
+    page.push_str("</section>");
+    Ok(())
+}
+
+fn write_setup(page: &mut String, run: &RunRecord) -> fmt::Result {
+    let rows = run.rows.iter().map(|(split, n)| format!("{n} {split}"));
+    let rows: Vec<String> = rows.collect();
+    let trainer = &run.setup.trainer;
+    let facts = [
+        ("run ended", run.setup.ended.clone()),
+        ("by fourfold", run.setup.crate_version.clone()),
+        (
+            "trainer",
+            trainer["name"].as_str().unwrap_or_default().to_owned(),
+        ),
+        ("configuration", in_short(&trainer["configuration"])),
+        ("model format", run.model_format.clone()),
+        ("split", run.setup.split.clone()),
+        ("rows", rows.join(", ")),
+        ("data", run.data_fingerprint.short().to_owned()),
+    ];
+    page.push_str("<section><h2>Run</h2><table>");
+    for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
+        write!(page, "<tr><td>{name}</td><td>{}</td></tr>", Text(fact))?;
+    }
     page.push_str("</table></section>");
     Ok(())
+}
+
+/// A configuration on one line: `rounds 100, learning_rate 0.1`.
+fn in_short(configuration: &Value) -> String {
+    match configuration {
+        Value::Null => String::new(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name} {value}"));
+            fields.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 fn write_metrics(page: &mut String, run: &RunRecord) -> fmt::Result {
     page.push_str("<section><h2>Metrics on the eval split</h2><table><tr><th>metric</th><th class=\"n\">candidate</th>");
     if run.baseline_metrics.is_some() {
-        page.push_str("<th class=\"n\">serving now</th>");
+        let before = match run.verdict.is_blessed() {
+            true => "served before",
+            false => "serving",
+        };
+        write!(
+            page,
+            "<th class=\"n\">{before}</th><th class=\"n\">change</th>"
+        )?;
     }
     if run.test_metrics.is_some() {
         page.push_str("<th class=\"n\">candidate on the test split</th>");
@@ -165,6 +218,18 @@ fn write_metrics(page: &mut String, run: &RunRecord) -> fmt::Result {
                 .get(name)
                 .map_or(f64::NAN, |value| value.value);
             write!(page, "<td class=\"n\">{}</td>", Number(value))?;
+            let change = run
+                .changes
+                .as_ref()
+                .and_then(|changes| changes.overall.get(name));
+            match change {
+                Some(change) => write!(page, "<td class=\"n\">{}</td>", Interval(change))?,
+                None => {
+                    let (now, before) = (run.metrics.overall.get(name), value);
+                    let change = now.map_or(f64::NAN, |now| now.value - before);
+                    write!(page, "<td class=\"n\">{}</td>", Number(change))?;
+                }
+            }
         }
         if let Some(test) = &run.test_metrics {
             let value = test.overall.get(name).map_or(f64::NAN, |value| value.value);

@@ -4,10 +4,12 @@
     allow(dead_code, reason = "only the data pipeline plans transforms")
 )]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::ops::Op;
 use super::{AutoTransform, Decision, FittedTransform, InputColumn, Roles, Transform};
 use crate::error::{Error, Result};
 use crate::features::Takes;
@@ -93,14 +95,16 @@ impl TransformPlan {
         self.columns.iter().map(String::as_str).collect()
     }
 
-    /// The transform for what a trainer takes, and why each column became what it did, if it was chosen. Of raw rows
+    /// The transform for what a trainer takes, and what becomes of each column: why, if it was chosen. Of raw rows
     /// there is none.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if no column makes a feature, with the reasons.
     pub fn transform(&self, takes: Takes) -> Result<(Transform, Vec<Decision>)> {
         let auto = match &self.choice {
-            TransformChoice::Given(transform) => return Ok((transform.clone(), Vec::new())),
+            TransformChoice::Given(transform) => {
+                return Ok((transform.clone(), configured(transform)));
+            }
             TransformChoice::Auto(auto) => auto,
         };
         let columns = self.columns();
@@ -180,6 +184,36 @@ fn no_feature(decisions: &[Decision]) -> Error {
     ))
 }
 
+/// An operation's name, as in JSON.
+fn name_of(op: &Op) -> String {
+    let op = serde_json::to_value(op).unwrap_or_default();
+    op["op"].as_str().unwrap_or("custom").to_owned()
+}
+
+/// What a transform that is given makes of each column: the operations that its values go through, in order.
+fn configured(transform: &Transform) -> Vec<Decision> {
+    let decisions = transform.inputs().into_iter().map(|column| {
+        let mut reached = BTreeSet::from([column]);
+        let mut actions = Vec::new();
+        for step in transform.steps() {
+            if step
+                .inputs
+                .iter()
+                .any(|input| reached.contains(input.as_str()))
+            {
+                reached.extend(step.outputs.iter().map(String::as_str));
+                actions.push(name_of(&step.op));
+            }
+        }
+        Decision {
+            column: column.to_owned(),
+            action: actions.join(", "),
+            reason: "as it was configured".to_owned(),
+        }
+    });
+    decisions.collect()
+}
+
 impl FittedPlan {
     /// The transform.
     #[must_use]
@@ -187,7 +221,7 @@ impl FittedPlan {
         &self.transform
     }
 
-    /// Why each column became what it did, if the transform was chosen.
+    /// What became of each column, and why, if the transform was chosen.
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions

@@ -77,6 +77,7 @@ fn a_complete_pipeline_compiles() {
 #[test]
 fn a_missing_stage_is_named_with_the_call() {
     insta::assert_snapshot!("missing_data", refused("missing_data"));
+    insta::assert_snapshot!("missing_label", refused("missing_label"));
     insta::assert_snapshot!("missing_train", refused("missing_train"));
     insta::assert_snapshot!("missing_evaluate", refused("missing_evaluate"));
     insta::assert_snapshot!("missing_serve", refused("missing_serve"));

@@ -29,6 +29,7 @@ mod opaque;
 mod placing;
 mod planned;
 mod props;
+mod report;
 mod rows;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;
