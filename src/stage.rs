@@ -214,7 +214,9 @@ where
         self.iter().try_for_each(|stage| {
             let in_stage = |error: Error| error.in_stage(stage.name());
             stage.check().map_err(in_stage)
-        })
+        })?;
+        let described = self.iter().map(Stage::describe);
+        differ(&described.collect::<Result<Vec<_>>>()?)
     }
 
     fn configuration(&self) -> Result<Value> {
@@ -223,6 +225,19 @@ where
 }
 
 const ALL_OF: &str = "all_of";
+
+/// That no two stages side by side are the same by name, version and configuration: closures have nothing else to tell
+/// them apart, and what is kept of one would be taken for the other's.
+fn differ(described: &[Value]) -> Result<()> {
+    let twice = (1..described.len()).find(|at| described[..*at].contains(&described[*at]));
+    match twice {
+        Some(at) => Err(Error::config(format!(
+            "stage {} is there twice, with the same version and configuration; give the other another name or version",
+            described[at]["name"]
+        ))),
+        None => Ok(()),
+    }
+}
 
 /// Stages side by side are a stage: `(A, B)` and `(A, B, C)`.
 macro_rules! tuple_stage {
@@ -237,7 +252,7 @@ macro_rules! tuple_stage {
 
             fn check(&self) -> Result<()> {
                 $(self.$index.check().map_err(|error| error.in_stage(self.$index.name()))?;)+
-                Ok(())
+                differ(&[$(self.$index.describe()?),+])
             }
 
             fn configuration(&self) -> Result<Value> {

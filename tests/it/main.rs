@@ -25,6 +25,7 @@ mod gates;
 mod hold_out;
 mod linear;
 mod load;
+mod mistakes;
 mod opaque;
 mod placing;
 mod planned;

@@ -254,8 +254,25 @@ impl Routes {
                 "version {version} of model `{name}` could not be loaded: {reason}"
             )),
             None if self.is_unloaded => unavailable(format!("model `{name}` is {UNLOADED}")),
-            None => Error::not_found(format!("version {version} of model `{name}` is not loaded")),
+            None => Error::not_found(format!(
+                "version {version} of model `{name}` is not loaded{}",
+                self.loaded()
+            )),
         })
+    }
+
+    /// Which versions are loaded, as far as people want to read them.
+    fn loaded(&self) -> String {
+        let live = self.versions.iter().rev();
+        let live = live.filter(|(_, slot)| matches!(slot, Slot::Live(_)));
+        let newest: Vec<String> = live
+            .take(8)
+            .map(|(version, _)| version.to_string())
+            .collect();
+        match newest.is_empty() {
+            true => String::new(),
+            false => format!("; loaded: {}", newest.join(", ")),
+        }
     }
 
     /// Why no version answers.

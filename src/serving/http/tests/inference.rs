@@ -323,7 +323,7 @@ fn what_is_not_there_is_404_and_a_wrong_method_405() {
         ),
         (
             "/v2/models/late/versions/7/infer",
-            "version 7 of model `late` is not loaded",
+            "version 7 of model `late` is not loaded; loaded: 1",
         ),
         (
             "/v2/models/late/predict",
