@@ -34,6 +34,46 @@
 //! }
 //! ```
 //!
+//! What no metric says is in the rows: [`EvalArgs::predictions`] has them with the outputs of the candidate and of the
+//! baseline, batch by batch.
+//!
+//! ```
+//! use fourfold::arrow::array::AsArray;
+//! use fourfold::arrow::datatypes::Float64Type;
+//! use fourfold::blessing::Verdict;
+//! use fourfold::evaluation::{EvalArgs, Validator};
+//! use fourfold::model::Model;
+//! use fourfold::{Error, ErrorKind, Result, Stage};
+//! use serde::Serialize;
+//!
+//! /// No parcel of more than 50 kg may be given less than an even chance to be late.
+//! #[derive(Serialize)]
+//! struct HeavyIsLate;
+//!
+//! impl Stage for HeavyIsLate {
+//!     fn name(&self) -> &str {
+//!         "heavy_is_late"
+//!     }
+//! }
+//!
+//! impl<M: Model> Validator<M> for HeavyIsLate {
+//!     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
+//!         let predictions = args.predictions();
+//!         let predictions = predictions.ok_or_else(|| Error::new(ErrorKind::Config, "there are no predictions"))?;
+//!         let mut wrong = 0;
+//!         for rows in predictions.rows(args.eval()) {
+//!             let rows = rows?;
+//!             let kilograms = rows.raw()["kilograms"].as_primitive::<Float64Type>();
+//!             let late = rows.candidate()?;
+//!             let late = late.column(0);
+//!             let heavy = kilograms.iter().zip(late).filter(|(kilograms, _)| kilograms.is_some_and(|kg| kg > 50.0));
+//!             wrong += heavy.filter(|(_, late)| **late < 0.5).count();
+//!         }
+//!         Ok(Verdict::new().check("heavy", wrong == 0, format!("{wrong} heavy parcels are said to be on time")))
+//!     }
+//! }
+//! ```
+//!
 //! Validators side by side are a validator: `(Thresholds::new().at_least("auc", 0.7), SmallWeights { limit: 9.0 })`.
 
 mod compare;

@@ -38,6 +38,76 @@
 //! }
 //! ```
 //!
+//! # Progress, stopping, warm start and what is no configuration
+//!
+//! A trainer that iterates says how far it is by [`TrainArgs::progress`]: who
+//! [observes](crate::pipeline::PipelineBuilder::observe) the run hears of it as
+//! [`Event::Advanced`](crate::progress::Event::Advanced). Between iterations it looks at [`TrainArgs::cancellation`]. To start
+//! from the model that serves, it says so by [`Trainer::uses_warm_start`], without which none is loaded, and asks for it by its
+//! type. Of those here linear models do so by themselves, for they end at the same weights but sooner, and boosting if
+//! [`GradientBoosting::continue_serving`] is set. The stage's fields are its configuration, which fingerprints and reports are made of: `#[serde(skip)]` keeps a channel, a handle or a
+//! secret out.
+//!
+//! ```
+//! use std::sync::mpsc::Sender;
+//!
+//! use fourfold::model::{LinearModel, Link};
+//! use fourfold::ndarray::{Array1, Array2};
+//! use fourfold::training::{TrainArgs, Trained, Trainer};
+//! use fourfold::{Result, Stage};
+//! use serde::Serialize;
+//!
+//! /// The intercept alone, step by step.
+//! #[derive(Serialize)]
+//! struct Descent {
+//!     rounds: u64,
+//!     #[serde(skip)]
+//!     losses: Option<Sender<f64>>,
+//! }
+//!
+//! impl Stage for Descent {
+//!     fn name(&self) -> &str {
+//!         "descent"
+//!     }
+//! }
+//!
+//! impl Trainer for Descent {
+//!     type Model = LinearModel;
+//!
+//!     fn uses_warm_start(&self) -> bool {
+//!         true
+//!     }
+//!
+//!     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
+//!         let before = args.warm_start::<LinearModel>();
+//!         let mut intercept = before.map_or(0.0, |model| model.intercepts()[0]);
+//!         let mut trained_for = 0;
+//!         for round in 0..self.rounds {
+//!             args.cancellation().check()?;
+//!             let (mut residuals, mut n) = (0.0, 0.0);
+//!             for batch in args.train().batches() {
+//!                 let batch = batch?;
+//!                 residuals += batch.labels().mapv(|label| label - intercept).sum();
+//!                 n += batch.labels().len() as f64;
+//!             }
+//!             intercept += residuals / n / 2.0;
+//!             if let Some(losses) = &self.losses {
+//!                 // Nobody need listen.
+//!                 let _ = losses.send(residuals / n);
+//!             }
+//!             trained_for = round + 1;
+//!             args.progress().advance(trained_for, self.rounds);
+//!         }
+//!         let weights = Array2::zeros((1, args.train().n_features()));
+//!         let model = LinearModel::new(Link::Identity, &weights, &Array1::from_elem(1, intercept))?;
+//!         Ok(Trained::new(model).with_best_iteration(trained_for))
+//!     }
+//! }
+//! # let stage = Descent { rounds: 3, losses: Some(std::sync::mpsc::channel().0) };
+//! # assert_eq!(stage.configuration()?.to_string(), r#"{"rounds":3}"#);
+//! # Ok::<(), fourfold::Error>(())
+//! ```
+//!
 //! # Trainers here
 //!
 //! | trainer | tasks | model |
