@@ -4,7 +4,7 @@ mod endpoint;
 mod memory;
 mod running;
 
-#[cfg(all(test, any(feature = "datafusion", feature = "http")))]
+#[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -133,11 +133,11 @@ impl InProcess {
         self
     }
 
-    /// Adds the loaders of models that an earlier process has deployed, of types of the application's own. That of the
+    /// The loaders of models that an earlier process has deployed, of types of the application's own. That of the
     /// pipeline's model is known once one is deployed.
     #[must_use]
     pub fn loaders(mut self, loaders: Loaders) -> Self {
-        self.loaders = self.loaders.with_all(&loaders);
+        self.loaders = loaders;
         self
     }
 
