@@ -59,7 +59,7 @@ impl Dataset {
     /// Those of reading the rows and of the analysis.
     pub fn accumulate<A: AccumulateFeatures>(&self, takes: Takes, prototype: A) -> Result<A> {
         let columns = self.columns();
-        let parts = side_by_side(self.examples.parts(), |part| {
+        let parts = side_by_side(self.threads, self.examples.parts(), |part| {
             let mut own = prototype.clone();
             for batch in self.selected(part, &columns) {
                 own.update(&self.table_of(&batch?, takes)?)?;

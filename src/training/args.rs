@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Dataset;
+use super::parallel::at_most;
 use crate::cancellation::Cancellation;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -50,7 +51,7 @@ impl TrainArgs {
             tune: None,
             engine: None,
             seed: 0,
-            threads: all_threads(),
+            threads: at_most(0),
             progress: Meter::default(),
             cancellation: Cancellation::default(),
             warm_start: None,
@@ -61,14 +62,14 @@ impl TrainArgs {
     /// The same with other rows to learn from.
     #[must_use]
     pub fn with_train(mut self, train: Dataset) -> Self {
-        self.train = train;
+        self.train = train.with_threads(self.threads);
         self
     }
 
     /// Rows to stop early, to choose or to calibrate by; `None` takes them away.
     #[must_use]
     pub fn with_tune(mut self, tune: impl Into<Option<Dataset>>) -> Self {
-        self.tune = tune.into();
+        self.tune = tune.into().map(|tune| tune.with_threads(self.threads));
         self
     }
 
@@ -86,13 +87,13 @@ impl TrainArgs {
         self
     }
 
-    /// The most threads that a trainer may keep busy; 0 is all that the machine has. The model does not depend on it.
+    /// The most threads that a trainer may keep busy, reading rows included; 0 is all that the machine has. The model does
+    /// not depend on it.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = match threads {
-            0 => all_threads(),
-            threads => threads,
-        };
+        self.threads = at_most(threads);
+        self.train = self.train.with_threads(self.threads);
+        self.tune = self.tune.map(|tune| tune.with_threads(self.threads));
         self
     }
 
@@ -201,8 +202,4 @@ impl TrainArgs {
         let features = self.warm_start_names.as_deref();
         Some((model, features.unwrap_or(self.train.feature_names())))
     }
-}
-
-fn all_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

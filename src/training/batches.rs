@@ -7,6 +7,7 @@ use std::thread;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 
+use super::parallel::at_most;
 use super::random::Random;
 use super::{Dataset, Matrix, Table};
 use crate::error::{Error, Result};
@@ -75,8 +76,8 @@ impl BatchOptions {
 
 impl Dataset {
     /// The rows batch by batch, in the order of the examples, for trainers that stream. Only the columns that are needed
-    /// are read, and features are computed ahead on all cores, four batches for each at most; what comes does not depend
-    /// on their number. An error ends them.
+    /// are read, and features are computed ahead on as many threads as the data set may keep busy, four batches for each
+    /// at most; what comes does not depend on their number. An error ends them.
     pub fn batches(&self) -> impl Iterator<Item = Result<Matrix>> + use<> {
         self.batches_with(BatchOptions::new())
     }
@@ -115,7 +116,7 @@ impl<T: Send + 'static> Batches<T> {
         options: BatchOptions,
         convert: impl Fn(&Dataset, &RecordBatch) -> Result<T> + Copy + Send + 'static,
     ) -> Self {
-        let n = thread::available_parallelism().map_or(1, usize::from);
+        let n = at_most(dataset.threads);
         let (mut read, mut made) = (Vec::new(), Vec::new());
         for _ in 0..n {
             let (to_worker, batches) = sync_channel(WAITING);

@@ -27,6 +27,8 @@ pub struct Dataset {
     pub(super) stands_for: Option<Arc<[f64]>>,
     pub(super) hold_out_by: HoldOutBy,
     pub(super) selection: Selection,
+    /// 0 is all that the machine has.
+    pub(super) threads: usize,
 }
 
 /// Where the rows of a part are written to.
@@ -50,7 +52,16 @@ impl Dataset {
             hold_out_by: HoldOutBy::of(&target),
             target,
             selection: Selection::default(),
+            threads: 0,
         }
+    }
+
+    /// The same, of which passes keep no more threads busy; 0, the default, is all that the machine has. What they give
+    /// does not depend on it.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
     }
 
     /// The same with other weights of the rows.
@@ -141,7 +152,7 @@ impl Dataset {
                     }
                     Ok(pass)
                 };
-                for part in side_by_side(self.examples.parts(), of_part)? {
+                for part in side_by_side(self.threads, self.examples.parts(), of_part)? {
                     whole.merge(part)?;
                 }
                 fitting.absorb(whole)?;
@@ -225,7 +236,9 @@ impl Dataset {
             jobs.push((part, place));
             rest = (others, other_labels, other_weights);
         }
-        side_by_side(jobs, |(part, place)| self.fill(part, &columns, place))?;
+        side_by_side(self.threads, jobs, |(part, place)| {
+            self.fill(part, &columns, place)
+        })?;
         if !is_even && weights.sum() == 0.0 {
             return Err(Error::data("the weights of all rows are 0"));
         }

@@ -480,7 +480,7 @@ impl Dataset {
         look: impl Fn(&mut dyn Iterator<Item = Result<RecordBatch>>) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
         let columns = measure.columns(&self.target);
-        side_by_side(self.examples.parts(), |part| {
+        side_by_side(self.threads, self.examples.parts(), |part| {
             look(&mut self.selection.read(part, &columns, &self.target))
         })
     }

@@ -162,7 +162,7 @@ fn gram(args: &TrainArgs) -> Result<Gram> {
         .into_iter()
         .map(|group| parts.drain(..group.len()).collect())
         .collect();
-    let grams = side_by_side(groups, |group| {
+    let grams = side_by_side(rows.threads, groups, |group| {
         let mut sums: Option<GramSums> = None;
         for part in group {
             for table in rows.tables_of(part, &columns, TAKES) {

@@ -135,6 +135,8 @@
 //! | [`Conformal`] | regression | intervals that hold the label as often as they say |
 //! | [`Bagged`] | all | the mean of a model a fold, and predictions out of fold |
 //! | [`Explained`] | all | permutation importances of the raw columns |
+//!
+//! How to write such a trainer, and to test one alone, is in `examples/extend.rs`.
 
 mod accumulating;
 mod any;

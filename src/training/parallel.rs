@@ -4,14 +4,22 @@ use std::sync::Mutex;
 
 use crate::error::{Error, Result};
 
-/// Does every job, on as many threads as the machine has, and gives their results in order. The first error by the order
+/// How many threads to keep busy where no more than so many may be; 0 is all that the machine has.
+pub(super) fn at_most(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// Does every job, on no more threads than may be kept busy, and gives their results in order. The first error by the order
 /// of the jobs is the one that is given.
 pub(super) fn side_by_side<J: Send, T: Send>(
+    threads: usize,
     jobs: Vec<J>,
     work: impl Fn(J) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.min(jobs.len());
+    let threads = at_most(threads).min(jobs.len());
     if threads <= 1 {
         return jobs.into_iter().map(work).collect();
     }

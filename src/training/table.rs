@@ -56,7 +56,7 @@ impl Dataset {
     pub fn table(&self, takes: Takes) -> Result<Table> {
         let columns = self.columns();
         let parts = self.examples().parts();
-        let made = side_by_side(parts, |part| {
+        let made = side_by_side(self.threads, parts, |part| {
             self.tables_of(part, &columns, takes)
                 .collect::<Result<Vec<_>>>()
         })?;

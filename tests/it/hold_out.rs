@@ -54,6 +54,57 @@ fn prepare(data: &DataPipeline<BatchSource>) -> PreparedData {
         .unwrap()
 }
 
+/// Passes over the rows keep as many threads busy as training may, and give the same.
+#[test]
+fn no_more_threads_than_allowed() {
+    use std::collections::HashSet;
+    use std::thread::{ThreadId, current};
+
+    #[derive(Clone, Default)]
+    struct Threads(HashSet<ThreadId>, f64);
+
+    impl AccumulateFeatures for Threads {
+        fn update(&mut self, rows: &Table) -> Result<()> {
+            self.0.insert(current().id());
+            self.1 += rows.labels().sum();
+            Ok(())
+        }
+
+        fn merge(&mut self, other: Self) -> Result<()> {
+            self.0.extend(other.0);
+            self.1 += other.1;
+            Ok(())
+        }
+    }
+
+    let engine = Engine::with_partitions(8).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let data = data(rows(4_000)).row_group_rows(1_024);
+    let progress = Progress::default();
+    let prepared = data.run(&engine, place.path(), &progress);
+    let train = train_set_of(&runtime.block_on(prepared).unwrap());
+    let args = TrainArgs::new(train);
+    let used = |threads: usize| {
+        let args = args.clone().with_threads(threads);
+        let rows = args.train();
+        let found = rows.accumulate(Takes::FINITE, Threads::default()).unwrap();
+        (
+            found,
+            rows.matrix().unwrap(),
+            rows.hold_out(0.5).unwrap().train.n_rows(),
+        )
+    };
+    let (one, matrix, held) = used(1);
+    assert_eq!(one.0, HashSet::from([current().id()]));
+    for threads in [2, 5] {
+        let (several, same, same_held) = used(threads);
+        assert!(several.0.len() <= threads);
+        assert_eq!((several.1.to_bits(), held), (one.1.to_bits(), same_held));
+        assert_eq!(matrix.features(), same.features());
+    }
+}
+
 fn train_set(n: usize) -> Dataset {
     train_set_of(&prepare(&data(rows(n))))
 }

@@ -13,7 +13,7 @@ use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, PutMode, UpdateVersion};
 use serde::{Serialize, Serializer};
 
-use self::background::{Background, panicked};
+use self::background::{Background, late, panicked};
 use self::remote::{Controls, Listed, Remote};
 use super::{Control, Found, FoundModel, FoundVersion, Looking, Source};
 use crate::blessing::Blessed;
@@ -369,6 +369,16 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
         let loaders = loaders.clone().with_operations(&self.operations);
         let servable = Servable::load(&path, &loaders)?;
         Ok(Serving::Model(Arc::new(servable)))
+    }
+
+    /// That the store can be reached and written to.
+    async fn prepare(&self) -> Result<()> {
+        let (remote, limit) = (self.remote.clone(), self.timeout);
+        let check = async move {
+            let checked = tokio::time::timeout(limit, remote.check_writable()).await;
+            checked.unwrap_or_else(|_| Err(late(limit)))
+        };
+        self.background.run(check).await
     }
 }
 

@@ -107,6 +107,26 @@ impl Remote {
         Error::new(kind, format!("{doing} `{key}` in {}", self.store)).with_source(error)
     }
 
+    /// That an object can be written where there is none, as versions are claimed: one that listings pass over, and that is
+    /// removed again.
+    pub(super) async fn check_writable(&self) -> Result<()> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let nanos = now.unwrap_or_default().as_nanos();
+        let key = format!("{}/.writable-{}-{nanos}", self.prefix, std::process::id());
+        let key = Key::parse(key).map_err(|error| {
+            Error::internal("a key that is no path in an object store").with_source(error)
+        })?;
+        let put = self
+            .store
+            .put_opts(&key, String::new().into(), PutMode::Create.into());
+        put.await
+            .map_err(|error| self.failed("writing", &key, error))?;
+        if let Err(error) = self.store.delete(&key).await {
+            tracing::warn!(%key, %error, "an empty object stays behind");
+        }
+        Ok(())
+    }
+
     /// The models, or the one of a name, with their versions.
     pub(super) async fn list(&self, model: Option<&str>) -> Result<BTreeMap<String, Listed>> {
         let below = match model {

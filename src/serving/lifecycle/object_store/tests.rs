@@ -387,6 +387,27 @@ fn a_push_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn whether_it_can_be_written_to_is_asked_first() {
+    let root = tempfile::tempdir().unwrap();
+    let local = LocalFileSystem::new_with_prefix(root.path()).unwrap();
+    let stored = Stored::over(Arc::new(local));
+    let prepare = || {
+        let prepared = Server::<crate::model::ConstantModel>::prepare(&stored.models);
+        stored.runtime.block_on(prepared)
+    };
+    prepare().unwrap();
+    assert_eq!(stored.keys(), BTreeSet::new(), "nothing stays");
+    // A file where the directory of models is to be.
+    fs::remove_dir_all(root.path().join("all")).unwrap();
+    fs::write(root.path().join("all"), "").unwrap();
+    let error = prepare().unwrap_err();
+    assert!(
+        error.to_string().contains("all/models/.writable-"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_is_not_wanted_leaves_the_cache() {
     let stored = Stored::new();
     for answer in [1.0, 2.0, 3.0, 4.0] {
