@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::any::Saved;
 use super::{
-    AnyModel, BaggedModel, CalibratedModel, ConformalModel, ConstantModel, ForestModel,
-    LinearModel, Model, Predict, TreeModel,
+    AnyModel, BaggedModel, CalibratedModel, ConformalModel, ConstantModel, EnsembleModel,
+    ForestModel, LinearModel, Model, Predict, TreeModel,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::transform::{CustomOperation, Operations};
@@ -122,6 +122,7 @@ impl Default for Loaders {
             .with::<CalibratedModel>()
             .with::<ConformalModel>()
             .with::<ConstantModel>()
+            .with::<EnsembleModel>()
             .with::<ForestModel>()
             .with_old::<ForestModel>(ForestModel::OLD_FORMAT)
             .with::<LinearModel>()

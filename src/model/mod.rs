@@ -54,6 +54,7 @@ mod bagged;
 mod calibrated;
 mod conformal;
 mod constant;
+mod ensemble;
 mod forest;
 mod label;
 mod linear;
@@ -88,6 +89,7 @@ pub use self::conformal::ConformalModel;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::conformal::{Margins, band};
 pub use self::constant::ConstantModel;
+pub use self::ensemble::EnsembleModel;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::forest::ForestColumn;
 pub use self::forest::{Combine, ForestModel};

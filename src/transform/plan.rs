@@ -84,6 +84,14 @@ impl TransformPlan {
         }
     }
 
+    /// The same data with another transform.
+    pub(crate) fn with_choice(&self, choice: TransformChoice) -> Self {
+        TransformPlan {
+            choice,
+            ..self.clone()
+        }
+    }
+
     /// The same with columns that never came so far.
     pub(crate) fn with_left_out(mut self, decisions: Vec<Decision>) -> Self {
         self.left_out = decisions;
@@ -225,6 +233,14 @@ impl FittedPlan {
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions
+    }
+
+    /// What was decided, with another transform: one that passes raw columns on.
+    pub(crate) fn with_transform(self, transform: FittedTransform) -> Self {
+        FittedPlan {
+            transform: Arc::new(transform),
+            ..self
+        }
     }
 
     /// The plan, to be fitted anew; `None` of a transform that came fitted.
