@@ -16,12 +16,14 @@ mod reading;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use fourfold::pipeline::RunRecord;
 use fourfold::prelude::*;
+use fourfold::search::AutoTrainer;
 use fourfold::serving::PushedModel;
-use fourfold::training::{AnyTrainer, Constant};
+use fourfold::training::{AnyTrainer, Constant, Trial};
 use serde_json::json;
 
 use crate::reading::Reading;
@@ -42,8 +44,11 @@ struct Args {
     #[arg(long)]
     task: Option<Task>,
     /// How to train.
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, default_value = "boosting")]
     trainer: TrainerName,
+    /// The seconds that `--trainer auto` may take, such as 60 or 60s.
+    #[arg(long, default_value = "60s", value_parser = seconds)]
+    budget: Duration,
     #[command(flatten)]
     reading: Reading,
     /// A column that must not be used (may be repeated).
@@ -68,7 +73,7 @@ struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TrainerName {
-    /// The one to try first: boosting.
+    /// A search over all of these, and an ensemble of the best.
     Auto,
     /// Boosted trees.
     Boosting,
@@ -89,7 +94,8 @@ async fn main() -> Result<()> {
     let args = Args::parse();
     // Erased, so that the pipeline is compiled once and not for each trainer.
     let trainer = match args.trainer {
-        TrainerName::Auto | TrainerName::Boosting => GradientBoosting::default().erase(),
+        TrainerName::Auto => AutoTrainer::default().budget(args.budget).erase(),
+        TrainerName::Boosting => GradientBoosting::default().erase(),
         TrainerName::Forest => RandomForest::default().erase(),
         TrainerName::Logistic => LogisticRegression::default().erase(),
         TrainerName::Linear => LinearRegression::default().erase(),
@@ -179,6 +185,7 @@ fn print(run: &RunRecord) {
     for warning in &run.warnings {
         println!("warning: {warning}");
     }
+    print_trials(&run.training.trials);
     println!("metrics on the eval split:");
     for (name, value) in &run.metrics.overall {
         println!("  {name:16} {value:.4}");
@@ -203,6 +210,37 @@ fn print(run: &RunRecord) {
     for note in run.verdict.notes() {
         println!("note: {note}");
     }
+}
+
+/// What a search has tried, in its order.
+fn print_trials(trials: &[Trial]) {
+    for (at, trial) in trials.iter().enumerate() {
+        let name = trial.stage["name"].as_str().unwrap_or("trial");
+        let number = at + 1;
+        match (trial.value, &trial.reason) {
+            (Some(value), _) => {
+                let error = trial
+                    .error
+                    .map_or(String::new(), |error| format!(" ± {error:.4}"));
+                println!(
+                    "trial {number:3}: {} {value:.4}{error}, {name}",
+                    trial.metric
+                );
+            }
+            (None, reason) => println!(
+                "trial {number:3}: {name}: {}",
+                reason.as_deref().unwrap_or("")
+            ),
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>();
+    let time = number
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| format!("`{text}` must be a number of seconds, such as 60s"))
 }
 
 fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {

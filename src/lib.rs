@@ -128,6 +128,8 @@ pub mod progress;
 #[cfg(feature = "datafusion")]
 pub mod report;
 pub mod schema;
+#[cfg(feature = "datafusion")]
+pub mod search;
 pub mod serving;
 mod stage;
 pub mod statistics;

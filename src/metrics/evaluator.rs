@@ -116,9 +116,8 @@ impl Evaluator {
         }))
     }
 
-    /// Without what takes resampling.
-    #[cfg(test)]
-    pub(super) fn quick(&self) -> Result<Evaluation> {
+    /// The metrics of the candidate, without the intervals that take resampling.
+    pub(crate) fn quick(&self) -> Result<Evaluation> {
         let setup = self.setup()?;
         Ok(self.evaluation(&setup, |group, _| {
             Some(group.candidate.finish(&setup, Depth::Quick))

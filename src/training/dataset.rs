@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::examples::{ExamplePart, Examples};
 use crate::features::{Features, Takes};
 use crate::model::{Target, Weighting};
-use crate::transform::{FittedPlan, FittedTransform, Roles};
+use crate::transform::{FittedPlan, FittedTransform, Roles, TransformChoice, TransformPlan};
 
 /// A split as a trainer sees it: features `(n_rows, n_features)` and labels `(n_rows)`, computed when asked for.
 #[derive(Clone, Debug)]
@@ -134,9 +134,25 @@ impl Dataset {
     /// As [`TransformPlan::transform`](crate::transform::TransformPlan::transform) and
     /// [`Transform::fitting`](crate::transform::Transform::fitting); [`ErrorKind::Config`] if the transform came fitted.
     pub fn refit(&self, takes: Takes) -> Result<Self> {
-        let plan = self.fitted.plan().ok_or_else(|| {
+        self.fit_plan(self.plan()?, takes)
+    }
+
+    /// As [`Dataset::refit`], behind another transform: for a search over several.
+    ///
+    /// # Errors
+    /// As [`Dataset::refit`].
+    pub fn refit_with(&self, transform: impl Into<TransformChoice>, takes: Takes) -> Result<Self> {
+        let plan = self.plan()?.with_choice(transform.into());
+        self.fit_plan(&Arc::new(plan), takes)
+    }
+
+    fn plan(&self) -> Result<&Arc<TransformPlan>> {
+        self.fitted.plan().ok_or_else(|| {
             Error::config("a data set of a transform that came fitted cannot be fitted anew")
-        })?;
+        })
+    }
+
+    fn fit_plan(&self, plan: &Arc<TransformPlan>, takes: Takes) -> Result<Self> {
         let schema = self.examples.schema();
         let fitted = if takes.rows {
             plan.rows(schema)?

@@ -273,6 +273,12 @@ impl Dataset {
         self
     }
 
+    /// By what rows are held out.
+    #[must_use]
+    pub fn holds_out_by(&self) -> &HoldOutBy {
+        &self.hold_out_by
+    }
+
     /// Holds out this share of the rows: to stop early, to choose or to calibrate by. Equal data sets give equal parts,
     /// and what is held out of one of the parts again is independent of it. The rows stay where they are: two passes at
     /// most read the columns that decide, in parallel, and the stratified and those by time take 8 bytes a row meanwhile.

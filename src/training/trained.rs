@@ -83,6 +83,15 @@ pub struct Trial {
     pub value: Option<f64>,
     /// Why it came to no value, or was stopped before its end.
     pub reason: Option<String>,
+    /// The standard error of the value, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<f64>,
+    /// The share of the rows that it learned from, above 0 and at most 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// How long it took, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
 }
 
 impl Trial {
@@ -94,6 +103,9 @@ impl Trial {
             metric: metric.into(),
             value: Some(value),
             reason: None,
+            error: None,
+            share: None,
+            seconds: None,
         }
     }
 
@@ -109,6 +121,9 @@ impl Trial {
             metric: metric.into(),
             value: None,
             reason: Some(reason.into()),
+            error: None,
+            share: None,
+            seconds: None,
         }
     }
 }

@@ -35,6 +35,7 @@ mod rows;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;
 mod saving;
+mod search;
 #[cfg(feature = "request-log")]
 mod serving_log;
 mod skew;

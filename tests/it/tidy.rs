@@ -64,7 +64,7 @@ fn layers_point_down() {
         ],
         &["blessing"],
         &["data", "evaluation", "serving", "training"],
-        &["conformance", "pipeline", "report"],
+        &["conformance", "pipeline", "report", "search"],
     ];
     let layer_of = |module: &str| layers.iter().position(|layer| layer.contains(&module));
     let src = root().join("src");

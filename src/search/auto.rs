@@ -1,0 +1,367 @@
+//! A trainer for those who have a table and a minute.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::folds::{Folds, Validation, stratified};
+use super::judge::{Judge, Labels, check_metric};
+use super::portfolio::{Portfolio, next_batch};
+use super::selection::{joined, select};
+use super::space::Space;
+use super::tpe::Observation;
+use super::trials::{Done, Trials};
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::Takes;
+use crate::metrics::Catalogue;
+use crate::model::{AnyModel, EnsembleModel};
+use crate::stage::Stage;
+use crate::training::{Dataset, TrainArgs, Trained, Trainer, Trial};
+use crate::transform::{FittedTransform, InputColumn};
+use crate::warning::Warning;
+
+/// Finds a model on its own: linear models, boosting and forests, their parameters, and which of them answer together.
+///
+/// It begins with a handful of configurations that do well on most tables, then searches those kinds of model further
+/// that are best so far, by the tree-structured Parzen estimator. Up to 20,000 rows each configuration is trained on five
+/// folds; from the predictions out of fold, an ensemble is selected greedily (Caruana and others, 2004), of which each
+/// fold's models answer: never worse, on these rows, than the best configuration alone. Of more rows, a fifth is held out
+/// (at most 20,000), configurations are tried on 50,000, and the selected ones are trained on all.
+///
+/// The result is one model that takes raw rows. Trials run in batches of four, whatever the machine, and a
+/// [budget](AutoTrainer::budget) decides only how many batches run, so equal arguments give equal models on any number of
+/// threads. All trials are in the record, the ensemble last.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fourfold::Stage;
+/// use fourfold::search::AutoTrainer;
+///
+/// let trainer = AutoTrainer::default().budget(Duration::from_secs(60)).metric("auc");
+/// assert!(trainer.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AutoTrainer {
+    budget: Option<Duration>,
+    trials: usize,
+    metric: Option<String>,
+}
+
+impl Default for AutoTrainer {
+    /// At most 40 trials, no budget of time.
+    fn default() -> Self {
+        AutoTrainer {
+            budget: None,
+            trials: 40,
+            metric: None,
+        }
+    }
+}
+
+/// Up to so many rows are divided into folds.
+const FEW_ROWS: usize = 20_000;
+const FOLDS: usize = 5;
+/// Of more rows, trials learn from so many.
+const TRIED_ROWS: f64 = 50_000.0;
+/// So many trials stay candidates for the ensemble.
+const CANDIDATES: usize = 12;
+/// The ensemble is of at most so many configurations.
+const MEMBERS: usize = 5;
+
+impl AutoTrainer {
+    /// The time it may take; without one, all [trials](AutoTrainer::trials) run. The first batch always runs.
+    #[must_use]
+    pub fn budget(mut self, time: Duration) -> Self {
+        self.budget = Some(time);
+        self
+    }
+
+    /// The most trials, from 1 to 100,000; the default is 40.
+    #[must_use]
+    pub fn trials(mut self, n: usize) -> Self {
+        self.trials = n;
+        self
+    }
+
+    /// The metric to choose by; by default, the log loss of classes and the root mean squared error of numbers.
+    #[must_use]
+    pub fn metric(mut self, name: impl Into<String>) -> Self {
+        self.metric = Some(name.into());
+        self
+    }
+}
+
+impl Stage for AutoTrainer {
+    fn name(&self) -> &str {
+        "auto"
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(1..=100_000).contains(&self.trials) {
+            return Err(Error::config(format!(
+                "`trials` is {}, must be from 1 to 100000",
+                self.trials
+            )));
+        }
+        let catalogue = Catalogue::default();
+        self.metric
+            .as_deref()
+            .map_or(Ok(()), |metric| check_metric(&catalogue, metric))
+    }
+}
+
+impl Trainer for AutoTrainer {
+    type Model = AnyModel;
+
+    fn train(&self, args: &TrainArgs) -> Result<Trained<AnyModel>> {
+        let start = Instant::now();
+        let judge = Judge::new(args.target(), &Catalogue::default(), self.metric.as_deref())?;
+        let n_rows = args.train().n_rows();
+        let rows = stratified(args.train(), args.target());
+        let args = args.clone().with_train(rows);
+        let (validation, share) = plan(n_rows);
+        let folds = Folds::new(&args, validation)?;
+        let portfolio = Portfolio::new(args.target(), n_rows);
+        let trials = Trials {
+            space: &portfolio.space,
+            folds: &folds,
+            judge: &judge,
+            args: &args,
+        };
+        let mut found = Found::default();
+        let mut longest = Duration::ZERO;
+        while found.seen.len() < self.trials {
+            // Training on all rows comes after the trials.
+            let reserve = if share < 1.0 {
+                longest.mul_f64(1.0 / share)
+            } else {
+                longest / 4
+            };
+            let over = |budget: Duration| start.elapsed() + longest + reserve > budget;
+            if !found.seen.is_empty() && self.budget.is_some_and(over) {
+                found.stopped = Some(format!(
+                    "no time for more after {} trials; as many without a budget give the same model",
+                    found.seen.len()
+                ));
+                break;
+            }
+            let begun = Instant::now();
+            let points = next_batch(&portfolio, &found.seen, &args, self.trials);
+            let points = points.into_iter().map(|point| (point, share)).collect();
+            match trials.run(points) {
+                Ok(done) => done
+                    .into_iter()
+                    .for_each(|done| found.add(done, &portfolio.space, &judge)),
+                Err(error) if error.kind() == ErrorKind::Cancelled && !found.best.is_empty() => {
+                    found.stopped = Some(format!("cancelled after {} trials", found.seen.len()));
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            longest = longest.max(begun.elapsed());
+            args.progress()
+                .advance(found.seen.len() as u64, self.trials as u64);
+        }
+        finish(found, &trials, share)
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::CODES
+    }
+}
+
+/// How many rows are held out, and which share of the others trials learn from.
+fn plan(n_rows: usize) -> (Validation, f64) {
+    let n = n_rows as f64;
+    match n_rows {
+        0..=FEW_ROWS => (Validation::Folds(FOLDS), 1.0),
+        _ => {
+            let held_out = (FEW_ROWS as f64 / n).min(0.2);
+            let share = TRIED_ROWS / (n * (1.0 - held_out));
+            (Validation::HoldOut(held_out), share.min(1.0))
+        }
+    }
+}
+
+/// The trials so far.
+#[derive(Default)]
+struct Found {
+    seen: Vec<Observation>,
+    trials: Vec<Trial>,
+    /// With their models, the best first.
+    best: Vec<(f64, Done)>,
+    failure: Option<String>,
+    stopped: Option<String>,
+}
+
+impl Found {
+    fn add(&mut self, done: Done, space: &Space, judge: &Judge) {
+        self.trials.push(done.trial(space, judge));
+        if let Err(reason) = &done.value {
+            self.failure.get_or_insert_with(|| reason.clone());
+        }
+        let loss = done.loss(judge);
+        self.seen.push(Observation {
+            point: done.point.clone(),
+            loss,
+        });
+        if loss.is_finite() {
+            let place = self.best.partition_point(|(known, _)| *known <= loss);
+            self.best.insert(place, (loss, done));
+            self.best.truncate(CANDIDATES);
+        }
+    }
+}
+
+/// The ensemble of the best.
+fn finish(found: Found, trials: &Trials<'_>, share: f64) -> Result<Trained<AnyModel>> {
+    let Trials {
+        args, judge, space, ..
+    } = trials;
+    if found.best.is_empty() {
+        let reason = found.failure.unwrap_or_default();
+        return Err(Error::model(format!(
+            "none of {} trials came to a model: {reason}",
+            found.seen.len()
+        )));
+    }
+    let outputs = |done: &Done| {
+        let parts: Vec<&Array2<f64>> = done.fits.iter().map(|fit| &fit.outputs).collect();
+        joined(&parts)
+    };
+    let best: Vec<&Done> = found.best.iter().map(|(_, done)| done).collect();
+    let all = best
+        .iter()
+        .map(|done| outputs(done))
+        .collect::<Result<Vec<_>>>()?;
+    let labels = all_labels(best[0]);
+    let (taken, _) = select(judge, &all, &labels)?;
+    let mut members: Vec<(usize, usize)> = taken
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, n)| *n > 0)
+        .collect();
+    members.sort_by_key(|(at, n)| (std::cmp::Reverse(*n), *at));
+    members.truncate(MEMBERS);
+    let mean = members
+        .iter()
+        .try_fold(Array2::<f64>::zeros(all[0].raw_dim()), |sum, (at, n)| {
+            Ok::<_, Error>(sum + &all[*at] * *n as f64)
+        })?;
+    let total: usize = members.iter().map(|(_, n)| n).sum();
+    let (value, error) = judge.value(mean / total as f64, &labels)?;
+    // Fewer models than were selected may be worse than the best alone.
+    let alone = judge.value(all[0].clone(), &labels)?;
+    let (members, (value, error)) = match judge.loss(value) <= judge.loss(alone.0) {
+        true => (members, (value, error)),
+        false => (vec![(0, 1)], alone),
+    };
+    let mut models: Vec<(Arc<FittedTransform>, AnyModel, f64)> = Vec::new();
+    for (at, n) in &members {
+        let done = best[*at];
+        if share < 1.0 {
+            let (rows, model) = on_all_rows(done, trials)?;
+            models.push((Arc::clone(rows.transform()), model, *n as f64));
+        } else {
+            for fit in &done.fits {
+                models.push((
+                    Arc::clone(fit.parts.0.transform()),
+                    fit.model.clone(),
+                    *n as f64,
+                ));
+            }
+        }
+    }
+    let inputs = inputs(&models);
+    let model = EnsembleModel::new(models)?;
+    let rows = raw_rows(args.train(), inputs, best[members[0].0])?;
+    let n_models = model.members().len();
+    let mut trained = Trained::new(AnyModel::new(model)).behind(&rows);
+    let mut least = f64::INFINITY;
+    for (at, trial) in found.trials.into_iter().enumerate() {
+        if let Some(value) = trial.value {
+            least = least.min(judge.loss(value));
+            trained = trained.with_point(
+                format!("best_{}", judge.metric()),
+                at as u64 + 1,
+                judge.loss(least),
+            );
+        }
+        trained = trained.with_trial(trial);
+    }
+    let shares = members.iter().map(|(at, n)| {
+        let name = &space.alternative(&best[*at].point).name;
+        serde_json::json!({ "trainer": name, "trial": number_of(&found.seen, best[*at]), "weight": n })
+    });
+    let stage = serde_json::json!({ "name": "ensemble", "models": n_models, "members": shares.collect::<Vec<_>>() });
+    let mut trial = Trial::new(stage, judge.metric(), value);
+    trial.error = error;
+    trial.share = Some(share);
+    trained = trained.with_trial(trial);
+    if let Some(stopped) = found.stopped {
+        trained = trained.with_warning(Warning::new("auto", "search_stopped", stopped));
+    }
+    Ok(trained)
+}
+
+/// The number of a trial, from 1.
+fn number_of(seen: &[Observation], done: &Done) -> usize {
+    let place = seen.iter().position(|trial| trial.point == done.point);
+    place.map_or(0, |at| at + 1)
+}
+
+fn all_labels(done: &Done) -> Labels {
+    let weights = done.fits.iter().map(|fit| fit.labels.weights.clone());
+    let weights: Option<Vec<Vec<f64>>> = weights.collect();
+    Labels {
+        labels: done
+            .fits
+            .iter()
+            .flat_map(|fit| fit.labels.labels.iter().copied())
+            .collect(),
+        weights: weights.map(|weights| weights.concat()),
+    }
+}
+
+/// A configuration trained on all rows but those held out, which it stops early by.
+fn on_all_rows(done: &Done, trials: &Trials<'_>) -> Result<(Dataset, AnyModel)> {
+    let alternative = (
+        done.point.alternative,
+        trials.space.alternative(&done.point),
+    );
+    let fit = trials
+        .folds
+        .fit(0, alternative, &done.point.places, 1.0, trials.args)?;
+    Ok((fit.parts.0.clone(), fit.model))
+}
+
+/// The raw columns that any of the models reads.
+fn inputs(models: &[(Arc<FittedTransform>, AnyModel, f64)]) -> Vec<InputColumn> {
+    let mut inputs: BTreeMap<&str, &InputColumn> = BTreeMap::new();
+    for (transform, ..) in models {
+        inputs.extend(
+            transform
+                .inputs()
+                .iter()
+                .map(|input| (input.name.as_str(), input)),
+        );
+    }
+    inputs.into_values().cloned().collect()
+}
+
+/// The rows as the ensemble takes them, with what was decided of their columns for its largest part.
+fn raw_rows(rows: &Dataset, inputs: Vec<InputColumn>, best: &Done) -> Result<Dataset> {
+    let transform = FittedTransform::of_rows(inputs)?;
+    let decided = best.fits.first().map(|fit| fit.parts.0.fitted().clone());
+    let fitted = match decided {
+        Some(decided) => decided.with_transform(transform),
+        None => Arc::new(transform).into(),
+    };
+    Ok(rows.clone().with_transform(fitted))
+}
