@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 
 use super::{Loaders, Model, Predict, load_json, save_json};
 use crate::error::Result;
@@ -97,6 +97,10 @@ impl Predict for AnyModel {
 
     fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
         self.0.predict_with_extras(features)
+    }
+
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        self.0.contributions(features)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 use serde::{Deserialize, Serialize};
 
 use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
@@ -149,6 +149,11 @@ impl Predict for CalibratedModel {
             }
         }
         Ok(outputs)
+    }
+
+    /// Those of the model within: added up, they are its output before the link, not yet calibrated.
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        self.model.contributions(features)
     }
 }
 

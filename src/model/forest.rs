@@ -100,7 +100,7 @@ impl ForestColumn {
     }
 
     /// Columns of the matrix of the features.
-    fn matrix_width(self) -> usize {
+    pub(crate) fn matrix_width(self) -> usize {
         match self {
             ForestColumn::Number => 1,
             ForestColumn::Category(n) | ForestColumn::Sparse(n) => n as usize,
@@ -108,7 +108,7 @@ impl ForestColumn {
     }
 
     /// Features of the trees.
-    fn width(self) -> usize {
+    pub(crate) fn width(self) -> usize {
         match self {
             ForestColumn::Number | ForestColumn::Category(_) => 1,
             ForestColumn::Sparse(n) => n as usize,
@@ -252,51 +252,6 @@ impl ForestModel {
             own.fold((0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1))
         });
         Ok(sums.collect())
-    }
-
-    /// What each feature contributes to the outputs of each row before the link: exact Shapley values of the trees, by
-    /// the share of the training rows that went each way (TreeSHAP; Lundberg, Erion, Lee: Consistent individualized
-    /// feature attribution for tree ensembles, 2018).
-    ///
-    /// The shape is `(n_rows, n_outputs, n + 1)` for `n` of [`Features::info`]; the last is the mean over the training
-    /// rows. Added up, they are the output before the link. A tree of depth `d` takes `d * d` steps a leaf: microseconds
-    /// to milliseconds a row.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if these are not the features that it was trained on, if it is of
-    /// trees that do not say how many rows went each way, or if a tree is deeper than 512.
-    pub fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
-        self.check(features)?;
-        let (n_rows, n_outputs) = (features.n_rows(), self.n_outputs());
-        let width = self.forest.n_features();
-        let widths = self.widths(features);
-        let rows = self.rows(features);
-        let mut found = Vec::with_capacity(n_rows * n_outputs * (widths.len() + 1));
-        let divisor = match &self.header.combine {
-            Combine::Mean => self.n_trees() as f64,
-            Combine::Sum { .. } => 1.0,
-        };
-        for row in 0..n_rows {
-            let mut sums = vec![0.0; n_outputs * (width + 1)];
-            self.forest
-                .add_contributions(&rows[row * width..(row + 1) * width], &mut sums)
-                .map_err(|error| Error::model(error.to_string()))?;
-            for (output, sums) in sums.chunks_exact(width + 1).enumerate() {
-                let mut first = 0;
-                for width in &widths {
-                    let own = &sums[first..first + width];
-                    found.push(own.iter().sum::<f64>() / divisor);
-                    first += width;
-                }
-                let base = match &self.header.combine {
-                    Combine::Mean => 0.0,
-                    Combine::Sum { base, .. } => base[output],
-                };
-                found.push(base + sums[width] / divisor);
-            }
-        }
-        Array3::from_shape_vec((n_rows, n_outputs, widths.len() + 1), found)
-            .map_err(|error| Error::internal("contributions of a wrong shape").with_source(error))
     }
 
     /// The features of the trees for each of [`Features::info`].
@@ -453,6 +408,51 @@ impl Predict for ForestModel {
         }
         Array2::from_shape_vec((features.n_rows(), self.n_outputs()), sums)
             .map_err(|error| Error::internal("outputs of a wrong shape").with_source(error))
+    }
+
+    /// What each feature contributes to the outputs of each row before the link: exact Shapley values of the trees, by
+    /// the share of the training rows that went each way (TreeSHAP; Lundberg, Erion, Lee: Consistent individualized
+    /// feature attribution for tree ensembles, 2018).
+    ///
+    /// The shape is `(n_rows, n_outputs, n + 1)` for `n` of [`Features::info`]; the last is the mean over the training
+    /// rows. Added up, they are the output before the link. A tree of depth `d` takes `d * d` steps a leaf: microseconds
+    /// to milliseconds a row.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if these are not the features that it was trained on, if it is of
+    /// trees that do not say how many rows went each way, or if a tree is deeper than 512.
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        self.check(features)?;
+        let (n_rows, n_outputs) = (features.n_rows(), self.n_outputs());
+        let width = self.forest.n_features();
+        let widths = self.widths(features);
+        let rows = self.rows(features);
+        let mut found = Vec::with_capacity(n_rows * n_outputs * (widths.len() + 1));
+        let divisor = match &self.header.combine {
+            Combine::Mean => self.n_trees() as f64,
+            Combine::Sum { .. } => 1.0,
+        };
+        for row in 0..n_rows {
+            let mut sums = vec![0.0; n_outputs * (width + 1)];
+            self.forest
+                .add_contributions(&rows[row * width..(row + 1) * width], &mut sums)
+                .map_err(|error| Error::model(error.to_string()))?;
+            for (output, sums) in sums.chunks_exact(width + 1).enumerate() {
+                let mut first = 0;
+                for width in &widths {
+                    let own = &sums[first..first + width];
+                    found.push(own.iter().sum::<f64>() / divisor);
+                    first += width;
+                }
+                let base = match &self.header.combine {
+                    Combine::Mean => 0.0,
+                    Combine::Sum { base, .. } => base[output],
+                };
+                found.push(base + sums[width] / divisor);
+            }
+        }
+        Array3::from_shape_vec((n_rows, n_outputs, widths.len() + 1), found)
+            .map_err(|error| Error::internal("contributions of a wrong shape").with_source(error))
     }
 }
 

@@ -76,7 +76,7 @@ impl LinearModel {
         Ok(model)
     }
 
-    /// The same with the features' means over the training rows, which [contributions](LinearModel::contributions) count
+    /// The same with the features' means over the training rows, which [contributions](Predict::contributions) count
     /// from.
     ///
     /// # Errors
@@ -172,6 +172,39 @@ impl Predict for LinearModel {
         Array2::from_shape_vec((features.n_rows(), n_outputs), outputs)
             .map_err(|error| Error::internal("outputs of a wrong shape").with_source(error))
     }
+
+    /// What each feature contributes to the scores of each row, before the link: its weight times its distance from its
+    /// mean over the training rows. These are the Shapley values of a linear model (with features taken as independent;
+    /// Lundberg and Lee, 2017).
+    ///
+    /// The shape is `(n_rows, n_outputs, n + 1)` for `n` of [`Features::info`], such as one for all columns of a one-hot;
+    /// the last is the score of the mean row. Added up, they are the scores. A model that was saved without means
+    /// counts from 0.
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        let matrix = matrix_for(self, features)?;
+        let info = features.info();
+        let shape = (matrix.nrows(), self.n_outputs(), info.len() + 1);
+        let mut found = Array3::zeros(shape);
+        let mean = |place: usize| self.means.get(place).copied().unwrap_or_default();
+        let of_mean = |weights: &[f64]| -> f64 {
+            let terms = weights.iter().enumerate();
+            terms.map(|(place, weight)| weight * mean(place)).sum()
+        };
+        let outputs = self.weights.iter().zip(&self.intercepts).enumerate();
+        for (output, (weights, intercept)) in outputs {
+            let base = intercept + of_mean(weights);
+            for (at, row) in matrix.rows().into_iter().enumerate() {
+                for (number, feature) in info.iter().enumerate() {
+                    let places = feature.first..feature.first + feature.width;
+                    found[[at, output, number]] = places
+                        .map(|place| weights[place] * (f64::from(row[place]) - mean(place)))
+                        .sum();
+                }
+                found[[at, output, info.len()]] = base;
+            }
+        }
+        Ok(found)
+    }
 }
 
 impl LinearModel {
@@ -226,42 +259,6 @@ impl LinearModel {
             }
         }
         scores
-    }
-
-    /// What each feature contributes to the scores of each row, before the link: its weight times its distance from its
-    /// mean over the training rows. These are the Shapley values of a linear model (with features taken as independent;
-    /// Lundberg and Lee, 2017).
-    ///
-    /// The shape is `(n_rows, n_outputs, n + 1)` for `n` of [`Features::info`], such as one for all columns of a one-hot;
-    /// the last is the score of the mean row. Added up, they are the scores. A model that was saved without means
-    /// counts from 0.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if these are not as many features as it was trained on.
-    pub fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
-        let matrix = matrix_for(self, features)?;
-        let info = features.info();
-        let shape = (matrix.nrows(), self.n_outputs(), info.len() + 1);
-        let mut found = Array3::zeros(shape);
-        let mean = |place: usize| self.means.get(place).copied().unwrap_or_default();
-        let of_mean = |weights: &[f64]| -> f64 {
-            let terms = weights.iter().enumerate();
-            terms.map(|(place, weight)| weight * mean(place)).sum()
-        };
-        let outputs = self.weights.iter().zip(&self.intercepts).enumerate();
-        for (output, (weights, intercept)) in outputs {
-            let base = intercept + of_mean(weights);
-            for (at, row) in matrix.rows().into_iter().enumerate() {
-                for (number, feature) in info.iter().enumerate() {
-                    let places = feature.first..feature.first + feature.width;
-                    found[[at, output, number]] = places
-                        .map(|place| weights[place] * (f64::from(row[place]) - mean(place)))
-                        .sum();
-                }
-                found[[at, output, info.len()]] = base;
-            }
-        }
-        Ok(found)
     }
 }
 

@@ -54,6 +54,7 @@ mod bagged;
 mod calibrated;
 mod conformal;
 mod constant;
+mod contributions;
 mod ensemble;
 mod forest;
 mod label;
@@ -76,7 +77,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, Array3, ArrayView2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -89,6 +90,7 @@ pub use self::conformal::ConformalModel;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::conformal::{Margins, band};
 pub use self::constant::ConstantModel;
+pub use self::contributions::Contributions;
 pub use self::ensemble::EnsembleModel;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::forest::ForestColumn;
@@ -112,7 +114,7 @@ pub use self::target::Target;
 pub use self::task::Task;
 pub use self::tree::{TreeModel, TreeNode};
 pub use self::weighting::{ClassWeights, Weighting};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Features, Takes};
 
 /// Features in, outputs out.
@@ -156,6 +158,21 @@ pub trait Predict: Any + Debug + Send + Sync {
         Ok((
             self.predict(features)?,
             Array2::zeros((features.n_rows(), 0)),
+        ))
+    }
+
+    /// What each feature contributes to the outputs of each row before the link: Shapley values, `(n_rows, n_outputs,
+    /// n + 1)` for `n` of [`Features::info`]; the last is the mean over the training rows. Added up, they are the output
+    /// before the link. By default, a model has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if models of this kind have none;
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if these are not the features that it was trained on.
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        let _ = features;
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "a model of this kind does not say what each feature contributes",
         ))
     }
 }
@@ -280,6 +297,10 @@ impl<M: Predict + ?Sized> Predict for Arc<M> {
 
     fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
         (**self).predict_with_extras(features)
+    }
+
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        (**self).contributions(features)
     }
 }
 

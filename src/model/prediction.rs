@@ -12,7 +12,7 @@ use ndarray::Slice;
 use ndarray::concatenate;
 use ndarray::{Array2, ArrayView1, Axis};
 
-use super::{Target, Task};
+use super::{Contributions, Target, Task};
 #[cfg(feature = "http")]
 use crate::error::Error;
 use crate::error::Result;
@@ -23,6 +23,7 @@ pub struct Prediction {
     target: Arc<Target>,
     outputs: Array2<f64>,
     extras: Option<Extras>,
+    contributions: Option<Arc<Contributions>>,
 }
 
 /// What a model answers with beside its outputs.
@@ -39,6 +40,7 @@ impl Prediction {
             target,
             outputs,
             extras: None,
+            contributions: None,
         }
     }
 
@@ -48,7 +50,7 @@ impl Prediction {
         self
     }
 
-    /// Some of the rows.
+    /// Some of the rows, without contributions.
     #[cfg(any(feature = "http", feature = "datafusion"))]
     pub(crate) fn of_rows(&self, rows: Range<usize>) -> Self {
         let of = |all: &Array2<f64>| {
@@ -62,6 +64,7 @@ impl Prediction {
                 names: Arc::clone(&extras.names),
                 values: of(&extras.values),
             }),
+            contributions: None,
         }
     }
 
@@ -121,6 +124,19 @@ impl Prediction {
             Some(extras) => (&extras.names, extras.values.row(row)),
             None => (&[], ArrayView1::from(&[])),
         }
+    }
+
+    /// What each raw column contributes, where it was asked for.
+    #[must_use]
+    pub fn contributions(&self) -> Option<&Contributions> {
+        self.contributions.as_deref()
+    }
+
+    /// The same with contributions of the same rows.
+    #[cfg(feature = "http")]
+    pub(crate) fn with_contributions(mut self, contributions: Contributions) -> Self {
+        self.contributions = Some(Arc::new(contributions));
+        self
     }
 
     /// The number of rows.

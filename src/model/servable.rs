@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::raw_rows::RawRows;
 use super::reference::Reference;
 use super::{
-    Label, Loaders, Model, Predict, Prediction, ReferenceStatistics, Target, load_json, save_json,
+    Contributions, Label, Loaders, Model, Predict, Prediction, ReferenceStatistics, Target,
+    load_json, save_json,
 };
 use crate::error::{Error, Result};
 use crate::features::{Features, Takes};
@@ -295,6 +296,16 @@ impl Servable {
     /// with something that is not a finite number, or that is no probability where the target has classes.
     pub fn predict(&self, rows: &RecordBatch) -> Result<Prediction> {
         self.answer(&self.features(rows)?)
+    }
+
+    /// What each raw column contributes to the predictions for raw rows.
+    ///
+    /// # Errors
+    /// As [`Servable::features`]; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the model does not say.
+    pub fn contributions(&self, rows: &RecordBatch) -> Result<Contributions> {
+        let features = self.features(rows)?;
+        let values = self.model.contributions(&features)?;
+        Contributions::by_column(features.info(), &values)
     }
 
     /// The predictions for columns that come in the order of [`RawRows::columns`].

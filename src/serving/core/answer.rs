@@ -208,7 +208,7 @@ impl Asked {
         let _permit = self.model.admission.try_enter();
         let _place = place.ok()?;
         let begun = Instant::now();
-        let answer = self.answer_quickly(exchange, id);
+        let answer = self.answer_quickly(exchange, id).transpose()?;
         lane.total.observe(self.n_bytes, begun.elapsed());
         Some(answer)
     }
@@ -235,7 +235,7 @@ impl Asked {
                 Ok((exchange, read))
             })
             .await?;
-        if self.version.batches(batching, read.rows.num_rows()) {
+        if self.version.batches(batching, read.rows.num_rows()) && !exchange.explains() {
             self.answer_in_batch(exchange, read, id).await
         } else {
             self.answer_on_thread(exchange, Some(read), id).await

@@ -11,12 +11,18 @@ pub(crate) trait Exchange: Send + 'static {
     /// The answer in the form of the protocol.
     type Reply: Send + 'static;
 
-    /// Decodes the rows, by the schema of the model that was found. Called once, before [`Exchange::reply`].
+    /// Decodes the rows, by the schema of the model that was found. Called before [`Exchange::reply`].
     fn rows(&mut self, predictor: &Predictor) -> Result<RecordBatch>;
 
     /// The request's id, where it is written beside the rows. Asked after [`Exchange::rows`].
     fn id(&self) -> Option<&str> {
         None
+    }
+
+    /// Whether it asks what each column contributes, which the prediction then says. Asked after [`Exchange::rows`]. Such
+    /// a request may take long: it is answered on a thread that has the time, and its rows may be read once more there.
+    fn explains(&self) -> bool {
+        false
     }
 
     /// Encodes the answer.

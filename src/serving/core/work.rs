@@ -11,7 +11,7 @@ use super::statistics::Parts;
 use super::stop::Stop;
 use super::{Exchange, Inner, Observation};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Prediction, Servable};
+use crate::model::{Contributions, Prediction, Servable};
 use crate::serving::Predictor;
 
 /// Work stops between blocks of this many rows.
@@ -67,14 +67,17 @@ impl Asked {
         })
     }
 
-    /// All of it, on this thread, which was told to be quick.
+    /// All of it, on this thread, which was told to be quick; nothing if that is not for this thread.
     pub(super) fn answer_quickly<E: Exchange>(
         &self,
         exchange: &mut E,
         id: Option<&str>,
-    ) -> Result<E::Reply> {
+    ) -> Result<Option<E::Reply>> {
         self.catch(|| {
             let read = self.read(exchange)?;
+            if exchange.explains() {
+                return Ok(None);
+            }
             let stop = Stop::at(self.deadline);
             let begun = Instant::now();
             let answered = if read.rows.num_rows() > BLOCK {
@@ -98,7 +101,8 @@ impl Asked {
                 infer,
                 ..Parts::default()
             };
-            self.reply(exchange, &read.rows, &prediction, parts, true, id)
+            let reply = self.reply(exchange, &read.rows, &prediction, parts, true, id)?;
+            Ok(Some(reply))
         })
     }
 
@@ -128,7 +132,12 @@ impl Asked {
             if is_call(&answered) {
                 self.version.called(read.rows.num_rows(), calling);
             }
-            let (prediction, _) = answered?;
+            let (mut prediction, _) = answered?;
+            let explains = exchange.explains();
+            if explains {
+                let found = explain(self.predictor.servable(), &read.rows, stop, name)?;
+                prediction = prediction.with_contributions(found);
+            }
             let parts = Parts {
                 queue,
                 input: read.took,
@@ -137,11 +146,13 @@ impl Asked {
             };
             stop.check(name)?;
             let reply = self.reply(exchange, &read.rows, &prediction, parts, true, id);
-            let lane = self.lane();
-            let total = begun.elapsed();
-            lane.total.observe(self.n_bytes, total);
-            lane.around
-                .observe(self.n_bytes, total.saturating_sub(calling));
+            if !explains {
+                let lane = self.lane();
+                let total = begun.elapsed();
+                lane.total.observe(self.n_bytes, total);
+                lane.around
+                    .observe(self.n_bytes, total.saturating_sub(calling));
+            }
             reply
         })
     }
@@ -214,6 +225,34 @@ pub(super) fn predict(
         calling += took;
     }
     Ok((Prediction::concat(&parts)?, calling))
+}
+
+/// What each column contributes to the predictions for rows. Stops between few rows.
+fn explain(
+    servable: &Servable,
+    rows: &RecordBatch,
+    stop: &Stop,
+    model: &str,
+) -> Result<Contributions> {
+    /// An answer has at most so many numbers.
+    const MOST: usize = 1 << 20;
+    const FEW: usize = 4;
+
+    let n_rows = rows.num_rows();
+    let mut blocks = vec![servable.contributions(&rows.slice(0, FEW.min(n_rows)))?];
+    let (_, n_outputs, n_names) = blocks[0].values().dim();
+    let most = MOST / (n_outputs * n_names);
+    if n_rows > most {
+        return Err(Error::data(format!(
+            "contributions of {n_rows} rows are asked for, of model `{model}` at most {most} are answered at a time"
+        )));
+    }
+    for start in (FEW..n_rows).step_by(FEW) {
+        stop.check(model)?;
+        let block = rows.slice(start, FEW.min(n_rows - start));
+        blocks.push(servable.contributions(&block)?);
+    }
+    Contributions::concat(&blocks)
 }
 
 /// Whether the model was called: rows that break the schema do not get to it.

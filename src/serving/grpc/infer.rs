@@ -73,10 +73,17 @@ impl Exchange for Infer {
             .iter()
             .map(asked_output)
             .collect::<Result<_>>()?;
-        let outputs = Outputs::of(&plan, &asked, raw)?;
+        let explains = boolean(parameters, "contributions")?.unwrap_or(false);
+        let outputs = Outputs::of(&plan, &asked, raw)?.with_contributions(explains);
         let rows = protocol::rows(&plan, &self.inputs()?, null)?;
         self.read = Some((plan, outputs));
         Ok(rows)
+    }
+
+    fn explains(&self) -> bool {
+        self.read
+            .as_ref()
+            .is_some_and(|(_, outputs)| outputs.has_contributions())
     }
 
     fn reply(&self, predictor: &Predictor, prediction: &Prediction) -> Result<ModelInferResponse> {

@@ -16,7 +16,8 @@
 //!
 //! Tensors are typed `contents` or `raw_input_contents`, for all inputs alike, and are answered in the form they were
 //! sent in; the request's parameter `binary_data_output` (a boolean) says otherwise. `model_version` is a number, a
-//! label, or empty. The request's parameter `null_value` names a text that stands for NULL.
+//! label, or empty. The request's parameter `null_value` names a text that stands for NULL; `contributions` (a
+//! boolean) asks what each column contributes, as over HTTP.
 //!
 //! | metadata of the request | |
 //! | --- | --- |

@@ -333,6 +333,10 @@ impl<E: Exchange> Exchange for Noting<E> {
         self.exchange.id()
     }
 
+    fn explains(&self) -> bool {
+        self.exchange.explains()
+    }
+
     fn reply(
         &self,
         predictor: &crate::serving::Predictor,

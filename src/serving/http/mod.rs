@@ -65,6 +65,11 @@
 //! Inputs that are left out, and `null` among JSON data, are NULL. For clients that cannot send `null`, the request
 //! parameter `null_value` names a text that means it.
 //!
+//! With the request parameter `contributions` of the Open Inference Protocol, the answer says what each column contributes
+//! to the outputs before the link: `contributions`, of shape `[rows, outputs, names]`, with `contribution_names`. They add
+//! up to the log odds of a class, or to the value of a regression. Such a request costs a forest some hundred times a
+//! prediction.
+//!
 //! # Starting one
 //!
 //! A server of a directory of models, without the pipelines that make them:

@@ -16,6 +16,10 @@
 //! Shapes of other inputs are `[rows]` or `[rows, 1]`. NULL is `null` in JSON; binary data has none, but the request's
 //! parameter `null_value` names a text that stands for NULL in inputs of `BYTES`. Outputs are `FP64` and `BYTES`.
 //!
+//! With the request's parameter `contributions` (a boolean), two outputs more say what each raw column contributes to the
+//! outputs before the link: `contributions`, of shape `[rows, outputs, names]`, and `contribution_names`, the last of which
+//! is `base`. See [`Contributions`](crate::model::Contributions). Models of kinds that do not say refuse it.
+//!
 //! Triton's parameter `timeout` is honoured over gRPC, where it is read before the request waits. Over HTTP it stands in
 //! the body, which is only read when its turn has come, and is passed over: the header `Request-Timeout` is there.
 //!

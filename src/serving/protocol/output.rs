@@ -6,7 +6,7 @@ use super::datatype::Datatype;
 use super::plan::Plan;
 use super::raw::append_text;
 use crate::error::{Error, Result, near_names, shortened};
-use crate::model::{Prediction, Target, Task};
+use crate::model::{Contributions, Prediction, Target, Task};
 
 /// An output of a model.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ pub(crate) struct AskedOutput<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     wanted: Vec<Wanted>,
+    /// Whether outputs come as binary data, unless one says for itself.
+    binary: bool,
+    /// Whether what each column contributes comes behind them.
+    contributions: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +165,8 @@ impl Outputs {
             });
             return Ok(Outputs {
                 wanted: all.collect(),
+                binary,
+                contributions: false,
             });
         }
         let mut wanted: Vec<Wanted> = Vec::new();
@@ -204,12 +210,27 @@ impl Outputs {
                 classification,
             });
         }
-        Ok(Outputs { wanted })
+        Ok(Outputs {
+            wanted,
+            binary,
+            contributions: false,
+        })
+    }
+
+    /// The same, with what each column contributes or without.
+    pub(crate) fn with_contributions(mut self, yes: bool) -> Self {
+        self.contributions = yes;
+        self
+    }
+
+    /// Whether what each column contributes is asked for.
+    pub(crate) fn has_contributions(&self) -> bool {
+        self.contributions
     }
 
     /// Whether some come as binary data.
     pub(crate) fn any_binary(&self) -> bool {
-        self.wanted.iter().any(|wanted| wanted.binary)
+        self.wanted.iter().any(|wanted| wanted.binary) || (self.contributions && self.binary)
     }
 
     /// The tensors of a prediction.
@@ -218,7 +239,9 @@ impl Outputs {
         plan: &'a Plan,
         prediction: &'a Prediction,
     ) -> impl Iterator<Item = OutputTensor<'a>> {
-        self.wanted.iter().map(|wanted| {
+        let contributions = prediction.contributions().filter(|_| self.contributions);
+        let contributions = contributions.map(|found| self.contributions_of(found));
+        let wanted = self.wanted.iter().map(|wanted| {
             let output = &plan.outputs()[wanted.place];
             let n_rows = i64::try_from(prediction.n_rows()).unwrap_or(i64::MAX);
             if let Some(n) = wanted.classification {
@@ -240,7 +263,38 @@ impl Outputs {
                 binary: wanted.binary,
                 data: output.data(prediction),
             }
-        })
+        });
+        wanted.chain(contributions.into_iter().flatten())
+    }
+
+    /// `contributions`, rows by outputs by names, and the names.
+    fn contributions_of<'a>(&self, found: &'a Contributions) -> [OutputTensor<'a>; 2] {
+        let length = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let (n_rows, n_outputs, n_names) = found.values().dim();
+        let numbers = match found.values().as_slice() {
+            Some(numbers) => Cow::Borrowed(numbers),
+            None => Cow::Owned(found.values().iter().copied().collect()),
+        };
+        let names = found
+            .names()
+            .iter()
+            .map(|name| Cow::Borrowed(name.as_str()));
+        [
+            OutputTensor {
+                name: "contributions",
+                datatype: Datatype::Fp64,
+                shape: vec![length(n_rows), length(n_outputs), length(n_names)],
+                binary: self.binary,
+                data: OutputData::Numbers(numbers),
+            },
+            OutputTensor {
+                name: "contribution_names",
+                datatype: Datatype::Bytes,
+                shape: vec![length(n_names)],
+                binary: self.binary,
+                data: OutputData::Texts(names.collect()),
+            },
+        ]
     }
 }
 

@@ -348,3 +348,46 @@ async fn check(open: &mut client::Open, at: usize, expected: &[f64]) {
         assert_eq!(probabilities(&answer), expected);
     }
 }
+
+#[test]
+fn contributions_are_outputs_more() {
+    let running = Running::start();
+    let mut odds = Vec::new();
+    for mut request in [typed(), raw()] {
+        let choice = ParameterChoice::BoolParam(true);
+        let name = "contributions".to_owned();
+        request.parameters.insert(name, parameter(choice));
+        let answer = running.answer(&request);
+        let names: Vec<&str> = answer.outputs.iter().map(|o| o.name.as_str()).collect();
+        let expected = [
+            "class",
+            "probability",
+            "contributions",
+            "contribution_names",
+        ];
+        assert_eq!(names, expected);
+        let shape = &answer.outputs[2].shape;
+        assert_eq!((shape[0], shape[1]), (3, 1));
+        let numbers: Vec<f64> = match answer.raw_output_contents.get(2) {
+            Some(bytes) => {
+                let numbers = bytes.chunks_exact(8).map(|bytes| bytes.try_into().unwrap());
+                numbers.map(f64::from_le_bytes).collect()
+            }
+            None => answer.outputs[2]
+                .contents
+                .as_ref()
+                .unwrap()
+                .fp64_contents
+                .clone(),
+        };
+        for (row, probability) in numbers
+            .chunks(shape[2] as usize)
+            .zip(probabilities(&answer))
+        {
+            let sum: f64 = row.iter().sum();
+            assert!((sum - (probability / (1.0 - probability)).ln()).abs() < 1e-9);
+        }
+        odds.push(numbers);
+    }
+    assert_eq!(odds[0], odds[1]);
+}

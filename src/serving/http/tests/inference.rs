@@ -409,3 +409,59 @@ fn metadata_says_what_goes_in_and_out() {
         json!({"task": "multiclass", "label": "meal", "classes": ["fish", "meat", "none"]})
     );
 }
+
+#[test]
+fn contributions_add_up_to_the_log_odds() {
+    let server = Running::start();
+    let path = "/v2/models/late/infer";
+    let asked = |parameters: Value| json!({"parameters": parameters, "inputs": all_inputs()});
+    let (status, answer) = server.post(path, &asked(json!({"contributions": true})));
+    assert_eq!(status, 200, "{answer}");
+    let outputs = answer["outputs"].as_array().unwrap();
+    let output = |name: &str| {
+        outputs
+            .iter()
+            .find(|output| output["name"] == name)
+            .unwrap()
+    };
+    assert_eq!(outputs.len(), 4);
+    assert_eq!(
+        output("contribution_names")["data"],
+        json!(["age", "fare", "city", "vip", "day", "at", "base"])
+    );
+    let parts = output("contributions");
+    assert_eq!(parts["shape"], json!([3, 1, 7]));
+    let numbers = |value: &Value| -> Vec<f64> {
+        let numbers = value["data"].as_array().unwrap().iter();
+        numbers.map(|number| number.as_f64().unwrap()).collect()
+    };
+    let found = numbers(parts);
+    let probabilities = numbers(output("probability"));
+    for (row, probability) in found.chunks(7).zip(probabilities) {
+        let odds = (probability / (1.0 - probability)).ln();
+        assert!((row.iter().sum::<f64>() - odds).abs() < 1e-9, "{row:?}");
+    }
+
+    // As binary data too, behind the outputs that are asked for.
+    let mut request = asked(json!({"contributions": true, "binary_data_output": true}));
+    request["outputs"] = json!([{"name": "probability"}]);
+    let mut response = server.send(path, &[], request.to_string().as_bytes());
+    let length = response.headers()["inference-header-content-length"].to_str();
+    let length: usize = length.unwrap().parse().unwrap();
+    let bytes = response.body_mut().read_to_vec().unwrap();
+    let expected: Vec<u8> = found
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
+    assert_eq!(bytes[length + 3 * 8..][..expected.len()], expected);
+
+    // Off by default, and refused by models that have none.
+    let (_, answer) = server.infer("late", all_inputs());
+    assert_eq!(answer["outputs"].as_array().unwrap().len(), 2);
+    let (status, answer) = server.post(path, &asked(json!({"contributions": "yes"})));
+    let reason = answer["error"].as_str().unwrap();
+    assert!(
+        status == 400 && reason.contains("`contributions`"),
+        "{answer}"
+    );
+}

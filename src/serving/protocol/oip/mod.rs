@@ -73,6 +73,12 @@ impl<B: AsRef<[u8]> + Send + 'static> Exchange for InferExchange<B> {
         id.filter(|id| !id.is_empty())
     }
 
+    fn explains(&self) -> bool {
+        self.read
+            .as_ref()
+            .is_some_and(|read| read.outputs.has_contributions())
+    }
+
     fn reply(&self, predictor: &Predictor, prediction: &Prediction) -> Result<Reply> {
         match &self.read {
             Some(Read { plan, id, outputs }) => {

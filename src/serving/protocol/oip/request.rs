@@ -27,6 +27,8 @@ pub(super) struct Request {
 struct Parameters {
     /// Whether outputs come as binary data, unless one says for itself.
     binary_data_output: bool,
+    /// Whether the answer says what each column contributes.
+    contributions: bool,
     /// The text that stands for NULL in inputs of `BYTES`. Binary data has no NULL, and the public Python client
     /// sends a `None` among strings as the text `None`.
     null_value: Option<String>,
@@ -107,7 +109,8 @@ impl Request {
         let asked = asked.unwrap_or_default();
         Ok(Request {
             id: id.flatten(),
-            outputs: Outputs::of(plan, &asked, parameters.binary_data_output)?,
+            outputs: Outputs::of(plan, &asked, parameters.binary_data_output)?
+                .with_contributions(parameters.contributions),
             rows,
         })
     }
@@ -120,6 +123,11 @@ impl Parameters {
             "binary_data_output" => {
                 let value = boolean(reader).map_err(|error| named(key, &error))?;
                 parameters.binary_data_output = value.unwrap_or(false);
+                Ok(())
+            }
+            "contributions" => {
+                let value = boolean(reader).map_err(|error| named(key, &error))?;
+                parameters.contributions = value.unwrap_or(false);
                 Ok(())
             }
             "null_value" => {
