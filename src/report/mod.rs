@@ -3,6 +3,8 @@
 //! [`html`] makes one self-contained file of a [`RunRecord`]: the verdict first, then metrics and slices, then what
 //! was done to each column and why, the data's statistics and what was odd about it. No script, no network.
 
+mod training;
+
 use std::fmt::{self, Display, Write};
 
 use serde_json::Value;
@@ -102,6 +104,7 @@ fn write_page(page: &mut String, run: &RunRecord) -> fmt::Result {
     write_setup(page, run)?;
     write_metrics(page, run)?;
     write_slices(page, run)?;
+    training::write(page, &run.training)?;
     write_columns(page, run)?;
     write_anomalies(page, run)?;
     write_warnings(page, run)?;

@@ -2,19 +2,23 @@
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take};
+use ndarray::Axis;
 use serde::Serialize;
 
 use super::calibrated::check_hold_out;
 use super::random::Random;
-use super::{Dataset, TrainArgs, Trained, Trainer};
-use crate::error::{Error, Result};
+use super::{Dataset, ExplainedRow, TrainArgs, Trained, Trainer};
+use crate::error::{Error, ErrorKind, Result};
 use crate::examples::Examples;
 use crate::features::Takes;
-use crate::model::{Model, Predict, Task};
+use crate::model::{Contributions, Model, Predict, Task};
 use crate::stage::Stage;
 
 /// A trainer whose model's permutation importances are measured (Breiman, 2001): by how much the loss on rows that it was
 /// not trained on rises when the values of one raw column are shuffled among the rows, all its features together.
+///
+/// Where the model says what each feature [contributes](Predict::contributions), the record gets the mean absolute
+/// contribution of each raw column, `contribution`, over the first rows, and the first row's own.
 ///
 /// The rows are those to [tune](TrainArgs::tune) by, or a part held out. The loss is that of the task: the log loss, or
 /// half the mean squared error. The record gets, for each raw column, `permutation` (the mean rise over the repeats) and
@@ -93,7 +97,21 @@ impl<T: Trainer> Trainer for Explained<T> {
                 .map(move |rise| (rise.column.clone(), values(rise)))
         };
         trained = trained.with_importances("permutation", named(|rise| rise.mean));
-        Ok(trained.with_importances("permutation_deviation", named(|rise| rise.deviation)))
+        trained = trained.with_importances("permutation_deviation", named(|rise| rise.deviation));
+        let Some(found) = self.contributions(trained.model(), &args)? else {
+            return Ok(trained);
+        };
+        if let Some(row) = ExplainedRow::of(&found, 0) {
+            trained = trained.with_explained(row);
+        }
+        let names = found.names().len().saturating_sub(1);
+        let sizes = found.values().map(|value| value.abs()).mean_axis(Axis(0));
+        let sizes = sizes.and_then(|of_outputs| of_outputs.mean_axis(Axis(0)));
+        let sizes = found.names()[..names]
+            .iter()
+            .cloned()
+            .zip(sizes.into_iter().flatten());
+        Ok(trained.with_importances("contribution", sizes))
     }
 
     fn takes(&self) -> Takes {
@@ -117,6 +135,21 @@ struct Rise {
 }
 
 impl<T: Trainer> Explained<T> {
+    /// Of the first rows; `None` if the model does not say.
+    fn contributions(&self, model: &T::Model, args: &TrainArgs) -> Result<Option<Contributions>> {
+        /// Deep forests take a second for so many.
+        const ROWS: usize = 100;
+        let rows = args.rows_to_tune()?;
+        let rows = rows.of_batch(rows.first_rows(ROWS.min(self.max_rows))?)?;
+        let table = rows.table(model.takes())?;
+        let features = table.features();
+        match model.contributions(features) {
+            Ok(values) => Contributions::by_column(features.info(), &values).map(Some),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn importances(&self, model: &T::Model, args: &TrainArgs) -> Result<Vec<Rise>> {
         let rows = args.rows_to_tune()?;
         let batch = rows.first_rows(self.max_rows)?;

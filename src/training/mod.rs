@@ -197,7 +197,9 @@ pub use self::random_forest::RandomForest;
 pub use self::streaming_logistic::StreamingLogistic;
 pub use self::table::Table;
 pub use self::thresholded::Thresholded;
-pub use self::trained::{CurvePoint, Importance, IntoTrained, Trained, TrainingRecord, Trial};
+pub use self::trained::{
+    CurvePoint, ExplainedRow, Importance, IntoTrained, Trained, TrainingRecord, Trial,
+};
 use crate::error::{Error, Result};
 use crate::features::Takes;
 use crate::model::{Model, Predict};

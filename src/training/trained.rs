@@ -1,10 +1,11 @@
 //! What a trainer gives.
 
+use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Dataset;
-use crate::model::Model;
+use crate::model::{Contributions, Model};
 use crate::transform::FittedPlan;
 use crate::warning::Warning;
 
@@ -40,6 +41,8 @@ pub struct TrainingRecord {
     pub best_iteration: Option<u64>,
     /// How much the model uses each feature.
     pub importances: Vec<Importance>,
+    /// One row, with what each raw column contributes to its prediction.
+    pub explained: Option<ExplainedRow>,
     /// The configurations that were tried, in their order.
     pub trials: Vec<Trial>,
     /// The decision threshold that was chosen for the model, see [`Trained::with_threshold`].
@@ -69,6 +72,31 @@ pub struct Importance {
     pub measure: String,
     /// The value, finite; the larger, the more.
     pub value: f64,
+}
+
+/// What each raw column contributes to the prediction for one row, see [`Contributions`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedRow {
+    /// The raw columns; the last is `base`, the mean over the training rows.
+    pub names: Vec<String>,
+    /// For each output of the model, one value a name; added up, they are the output before the link.
+    pub outputs: Vec<Vec<f64>>,
+}
+
+impl ExplainedRow {
+    /// One row of contributions; `None` if there is no such row.
+    #[must_use]
+    pub fn of(contributions: &Contributions, row: usize) -> Option<Self> {
+        let values = contributions.values();
+        if row >= values.dim().0 {
+            return None;
+        }
+        let outputs = values.index_axis(Axis(0), row);
+        Some(ExplainedRow {
+            names: contributions.names().to_vec(),
+            outputs: outputs.rows().into_iter().map(|row| row.to_vec()).collect(),
+        })
+    }
 }
 
 /// A configuration that was tried.
@@ -193,6 +221,13 @@ impl<M> Trained<M> {
         self
     }
 
+    /// Adds what each raw column contributes to the prediction for one row.
+    #[must_use]
+    pub fn with_explained(mut self, row: ExplainedRow) -> Self {
+        self.record.explained = Some(row);
+        self
+    }
+
     /// Adds a configuration that was tried.
     #[must_use]
     pub fn with_trial(mut self, trial: Trial) -> Self {
@@ -224,6 +259,7 @@ impl<M> Trained<M> {
             curve,
             best_iteration,
             importances,
+            explained,
             trials,
             threshold,
             warnings,
@@ -231,6 +267,7 @@ impl<M> Trained<M> {
         self.record.curve.extend(curve);
         self.record.best_iteration = self.record.best_iteration.or(best_iteration);
         self.record.importances.extend(importances);
+        self.record.explained = self.record.explained.or(explained);
         self.record.trials.extend(trials);
         self.record.warnings.extend(warnings);
         self.record

@@ -257,6 +257,15 @@ fn shuffling_tells_what_matters() {
     );
     assert!(of("noise").abs() < 0.01 && of("noise").abs() < of("group"));
     assert!(value("x", "permutation_deviation") < 0.2 * of("x"));
+    // Mean absolute contributions, and the parts of the first row.
+    let size = |column: &str| value(column, "contribution");
+    assert!(size("x") > size("group") && size("group") > size("noise"));
+    let row = trained.record().explained.as_ref().unwrap();
+    assert_eq!(row.names.last().map(String::as_str), Some("base"));
+    assert_eq!(
+        (row.outputs.len(), row.outputs[0].len()),
+        (1, row.names.len())
+    );
     let again = Explained::new(LogisticRegression::default())
         .train(&args)
         .unwrap();
