@@ -167,6 +167,12 @@ impl TrainArgs {
         self.seed
     }
 
+    /// The most bytes that the engine may take, where one with a limit was given.
+    pub(super) fn memory_limit(&self) -> Option<u64> {
+        let limit = self.engine.as_ref().and_then(Engine::memory_limit)?;
+        Some(limit as u64)
+    }
+
     /// The most threads to keep busy, at least 1. The model must not depend on it.
     #[must_use]
     pub fn threads(&self) -> usize {

@@ -3,7 +3,7 @@
 use fourfold_kernels::trees::BagOptions;
 use serde::{Deserialize, Serialize};
 
-use super::random_forest::grow;
+use super::random_forest::{bytes, grow};
 use super::trees::{Rows, check_range};
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::Result;
@@ -69,6 +69,7 @@ impl Trainer for DecisionTree {
     type Model = ForestModel;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<ForestModel>> {
+        args.check_memory(bytes(args, 1, self.min_rows_leaf))?;
         let rows = Rows::read(args.train())?;
         let options = BagOptions {
             trees: 1,

@@ -149,7 +149,7 @@ impl Trainer for GeneralizedLinear {
             Family::Gamma => (Loss::Gamma, false),
             Family::Tweedie { power } => (Loss::Tweedie { power }, true),
         };
-        let rows = LinearRows::of(args.train())?;
+        let rows = LinearRows::read(args, 1)?;
         let is_fine = |label: &f64| *label > 0.0 || (*label == 0.0 && zero_is_fine);
         if let Some(label) = rows.labels().iter().find(|label| !is_fine(label)) {
             return Err(Error::data(format!(

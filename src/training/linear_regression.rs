@@ -119,7 +119,7 @@ impl Trainer for LinearRegression {
             gram.means.pop();
             return Ok(LinearRows::model(Link::Identity, &found, gram.means)?.into());
         }
-        let rows = LinearRows::of(args.train())?;
+        let rows = LinearRows::read(args, 1)?;
         let no_features = Design::new(Vec::new()).with_rows(rows.labels().len());
         let of_label = Gram::of(&no_features, rows.labels(), rows.weights(), args.threads());
         let deviation = (of_label.products[0] / of_label.weight).sqrt();
@@ -155,8 +155,10 @@ fn gram(args: &TrainArgs) -> Result<Gram> {
     let rows = args.train();
     let columns = rows.columns();
     let width = rows.n_features();
-    let most = (BYTES / (8 * (width + 1) * (width + 1))).clamp(1, 16);
+    let of_gram = 8 * (width + 1) * (width + 1);
+    let most = (BYTES / of_gram).clamp(1, 16);
     let mut parts = rows.examples().parts();
+    args.check_memory((most.min(parts.len()) + 1) as u64 * of_gram as u64)?;
     let groups = parallel::parts(parts.len(), 1, most);
     let groups: Vec<Vec<ExamplePart<'_>>> = groups
         .into_iter()

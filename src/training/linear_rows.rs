@@ -36,7 +36,19 @@ pub(super) struct Solver {
 }
 
 impl LinearRows {
-    pub(super) fn of(dataset: &Dataset) -> Result<Self> {
+    /// Reads all rows, if a solver of so many outputs has the memory for them.
+    pub(super) fn read(args: &TrainArgs, n_outputs: usize) -> Result<Self> {
+        /// Vectors of the solver: of the last steps, of the search.
+        const VECTORS: u64 = 24;
+        let rows = args.train();
+        let coefficients = (rows.n_features() as u64).saturating_mul(n_outputs as u64);
+        let of_solver = coefficients.saturating_mul(8 * VECTORS);
+        let of_labels = 16 * rows.n_rows() as u64;
+        args.check_memory(rows.table_bytes(TAKES) + of_labels + of_solver)?;
+        LinearRows::of(rows)
+    }
+
+    fn of(dataset: &Dataset) -> Result<Self> {
         let table = dataset.table(TAKES)?;
         Ok(LinearRows {
             labels: table.labels().to_vec(),

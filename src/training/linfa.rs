@@ -99,6 +99,8 @@ impl<E: LinfaEstimator> Trainer for Linfa<E> {
                 "there are {n_rows} rows of {n_features} features, must be at least one of each"
             )));
         }
+        let n_cells = (n_rows as u64).saturating_mul(n_features as u64);
+        args.check_memory(n_cells.saturating_mul(size_of::<E::Float>() as u64))?;
         let cost = cost::<E>(n_rows, n_features);
         tracing::info!("{cost}");
         let (features, labels) = read::<E>(dataset, args)?;

@@ -102,7 +102,7 @@ impl Trainer for LogisticRegression {
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
         let (loss, link) = of_classes(args.target())?;
-        let rows = LinearRows::of(args.train())?;
+        let rows = LinearRows::read(args, loss.n_outputs())?;
         check_classes(rows.labels(), args.target())?;
         let total = rows.total();
         let solver = Solver {

@@ -123,8 +123,20 @@
 //! | `Linfa` (feature `linfa`) | that of the estimator | `LinfaModel`: any estimator of linfa |
 //! | [`Constant`] | all | [`ConstantModel`](crate::model::ConstantModel) |
 //!
-//! [`LinearRegression`] and [`StreamingLogistic`] read the rows batch by batch, and [`Constant`] too: any number of rows
-//! trains in memory of the features. The others hold the features of all rows, four bytes a feature and row.
+//! # Memory
+//!
+//! | trainer | rows | takes, for `n` rows of `d` columns and `f` features of the matrix |
+//! | --- | --- | --- |
+//! | [`LinearRegression`] | streams, one pass | `8 * f²` bytes, some times at once as long as that is at most 256 MB; of more than 4,096 features it holds the rows |
+//! | [`StreamingLogistic`] | streams, a pass an epoch | 24 bytes a feature and output, and a batch |
+//! | [`Constant`] | streams, one pass | a batch |
+//! | [`LogisticRegression`], [`GeneralizedLinear`] | holds all | `n * (8 d + 48)` while they are read, half of it then |
+//! | [`GradientBoosting`] | holds all | `n * (10 d + 64 + 8 * outputs)`, and up to 256 MB of histograms |
+//! | [`RandomForest`], [`DecisionTree`] | holds all | `n * (10 d + 64)`, and the trees: 60 bytes a leaf |
+//! | `Linfa` | holds all, dense | `n * f` floats, and what the estimator takes |
+//!
+//! Those that hold all rows estimate what they take first, and refuse what is beyond the [engine's
+//! limit](crate::Engine::with_memory_limit), where it has one. Trainers around a trainer take what it takes.
 //!
 //! Around any of them, or a trainer of your own:
 //!
@@ -159,6 +171,7 @@ mod linear_rows;
 mod linfa;
 mod logistic_regression;
 mod matrix;
+mod memory;
 mod parallel;
 mod random;
 mod random_forest;

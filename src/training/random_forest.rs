@@ -148,6 +148,7 @@ impl Trainer for RandomForest {
     type Model = ForestModel;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<ForestModel>> {
+        args.check_memory(bytes(args, self.trees, self.min_rows_leaf))?;
         let rows = Rows::read(args.train())?;
         let width = rows
             .features()
@@ -179,6 +180,19 @@ impl Trainer for RandomForest {
     fn takes(&self) -> Takes {
         Takes::CODES
     }
+}
+
+/// What training takes at its peak, of trees as large as they may be.
+pub(super) fn bytes(args: &TrainArgs, trees: usize, min_rows_leaf: usize) -> u64 {
+    let rows = args.train();
+    let n_rows = rows.n_rows() as u64;
+    let n_outputs = args.target().n_outputs() as u64;
+    let of_row = 2 * rows.n_tree_features() + 32 + 8 * n_outputs;
+    let leaves = n_rows / min_rows_leaf as u64 + 1;
+    let of_trees = (trees as u64)
+        .saturating_mul(leaves)
+        .saturating_mul(52 + 8 * n_outputs);
+    (rows.table_bytes(Takes::CODES) + n_rows.saturating_mul(of_row)).saturating_add(of_trees)
 }
 
 /// Grows trees whose mean is the model.

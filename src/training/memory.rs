@@ -1,0 +1,83 @@
+//! What training takes, estimated before it begins.
+
+use super::{Dataset, TrainArgs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::features::{FeatureKind, Takes};
+
+/// So many entries a sparse row is thought to have.
+const ENTRIES: u64 = 16;
+
+impl Dataset {
+    /// About how many bytes reading all rows takes, as [`Dataset::table`] does: the features twice for a moment, as the
+    /// parts of the files and as a whole, and labels and weights.
+    #[must_use]
+    pub fn table_bytes(&self, takes: Takes) -> u64 {
+        let info = self.transform().info();
+        let of_row: u64 = match takes.codes {
+            true => (info.iter())
+                .map(|feature| match feature.kind {
+                    FeatureKind::Number | FeatureKind::Category => 4,
+                    FeatureKind::Sparse => 8 + 8 * ENTRIES.min(feature.width as u64),
+                })
+                .sum(),
+            false => 4 * self.n_features() as u64,
+        };
+        (self.n_rows() as u64).saturating_mul(2 * of_row + 32)
+    }
+
+    /// The features that trees look at: one a number or category, and one an id of sparse rows.
+    pub(super) fn n_tree_features(&self) -> u64 {
+        let info = self.transform().info().iter();
+        info.map(|feature| match feature.kind {
+            FeatureKind::Number | FeatureKind::Category => 1,
+            FeatureKind::Sparse => feature.width as u64,
+        })
+        .sum()
+    }
+}
+
+impl TrainArgs {
+    /// That training stays within the [engine's limit](crate::Engine::memory_limit), where there is one: for trainers that
+    /// hold all rows, before they read them. `bytes` is what it takes at its peak, estimated.
+    ///
+    /// ```
+    /// # use fourfold::Result;
+    /// use fourfold::features::Takes;
+    /// use fourfold::training::TrainArgs;
+    ///
+    /// fn before_reading(args: &TrainArgs) -> Result<()> {
+    ///     args.check_memory(args.train().table_bytes(Takes::CODES))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::ResourceExhausted`] if it takes more, saying how much.
+    pub fn check_memory(&self, bytes: u64) -> Result<()> {
+        let Some(limit) = self.memory_limit().filter(|limit| bytes > *limit) else {
+            return Ok(());
+        };
+        Err(Error::new(
+            ErrorKind::ResourceExhausted,
+            format!(
+                "training on {} rows of {} features takes about {}, the engine's limit is {}: raise it, take fewer rows, \
+                 or a trainer that reads batch by batch (`LinearRegression`, `StreamingLogistic`)",
+                self.train().n_rows(),
+                self.train().n_features(),
+                shown(bytes),
+                shown(limit)
+            ),
+        ))
+    }
+}
+
+/// Bytes in the unit that people read.
+fn shown(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    match mib < 1024.0 {
+        true => format!("{mib:.1} MiB"),
+        false => format!("{:.1} GiB", mib / 1024.0),
+    }
+}
+
+#[cfg(test)]
+mod tests;
