@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::stage::Stage;
 
 mod train;
+mod warm;
 
 /// What boosting minimizes where numbers are predicted. Classes are predicted by their log loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,7 +52,8 @@ pub enum Direction {
 ///
 /// With rows to [tune by](super::TrainArgs::tune), the rounds up to the lowest loss on them are kept, and the losses are the
 /// [curve](super::TrainingRecord::curve). Cancelled, it gives the best rounds so far, with a warning. A [warm
-/// start](super::TrainArgs::warm_start) keeps the trees of the previous model and adds its rounds to them.
+/// start](super::TrainArgs::warm_start) keeps the trees of the previous model and adds its rounds to them. Where features
+/// or categories have changed, the trees are kept by name: splits by what is gone are left out, and a warning says so.
 ///
 /// In memory: the features as they come (4 bytes a number or category), then 2 bytes each, and 24 bytes a row and class.
 /// The model is the same, byte by byte, on any number of threads.

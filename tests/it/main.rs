@@ -49,4 +49,5 @@ mod tidy;
 mod transform_ops;
 mod trees;
 mod validation;
+mod warm_start;
 mod wrapping;

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use fourfold::arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray,
+};
+use fourfold::arrow::compute::filter_record_batch;
 use fourfold::examples::Examples;
 use fourfold::features::{Features, Takes};
 use fourfold::model::{ForestModel, Loaders, Model, Predict, Target};
@@ -294,6 +297,78 @@ fn a_warm_start_adds_rounds() {
         (codes(&fewer), fewer.model().n_trees()),
         (vec!["cold_start"], 30)
     );
+}
+
+#[test]
+fn a_warm_start_goes_by_name() {
+    // Rows without one of the carriers, in another order of the columns, and with a column more.
+    let all = rows(2000, 0);
+    let carriers = all.column_by_name("carrier").unwrap().as_string::<i32>();
+    let keep = |carrier: Option<&str>| carrier.is_none_or(|name| name != "AA");
+    let keep = BooleanArray::from_iter(carriers.iter().map(|name| Some(keep(name))));
+    let some = filter_record_batch(&all, &keep).unwrap();
+    let now = Transform::new()
+        .number("hour")
+        .one_hot("carrier")
+        .number("miles")
+        .number("bags");
+    let now = Arc::new(now.fit(std::slice::from_ref(&some)).unwrap());
+    let examples = Examples::from_batches(some.schema(), vec![some.clone()]).unwrap();
+    let dataset = Dataset::new(examples, Arc::clone(&now), Arc::new(target("late")));
+    let old = boosting().train(&args("late")).unwrap().into_model();
+    let names = transform().features().to_vec();
+    let moved = |now: Dataset, rounds: usize| {
+        let args = TrainArgs::new(now).with_warm_start_of(Arc::new(old.clone()), names.clone());
+        boosting()
+            .rounds(rounds)
+            .learning_rate(1e-9)
+            .train(&args)
+            .unwrap()
+    };
+    // What a round adds is next to nothing: the old trees answer as they did.
+    let trained = moved(dataset, 1);
+    assert_eq!(
+        (codes(&trained), trained.model().n_trees()),
+        (vec!["warm_start_by_name"], 31)
+    );
+    let answers = trained
+        .model()
+        .predict(&now.apply_as(&some, Takes::CODES).unwrap())
+        .unwrap();
+    let expected = old
+        .predict(&transform().apply_as(&some, Takes::CODES).unwrap())
+        .unwrap();
+    for (row, (found, expected)) in answers.iter().zip(&expected).enumerate() {
+        assert!(
+            (found - expected).abs() < 1e-6,
+            "row {row}: {found}, must be {expected}"
+        );
+    }
+    // Without a column, it is as if it were missing in each row.
+    let fewer = Transform::new().one_hot("carrier").number("hour");
+    let fewer = Arc::new(fewer.fit(std::slice::from_ref(&all)).unwrap());
+    let examples = Examples::from_batches(all.schema(), vec![all.clone()]).unwrap();
+    let trained = moved(
+        Dataset::new(examples, Arc::clone(&fewer), Arc::new(target("late"))),
+        1,
+    );
+    let answers = trained
+        .model()
+        .predict(&fewer.apply_as(&all, Takes::CODES).unwrap())
+        .unwrap();
+    let nothing: ArrayRef = Arc::new(Float64Array::from(vec![None::<f64>; all.num_rows()]));
+    let mut columns = all.columns().to_vec();
+    columns[0] = nothing;
+    let without = RecordBatch::try_new(all.schema(), columns).unwrap();
+    let expected = old
+        .predict(&transform().apply_as(&without, Takes::CODES).unwrap())
+        .unwrap();
+    for (row, (found, expected)) in answers.iter().zip(&expected).enumerate() {
+        assert!(
+            (found - expected).abs() < 1e-6,
+            "row {row}: {found}, must be {expected}"
+        );
+    }
 }
 
 #[test]

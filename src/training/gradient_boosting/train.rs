@@ -7,7 +7,8 @@ use fourfold_kernels::trees::{
 };
 
 use super::super::trees::{Rows, shapes, with_importances};
-use super::super::{TrainArgs, Trained, Trainer};
+use super::super::{Dataset, TrainArgs, Trained, Trainer};
+use super::warm::moved;
 use super::{Direction, GradientBoosting, MOST_DEPTH, RegressionLoss};
 use crate::error::{Error, Result, near_names};
 use crate::features::{Feature, FeatureKind, Features, Takes};
@@ -163,6 +164,7 @@ impl Trainer for GradientBoosting {
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<ForestModel>> {
         let objective = self.objective(args.target());
+        args.check_memory(self.bytes(args, objective))?;
         let rows = Rows::read(args.train())?;
         let tune = args.tune().filter(|tune| tune.n_rows() > 0);
         let tune = tune.map(Rows::read).transpose()?;
@@ -176,14 +178,15 @@ impl Trainer for GradientBoosting {
         let columns = rows.features().columns();
         let shapes = shapes(&columns)?;
         let options = self.options(args, rows.features())?;
-        let previous = args.warm_start::<ForestModel>();
-        let can_go_on = |model: &&ForestModel| {
-            let same_link = matches!(model.combine(), Combine::Sum { link: own, .. } if *own == link(objective));
-            same_link
-                && model.columns() == Some(shapes.as_slice())
-                && model.forest().n_outputs() == objective.n_outputs()
+        let previous = args.warm_start_by_name::<ForestModel>();
+        let moved = match previous {
+            Some((model, names)) if can_go_on(model, objective) => {
+                let now = args.train().feature_names();
+                moved(model, names, &shapes, rows.features().info(), now)?
+            }
+            _ => None,
         };
-        let kept = previous.filter(can_go_on);
+        let kept = moved.as_ref().map(|moved| &moved.model);
         let margins = |rows: &Rows| {
             kept.map(|model| model.sums(rows.features(), args.threads()))
                 .transpose()
@@ -212,7 +215,10 @@ impl Trainer for GradientBoosting {
         if tune.is_some() {
             trained = trained.with_best_iteration(boosted.rounds as u64);
         }
-        for warning in self.warnings(&boosted, previous.is_some() && kept.is_none(), &rows) {
+        let change = moved.as_ref().and_then(|moved| moved.change.clone());
+        let change = change.map(|message| Warning::new(self.name(), "warm_start_by_name", message));
+        let warnings = self.warnings(&boosted, previous.is_some() && kept.is_none(), &rows);
+        for warning in change.into_iter().chain(warnings) {
             trained = trained.with_warning(warning);
         }
         with_importances(trained, rows.features())
@@ -225,9 +231,35 @@ impl Trainer for GradientBoosting {
     fn uses_warm_start(&self) -> bool {
         self.continue_serving
     }
+
+    fn starts_by_name(&self) -> bool {
+        true
+    }
+}
+
+/// Whether trees can be added to those of a model.
+fn can_go_on(model: &ForestModel, objective: Objective) -> bool {
+    let same_link =
+        matches!(model.combine(), Combine::Sum { link: own, .. } if *own == link(objective));
+    same_link && model.forest().n_outputs() == objective.n_outputs()
 }
 
 impl GradientBoosting {
+    /// What training takes at its peak.
+    fn bytes(&self, args: &TrainArgs, objective: Objective) -> u64 {
+        /// Cells of all histograms that are kept, and of those that are being made.
+        const MOST_CELLS: u64 = 1 << 24;
+        let n_outputs = objective.n_outputs() as u64;
+        let rows = |rows: &Dataset, bytes_of_bin: u64| {
+            let of_row = bytes_of_bin * rows.n_tree_features() + 32 + 8 * n_outputs;
+            let n_rows = rows.n_rows() as u64;
+            rows.table_bytes(Takes::CODES) + n_rows.saturating_mul(of_row)
+        };
+        let cells = (self.max_leaves as u64 + 1) * (args.train().n_tree_features() * 256);
+        let tune = args.tune().map_or(0, |tune| rows(tune, 1));
+        rows(args.train(), 2) + tune + 16 * cells.min(MOST_CELLS)
+    }
+
     fn boosted(
         &self,
         args: &TrainArgs,
