@@ -3,6 +3,7 @@
 mod bagging;
 mod boosting;
 mod forests;
+mod shap;
 
 use std::ops::ControlFlow;
 
