@@ -54,6 +54,9 @@ struct Args {
     /// A column that must not be used (may be repeated).
     #[arg(long)]
     exclude: Vec<String>,
+    /// A column that says of each row whether it is for `train` or for `eval`; by default, the rows' content decides.
+    #[arg(long, value_name = "COLUMN")]
+    split_by: Option<String>,
     /// A column to evaluate by (may be repeated).
     #[arg(long)]
     slice: Vec<String>,
@@ -115,16 +118,15 @@ async fn run(args: &Args, trainer: AnyTrainer) -> Result<()> {
         .iter()
         .partition(|column| args.slice.contains(column));
     let (excluded, left_out) = (excluded.into_iter(), left_out.into_iter());
+    // What is no slice either is not read at all.
+    let source = args.reading.source(&args.input)?;
+    let mut source = source.leave_out(left_out.cloned()).label(label);
+    if let Some(column) = &args.split_by {
+        let splits = ["train", "eval"].map(|name| (name, name));
+        source = source.split(Split::by_column(column, splits));
+    }
     let pipeline = Pipeline::builder(model_name(&args.input, &args.label))
-        .data(
-            // What is no slice either is not read at all.
-            args.reading
-                .source(&args.input)?
-                .leave_out(left_out.cloned())
-                .label(label)
-                .task(args.task)
-                .exclude(excluded.cloned()),
-        )
+        .data(source.task(args.task).exclude(excluded.cloned()))
         .train(trainer)
         .evaluate(
             EvaluationPipeline::new(Thresholds::new().better_than_constant())
