@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fourfold_kernels::columns::MISSING_CODE;
+use fourfold_kernels::columns::missing_codes;
 
 use super::{Columns, Features, Layout, SparseColumn};
 
@@ -24,7 +24,7 @@ impl FeaturesMut {
             first_row: 0,
             columns: Columns {
                 numbers: vec![0.0; layout.n_numbers * n_rows],
-                codes: vec![MISSING_CODE; layout.n_codes * n_rows],
+                codes: missing_codes(layout.n_codes * n_rows),
                 sparse: sparse.collect(),
             },
             layout: Arc::clone(layout),

@@ -120,25 +120,18 @@ impl Value {
     }
 }
 
-impl Learn for TermTable {
-    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        let input = rows.input()?;
-        let classes = match (self.by_label, rows.label) {
-            (true, Some(label)) => self.classes.places(label)?,
-            (true, None) => return Err(Error::internal("terms by label without a label")),
-            (false, _) => {
-                let place = self.classes.place("");
-                vec![Some(place); input.n_rows_of_terms()?]
-            }
-        };
-        classes
-            .iter()
-            .flatten()
-            .for_each(|place| add(&mut self.rows, *place, 1));
+impl TermTable {
+    /// Counts the terms of rows, each of the class at a place, or of none that counts.
+    fn count(
+        &mut self,
+        input: &Value,
+        n_rows: usize,
+        class_of: impl Fn(usize) -> Option<usize>,
+    ) -> Result<()> {
         let before = self.row + 1;
-        self.row += classes.len() as u64;
+        self.row += n_rows as u64;
         input.for_each_term(|row, term| {
-            let (Some(term), Some(Some(class))) = (term, classes.get(row)) else {
+            let (Some(term), Some(class)) = (term, class_of(row)) else {
                 return;
             };
             let row = before + row as u64;
@@ -146,9 +139,33 @@ impl Learn for TermTable {
                 term.count += 1;
                 if term.last_row != row {
                     term.last_row = row;
-                    add(&mut term.rows, *class, 1);
+                    add(&mut term.rows, class, 1);
                 }
             });
+        })
+    }
+}
+
+impl Learn for TermTable {
+    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
+        let input = rows.input()?;
+        if !self.by_label {
+            let (class, n_rows) = (self.classes.place(""), input.n_rows_of_terms()?);
+            if n_rows > 0 {
+                add(&mut self.rows, class, n_rows as u64);
+            }
+            return self.count(input, n_rows, |_| Some(class));
+        }
+        let label = rows
+            .label
+            .ok_or_else(|| Error::internal("terms by label without a label"))?;
+        let classes = self.classes.places(label)?;
+        classes
+            .iter()
+            .flatten()
+            .for_each(|place| add(&mut self.rows, *place, 1));
+        self.count(input, classes.len(), |row| {
+            classes.get(row).copied().flatten()
         })
     }
 

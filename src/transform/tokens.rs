@@ -135,7 +135,8 @@ impl Tokens<'_> {
         let of_text = |text: &str| vocabulary.id_of(text).unwrap_or(other);
         let of_whole = |number| vocabulary.id_of_whole(number).unwrap_or(other);
         match self {
-            Tokens::Text(array) => map(array.iter(), of_text),
+            Tokens::Text(array) if array.len() == 1 => map(array.iter(), of_text),
+            Tokens::Text(array) => vocabulary.ids_of(array, other, NO_CATEGORY).into(),
             Tokens::Whole(array) => match array.null_count() {
                 0 => array
                     .values()

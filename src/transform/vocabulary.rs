@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use arrow::array::StringArray;
+use fourfold_kernels::terms::TermIndex;
 use serde::{Deserialize, Serialize};
 
 /// Values by their ids `0 ..`, and the id of each value: stored as a list of text, looked up without allocation.
@@ -28,7 +30,7 @@ pub struct Vocabulary {
 
 #[derive(Debug, Default)]
 struct Index {
-    text: FastMap<Box<str>, u32>,
+    text: TermIndex,
     whole: FastMap<i64, u32>,
 }
 
@@ -54,7 +56,12 @@ impl Vocabulary {
     /// The id of a text.
     #[must_use]
     pub fn id_of(&self, text: &str) -> Option<u32> {
-        self.index.text.get(text).copied()
+        self.index.text.id_of(text)
+    }
+
+    /// The ids of many texts: `other` of those that are not there, `missing` of those that are NULL.
+    pub(super) fn ids_of(&self, texts: &StringArray, other: u32, missing: u32) -> Vec<u32> {
+        self.index.text.ids_of(texts, other, missing)
     }
 
     /// The id of a whole number's text.
@@ -66,9 +73,11 @@ impl Vocabulary {
 
 impl From<Vec<String>> for Vocabulary {
     fn from(values: Vec<String>) -> Self {
-        let mut index = Index::default();
+        let mut index = Index {
+            text: TermIndex::new(values.iter().map(String::as_str)),
+            whole: FastMap::default(),
+        };
         for (value, id) in values.iter().zip(0..) {
-            index.text.insert(value.as_str().into(), id);
             if let Some(number) = value
                 .parse::<i64>()
                 .ok()

@@ -72,12 +72,12 @@ pub(super) fn write_column(
         (Value::Columns(columns), FeatureKind::Number) => {
             for (column, feature) in columns.iter().zip(feature..) {
                 let cells = features.numbers(feature, n);
-                narrow(&column.view(), cells.iter_mut(), first_row, missing)?;
+                narrow_all(&column.view(), cells, first_row, missing)?;
             }
         }
         (value, FeatureKind::Number) => {
             let cells = features.numbers(feature, n);
-            narrow(&value.numbers()?, cells.iter_mut(), first_row, missing)?;
+            narrow_all(&value.numbers()?, cells, first_row, missing)?;
         }
         // `NO_CATEGORY` is the code of what is missing.
         (Value::Categories { ids, .. }, FeatureKind::Category) => {
@@ -99,6 +99,20 @@ pub(super) fn write_column(
         _ => return Err(Error::internal("it is not of the kind that its step makes")),
     }
     Ok(())
+}
+
+/// As [`narrow`], into cells side by side.
+fn narrow_all(
+    numbers: &NumbersView<'_>,
+    cells: &mut [f32],
+    first_row: usize,
+    missing: bool,
+) -> Result<()> {
+    let all_good = fourfold_kernels::narrow::narrow(numbers.values(), numbers.nulls(), cells);
+    match all_good || missing {
+        true => Ok(()),
+        false => refuse(numbers, first_row),
+    }
 }
 
 /// Writes numbers in single precision. Those that are missing or not finite are NaN if they may be, else errors.
@@ -124,9 +138,14 @@ fn narrow<'c>(
         all_good &= narrow.is_finite();
         *cell = narrow;
     }
-    if all_good {
-        return Ok(());
+    match all_good {
+        true => Ok(()),
+        false => refuse(numbers, first_row),
     }
+}
+
+/// The error of the first number that is missing or not finite.
+fn refuse(numbers: &NumbersView<'_>, first_row: usize) -> Result<()> {
     let bad = (0..numbers.len()).find(|row| {
         !numbers
             .get(*row)

@@ -50,3 +50,9 @@ impl Column<'_> {
         }
     }
 }
+
+/// So many codes of missing categories.
+#[must_use]
+pub fn missing_codes(n: usize) -> Vec<u32> {
+    vec![MISSING_CODE; n]
+}

@@ -16,11 +16,13 @@
 
 pub mod columns;
 pub mod linear;
+pub mod narrow;
 pub mod occurrences;
 pub mod parallel;
 pub mod row_hashes;
 pub mod scores;
 pub mod sketches;
+pub mod terms;
 pub mod text;
 pub mod trees;
 
