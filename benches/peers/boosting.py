@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Boosting beside LightGBM: the same rows, the same settings, a process each; AUC or loss, CPU and wall seconds, memory.
+"""Boosting beside LightGBM and XGBoost: the same rows, the same settings, a process each; AUC or loss, CPU and wall
+seconds, memory.
 
-    pip install lightgbm scikit-learn pandas
-    benches/peers/boosting.py [--rows 800000] [--threads 1] [--cases taxi,weights,..] [--check]
+    pip install lightgbm xgboost-cpu scikit-learn pandas
+    benches/peers/boosting.py [--rows 800000] [--threads 1] [--cases taxi,weights,..] [--peers LightGBM,XGBoost] [--check]
 
-`--check` fails where ours is worse by more than 0.002 (AUC) or 1 % (loss).
+All have the same floors of rows and Hessians, learning rate and no penalty. `--check` fails where ours is worse than one
+of them by more than 0.002 (AUC) or 1 % (loss).
 """
 
 import argparse
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -118,14 +121,14 @@ def loss(objective, scores, labels):
 
 
 def used(run):
-    """What `run` returns in a process of its own, with its CPU seconds, wall seconds and peak memory in MB."""
+    """The scores of `run` in a process of its own, its CPU and wall seconds of training, and peak memory in MB."""
     read, write = os.pipe()
-    started = time.time()
     child = os.fork()
     if child == 0:
         os.close(read)
         with os.fdopen(write, "wb") as out:
-            out.write(run().astype("<f8").tobytes())
+            scores, cpu, wall = run()
+            out.write(np.concatenate([[cpu, wall], scores]).astype("<f8").tobytes())
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
@@ -133,7 +136,7 @@ def used(run):
     _, status, usage = os.wait4(child, 0)
     if status:
         raise SystemExit(f"a process ended with {status}")
-    return scores, usage.ru_utime + usage.ru_stime, time.time() - started, usage.ru_maxrss / 1024
+    return scores[2:], scores[0], scores[1], usage.ru_maxrss / 1024
 
 
 def peak():
@@ -153,13 +156,44 @@ def theirs(numbers, codes, labels, weights, parameters, n_train, rounds, leaves,
     held = peak()
     started = time.time(), time.process_time()
     model = lightgbm.train(parameters, data, rounds)
-    wall, cpu = time.time() - started[0], time.process_time() - started[1]
+    trained = time.process_time() - started[1], time.time() - started[0]
+    cpu, wall = trained
     print(f"    LightGBM train {cpu:.2f} CPU s, {wall:.2f} s, {peak() - held:.0f} MB more than its input", flush=True)
     started = time.time(), time.process_time()
     scores = model.predict(features[n_train:], raw_score=True, num_threads=threads)
     wall, cpu = time.time() - started[0], time.process_time() - started[1]
     print(f"    LightGBM predict {cpu:.2f} CPU s, {wall:.2f} s", flush=True)
-    return scores.ravel()
+    return scores.ravel(), *trained
+
+
+XGBOOST = {
+    "binary": {"objective": "binary:logistic"},
+    "squared": {"objective": "reg:squarederror"},
+    "poisson": {"objective": "count:poisson", "max_delta_step": 0.7},
+    "tweedie": {"objective": "reg:tweedie", "tweedie_variance_power": 1.5},
+    "classes": {"objective": "multi:softprob", "num_class": 5},
+}
+
+
+def xgboost(numbers, codes, labels, weights, objective, n_train, rounds, leaves, threads):
+    import pandas
+    import xgboost
+
+    columns = {name: np.asarray(values, np.float32) for name, values in numbers.items()}
+    columns |= {name: pandas.Categorical.from_codes(values, range(width)) for name, (values, width) in codes.items()}
+    features = pandas.DataFrame(columns)
+    weight = None if weights is None else weights[:n_train]
+    train = xgboost.QuantileDMatrix(features[:n_train], labels[:n_train], weight=weight, enable_categorical=True, max_bin=254, nthread=threads)
+    # A leaf of 20 rows has at least this Hessian where it is 1 a row; elsewhere XGBoost has no floor of rows.
+    parameters = {"tree_method": "hist", "grow_policy": "lossguide", "max_leaves": leaves, "max_depth": 0, "eta": 0.1}
+    parameters |= {"lambda": 0, "min_child_weight": 20 if objective in ("squared",) else 1e-3, "max_bin": 254, "nthread": threads}
+    parameters |= XGBOOST[objective.partition(":")[0]]
+    started = time.time(), time.process_time()
+    model = xgboost.train(parameters, train, rounds)
+    wall, cpu = time.time() - started[0], time.process_time() - started[1]
+    print(f"    XGBoost train {cpu:.2f} CPU s, {wall:.2f} s", flush=True)
+    test = xgboost.DMatrix(features[n_train:], enable_categorical=True)
+    return model.predict(test, output_margin=True).ravel(), cpu, wall
 
 
 def write(folder, numbers, codes, labels, weights, n_train):
@@ -182,11 +216,12 @@ def main():
     arguments.add_argument("--leaves", type=int, default=31)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--cases", default="taxi,numbers,weights,squared,absolute,quantile,poisson,tweedie,classes")
+    arguments.add_argument("--peers", default="LightGBM,XGBoost")
     arguments.add_argument("--check", action="store_true")
     given = arguments.parse_args()
     subprocess.run(["cargo", "build", "-q", "-p", "fourfold-kernels", "--example", "boost_columns"], cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    failed = []
+    failed, table = [], []
     for name in given.cases.split(","):
         n_train = given.rows
         numbers, codes, labels, weights, objective, parameters = case(name, n_train + n_train // 4, np.random.default_rng(7))
@@ -197,24 +232,32 @@ def main():
             write(folder, numbers, codes, labels, weights, n_train)
             command = [target / "debug/examples/boost_columns", folder, objective]
             command += [str(given.rounds), str(given.leaves), str(given.threads)]
-            started = time.time()
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            child = subprocess.Popen(command)
-            _, status, usage = os.wait4(child.pid, 0)
-            wall = time.time() - started
-            if status:
-                raise SystemExit(f"boost_columns ended with {status}")
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            print(told, end="", flush=True)
+            cpu, wall = map(float, re.search(r"ours train ([\d.]+) CPU s, ([\d.]+) s", told).groups())
+            memory = float(re.search(r"ours peak ([\d.]+) MB", told)[1])
             ours = loss(objective, np.fromfile(folder / "test.scores", "<f8"), truth)
-            print(f"  ours     {ours:.5f}  {usage.ru_utime + usage.ru_stime:6.2f} CPU s  {wall:6.2f} s  {usage.ru_maxrss / 1024:.0f} MB", flush=True)
-        run = lambda: theirs(numbers, codes, labels, weights, parameters, n_train, given.rounds, given.leaves, given.threads)
-        scores, cpu, wall, memory = used(run)
-        peer = loss(objective, scores, truth)
-        print(f"  LightGBM {peer:.5f}  {cpu:6.2f} CPU s  {wall:6.2f} s  {memory:.0f} MB", flush=True)
-        is_binary = objective == "binary"
-        if (peer - ours > 0.002) if is_binary else (ours > peer * 1.01):
-            failed.append(name)
+            table.append((name, "fourfold", ours, wall, cpu, memory))
+        rest = given.rounds, given.leaves, given.threads
+        runs = {
+            "LightGBM": lambda: theirs(numbers, codes, labels, weights, parameters, n_train, *rest),
+            "XGBoost": lambda: xgboost(numbers, codes, labels, weights, objective, n_train, *rest),
+        }
+        for peer in given.peers.split(","):
+            if peer == "XGBoost" and objective.partition(":")[0] not in XGBOOST:
+                continue
+            scores, cpu, wall, memory = used(runs[peer])
+            found = loss(objective, scores, truth)
+            table.append((name, peer, found, wall, cpu, memory))
+            if (found - ours > 0.002) if objective == "binary" else (ours > found * 1.01):
+                failed.append(f"{name} ({peer})")
+    kinds = "AUC, or loss"
+    print(f"\n| boosting, {given.rows:,} rows, {given.threads} threads | | {kinds} | train s | CPU s | peak MB |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for name, who, found, wall, cpu, memory in table:
+        print(f"| {name} | {who} | {found:.5f} | {wall:.2f} | {cpu:.2f} | {memory:.0f} |")
     if given.check and failed:
-        sys.exit(f"worse than LightGBM: {', '.join(failed)}")
+        sys.exit(f"worse than a peer: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

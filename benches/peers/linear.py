@@ -11,6 +11,7 @@ the categories, which is made before its clock starts. `--check` fails where our
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -62,9 +63,9 @@ def peer(name, features, labels, n_train):
     print(f"    scikit-learn train {cpu:.2f} CPU s, {wall:.2f} s, {getattr(model, 'n_iter_', '')} iterations", flush=True)
     test = features[n_train:]
     if hasattr(model, "decision_function"):
-        return model.decision_function(test)
+        return model.decision_function(test), wall, cpu
     scores = model.predict(test)
-    return np.log(scores) if name == "poisson" else scores
+    return np.log(scores) if name == "poisson" else scores, wall, cpu
 
 
 OURS = {
@@ -86,7 +87,7 @@ def main():
     build = ["cargo", "build", "-q", "-p", "fourfold-kernels", "--example", "fit_columns"]
     subprocess.run(build, cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    failed = []
+    failed, table = [], []
     for name in given.cases.split(","):
         n_train = given.rows
         numbers, codes, labels, objective = rows(name, n_train + n_train // 4, np.random.default_rng(7))
@@ -97,13 +98,21 @@ def main():
             write(folder, numbers, codes, labels, None, n_train)
             what = [str(value) for value in OURS[name](n_train)]
             command = [target / "debug/examples/fit_columns", folder, *what, str(given.threads)]
-            subprocess.run(command, check=True)
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            print(told, end="", flush=True)
+            cpu, wall = map(float, re.search(r"ours train ([\d.]+) CPU s, ([\d.]+) s", told).groups())
             ours = loss(objective, np.fromfile(folder / "test.scores", "<f8"), truth)
-        theirs = loss(objective, peer(name, matrix(numbers, codes), labels, n_train), truth)
-        print(f"  ours {ours:.5f}, scikit-learn {theirs:.5f}", flush=True)
+        table.append((name, "fourfold", ours, wall, cpu))
+        scores, wall, cpu = peer(name, matrix(numbers, codes), labels, n_train)
+        theirs = loss(objective, scores, truth)
+        table.append((name, "scikit-learn", theirs, wall, cpu))
         is_auc = objective == "binary"
         if (theirs - ours > 0.001) if is_auc else (ours > theirs * 1.001):
             failed.append(name)
+    print(f"\n| linear, {given.rows:,} rows, {given.threads} threads | | AUC, or loss | train s | CPU s |")
+    print("| --- | --- | ---: | ---: | ---: |")
+    for name, who, found, wall, cpu in table:
+        print(f"| {name} | {who} | {found:.5f} | {wall:.2f} | {cpu:.2f} |")
     if given.check and failed:
         sys.exit(f"worse than scikit-learn: {', '.join(failed)}")
 
