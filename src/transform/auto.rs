@@ -13,7 +13,7 @@ use crate::statistics::{ColumnStatistics, NumericStatistics, Statistics};
 /// So few distinct whole numbers are categories, and no number.
 const SMALL: u64 = 12;
 
-/// A whole number that is one-hot besides is in so many rows, or more, on average.
+/// So many rows, on average, has each value of all whole numbers that are one-hot.
 const ROWS_A_VALUE: u64 = 30;
 
 /// The most categories of a column.
@@ -28,12 +28,15 @@ const MAX_CODES: usize = 4_096;
 /// | all NULL, constant, of another type | dropped |
 /// | text or whole numbers, nearly all distinct, and named or spaced like a key | dropped |
 /// | boolean | 0 or 1; all-zero where missing |
-/// | whole numbers, 3 to 12 distinct | one-hot |
-/// | whole numbers, up to `max_values` distinct, each in 30 rows or more on average | one-hot besides the number |
+/// | whole numbers, 3 to 12 distinct, if there are the rows for it | one-hot |
+/// | whole numbers, up to `max_values` distinct, if there are the rows for it | one-hot besides the number |
 /// | numbers | median imputation and an indicator if any are missing, `ln(1 + max(x, 0))` if heavy-tailed, z-score, within a million |
 /// | text, at most `max_one_hot` distinct | one-hot |
 /// | other text | hashed to `hash_buckets` features; dropped if values hardly repeat |
 /// | dates and timestamps | hour, weekday, day, month and year, as far as they vary |
+///
+/// There are the rows for one-hot whole numbers as long as their values together, those of columns with fewer values first,
+/// have 30 rows each on average: a weight a value is not learned from less.
 ///
 /// For a trainer that [takes](Takes) numbers with gaps (boosting, trees), booleans, numbers and parts of dates stay as
 /// they are; for one that takes codes, text is categories, of the 4,096 most frequent values.
@@ -133,12 +136,12 @@ impl AutoTransform {
     ) -> (Transform, Vec<Decision>) {
         let mut transform = Transform::new();
         let mut decisions = Vec::new();
-        for column in &statistics.columns {
-            if !columns.contains(&column.name.as_str()) {
-                continue;
-            }
+        let chosen = |column: &&ColumnStatistics| columns.contains(&column.name.as_str());
+        let by_value = self.by_value(statistics.columns.iter().filter(chosen));
+        for column in statistics.columns.iter().filter(chosen) {
+            let by_value = by_value.contains(&column.name.as_str());
             let (next, action, reason) =
-                self.plan_column(transform, column, optional(&column.name), takes);
+                self.plan_column(transform, column, optional(&column.name), by_value, takes);
             transform = next;
             decisions.push(Decision {
                 column: column.name.clone(),
@@ -149,11 +152,29 @@ impl AutoTransform {
         (transform, decisions)
     }
 
+    /// The columns of whole numbers that are one-hot.
+    fn by_value<'c>(&self, columns: impl Iterator<Item = &'c ColumnStatistics>) -> Vec<&'c str> {
+        let may = |column: &&ColumnStatistics| {
+            column.field_type == FieldType::Integer
+                && (3..=self.max_values).contains(&column.distinct)
+        };
+        let mut columns: Vec<&ColumnStatistics> = columns.filter(may).collect();
+        columns.sort_by_key(|column| column.distinct);
+        let mut values: u64 = 0;
+        let has_room = |column: &&&ColumnStatistics| {
+            values = values.saturating_add(column.distinct);
+            values.saturating_mul(ROWS_A_VALUE) <= column.count
+        };
+        let with_room = columns.iter().take_while(has_room);
+        with_room.map(|column| column.name.as_str()).collect()
+    }
+
     fn plan_column(
         &self,
         transform: Transform,
         column: &ColumnStatistics,
         optional: bool,
+        by_value: bool,
         takes: Takes,
     ) -> (Transform, String, String) {
         let name = column.name.as_str();
@@ -194,13 +215,13 @@ impl AutoTransform {
                 "0 or 1".to_owned(),
                 "boolean".to_owned(),
             ),
-            (FieldType::Integer, _) if (3..=SMALL.min(self.max_values)).contains(&distinct) => (
+            (FieldType::Integer, _) if by_value && distinct <= SMALL => (
                 transform.one_hot(name),
                 "one-hot".to_owned(),
                 format!("{distinct} distinct whole numbers"),
             ),
             (FieldType::Integer | FieldType::Float, Some(numeric)) => {
-                self.plan_number(transform, column, numeric, missing)
+                self.plan_number(transform, column, numeric, missing, by_value)
             }
             (FieldType::Date | FieldType::Timestamp, Some(numeric)) => {
                 plan_time(transform, column, numeric, missing, takes)
@@ -241,6 +262,7 @@ impl AutoTransform {
         column: &ColumnStatistics,
         numeric: &NumericStatistics,
         missing: bool,
+        by_value: bool,
     ) -> (Transform, String, String) {
         let name = column.name.as_str();
         if numeric.mean.is_none() {
@@ -253,9 +275,6 @@ impl AutoTransform {
         let mut action = Vec::new();
         let mut reason = vec!["number".to_owned()];
         let distinct = column.distinct;
-        let by_value = column.field_type == FieldType::Integer
-            && (SMALL + 1..=self.max_values).contains(&distinct)
-            && column.count >= distinct.saturating_mul(ROWS_A_VALUE);
         if by_value {
             let one_hot = OneHot {
                 max_categories: MAX_CODES,
