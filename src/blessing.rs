@@ -150,6 +150,32 @@ impl<M: Model> Candidate<M> {
         &self.servable
     }
 
+    /// With the artifact of a root that it is: what is deployed leads back to the run that made it.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn with_origin(mut self, artifact: &str) -> Self {
+        let servable = Arc::unwrap_or_clone(self.servable);
+        self.servable = Arc::new(servable.with_detail(Manifest::ARTIFACT, artifact.into()));
+        self
+    }
+
+    /// Loads one that was saved, with the model as the type that it is. It comes without a blessing.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn load_typed(dir: &Path, loaders: &Loaders) -> Result<Self> {
+        let (servable, model) = Servable::load_typed::<M>(dir, loaders)?;
+        Ok(Candidate {
+            model,
+            servable: Arc::new(servable),
+            loaders: loaders.clone(),
+        })
+    }
+
+    /// Writes its files into a directory that is empty.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn write_into(&self, dir: &Path) -> Result<()> {
+        self.servable
+            .write_into(&*self.model, self.servable.manifest(), dir)
+    }
+
     /// Saves it for a look, **not** for serving: without a blessing. The directory must not be there yet.
     ///
     /// # Errors

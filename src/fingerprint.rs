@@ -81,6 +81,27 @@ impl Fingerprint {
             .map_err(|error| error.in_stage(stage.name()))
     }
 
+    /// A fingerprint that no other is: of what cannot tell whether it has changed.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn one_of_a_kind() -> Result<Self> {
+        #[derive(Serialize)]
+        struct Moment(u128, u32, u64);
+        static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Fingerprint::of(&Moment(now.as_nanos(), std::process::id(), count))
+    }
+
+    /// The fingerprint that is written as 64 lower-case hexadecimal digits.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_hex = text.len() == 64 && text.bytes().all(is_digit);
+        is_hex.then(|| Fingerprint(text.to_owned()))
+    }
+
     /// The 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -70,6 +70,7 @@
 //! | --- | --- |
 //! | `pipeline` | the typed builder and the run |
 //! | `report` | a run as an HTML page |
+//! | `runs` | what runs leave: artifacts, records, lineage |
 //! | `data` | `DataSource`, splits, extraction |
 //! | `training` | `Trainer`, boosting, forests, linear models, any estimator of linfa |
 //! | `evaluation` | `Validator`, thresholds |
@@ -127,6 +128,8 @@ pub mod prelude;
 pub mod progress;
 #[cfg(feature = "datafusion")]
 pub mod report;
+#[cfg(feature = "datafusion")]
+pub mod runs;
 pub mod schema;
 #[cfg(feature = "datafusion")]
 pub mod search;

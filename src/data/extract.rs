@@ -32,18 +32,27 @@ use crate::examples::{ExampleFile, Examples, ROW_KEY, with_row_key, without_row_
 use crate::model::{Target, load_json, save_json};
 use crate::progress::RunningStep;
 use crate::schema::{normalize_batch, normalized_schema};
-use crate::store::{self, Aside};
+use crate::store::{self, Aside, Place};
 
 /// The splits of a source.
 #[derive(Debug)]
-pub(super) struct Extracted {
+pub(crate) struct Extracted {
     pub(super) splits: BTreeMap<String, Examples>,
     pub(super) note: Note,
+    /// The directory that they are in.
+    pub(super) dir: PathBuf,
+}
+
+impl Extracted {
+    /// The directory that the splits are in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
 }
 
 /// What is known of an extraction beside its rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Note {
+pub(crate) struct Note {
     /// Rows without a label.
     pub(super) n_unlabelled: u64,
     /// For how many rows of the data one of the `train` split stands, by class, if the classes were rebalanced.
@@ -138,7 +147,7 @@ pub(super) async fn extract(
     explain: &Explain<'_>,
     division: &Division,
     engine: &Engine,
-    place: &Path,
+    place: &Place,
     step: &RunningStep,
 ) -> Result<Extracted> {
     let Division { split, load, .. } = division;
@@ -154,7 +163,7 @@ pub(super) async fn extract(
     check_names(names)?;
     let remarks = remarks_of(rows.schema().as_arrow());
     let raw = normalized_schema(rows.schema().as_arrow());
-    let aside = Aside::new(place)?;
+    let aside = Aside::to(place)?;
     for name in split.names() {
         let dir = aside.path().join(split_dir(name));
         std::fs::create_dir(&dir)
@@ -231,7 +240,10 @@ pub(super) async fn extract(
         remarks,
     };
     save_json(aside.path(), NOTE, &note)?;
-    aside.commit()?;
+    let committed = tokio::task::spawn_blocking(move || aside.commit());
+    let place = committed
+        .await
+        .map_err(|error| Error::internal("writing examples panicked").with_source(error))??;
 
     for file in files.iter_mut().flatten() {
         if let Ok(relative) = file.path.strip_prefix(&extraction.dir) {
@@ -249,7 +261,11 @@ pub(super) async fn extract(
             )
         })
         .collect();
-    Ok(Extracted { splits, note })
+    Ok(Extracted {
+        splits,
+        note,
+        dir: place,
+    })
 }
 
 /// Why no row is in any split.
@@ -315,6 +331,7 @@ pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
                 .map(|(name, files)| (name, examples(files)))
                 .collect(),
             note,
+            dir: place.to_owned(),
         }
     }))
 }

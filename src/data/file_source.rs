@@ -24,6 +24,7 @@ use super::text::{TextLook, TextOptions, metadata};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
+use crate::runs::InputFile;
 use crate::schema::FieldType;
 use crate::stage::Stage;
 
@@ -468,6 +469,25 @@ impl DataSource for FileSource {
             return error;
         }
         Error::new(error.kind(), format!("`{shown}` cannot be read: {message}")).with_source(error)
+    }
+
+    async fn files(&self, engine: &Engine) -> Result<Option<Vec<InputFile>>> {
+        let (location, _, files) = self.find(engine).await?;
+        let is_here = location.is_here();
+        let input = |file: Found| match is_here {
+            true => InputFile::local(&file.shown),
+            false => Ok(InputFile::remote(
+                file.shown,
+                file.meta.size,
+                file.meta.last_modified.timestamp_nanos_opt(),
+                file.meta.e_tag,
+            )),
+        };
+        files
+            .into_iter()
+            .map(input)
+            .collect::<Result<_>>()
+            .map(Some)
     }
 
     async fn snapshot(&self, engine: &Engine) -> Result<Option<Fingerprint>> {

@@ -46,6 +46,23 @@ struct OfEngine {
     partitions: usize,
 }
 
+impl OfEngine {
+    fn of(engine: &Engine) -> Self {
+        OfEngine {
+            partitions: engine.partitions(),
+        }
+    }
+}
+
+fn formats() -> [(&'static str, u32); 4] {
+    [
+        ("placing", PLACING_VERSION),
+        ("schema", Schema::FORMAT_VERSION),
+        ("statistics", Statistics::FORMAT_VERSION),
+        ("transform", FittedTransform::FORMAT_VERSION),
+    ]
+}
+
 /// The key of what a source in this state makes with a configuration. Left out is where it is written, and who is told of
 /// its progress.
 pub(super) fn key_of<S: DataSource>(
@@ -56,17 +73,37 @@ pub(super) fn key_of<S: DataSource>(
 ) -> Result<Fingerprint> {
     let of_source = |error: Error| error.in_stage(source.name());
     Fingerprint::of(&Inputs {
-        formats: [
-            ("placing", PLACING_VERSION),
-            ("schema", Schema::FORMAT_VERSION),
-            ("statistics", Statistics::FORMAT_VERSION),
-            ("transform", FittedTransform::FORMAT_VERSION),
-        ],
-        engine: OfEngine {
-            partitions: engine.partitions(),
-        },
+        formats: formats(),
+        engine: OfEngine::of(engine),
         source: source.describe().map_err(of_source)?,
         snapshot,
+        configuration,
+    })
+}
+
+/// What the key of a configuration is made of beside the source, to be kept on record.
+pub(super) fn described<S: DataSource>(
+    source: Option<&S>,
+    engine: &Engine,
+    configuration: Configuration<'_>,
+) -> Result<Value> {
+    #[derive(Serialize)]
+    struct Described<'a> {
+        formats: [(&'static str, u32); 4],
+        engine: OfEngine,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source: Option<Value>,
+        configuration: Configuration<'a>,
+    }
+    let of_source = |source: &S| {
+        source
+            .describe()
+            .map_err(|error| error.in_stage(source.name()))
+    };
+    crate::stage::Configuration::to_value(&Described {
+        formats: formats(),
+        engine: OfEngine::of(engine),
+        source: source.map(of_source).transpose()?,
         configuration,
     })
 }

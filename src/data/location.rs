@@ -120,6 +120,11 @@ impl Location {
         }
     }
 
+    /// Whether it is on this machine.
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.base, Base::Local(_))
+    }
+
     /// As [`Location::list`], of a path on this machine.
     pub(super) fn list_here(&self) -> Option<Result<Vec<Found>>> {
         match &self.base {

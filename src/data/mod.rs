@@ -161,6 +161,7 @@ mod files_table;
 mod format;
 #[cfg(feature = "sql")]
 mod in_order;
+mod kept;
 mod key;
 mod load;
 mod location;
@@ -188,8 +189,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::extract::Division;
+pub(crate) use self::extract::Extracted;
 pub use self::feature_skew::{FeatureSkew, FeatureSkewReport, SkewSample, SkewedFeature};
 pub use self::file_source::FileSource;
+pub(crate) use self::kept::{DataFacts, EXAMPLES, PREPARED, SCHEMA, STATISTICS};
 pub use self::load::Rebalance;
 pub use self::policy::{AnomalyPolicy, QuarantineReason, Quarantined};
 pub use self::prepare::PreparedData;

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::examples::Examples;
 use crate::model::{load_json, save_json};
 use crate::schema::{Anomaly, AnomalyKind, Schema, Severity};
-use crate::store::Aside;
+use crate::store::{Aside, Place};
 
 /// What the data pipeline does with data that breaks its schema with an [error](Severity::Error).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,16 +122,14 @@ pub(super) async fn quarantine(
     schema: &Schema,
     rules: Rules,
     row_group_rows: usize,
-    place: &Path,
+    place: &Place,
 ) -> Result<(Extracted, Quarantined)> {
-    if let Some(kept) = reopen(split, place)? {
-        let quarantined = Quarantined {
-            place: place.join(FOLDER),
-            ..load_json(place, SUMMARY)?
-        };
-        return Ok((kept, quarantined));
+    if let Place::At(place) = place
+        && let Some(kept) = reopen(split, place)?
+    {
+        return Ok((kept, quarantined_in(place)?));
     }
-    let aside = Aside::new(place)?;
+    let aside = Aside::to(place)?;
     for name in extracted.splits.keys() {
         create_dir(&aside.path().join(split_dir(name)))?;
     }
@@ -169,7 +167,8 @@ pub(super) async fn quarantine(
         }
     }
     let quarantined = Quarantined {
-        place: place.join(FOLDER),
+        // Said when it is read: it is not known yet, and may be copied elsewhere.
+        place: PathBuf::new(),
         n_rows,
         reasons: counts
             .into_iter()
@@ -182,12 +181,17 @@ pub(super) async fn quarantine(
     };
     save_json(aside.path(), NOTE, &extracted.note)?;
     save_json(aside.path(), SUMMARY, &quarantined)?;
-    match aside.commit() {
+    let place = match (aside.commit(), place) {
+        (Ok(place), _) => place,
         // Another run was faster.
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let kept = reopen(split, place)?.ok_or_else(|| {
+        (Err(error), Place::At(place)) if error.kind() == ErrorKind::AlreadyExists => place.clone(),
+        (Err(error), _) => return Err(error),
+    };
+    let quarantined = Quarantined {
+        place: place.join(FOLDER),
+        ..quarantined
+    };
+    let kept = reopen(split, &place)?.ok_or_else(|| {
         Error::new(
             ErrorKind::Schema,
             format!(
@@ -197,6 +201,14 @@ pub(super) async fn quarantine(
         )
     })?;
     Ok((kept, quarantined))
+}
+
+/// What was set aside beside kept rows.
+pub(super) fn quarantined_in(place: &Path) -> Result<Quarantined> {
+    Ok(Quarantined {
+        place: place.join(FOLDER),
+        ..load_json(place, SUMMARY)?
+    })
 }
 
 fn create_dir(dir: &Path) -> Result<()> {

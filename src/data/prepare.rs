@@ -1,7 +1,7 @@
 //! Running the data pipeline.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::Schema as ArrowSchema;
@@ -21,29 +21,32 @@ use crate::examples::Examples;
 use crate::features::Takes;
 use crate::fingerprint::Fingerprint;
 use crate::model::{Target, Weighting};
-use crate::progress::{Event, Progress, Step};
+use crate::progress::{Event, Progress, RunningStep, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
+use crate::store::Place;
 use crate::transform::{FittedPlan, Roles, TransformPlan};
 use crate::warning::Warning;
 
 /// What the data pipeline has made: all that training and evaluation need.
 #[derive(Debug)]
 pub struct PreparedData {
-    splits: BTreeMap<String, Examples>,
-    statistics: BTreeMap<String, Statistics>,
-    schema: Schema,
-    anomalies: BTreeMap<String, Vec<Anomaly>>,
-    comparisons: Vec<Comparison>,
-    quarantined: Option<Quarantined>,
-    target: Target,
-    weighting: Weighting,
-    transform: Arc<TransformPlan>,
-    n_unlabelled: u64,
-    warnings: Vec<Warning>,
-    split: Split,
-    stands_for: Option<Vec<f64>>,
-    fingerprint: Fingerprint,
+    pub(super) splits: BTreeMap<String, Examples>,
+    pub(super) statistics: BTreeMap<String, Statistics>,
+    pub(super) schema: Schema,
+    pub(super) anomalies: BTreeMap<String, Vec<Anomaly>>,
+    pub(super) comparisons: Vec<Comparison>,
+    pub(super) quarantined: Option<Quarantined>,
+    pub(super) target: Target,
+    pub(super) weighting: Weighting,
+    pub(super) transform: Arc<TransformPlan>,
+    pub(super) n_unlabelled: u64,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) split: Split,
+    pub(super) stands_for: Option<Vec<f64>>,
+    pub(super) fingerprint: Fingerprint,
+    /// The directory that the splits are in.
+    pub(super) dir: PathBuf,
 }
 
 impl PreparedData {
@@ -176,7 +179,7 @@ impl<S: DataSource> DataPipeline<S> {
         let unchanged = snapshot.is_some();
         let snapshot = match snapshot {
             Some(snapshot) => snapshot,
-            None => one_of_a_kind()?,
+            None => Fingerprint::one_of_a_kind()?,
         };
         let key = |configuration| key_of(&self.source, &snapshot, engine, configuration);
         let extraction = key(Configuration::Division(&self.plan.division))?;
@@ -189,36 +192,67 @@ impl<S: DataSource> DataPipeline<S> {
         };
         let extracted = match earlier {
             Some(extracted) => extracted,
-            None => {
-                let rows = self.source.read(engine).await.map_err(in_source)?;
-                let explain =
-                    |error: Error, columns: &ArrowSchema| self.source.explain(error, columns);
-                let division = &self.plan.division;
-                let extracted = extract(rows, &explain, division, engine, &place, &step).await;
-                match extracted {
-                    // Another run of the same extraction was faster.
-                    Err(error) if unchanged && error.kind() == ErrorKind::AlreadyExists => {
-                        reopen(&self.plan.division.split, &place)?.ok_or(error)?
-                    }
-                    extracted => extracted.map_err(in_source)?,
+            None => match self.extract(engine, &Place::At(place.clone()), &step).await {
+                // Another run of the same extraction was faster.
+                Err(error) if unchanged && error.kind() == ErrorKind::AlreadyExists => {
+                    reopen(&self.plan.division.split, &place)?.ok_or(error)?
                 }
-            }
+                extracted => extracted?,
+            },
         };
         drop(step);
+        let aside = KeptRows {
+            dir,
+            extraction: Some(&extraction),
+        };
         self.plan
-            .prepare(extracted, &extraction, fingerprint, engine, dir, progress)
+            .prepare(extracted, aside, fingerprint, engine, progress)
             .await
+    }
+
+    /// Reads the source and writes its labelled rows by split.
+    pub(super) async fn extract(
+        &self,
+        engine: &Engine,
+        place: &Place,
+        step: &RunningStep,
+    ) -> Result<Extracted> {
+        let in_source = |error: Error| error.in_stage(self.source.name());
+        let rows = self.source.read(engine).await.map_err(in_source)?;
+        let explain = |error: Error, columns: &ArrowSchema| self.source.explain(error, columns);
+        extract(rows, &explain, &self.plan.division, engine, place, step)
+            .await
+            .map_err(in_source)
+    }
+}
+
+/// Where rows go that are kept when others are set aside.
+#[derive(Clone, Copy)]
+pub(super) struct KeptRows<'a> {
+    pub(super) dir: &'a Path,
+    /// The key of what was extracted; without one, rows are kept by their digest.
+    pub(super) extraction: Option<&'a Fingerprint>,
+}
+
+impl KeptRows<'_> {
+    fn place(&self, of: &impl Serialize) -> Result<Place> {
+        Ok(match self.extraction {
+            Some(extraction) => {
+                let kept = Fingerprint::of(&(extraction, of))?;
+                Place::At(self.dir.join(format!("{}-kept", kept.short())))
+            }
+            None => Place::ByDigest(self.dir.to_owned()),
+        })
     }
 }
 
 impl DataPlan {
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         extracted: Extracted,
-        extraction: &Fingerprint,
+        kept_rows: KeptRows<'_>,
         fingerprint: Fingerprint,
         engine: &Engine,
-        dir: &Path,
         progress: &Progress,
     ) -> Result<PreparedData> {
         let label = self.division.label()?;
@@ -253,8 +287,7 @@ impl DataPlan {
         let mut quarantined = None;
         let rules = rules_of_rows(&schema, found.anomalies.values().flatten());
         if self.on_anomaly == AnomalyPolicy::Quarantine && !rules.is_empty() {
-            let kept = Fingerprint::of(&(extraction, &schema, &rules))?;
-            let place = dir.join(format!("{}-kept", kept.short()));
+            let place = kept_rows.place(&(&schema, &rules))?;
             let row_group = self.division.load.row_group_rows;
             let (rest, aside) = quarantine(
                 extracted,
@@ -277,7 +310,7 @@ impl DataPlan {
             anomalies,
             comparisons,
         } = found.under(self.on_anomaly).map_err(in_validate)?;
-        let Extracted { splits, note } = extracted;
+        let Extracted { splits, note, dir } = extracted;
         let target = Target::infer(statistics[TRAIN].column(label.name())?, self.task)
             .and_then(|target| label.orient(target))
             .map_err(|error| error.in_stage("label"))?;
@@ -319,6 +352,7 @@ impl DataPlan {
             split: self.division.split.clone(),
             stands_for,
             fingerprint,
+            dir,
         })
     }
 
@@ -393,16 +427,4 @@ async fn analyse(
     }
     let whole = whole.map(|whole| whole.finish()).unwrap_or_default();
     Ok((statistics, whole))
-}
-
-/// A fingerprint that no other has: of a source that cannot tell whether it has changed.
-fn one_of_a_kind() -> Result<Fingerprint> {
-    #[derive(Serialize)]
-    struct Moment(u128, u32, u64);
-    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    Fingerprint::of(&Moment(now.as_nanos(), std::process::id(), count))
 }

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::examples::columns_text;
 use crate::fingerprint::Fingerprint;
+use crate::runs::InputFile;
 use crate::stage::Stage;
 
 /// A source of raw rows: the stage of the data pipeline that a user implements.
@@ -45,6 +46,19 @@ pub trait DataSource: Stage {
         &self,
         _engine: &Engine,
     ) -> impl Future<Output = Result<Option<Fingerprint>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The files that the rows are in now, for a pipeline with a root: their digests say whether anything has changed, and
+    /// lead from a file to the models that were made of it. `None`, the default, if the source is no files;
+    /// [`snapshot`](DataSource::snapshot) is asked then.
+    ///
+    /// # Errors
+    /// If the source cannot be looked at.
+    fn files(
+        &self,
+        _engine: &Engine,
+    ) -> impl Future<Output = Result<Option<Vec<InputFile>>>> + Send {
         async { Ok(None) }
     }
 

@@ -21,6 +21,7 @@ use super::in_order::InOrder;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::fingerprint::Fingerprint;
+use crate::runs::InputFile;
 use crate::stage::Stage;
 
 /// The rows of a SQL query over named sources: files, rows in memory, or any other [`DataSource`].
@@ -244,6 +245,18 @@ impl DataSource for SqlSource {
         .with_source(error)
     }
 
+    async fn files(&self, engine: &Engine) -> Result<Option<Vec<InputFile>>> {
+        let mut all = Vec::new();
+        for (name, table) in &self.tables {
+            let files = table.files(engine).await;
+            match files.map_err(|error| in_table(name, error))? {
+                Some(files) => all.extend(files),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(all))
+    }
+
     async fn snapshot(&self, engine: &Engine) -> Result<Option<Fingerprint>> {
         let mut all = Vec::new();
         for (name, table) in &self.tables {
@@ -265,6 +278,7 @@ trait Table: Send + Sync {
     fn fingerprint(&self) -> Result<Fingerprint>;
     fn read<'a>(&'a self, engine: &'a Engine) -> Pending<'a, DataFrame>;
     fn snapshot<'a>(&'a self, engine: &'a Engine) -> Pending<'a, Option<Fingerprint>>;
+    fn files<'a>(&'a self, engine: &'a Engine) -> Pending<'a, Option<Vec<InputFile>>>;
 }
 
 impl<S: DataSource> Table for S {
@@ -282,5 +296,9 @@ impl<S: DataSource> Table for S {
 
     fn snapshot<'a>(&'a self, engine: &'a Engine) -> Pending<'a, Option<Fingerprint>> {
         Box::pin(DataSource::snapshot(self, engine))
+    }
+
+    fn files<'a>(&'a self, engine: &'a Engine) -> Pending<'a, Option<Vec<InputFile>>> {
+        Box::pin(DataSource::files(self, engine))
     }
 }

@@ -10,9 +10,8 @@ use crate::examples::Examples;
 use crate::metrics::{Evaluation, Evaluator, auc_change};
 use crate::model::{Loaders, Model, ReferenceStatistics, Servable, Target};
 
-/// A candidate with what was found of it.
-pub(super) struct Compared<M> {
-    pub(super) candidate: Candidate<M>,
+/// What was found of a candidate.
+pub(super) struct Compared {
     pub(super) predictions: Predictions,
     pub(super) metrics: Evaluation,
     pub(super) baseline: Baseline,
@@ -25,7 +24,7 @@ impl<V> EvaluationPipeline<V> {
         candidate: Candidate<M>,
         eval: &Examples,
         serving: Result<Serving>,
-    ) -> Result<Compared<M>>
+    ) -> Result<(Candidate<M>, Compared)>
     where
         V: Validator<M>,
     {
@@ -80,15 +79,13 @@ impl<V> EvaluationPipeline<V> {
                 }
             }
         };
-        let reference = candidate.servable().reference()?.cloned();
-        let reference = reference.unwrap_or_else(ReferenceStatistics::new);
-        let reference = reference.with_predictions(predictions.distribution().clone());
-        Ok(Compared {
-            candidate: candidate.with_reference(&reference),
+        let candidate = with_answers(candidate, &predictions)?;
+        let compared = Compared {
             metrics: evaluated.finish()?,
             predictions,
             baseline,
-        })
+        };
+        Ok((candidate, compared))
     }
 }
 
@@ -106,6 +103,17 @@ fn other_question<M: Model>(candidate: &Candidate<M>, baseline: &Servable) -> Op
             of(ours)
         ))
     })
+}
+
+/// A candidate with the statistics of its answers, which are saved with it.
+pub(super) fn with_answers<M: Model>(
+    candidate: Candidate<M>,
+    predictions: &Predictions,
+) -> Result<Candidate<M>> {
+    let reference = candidate.servable().reference()?.cloned();
+    let reference = reference.unwrap_or_else(ReferenceStatistics::new);
+    let reference = reference.with_predictions(predictions.distribution().clone());
+    Ok(candidate.with_reference(&reference))
 }
 
 /// The column of how much each row counts, if the rows have it.

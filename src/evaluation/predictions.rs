@@ -24,9 +24,9 @@ const AT_A_TIME: usize = 16;
 /// `8 * (2 + n_outputs)` bytes a row and as much for the baseline, in the order of the rows.
 #[derive(Clone, Debug)]
 pub struct Predictions {
-    target: Arc<Target>,
-    batches: Vec<RecordBatch>,
-    distribution: Statistics,
+    pub(super) target: Arc<Target>,
+    pub(super) batches: Vec<RecordBatch>,
+    pub(super) distribution: Statistics,
 }
 
 /// The rows of a batch with their predictions.

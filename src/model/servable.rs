@@ -77,6 +77,29 @@ impl From<SavedManifest> for Manifest {
 impl Manifest {
     /// The version of the format that this build writes.
     pub const FORMAT_VERSION: u32 = 1;
+
+    /// The detail that names the artifact of a pipeline's root that a model is.
+    pub(crate) const ARTIFACT: &'static str = "artifact";
+
+    /// That of a directory.
+    pub(crate) fn load(dir: &Path) -> Result<Self> {
+        let manifest: Manifest = load_json(dir, MANIFEST)?;
+        if manifest.format_version == Manifest::FORMAT_VERSION {
+            return Ok(manifest);
+        }
+        Err(Error::corrupt(format!(
+            "`{}` is of format version {}, this build reads {}",
+            dir.display(),
+            manifest.format_version,
+            Manifest::FORMAT_VERSION
+        )))
+    }
+
+    /// The artifact of a pipeline's root that the model is, if it came out of one: `model/3f2a..`.
+    #[must_use]
+    pub fn artifact(&self) -> Option<&str> {
+        self.details.get(Self::ARTIFACT)?.as_str()
+    }
 }
 
 /// Raw rows in, predictions out: a model with the transform it was trained behind and the schema of its input. A model
@@ -97,6 +120,9 @@ pub struct Servable {
     derived: std::sync::OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
     raw_rows: Arc<RawRows>,
     reference: Reference,
+    /// Of the files that it was loaded from.
+    #[cfg(feature = "datafusion")]
+    saved: Option<crate::fingerprint::Fingerprint>,
 }
 
 impl Servable {
@@ -143,6 +169,8 @@ impl Servable {
             #[cfg(feature = "http")]
             derived: std::sync::OnceLock::new(),
             reference: Reference::None,
+            #[cfg(feature = "datafusion")]
+            saved: None,
         })
     }
 
@@ -155,27 +183,75 @@ impl Servable {
     /// operation of its transform.
     pub fn load(dir: &Path, loaders: &Loaders) -> Result<Self> {
         store::verify_dir(dir)?;
-        let manifest: Manifest = load_json(dir, MANIFEST)?;
-        if manifest.format_version != Manifest::FORMAT_VERSION {
+        let manifest = Manifest::load(dir)?;
+        let model = loaders.load(&manifest.model_format, &dir.join(MODEL))?;
+        Servable::assemble(dir, manifest, model, loaders)
+    }
+
+    /// Loads a saved servable whose model is of a known type, and the model.
+    ///
+    /// # Errors
+    /// As [`Servable::load`]; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the model is of another format.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn load_typed<M: Model>(dir: &Path, loaders: &Loaders) -> Result<(Self, Arc<M>)> {
+        store::verify_dir(dir)?;
+        let manifest = Manifest::load(dir)?;
+        let model = Arc::new(M::load(&dir.join(MODEL), loaders)?);
+        if manifest.model_format != model.format() {
             return Err(Error::corrupt(format!(
-                "`{}` is of format version {}, this build reads {}",
+                "`{}` says that its model is of format `{}`, and it is of `{}`",
                 dir.display(),
-                manifest.format_version,
-                Manifest::FORMAT_VERSION
+                manifest.model_format,
+                model.format()
             )));
         }
-        let model = loaders.load(&manifest.model_format, &dir.join(MODEL))?;
+        let servable = Servable::assemble(dir, manifest, Arc::clone(&model) as _, loaders)?;
+        Ok((servable, model))
+    }
+
+    fn assemble(
+        dir: &Path,
+        manifest: Manifest,
+        model: Arc<dyn Predict>,
+        loaders: &Loaders,
+    ) -> Result<Self> {
         let schema: Schema = load_json(dir, SCHEMA)?;
         let transform: FittedTransform = load_json(dir, TRANSFORM)?;
         let transform = transform.with_operations(loaders.operations())?;
         let mut servable = Servable::new(manifest, &schema, Arc::new(transform), model)?;
         servable.reference = Reference::saved(dir);
+        #[cfg(feature = "datafusion")]
+        {
+            let sums = store::read_sums(dir)?;
+            servable.saved = Some(crate::fingerprint::Fingerprint::of_bytes(sums));
+        }
         Ok(servable)
     }
 
     /// Where the model's own files are, of a servable that is saved in a directory.
     pub(crate) fn model_dir(&self, dir: &Path) -> std::path::PathBuf {
         dir.join(MODEL)
+    }
+
+    /// What it is known by on record: the artifact that it is, or the files that it was loaded from; else it is not known
+    /// again.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn identity(&self) -> String {
+        match (self.manifest.artifact(), &self.saved) {
+            (Some(artifact), _) => artifact.to_owned(),
+            (None, Some(saved)) => format!("files/{saved}"),
+            (None, None) => match crate::fingerprint::Fingerprint::one_of_a_kind() {
+                Ok(unlike_any) => format!("unsaved/{unlike_any}"),
+                Err(error) => format!("unsaved: {error}"),
+            },
+        }
+    }
+
+    /// With more that is known of it.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn with_detail(mut self, name: &str, value: serde_json::Value) -> Self {
+        self.manifest.details.insert(name.to_owned(), value);
+        self
     }
 
     /// With the rule by which its label is made.
@@ -210,18 +286,26 @@ impl Servable {
         manifest: &Manifest,
         place: &Path,
     ) -> Result<()> {
-        store::write_dir(place, |dir| {
-            save_json(dir, MANIFEST, manifest)?;
-            save_json(dir, SCHEMA, &*self.schema)?;
-            save_json(dir, TRANSFORM, &*self.transform)?;
-            if let Some(reference) = self.reference()? {
-                save_json(dir, Reference::FILE, reference)?;
-            }
-            let model_dir = dir.join(MODEL);
-            std::fs::create_dir(&model_dir)
-                .map_err(|error| Error::io(format!("writing `{}`", model_dir.display()), error))?;
-            model.save(&model_dir)
-        })
+        store::write_dir(place, |dir| self.write_into(model, manifest, dir))
+    }
+
+    /// Writes its files into a directory that is empty.
+    pub(crate) fn write_into<M: Model>(
+        &self,
+        model: &M,
+        manifest: &Manifest,
+        dir: &Path,
+    ) -> Result<()> {
+        save_json(dir, MANIFEST, manifest)?;
+        save_json(dir, SCHEMA, &*self.schema)?;
+        save_json(dir, TRANSFORM, &*self.transform)?;
+        if let Some(reference) = self.reference()? {
+            save_json(dir, Reference::FILE, reference)?;
+        }
+        let model_dir = dir.join(MODEL);
+        std::fs::create_dir(&model_dir)
+            .map_err(|error| Error::io(format!("writing `{}`", model_dir.display()), error))?;
+        model.save(&model_dir)
     }
 
     /// What it says of itself.

@@ -1,6 +1,5 @@
 //! The typed builder.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Pipeline;
@@ -16,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{EvalArgs, EvaluationPipeline, Validator};
 use crate::model::Loaders;
 use crate::progress::{Event, Progress};
+use crate::runs::{Root, RunLabels};
 use crate::serving::{Server, ServingPipeline};
 use crate::stage::{Stage, StageFn};
 use crate::training::{IntoTrained, TrainArgs, Trainer, TrainingPipeline};
@@ -57,6 +57,8 @@ impl PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
             settings: Settings {
                 name,
                 root: None,
+                cache: true,
+                labels: RunLabels::default(),
                 engine: None,
                 progress: Progress::default(),
                 loaders: Loaders::default(),
@@ -70,7 +72,9 @@ impl PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
 #[derive(Clone, Debug)]
 struct Settings {
     name: String,
-    root: Option<PathBuf>,
+    root: Option<Root>,
+    cache: bool,
+    labels: RunLabels,
     engine: Option<Engine>,
     progress: Progress,
     loaders: Loaders,
@@ -184,10 +188,37 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// Where artifacts are kept between runs. Without one, examples live in a temporary directory as long as the
-    /// run.
-    pub fn root(mut self, dir: impl Into<PathBuf>) -> Self {
+    /// A directory where all that runs make is kept, with a record of each: see [`runs`](crate::runs). The next run makes
+    /// only what has to be made anew. Without one, nothing is kept, and examples live in a temporary directory as long as
+    /// the run.
+    pub fn root(mut self, dir: impl Into<Root>) -> Self {
         self.settings.root = Some(dir.into());
+        self
+    }
+
+    /// Whether what is on record in the [root](PipelineBuilder::root) is used; it is unless told. Without, every stage
+    /// runs, and is put on record.
+    pub fn cache(mut self, cache: bool) -> Self {
+        self.settings.cache = cache;
+        self
+    }
+
+    /// Tags each run, for those who look for it later.
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.labels.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a note to each run.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.settings.labels.notes.push(note.into());
+        self
+    }
+
+    /// The version of the application, such as its commit, which is put on record with each run. It changes no result: for
+    /// code of yours that does, raise its [`version`](crate::Stage::version).
+    pub fn code_version(mut self, version: impl Into<String>) -> Self {
+        self.settings.labels.code_version = Some(version.into());
         self
     }
 
@@ -255,6 +286,8 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
             evaluation: Arc::new(self.evaluation.evaluation()),
             serving: Arc::new(self.serving.serving()),
             root: settings.root,
+            cache: settings.cache,
+            labels: settings.labels,
             engine: settings.engine,
             progress: settings.progress,
             loaders: settings.loaders,

@@ -23,11 +23,13 @@
 mod builder;
 mod compose;
 mod datasets;
+mod explain;
 mod optimization;
 mod record;
 mod scoring;
+mod session;
+mod stages;
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use self::builder::{NoData, NoEvaluation, NoServing, NoTraining, PipelineBuilder};
@@ -38,16 +40,17 @@ pub use self::compose::{
 pub use self::datasets::dataset;
 pub use self::record::{RunRecord, Setup};
 pub use self::scoring::score;
+use self::session::Session;
 use crate::blessing::Candidate;
 use crate::cancellation::Cancellation;
-use crate::data::{DataPipeline, DataSource, EVAL, PreparedData, TEST, TRAIN, TUNE};
+use crate::data::{DataPipeline, DataSource, PreparedData, TRAIN, TUNE};
 use crate::engine::Engine;
-use crate::error::{Error, Result, task_panic_text};
-use crate::evaluation::{Evaluated, EvaluationPipeline, Validator};
+use crate::error::{Error, Result, near_names, shortened, task_panic_text};
+use crate::evaluation::{EvaluationPipeline, Validator};
 use crate::model::{Loaders, ReferenceStatistics, Servable};
 use crate::progress::{Progress, Step};
+use crate::runs::{Root, Run, RunLabels};
 use crate::serving::{Server, Serving, ServingPipeline};
-use crate::store::Scratch;
 use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
 use crate::transform::FittedPlan;
 use crate::warning::Warning;
@@ -60,12 +63,39 @@ pub struct Pipeline<S, T, V, R> {
     training: Arc<TrainingPipeline<T>>,
     evaluation: Arc<EvaluationPipeline<V>>,
     serving: Arc<ServingPipeline<R>>,
-    root: Option<PathBuf>,
+    root: Option<Root>,
+    cache: bool,
+    labels: RunLabels,
     engine: Option<Engine>,
     progress: Progress,
     loaders: Loaders,
     cancellation: Cancellation,
 }
+
+/// The runtime of applications that have none.
+fn blocking_runtime() -> Result<&'static tokio::runtime::Runtime> {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    if tokio::runtime::Handle::try_current().is_ok() {
+        return Err(Error::config(
+            "`run_blocking` was called from an async task; call `run().await` there",
+        ));
+    }
+    Ok(match RUNTIME.get() {
+        Some(runtime) => runtime,
+        None => {
+            let fresh = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| Error::io("starting a runtime", error))?;
+            RUNTIME.get_or_init(|| fresh)
+        }
+    })
+}
+
+/// The stages of a pipeline in their order.
+const STAGES: [&str; 6] = [
+    "extract", "prepare", "train", "evaluate", "verdict", "deploy",
+];
 
 /// How a run has ended. A rejected model is a value, not an error.
 #[derive(Debug)]
@@ -138,65 +168,70 @@ where
         self.serving.server()
     }
 
-    /// Runs the four pipelines, one after the other.
+    /// Runs the four pipelines, one after the other. With a [root](PipelineBuilder::root), what is on record is used
+    /// where nothing has changed.
     ///
     /// # Errors
     /// Those of the stages, naming the stage; nothing half-written is left, and what served before goes on
     /// serving. A model that is not good enough is no error but [`Outcome::Rejected`].
     pub async fn run(&self) -> Result<Outcome<R::Endpoint>> {
         optimization::tell_once();
-        let progress = self.progress.fresh();
-        let engine = match &self.engine {
-            Some(engine) => engine.clone(),
-            None => Engine::new()?,
-        };
-        // Without a root, examples live as long as the run.
-        let scratch;
-        let dir: &Path = match &self.root {
-            Some(root) => &root.join("artifacts").join("examples"),
-            None => {
-                scratch = Scratch::new()?;
-                scratch.path()
-            }
-        };
+        let session = Session::open(self, None).await?;
+        let outcome = self.run_all(&session).await;
+        let closed = session.close(outcome.as_ref().err()).await;
+        // Why the run failed counts for more than that this could not be noted.
+        let outcome = outcome?;
+        closed.map(|()| outcome)
+    }
+
+    async fn run_all(&self, session: &Session<'_, S, T, V, R>) -> Result<Outcome<R::Endpoint>> {
         // What would stop the run at its end is asked before its beginning.
         self.serving.prepare::<T::Model>().await?;
-        let data = self.data.run(&engine, dir, &progress).await?;
-        (self.evaluation).check_data::<T::Model>(data.target(), data.split(EVAL)?.schema())?;
-        let (candidate, training, fitted) = self.train(&data, &engine, &progress).await?;
-        let loaders = candidate.loaders().clone();
-        let servable = Arc::clone(candidate.servable());
-        let serving = self.serving.server().serving(&self.name, &loaders).await;
-        let evaluated = Arc::clone(&self.evaluation)
-            .run(candidate, data.split(EVAL)?, serving, &progress)
-            .await?;
-        let Evaluated {
-            metrics,
-            baseline,
-            verdict,
-            model,
-        } = evaluated;
-        let mut run = RunRecord::new(&self.name, &data, &servable);
-        run.trained(&fitted, training);
-        run.evaluated(metrics, &baseline, verdict);
-        if let Some(test) = data.splits().get(TEST).filter(|test| test.n_rows() > 0) {
-            let _step = progress.step(Step::Evaluate);
-            run.tested(self.evaluation.score(servable, test).await);
-        }
-        let endpoint = match model {
-            Ok(blessed) => {
-                let _step = progress.step(Step::Deploy);
-                Some(self.serving.run(blessed).await?)
-            }
-            Err(_rejected) => None,
-        };
+        let mut data = session.data().await?;
+        let mut trained = session.train(&mut data).await?;
+        let (judged, already) = session.judge(&mut data, &mut trained).await?;
+        let endpoint = session.deploy(&mut trained, &judged, already).await?;
+        let mut run = RunRecord::new(&self.name, data.facts, trained.facts);
+        run.judged(judged.findings, judged.verdict);
         run.setup = Setup::new(&self.data, self.training.trainer())?;
-        run.timed(&progress);
+        run.timed(&session.progress);
+        (run.id, run.reused, run.ran) = session.stages();
         let run = Box::new(run);
         Ok(match endpoint {
             Some(endpoint) => Outcome::Deployed { endpoint, run },
             None => Outcome::Rejected { run },
         })
+    }
+
+    /// Runs one stage alone, of those that [`runs`](crate::runs) names: from what the stages before it have left in the root,
+    /// in another process or on another day. This is what orchestrators need. Where it is on record itself, it is reused.
+    ///
+    /// # Errors
+    /// As [`Pipeline::run`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if what it needs is not on record, or
+    /// there is no such stage; [`ErrorKind::Config`](crate::ErrorKind::Config) if the pipeline has no root.
+    pub async fn run_stage(&self, stage: &str) -> Result<Run> {
+        let known = STAGES.iter().find(|known| **known == stage);
+        let stage = known.copied().ok_or_else(|| {
+            Error::not_found(format!(
+                "there is no stage `{}`{}",
+                shortened(stage),
+                near_names(stage, STAGES)
+            ))
+        })?;
+        let root = self.root.as_ref().ok_or_else(|| {
+            Error::config("a pipeline without a root keeps nothing; call `.root(dir)`")
+        })?;
+        let session = Session::open(self, Some(stage)).await?;
+        let ended = match self.run_all(&session).await {
+            Ok(_) => Ok(()),
+            Err(_) if session.is_done() => Ok(()),
+            Err(error) => Err(error),
+        };
+        let closed = session.close(ended.as_ref().err()).await;
+        ended?;
+        closed?;
+        let (root, id) = (root.clone(), session.stages().0.unwrap_or_default());
+        session::blocking(move || root.run(&id)).await
     }
 
     /// As [`Pipeline::run`], for applications without a runtime. What it has deployed goes on after it returns: the
@@ -206,39 +241,27 @@ where
     /// As [`Pipeline::run`]; [`ErrorKind::Config`](crate::ErrorKind::Config) if called from an async task, where
     /// `run().await` belongs.
     pub fn run_blocking(&self) -> Result<Outcome<R::Endpoint>> {
-        static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-        if tokio::runtime::Handle::try_current().is_ok() {
-            return Err(Error::config(
-                "`run_blocking` was called from an async task; call `run().await` there",
-            ));
-        }
-        let runtime = match RUNTIME.get() {
-            Some(runtime) => runtime,
-            None => {
-                let fresh = tokio::runtime::Builder::new_multi_thread()
-                    .enable_all()
-                    .build()
-                    .map_err(|error| Error::io("starting a runtime", error))?;
-                RUNTIME.get_or_init(|| fresh)
-            }
-        };
-        runtime.block_on(self.run())
+        blocking_runtime()?.block_on(self.run())
     }
 
-    /// Asks for the serving model to start from, if the trainer can use one; and why it cannot be used.
-    async fn warm_start(
+    /// As [`Pipeline::run_stage`], for applications without a runtime.
+    ///
+    /// # Errors
+    /// As [`Pipeline::run_stage`] and [`Pipeline::run_blocking`].
+    pub fn run_stage_blocking(&self, stage: &str) -> Result<Run> {
+        blocking_runtime()?.block_on(self.run_stage(stage))
+    }
+
+    /// The serving model to start from, if the trainer can use one; and why it cannot be used.
+    fn warm_start(
         &self,
         train: &Dataset,
-        loaders: &Loaders,
+        serving: Result<Serving>,
     ) -> (Option<Arc<Servable>>, Option<Warning>) {
-        if !self.training.trainer().uses_warm_start() {
-            return (None, None);
-        }
         let skipped = |reason: String| {
             let message = format!("training starts anew: {reason}");
             Warning::new("train", "warm_start_skipped", message)
         };
-        let serving = self.serving.server().serving(&self.name, loaders).await;
         match serving {
             Ok(Serving::None) => (None, None),
             Ok(Serving::Model(servable))
@@ -267,6 +290,7 @@ where
     async fn train(
         &self,
         data: &PreparedData,
+        serving: Option<Result<Serving>>,
         engine: &Engine,
         progress: &Progress,
     ) -> Result<(Candidate<T::Model>, TrainingRecord, FittedPlan)> {
@@ -280,7 +304,8 @@ where
         let operations = train.transform().operations();
         let loaders = Loaders::default().with::<T::Model>();
         let loaders = loaders.with_operations(&operations).with_all(&self.loaders);
-        let (warm_start, skipped) = self.warm_start(&train, &loaders).await;
+        let warm_start = serving.map(|serving| self.warm_start(&train, serving));
+        let (warm_start, skipped) = warm_start.unwrap_or_default();
         let cancellation = self.cancellation.child();
         let mut args = TrainArgs::new(train)
             .with_tune(tune)
@@ -306,7 +331,7 @@ where
             None => Ok(data.target().clone()),
         };
         let target = target.map_err(|error| error.in_stage(self.training.trainer().name()))?;
-        let details = RunRecord::lineage(data, self.training.trainer())?;
+        let details = RunRecord::lineage(data, &self.training)?;
         let candidate = Candidate::new(
             &self.name,
             model,

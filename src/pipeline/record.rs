@@ -9,18 +9,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::optimization;
+use super::stages::TrainFacts;
 use crate::blessing::Verdict;
-use crate::data::{DataPipeline, DataSource, PreparedData, Quarantined, TRAIN};
+use crate::data::{DataFacts, DataPipeline, DataSource, PreparedData, Quarantined};
 use crate::error::Result;
-use crate::evaluation::Baseline;
+use crate::evaluation::Findings;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Evaluation;
-use crate::model::{Servable, Target};
+use crate::model::Target;
 use crate::progress::{Progress, Step};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::Statistics;
-use crate::training::{Trainer, TrainingRecord};
-use crate::transform::{Decision, FittedPlan};
+use crate::training::{Trainer, TrainingPipeline, TrainingRecord};
+use crate::transform::Decision;
 use crate::warning::Warning;
 
 /// The record of a run: a JSON document, and what [reports](crate::report) are made from.
@@ -29,6 +30,15 @@ use crate::warning::Warning;
 pub struct RunRecord {
     /// The pipeline's name.
     pub name: String,
+    /// The run's id, if it was kept in a [root](crate::runs).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The stages that were not run again, because what they make is on record: see [`runs`](crate::runs).
+    #[serde(default)]
+    pub reused: Vec<String>,
+    /// The stages that ran.
+    #[serde(default)]
+    pub ran: Vec<String>,
     /// What the data was.
     pub data_fingerprint: Fingerprint,
     /// The labelled rows of each split.
@@ -113,34 +123,30 @@ impl Setup {
 }
 
 impl RunRecord {
-    pub(super) fn new(name: &str, data: &PreparedData, candidate: &Servable) -> Self {
-        let rows = data
-            .splits()
-            .iter()
-            .map(|(name, examples)| (name.clone(), examples.n_rows() as u64))
-            .collect();
+    pub(super) fn new(name: &str, data: DataFacts, trained: TrainFacts) -> Self {
+        let warnings = optimization::warning()
+            .into_iter()
+            .chain(data.warnings)
+            .chain(trained.warnings);
         RunRecord {
             name: name.to_owned(),
-            data_fingerprint: data.fingerprint().clone(),
-            rows,
-            unlabelled_rows: data.n_unlabelled(),
-            target: candidate.manifest().target.clone(),
-            features: candidate.transform().features().to_vec(),
-            model_format: candidate.manifest().model_format.clone(),
-            decisions: Vec::new(),
-            schema: data.schema().clone(),
-            statistics: data
-                .statistics()
-                .get(TRAIN)
-                .map(Statistics::without_sketches)
-                .unwrap_or_default(),
-            anomalies: data.anomalies().clone(),
-            comparisons: data.comparisons().to_vec(),
-            quarantined: data.quarantined().cloned(),
-            warnings: (optimization::warning().into_iter())
-                .chain(data.warnings().iter().cloned())
-                .collect(),
-            training: TrainingRecord::default(),
+            id: None,
+            reused: Vec::new(),
+            ran: Vec::new(),
+            data_fingerprint: data.fingerprint,
+            rows: data.rows,
+            unlabelled_rows: data.n_unlabelled,
+            target: trained.target,
+            features: trained.features,
+            model_format: trained.model_format,
+            decisions: trained.decisions,
+            schema: data.schema,
+            statistics: data.statistics,
+            anomalies: data.anomalies,
+            comparisons: data.comparisons,
+            quarantined: data.quarantined,
+            warnings: warnings.collect(),
+            training: trained.training,
             metrics: Evaluation::default(),
             baseline_metrics: None,
             changes: None,
@@ -151,35 +157,21 @@ impl RunRecord {
         }
     }
 
-    pub(super) fn trained(&mut self, fitted: &FittedPlan, mut training: TrainingRecord) {
-        self.decisions = fitted.decisions().to_vec();
-        self.warnings.extend(fitted.warnings());
-        self.warnings.append(&mut training.warnings);
-        self.training = training;
-    }
-
-    pub(super) fn evaluated(&mut self, metrics: Evaluation, baseline: &Baseline, verdict: Verdict) {
-        self.metrics = metrics;
-        if let Baseline::Evaluated {
-            metrics, changes, ..
-        } = baseline
-        {
-            self.baseline_metrics = Some(metrics.clone());
-            self.changes = Some(changes.clone());
-        }
-        self.verdict = verdict;
-    }
-
-    pub(super) fn tested(&mut self, scored: Result<Evaluation>) {
-        match scored {
-            Ok(metrics) => self.test_metrics = Some(metrics),
+    pub(super) fn judged(&mut self, findings: Findings, verdict: Verdict) {
+        self.metrics = findings.metrics;
+        self.baseline_metrics = findings.baseline_metrics;
+        self.changes = findings.changes;
+        match findings.test {
+            Some(Ok(metrics)) => self.test_metrics = Some(metrics),
             // The verdict does not depend on it.
-            Err(error) => {
-                let message = format!("the `test` split is not scored: {error:#}");
+            Some(Err(reason)) => {
+                let message = format!("the `test` split is not scored: {reason}");
                 let warning = Warning::new("evaluate", "test_not_scored", message);
                 self.warnings.push(warning);
             }
+            None => {}
         }
+        self.verdict = verdict;
     }
 
     pub(super) fn timed(&mut self, progress: &Progress) {
@@ -192,7 +184,7 @@ impl RunRecord {
     /// What is saved with the model of where it came from.
     pub(super) fn lineage(
         data: &PreparedData,
-        trainer: &impl Trainer,
+        training: &TrainingPipeline<impl Trainer>,
     ) -> Result<BTreeMap<String, Value>> {
         let rows: BTreeMap<&str, usize> = data
             .splits()
@@ -204,7 +196,8 @@ impl RunRecord {
                 "data".to_owned(),
                 json!({"fingerprint": data.fingerprint(), "rows": rows}),
             ),
-            ("trainer".to_owned(), trainer.describe()?),
+            ("trainer".to_owned(), training.trainer().describe()?),
+            ("seed".to_owned(), json!(training.configured_seed())),
             ("crate_version".to_owned(), json!(env!("CARGO_PKG_VERSION"))),
         ]))
     }

@@ -145,6 +145,25 @@ pub trait Server<M: Model>: Stage {
         async { Ok(Serving::Unknown) }
     }
 
+    /// The endpoint of a model that serves already: that of an artifact of a pipeline's root, such as `model/3f2a..`,
+    /// which is the [`artifact`](crate::model::Manifest::artifact) of a model's manifest. A pipeline with a root asks
+    /// before it deploys, and deploys nothing twice. Unless implemented, there is none.
+    ///
+    /// # Errors
+    /// If it cannot be looked up.
+    fn deployed(
+        &self,
+        _name: &str,
+        _artifact: &str,
+    ) -> impl Future<Output = Result<Option<Self::Endpoint>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The version that was deployed, if this server counts versions.
+    fn deployed_version(&self, _endpoint: &Self::Endpoint) -> Option<u64> {
+        None
+    }
+
     /// Whether it could deploy: that its directory can be written, its port is free. Asked before anything else of a
     /// run, which may take hours until it gets to [`deploy`](Server::deploy).
     ///

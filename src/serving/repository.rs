@@ -11,7 +11,7 @@ use super::lifecycle::Looking;
 use super::{Server, Serving};
 use crate::blessing::Blessed;
 use crate::error::{Error, ErrorKind, Result, shortened};
-use crate::model::{Loaders, Model, Servable};
+use crate::model::{Loaders, Manifest, Model, Servable};
 use crate::stage::Stage;
 use crate::store;
 use crate::transform::{CustomOperation, Operations};
@@ -201,12 +201,39 @@ impl ModelRepository {
         }
     }
 
-    /// Writes a blessed model as the next version.
+    /// The version that serves, if it is this artifact of a pipeline's root.
+    fn pushed(&self, name: &str, artifact: &str) -> Result<Option<PushedModel>> {
+        let versions = match self.versions(name) {
+            Ok(versions) => versions,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(version) = self.control(name)?.default_version(&versions) else {
+            return Ok(None);
+        };
+        let path = self.version_dir(name, version);
+        // What cannot be read is not what is asked for.
+        let manifest = Manifest::load(&path).ok();
+        let found = manifest.filter(|manifest| manifest.artifact() == Some(artifact));
+        Ok(found.map(|_| PushedModel {
+            name: name.to_owned(),
+            version,
+            path,
+        }))
+    }
+
+    /// Writes a blessed model as the next version. Where it is an artifact of a pipeline's root that serves already, that
+    /// version is it.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if it cannot be written; nothing is changed then.
     pub fn push<M: Model>(&self, model: &Blessed<M>) -> Result<PushedModel> {
         let name = model.name();
+        if let Some(artifact) = model.servable().manifest().artifact()
+            && let Some(pushed) = self.pushed(name, artifact)?
+        {
+            return Ok(pushed);
+        }
         loop {
             let last = match self.versions(name) {
                 Ok(versions) => versions.last().copied().unwrap_or_default(),
@@ -310,6 +337,15 @@ impl<M: Model> Server<M> for ModelRepository {
     async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Serving> {
         let (repository, name, loaders) = (self.clone(), name.to_owned(), loaders.clone());
         off_async_threads(move || repository.load_default(&name, &loaders)).await
+    }
+
+    async fn deployed(&self, name: &str, artifact: &str) -> Result<Option<PushedModel>> {
+        let (repository, name, artifact) = (self.clone(), name.to_owned(), artifact.to_owned());
+        off_async_threads(move || repository.pushed(&name, &artifact)).await
+    }
+
+    fn deployed_version(&self, endpoint: &PushedModel) -> Option<u64> {
+        Some(endpoint.version)
     }
 
     async fn prepare(&self) -> Result<()> {

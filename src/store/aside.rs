@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
 
-use super::verify::digests;
+use super::fault::{Step, step};
+use super::verify::{digests, verify_dir};
 use super::{SUMS, parent_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::Fingerprint;
 
 const PREFIX: &str = ".writing-";
 
@@ -23,26 +25,65 @@ const TRIES: usize = 16;
 pub(crate) fn write_dir(place: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let aside = Aside::new(place)?;
     write(aside.path())?;
-    aside.commit()
+    aside.commit().map(drop)
 }
 
 /// A directory that is being written aside. Dropped before [`Aside::commit`], it is gone.
 #[derive(Debug)]
 pub(crate) struct Aside {
     dir: Locked<TempDir>,
-    place: PathBuf,
+    place: Place,
+}
+
+/// Where a directory goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// To a path, where nothing is yet, for every user to read.
+    At(PathBuf),
+    /// Into a directory, under the digest of its content, for its own user only. Where that is there already, nothing
+    /// is written: equal content is one directory.
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "only runs keep content by its digest")
+    )]
+    ByDigest(PathBuf),
+}
+
+impl Place {
+    /// The directory that it goes into.
+    fn parent(&self) -> Result<&Path> {
+        match self {
+            Place::At(place) => parent_of(place),
+            Place::ByDigest(dir) => Ok(dir),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Place::At(path) | Place::ByDigest(path) => path,
+        }
+    }
 }
 
 impl Aside {
     /// An empty directory beside `place`, where what killed writers left is swept first.
     pub(crate) fn new(place: &Path) -> Result<Self> {
-        let parent = parent_of(place)?;
-        let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
-        fs::create_dir_all(parent).map_err(failed)?;
+        Aside::to(&Place::At(place.to_owned()))
+    }
+
+    /// An empty directory for a place, in whose parent what killed writers left is swept first.
+    pub(crate) fn to(place: &Place) -> Result<Self> {
+        let parent = place.parent()?;
+        let failed = |error| Error::io(format!("writing `{}`", place.path().display()), error);
+        match place {
+            Place::At(_) => fs::create_dir_all(parent),
+            Place::ByDigest(_) => create_private(parent),
+        }
+        .map_err(failed)?;
         sweep(parent);
         Ok(Aside {
             dir: Locked::dir_in(parent, PREFIX).map_err(failed)?,
-            place: place.to_owned(),
+            place: place.clone(),
         })
     }
 
@@ -51,43 +92,81 @@ impl Aside {
         self.dir.entry.path()
     }
 
-    /// Lists the digests, syncs, and moves it to its place.
-    pub(crate) fn commit(self) -> Result<()> {
-        let place = &self.place;
-        let failed = |error| Error::io(format!("writing `{}`", place.display()), error);
+    /// Lists the digests, syncs, and moves it to its place, which is returned.
+    pub(crate) fn commit(self) -> Result<PathBuf> {
+        let shown = self.place.path().to_owned();
+        let failed = |error| Error::io(format!("writing `{}`", shown.display()), error);
         let sums = digests(self.path())?;
         let text: String = sums
             .iter()
             .map(|(file, digest)| format!("{digest}  {file}\n"))
             .collect();
+        let place = match &self.place {
+            Place::At(place) => place.clone(),
+            Place::ByDigest(dir) => {
+                let place = dir.join(Fingerprint::of_bytes(&text).as_str());
+                if place.exists() {
+                    match verify_dir(&place) {
+                        Ok(()) => return Ok(place),
+                        // What is damaged is replaced by what it should be.
+                        Err(error) if error.kind() == ErrorKind::Corrupt => remove_dir(&place)?,
+                        Err(error) => return Err(error),
+                    }
+                }
+                place
+            }
+        };
         fs::write(self.path().join(SUMS), text).map_err(failed)?;
         sync_tree(self.path()).map_err(failed)?;
         // Renaming would replace an empty directory without a word.
         if place.exists() {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!("`{}` is there already", place.display()),
-            ));
+            return Err(already_there(&place));
         }
         // Temporary directories are private to their user; what is published is read by servers of other users.
         #[cfg(unix)]
-        {
+        if let Place::At(_) = self.place {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
         }
-        fs::rename(self.path(), place).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Error::new(
-                ErrorKind::AlreadyExists,
-                format!("`{}` is there already", place.display()),
-            ),
-            _ => failed(error),
-        })?;
+        step(Step::Publish, &place).map_err(failed)?;
+        match fs::rename(self.path(), &place) {
+            Ok(()) => {}
+            Err(error) if is_there(&error) => match self.place {
+                Place::At(_) => return Err(already_there(&place)),
+                // Another run has written the same in the meantime.
+                Place::ByDigest(_) => return Ok(place),
+            },
+            Err(error) => return Err(failed(error)),
+        }
         // It has moved: there is nothing left to remove.
         let _ = self.dir.entry.keep();
-        File::open(parent_of(place)?)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed)
+        sync_dir(parent_of(&place)?).map_err(failed)?;
+        Ok(place)
     }
+}
+
+fn is_there(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+    )
+}
+
+fn already_there(place: &Path) -> Error {
+    let message = format!("`{}` is there already", place.display());
+    Error::new(ErrorKind::AlreadyExists, message)
+}
+
+/// Makes a directory, and those above it, for its own user only.
+pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(dir)
 }
 
 /// Writes a file aside and renames it to its place: readers see the old text or the new one.
@@ -95,19 +174,34 @@ impl Aside {
 /// # Errors
 /// [`ErrorKind::Io`] if it cannot be written; the old text stays then.
 pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
+    write_file_for(place, text, true)
+}
+
+/// As [`write_file`], of a file that only its own user may read.
+///
+/// # Errors
+/// As [`write_file`].
+#[cfg(feature = "datafusion")]
+pub(crate) fn write_private_file(place: &Path, text: &str) -> Result<()> {
+    write_file_for(place, text, false)
+}
+
+fn write_file_for(place: &Path, text: &str, for_all: bool) -> Result<()> {
     let write = || {
         let parent = parent_of(place).map_err(io::Error::other)?;
         let mut file = Locked::file_in(parent)?.entry;
         file.write_all(text.as_bytes())?;
         #[cfg(unix)]
-        {
+        if for_all {
             use std::os::unix::fs::PermissionsExt;
             let readable = fs::Permissions::from_mode(0o644);
             file.as_file().set_permissions(readable)?;
         }
+        step(Step::Sync, file.path())?;
         file.as_file().sync_all()?;
+        step(Step::Rename, place)?;
         file.persist(place).map_err(|error| error.error)?;
-        File::open(parent)?.sync_all()
+        sync_dir(parent)
     };
     write().map_err(|error| Error::io(format!("writing `{}`", place.display()), error))
 }
@@ -120,7 +214,9 @@ pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
     let remove = || {
         let parent = parent_of(dir).map_err(io::Error::other)?;
         let aside = Locked::dir_in(parent, PREFIX)?;
+        step(Step::Rename, dir)?;
         fs::rename(dir, aside.entry.path().join("removed"))?;
+        step(Step::Remove, dir)?;
         aside.entry.close()
     };
     remove().map_err(|error| Error::io(format!("removing `{}`", dir.display()), error))
@@ -246,8 +342,15 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
         if path.is_dir() {
             sync_tree(&path)?;
         } else {
+            step(Step::Sync, &path)?;
             File::open(&path)?.sync_all()?;
         }
     }
+    sync_dir(dir)
+}
+
+/// Syncs the entries of a directory.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    step(Step::Sync, dir)?;
     File::open(dir)?.sync_all()
 }

@@ -13,6 +13,7 @@
 //! out of it is followed, nothing but a regular file is opened.
 
 mod aside;
+mod fault;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -23,12 +24,16 @@ use std::time::SystemTime;
 #[cfg(any(feature = "datafusion", feature = "object-store"))]
 pub(crate) use self::aside::Aside;
 #[cfg(feature = "datafusion")]
-pub(crate) use self::aside::Scratch;
+pub(crate) use self::aside::{Place, Scratch, create_private, write_private_file};
 pub(crate) use self::aside::{remove_dir, sweep, write_dir, write_file};
+#[cfg(all(test, feature = "datafusion"))]
+pub(crate) use self::fault::Fault;
 #[cfg(any(test, feature = "object-store"))]
 pub(crate) use self::verify::files_below;
 #[cfg(feature = "object-store")]
 pub(crate) use self::verify::parse_sums;
+#[cfg(feature = "datafusion")]
+pub(crate) use self::verify::{digest_of, read_sums};
 pub(crate) use self::verify::{n_bytes, read_text, verify_dir};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -69,6 +69,15 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The list of digests of a directory, as it was written.
+///
+/// # Errors
+/// As [`read_text`].
+#[cfg(feature = "datafusion")]
+pub(crate) fn read_sums(dir: &Path) -> Result<String> {
+    read_text(&dir.join(SUMS), MAX_SUMS_BYTES)
+}
+
 /// The digest of each file, by its path with `/`, as a list of digests says; `None` if that is damaged.
 pub(crate) fn parse_sums(text: &str) -> Option<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
@@ -148,7 +157,8 @@ pub(super) fn digests(dir: &Path) -> Result<BTreeMap<String, String>> {
     Ok(sums)
 }
 
-fn digest_of(path: &Path) -> io::Result<String> {
+/// The SHA-256 of a file.
+pub(crate) fn digest_of(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

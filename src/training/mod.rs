@@ -333,6 +333,11 @@ impl<T: Trainer> TrainingPipeline<T> {
         self
     }
 
+    /// The seed that was set.
+    pub(crate) fn configured_seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The most threads that the trainer may keep busy; 0, the default, is all that the machine has. The model does not
     /// depend on it.
     #[must_use]

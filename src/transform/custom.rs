@@ -253,6 +253,8 @@ pub(super) trait Configured: fmt::Debug + Send + Sync {
     fn needs_label(&self) -> bool;
     fn learner(&self) -> Option<CustomLearner>;
     fn fit(&self, learned: Option<&CustomLearner>) -> Result<FittedCustom>;
+    /// How it is read again.
+    fn entry(&self) -> Entry;
 }
 
 impl<O: CustomOperation> Configured for O {
@@ -289,6 +291,10 @@ impl<O: CustomOperation> Configured for O {
         let entry = Entry::of::<O>();
         let code = (entry.fitted)(&json).map_err(|error| cannot_be_saved::<O>(&error))?;
         Ok(FittedCustom::new(O::NAME, json, code, entry))
+    }
+
+    fn entry(&self) -> Entry {
+        Entry::of::<O>()
     }
 }
 

@@ -26,6 +26,17 @@ pub enum TransformChoice {
     Given(Transform),
 }
 
+impl TransformChoice {
+    /// The custom operations that it uses.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn operations(&self) -> super::Operations {
+        match self {
+            TransformChoice::Given(transform) => transform.operations(),
+            TransformChoice::Auto(_) => super::Operations::new(),
+        }
+    }
+}
+
 impl From<Transform> for TransformChoice {
     fn from(transform: Transform) -> Self {
         TransformChoice::Given(transform)
@@ -96,6 +107,13 @@ impl TransformPlan {
     pub(crate) fn with_left_out(mut self, decisions: Vec<Decision>) -> Self {
         self.left_out = decisions;
         self
+    }
+
+    /// What was configured, the columns that may be missing, and those that never came so far: with the statistics and
+    /// [`TransformPlan::columns`], all that it is.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn parts(&self) -> (&TransformChoice, &[String], &[Decision]) {
+        (&self.choice, &self.optional, &self.left_out)
     }
 
     /// The columns that a chosen transform may make features of.

@@ -32,6 +32,7 @@ mod planned;
 mod props;
 mod report;
 mod rows;
+mod runs;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;
 mod saving;

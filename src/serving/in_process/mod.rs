@@ -280,6 +280,22 @@ impl<M: Model> Server<M> for InProcess {
         }
     }
 
+    /// Only of a server that runs: to start one is to deploy.
+    async fn deployed(&self, name: &str, artifact: &str) -> Result<Option<Endpoint>> {
+        let running = self.current();
+        let found = running.and_then(|running| {
+            let answering = running.manager.answering(name)?;
+            let version = answering.version();
+            let is_it = answering.servable().manifest().artifact() == Some(artifact);
+            is_it.then(|| Endpoint::new(running, name.to_owned(), Some(version)))
+        });
+        Ok(found)
+    }
+
+    fn deployed_version(&self, endpoint: &Endpoint) -> Option<u64> {
+        endpoint.deployed()
+    }
+
     async fn prepare(&self) -> Result<()> {
         if let Place::Repository(repository) = &self.models {
             Server::<M>::prepare(repository).await?;

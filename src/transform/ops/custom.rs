@@ -62,6 +62,20 @@ impl Transform {
         }
         Ok(self)
     }
+
+    /// The custom operations that it uses, as far as their code is known: what loading what is fitted of it needs.
+    #[must_use]
+    pub fn operations(&self) -> Operations {
+        let mut operations = Operations::new();
+        for step in &self.steps {
+            if let super::Op::Custom(custom) = &step.op
+                && let Some(code) = &custom.code
+            {
+                operations.add(code.entry());
+            }
+        }
+        operations
+    }
 }
 
 impl Custom {

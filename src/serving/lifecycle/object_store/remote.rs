@@ -249,7 +249,7 @@ impl Remote {
             if to.exists() {
                 store::remove_dir(&to)?;
             }
-            aside.commit()
+            aside.commit().map(drop)
         });
         match committed.await? {
             // Another process that shares the directory was faster.

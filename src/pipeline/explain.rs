@@ -1,0 +1,128 @@
+//! What a run would do.
+
+use super::Pipeline;
+use crate::data::{DataSource, EXAMPLES};
+use crate::error::{Error, Result};
+use crate::evaluation::{EVALUATION, PREDICTIONS, Validator};
+use crate::runs::{ArtifactId, Explanation, Outputs, Task};
+use crate::serving::Server;
+use crate::training::Trainer;
+
+use super::session::identity;
+
+impl<S, T, V, R> Pipeline<S, T, V, R>
+where
+    S: DataSource,
+    T: Trainer,
+    V: Validator<T::Model>,
+    R: Server<T::Model>,
+{
+    /// Says, before it runs, what a run would do with each stage, and why: whether what is on record is used, it runs, or
+    /// it runs unless another makes what it made last time; with the time that it took then. Nothing is run, but the
+    /// files of the source are looked at, and read where they have changed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the pipeline has no root; those of the source and the server, if
+    /// they cannot be looked at.
+    pub async fn explain(&self) -> Result<Explanation> {
+        let root = self.root.as_ref().ok_or_else(|| {
+            Error::config("a pipeline without a root keeps nothing; call `.root(dir)`")
+        })?;
+        root.create()?;
+        let engine = self.engine()?;
+        let mut said = Explanation::default();
+        let name = &self.name;
+        let with_inputs = |known: &Option<Outputs>, kinds: &[&str]| -> Option<Vec<ArtifactId>> {
+            let known = known.as_ref()?;
+            let ids = kinds.iter().map(|kind| known.get(kind).ok().cloned());
+            ids.collect()
+        };
+
+        let (task, _) = self.extract_task(&engine, root).await?;
+        let stage = ("extract", self.data.source().name());
+        let examples = said.add(root, name, stage, self.used(&task), |_| true)?;
+
+        let task = match with_inputs(&examples, &[EXAMPLES]) {
+            Some(inputs) => Some(self.data.prepare_task(&engine, &inputs[0])?),
+            None => None,
+        };
+        let stage = ("prepare", "data_pipeline");
+        let data = said.add(root, name, stage, self.used_if(&task), |_| true)?;
+
+        let trainer = self.training.trainer();
+        let serving = match trainer.uses_warm_start() {
+            true => {
+                let loaders = self.all_loaders();
+                Some(self.serving.server().serving(name, &loaders).await)
+            }
+            false => None,
+        };
+        let task = match &data {
+            Some(data) => Some(self.train_task(data, serving.as_ref())?),
+            None => None,
+        };
+        let stage = ("train", trainer.name());
+        let starts = task.as_ref().and_then(|task| task.serving.clone());
+        let trained = said.add(root, name, stage, self.used_if(&task), |found| {
+            let made = found.output("model").map(ArtifactId::to_string);
+            found.serving == starts || made == starts
+        })?;
+
+        let examples = with_inputs(&data, &[EXAMPLES]);
+        let model = with_inputs(&trained, &["model"]);
+        let known = examples.zip(model).map(|(examples, model)| {
+            let first = |mut ids: Vec<ArtifactId>| ids.swap_remove(0);
+            (first(examples), first(model))
+        });
+        let server = self.serving.server();
+        let (mut task, mut already) = (None, false);
+        if let Some((examples, model)) = &known {
+            let deployed = server.deployed(name, &model.to_string()).await;
+            already = deployed
+                .map_err(|error| error.in_stage(server.name()))?
+                .is_some();
+            let evaluate = self.evaluation.evaluate_task::<T::Model>(model, examples)?;
+            let is_own = self.evaluation.baseline_dir().is_none();
+            task = Some(match already && is_own {
+                true => evaluate,
+                false => {
+                    let serving = self.compared_with(&self.all_loaders()).await;
+                    evaluate.serving(identity(&serving))
+                }
+            });
+        }
+        let compared = task.as_ref().and_then(|task| task.serving.clone());
+        let stage = ("evaluate", "evaluation_pipeline");
+        let found = said.add(root, name, stage, self.used_if(&task), |found| {
+            compared.is_none() || found.serving == compared
+        })?;
+
+        let found = with_inputs(&found, &[EVALUATION, PREDICTIONS]);
+        let task = match (found, &known) {
+            (Some(found), Some((examples, model))) => {
+                let inputs = [&found[0], &found[1], model, examples];
+                Some(self.evaluation.verdict_task::<T::Model>(&inputs)?)
+            }
+            _ => None,
+        };
+        let stage = ("verdict", self.evaluation.validator_name::<T::Model>());
+        said.add(root, name, stage, self.used_if(&task), |_| true)?;
+
+        let task = match &known {
+            Some((_, model)) => Some(Task::of_stage("deploy", server)?.inputs([model])),
+            None => None,
+        };
+        let stage = ("deploy", server.name());
+        said.add(root, name, stage, self.used_if(&task), |_| already)?;
+        Ok(said)
+    }
+
+    /// A task whose outputs may be on record; none are used without the cache.
+    fn used<'t>(&self, task: &'t Task) -> Option<&'t Task> {
+        self.cache.then_some(task)
+    }
+
+    fn used_if<'t>(&self, task: &'t Option<Task>) -> Option<&'t Task> {
+        task.as_ref().filter(|_| self.cache)
+    }
+}

@@ -1,0 +1,651 @@
+//! The stages of a run: each is run, or what is on record of it is used.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Pipeline;
+use super::session::{Session, blocking, identity};
+use crate::blessing::{Candidate, Verdict};
+use crate::data::{
+    DataFacts, DataSource, EVAL, EXAMPLES, Extracted, PREPARED, PreparedData, SCHEMA, STATISTICS,
+    TEST,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluation::{
+    Assessed, EVALUATION, Findings, PREDICTIONS, VERDICT, Validator, answered, bless,
+};
+use crate::fingerprint::Fingerprint;
+use crate::model::{Servable, Target, load_json, save_json};
+use crate::progress::Step;
+use crate::runs::{Artifact, ArtifactId, InputFile, OpenRun, Outputs, Root, Task};
+use crate::serving::{Server, Serving};
+use crate::store::Scratch;
+use crate::training::{Trainer, TrainingRecord};
+use crate::transform::{Decision, FittedPlan};
+use crate::warning::Warning;
+
+/// The artifacts that a training leaves beside [`TrainFacts`].
+const MODEL: &str = "model";
+const TRANSFORM: &str = "transform";
+
+/// The data of a run, as far as it was needed.
+pub(super) struct Data {
+    pub(super) facts: DataFacts,
+    outputs: Outputs,
+    prepared: Option<PreparedData>,
+    /// Without a root, examples live as long as the run.
+    _scratch: Option<Scratch>,
+}
+
+/// What is known of a training.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct TrainFacts {
+    /// What is predicted, with the threshold that training chose.
+    pub(super) target: Target,
+    pub(super) features: Vec<String>,
+    pub(super) model_format: String,
+    pub(super) decisions: Vec<Decision>,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) training: TrainingRecord,
+}
+
+impl Artifact for TrainFacts {
+    const KIND: &'static str = "training";
+    const VERSION: u32 = 1;
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        save_json(dir, "training.json", self)
+    }
+
+    fn load(dir: &Path) -> Result<Self> {
+        load_json(dir, "training.json")
+    }
+}
+
+impl TrainFacts {
+    fn of(servable: &Servable, fitted: &FittedPlan, mut training: TrainingRecord) -> Self {
+        let mut warnings = fitted.warnings();
+        warnings.append(&mut training.warnings);
+        TrainFacts {
+            target: servable.manifest().target.clone(),
+            features: servable.transform().features().to_vec(),
+            model_format: servable.manifest().model_format.clone(),
+            decisions: fitted.decisions().to_vec(),
+            warnings,
+            training,
+        }
+    }
+}
+
+/// The candidate of a run, as far as it was needed.
+pub(super) struct Trained<M> {
+    pub(super) facts: TrainFacts,
+    /// The artifact.
+    kept: Option<ArtifactId>,
+    candidate: Option<Candidate<M>>,
+    /// Whether the statistics of its answers are with the candidate.
+    is_answered: bool,
+}
+
+/// What was found of the candidate, and what was said of it.
+pub(super) struct Judged {
+    pub(super) findings: Findings,
+    pub(super) verdict: Verdict,
+    predictions: Option<ArtifactId>,
+}
+
+/// Whether the candidate is serving already, and what it is compared with otherwise.
+struct Standing<E> {
+    already: Option<E>,
+    serving: Option<Result<Serving>>,
+}
+
+impl<S, T, V, R> Session<'_, S, T, V, R>
+where
+    S: DataSource,
+    T: Trainer,
+    V: Validator<T::Model>,
+    R: Server<T::Model>,
+{
+    /// Extracts and prepares.
+    pub(super) async fn data(&self) -> Result<Data> {
+        let data = &self.pipeline.data;
+        let Some(run) = &self.kept else {
+            let scratch = Scratch::new()?;
+            let prepared = data
+                .run(&self.engine, scratch.path(), &self.progress)
+                .await?;
+            self.note(&["extract", "prepare"]);
+            return Ok(Data {
+                facts: DataFacts::of(&prepared),
+                outputs: Outputs::default(),
+                prepared: Some(prepared),
+                _scratch: Some(scratch),
+            });
+        };
+        let root = run.root();
+        data.check()?;
+        let (task, files) = self.pipeline.extract_task(&self.engine, root).await?;
+        let mut extracted = None;
+        let outputs = match self.known(run, &task, |_| true).await? {
+            Some(found) => run.reused(&found),
+            None => {
+                let extract = self.extract(root, files);
+                let (made, outputs) = self.execute(run, &task, extract).await?;
+                extracted = Some(made);
+                outputs
+            }
+        };
+        let examples = outputs.get(EXAMPLES)?.clone();
+        let task = data.prepare_task(&self.engine, &examples)?;
+        if let Some(found) = self.known(run, &task, |_| true).await? {
+            let outputs = run.reused(&found);
+            let (root, kept) = (root.clone(), outputs.clone());
+            return Ok(Data {
+                facts: blocking(move || DataFacts::load(&root, &kept.0)).await?,
+                outputs,
+                prepared: None,
+                _scratch: None,
+            });
+        }
+        let prepare = async {
+            let extracted = match extracted {
+                Some(extracted) => extracted,
+                None => {
+                    let (data, root) = (Arc::clone(data), root.clone());
+                    blocking(move || data.reopen(&root, &examples)).await?
+                }
+            };
+            let prepared = data.prepare_in(root, extracted, &self.engine, &self.progress);
+            let mut prepared = prepared.await?;
+            let (data, root) = (Arc::clone(data), root.clone());
+            blocking(move || {
+                let outputs = data.keep(&root, &mut prepared)?;
+                Ok((prepared, Outputs(outputs)))
+            })
+            .await
+        };
+        let (prepared, outputs) = self.execute(run, &task, prepare).await?;
+        Ok(Data {
+            facts: DataFacts::of(&prepared),
+            outputs,
+            prepared: Some(prepared),
+            _scratch: None,
+        })
+    }
+
+    async fn extract(
+        &self,
+        root: &Root,
+        files: Option<Vec<InputFile>>,
+    ) -> Result<(Extracted, Outputs)> {
+        let data = &self.pipeline.data;
+        let (extracted, id) = data.extract_to(root, &self.engine, &self.progress).await?;
+        // What is on record is of the files as they were listed.
+        if files != data.look(&self.engine).await?.0 {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the files have changed while they were read; run again",
+            )
+            .in_stage(data.source().name()));
+        }
+        Ok((extracted, Outputs(vec![id])))
+    }
+
+    /// The rows and all that is known of them.
+    async fn prepared<'d>(&self, data: &'d mut Data) -> Result<&'d PreparedData> {
+        let pipeline = self.pipeline;
+        let prepared = match (data.prepared.take(), &self.kept) {
+            (Some(prepared), _) => prepared,
+            (None, Some(run)) => {
+                let (of, root) = (Arc::clone(&pipeline.data), run.root().clone());
+                let outputs = data.outputs.clone();
+                blocking(move || of.load(&root, &outputs.0)).await?
+            }
+            (None, None) => return Err(Error::internal("a run without data")),
+        };
+        let evaluation = &pipeline.evaluation;
+        evaluation.check_data::<T::Model>(prepared.target(), prepared.split(EVAL)?.schema())?;
+        Ok(data.prepared.insert(prepared))
+    }
+
+    /// Trains.
+    pub(super) async fn train(&self, data: &mut Data) -> Result<Trained<T::Model>> {
+        let pipeline = self.pipeline;
+        let trainer = pipeline.training.trainer();
+        let serving = match trainer.uses_warm_start() {
+            true => {
+                let loaders = pipeline.all_loaders();
+                Some(
+                    pipeline
+                        .serving
+                        .server()
+                        .serving(&pipeline.name, &loaders)
+                        .await,
+                )
+            }
+            false => None,
+        };
+        let Some(run) = &self.kept else {
+            let prepared = self.prepared(data).await?;
+            let made = pipeline.train(prepared, serving, &self.engine, &self.progress);
+            let (candidate, record, fitted) = made.await?;
+            self.note(&["train"]);
+            return Ok(Trained {
+                facts: TrainFacts::of(candidate.servable(), &fitted, record),
+                kept: None,
+                candidate: Some(candidate),
+                is_answered: false,
+            });
+        };
+        let task = pipeline.train_task(&data.outputs, serving.as_ref())?;
+        let uses = |found: &crate::runs::Execution| {
+            // A model that was made from what served before, and serves now, is not continued by itself.
+            let made = found.output(MODEL).map(ArtifactId::to_string);
+            task.serving == found.serving || task.serving == made
+        };
+        if let Some(found) = self.known(run, &task, uses).await? {
+            let outputs = run.reused(&found);
+            let (root, id) = (run.root().clone(), outputs.get(TrainFacts::KIND)?.clone());
+            return Ok(Trained {
+                facts: blocking(move || root.get(&id)).await?,
+                kept: Some(outputs.get(MODEL)?.clone()),
+                candidate: None,
+                is_answered: false,
+            });
+        }
+        let prepared = self.prepared(data).await?;
+        let train = async {
+            let made = pipeline.train(prepared, serving, &self.engine, &self.progress);
+            let (candidate, record, fitted) = made.await?;
+            let root = run.root().clone();
+            blocking(move || {
+                let facts = TrainFacts::of(candidate.servable(), &fitted, record);
+                let outputs = vec![
+                    root.put_dir(MODEL, |dir| candidate.write_into(dir))?,
+                    root.put_dir(TRANSFORM, |dir| {
+                        save_json(dir, "transform.json", &**fitted.transform())?;
+                        save_json(dir, "decisions.json", &facts.decisions)
+                    })?,
+                    root.put(&facts)?,
+                ];
+                Ok(((candidate, facts), Outputs(outputs)))
+            })
+            .await
+        };
+        let ((candidate, facts), outputs) = self.execute(run, &task, train).await?;
+        let model = outputs.get(MODEL)?.clone();
+        Ok(Trained {
+            facts,
+            candidate: Some(candidate.with_origin(&model.to_string())),
+            kept: Some(model),
+            is_answered: false,
+        })
+    }
+
+    /// The candidate itself.
+    async fn candidate(
+        &self,
+        run: Option<&Arc<OpenRun>>,
+        trained: &mut Trained<T::Model>,
+    ) -> Result<Candidate<T::Model>> {
+        match (trained.candidate.take(), run, &trained.kept) {
+            (Some(candidate), _, _) => Ok(candidate),
+            (None, Some(run), Some(model)) => {
+                let (root, model) = (run.root().clone(), model.clone());
+                let loaders = self.pipeline.all_loaders();
+                blocking(move || {
+                    let dir = root.checked_dir(&model)?;
+                    let candidate = Candidate::load_typed(&dir, &loaders)?;
+                    Ok(candidate.with_origin(&model.to_string()))
+                })
+                .await
+            }
+            _ => Err(Error::internal("a run without a candidate")),
+        }
+    }
+
+    /// Evaluates and judges.
+    pub(super) async fn judge(
+        &self,
+        data: &mut Data,
+        trained: &mut Trained<T::Model>,
+    ) -> Result<(Judged, Option<R::Endpoint>)> {
+        let pipeline = self.pipeline;
+        let (Some(run), Some(model)) = (&self.kept, trained.kept.clone()) else {
+            let serving = pipeline.compared_with(&pipeline.all_loaders()).await;
+            let (candidate, assessed, findings) = self.evaluate(data, trained, serving).await?;
+            let (candidate, verdict) = self.ask(data, candidate, assessed).await?;
+            (trained.candidate, trained.is_answered) = (Some(candidate), true);
+            self.note(&["evaluate", "verdict"]);
+            let judged = Judged {
+                findings,
+                verdict,
+                predictions: None,
+            };
+            return Ok((judged, None));
+        };
+        let root = run.root();
+        let examples = data.outputs.get(EXAMPLES)?.clone();
+        let Standing { already, serving } = self.standing(&model).await?;
+        let evaluation = &pipeline.evaluation;
+        let mut task = evaluation.evaluate_task::<T::Model>(&model, &examples)?;
+        if let Some(serving) = &serving {
+            task = task.serving(identity(serving));
+        }
+        // What was found of a candidate before it was deployed stands.
+        let any = already.is_some() && serving.is_none();
+        let uses = |found: &crate::runs::Execution| any || found.serving == task.serving;
+        let mut found = self.known(run, &task, uses).await?;
+        let mut assessed = None;
+        let mut compared = None;
+        let mut findings: Option<Findings> = None;
+        if let Some(execution) = &found {
+            let (root, id) = (root.clone(), execution.output(EVALUATION).cloned());
+            let id = id.ok_or_else(|| Error::internal("an evaluation that made none"))?;
+            let on_record: Findings = blocking(move || root.get(&id)).await?;
+            findings = Some(on_record);
+        }
+        // A verdict that is not on record asks for the model that was compared with, which may be gone.
+        let mut verdict_task = None;
+        let mut verdict_found = None;
+        if let Some(execution) = &found {
+            let inputs = Outputs(execution.outputs.clone());
+            let task = self.verdict_task(&inputs, &model, &examples)?;
+            verdict_found = self.known(run, &task, |_| true).await?;
+            verdict_task = Some(task);
+            let is_compared = findings.as_ref().is_some_and(Findings::is_compared);
+            if verdict_found.is_none() && is_compared {
+                compared = self
+                    .compared(root, execution.serving.as_deref(), serving.as_ref())
+                    .await;
+                if compared.is_none() {
+                    (found, findings, verdict_task) = (None, None, None);
+                }
+            }
+        }
+        let outputs = match &found {
+            Some(found) => run.reused(found),
+            None => {
+                let serving = match serving {
+                    Some(serving) => serving,
+                    None => pipeline.compared_with(&pipeline.all_loaders()).await,
+                };
+                let task = task.serving(identity(&serving));
+                let evaluate = async {
+                    let (candidate, made, findings) = self.evaluate(data, trained, serving).await?;
+                    let root = root.clone();
+                    blocking(move || {
+                        let outputs = vec![root.put(&findings)?, root.put(&made.predictions)?];
+                        Ok(((candidate, made, findings), Outputs(outputs)))
+                    })
+                    .await
+                };
+                let ((candidate, made, new), outputs) = self.execute(run, &task, evaluate).await?;
+                assessed = Some((candidate, made));
+                findings = Some(new);
+                outputs
+            }
+        };
+        let findings = findings.ok_or_else(|| Error::internal("nothing was found"))?;
+        let predictions = outputs.get(PREDICTIONS)?.clone();
+        let task = match verdict_task {
+            Some(task) => task,
+            None => {
+                let task = self.verdict_task(&outputs, &model, &examples)?;
+                verdict_found = self.known(run, &task, |_| true).await?;
+                task
+            }
+        };
+        let verdict = match verdict_found {
+            Some(found) => {
+                let outputs = run.reused(&found);
+                let (root, id) = (root.clone(), outputs.get(VERDICT)?.clone());
+                if let Some((candidate, _)) = assessed {
+                    (trained.candidate, trained.is_answered) = (Some(candidate), true);
+                }
+                blocking(move || root.get(&id)).await?
+            }
+            None => {
+                let judge = async {
+                    let (candidate, assessed) = match assessed {
+                        Some(assessed) => assessed,
+                        None => {
+                            let candidate = self.candidate(Some(run), trained).await?;
+                            let (root, findings) = (root.clone(), findings.clone());
+                            let predictions = predictions.clone();
+                            blocking(move || {
+                                findings.restore(&root, &predictions, candidate, compared)
+                            })
+                            .await?
+                        }
+                    };
+                    let (candidate, verdict) = self.ask(data, candidate, assessed).await?;
+                    let root = root.clone();
+                    blocking(move || {
+                        let outputs = Outputs(vec![root.put(&verdict)?]);
+                        Ok(((candidate, verdict), outputs))
+                    })
+                    .await
+                };
+                let ((candidate, verdict), _) = self.execute(run, &task, judge).await?;
+                (trained.candidate, trained.is_answered) = (Some(candidate), true);
+                verdict
+            }
+        };
+        run.judged(verdict.to_string(), &findings.metrics.overall);
+        let judged = Judged {
+            findings,
+            verdict,
+            predictions: Some(predictions),
+        };
+        Ok((judged, already))
+    }
+
+    fn verdict_task(
+        &self,
+        evaluated: &Outputs,
+        model: &ArtifactId,
+        examples: &ArtifactId,
+    ) -> Result<Task> {
+        let inputs = [
+            evaluated.get(EVALUATION)?,
+            evaluated.get(PREDICTIONS)?,
+            model,
+            examples,
+        ];
+        self.pipeline.evaluation.verdict_task::<T::Model>(&inputs)
+    }
+
+    /// Whether the candidate serves already; if not, or if it is compared with a saved model, what it is compared with.
+    async fn standing(&self, model: &ArtifactId) -> Result<Standing<R::Endpoint>> {
+        let pipeline = self.pipeline;
+        let server = pipeline.serving.server();
+        let already = server.deployed(&pipeline.name, &model.to_string()).await;
+        let already = already.map_err(|error| error.in_stage(server.name()))?;
+        let has_own = pipeline.evaluation.baseline_dir().is_some();
+        let serving = match already.is_some() && !has_own {
+            true => None,
+            false => Some(pipeline.compared_with(&pipeline.all_loaders()).await),
+        };
+        Ok(Standing { already, serving })
+    }
+
+    /// The model that was compared with, if it can still be had.
+    async fn compared(
+        &self,
+        root: &Root,
+        id: Option<&str>,
+        serving: Option<&Result<Serving>>,
+    ) -> Option<Arc<Servable>> {
+        let id = id?;
+        match serving {
+            Some(Ok(Serving::Model(servable))) if servable.identity() == id => {
+                Some(Arc::clone(servable))
+            }
+            _ => {
+                let id: ArtifactId = id.parse().ok()?;
+                let (root, loaders) = (root.clone(), self.pipeline.all_loaders());
+                let load = move || Servable::load(&root.checked_dir(&id)?, &loaders);
+                blocking(load).await.ok().map(Arc::new)
+            }
+        }
+    }
+
+    /// Predicts the `eval` split and scores; the `test` split too, for the record.
+    async fn evaluate(
+        &self,
+        data: &mut Data,
+        trained: &mut Trained<T::Model>,
+        serving: Result<Serving>,
+    ) -> Result<(Candidate<T::Model>, Assessed, Findings)> {
+        let candidate = self.candidate(self.kept.as_ref(), trained).await?;
+        let prepared = self.prepared(data).await?;
+        let _step = self.progress.step(Step::Evaluate);
+        let evaluation = Arc::clone(&self.pipeline.evaluation);
+        let eval = prepared.split(EVAL)?.clone();
+        let assess = move || evaluation.assess(candidate, &eval, serving);
+        let (candidate, assessed) = tokio::task::spawn_blocking(assess)
+            .await
+            .map_err(|error| Error::model("evaluating panicked").with_source(error))??;
+        let test = prepared.splits().get(TEST).filter(|test| test.n_rows() > 0);
+        let test = match test {
+            Some(test) => {
+                let servable = Arc::clone(candidate.servable());
+                let scored = self.pipeline.evaluation.score(servable, test).await;
+                Some(scored.map_err(|error| format!("{error:#}")))
+            }
+            None => None,
+        };
+        let findings = Findings::of(&assessed, test);
+        Ok((candidate, assessed, findings))
+    }
+
+    /// Asks the validator.
+    async fn ask(
+        &self,
+        data: &mut Data,
+        candidate: Candidate<T::Model>,
+        assessed: Assessed,
+    ) -> Result<(Candidate<T::Model>, Verdict)> {
+        let eval = self.prepared(data).await?.split(EVAL)?.clone();
+        let _step = self.progress.step(Step::Evaluate);
+        let evaluation = Arc::clone(&self.pipeline.evaluation);
+        let judge = move || {
+            let verdict = evaluation.judge(&candidate, &eval, &assessed)?;
+            Ok((candidate, verdict))
+        };
+        tokio::task::spawn_blocking(judge)
+            .await
+            .map_err(|error| Error::model("the validator panicked").with_source(error))?
+    }
+
+    /// Deploys what is blessed, unless it serves already.
+    pub(super) async fn deploy(
+        &self,
+        trained: &mut Trained<T::Model>,
+        judged: &Judged,
+        already: Option<R::Endpoint>,
+    ) -> Result<Option<R::Endpoint>> {
+        if !judged.verdict.is_blessed() {
+            return Ok(None);
+        }
+        let pipeline = self.pipeline;
+        let server = pipeline.serving.server();
+        let (Some(run), Some(model)) = (&self.kept, trained.kept.clone()) else {
+            let candidate = self.candidate(None, trained).await?;
+            self.note(&["deploy"]);
+            return self.deploy_anew(candidate, judged).await.map(Some);
+        };
+        let task = Task::of_stage("deploy", server)?.inputs([&model]);
+        let is_there = already.is_some();
+        let found = match is_there {
+            true => self.known(run, &task, |_| true).await?,
+            false => None,
+        };
+        let endpoint = match (found, already) {
+            (Some(found), Some(endpoint)) => {
+                run.reused(&found);
+                endpoint
+            }
+            (_, already) => {
+                let deploy = async {
+                    if let Some(endpoint) = already {
+                        return Ok((endpoint, Outputs::default()));
+                    }
+                    let is_answered = trained.is_answered;
+                    let mut candidate = self.candidate(Some(run), trained).await?;
+                    if let (false, Some(id)) = (is_answered, judged.predictions.clone()) {
+                        let root = run.root().clone();
+                        candidate = blocking(move || answered(&root, &id, candidate)).await?;
+                    }
+                    let endpoint = self.deploy_anew(candidate, judged).await?;
+                    Ok((endpoint, Outputs::default()))
+                };
+                self.execute(run, &task, deploy).await?.0
+            }
+        };
+        run.deployed(&model, server.deployed_version(&endpoint), is_there);
+        Ok(Some(endpoint))
+    }
+
+    async fn deploy_anew(
+        &self,
+        candidate: Candidate<T::Model>,
+        judged: &Judged,
+    ) -> Result<R::Endpoint> {
+        let _step = self.progress.step(Step::Deploy);
+        match bless(candidate, judged.verdict.clone()) {
+            Ok(blessed) => self.pipeline.serving.run(blessed).await,
+            Err(_rejected) => Err(Error::internal("a verdict that blesses did not")),
+        }
+    }
+}
+
+impl<S, T, V, R> Pipeline<S, T, V, R>
+where
+    S: DataSource,
+    T: Trainer,
+    V: Validator<T::Model>,
+    R: Server<T::Model>,
+{
+    /// The extraction as an execution, and the files of which it is.
+    pub(super) async fn extract_task(
+        &self,
+        engine: &crate::engine::Engine,
+        root: &Root,
+    ) -> Result<(Task, Option<Vec<InputFile>>)> {
+        let task = self.data.extract_task(engine)?;
+        let (files, snapshot) = self.data.look(engine).await?;
+        let task = match (&files, snapshot) {
+            (Some(files), _) => {
+                let (root, files) = (root.clone(), files.clone());
+                let name = self.data.source().name();
+                let used = blocking(move || root.digests_of(&files)).await;
+                let used = used.map_err(|error| error.in_stage(name))?;
+                task.snapshot(Fingerprint::of(&used)?, used)
+            }
+            (None, Some(snapshot)) => task.snapshot(snapshot, Vec::new()),
+            (None, None) => task.snapshot(Fingerprint::one_of_a_kind()?, Vec::new()),
+        };
+        Ok((task, files))
+    }
+
+    /// The training as an execution.
+    pub(super) fn train_task(
+        &self,
+        data: &Outputs,
+        serving: Option<&Result<Serving>>,
+    ) -> Result<Task> {
+        let inputs = [EXAMPLES, STATISTICS, SCHEMA, PREPARED].map(|kind| data.get(kind));
+        let inputs = inputs.into_iter().collect::<Result<Vec<_>>>()?;
+        let task = Task::of_stage("train", self.training.trainer())?;
+        let task = task.seed(self.training.configured_seed()).inputs(inputs);
+        Ok(match serving {
+            Some(serving) => task.serving(identity(serving)),
+            None => task,
+        })
+    }
+}

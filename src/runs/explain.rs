@@ -1,0 +1,150 @@
+//! What a run would do, said before it runs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Execution;
+use super::{Outputs, Root, Task};
+use crate::error::Result;
+
+/// What a run would do with each stage; its `Display` text is a table for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The stages in their order.
+    pub stages: Vec<StagePlan>,
+}
+
+/// What a run would do with a stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StagePlan {
+    /// Which stage, such as `train`.
+    pub stage: String,
+    /// The name of what would run, such as `gradient_boosting`.
+    pub name: String,
+    /// Whether it would run.
+    pub planned: Planned,
+    /// Why.
+    pub why: String,
+    /// How long it took last time, in seconds.
+    pub last_seconds: Option<f64>,
+}
+
+/// Whether a stage would run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Planned {
+    /// What is on record is used.
+    Reused,
+    /// It runs.
+    Runs,
+    /// It runs, unless the stage of this name makes what it made last time.
+    RunsUnlessUnchanged(String),
+}
+
+impl Explanation {
+    /// Adds a stage, and tells what its outputs would be as far as that is known. Without a task, what it would be made
+    /// of is not known yet.
+    pub(crate) fn add(
+        &mut self,
+        root: &Root,
+        pipeline: &str,
+        stage: (&str, &str),
+        task: Option<&Task>,
+        uses: impl Fn(&Execution) -> bool,
+    ) -> Result<Option<Outputs>> {
+        let last = root.last(pipeline, stage.0)?;
+        let known = match task {
+            Some(task) => root.known(task)?,
+            None => Vec::new(),
+        };
+        let runs_before = self.first_to_run().map(str::to_owned);
+        let found = known.into_iter().find(uses);
+        let (planned, why, of) = match (found, runs_before) {
+            (Some(found), None) => {
+                let why = format!("made by {} on {}", found.run, found.started());
+                (Planned::Reused, why, Some(found))
+            }
+            (Some(found), Some(before)) => {
+                let why = format!("made by {}, if `{before}` makes the same again", found.run);
+                (Planned::RunsUnlessUnchanged(before), why, Some(found))
+            }
+            (None, before) => {
+                let why = match (task, &last, before) {
+                    (Some(task), Some(last), _) => task.difference(last).unwrap_or_else(|| {
+                        let was = last.state;
+                        match was {
+                            super::State::Done => {
+                                "what it made is gone, or another model is serving".to_owned()
+                            }
+                            _ => format!("it has {was} last time"),
+                        }
+                    }),
+                    (_, None, _) => "it is not on record".to_owned(),
+                    (None, Some(_), Some(before)) => format!("it depends on `{before}`"),
+                    (None, Some(_), None) => "what it depends on is not known yet".to_owned(),
+                };
+                (Planned::Runs, why, last.clone())
+            }
+        };
+        self.stages.push(StagePlan {
+            stage: stage.0.to_owned(),
+            name: stage.1.to_owned(),
+            planned,
+            why,
+            last_seconds: of.as_ref().or(last.as_ref()).map(|of| of.seconds),
+        });
+        Ok(of
+            .map(|of| Outputs(of.outputs))
+            .filter(|of| !of.0.is_empty()))
+    }
+
+    /// The first stage that runs, whatever others make.
+    fn first_to_run(&self) -> Option<&str> {
+        let mut stages = self.stages.iter().rev();
+        let last = stages.find(|stage| stage.planned == Planned::Runs)?;
+        Some(&last.stage)
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for stage in &self.stages {
+            let planned = match &stage.planned {
+                Planned::Reused => "is reused".to_owned(),
+                Planned::Runs => "runs".to_owned(),
+                Planned::RunsUnlessUnchanged(of) => format!("runs unless `{of}` makes the same"),
+            };
+            let took = stage.last_seconds.map(|seconds| format!("{seconds:.2} s"));
+            writeln!(
+                f,
+                "{:9} {:34} {:>9}  {}",
+                stage.stage,
+                planned,
+                took.unwrap_or_default(),
+                stage.why
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Root {
+    /// The last execution of a stage that a run of a pipeline made or used.
+    pub(super) fn last(&self, pipeline: &str, stage: &str) -> Result<Option<Execution>> {
+        for run in self.runs()?.into_iter().rev() {
+            if run.pipeline != pipeline {
+                continue;
+            }
+            let of_run = run.stages.iter().find(|of_run| of_run.stage == stage);
+            if let Some(of_run) = of_run {
+                let mut executions = self.executions_of(&of_run.key)?.into_iter();
+                return Ok(executions.find(|execution| execution.id == of_run.execution));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,301 @@
+//! A run under way: what it finds on record, what it adds to it.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::clock::rfc3339;
+use super::record::{Deployed, Environment, Execution, Run, StageOfRun, State};
+use super::{ArtifactId, Root, Task};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::Fingerprint;
+use crate::metrics::Metrics;
+
+/// What an application says of its runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunLabels {
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) code_version: Option<String>,
+}
+
+/// What a stage has made, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outputs(pub(crate) Vec<ArtifactId>);
+
+impl Outputs {
+    /// The one of a kind.
+    pub(crate) fn get(&self, kind: &str) -> Result<&ArtifactId> {
+        let mut outputs = self.0.iter();
+        let found = outputs.find(|output| output.kind() == kind);
+        found.ok_or_else(|| Error::internal(format!("an execution made no `{kind}`")))
+    }
+}
+
+/// A run under way. While it lives, nothing of the root is collected, and its record is known to be of a living process.
+/// Dropped before its end, it was cancelled.
+#[derive(Debug)]
+pub(crate) struct OpenRun {
+    root: Root,
+    /// Whether what is on record is used.
+    reuse: bool,
+    environment: Environment,
+    began: Instant,
+    run: Mutex<Run>,
+    /// Shared with other runs, and with no collection; `None` where the file system has no locks.
+    _root_lock: Option<File>,
+    /// The record of the run, locked.
+    own_lock: Mutex<Option<File>>,
+}
+
+/// The file that runs share the lock of, and a collection has alone.
+pub(super) const LOCK: &str = "lock";
+
+impl OpenRun {
+    /// Puts a run on record.
+    pub(crate) fn begin(
+        root: &Root,
+        pipeline: &str,
+        labels: &RunLabels,
+        reuse: bool,
+    ) -> Result<Self> {
+        root.create()?;
+        let root_lock = open_lock(root).and_then(|lock| lock.lock_shared().map(|()| lock));
+        let environment = Environment::here(labels.code_version.clone());
+        let started_ms = match root.newest_run()? {
+            // The order of runs is that of their times, also where the clock has gone back.
+            Some(newest) => root.clock().now_ms().max(root.run(&newest)?.started_ms + 1),
+            None => root.clock().now_ms(),
+        };
+        let run = Run {
+            format_version: Run::FORMAT_VERSION,
+            id: new_id(started_ms)?,
+            pipeline: pipeline.to_owned(),
+            state: State::Running,
+            started_ms,
+            seconds: 0.0,
+            stages: Vec::new(),
+            error: None,
+            verdict: None,
+            metrics: Metrics::new(),
+            deployed: None,
+            tags: labels.tags.clone(),
+            notes: labels.notes.clone(),
+            environment: environment.clone(),
+            process: std::process::id(),
+        };
+        root.write_run(&run)?;
+        let own_lock = File::open(root.run_path(&run.id)).ok();
+        let own_lock = own_lock.filter(|file| file.try_lock().is_ok());
+        Ok(OpenRun {
+            root: root.clone(),
+            reuse,
+            environment,
+            began: Instant::now(),
+            run: Mutex::new(run),
+            _root_lock: root_lock.ok(),
+            own_lock: Mutex::new(own_lock),
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.locked().id.clone()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The executions on record whose outputs may be used, the newest first; none if nothing is to be used.
+    pub(crate) fn known(&self, task: &Task) -> Result<Vec<Execution>> {
+        match self.reuse {
+            true => self.root.known(task),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Notes that a stage was not run again.
+    pub(crate) fn reused(&self, execution: &Execution) -> Outputs {
+        self.locked().stages.push(StageOfRun {
+            stage: execution.stage.clone(),
+            key: execution.key.clone(),
+            execution: execution.id.clone(),
+            reused: true,
+            outputs: execution.outputs.clone(),
+        });
+        Outputs(execution.outputs.clone())
+    }
+
+    /// Puts an execution on record that has ended, well or not.
+    pub(crate) fn executed(
+        &self,
+        task: &Task,
+        ended: &Result<Outputs, Ended>,
+        took: Duration,
+    ) -> Result<()> {
+        let key = task.key()?;
+        let mut run = self.locked();
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or_default();
+        let now = self.root.clock().now_ms().max(run.started_ms);
+        let (state, error, outputs) = match ended {
+            Ok(outputs) => (State::Done, None, outputs.0.clone()),
+            Err(Ended { state, error }) => (*state, Some(error.clone()), Vec::new()),
+        };
+        let execution = Execution {
+            format_version: Execution::FORMAT_VERSION,
+            id: format!("{}-{}", run.id, task.stage),
+            run: run.id.clone(),
+            pipeline: run.pipeline.clone(),
+            stage: task.stage.to_owned(),
+            name: task.name.clone(),
+            version: task.version,
+            configuration: task.configuration.clone(),
+            seed: task.seed,
+            snapshot: task.snapshot.clone(),
+            files: task.files.clone(),
+            inputs: task.inputs.clone(),
+            serving: task.serving.clone(),
+            outputs,
+            key,
+            state,
+            error,
+            started_ms: now.saturating_sub(took_ms).max(run.started_ms),
+            seconds: took.as_secs_f64(),
+            environment: self.environment.clone(),
+        };
+        self.root.write_execution(&execution)?;
+        run.stages.push(StageOfRun {
+            stage: execution.stage,
+            key: execution.key,
+            execution: execution.id,
+            reused: false,
+            outputs: execution.outputs,
+        });
+        Ok(())
+    }
+
+    /// Notes what was said of the candidate.
+    pub(crate) fn judged(&self, verdict: String, metrics: &Metrics) {
+        let mut run = self.locked();
+        run.verdict = Some(verdict);
+        run.metrics = metrics.clone();
+    }
+
+    /// Notes what was deployed.
+    pub(crate) fn deployed(&self, model: &ArtifactId, version: Option<u64>, already: bool) {
+        let mut run = self.locked();
+        let at_ms = self.root.clock().now_ms().max(run.started_ms);
+        run.deployed = Some(Deployed {
+            model: model.clone(),
+            version,
+            at_ms,
+            already,
+        });
+    }
+
+    /// The names of the stages that were reused, and of those that ran.
+    pub(crate) fn stages(&self) -> (Vec<String>, Vec<String>) {
+        let run = self.locked();
+        let owned = |name: &str| name.to_owned();
+        (
+            run.reused().map(owned).collect(),
+            run.ran().map(owned).collect(),
+        )
+    }
+
+    /// Puts the end of the run on record.
+    pub(crate) fn end(&self, ended: Option<Ended>) -> Result<()> {
+        let state = ended.as_ref().map_or(State::Done, |ended| ended.state);
+        self.close(state, ended.map(|ended| ended.error))
+    }
+
+    fn close(&self, state: State, error: Option<String>) -> Result<()> {
+        let mut lock = self.own_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.locked();
+        if run.state != State::Running {
+            return Ok(());
+        }
+        run.state = state;
+        run.error = error;
+        run.seconds = self.began.elapsed().as_secs_f64();
+        self.root.write_run(&run)?;
+        *lock = None;
+        Ok(())
+    }
+}
+
+impl Drop for OpenRun {
+    fn drop(&mut self) {
+        // Nobody is left to tell of an error.
+        let _ = self.close(State::Cancelled, None);
+    }
+}
+
+/// How an execution ended that made nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    state: State,
+    error: String,
+}
+
+impl Ended {
+    pub(crate) fn of(error: &Error) -> Self {
+        Ended {
+            state: match error.kind() {
+                ErrorKind::Cancelled => State::Cancelled,
+                _ => State::Failed,
+            },
+            error: error.to_string(),
+        }
+    }
+}
+
+impl Root {
+    /// The executions of a key that came to their end and whose outputs are all there, the newest first.
+    pub(super) fn known(&self, task: &Task) -> Result<Vec<Execution>> {
+        let mut known = self.executions_of(&task.key()?)?;
+        known.retain(|execution| {
+            let mut outputs = execution.outputs.iter();
+            execution.state == State::Done && outputs.all(|output| self.dir_of(output).is_dir())
+        });
+        known.reverse();
+        Ok(known)
+    }
+}
+
+/// Opens the file whose lock runs share.
+pub(super) fn open_lock(root: &Root) -> std::io::Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(root.path().join(LOCK))
+}
+
+/// Whether the process of a run that is under way by its record still has it locked. Where there are no locks, it is
+/// taken for alive.
+pub(super) fn is_alive(record: &Path) -> bool {
+    match File::open(record).map(|file| file.try_lock()) {
+        Ok(Ok(())) => false,
+        Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) => true,
+        Err(_) => false,
+    }
+}
+
+/// An id that no other run has: `20261127T160512.345Z-1f00c2`.
+fn new_id(started_ms: u64) -> Result<String> {
+    let unlike_any = Fingerprint::one_of_a_kind()?;
+    let time = rfc3339(started_ms).replace(['-', ':'], "");
+    Ok(format!(
+        "{}.{:03}Z-{}",
+        time.trim_end_matches('Z'),
+        started_ms % 1_000,
+        &unlike_any.as_str()[..6]
+    ))
+}
