@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example quickstart
+//! cargo run --example quickstart -- --root runs   # kept there; the next time, only what has changed runs
 //! ```
 //!
 //! A year of flights from New York (`examples/data`): will a flight arrive fifteen minutes late or more? We only use
@@ -13,15 +14,33 @@
 
 mod support;
 
+#[path = "support/keeping.rs"]
+mod keeping;
+
 use std::sync::Arc;
 
+use clap::Parser;
 use fourfold::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use fourfold::prelude::*;
 use serde_json::{Value, json};
 
+use crate::keeping::Keeping;
+
+/// Real flights become a served model.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    keeping: Keeping,
+}
+
 fn main() -> Result<()> {
+    let keeping = Args::parse().keeping;
     let flights = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/flights");
-    let models = tempfile::tempdir()?;
+    let scratch = tempfile::tempdir()?;
+    let models = match &keeping.root {
+        Some(root) => root.join("models"),
+        None => scratch.path().to_owned(),
+    };
 
     // 1. Features: fitted on the train split only, saved with the model, applied by the same code when serving.
     let transform = Transform::new()
@@ -51,9 +70,14 @@ fn main() -> Result<()> {
             )
             .slice_by(["carrier"]),
         )
-        .serve(InProcess::at(models.path()).listen("127.0.0.1:0"))
-        .observe(support::progress_bar())
-        .build()?;
+        .serve(InProcess::at(models).listen("127.0.0.1:0"))
+        .observe(support::progress_bar());
+    let pipeline = keeping.apply(pipeline).build()?;
+    if keeping.explain {
+        let runtime = tokio::runtime::Runtime::new()?;
+        print!("{}", runtime.block_on(pipeline.explain())?);
+        return Ok(());
+    }
 
     // 3. Read, split, analyse, validate, fit, train, evaluate, bless, push, serve.
     let (endpoint, run) = match pipeline.run_blocking()? {
@@ -108,6 +132,13 @@ fn main() -> Result<()> {
     println!("          an evening flight in July is late with probability {over_http} over HTTP");
     println!("          {} {in_process} in process", " ".repeat(48));
     assert_eq!(over_http, in_process);
+    if !run.reused.is_empty() {
+        println!(
+            "reused    {}; ran {}",
+            run.reused.join(", "),
+            run.ran.join(", ")
+        );
+    }
     let seconds: f64 = run.timings_s.values().sum();
     println!("done      in {seconds:.1} s");
     Ok(())

@@ -11,6 +11,9 @@
 
 mod support;
 
+#[path = "support/keeping.rs"]
+mod keeping;
+
 #[path = "support/reading.rs"]
 mod reading;
 
@@ -26,6 +29,7 @@ use fourfold::serving::PushedModel;
 use fourfold::training::{AnyTrainer, Constant, Trial};
 use serde_json::json;
 
+use crate::keeping::Keeping;
 use crate::reading::Reading;
 
 /// Trains, evaluates, blesses or rejects, and serves a model of a table.
@@ -60,9 +64,17 @@ struct Args {
     /// A column to evaluate by (may be repeated).
     #[arg(long)]
     slice: Vec<String>,
+    /// The seed of all that is random.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// A bound that a metric must reach, beside being better than predicting the majority or the mean (may be repeated).
+    #[arg(long, value_name = "METRIC=VALUE", value_parser = bound)]
+    at_least: Vec<(String, f64)>,
     /// The model repository.
     #[arg(long, default_value = "models")]
     models: PathBuf,
+    #[command(flatten)]
+    keeping: Keeping,
     /// Write the result as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -108,10 +120,23 @@ async fn main() -> Result<()> {
     run(&args, trainer).await.map_err(reading::in_options)
 }
 
+/// `auc=0.7`.
+fn bound(text: &str) -> std::result::Result<(String, f64), String> {
+    let (metric, value) = text.split_once('=').ok_or("must be METRIC=VALUE")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("`{value}` is not a number"))?;
+    Ok((metric.to_owned(), value))
+}
+
 async fn run(args: &Args, trainer: AnyTrainer) -> Result<()> {
     let mut label = Label::column(&args.label);
     if let Some(class) = &args.positive {
         label = label.positive(class);
+    }
+    let mut thresholds = Thresholds::new().better_than_constant();
+    for (metric, bound) in &args.at_least {
+        thresholds = thresholds.at_least(metric, *bound);
     }
     let (excluded, left_out): (Vec<_>, Vec<_>) = args
         .exclude
@@ -127,14 +152,15 @@ async fn run(args: &Args, trainer: AnyTrainer) -> Result<()> {
     }
     let pipeline = Pipeline::builder(model_name(&args.input, &args.label))
         .data(source.task(args.task).exclude(excluded.cloned()))
-        .train(trainer)
-        .evaluate(
-            EvaluationPipeline::new(Thresholds::new().better_than_constant())
-                .slice_by(args.slice.clone()),
-        )
+        .train(TrainingPipeline::new(trainer).seed(args.seed))
+        .evaluate(EvaluationPipeline::new(thresholds).slice_by(args.slice.clone()))
         .serve(ModelRepository::at(&args.models))
-        .observe(support::progress_bar())
-        .build()?;
+        .observe(support::progress_bar());
+    let pipeline = args.keeping.apply(pipeline).build()?;
+    if args.keeping.explain {
+        print!("{}", pipeline.explain().await?);
+        return Ok(());
+    }
     let outcome = pipeline.run().await?;
     print(outcome.run());
     let record = outcome.run().clone();
@@ -264,6 +290,8 @@ fn summary(run: &RunRecord, pushed: Option<&PushedModel>) -> serde_json::Value {
         "reasons": run.verdict.reasons(),
         "warnings": run.warnings,
         "timings_s": timings,
+        "reused": run.reused,
+        "ran": run.ran,
         "model_dir": pushed.map(|pushed| &pushed.path),
     })
 }

@@ -83,12 +83,13 @@ where
                 .is_some();
             let evaluate = self.evaluation.evaluate_task::<T::Model>(model, examples)?;
             let is_own = self.evaluation.baseline_dir().is_none();
-            task = Some(match already && is_own {
+            let serving = match already && is_own {
+                true => model.to_string(),
+                false => identity(&self.compared_with(&self.all_loaders()).await),
+            };
+            task = Some(match is_own && serving == model.to_string() {
                 true => evaluate,
-                false => {
-                    let serving = self.compared_with(&self.all_loaders()).await;
-                    evaluate.serving(identity(&serving))
-                }
+                false => evaluate.serving(serving),
             });
         }
         let compared = task.as_ref().and_then(|task| task.serving.clone());

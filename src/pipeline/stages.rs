@@ -96,7 +96,7 @@ pub(super) struct Judged {
     predictions: Option<ArtifactId>,
 }
 
-/// Whether the candidate is serving already, and what it is compared with otherwise.
+/// Whether the candidate is deployed already, and what it is compared with; nothing if it is itself what serves.
 struct Standing<E> {
     already: Option<E>,
     serving: Option<Result<Serving>>,
@@ -336,7 +336,7 @@ where
             task = task.serving(identity(serving));
         }
         // What was found of a candidate before it was deployed stands.
-        let any = already.is_some() && serving.is_none();
+        let any = serving.is_none();
         let uses = |found: &crate::runs::Execution| any || found.serving == task.serving;
         let mut found = self.known(run, &task, uses).await?;
         let mut assessed = None;
@@ -459,18 +459,22 @@ where
         self.pipeline.evaluation.verdict_task::<T::Model>(&inputs)
     }
 
-    /// Whether the candidate serves already; if not, or if it is compared with a saved model, what it is compared with.
     async fn standing(&self, model: &ArtifactId) -> Result<Standing<R::Endpoint>> {
         let pipeline = self.pipeline;
         let server = pipeline.serving.server();
         let already = server.deployed(&pipeline.name, &model.to_string()).await;
         let already = already.map_err(|error| error.in_stage(server.name()))?;
         let has_own = pipeline.evaluation.baseline_dir().is_some();
-        let serving = match already.is_some() && !has_own {
-            true => None,
-            false => Some(pipeline.compared_with(&pipeline.all_loaders()).await),
-        };
-        Ok(Standing { already, serving })
+        if already.is_some() && !has_own {
+            let serving = None;
+            return Ok(Standing { already, serving });
+        }
+        let serving = pipeline.compared_with(&pipeline.all_loaders()).await;
+        let is_itself = !has_own && identity(&serving) == model.to_string();
+        Ok(Standing {
+            already,
+            serving: (!is_itself).then_some(serving),
+        })
     }
 
     /// The model that was compared with, if it can still be had.

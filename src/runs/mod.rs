@@ -67,19 +67,41 @@
 
 mod artifact;
 mod clock;
+mod compare;
 mod explain;
+mod gc;
 mod inputs;
+mod lineage;
 mod open;
+mod paired;
 mod record;
 mod root;
 mod secret;
 mod task;
 
 pub use self::artifact::{Artifact, ArtifactId};
+pub use self::compare::{Comparison, Difference, MetricChange};
 pub use self::explain::{Explanation, Planned, StagePlan};
+pub use self::gc::{Collected, Keep, Verified};
 pub use self::inputs::{InputFile, UsedFile};
+pub use self::lineage::{Affected, Lineage, ServingPeriod};
 pub(crate) use self::open::{Ended, OpenRun, Outputs, RunLabels};
 pub use self::record::{Deployed, Environment, Execution, Run, StageOfRun, State};
 pub use self::root::Root;
 pub use self::secret::Secret;
 pub(crate) use self::task::Task;
+
+/// The kinds of artifacts that pipelines make.
+const KINDS: [&str; 11] = [
+    "examples",
+    "statistics",
+    "schema",
+    "anomalies",
+    "prepared",
+    "transform",
+    "model",
+    "training",
+    "evaluation",
+    "predictions",
+    "verdict",
+];

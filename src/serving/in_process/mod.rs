@@ -293,7 +293,7 @@ impl<M: Model> Server<M> for InProcess {
     }
 
     fn deployed_version(&self, endpoint: &Endpoint) -> Option<u64> {
-        endpoint.deployed()
+        endpoint.version()
     }
 
     async fn prepare(&self) -> Result<()> {

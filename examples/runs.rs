@@ -1,0 +1,301 @@
+//! What runs have left: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | gc | verify]`.
+//!
+//! ```sh
+//! cargo run --example tabular -- --input houses.csv --label price --root root
+//! cargo run --example runs -- --root root list
+//! cargo run --example runs -- --root root lineage houses-price
+//! ```
+//!
+//! The root is files alone: a copy of it, on another machine, answers the same.
+
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use fourfold::prelude::*;
+use fourfold::runs::{Execution, Keep, Lineage, Root, Run, ServingPeriod};
+use serde::Serialize;
+
+/// Asks for what runs have left in a root.
+#[derive(Parser)]
+struct Args {
+    /// The root of a pipeline.
+    #[arg(long)]
+    root: PathBuf,
+    /// Answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// All runs, the oldest first.
+    List,
+    /// One run, by its id or the beginning of it.
+    Show { run: String },
+    /// How something came to be: a run's model, a deployed model (`name` or `name:version`), or an artifact.
+    Lineage { what: String },
+    /// What differs between two runs.
+    Compare { before: String, after: String },
+    /// What came of an input file or an artifact, what serves of it, and what to roll back to.
+    Affected { what: String },
+    /// When which model of a pipeline was deployed, and which was blessed last.
+    Serving { pipeline: String },
+    /// Which artifacts no rule keeps; removes them with `--remove`.
+    Gc {
+        /// Keep those of the newest runs of each pipeline.
+        #[arg(long, default_value_t = 10)]
+        newest: usize,
+        /// Keep those of the runs of the last days.
+        #[arg(long, default_value_t = 0)]
+        days: u64,
+        /// Keep at most so many bytes of these.
+        #[arg(long)]
+        at_most: Option<u64>,
+        /// Remove the others.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Reads every artifact again and compares it with its digests.
+    Verify,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let root = Root::open(&args.root)?;
+    if !args.root.is_dir() {
+        let message = format!("there is no root `{}`", args.root.display());
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    match args.what.unwrap_or(What::List) {
+        What::List => {
+            let runs = root.runs()?;
+            match args.json {
+                true => json(&runs)?,
+                false => runs.iter().for_each(line),
+            }
+        }
+        What::Show { run } => {
+            let run = root.run(&run)?;
+            match args.json {
+                true => json(&run)?,
+                false => show(&run),
+            }
+        }
+        What::Lineage { what } => {
+            let lineage = root.lineage(&what)?;
+            match args.json {
+                true => json(&lineage)?,
+                false => print_lineage(&lineage),
+            }
+        }
+        What::Compare { before, after } => {
+            let comparison = root.compare(&before, &after)?;
+            if args.json {
+                return json(&comparison);
+            }
+            for difference in comparison.configuration.iter().chain(&comparison.files) {
+                let (before, after) = (&difference.before, &difference.after);
+                println!("{}: {before} -> {after}", difference.path);
+            }
+            println!("other artifacts: {}", comparison.artifacts.join(", "));
+            for metric in &comparison.metrics {
+                let value = |found: Option<fourfold::metrics::MetricValue>| {
+                    found.map_or("-".to_owned(), |found| format!("{:.4}", found.value))
+                };
+                let paired = metric
+                    .paired
+                    .map(|change| match (change.lower, change.upper) {
+                        (Some(low), Some(high)) => {
+                            format!("  {:+.4} ({low:+.4} to {high:+.4})", change.value)
+                        }
+                        _ => format!("  {:+.4}", change.value),
+                    });
+                println!(
+                    "{:24} {:>10} -> {:>10}{}",
+                    metric.name,
+                    value(metric.before),
+                    value(metric.after),
+                    paired.unwrap_or_default()
+                );
+            }
+        }
+        What::Affected { what } => {
+            let affected = root.affected(&what)?;
+            if args.json {
+                return json(&affected);
+            }
+            println!("artifacts made of it:");
+            for id in &affected.artifacts {
+                println!("  {}", id.short());
+            }
+            println!("runs: {}", affected.runs.join(", "));
+            for period in &affected.serving {
+                println!("served: {}", in_words(period));
+            }
+            for period in &affected.roll_back_to {
+                println!("roll back to: {}", in_words(period));
+            }
+        }
+        What::Serving { pipeline } => {
+            let periods = root.serving_periods(&pipeline)?;
+            if args.json {
+                return json(&periods);
+            }
+            for period in &periods {
+                println!("{}", in_words(period));
+            }
+            if let Some(run) = root.latest_blessed(&pipeline)? {
+                println!("blessed last: the model of {}", run.id);
+            }
+        }
+        What::Gc {
+            newest,
+            days,
+            at_most,
+            remove,
+        } => {
+            let mut keep = Keep::default().newest(newest).days(days);
+            if let Some(bytes) = at_most {
+                keep = keep.at_most(bytes);
+            }
+            let collected = root.collect(&keep, !remove)?;
+            if args.json {
+                return json(&collected);
+            }
+            for id in &collected.artifacts {
+                println!("{}", id.short());
+            }
+            println!(
+                "{} artifacts of {} bytes {}; {} bytes stay",
+                collected.artifacts.len(),
+                collected.bytes,
+                if remove {
+                    "were removed"
+                } else {
+                    "would be removed (--remove does it)"
+                },
+                collected.kept_bytes
+            );
+        }
+        What::Verify => {
+            let verified = root.verify()?;
+            for (id, error) in &verified.damaged {
+                println!("{}: {error}", id.short());
+            }
+            println!(
+                "{} artifacts are whole, {} are damaged",
+                verified.whole.len(),
+                verified.damaged.len()
+            );
+            if !verified.damaged.is_empty() {
+                let message = "artifacts are damaged; run the pipeline again without the cache";
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        Error::new(ErrorKind::Internal, "it cannot be written as JSON").with_source(error)
+    })?;
+    println!("{text}");
+    Ok(())
+}
+
+fn line(run: &Run) {
+    let version = run.deployed.as_ref().and_then(|deployed| deployed.version);
+    println!(
+        "{}  {:16} {:9} {:>8.2} s  {}{}",
+        run.id,
+        run.pipeline,
+        run.state.to_string(),
+        run.seconds,
+        run.verdict.as_deref().unwrap_or("-"),
+        version.map_or(String::new(), |version| format!(", version {version}"))
+    );
+}
+
+fn show(run: &Run) {
+    line(run);
+    println!("started   {} on {}", run.started(), run.environment.host);
+    for stage in &run.stages {
+        let how = if stage.reused {
+            "reused from"
+        } else {
+            "ran as"
+        };
+        println!("{:9} {how} {}", stage.stage, stage.execution);
+        for output in &stage.outputs {
+            println!("          {}", output.short());
+        }
+    }
+    for (name, value) in &run.metrics {
+        println!("{name:24} {:.4}", value.value);
+    }
+    for (name, value) in &run.tags {
+        println!("tag       {name}: {value}");
+    }
+    for note in &run.notes {
+        println!("note      {note}");
+    }
+    if let Some(error) = &run.error {
+        println!("error     {error}");
+    }
+}
+
+fn print_lineage(lineage: &Lineage) {
+    println!("{}", lineage.of);
+    for step in &lineage.steps {
+        println!("{}", step_in_words(step));
+        println!("          with {}", step.configuration);
+        for file in &step.files {
+            println!(
+                "          {} ({} bytes, {})",
+                file.path,
+                file.bytes,
+                file.digest.short()
+            );
+        }
+    }
+    println!("runs: {}", lineage.runs.join(", "));
+    for period in &lineage.serving {
+        println!("served: {}", in_words(period));
+    }
+}
+
+fn step_in_words(step: &Execution) -> String {
+    let seed = step
+        .seed
+        .map_or(String::new(), |seed| format!(", seed {seed}"));
+    let code = step.environment.code_version.as_deref();
+    let code = code.map_or(String::new(), |code| format!(", code {code}"));
+    format!(
+        "{:9} {} version {}{seed}, on {} by fourfold {}{code}",
+        step.stage,
+        step.name,
+        step.version,
+        step.started(),
+        step.environment.crate_version
+    )
+}
+
+fn in_words(period: &ServingPeriod) -> String {
+    let until = period.until();
+    format!(
+        "{}{} from {} {} ({}, run {})",
+        period.pipeline,
+        period
+            .version
+            .map_or(String::new(), |version| format!(":{version}")),
+        period.from(),
+        until.map_or("until now".to_owned(), |until| format!("until {until}")),
+        period.model.short(),
+        period.run
+    )
+}
