@@ -74,8 +74,7 @@ fn main() -> Result<()> {
         .observe(support::progress_bar());
     let pipeline = keeping.apply(pipeline).build()?;
     if keeping.explain {
-        let runtime = tokio::runtime::Runtime::new()?;
-        print!("{}", runtime.block_on(pipeline.explain())?);
+        print!("{}", pipeline.explain_blocking()?);
         return Ok(());
     }
 

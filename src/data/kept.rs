@@ -71,7 +71,6 @@ pub(crate) struct DataFacts {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) rows: BTreeMap<String, u64>,
     pub(crate) n_unlabelled: u64,
-    pub(crate) target: Target,
     pub(crate) schema: Schema,
     /// Of the `train` split, without sketches.
     pub(crate) statistics: Statistics,
@@ -302,7 +301,6 @@ impl DataFacts {
             fingerprint: data.fingerprint.clone(),
             rows: rows(data),
             n_unlabelled: data.n_unlabelled,
-            target: data.target.clone(),
             schema: data.schema.clone(),
             statistics: summary(data),
             anomalies: data.anomalies.clone(),
@@ -326,7 +324,6 @@ impl DataFacts {
             fingerprint: fingerprint(outputs)?,
             rows: prepared.rows,
             n_unlabelled: prepared.n_unlabelled,
-            target: prepared.target,
             schema: load_json(&root.checked_dir(of(SCHEMA)?)?, SCHEMA_FILE)?,
             statistics: load_json(&root.checked_dir(of(STATISTICS)?)?, SUMMARY_FILE)?,
             anomalies: found.anomalies,

@@ -1,12 +1,14 @@
 //! The typed builder.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Pipeline;
 use super::compose::{
     HasData, HasEvaluation, HasServing, HasTraining, IntoData, IntoEvaluation, IntoServing,
     IntoTraining, ModelOf,
 };
+use super::limits::{Limits, Retry};
 use crate::blessing::Verdict;
 use crate::cancellation::Cancellation;
 use crate::data::{DataPipeline, DataSource};
@@ -59,6 +61,7 @@ impl PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
                 root: None,
                 cache: true,
                 labels: RunLabels::default(),
+                limits: Limits::default(),
                 engine: None,
                 progress: Progress::default(),
                 loaders: Loaders::default(),
@@ -75,6 +78,7 @@ struct Settings {
     root: Option<Root>,
     cache: bool,
     labels: RunLabels,
+    limits: Limits,
     engine: Option<Engine>,
     progress: Progress,
     loaders: Loaders,
@@ -222,6 +226,23 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         self
     }
 
+    /// Tries a [stage](crate::runs), such as `extract`, again when it fails for a reason that may pass:
+    /// [`Io`](crate::ErrorKind::Io), [`Unavailable`](crate::ErrorKind::Unavailable),
+    /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted) or
+    /// [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded). With a [root](PipelineBuilder::root), the stages before it
+    /// are not run again.
+    pub fn retry(mut self, stage: impl Into<String>, retry: Retry) -> Self {
+        self.settings.limits.retry(stage.into(), retry);
+        self
+    }
+
+    /// Ends a [stage](crate::runs), such as `train`, with [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) if it takes
+    /// longer. A trainer of this crate stops then; what does not look at its cancellation goes on in its thread, unheard.
+    pub fn time_limit(mut self, stage: impl Into<String>, limit: Duration) -> Self {
+        self.settings.limits.time(stage.into(), limit);
+        self
+    }
+
     /// The engine that work over all rows runs on.
     pub fn engine(mut self, engine: Engine) -> Self {
         self.settings.engine = Some(engine);
@@ -288,6 +309,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
             root: settings.root,
             cache: settings.cache,
             labels: settings.labels,
+            limits: settings.limits,
             engine: settings.engine,
             progress: settings.progress,
             loaders: settings.loaders,
@@ -300,6 +322,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         pipeline.training.check()?;
         pipeline.evaluation.check::<ModelOf<T>>()?;
         pipeline.serving.check()?;
+        pipeline.limits.check()?;
         let server = pipeline.serving.server();
         if pipeline.evaluation.asks_for_serving::<ModelOf<T>>()
             && !Server::<ModelOf<T>>::knows_serving(server)

@@ -1,14 +1,14 @@
 //! What a run would do.
 
-use super::Pipeline;
+use super::{Pipeline, blocking_runtime};
 use crate::data::{DataSource, EXAMPLES};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION, PREDICTIONS, Validator};
-use crate::runs::{ArtifactId, Explanation, Outputs, Task};
+use crate::runs::{ArtifactId, Explanation, OnRecord, Outputs, Root, Task};
 use crate::serving::Server;
 use crate::training::Trainer;
 
-use super::session::identity;
+use super::session::{blocking, identity};
 
 impl<S, T, V, R> Pipeline<S, T, V, R>
 where
@@ -28,7 +28,8 @@ where
         let root = self.root.as_ref().ok_or_else(|| {
             Error::config("a pipeline without a root keeps nothing; call `.root(dir)`")
         })?;
-        root.create()?;
+        let created = root.clone();
+        blocking(move || created.create()).await?;
         let engine = self.engine()?;
         let mut said = Explanation::default();
         let name = &self.name;
@@ -40,14 +41,24 @@ where
 
         let (task, _) = self.extract_task(&engine, root).await?;
         let stage = ("extract", self.data.source().name());
-        let examples = said.add(root, name, stage, self.used(&task), |_| true)?;
+        let examples = said.add(
+            stage,
+            Some(&task),
+            self.on_record(root, stage.0, Some(&task)).await?,
+            |_| true,
+        );
 
         let task = match with_inputs(&examples, &[EXAMPLES]) {
             Some(inputs) => Some(self.data.prepare_task(&engine, &inputs[0])?),
             None => None,
         };
         let stage = ("prepare", "data_pipeline");
-        let data = said.add(root, name, stage, self.used_if(&task), |_| true)?;
+        let data = said.add(
+            stage,
+            task.as_ref(),
+            self.on_record(root, stage.0, task.as_ref()).await?,
+            |_| true,
+        );
 
         let trainer = self.training.trainer();
         let serving = match trainer.uses_warm_start() {
@@ -63,10 +74,15 @@ where
         };
         let stage = ("train", trainer.name());
         let starts = task.as_ref().and_then(|task| task.serving.clone());
-        let trained = said.add(root, name, stage, self.used_if(&task), |found| {
-            let made = found.output("model").map(ArtifactId::to_string);
-            found.serving == starts || made == starts
-        })?;
+        let trained = said.add(
+            stage,
+            task.as_ref(),
+            self.on_record(root, stage.0, task.as_ref()).await?,
+            |found| {
+                let made = found.output("model").map(ArtifactId::to_string);
+                found.serving == starts || made == starts
+            },
+        );
 
         let examples = with_inputs(&data, &[EXAMPLES]);
         let model = with_inputs(&trained, &["model"]);
@@ -94,9 +110,12 @@ where
         }
         let compared = task.as_ref().and_then(|task| task.serving.clone());
         let stage = ("evaluate", "evaluation_pipeline");
-        let found = said.add(root, name, stage, self.used_if(&task), |found| {
-            compared.is_none() || found.serving == compared
-        })?;
+        let found = said.add(
+            stage,
+            task.as_ref(),
+            self.on_record(root, stage.0, task.as_ref()).await?,
+            |found| compared.is_none() || found.serving == compared,
+        );
 
         let found = with_inputs(&found, &[EVALUATION, PREDICTIONS]);
         let task = match (found, &known) {
@@ -107,23 +126,44 @@ where
             _ => None,
         };
         let stage = ("verdict", self.evaluation.validator_name::<T::Model>());
-        said.add(root, name, stage, self.used_if(&task), |_| true)?;
+        said.add(
+            stage,
+            task.as_ref(),
+            self.on_record(root, stage.0, task.as_ref()).await?,
+            |_| true,
+        );
 
         let task = match &known {
             Some((_, model)) => Some(Task::of_stage("deploy", server)?.inputs([model])),
             None => None,
         };
         let stage = ("deploy", server.name());
-        said.add(root, name, stage, self.used_if(&task), |_| already)?;
+        said.add(
+            stage,
+            task.as_ref(),
+            self.on_record(root, stage.0, task.as_ref()).await?,
+            |_| already,
+        );
         Ok(said)
     }
 
-    /// A task whose outputs may be on record; none are used without the cache.
-    fn used<'t>(&self, task: &'t Task) -> Option<&'t Task> {
-        self.cache.then_some(task)
+    /// As [`Pipeline::explain`], for applications without a runtime.
+    ///
+    /// # Errors
+    /// As [`Pipeline::explain`] and [`Pipeline::run_blocking`].
+    pub fn explain_blocking(&self) -> Result<Explanation> {
+        blocking_runtime()?.block_on(self.explain())
     }
 
-    fn used_if<'t>(&self, task: &'t Option<Task>) -> Option<&'t Task> {
-        task.as_ref().filter(|_| self.cache)
+    /// What is on record of a stage; nothing may be used without the cache.
+    async fn on_record(
+        &self,
+        root: &Root,
+        stage: &'static str,
+        task: Option<&Task>,
+    ) -> Result<OnRecord> {
+        let (root, name) = (root.clone(), self.name.clone());
+        let task = task.filter(|_| self.cache).cloned();
+        blocking(move || root.on_record(&name, stage, task.as_ref())).await
     }
 }

@@ -24,11 +24,14 @@ mod builder;
 mod compose;
 mod datasets;
 mod explain;
+mod limits;
 mod optimization;
 mod record;
 mod scoring;
 mod session;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, OnceLock};
 
@@ -38,6 +41,8 @@ pub use self::compose::{
     IntoTraining, ModelOf,
 };
 pub use self::datasets::dataset;
+use self::limits::Limits;
+pub use self::limits::Retry;
 pub use self::record::{RunRecord, Setup};
 pub use self::scoring::score;
 use self::session::Session;
@@ -66,6 +71,7 @@ pub struct Pipeline<S, T, V, R> {
     root: Option<Root>,
     cache: bool,
     labels: RunLabels,
+    limits: Limits,
     engine: Option<Engine>,
     progress: Progress,
     loaders: Loaders,
@@ -177,11 +183,28 @@ where
     pub async fn run(&self) -> Result<Outcome<R::Endpoint>> {
         optimization::tell_once();
         let session = Session::open(self, None).await?;
-        let outcome = self.run_all(&session).await;
+        let outcome = self.run_until_done(&session).await;
         let closed = session.close(outcome.as_ref().err()).await;
         // Why the run failed counts for more than that this could not be noted.
         let outcome = outcome?;
         closed.map(|()| outcome)
+    }
+
+    /// Runs, and again from the stage that has failed as often as its limits say.
+    async fn run_until_done(
+        &self,
+        session: &Session<'_, S, T, V, R>,
+    ) -> Result<Outcome<R::Endpoint>> {
+        loop {
+            let error = match self.run_all(session).await {
+                Err(error) if !session.is_done() => error,
+                ended => return ended,
+            };
+            match session.again_after(&error) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+        }
     }
 
     async fn run_all(&self, session: &Session<'_, S, T, V, R>) -> Result<Outcome<R::Endpoint>> {
@@ -222,7 +245,7 @@ where
             Error::config("a pipeline without a root keeps nothing; call `.root(dir)`")
         })?;
         let session = Session::open(self, Some(stage)).await?;
-        let ended = match self.run_all(&session).await {
+        let ended = match self.run_until_done(&session).await {
             Ok(_) => Ok(()),
             Err(_) if session.is_done() => Ok(()),
             Err(error) => Err(error),

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Pipeline, STAGES};
 use crate::data::DataSource;
@@ -28,6 +28,8 @@ pub(super) struct Session<'p, S, T, V, R> {
     /// The one stage that may run; those before it must be on record, and those behind it end the run.
     only: Option<&'static str>,
     is_done: AtomicBool,
+    /// The stage that has failed, and how often in a row.
+    failed: Mutex<Option<(&'static str, u32)>>,
 }
 
 /// Does what waits for a disk, or computes for long, off the async threads.
@@ -67,6 +69,7 @@ where
             ran: Mutex::default(),
             only,
             is_done: AtomicBool::new(false),
+            failed: Mutex::default(),
         })
     }
 
@@ -84,6 +87,17 @@ where
         blocking(move || run.end(ended)).await
     }
 
+    /// Comes to a stage: not if the run was told to stop, or has done the one that was to run.
+    fn reach(&self, stage: &str) -> Result<()> {
+        self.pipeline.cancellation.check()?;
+        let place = |stage: &str| STAGES.iter().position(|known| *known == stage);
+        if self.only.is_some_and(|only| place(only) < place(stage)) {
+            self.is_done.store(true, Ordering::Relaxed);
+            return Err(Error::internal("what was to run is done"));
+        }
+        Ok(())
+    }
+
     /// The execution on record whose outputs are used, if there is one.
     pub(super) async fn known(
         &self,
@@ -91,15 +105,7 @@ where
         task: &Task,
         uses: impl Fn(&Execution) -> bool,
     ) -> Result<Option<Execution>> {
-        self.pipeline.cancellation.check()?;
-        let place = |stage: &str| STAGES.iter().position(|known| *known == stage);
-        if self
-            .only
-            .is_some_and(|only| place(only) < place(task.stage))
-        {
-            self.is_done.store(true, Ordering::Relaxed);
-            return Err(Error::internal("what was to run is done"));
-        }
+        self.reach(task.stage)?;
         let (run, task) = (Arc::clone(run), task.clone());
         let known = blocking(move || run.known(&task)).await?;
         Ok(known.into_iter().find(uses))
@@ -112,6 +118,7 @@ where
         task: &Task,
         work: impl Future<Output = Result<(O, Outputs)>> + Send,
     ) -> Result<(O, Outputs)> {
+        self.reach(task.stage)?;
         if let Some(only) = self.only.filter(|only| *only != task.stage) {
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -123,7 +130,7 @@ where
             ));
         }
         let began = Instant::now();
-        let ended = work.await;
+        let ended = self.within_limits(task.stage, work).await;
         let noted = match &ended {
             Ok((_, outputs)) => Ok(outputs.clone()),
             Err(error) => Err(Ended::of(error)),
@@ -133,6 +140,49 @@ where
         // Why the stage failed counts for more than that this could not be noted.
         let made = ended?;
         recorded.map(|()| made)
+    }
+
+    /// What a stage does, in the time that it may take; and whether it failed.
+    pub(super) async fn within_limits<O>(
+        &self,
+        stage: &'static str,
+        work: impl Future<Output = Result<O>> + Send,
+    ) -> Result<O> {
+        let ended = match self.pipeline.limits.time_of(stage) {
+            Some(limit) => match tokio::time::timeout(limit, work).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    let message = format!("it took longer than its limit of {limit:?}");
+                    Err(Error::new(ErrorKind::DeadlineExceeded, message).in_stage(stage))
+                }
+            },
+            None => work.await,
+        };
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed = match (&ended, *failed) {
+            (Ok(_), Some((last, _))) if last == stage => None,
+            // Others are run again on the way to the one that has failed.
+            (Ok(_), failed) => failed,
+            (Err(_), Some((last, times))) if last == stage => Some((stage, times + 1)),
+            (Err(_), _) => Some((stage, 1)),
+        };
+        ended
+    }
+
+    /// After which time the run begins again from the stage that has failed; `None` if it does not.
+    pub(super) fn again_after(&self, error: &Error) -> Option<Duration> {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stage, times) = failed?;
+        let wait = self.pipeline.limits.wait(stage, times, error)?;
+        match &self.kept {
+            Some(run) => run.again(),
+            None => self
+                .ran
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear(),
+        }
+        Some(wait)
     }
 
     /// Notes stages that ran without a record.

@@ -231,7 +231,7 @@ where
         let Some(run) = &self.kept else {
             let prepared = self.prepared(data).await?;
             let made = pipeline.train(prepared, serving, &self.engine, &self.progress);
-            let (candidate, record, fitted) = made.await?;
+            let (candidate, record, fitted) = self.within_limits("train", made).await?;
             self.note(&["train"]);
             return Ok(Trained {
                 facts: TrainFacts::of(candidate.servable(), &fitted, record),

@@ -50,17 +50,12 @@ impl Explanation {
     /// of is not known yet.
     pub(crate) fn add(
         &mut self,
-        root: &Root,
-        pipeline: &str,
-        stage: (&str, &str),
+        (stage, name): (&str, &str),
         task: Option<&Task>,
+        on_record: OnRecord,
         uses: impl Fn(&Execution) -> bool,
-    ) -> Result<Option<Outputs>> {
-        let last = root.last(pipeline, stage.0)?;
-        let known = match task {
-            Some(task) => root.known(task)?,
-            None => Vec::new(),
-        };
+    ) -> Option<Outputs> {
+        let OnRecord { known, last } = on_record;
         let runs_before = self.first_to_run().map(str::to_owned);
         let found = known.into_iter().find(uses);
         let (planned, why, of) = match (found, runs_before) {
@@ -91,15 +86,14 @@ impl Explanation {
             }
         };
         self.stages.push(StagePlan {
-            stage: stage.0.to_owned(),
-            name: stage.1.to_owned(),
+            stage: stage.to_owned(),
+            name: name.to_owned(),
             planned,
             why,
             last_seconds: of.as_ref().or(last.as_ref()).map(|of| of.seconds),
         });
-        Ok(of
-            .map(|of| Outputs(of.outputs))
-            .filter(|of| !of.0.is_empty()))
+        of.map(|of| Outputs(of.outputs))
+            .filter(|of| !of.0.is_empty())
     }
 
     /// The first stage that runs, whatever others make.
@@ -132,7 +126,29 @@ impl fmt::Display for Explanation {
     }
 }
 
+/// What is on record of a stage.
+#[derive(Debug, Default)]
+pub(crate) struct OnRecord {
+    /// The executions whose outputs may be used, the newest first.
+    known: Vec<Execution>,
+    /// The last one of the pipeline, whatever it was made of.
+    last: Option<Execution>,
+}
+
 impl Root {
+    /// What is on record of a stage of a pipeline. Without a task, nothing may be used.
+    pub(crate) fn on_record(
+        &self,
+        pipeline: &str,
+        stage: &str,
+        task: Option<&Task>,
+    ) -> Result<OnRecord> {
+        Ok(OnRecord {
+            known: task.map_or(Ok(Vec::new()), |task| self.known(task))?,
+            last: self.last(pipeline, stage)?,
+        })
+    }
+
     /// The last execution of a stage that a run of a pipeline made or used.
     pub(super) fn last(&self, pipeline: &str, stage: &str) -> Result<Option<Execution>> {
         for run in self.runs()?.into_iter().rev() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::lineage::{is_blessed, makers, periods};
+use super::lineage::{is_blessed, periods};
 use super::open::open_lock;
 use super::record::{Run, State};
 use super::{ArtifactId, Root};
@@ -106,30 +106,24 @@ impl Root {
                 Some(lock)
             }
         };
-        let (runs, executions) = (self.runs()?, self.executions()?);
+        let history = self.history()?;
+        let runs = &history.runs;
         let there = self.artifacts()?;
         let sizes: BTreeMap<&ArtifactId, u64> = there
             .iter()
             .map(|id| (id, store::n_bytes(&self.dir_of(id))))
             .collect();
-        let makers = makers(&executions);
-        // What was made of what: the way from an artifact back to the source.
+        // All that its stages made or used, from the source on.
         let needed = |ids: &mut BTreeSet<ArtifactId>, run: &Run| {
-            let mut open: Vec<&ArtifactId> = Vec::new();
-            open.extend(run.stages.iter().flat_map(|stage| &stage.outputs));
-            open.extend(run.deployed.as_ref().map(|deployed| &deployed.model));
-            while let Some(id) = open.pop() {
-                if ids.insert(id.clone())
-                    && let Some(maker) = makers.get(id)
-                {
-                    open.extend(&maker.inputs);
-                }
+            for execution in history.of_run(run) {
+                ids.extend(execution.inputs.iter().cloned());
+                ids.extend(execution.outputs.iter().cloned());
             }
         };
         let size_of =
             |ids: &BTreeSet<ArtifactId>| -> u64 { ids.iter().filter_map(|id| sizes.get(id)).sum() };
         let mut kept = BTreeSet::new();
-        for run in runs.iter().filter(|run| is_kept_anyway(run, &runs)) {
+        for run in runs.iter().filter(|run| is_kept_anyway(run, runs)) {
             needed(&mut kept, run);
         }
         let now = self.clock().now_ms();
@@ -160,9 +154,7 @@ impl Root {
             for id in &gone {
                 store::remove_dir(&self.dir_of(id))?;
             }
-            for kind in super::KINDS {
-                store::sweep(&self.kind_dir(kind));
-            }
+            self.sweep()?;
         }
         Ok(Collected {
             artifacts: gone,

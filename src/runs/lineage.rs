@@ -1,11 +1,12 @@
 //! What came of what: from a model back to the files, from a file on to the models that serve.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::clock::rfc3339;
+use super::history::History;
 use super::record::{Execution, Run};
 use super::{ArtifactId, Root, UsedFile};
 use crate::error::{Error, Result, near_names, shortened};
@@ -85,25 +86,29 @@ impl Root {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such thing; as [`Root::runs`].
     pub fn lineage(&self, what: &str) -> Result<Lineage> {
-        let (runs, executions) = (self.runs()?, self.executions()?);
-        let of = find(what, &runs, &executions)?;
-        let makers = makers(&executions);
+        let history = self.history()?;
+        let of = find(what, &history)?;
         let mut steps: Vec<&Execution> = Vec::new();
-        let mut open = vec![&of];
-        while let Some(id) = open.pop() {
-            let Some(maker) = makers.get(id) else {
+        let mut open: Vec<(&ArtifactId, Option<&Execution>)> = vec![(&of, None)];
+        while let Some((id, user)) = open.pop() {
+            let Some(maker) = history.maker(id, user) else {
                 continue;
             };
             if !steps.iter().any(|step| step.id == maker.id) {
-                open.extend(&maker.inputs);
+                open.extend(maker.inputs.iter().map(|input| (input, Some(maker))));
                 steps.push(maker);
             }
         }
         steps.sort_by(|a, b| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));
         Ok(Lineage {
             steps: steps.into_iter().cloned().collect(),
-            runs: runs_of(&runs, |id| *id == of),
-            serving: periods(&runs)
+            runs: history
+                .runs
+                .iter()
+                .filter(|run| uses(&history, run, &of))
+                .map(|run| run.id.clone())
+                .collect(),
+            serving: periods(&history.runs)
                 .into_iter()
                 .filter(|period| period.model == of)
                 .collect(),
@@ -116,7 +121,7 @@ impl Root {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if no execution used it; as [`Root::runs`].
     pub fn affected(&self, what: &str) -> Result<Affected> {
-        let (runs, executions) = (self.runs()?, self.executions()?);
+        let history = self.history()?;
         let whole = std::fs::canonicalize(what).ok();
         let is_file = |file: &UsedFile| {
             let path = Path::new(&file.path);
@@ -124,33 +129,34 @@ impl Root {
                 || whole.as_deref() == Some(path)
                 || (is_digits(what) && file.digest.as_str().starts_with(what))
         };
-        let mut affected: BTreeSet<&ArtifactId> = BTreeSet::new();
-        let used_it = executions.iter();
-        for execution in used_it.filter(|execution| execution.files.iter().any(is_file)) {
-            affected.extend(&execution.outputs);
-        }
-        let of;
-        if affected.is_empty() {
-            of = find(what, &runs, &executions)?;
-            affected.insert(&of);
-        }
-        // Executions are in the order of time, but a stage may use what a later one made again.
-        loop {
-            let before = affected.len();
-            for execution in &executions {
-                if execution
-                    .inputs
-                    .iter()
-                    .any(|input| affected.contains(input))
-                {
-                    affected.extend(&execution.outputs);
+        let used = |execution: &Execution| execution.files.iter().any(is_file);
+        let start = match history.executions().iter().any(used) {
+            true => None,
+            false => Some(find(what, &history)?),
+        };
+        let (mut affected, mut runs) = (BTreeSet::new(), Vec::new());
+        // Run by run: equal content may be made of other things in another.
+        for run in &history.runs {
+            let mut of_run: BTreeSet<&ArtifactId> = BTreeSet::new();
+            for execution in history.of_run(run) {
+                let is_start = match &start {
+                    None => used(execution),
+                    Some(id) => {
+                        let ids = execution.outputs.iter().chain(&execution.inputs);
+                        of_run.extend(ids.filter(|other| *other == id));
+                        false
+                    }
+                };
+                if is_start || execution.inputs.iter().any(|input| of_run.contains(input)) {
+                    of_run.extend(&execution.outputs);
                 }
             }
-            if affected.len() == before {
-                break;
+            if !of_run.is_empty() {
+                runs.push(run.id.clone());
+                affected.extend(of_run);
             }
         }
-        let periods = periods(&runs);
+        let periods = periods(&history.runs);
         let is_bad = |period: &&ServingPeriod| affected.contains(&period.model);
         let serving: Vec<ServingPeriod> = periods.iter().filter(is_bad).cloned().collect();
         let now_bad = serving.iter().filter(|period| period.until_ms.is_none());
@@ -160,7 +166,7 @@ impl Root {
         });
         Ok(Affected {
             roll_back_to: roll_back_to.cloned().collect(),
-            runs: runs_of(&runs, |id| affected.contains(id)),
+            runs,
             serving,
             artifacts: affected.into_iter().cloned().collect(),
         })
@@ -190,27 +196,10 @@ pub(super) fn is_blessed(run: &Run) -> bool {
     run.verdict.as_deref() == Some("blessed")
 }
 
-/// The executions that made each artifact, the first of each.
-pub(super) fn makers(executions: &[Execution]) -> BTreeMap<&ArtifactId, &Execution> {
-    let mut makers = BTreeMap::new();
-    for execution in executions {
-        for output in &execution.outputs {
-            // What only passes through is not made there.
-            if !execution.inputs.contains(output) {
-                makers.entry(output).or_insert(execution);
-            }
-        }
-    }
-    makers
-}
-
-fn runs_of(runs: &[Run], is_meant: impl Fn(&ArtifactId) -> bool) -> Vec<String> {
-    let uses = |run: &&Run| {
-        let mut outputs = run.stages.iter().flat_map(|stage| &stage.outputs);
-        outputs.any(&is_meant)
-    };
-    let runs = runs.iter().filter(uses);
-    runs.map(|run| run.id.clone()).collect()
+/// Whether a run made an artifact, or reused it.
+fn uses(history: &History, run: &Run, id: &ArtifactId) -> bool {
+    let mut executions = history.of_run(run).into_iter();
+    executions.any(|execution| execution.outputs.contains(id))
 }
 
 /// The periods of all pipelines, in the order in which they began.
@@ -241,7 +230,8 @@ fn is_digits(text: &str) -> bool {
 }
 
 /// The artifact that somebody means.
-fn find(what: &str, runs: &[Run], executions: &[Execution]) -> Result<ArtifactId> {
+fn find(what: &str, history: &History) -> Result<ArtifactId> {
+    let runs = &history.runs;
     if let Ok(id) = what.parse::<ArtifactId>() {
         return Ok(id);
     }
@@ -266,7 +256,10 @@ fn find(what: &str, runs: &[Run], executions: &[Execution]) -> Result<ArtifactId
     let kind = what.split_once('/').map(|(kind, _)| kind);
     let mut found: BTreeSet<&ArtifactId> = BTreeSet::new();
     if is_digits(digits) {
-        let made = executions.iter().flat_map(|execution| &execution.outputs);
+        let made = history
+            .executions()
+            .iter()
+            .flat_map(|execution| &execution.outputs);
         found.extend(made.filter(|id| {
             id.digest().as_str().starts_with(digits) && kind.is_none_or(|kind| kind == id.kind())
         }));

@@ -70,6 +70,7 @@ mod clock;
 mod compare;
 mod explain;
 mod gc;
+mod history;
 mod inputs;
 mod lineage;
 mod open;
@@ -81,6 +82,7 @@ mod task;
 
 pub use self::artifact::{Artifact, ArtifactId};
 pub use self::compare::{Comparison, Difference, MetricChange};
+pub(crate) use self::explain::OnRecord;
 pub use self::explain::{Explanation, Planned, StagePlan};
 pub use self::gc::{Collected, Keep, Verified};
 pub use self::inputs::{InputFile, UsedFile};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ pub(crate) struct OpenRun {
     reuse: bool,
     environment: Environment,
     began: Instant,
+    /// How often it has begun again.
+    attempt: AtomicU32,
     run: Mutex<Run>,
     /// Shared with other runs, and with no collection; `None` where the file system has no locks.
     _root_lock: Option<File>,
@@ -94,6 +97,7 @@ impl OpenRun {
             reuse,
             environment,
             began: Instant::now(),
+            attempt: AtomicU32::new(0),
             run: Mutex::new(run),
             _root_lock: root_lock.ok(),
             own_lock: Mutex::new(own_lock),
@@ -149,7 +153,10 @@ impl OpenRun {
         };
         let execution = Execution {
             format_version: Execution::FORMAT_VERSION,
-            id: format!("{}-{}", run.id, task.stage),
+            id: match self.attempt.load(Ordering::Relaxed) {
+                0 => format!("{}-{}", run.id, task.stage),
+                again => format!("{}-{}-{}", run.id, task.stage, again + 1),
+            },
             run: run.id.clone(),
             pipeline: run.pipeline.clone(),
             stage: task.stage.to_owned(),
@@ -178,6 +185,12 @@ impl OpenRun {
             outputs: execution.outputs,
         });
         Ok(())
+    }
+
+    /// Begins again, from what is on record.
+    pub(crate) fn again(&self) {
+        self.locked().stages.clear();
+        self.attempt.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes what was said of the candidate.

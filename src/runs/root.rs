@@ -236,6 +236,21 @@ impl Root {
         write_json(&self.run_path(&run.id), run)
     }
 
+    /// Removes what killed writers have left.
+    pub(super) fn sweep(&self) -> Result<()> {
+        let mut dirs = vec![self.path.clone(), self.runs_dir()];
+        for all in [self.path.join("artifacts"), self.executions_dir()] {
+            if all.is_dir() {
+                let names = store::sub_directories(&all)?.into_iter();
+                dirs.extend(names.map(|name| all.join(name)));
+            }
+        }
+        for dir in dirs {
+            store::sweep(&dir);
+        }
+        Ok(())
+    }
+
     /// The id of the newest run, which begins with its time.
     pub(super) fn newest_run(&self) -> Result<Option<String>> {
         let newest = json_files(&self.runs_dir())?.into_iter().max();

@@ -12,7 +12,7 @@ use super::{SUMS, parent_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 
-const PREFIX: &str = ".writing-";
+pub(super) const PREFIX: &str = ".writing-";
 
 /// How often a writer begins anew whose beginning was swept before it was locked.
 const TRIES: usize = 16;
@@ -81,8 +81,15 @@ impl Aside {
         }
         .map_err(failed)?;
         sweep(parent);
+        let dir = Locked::dir_in(parent, PREFIX).map_err(failed)?;
+        #[cfg(unix)]
+        if let Place::ByDigest(_) = place {
+            use std::os::unix::fs::PermissionsExt;
+            let private = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(dir.entry.path(), private).map_err(failed)?;
+        }
         Ok(Aside {
-            dir: Locked::dir_in(parent, PREFIX).map_err(failed)?,
+            dir,
             place: place.clone(),
         })
     }
@@ -120,26 +127,30 @@ impl Aside {
         sync_tree(self.path()).map_err(failed)?;
         // Renaming would replace an empty directory without a word.
         if place.exists() {
-            return Err(already_there(&place));
+            return match self.place {
+                Place::At(_) => Err(already_there(&place)),
+                // Another run has written the same in the meantime.
+                Place::ByDigest(_) => Ok(place),
+            };
         }
-        // Temporary directories are private to their user; what is published is read by servers of other users.
+        // What is published is read by servers of other users.
         #[cfg(unix)]
         if let Place::At(_) = self.place {
             use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
         }
-        step(Step::Publish, &place).map_err(failed)?;
+        step(Step::Name, self.path()).map_err(failed)?;
         match fs::rename(self.path(), &place) {
             Ok(()) => {}
             Err(error) if is_there(&error) => match self.place {
                 Place::At(_) => return Err(already_there(&place)),
-                // Another run has written the same in the meantime.
                 Place::ByDigest(_) => return Ok(place),
             },
             Err(error) => return Err(failed(error)),
         }
         // It has moved: there is nothing left to remove.
         let _ = self.dir.entry.keep();
+        step(Step::SyncName, &place).map_err(failed)?;
         sync_dir(parent_of(&place)?).map_err(failed)?;
         Ok(place)
     }
@@ -199,8 +210,11 @@ fn write_file_for(place: &Path, text: &str, for_all: bool) -> Result<()> {
         }
         step(Step::Sync, file.path())?;
         file.as_file().sync_all()?;
-        step(Step::Rename, place)?;
+        step(Step::Name, file.path())?;
+        let is_new = !place.exists();
         file.persist(place).map_err(|error| error.error)?;
+        // Of a file that was there, readers may see the old text or the new one.
+        step(if is_new { Step::SyncName } else { Step::Sync }, place)?;
         sync_dir(parent)
     };
     write().map_err(|error| Error::io(format!("writing `{}`", place.display()), error))
@@ -214,7 +228,7 @@ pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
     let remove = || {
         let parent = parent_of(dir).map_err(io::Error::other)?;
         let aside = Locked::dir_in(parent, PREFIX)?;
-        step(Step::Rename, dir)?;
+        step(Step::Remove, dir)?;
         fs::rename(dir, aside.entry.path().join("removed"))?;
         step(Step::Remove, dir)?;
         aside.entry.close()
@@ -346,11 +360,11 @@ fn sync_tree(dir: &Path) -> io::Result<()> {
             File::open(&path)?.sync_all()?;
         }
     }
+    step(Step::Sync, dir)?;
     sync_dir(dir)
 }
 
 /// Syncs the entries of a directory.
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    step(Step::Sync, dir)?;
     File::open(dir)?.sync_all()
 }

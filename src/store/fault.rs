@@ -1,5 +1,4 @@
-//! The steps after which a killed process leaves other files behind. In tests, a process can be stopped before any of
-//! them.
+//! The steps after which a killed process leaves other files behind. In tests, a process is stopped before any of them.
 
 use std::io;
 use std::path::Path;
@@ -7,12 +6,12 @@ use std::path::Path;
 /// A step that changes what others see, or what a crash leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A directory gets its name.
-    Publish,
-    /// A file or a directory gets another name.
-    Rename,
-    /// Files or names are synced to the disk.
+    /// A file, or the entries of a directory, are synced to the disk.
     Sync,
+    /// What was written aside gets its name. The path is that of what is aside.
+    Name,
+    /// A new name is synced to the disk.
+    SyncName,
     /// What is no longer needed is removed.
     Remove,
 }
@@ -34,13 +33,15 @@ pub(super) use self::stopping::step;
 
 #[cfg(all(test, feature = "datafusion"))]
 mod stopping {
+    use std::fs::{self, File};
     use std::path::PathBuf;
     use std::sync::{Mutex, PoisonError};
 
+    use super::super::aside::PREFIX;
     use super::{Path, Step, io};
 
-    /// Below this directory, the store stops before its `at`-th step, and does nothing any more after it: as if the
-    /// process had been killed. What was not synced is lost.
+    /// Below a directory, the store stops before its `at`-th step, and does nothing any more from there on: as if the
+    /// process had been killed. What it was writing lies about, and what was not synced is lost.
     #[derive(Debug)]
     pub(crate) struct Fault(PathBuf);
 
@@ -49,63 +50,86 @@ mod stopping {
         below: PathBuf,
         at: usize,
         seen: usize,
-        /// Names that were given and not synced yet: from, to.
-        steps: Vec<(Step, PathBuf)>,
     }
 
     static ARMED: Mutex<Vec<Armed>> = Mutex::new(Vec::new());
 
+    fn armed<T>(then: impl FnOnce(&mut Vec<Armed>) -> T) -> T {
+        then(&mut ARMED.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     impl Fault {
         pub(crate) fn at(below: &Path, at: usize) -> Self {
             let below = below.to_owned();
-            let armed = Armed {
-                below: below.clone(),
-                at,
-                seen: 0,
-                steps: Vec::new(),
-            };
-            ARMED
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(armed);
+            armed(|all| {
+                all.push(Armed {
+                    below: below.clone(),
+                    at,
+                    seen: 0,
+                });
+            });
             Fault(below)
         }
 
         /// Whether the process was stopped.
         pub(crate) fn has_stopped(&self) -> bool {
-            let armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-            let own = armed.iter().find(|armed| armed.below == self.0);
-            own.is_some_and(|armed| armed.seen > armed.at)
-        }
-
-        /// The kinds of steps that were done.
-        pub(crate) fn steps(&self) -> usize {
-            let armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-            let own = armed.iter().find(|armed| armed.below == self.0);
-            own.map_or(0, |armed| armed.steps.len())
+            armed(|all| {
+                let own = all.iter().find(|armed| armed.below == self.0);
+                own.is_some_and(|armed| armed.seen > armed.at)
+            })
         }
     }
 
     impl Drop for Fault {
         fn drop(&mut self) {
-            let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-            armed.retain(|armed| armed.below != self.0);
+            armed(|all| all.retain(|armed| armed.below != self.0));
         }
     }
 
     pub(in super::super) fn step(step: Step, path: &Path) -> io::Result<()> {
-        let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(own) = armed
-            .iter_mut()
-            .find(|armed| path.starts_with(&armed.below))
-        else {
-            return Ok(());
-        };
-        own.seen += 1;
-        if own.seen > own.at {
-            return Err(io::Error::other("the process was stopped"));
+        let (first, stopped) = armed(|all| {
+            let own = all.iter_mut().find(|armed| path.starts_with(&armed.below));
+            own.map_or((false, false), |own| {
+                own.seen += 1;
+                (own.seen == own.at + 1, own.seen > own.at)
+            })
+        });
+        if first {
+            crash(step, path);
         }
-        own.steps.push((step, path.to_owned()));
-        Ok(())
+        match stopped {
+            true => Err(io::Error::other("the process was stopped")),
+            false => Ok(()),
+        }
+    }
+
+    /// What a crash leaves: the process does not tidy up, and half of each file that was not synced is lost.
+    fn crash(step: Step, path: &Path) {
+        let is_aside = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(PREFIX)
+        };
+        if step == Step::SyncName {
+            // The name was not synced: it is as if it had never been given.
+            let lost = path.with_file_name(format!("{PREFIX}lost"));
+            fs::rename(path, lost).unwrap();
+        } else if let Some(aside) = path.ancestors().find(|path| is_aside(path)) {
+            leave(aside, &aside.with_file_name(format!("{PREFIX}left")));
+        }
+    }
+
+    fn leave(from: &Path, to: &Path) {
+        if from.is_dir() {
+            fs::create_dir_all(to).unwrap();
+            for entry in fs::read_dir(from).unwrap() {
+                let entry = entry.unwrap();
+                leave(&entry.path(), &to.join(entry.file_name()));
+            }
+        } else {
+            fs::copy(from, to).unwrap();
+            let bytes = fs::metadata(to).unwrap().len();
+            let file = File::options().write(true).open(to).unwrap();
+            file.set_len(bytes / 2).unwrap();
+        }
     }
 }

@@ -342,21 +342,23 @@ fn a_second_run_reads_the_extraction_of_the_first_and_refuses_it_when_a_byte_is_
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.csv");
     write_csv(&file, &parcels(600));
-    let pipeline = Pipeline::builder("parcels")
-        .data(FileSource::csv(&file).label("late"))
-        .train(LogisticRegression::default())
-        .evaluate(Thresholds::new().at_least("skill", -1.0))
-        .serve(InProcess::new())
-        .root(dir.path().join("root"))
-        .build()
-        .unwrap();
-    let extraction = || tree(&dir.path().join("root"));
+    let pipeline = |seed: u64| {
+        Pipeline::builder("parcels")
+            .data(FileSource::csv(&file).label("late"))
+            .train(TrainingPipeline::new(LogisticRegression::default()).seed(seed))
+            .evaluate(Thresholds::new().at_least("skill", -1.0))
+            .serve(InProcess::new())
+            .root(dir.path().join("root"))
+            .build()
+            .unwrap()
+    };
+    let extraction = || tree(&dir.path().join("root/artifacts"));
     let written = |path: &PathBuf| std::fs::metadata(path).unwrap().modified().unwrap();
 
-    let first = pipeline.run_blocking().unwrap();
+    let first = pipeline(0).run_blocking().unwrap();
     let files = extraction();
     let times: Vec<_> = files.iter().map(written).collect();
-    let second = pipeline.run_blocking().unwrap();
+    let second = pipeline(0).run_blocking().unwrap();
     assert_eq!(extraction(), files);
     assert_eq!(files.iter().map(written).collect::<Vec<_>>(), times);
     assert_eq!(second.run().data_fingerprint, first.run().data_fingerprint);
@@ -371,7 +373,8 @@ fn a_second_run_reads_the_extraction_of_the_first_and_refuses_it_when_a_byte_is_
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(part, bytes).unwrap();
-    let error = pipeline.run_blocking().unwrap_err();
+    // Another seed trains anew on the same examples.
+    let error = pipeline(1).run_blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(
         error
@@ -383,7 +386,7 @@ fn a_second_run_reads_the_extraction_of_the_first_and_refuses_it_when_a_byte_is_
     // Other content is another extraction.
     write_csv(&file, &parcels(700));
     assert_ne!(
-        pipeline.run_blocking().unwrap().run().data_fingerprint,
+        pipeline(0).run_blocking().unwrap().run().data_fingerprint,
         first.run().data_fingerprint
     );
 }

@@ -33,6 +33,7 @@ mod props;
 mod report;
 mod rows;
 mod runs;
+mod runs_lineage;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;
 mod saving;

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use fourfold::ErrorKind;
-use fourfold::data::DataSourceExt;
-use fourfold::pipeline::RunRecord;
+use fourfold::model::ConstantModel;
+use fourfold::pipeline::{Retry, RunRecord};
 use fourfold::prelude::*;
 use fourfold::runs::{Planned, Root, Secret, State};
 use fourfold::serving::PushedModel;
@@ -243,11 +244,7 @@ fn a_stage_alone_needs_what_comes_before_it_on_record() {
 #[test]
 fn what_a_run_would_do_is_said_before_it_runs() {
     let place = Place::new();
-    let explain = |options: Options| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let said = runtime.block_on(place.pipeline(options).explain()).unwrap();
-        said.stages
-    };
+    let explain = |options: Options| place.pipeline(options).explain_blocking().unwrap().stages;
     let runs = |options: Options| -> Vec<String> {
         let stages = explain(options).into_iter();
         let runs = stages.filter(|stage| stage.planned != Planned::Reused);
@@ -280,7 +277,10 @@ fn what_a_run_would_do_is_said_before_it_runs() {
         verdict.why,
         "its configuration has another `thresholds.0.at_least`"
     );
-    assert_eq!(runs(stricter), ["verdict"]);
+    let deploy = explain(stricter).pop().unwrap();
+    let unless = Planned::RunsUnlessUnchanged("verdict".to_owned());
+    assert_eq!((deploy.stage.as_str(), deploy.planned), ("deploy", unless));
+    assert_eq!(runs(stricter), ["verdict", "deploy"]);
 
     let said = explain(Options { seed: 7, ..PLAIN });
     assert_eq!(said[2].why, "the seed is 7, it was 0");
@@ -519,4 +519,119 @@ fn a_token_is_nowhere_below_the_root() {
         n_files += 1;
     }
     assert!(n_files > 20);
+}
+
+#[test]
+fn a_stage_that_fails_for_a_reason_that_passes_is_tried_again() {
+    let place = Place::new();
+    let calls = Arc::new(AtomicU32::new(0));
+    let pipeline = |times: u32, kind: ErrorKind| {
+        let calls = Arc::clone(&calls);
+        calls.store(0, Ordering::SeqCst);
+        Pipeline::builder("parcels")
+            .data(FileSource::csv(place.path("rows.csv")).label("late"))
+            .train_with("fails_twice", times, move |args: &TrainArgs| {
+                match calls.fetch_add(1, Ordering::SeqCst) {
+                    0 | 1 => Err(Error::new(kind, "the disk is away")),
+                    _ => Ok(ConstantModel::new(args.train().n_features(), vec![0.5])),
+                }
+            })
+            .evaluate(Thresholds::new().at_least("skill", -1.0))
+            .serve(InProcess::new())
+            .root(place.path("root"))
+            .retry(
+                "train",
+                Retry::times(times).back_off(Duration::from_millis(1)),
+            )
+            .build()
+            .unwrap()
+    };
+    let outcome = pipeline(2, ErrorKind::Unavailable).run_blocking().unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    assert_eq!(
+        outcome.run().reused,
+        ["extract", "prepare"],
+        "they were done before"
+    );
+    assert_eq!(
+        outcome.run().ran,
+        ["train", "evaluate", "verdict", "deploy"]
+    );
+    let states: Vec<State> = place
+        .root()
+        .executions()
+        .unwrap()
+        .into_iter()
+        .filter(|execution| execution.stage == "train")
+        .map(|execution| execution.state)
+        .collect();
+    assert_eq!(states, [State::Failed, State::Failed, State::Done]);
+    // Once is too little, and what is no accident is not tried again.
+    let error = pipeline(1, ErrorKind::Unavailable)
+        .run_blocking()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    let error = pipeline(3, ErrorKind::Data).run_blocking().unwrap_err();
+    assert_eq!(
+        (error.kind(), calls.load(Ordering::SeqCst)),
+        (ErrorKind::Data, 1)
+    );
+}
+
+#[test]
+fn a_stage_that_takes_too_long_or_panics_is_named() {
+    let place = Place::new();
+    let pipeline = |panics: bool| {
+        Pipeline::builder("parcels")
+            .data(FileSource::csv(place.path("rows.csv")).label("late"))
+            .train_with("slow", 1, move |args: &TrainArgs| {
+                assert!(!panics, "it cannot");
+                while args.cancellation().check().is_ok() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
+            })
+            .evaluate(Thresholds::new().at_least("skill", -1.0))
+            .serve(InProcess::new())
+            .root(place.path("root"))
+            .time_limit("train", Duration::from_millis(50))
+    };
+    let error = pipeline(false).build().unwrap().run_blocking().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    assert_eq!(
+        error.to_string(),
+        "train: it took longer than its limit of 50ms"
+    );
+    let error = pipeline(true).build().unwrap().run_blocking().unwrap_err();
+    assert!(
+        error.to_string().starts_with("slow: the trainer panicked"),
+        "{error}"
+    );
+    let error = pipeline(true)
+        .time_limit("trian", Duration::from_secs(1))
+        .build()
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("did you mean `train`?"),
+        "{error}"
+    );
+
+    // A run that is told to stop is on record as that, and the next one goes on from there.
+    let cancellation = fourfold::Cancellation::new();
+    cancellation.cancel();
+    let told = pipeline(true).cancellation(cancellation).build().unwrap();
+    assert_eq!(
+        told.run_blocking().unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
+    let states: Vec<State> = place
+        .root()
+        .runs()
+        .unwrap()
+        .iter()
+        .map(|run| run.state)
+        .collect();
+    assert_eq!(states, [State::Failed, State::Failed, State::Cancelled]);
+    assert_eq!(place.run(PLAIN).0.reused, ["extract", "prepare"]);
 }
