@@ -107,6 +107,7 @@ fn only_what_has_changed_is_run_again() {
         let mut run = run.clone();
         run.id = None;
         run.timings_s.clear();
+        run.setup.ended.clear();
         (run.reused, run.ran) = (Vec::new(), Vec::new());
         run
     };
@@ -290,7 +291,7 @@ fn what_a_run_would_do_is_said_before_it_runs() {
 
     // Other row groups make other files of the same rows.
     let said = explain(Options {
-        rows_of: Some(100),
+        rows_of: Some(2_048),
         ..PLAIN
     });
     assert_eq!(
@@ -595,9 +596,9 @@ fn a_stage_that_takes_too_long_or_panics_is_named() {
             .evaluate(Thresholds::new().at_least("skill", -1.0))
             .serve(InProcess::new())
             .root(place.path("root"))
-            .time_limit("train", Duration::from_millis(50))
     };
-    let error = pipeline(false).build().unwrap().run_blocking().unwrap_err();
+    let limited = pipeline(false).time_limit("train", Duration::from_millis(50));
+    let error = limited.build().unwrap().run_blocking().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
     assert_eq!(
         error.to_string(),
