@@ -123,6 +123,8 @@ pub(super) struct Activity {
     /// The bytes of HTTP/2's opening that have come.
     n_opening: AtomicUsize,
     half_closed: AtomicBool,
+    /// Whether something was asked since all that was written has gone to the client: HTTP/1 keeps answers in a buffer.
+    unflushed: AtomicBool,
     /// Waits for the last answer to a client that has closed its half.
     reader: AtomicWaker,
 }
@@ -141,6 +143,7 @@ impl Activity {
             multiplexed: AtomicBool::new(false),
             n_opening: AtomicUsize::new(0),
             half_closed: AtomicBool::new(false),
+            unflushed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
     }
@@ -218,6 +221,7 @@ impl Activity {
     /// A request came; it is over when what is returned is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.requests.fetch_add(WORKING, Relaxed);
+        self.unflushed.store(true, Relaxed);
         self.set(BUSY);
         InFlight {
             activity: Arc::clone(self),
@@ -289,14 +293,26 @@ impl Activity {
     }
 
     /// Whether there is an answer to come, or to be written.
-    pub(super) fn is_answering(&self) -> bool {
+    fn is_answering(&self) -> bool {
         self.requests.load(Relaxed) > 0 || self.n_unwritten.load(Relaxed) > 0
+    }
+
+    /// Whether a client has something to wait for: an answer, or what of it is still buffered.
+    fn owes(&self) -> bool {
+        self.is_answering() || self.unflushed.load(Relaxed)
+    }
+
+    /// All that was written so far has gone to the client.
+    pub(super) fn has_flushed(&self) {
+        if !self.is_answering() && self.unflushed.swap(false, Relaxed) && self.is_half_closed() {
+            self.reader.wake();
+        }
     }
 
     /// A client has ended its half of the connection; whether it waits for an answer.
     pub(super) fn half_close(&self) -> bool {
         let waits = !self.is_multiplexed()
-            && self.is_answering()
+            && self.owes()
             && self.waited(self.clock.now()) <= self.clock.half_close;
         if waits {
             self.half_closed.store(true, Relaxed);
@@ -307,7 +323,7 @@ impl Activity {
     /// Waits for the last answer to a client that sends nothing more: ready once it is written.
     pub(super) fn poll_answered(&self, context: &Context<'_>) -> Poll<()> {
         self.reader.register(context.waker());
-        match self.is_answering() {
+        match self.owes() {
             true => Poll::Pending,
             false => Poll::Ready(()),
         }

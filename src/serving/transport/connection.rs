@@ -168,12 +168,19 @@ struct Asked {
 }
 
 impl Asked {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Answering>, Infallible> {
+    /// The request has begun when this returns: who ends its half of the connection right after asking is seen before the
+    /// answer is polled.
+    fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answering>, Infallible>> {
         let in_flight = self.activity.begin();
-        let Protocols { front, budget, .. } = &*self.protocols;
-        let limited = front.limits_bodies().then_some(budget);
-        let request = request.map(|body| RequestBody::of(body, self.activity, limited));
-        let response = front.answer(request, self.peer).await;
-        Ok(Answering::new(response, in_flight, budget))
+        async move {
+            let Protocols { front, budget, .. } = &*self.protocols;
+            let limited = front.limits_bodies().then_some(budget);
+            let request = request.map(|body| RequestBody::of(body, self.activity, limited));
+            let response = front.answer(request, self.peer).await;
+            Ok(Answering::new(response, in_flight, budget))
+        }
     }
 }
