@@ -102,6 +102,7 @@ impl EnsembleModel {
     }
 
     /// The models with their shares, whose sum is 1.
+    #[must_use]
     pub fn members(&self) -> impl ExactSizeIterator<Item = (&AnyModel, f64)> {
         let share = |member: &Member| member.weight / self.total;
         self.members

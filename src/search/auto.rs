@@ -44,25 +44,17 @@ use crate::warning::Warning;
 /// let trainer = AutoTrainer::default().budget(Duration::from_secs(60)).metric("auc");
 /// assert!(trainer.check().is_ok());
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AutoTrainer {
     budget: Option<Duration>,
-    trials: usize,
+    trials: Option<usize>,
     metric: Option<String>,
 }
 
-impl Default for AutoTrainer {
-    /// At most 40 trials, no budget of time.
-    fn default() -> Self {
-        AutoTrainer {
-            budget: None,
-            trials: 40,
-            metric: None,
-        }
-    }
-}
-
+/// Trials without a budget of time, and the most with one.
+const TRIALS: usize = 40;
+const MOST_TRIALS: usize = 1_000;
 /// Up to so many rows are divided into folds.
 const FEW_ROWS: usize = 20_000;
 const FOLDS: usize = 5;
@@ -74,18 +66,26 @@ const CANDIDATES: usize = 12;
 const MEMBERS: usize = 5;
 
 impl AutoTrainer {
-    /// The time it may take; without one, all [trials](AutoTrainer::trials) run. The first batch always runs.
+    /// The time it may take. The first batch of trials always runs.
     #[must_use]
     pub fn budget(mut self, time: Duration) -> Self {
         self.budget = Some(time);
         self
     }
 
-    /// The most trials, from 1 to 100,000; the default is 40.
+    /// The most trials, from 1 to 100,000. The default is 40, or with a budget of time as many as it allows, up to 1,000.
     #[must_use]
     pub fn trials(mut self, n: usize) -> Self {
-        self.trials = n;
+        self.trials = Some(n);
         self
+    }
+
+    fn n_trials(&self) -> usize {
+        let unasked = match self.budget {
+            Some(_) => MOST_TRIALS,
+            None => TRIALS,
+        };
+        self.trials.unwrap_or(unasked)
     }
 
     /// The metric to choose by; by default, the log loss of classes and the root mean squared error of numbers.
@@ -102,10 +102,10 @@ impl Stage for AutoTrainer {
     }
 
     fn check(&self) -> Result<()> {
-        if !(1..=100_000).contains(&self.trials) {
+        let n = self.n_trials();
+        if !(1..=100_000).contains(&n) {
             return Err(Error::config(format!(
-                "`trials` is {}, must be from 1 to 100000",
-                self.trials
+                "`trials` is {n}, must be from 1 to 100000"
             )));
         }
         let catalogue = Catalogue::default();
@@ -133,9 +133,10 @@ impl Trainer for AutoTrainer {
             judge: &judge,
             args: &args,
         };
+        let n_trials = self.n_trials();
         let mut found = Found::default();
         let mut longest = Duration::ZERO;
-        while found.seen.len() < self.trials {
+        while found.seen.len() < n_trials {
             // Training on all rows comes after the trials.
             let reserve = if share < 1.0 {
                 longest.mul_f64(1.0 / share)
@@ -151,7 +152,7 @@ impl Trainer for AutoTrainer {
                 break;
             }
             let begun = Instant::now();
-            let points = next_batch(&portfolio, &found.seen, &args, self.trials);
+            let points = next_batch(&portfolio, &found.seen, &args, n_trials);
             let points = points.into_iter().map(|point| (point, share)).collect();
             match trials.run(points) {
                 Ok(done) => done
@@ -165,7 +166,7 @@ impl Trainer for AutoTrainer {
             }
             longest = longest.max(begun.elapsed());
             args.progress()
-                .advance(found.seen.len() as u64, self.trials as u64);
+                .advance(found.seen.len() as u64, n_trials as u64);
         }
         finish(found, &trials, share)
     }

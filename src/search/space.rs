@@ -88,6 +88,10 @@ pub(super) struct Point {
 impl Space {
     /// One trainer, nothing of which varies yet.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is configured where it is passed"
+    )]
     pub fn of<T: Trainer + Clone + Serialize + DeserializeOwned>(trainer: T) -> Self {
         let build = |configuration: Value| {
             let trainer: T = serde_json::from_value(configuration).map_err(|error| {
@@ -422,7 +426,7 @@ impl Space {
             })?;
             let mut space = found.clone();
             for (name, value) in trainer.parameters {
-                space = space.read(&name, value)?;
+                space = space.read(&name, &value)?;
             }
             alternatives.extend(space.alternatives);
         }
@@ -431,9 +435,9 @@ impl Space {
         Ok(space)
     }
 
-    fn read(mut self, name: &str, value: Value) -> Result<Self> {
+    fn read(mut self, name: &str, value: &Value) -> Result<Self> {
         let is_range = |value: &Value| value.get("range").or(value.get("choice")).is_some();
-        if !is_range(&value) {
+        if !is_range(value) {
             for alternative in &mut self.alternatives {
                 let near = match &alternative.base {
                     Value::Object(base) if !base.contains_key(name) => {
