@@ -67,7 +67,7 @@ async fn main() -> Result<()> {
         Baseline::Evaluated { changes, .. } => {
             print("better or worse than the baseline by", &changes.overall)
         }
-        Baseline::Unusable(error) => println!("the baseline cannot be compared with: {error}"),
+        Baseline::Unusable(error) => println!("the baseline cannot be compared with: {error:#}"),
         _ => {}
     }
     let judged = args.gates.is_some().then_some(&found.verdict);

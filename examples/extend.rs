@@ -88,8 +88,7 @@ const GATES: &str = r#"
 "#;
 
 fn main() -> Result<()> {
-    let models = tempfile::tempdir()
-        .map_err(|error| Error::new(ErrorKind::Io, "making a directory").with_source(error))?;
+    let models = tempfile::tempdir().map_err(|error| Error::io("making a directory", error))?;
     let gates = Gates::default().with::<Honest>("honest").from_toml(GATES)?;
     let pipeline = Pipeline::builder("flights")
         .data(
