@@ -140,7 +140,7 @@ pub trait Predict: Any + Debug + Send + Sync {
     /// row.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the model cannot answer.
+    /// [`ErrorKind::Model`] if the model cannot answer.
     fn predict(&self, features: &Features) -> Result<Array2<f64>>;
 
     /// The names of what it answers each row with beside its outputs, such as the ends of an interval, or 0 and 1 for each
@@ -166,8 +166,8 @@ pub trait Predict: Any + Debug + Send + Sync {
     /// before the link. By default, a model has none.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if models of this kind have none;
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if these are not the features that it was trained on.
+    /// [`ErrorKind::Unsupported`] if models of this kind have none;
+    /// [`ErrorKind::Model`] if these are not the features that it was trained on.
     fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
         let _ = features;
         Err(Error::new(
@@ -195,14 +195,14 @@ pub trait Model: Predict + Sized {
     /// Writes the model's files into a directory that exists and is empty.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file cannot be written.
+    /// [`ErrorKind::Io`] if a file cannot be written.
     fn save(&self, dir: &Path) -> Result<()>;
 
     /// Reads what [`Model::save`] has written. The files are checked against their digests before; damage by
     /// chance does not get here. A model of models loads those within by `loaders`.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the files are not such a model.
+    /// [`ErrorKind::Corrupt`] if the files are not such a model.
     fn load(dir: &Path, loaders: &Loaders) -> Result<Self>;
 }
 
@@ -230,7 +230,7 @@ impl dyn Predict {
 /// [`Model::save`] of a model of models needs.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) if a file cannot be written.
+/// [`ErrorKind::Io`] if a file cannot be written.
 pub fn save_model<M: Model>(dir: &Path, name: &str, model: &M) -> Result<()> {
     let place = dir.join(name);
     std::fs::create_dir(&place)
@@ -249,7 +249,7 @@ pub fn load_model<M: Model>(dir: &Path, name: &str, loaders: &Loaders) -> Result
 /// Writes a value as JSON into a file of a directory: what most models' [`Model::save`] needs.
 ///
 /// # Errors
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be written.
+/// [`ErrorKind::Io`] if the file cannot be written.
 pub fn save_json(dir: &Path, file: &str, value: &impl Serialize) -> Result<()> {
     let path = dir.join(file);
     let text = serde_json::to_vec_pretty(value).map_err(|error| {
@@ -262,8 +262,8 @@ pub fn save_json(dir: &Path, file: &str, value: &impl Serialize) -> Result<()> {
 /// Reads a value from a JSON file of a directory.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the file is not such a value, and
-/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there.
+/// [`ErrorKind::Corrupt`] if the file is not such a value, and
+/// [`ErrorKind::NotFound`] if it is not there.
 pub fn load_json<T: DeserializeOwned>(dir: &Path, file: &str) -> Result<T> {
     let path = dir.join(file);
     let text = std::fs::read(&path)

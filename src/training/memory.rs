@@ -37,7 +37,7 @@ impl Dataset {
 }
 
 impl TrainArgs {
-    /// That training stays within the [engine's limit](crate::Engine::memory_limit), where there is one: for trainers that
+    /// That training stays within the [engine's limit](crate::engine::Engine::memory_limit), where there is one: for trainers that
     /// hold all rows, before they read them. `bytes` is what it takes at its peak, estimated.
     ///
     /// ```

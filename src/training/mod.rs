@@ -136,7 +136,7 @@
 //! | `Linfa` | holds all, dense | `n * f` floats, and what the estimator takes |
 //!
 //! Those that hold all rows estimate what they take first, and refuse what is beyond the [engine's
-//! limit](crate::Engine::with_memory_limit), where it has one. Trainers around a trainer take what it takes.
+//! limit](crate::engine::Engine::with_memory_limit), where it has one. Trainers around a trainer take what it takes.
 //!
 //! Around any of them, or a trainer of your own:
 //!

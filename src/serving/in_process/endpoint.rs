@@ -13,7 +13,7 @@ use crate::model::Prediction;
 use crate::serving::ServerCore;
 use crate::serving::{Manager, Predictor};
 
-/// A model of an [`InProcess`] server, whichever of its versions answers now. Cheap to clone; the server stops when the last
+/// A model of an [`InProcess`](super::InProcess) server, whichever of its versions answers now. Cheap to clone; the server stops when the last
 /// endpoint of its stage is dropped.
 #[derive(Clone, Debug)]
 #[must_use = "the server stops when its last endpoint is dropped"]
