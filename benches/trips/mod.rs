@@ -90,6 +90,7 @@ pub(crate) fn batches(n_rows: usize, batch_size: usize) -> Vec<RecordBatch> {
 }
 
 /// Writes a Parquet file: as many row groups at once as there are cores, each made and encoded on its own.
+#[allow(dead_code, reason = "each bench uses its part of this module")]
 pub(crate) fn write(path: &Path, n_rows: usize, seed: u64) -> ParquetResult<()> {
     let schema = row_group(seed, 0, 0).schema();
     let properties = WriterProperties::builder()
@@ -126,6 +127,7 @@ pub(crate) fn write(path: &Path, n_rows: usize, seed: u64) -> ParquetResult<()> 
     Ok(())
 }
 
+#[allow(dead_code, reason = "each bench uses its part of this module")]
 fn encode(
     schema: &SchemaRef,
     factory: &ArrowRowGroupWriterFactory,

@@ -91,11 +91,9 @@ fn the_next_month_of_a_linear_model_takes_few_iterations() {
     );
     let (cold, warm) = (curve(&cold), curve(&warm));
     // What training gains, but for a hundredth.
-    println!("logistic: {cold:?} cold, {warm:?} warm");
     let last = cold[cold.len() - 1];
     let wanted = last + 1e-2 * (cold[0] - last);
     let (cold, warm) = (reached(&cold, wanted), reached(&warm, wanted));
-    println!("logistic: {cold} iterations cold, {warm} warm");
     assert!(3 * warm <= cold, "{warm} iterations, {cold} from scratch");
 }
 
@@ -129,6 +127,5 @@ fn the_next_month_of_boosted_trees_takes_few_rounds() {
         reached(&curve(&cold), wanted),
         reached(&curve(&warm), wanted),
     );
-    println!("boosting: {cold} rounds cold, {warm} warm");
     assert!(3 * warm <= cold, "{warm} rounds, {cold} from scratch");
 }
