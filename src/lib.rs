@@ -73,6 +73,7 @@
 //! | `runs` | what runs leave: artifacts, records, lineage |
 //! | `data` | `DataSource`, splits, extraction |
 //! | `training` | `Trainer`, boosting, forests, linear models, any estimator of linfa |
+//! | `search` | `Tune` and `AutoTrainer`: parameters, transforms and trainers searched by a trainer |
 //! | `evaluation` | `Validator`, thresholds |
 //! | [`serving`] | [`Server`](serving::Server), model repository, manager, HTTP |
 //! | [`blessing`] | verdicts and the token |
