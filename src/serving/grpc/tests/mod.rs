@@ -6,6 +6,7 @@ mod inference;
 mod lifecycle;
 mod limits;
 mod mounted;
+mod opaque;
 mod slow;
 #[cfg(feature = "tls")]
 mod tls;
