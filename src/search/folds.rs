@@ -66,6 +66,8 @@ pub(super) struct Fit {
     pub(super) outputs: Array2<f64>,
     pub(super) labels: Labels,
     pub(super) best_iteration: Option<u64>,
+    /// The decision threshold that the trainer chose.
+    pub(super) threshold: Option<f64>,
 }
 
 impl Folds {
@@ -145,6 +147,7 @@ impl Folds {
             outputs,
             labels,
             best_iteration: record.best_iteration,
+            threshold: record.threshold,
         })
     }
 }

@@ -447,7 +447,13 @@ impl Tune {
         let alternative = self.space.alternative(&best.point);
         let whole = best.fits.first().filter(|_| folds.are_whole);
         let mut trained = match whole {
-            Some(fit) => Trained::new(fit.model.clone()).behind(&fit.parts.0),
+            Some(fit) => {
+                let trained = Trained::new(fit.model.clone()).behind(&fit.parts.0);
+                match fit.threshold {
+                    Some(threshold) => trained.with_threshold(threshold),
+                    None => trained,
+                }
+            }
             None => {
                 let rows = refit(args.train(), alternative)?;
                 let trainer = match rounds(&best).filter(|_| alternative.has("rounds")) {

@@ -73,7 +73,9 @@ impl<T: Trainer> Bagged<T> {
             {
                 own = own.with_warm_start_of(Arc::new(model.clone()), names);
             }
-            let (model, record) = self.trainer.train(&own)?.into_parts();
+            let trained = self.trainer.train(&own)?;
+            trained.refuse_other_transform(&own, self.name())?;
+            let (model, record) = trained.into_parts();
             let model = AnyModel::new(model);
             scored.push(Scored::of(&model, &parts.held_out)?);
             models.push(model);

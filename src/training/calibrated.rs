@@ -108,7 +108,10 @@ impl<T: Trainer> Trainer for Calibrated<T> {
         let inner = args
             .clone()
             .warm_start_within::<CalibratedModel>(CalibratedModel::model);
-        let (model, record) = self.trainer.train(&inner)?.into_parts();
+        let trained = self.trainer.train(&inner)?;
+        let args = args.behind_that_of(&trained);
+        let fitted = trained.fitted().cloned();
+        let (model, record) = trained.into_parts();
         args.cancellation().check()?;
         let model = AnyModel::new(model);
         let scored = Scored::of(&model, args.rows_to_tune()?)?;
@@ -122,7 +125,8 @@ impl<T: Trainer> Trainer for Calibrated<T> {
         });
         let calibrations = calibrations.collect::<Result<_>>()?;
         let model = CalibratedModel::new(model, calibrations)?;
-        Ok(Trained::new(model).with_record(record))
+        let trained = Trained::new(model).with_record(record);
+        Ok(trained.with_fitted(fitted))
     }
 
     fn takes(&self) -> Takes {

@@ -130,21 +130,29 @@ impl<T: Trainer> Trainer for Conformal<T> {
         let inner = args
             .clone()
             .warm_start_within::<ConformalModel>(ConformalModel::model);
-        let (model, record) = self.trainer.train(&inner)?.into_parts();
+        let trained = self.trainer.train(&inner)?;
+        if self.band.is_some() {
+            trained.refuse_other_transform(&args, self.name())?;
+        }
+        let tuned = args.clone().behind_that_of(&trained);
+        let fitted = trained.fitted().cloned();
+        let (model, record) = trained.into_parts();
         let model = AnyModel::new(model);
         let ends = match &self.band {
             None => None,
             Some((low, high)) => {
                 let train = |trainer: &T| {
                     args.cancellation().check()?;
-                    Ok::<_, Error>(AnyModel::new(trainer.train(&args)?.into_model()))
+                    let trained = trainer.train(&args)?;
+                    trained.refuse_other_transform(&args, self.name())?;
+                    Ok::<_, Error>(AnyModel::new(trained.into_model()))
                 };
                 Some([train(low)?, train(high)?])
             }
         };
         args.cancellation().check()?;
 
-        let rows = args.rows_to_tune()?;
+        let rows = tuned.rows_to_tune()?;
         let table = rows.table(model.takes())?;
         let intervals = band(&model, ends.as_ref(), table.features())?;
         let weights = table.weights();
@@ -214,6 +222,7 @@ impl<T: Trainer> Trainer for Conformal<T> {
             has_band: ends.is_some(),
         };
         let trained = Trained::new(ConformalModel::new(model, ends, margins)?).with_record(record);
+        let trained = trained.with_fitted(fitted);
         Ok(warnings.into_iter().fold(trained, Trained::with_warning))
     }
 

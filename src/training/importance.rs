@@ -89,6 +89,7 @@ impl<T: Trainer> Trainer for Explained<T> {
     fn train(&self, args: &TrainArgs) -> Result<Trained<T::Model>> {
         let args = args.with_rows_to_tune(self.hold_out)?;
         let mut trained = self.trainer.train(&args)?;
+        let args = args.behind_that_of(&trained);
         args.cancellation().check()?;
         let found = self.importances(trained.model(), &args)?;
         let named = |values: fn(&Rise) -> f64| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::{Array1, Array2};
 
 use super::calibrated::ScoredRow;
-use super::{Dataset, TrainArgs};
+use super::{Dataset, TrainArgs, Trained};
 use crate::error::{Error, Result};
 use crate::model::{AnyModel, Model, Predict};
 
@@ -25,6 +25,14 @@ impl TrainArgs {
     pub(super) fn rows_to_tune(&self) -> Result<&Dataset> {
         self.tune()
             .ok_or_else(|| Error::internal("there are no rows to tune by"))
+    }
+
+    /// The same with the rows to tune by behind the transform that a model was trained behind, where that is another one.
+    pub(super) fn behind_that_of<M>(self, trained: &Trained<M>) -> TrainArgs {
+        match (trained.fitted(), self.tune().cloned()) {
+            (Some(fitted), Some(tune)) => self.with_tune(tune.with_transform(fitted.clone())),
+            _ => self,
+        }
     }
 
     /// With the model within the model to start from, for the trainer within a trainer.

@@ -164,11 +164,8 @@ impl<T: Trainer> Trainer for Thresholded<T> {
         let args = args.with_rows_to_tune(self.hold_out)?;
         let trained = self.trainer.train(&args)?;
         args.cancellation().check()?;
-        let mut tune = args.rows_to_tune()?.clone();
-        if let Some(fitted) = trained.fitted() {
-            tune = tune.with_transform(fitted.clone());
-        }
-        let scored = Scored::of(trained.model(), &tune)?;
+        let args = args.behind_that_of(&trained);
+        let scored = Scored::of(trained.model(), args.rows_to_tune()?)?;
         target.check_outputs(scored.outputs.view())?;
         Ok(match cheapest(scored.rows_of(0, 1), &self.costs) {
             Some(threshold) => trained.with_threshold(threshold),

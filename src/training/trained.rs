@@ -1,10 +1,13 @@
 //! What a trainer gives.
 
+use std::sync::Arc;
+
 use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Dataset;
+use super::{Dataset, TrainArgs};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Contributions, Model};
 use crate::transform::FittedPlan;
 use crate::warning::Warning;
@@ -181,10 +184,31 @@ impl<M> Trained<M> {
         self
     }
 
+    /// The same behind a transform, if it is another one than that of the rows that were given.
+    #[must_use]
+    pub(super) fn with_fitted(mut self, fitted: Option<FittedPlan>) -> Self {
+        self.fitted = fitted;
+        self
+    }
+
     /// The transform that the model was trained behind; of a [`TrainingPipeline`](super::TrainingPipeline), always.
     #[must_use]
     pub fn fitted(&self) -> Option<&FittedPlan> {
         self.fitted.as_ref()
+    }
+
+    /// For trainers that put several models behind one transform.
+    pub(super) fn refuse_other_transform(&self, args: &TrainArgs, trainer: &str) -> Result<()> {
+        let ours = args.train().transform();
+        match &self.fitted {
+            Some(fitted) if !Arc::ptr_eq(fitted.transform(), ours) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "{trainer} cannot put models together that stand behind transforms of their own"
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Adds a point of a curve.
@@ -294,7 +318,7 @@ impl<M> Trained<M> {
         self.model
     }
 
-    /// The model and how it came to be.
+    /// The model and how it came to be, without the [transform](Trained::fitted) that it stands behind.
     #[must_use]
     pub fn into_parts(self) -> (M, TrainingRecord) {
         (self.model, self.record)

@@ -344,3 +344,75 @@ async fn groups_stay_together_and_are_no_feature() {
             .all(|name| !name.contains("owner"))
     );
 }
+
+/// A trainer behind a transform of its own.
+#[derive(serde::Serialize)]
+struct ByWeight;
+
+impl Stage for ByWeight {
+    fn name(&self) -> &str {
+        "by_weight"
+    }
+}
+
+impl Trainer for ByWeight {
+    type Model = fourfold::model::LinearModel;
+
+    fn train(&self, args: &TrainArgs) -> Result<Trained<Self::Model>> {
+        let trainer = LogisticRegression::default();
+        let transform = Transform::new().z_score("kilograms");
+        let rows = args.train().refit_with(transform, trainer.takes())?;
+        let args = args.clone().with_train(rows.clone()).with_tune(None);
+        Ok(trainer.train(&args)?.behind(&rows))
+    }
+}
+
+async fn behind_its_own<T: Trainer>(trainer: T) -> Result<Outcome<Endpoint>> {
+    Pipeline::builder("parcels")
+        .data(
+            BatchSource::new("parcels", vec![parcels(2_000)])
+                .label("late")
+                .transform(Transform::new().min_max("kilograms")),
+        )
+        .train(trainer)
+        .evaluate(
+            Thresholds::new()
+                .at_least("auc", 0.6)
+                .at_most("log_loss", 0.6),
+        )
+        .serve(InProcess::new())
+        .build()?
+        .run()
+        .await
+}
+
+/// Both transforms make one feature: taken for one another, they would go unnoticed.
+#[tokio::test]
+async fn who_is_around_a_trainer_goes_by_its_transform() {
+    async fn features(trainer: impl Trainer) -> (Vec<f64>, Option<f64>) {
+        let outcome = behind_its_own(trainer).await.unwrap();
+        let threshold = outcome.run().training.threshold;
+        let predictor = outcome.endpoint().unwrap().predictor().unwrap();
+        let servable = predictor.servable();
+        let features = servable.features(&parcels(20)).unwrap();
+        (
+            features.matrix().iter().map(|x| f64::from(*x)).collect(),
+            threshold,
+        )
+    }
+    let (alone, _) = features(ByWeight).await;
+    assert!(alone.iter().any(|x| *x < 0.0), "these are scores");
+    let calibrated = features(Calibrated::new(ByWeight)).await.0;
+    assert!(calibrated.iter().any(|x| *x < 0.0));
+    let (scores, threshold) = features(Thresholded::new(ByWeight).false_negative(30.0)).await;
+    assert!(scores.iter().any(|x| *x < 0.0) && threshold.is_some());
+    let error = behind_its_own(Bagged::new(ByWeight))
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(
+        error.to_string().contains("transforms of their own"),
+        "{error}"
+    );
+}
