@@ -3,6 +3,7 @@
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
+use super::matrix::classes_of;
 use super::{TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{ConstantModel, Task};
@@ -25,15 +26,13 @@ impl Trainer for Constant {
         let n_outputs = args.target().n_outputs();
         let mut sums = vec![0.0; n_outputs];
         let mut total = 0.0;
-        for batch in args.train().batches() {
-            let batch = batch?;
-            let even = Array1::ones(batch.labels().len());
-            let weights = batch.weights().unwrap_or(even.view());
+        for batch in args.train().labels() {
+            let (labels, weights) = batch?;
+            let weights = weights.unwrap_or_else(|| Array1::ones(labels.len()));
             total += weights.sum();
             match args.target().task() {
-                Task::Regression | Task::Binary => sums[0] += batch.labels().dot(&weights),
-                Task::Multiclass => batch
-                    .classes()?
+                Task::Regression | Task::Binary => sums[0] += labels.dot(&weights),
+                Task::Multiclass => classes_of(labels.view())?
                     .iter()
                     .zip(weights)
                     .for_each(|(class, weight)| sums[*class] += weight),

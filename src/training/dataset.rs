@@ -297,6 +297,28 @@ impl Dataset {
         self.target.encode(column)
     }
 
+    /// The labels and the weights batch by batch, for those who need no features: none are made. Weights are `None` if all
+    /// rows count the same.
+    pub(super) fn labels(
+        &self,
+    ) -> impl Iterator<Item = Result<(Array1<f64>, Option<Array1<f64>>)>> {
+        let columns: Vec<&str> = [self.target.label()]
+            .into_iter()
+            .chain(self.weighting.column())
+            .collect();
+        let parts = self.examples.parts().into_iter();
+        let batches = parts.flat_map(move |part| self.selected(part, &columns));
+        batches.map(|batch| {
+            let batch = batch?;
+            let labels = self.labels_of(&batch)?;
+            let weights = match self.weighting.is_even() {
+                true => None,
+                false => Some(self.weighting.weights(&batch, &labels)?.into()),
+            };
+            Ok((labels.into(), weights))
+        })
+    }
+
     pub(super) fn columns(&self) -> Vec<&str> {
         let inputs = self
             .transform()
