@@ -67,10 +67,19 @@ impl DataPlan {
             .iter()
             .find(|needed| statistics[**needed].n_rows == 0)
         {
-            Some(needed) => Err(Error::data(format!(
-                "the `{needed}` split is empty: all of the {} labelled rows fell into other splits",
-                whole.n_rows
-            ))),
+            Some(needed) => {
+                let others = statistics.iter().filter(|(_, split)| split.n_rows > 0);
+                let others = others.map(|(name, split)| format!("`{name}` has {}", split.n_rows));
+                let needs = match *needed == EVAL {
+                    true => "at least 1, and most metrics at least 2 rows with different labels",
+                    false => "at least 1",
+                };
+                Err(Error::data(format!(
+                    "the `{needed}` split has none of the {} labelled rows and needs {needs}; {}",
+                    whole.n_rows,
+                    others.collect::<Vec<_>>().join(", ")
+                )))
+            }
             None => Ok(()),
         }
     }
