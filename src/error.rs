@@ -235,12 +235,12 @@ impl From<datafusion::error::DataFusionError> for Error {
     /// An [`Error`] that travelled through a plan comes out as it went in.
     fn from(source: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError;
+        use parquet::errors::ParquetError;
         match source {
-            DataFusionError::External(inner) => match inner.downcast::<Error>() {
-                Ok(error) => *error,
-                Err(inner) => {
-                    Error::new(ErrorKind::Data, plain(&inner.to_string())).with_source(inner)
-                }
+            DataFusionError::External(inner) => travelled(inner),
+            DataFusionError::ParquetError(inner) => match *inner {
+                ParquetError::External(inner) => travelled(inner),
+                other => Error::new(ErrorKind::Data, plain(&other.to_string())).with_source(other),
             },
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
                 (*inner).into()
@@ -260,6 +260,15 @@ impl From<datafusion::error::DataFusionError> for Error {
                 Error::new(kind, plain(&other.to_string())).with_source(other)
             }
         }
+    }
+}
+
+/// An error that travelled in another library's.
+#[cfg(feature = "datafusion")]
+fn travelled(inner: Box<dyn StdError + Send + Sync>) -> Error {
+    match inner.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(inner) => Error::new(ErrorKind::Data, plain(&inner.to_string())).with_source(inner),
     }
 }
 

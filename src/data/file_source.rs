@@ -340,11 +340,7 @@ impl FileSource {
             FileFormat::Csv { .. } | FileFormat::Json { .. } => {
                 let text = text.ok_or_else(|| Error::internal("text that was not looked at"))?;
                 let schema = Arc::clone(text.schema());
-                let shown = files
-                    .iter()
-                    .map(|file| file.shown.as_str().into())
-                    .collect();
-                let table = table(Reader::Text(Arc::new(text), compression, shown), schema)?;
+                let table = table(Reader::Text(Arc::new(text), compression), schema)?;
                 Ok(session.read_table(Arc::new(table))?)
             }
             FileFormat::Parquet => {

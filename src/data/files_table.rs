@@ -1,5 +1,6 @@
 //! Files of one format and schema as a table of DataFusion.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,15 +15,19 @@ use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::listing::helpers::{expr_applicable_for_cols, filter_partitioned_file};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::object_store::path::Path as StorePath;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures_util::StreamExt;
 
 use super::damage::guard::GuardExec;
+use super::damage::memory_limit;
+use super::damage::pages::CheckedReaders;
 use super::location::Found;
 use super::text::{TextScan, TextTable};
 use crate::error::{Error, Result};
@@ -37,6 +42,8 @@ pub(super) struct FilesTable {
     store: ObjectStoreUrl,
     reader: Reader,
     files: Vec<PartitionedFile>,
+    /// The place of each file, and its path as people know it.
+    shown: Arc<HashMap<StorePath, (usize, Arc<str>)>>,
     schema: TableSchema,
     /// What is read, for people.
     what: Arc<str>,
@@ -47,8 +54,8 @@ pub(super) struct FilesTable {
 pub(super) enum Reader {
     /// A format of DataFusion, and whether its files tell the number of rows without being read.
     Format(Arc<dyn FileFormat>, bool),
-    /// Files of text, and the paths as people know them.
-    Text(Arc<TextTable>, FileCompressionType, Vec<Arc<str>>),
+    /// Files of text.
+    Text(Arc<TextTable>, FileCompressionType),
 }
 
 impl FilesTable {
@@ -92,6 +99,14 @@ impl FilesTable {
                 [file] => file.shown.as_str().into(),
                 _ => what.into(),
             },
+            shown: Arc::new(
+                (found.iter().enumerate())
+                    .map(|(at, file)| {
+                        let shown = file.shown.as_str().into();
+                        (file.meta.location.clone(), (at, shown))
+                    })
+                    .collect(),
+            ),
             files,
             schema: TableSchema::builder(file_schema)
                 .with_table_partition_cols(hive)
@@ -146,16 +161,10 @@ impl FilesTable {
         }
         let (format, has_statistics) = match &self.reader {
             Reader::Format(format, has_statistics) => (format, *has_statistics),
-            Reader::Text(table, compression, shown) => {
-                let place = |file: &PartitionedFile| {
-                    let same = |known: &PartitionedFile| {
-                        known.object_meta.location == file.object_meta.location
-                    };
-                    self.files.iter().position(same).unwrap_or_default()
-                };
-                let files = files.into_iter().map(|file| {
-                    let at = place(&file);
-                    (at, Arc::clone(&shown[at]), file)
+            Reader::Text(table, compression) => {
+                let files = files.into_iter().filter_map(|file| {
+                    let (at, shown) = self.shown.get(&file.object_meta.location)?;
+                    Some((*at, Arc::clone(shown), file))
                 });
                 let scan = TextScan {
                     table: Arc::clone(table),
@@ -208,7 +217,28 @@ impl FilesTable {
             .with_limit(limit)
             .build();
         let scan = format.create_physical_plan(state, scan).await?;
+        let scan = self.checked(scan, memory_limit(state.runtime_env()));
         Ok(Arc::new(GuardExec::new(scan, Arc::clone(&self.what))))
+    }
+}
+
+impl FilesTable {
+    /// The scan with readers of Parquet that check the pages they read.
+    fn checked(&self, scan: Arc<dyn ExecutionPlan>, limit: u64) -> Arc<dyn ExecutionPlan> {
+        let files = scan.downcast_ref::<DataSourceExec>();
+        let parquet = files.and_then(|files| files.downcast_to_file_source::<ParquetSource>());
+        let Some((config, source)) = parquet else {
+            return scan;
+        };
+        let Some(readers) = source.parquet_file_reader_factory() else {
+            return scan;
+        };
+        let readers = CheckedReaders::over(Arc::clone(readers), Arc::clone(&self.shown), limit);
+        let source = source
+            .clone()
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let config = FileScanConfigBuilder::from(config.clone()).with_source(Arc::new(source));
+        DataSourceExec::from_data_source(config.build())
     }
 }
 
@@ -344,13 +374,15 @@ pub(super) fn merged<'a>(
     schemas: impl IntoIterator<Item = (&'a str, SchemaRef)>,
 ) -> Result<SchemaRef> {
     let mut fields: Vec<(Arc<Field>, &str)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for (file, schema) in schemas {
         for field in schema.fields() {
-            match fields
-                .iter_mut()
-                .find(|(known, _)| known.name() == field.name())
-            {
-                None => fields.push((Arc::new(field.as_ref().clone().with_nullable(true)), file)),
+            let place = places.get(field.name()).copied();
+            match place.and_then(|place| fields.get_mut(place)) {
+                None => {
+                    places.insert(field.name().clone(), fields.len());
+                    fields.push((Arc::new(field.as_ref().clone().with_nullable(true)), file));
+                }
                 Some((known, _)) if known.data_type() == field.data_type() => {}
                 Some((known, _)) if known.data_type().is_null() => {
                     *known = Arc::new(field.as_ref().clone().with_nullable(true));

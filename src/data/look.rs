@@ -62,7 +62,7 @@ impl Look<'_> {
                 let metadata = DFParquetMetadata::new(self.store.as_ref(), &file.meta)
                     .with_file_metadata_cache(Some(Arc::clone(&cache)));
                 let metadata = metadata.fetch_metadata().await?;
-                parquet::check(self.engine, self.store, file, &metadata).await?;
+                parquet::check(file, &metadata)?;
                 let of_file = metadata.file_metadata();
                 let fields = of_file.schema_descr().root_schema().get_fields();
                 once_each(&file.shown, fields.iter().map(|field| field.name()))?;

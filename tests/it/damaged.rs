@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fourfold::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int32Array, Int64Array, ListArray,
@@ -12,6 +13,9 @@ use fourfold::arrow::array::{
 };
 use fourfold::arrow::datatypes::{Int32Type, Schema};
 use fourfold::arrow::ipc::writer::{FileWriter, StreamWriter};
+use fourfold::datafusion::execution::object_store::ObjectStoreUrl;
+use fourfold::datafusion::object_store::ObjectStoreExt;
+use fourfold::datafusion::object_store::memory::InMemory;
 use fourfold::prelude::*;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -20,8 +24,12 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 /// The directory whose files a child reads.
 const DIR: &str = "FOURFOLD_DAMAGED";
 
-/// How many mutants the long test reads, if not as many as it has.
-const MUTANTS: &str = "FOURFOLD_MUTANTS";
+/// For how many seconds fresh mutants are read, and their seed, if it is not the time.
+const SECONDS: &str = "FOURFOLD_MUTATE_SECONDS";
+const SEED: &str = "FOURFOLD_MUTATE_SEED";
+
+/// How many mutants a child reads.
+const AT_ONCE: usize = 200;
 
 /// Kilobytes of addresses that a child may have.
 const LIMIT: u64 = 4 << 20;
@@ -44,20 +52,31 @@ fn child() {
         .collect();
     paths.sort_unstable();
     let engine = Engine::with_partitions(2).unwrap();
+    let store = Arc::new(InMemory::new());
+    let url = ObjectStoreUrl::parse("memory://files").unwrap();
+    let session = engine.session().runtime_env();
+    session.register_object_store(url.as_ref(), store.clone());
     for path in paths {
         // The last one named is the one that ended the process.
         eprintln!("reading {}", path.display());
-        let read = runtime.block_on(read(&engine, &path));
-        match read {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let read = async || {
+            let here = read(&engine, &path).await;
+            let bytes = std::fs::read(&path).unwrap();
+            store.put(&name.into(), bytes.into()).await.unwrap();
+            let url = format!("memory://files/{name}");
+            let there = read(&engine, Path::new(&url)).await;
+            (here, there)
+        };
+        let (here, there) = runtime.block_on(read());
+        assert_eq!(here.as_ref().ok(), there.as_ref().ok(), "{name}");
+        for error in [here.as_ref().err(), there.as_ref().err()] {
+            let is_named = error.is_none_or(|error| error.to_string().contains(name));
+            assert!(is_named, "{name} is not named: {error:?}");
+        }
+        match here {
             Ok(n_rows) => eprintln!("outcome: {n_rows} rows"),
-            Err(error) => {
-                let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                assert!(
-                    error.to_string().contains(&name),
-                    "{name} is not named: {error}"
-                );
-                eprintln!("outcome: {error}");
-            }
+            Err(error) => eprintln!("outcome: {error}"),
         }
     }
     eprintln!("outcome: all");
@@ -255,7 +274,9 @@ impl Random {
     }
 }
 
-fn read_mutants(n: usize, seed: u64) {
+/// Reads mutants until so many were read and so much time is over.
+fn read_mutants(at_least: usize, during: Duration, seed: u64) {
+    let begin = Instant::now();
     let mut random = Random(seed);
     let whole = whole_files();
     let dir = tempfile::tempdir().unwrap();
@@ -267,30 +288,35 @@ fn read_mutants(n: usize, seed: u64) {
             .iter()
             .all(|outcome| outcome == "700 rows")
     );
-    let mut left = n;
-    while left > 0 {
+    let mut n = 0;
+    while n < at_least || begin.elapsed() < during {
         let dir = tempfile::tempdir().unwrap();
-        for number in 0..left.min(500) {
+        for number in n..n + AT_ONCE {
             let (name, bytes) = &whole[random.below(whole.len())];
             let mut bytes = bytes.clone();
             random.mutate(&mut bytes);
-            std::fs::write(dir.path().join(format!("{number:04}-{name}")), bytes).unwrap();
+            std::fs::write(dir.path().join(format!("{number:06}-{name}")), bytes).unwrap();
         }
         let outcomes = outcomes(dir.path());
-        assert_eq!(outcomes.len(), left.min(500));
-        left -= left.min(500);
+        assert_eq!(outcomes.len(), AT_ONCE);
+        n += AT_ONCE;
     }
+    println!("{n} mutants of seed {seed}: rows or errors");
 }
 
 #[test]
 fn mutants_of_files_are_rows_or_errors() {
-    read_mutants(300, 1);
+    read_mutants(200, Duration::ZERO, 1);
 }
 
-/// As many mutants as `FOURFOLD_MUTANTS` says.
+/// Fresh mutants at every run: a thousand, and as many as there is time for.
 #[test]
-#[ignore = "takes minutes"]
-fn many_mutants_of_files_are_rows_or_errors() {
-    let n = std::env::var(MUTANTS).ok().and_then(|n| n.parse().ok());
-    read_mutants(n.unwrap_or(20_000), 2);
+#[ignore = "takes a minute"]
+fn fresh_mutants_of_files_are_rows_or_errors() {
+    let told = |name: &str| std::env::var(name).ok().and_then(|told| told.parse().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let seed = told(SEED).unwrap_or_else(|| now.as_secs());
+    println!("{SEED}={seed} reads the same mutants");
+    let seconds = Duration::from_secs(told(SECONDS).unwrap_or(60));
+    read_mutants(1_000, seconds, seed);
 }

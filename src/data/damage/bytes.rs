@@ -37,11 +37,6 @@ impl<'a> Bytes<'a> {
         })
     }
 
-    /// Whether many small ranges are cheap.
-    pub(super) fn is_local(&self) -> bool {
-        self.local.is_some()
-    }
-
     pub(super) fn size(&self) -> u64 {
         self.file.meta.size
     }

@@ -31,7 +31,7 @@ pub(in crate::data) async fn check(
     let mut claims = Claims {
         bytes: Bytes::open(store, file).await?,
         shown: &file.shown,
-        limit: memory_limit(engine),
+        limit: memory_limit(&engine.session().runtime_env()),
     };
     let size = claims.bytes.size();
     let start = claims.bytes.at(0..size.min(8)).await?.unwrap_or_default();

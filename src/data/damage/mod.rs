@@ -2,26 +2,27 @@
 //!
 //! The readers of Arrow and Parquet trust what a file claims of itself: a wrong offset is a panic, and a buffer that
 //! claims 2^60 bytes ends the process, which nothing can catch. So what files claim is checked before they are decoded:
-//! [`ipc`] and [`parquet`] hold every range against the size of the file, and every length that memory is taken for
-//! against what its compressed bytes can hold and against the engine's memory limit. What panics in decoding all the
+//! [`ipc`], [`parquet`] and [`pages`] hold every range against the size of the file, and every length that memory is taken
+//! for against what its compressed bytes can hold and against the engine's memory limit. What panics in decoding all the
 //! same becomes an error in [`guard`].
 
 mod bytes;
 pub(super) mod guard;
 pub(super) mod ipc;
+pub(super) mod pages;
 pub(super) mod parquet;
 
 use datafusion::execution::memory_pool::MemoryLimit;
+use datafusion::execution::runtime_env::RuntimeEnv;
 
-use crate::engine::Engine;
 use crate::error::Error;
 
 /// The most bytes that a file may claim for one batch or page where the engine has no limit.
 const UNLIMITED: u64 = 1 << 34;
 
 /// The most bytes that memory is taken for at once.
-fn memory_limit(engine: &Engine) -> u64 {
-    match engine.session().runtime_env().memory_pool.memory_limit() {
+pub(super) fn memory_limit(runtime: &RuntimeEnv) -> u64 {
+    match runtime.memory_pool.memory_limit() {
         MemoryLimit::Finite(n) => n as u64,
         MemoryLimit::Infinite | MemoryLimit::Unknown => UNLIMITED,
     }
