@@ -11,11 +11,14 @@ use fourfold::arrow::compute::concat_batches;
 use fourfold::arrow::datatypes::{
     DataType, Date32Type, Field, Float64Type, Int64Type, TimestampMicrosecondType,
 };
+use fourfold::arrow::ipc::writer::{FileWriter, StreamWriter};
 use fourfold::data::{PreparedData, source_warnings};
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
 use fourfold::schema::FieldType;
 use fourfold::statistics::{Statistics, StatisticsAccumulator};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use crate::support::{fitted, write_parquet};
@@ -403,9 +406,36 @@ async fn large_files_are_read_in_parts_with_every_row_once() {
         .unwrap();
     }
     array.push(']');
-    for (name, text) in [("a.csv", csv), ("a.jsonl", lines), ("a.json", array)] {
-        assert!(text.len() > 9 << 20, "{name}");
-        let (_dir, path) = file(name, &text);
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..n));
+    let texts = (0..n).map(|i| format!("{i} and enough to fill some bytes"));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+    let batch = RecordBatch::try_from_iter([("id", ids), ("text", texts)]).unwrap();
+    let schema = batch.schema();
+    let mut arrow = FileWriter::try_new(Vec::new(), &schema).unwrap();
+    let mut stream = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_max_row_group_row_count(Some(60_000))
+        .build();
+    let mut parquet = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
+    for at in (0..n as usize).step_by(50_000) {
+        let rows = batch.slice(at, 50_000);
+        arrow.write(&rows).unwrap();
+        stream.write(&rows).unwrap();
+        parquet.write(&rows).unwrap();
+    }
+    let files = [
+        ("a.csv", csv.into_bytes()),
+        ("a.jsonl", lines.into_bytes()),
+        ("a.json", array.into_bytes()),
+        ("a.arrow", arrow.into_inner().unwrap()),
+        ("stream.arrow", stream.into_inner().unwrap()),
+        ("a.parquet", parquet.into_inner().unwrap()),
+    ];
+    for (name, content) in files {
+        // DataFusion splits files of 10 MB, fourfold's readers of text those of 8 MiB.
+        assert!(content.len() > 10 << 20, "{name}: {}", content.len());
+        let (_dir, path) = file(name, &content);
         let engine = Engine::new().unwrap();
         let rows = FileSource::detect(&path)
             .unwrap()
