@@ -47,7 +47,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{
-    FairSpillPool, MemoryConsumer, MemoryLimit, TrackConsumersPool,
+    FairSpillPool, MemoryConsumer, MemoryLimit, MemoryReservation, TrackConsumersPool,
 };
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -230,41 +230,90 @@ impl Engine {
     /// The same without a function of all columns, which takes a plan a time that is quadratic in them.
     async fn accumulate_by_parts<A: Accumulate>(&self, rows: DataFrame, prototype: A) -> Result<A> {
         let plan = rows.create_physical_plan().await?;
-        let pool = &self.session.runtime_env().memory_pool;
         let mut tasks = tokio::task::JoinSet::new();
         for mut part in execute_stream_partitioned(plan, self.session.task_ctx())? {
-            let mut own = prototype.clone();
-            let held = MemoryConsumer::new("analysis").register(pool);
+            let mut analysis = self.analysis(&prototype);
             tasks.spawn(async move {
-                let mut n_batches = 0_u64;
                 while let Some(batch) = part.next().await {
-                    own.update(&batch?)?;
-                    n_batches += 1;
-                    if n_batches.is_power_of_two() {
-                        held.try_resize(own.size())?;
-                    }
+                    analysis.update(&batch?)?;
                 }
-                own.state()
+                analysis.own.state()
             });
         }
-        let mut states = Vec::new();
-        while let Some(state) = tasks.join_next().await {
-            let stopped =
-                |error| Error::internal("a part of an analysis stopped").with_source(error);
-            states.push(state.map_err(stopped)??);
+        merged(prototype, tasks).await
+    }
+
+    /// Runs an analysis over batches that come part by part, without a plan. Threads that may block read them.
+    pub(crate) async fn accumulate_batches<A: Accumulate>(
+        &self,
+        parts: impl IntoIterator<Item = impl FnOnce() -> Batches + Send + 'static>,
+        prototype: A,
+    ) -> Result<A> {
+        let mut tasks = tokio::task::JoinSet::new();
+        for part in parts {
+            let mut analysis = self.analysis(&prototype);
+            tasks.spawn_blocking(move || {
+                for batch in part() {
+                    analysis.update(&batch?)?;
+                }
+                analysis.own.state()
+            });
         }
-        // Parts end in any order; their merging must not show it.
-        states.sort_unstable();
-        let mut whole = prototype;
-        for state in &states {
-            whole.merge(A::from_state(state)?)?;
+        merged(prototype, tasks).await
+    }
+
+    fn analysis<A: Accumulate>(&self, prototype: &A) -> Analysis<A> {
+        let pool = &self.session.runtime_env().memory_pool;
+        Analysis {
+            own: prototype.clone(),
+            held: MemoryConsumer::new("analysis").register(pool),
+            n_batches: 0,
         }
-        Ok(whole)
     }
 }
 
-/// With more columns an analysis runs part by part.
-const MANY_COLUMNS: usize = 500;
+/// Batches that are read when they are asked for.
+pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
+
+/// A part of an analysis, whose memory is counted.
+struct Analysis<A> {
+    own: A,
+    held: MemoryReservation,
+    n_batches: u64,
+}
+
+impl<A: Accumulate> Analysis<A> {
+    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.own.update(batch)?;
+        self.n_batches += 1;
+        if self.n_batches.is_power_of_two() {
+            self.held.try_resize(self.own.size())?;
+        }
+        Ok(())
+    }
+}
+
+/// The prototype merged with what the parts of an analysis have learned.
+async fn merged<A: Accumulate>(
+    prototype: A,
+    mut tasks: tokio::task::JoinSet<Result<Vec<u8>>>,
+) -> Result<A> {
+    let mut states = Vec::new();
+    while let Some(state) = tasks.join_next().await {
+        let stopped = |error| Error::internal("a part of an analysis stopped").with_source(error);
+        states.push(state.map_err(stopped)??);
+    }
+    // Parts end in any order; their merging must not show it.
+    states.sort_unstable();
+    let mut whole = prototype;
+    for state in &states {
+        whole.merge(A::from_state(state)?)?;
+    }
+    Ok(whole)
+}
+
+/// With more columns an analysis runs part by part: plans take a time that is quadratic in them.
+pub(crate) const MANY_COLUMNS: usize = 500;
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

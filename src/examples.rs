@@ -1,16 +1,18 @@
 //! One split of the data: a schema and rows that are read when needed.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use datafusion::prelude::{DataFrame, ParquetReadOptions};
+use datafusion::prelude::{DataFrame, ParquetReadOptions, ident};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::engine::Engine;
+use crate::accumulate::Accumulate;
+use crate::engine::{Batches, Engine, MANY_COLUMNS};
 use crate::error::{Error, Result};
 
 /// The column that the files of examples have beside those of their schema: each row's key, by which it is
@@ -121,6 +123,60 @@ impl Examples {
         }
     }
 
+    /// Runs an analysis over all rows, with these columns (all if none are named) in the order in which they are there.
+    ///
+    /// # Errors
+    /// Those of reading the rows and of the analysis.
+    pub(crate) async fn accumulate<A: Accumulate>(
+        &self,
+        engine: &Engine,
+        columns: &[&str],
+        prototype: A,
+    ) -> Result<A> {
+        if self.schema.fields().len() <= MANY_COLUMNS {
+            let rows = self.data_frame(engine).await?;
+            let rows = match columns {
+                [] => rows,
+                columns => rows.select(columns.iter().copied().map(ident).collect::<Vec<_>>())?,
+            };
+            return engine.accumulate(rows, prototype).await;
+        }
+        let n_parts = self.parts().len();
+        let columns: Arc<[String]> = columns.iter().map(|name| (*name).to_owned()).collect();
+        let parts = (0..n_parts).map(|at| {
+            let (examples, columns) = (self.clone(), Arc::clone(&columns));
+            move || examples.into_batches(at, &columns)
+        });
+        engine.accumulate_batches(parts, prototype).await
+    }
+
+    /// The batches of a part.
+    fn into_batches(self, part: usize, columns: &[String]) -> Batches {
+        let columns: HashSet<&str> = columns.iter().map(String::as_str).collect();
+        let wanted = |name: &str| match columns.is_empty() {
+            true => name != ROW_KEY,
+            false => columns.contains(name),
+        };
+        match &self.rows {
+            Rows::Files(files) => {
+                match files.get(part).map(|file| read_file(&file.path, &wanted)) {
+                    Some(Ok(batches)) => Box::new(batches),
+                    Some(Err(error)) => Box::new(std::iter::once(Err(error))),
+                    None => Box::new(std::iter::empty()),
+                }
+            }
+            Rows::Batches(batches) => {
+                let fields = self.schema.fields().iter().enumerate();
+                let places: Vec<usize> = fields
+                    .filter(|(_, field)| wanted(field.name()))
+                    .map(|(place, _)| place)
+                    .collect();
+                let batches = Arc::clone(batches);
+                Box::new((0..batches.len()).map(move |at| Ok(batches[at].project(&places)?)))
+            }
+        }
+    }
+
     /// The parts that can be read side by side: each file, or all that is in memory. Their order is that of the
     /// rows.
     #[must_use]
@@ -180,9 +236,10 @@ impl<'a> ExamplePart<'a> {
         self,
         columns: &'a [&'a str],
     ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
+        let columns: HashSet<&str> = columns.iter().copied().collect();
         self.read(&|name| match columns.is_empty() {
             true => name != ROW_KEY,
-            false => columns.contains(&name),
+            false => columns.contains(name),
         })
     }
 

@@ -2,6 +2,7 @@
 //! tell too much of the label.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -11,7 +12,7 @@ use arrow::util::display::array_value_to_string;
 use crate::error::Result;
 use crate::examples::Examples;
 use crate::model::{Target, Task};
-use crate::schema::FieldType;
+use crate::schema::{FieldType, place_of};
 use crate::statistics::{ColumnStatistics, Statistics};
 use crate::warning::Warning;
 
@@ -89,8 +90,10 @@ pub(super) fn leaking_columns(
             if let Some(label) = batch.column_by_name(target.label()) {
                 labels.extend(target.encode(label)?);
             }
+            let mut next = 0;
             for (values, column) in values.iter_mut().zip(columns) {
-                values.extend(batch.column_by_name(column).cloned());
+                let place = place_of(batch.schema_ref().fields(), column, &mut next);
+                values.extend(place.map(|place| Arc::clone(batch.column(place))));
             }
             if left == 0 {
                 break;
@@ -260,7 +263,7 @@ impl Labels {
 
 fn numbers(column: &ArrayRef) -> Result<Vec<f64>> {
     let column = match column.data_type() {
-        DataType::Boolean | DataType::Float64 | DataType::Int64 => std::sync::Arc::clone(column),
+        DataType::Boolean | DataType::Float64 | DataType::Int64 => Arc::clone(column),
         DataType::Date32 => cast(column, &DataType::Int32)?,
         _ => cast(column, &DataType::Int64)?,
     };

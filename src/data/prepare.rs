@@ -1,6 +1,6 @@
 //! Running the data pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::features::Takes;
 use crate::fingerprint::Fingerprint;
 use crate::model::{Target, Weighting};
 use crate::progress::{Event, Progress, RunningStep, Step};
-use crate::schema::{Anomaly, Comparison, Schema};
+use crate::schema::{Anomaly, Comparison, Field, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::store::Place;
 use crate::transform::{FittedPlan, Roles, TransformPlan};
@@ -386,15 +386,18 @@ impl DataPlan {
                 )));
             }
         }
+        let fields: HashMap<&str, &Field> = (schema.fields.iter())
+            .map(|field| (field.name.as_str(), field))
+            .collect();
         let is_feature = |name: &&str| {
-            let field = schema.field(name);
             *name != label.name()
                 && !self.not_features().any(|other| other == *name)
                 && !self.exclude.iter().any(|excluded| excluded == name)
-                && field.is_ok_and(|field| field.lifecycle.is_feature())
+                && (fields.get(name)).is_some_and(|field| field.lifecycle.is_feature())
         };
         let columns = known().filter(is_feature);
-        let is_optional = |name: &&str| schema.field(name).is_ok_and(|field| !field.is_required());
+        let is_optional =
+            |name: &&str| (fields.get(name)).is_some_and(|field| !field.is_required());
         let plan = TransformPlan::new(
             self.transform.clone(),
             Arc::new(train.clone()),
@@ -414,9 +417,8 @@ async fn analyse(
     let mut statistics = BTreeMap::new();
     let mut whole: Option<StatisticsAccumulator> = None;
     for (name, examples) in splits {
-        let rows = examples.data_frame(engine).await?;
-        let part = engine
-            .accumulate(rows, StatisticsAccumulator::new(examples.schema()))
+        let part = examples
+            .accumulate(engine, &[], StatisticsAccumulator::new(examples.schema()))
             .await
             .map_err(|error| error.in_stage("analyse"))?;
         statistics.insert(name.clone(), part.finish());

@@ -82,11 +82,7 @@ impl Refined {
             }
             let column = ident(name);
             let told = options.types.get(name);
-            let changed = match looked_at
-                .iter()
-                .position(|place| *place == at)
-                .map(|at| &seen[at])
-            {
+            let changed = match looked_at.binary_search(&at).ok().map(|at| &seen[at]) {
                 Some(Seen::Unsigned(true)) => {
                     remarks.push(Remark::of_column(
                         name,

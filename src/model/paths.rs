@@ -1,5 +1,7 @@
 //! The places of columns by the names of a row's fields.
 
+use std::collections::HashMap;
+
 /// Which column a field of a row goes to; fields of nested structs go by path, `a.b`.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
@@ -33,8 +35,9 @@ impl Paths {
         let mut paths = Paths {
             nodes: vec![Node::default()],
         };
+        let mut known = HashMap::new();
         for (path, column) in columns {
-            paths.add(path, column);
+            paths.add(path, column, &mut known);
         }
         for node in &mut paths.nodes {
             node.sorted = (0..node.entries.len()).collect();
@@ -43,15 +46,23 @@ impl Paths {
         paths
     }
 
-    fn add(&mut self, path: &str, column: usize) {
+    /// Adds a column; `known` are the entries of each node by name.
+    fn add<'p>(
+        &mut self,
+        path: &'p str,
+        column: usize,
+        known: &mut HashMap<(usize, &'p str), usize>,
+    ) {
         let (mut node, mut rest) = (Self::ROOT, path);
         loop {
-            self.place_of(node, rest).column.get_or_insert(column);
+            self.place_of(node, rest, known)
+                .column
+                .get_or_insert(column);
             let Some((name, after)) = rest.split_once('.') else {
                 return;
             };
             let new = self.nodes.len();
-            let child = *self.place_of(node, name).node.get_or_insert(new);
+            let child = *self.place_of(node, name, known).node.get_or_insert(new);
             if child == new {
                 self.nodes.push(Node::default());
             }
@@ -59,10 +70,14 @@ impl Paths {
         }
     }
 
-    fn place_of(&mut self, node: usize, name: &str) -> &mut Place {
+    fn place_of<'p>(
+        &mut self,
+        node: usize,
+        name: &'p str,
+        known: &mut HashMap<(usize, &'p str), usize>,
+    ) -> &mut Place {
         let entries = &mut self.nodes[node].entries;
-        let at = entries.iter().position(|(known, _)| known == name);
-        let at = at.unwrap_or_else(|| {
+        let at = *known.entry((node, name)).or_insert_with(|| {
             entries.push((name.to_owned(), Place::default()));
             entries.len() - 1
         });

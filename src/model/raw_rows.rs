@@ -1,5 +1,7 @@
 //! From the rows of a request to the columns that a transform reads.
 
+use std::collections::HashMap;
+
 use arrow::array::{ArrayRef, RecordBatch};
 
 use super::Paths;
@@ -50,21 +52,26 @@ impl RawColumn {
 
 impl RawRows {
     pub(super) fn new(schema: &Schema, transform: &FittedTransform) -> Result<Self> {
+        let fields: HashMap<&str, &Field> = (schema.fields.iter())
+            .map(|field| (field.name.as_str(), field))
+            .collect();
         let columns = transform.inputs().iter().map(|input| {
-            let field = schema.field(&input.name)?;
+            let field = match fields.get(input.name.as_str()) {
+                Some(field) => *field,
+                None => schema.field(&input.name)?,
+            };
             Ok(RawColumn {
                 conformer: Conformer::new(field.clone()),
                 input: input.clone(),
             })
         });
         let columns = columns.collect::<Result<Vec<RawColumn>>>()?;
-        let place = |name: &str| {
-            let named = |column: &RawColumn| column.input.name == name;
-            columns.iter().position(named)
-        };
+        let places: HashMap<&str, usize> = (columns.iter().zip(0..))
+            .map(|(column, place)| (column.input.name.as_str(), place))
+            .collect();
         // The schema has the order of the data.
         let names = schema.fields.iter().map(|field| field.name.as_str());
-        let paths = Paths::new(names.filter_map(|name| Some((name, place(name)?))));
+        let paths = Paths::new(names.filter_map(|name| Some((name, *places.get(name)?))));
         Ok(RawRows { columns, paths })
     }
 
@@ -87,7 +94,7 @@ impl RawRows {
         let columns = self.columns.iter();
         columns.map(move |column| match &column.conformer {
             Some(conformer) => conformer.column_of(rows, &mut next),
-            None => column.input.read(rows),
+            None => column.input.read(rows, &mut next),
         })
     }
 

@@ -139,10 +139,14 @@ impl Servable {
         transform: Arc<FittedTransform>,
         model: Arc<dyn Predict>,
     ) -> Result<Self> {
-        for input in transform.inputs() {
-            schema.field(&input.name)?;
+        let known = schema;
+        let schema = known.project(transform.inputs().iter().map(|input| input.name.as_str()));
+        if schema.fields.len() < transform.inputs().len() {
+            let inputs = transform.inputs().iter();
+            inputs
+                .map(|input| known.field(&input.name))
+                .collect::<Result<Vec<_>>>()?;
         }
-        let schema = schema.project(transform.inputs().iter().map(|input| input.name.as_str()));
         let (made, taken) = (transform.features().len(), model.n_features());
         if made != taken {
             return Err(Error::model(format!(

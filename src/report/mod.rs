@@ -5,6 +5,7 @@
 
 mod training;
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 
 use serde_json::Value;
@@ -13,6 +14,7 @@ use crate::blessing::CheckOutcome;
 use crate::metrics::{Catalogue, Direction, MetricValue};
 use crate::pipeline::RunRecord;
 use crate::statistics::{ColumnStatistics, Histogram};
+use crate::transform::Decision;
 
 /// The run as an HTML page.
 ///
@@ -292,11 +294,11 @@ fn write_columns(page: &mut String, run: &RunRecord) -> fmt::Result {
         run.unlabelled_rows,
         run.features.len()
     )?;
+    let decisions: HashMap<&str, &Decision> = (run.decisions.iter().rev())
+        .map(|decision| (decision.column.as_str(), decision))
+        .collect();
     for column in &run.statistics.columns {
-        let decision = run
-            .decisions
-            .iter()
-            .find(|decision| decision.column == column.name);
+        let decision = decisions.get(column.name.as_str());
         write!(
             page,
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{:.1}%</td><td class=\"n\">{}</td><td>",

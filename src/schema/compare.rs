@@ -1,13 +1,13 @@
 //! Holding a column's distribution against that of another data set.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::validation::column_of;
 use super::{Anomaly, AnomalyKind, Bounds, Comparator, Dataset, Field, FieldType, Fix, Report};
-use crate::statistics::Statistics;
 use crate::statistics::distance::{Categories, Distance};
+use crate::statistics::{ColumnStatistics, Statistics};
 
 /// A distance between two distributions of a column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +67,26 @@ impl fmt::Display for Comparison {
     }
 }
 
+/// Statistics that are compared, with their columns by name.
+pub(super) struct Side<'a> {
+    statistics: &'a Statistics,
+    columns: HashMap<&'a str, &'a ColumnStatistics>,
+    /// By the names of the slices, if these are compared too.
+    slices: Vec<(&'a str, Side<'a>)>,
+}
+
+impl<'a> Side<'a> {
+    pub(super) fn new(statistics: &'a Statistics, with_slices: bool) -> Self {
+        let slices = statistics.slices.iter().filter(|_| with_slices);
+        let slices = slices.map(|of| (of.slice.as_str(), Side::new(&of.statistics, false)));
+        Side {
+            statistics,
+            columns: statistics.by_name(),
+            slices: slices.collect(),
+        }
+    }
+}
+
 impl Field {
     fn comparator(&self, against: Against) -> &Comparator {
         match against {
@@ -79,20 +99,14 @@ impl Field {
     pub(super) fn compare_slices(
         &self,
         against: Against,
-        statistics: &Statistics,
-        control: &Statistics,
+        now: &Side<'_>,
+        control: &Side<'_>,
         report: &mut Report,
     ) {
-        for before in &control.slices {
-            let path = format!("slice({})::{}", before.slice, self.name);
-            let now = statistics
-                .slices
-                .iter()
-                .find(|now| now.slice == before.slice);
-            match now {
-                Some(now) => {
-                    self.compare(&path, against, &now.statistics, &before.statistics, report);
-                }
+        for (slice, before) in &control.slices {
+            let path = format!("slice({slice})::{}", self.name);
+            match now.slices.iter().find(|(name, _)| name == slice) {
+                Some((_, now)) => self.compare(&path, against, now, before, report),
                 None if self.comparator(against).is_open() => {}
                 None => report.anomalies.push(Anomaly::new(
                     &path,
@@ -108,19 +122,19 @@ impl Field {
         &self,
         path: &str,
         against: Against,
-        statistics: &Statistics,
-        control: &Statistics,
+        now: &Side<'_>,
+        control: &Side<'_>,
         report: &mut Report,
     ) {
         let comparator = self.comparator(against);
         let is_held = !comparator.is_open();
-        let Some(column) = column_of(statistics, &self.name) else {
+        let Some(column) = now.columns.get(self.name.as_str()).copied() else {
             return;
         };
         if column.count == 0 || column.field_type == FieldType::Other {
             return;
         }
-        let before = column_of(control, &self.name);
+        let before = control.columns.get(self.name.as_str()).copied();
         let usable = before.filter(|before| {
             let comparable = before.field_type == column.field_type
                 || before.field_type.is_numeric() && column.field_type.is_numeric();
@@ -152,7 +166,7 @@ impl Field {
             let measured = if self.is_categorical() {
                 distance.of_categories(&Categories::of(column), &Categories::of(before))
             } else {
-                distance.of_numbers(statistics, control, &self.name)
+                distance.of_columns((now.statistics, column), (control.statistics, before))
             };
             // Of thresholds that do not fit their field, the check of the schema tells.
             let Ok(measured) = measured else {

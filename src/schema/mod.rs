@@ -156,6 +156,7 @@ pub use self::field_type::{FieldType, normalize_batch, normalized_schema};
 pub use self::fix::{Fix, Moment};
 pub use self::infer::InferOptions;
 pub use self::limits::{Bounds, Comparator, Counts, Dataset, Distribution, QuantileBounds};
+pub(crate) use self::rows::place_of;
 pub use self::rows::{RowExample, RowReason, RowReport};
 pub use self::validation::{Report, Validation};
 use crate::error::{Error, Result, near_names};

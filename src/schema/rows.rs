@@ -4,7 +4,7 @@ use std::fmt;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray, make_array};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Fields};
 use arrow::util::display::array_value_to_string;
 use serde::Serialize;
 
@@ -161,14 +161,20 @@ pub(super) fn value_text(column: Option<&ArrayRef>, row: usize) -> String {
     }
 }
 
-/// A column by its path, which is looked for at a place first, and then from there on; `place` is the one after it
-/// then. A field of a struct is NULL where the struct is.
+/// The place of a name, which is looked for at `next` first, and then from there on; `next` is the place after it then.
+/// Names that come in the order of the fields take one comparison each.
+pub(crate) fn place_of(fields: &Fields, name: &str, next: &mut usize) -> Option<usize> {
+    let first = (*next).min(fields.len());
+    let named = |at: &usize| fields.get(*at).is_some_and(|field| field.name() == name);
+    let found = (first..fields.len()).chain(0..first).find(named)?;
+    *next = found + 1;
+    Some(found)
+}
+
+/// A column by its path, which is looked for at a place first, which is the one after it then. A field of a struct is NULL
+/// where the struct is.
 pub(super) fn find(batch: &RecordBatch, path: &str, place: &mut usize) -> Option<ArrayRef> {
-    let fields = batch.schema_ref().fields();
-    let first = (*place).min(fields.len());
-    let named = |at: &usize| fields.get(*at).is_some_and(|field| field.name() == path);
-    if let Some(at) = (first..fields.len()).chain(0..first).find(named) {
-        *place = at + 1;
+    if let Some(at) = place_of(batch.schema_ref().fields(), path, place) {
         return batch.columns().get(at).cloned();
     }
     let (mut name, mut rest) = path.split_once('.')?;

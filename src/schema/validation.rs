@@ -1,15 +1,17 @@
 //! Validating a data set: by itself, in an environment, and beside others.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Side;
 use super::validate::new_column;
 use super::{
     Against, Anomaly, AnomalyKind, Comparison, Counts, Dataset, Field, Fix, Schema, Severity,
 };
 use crate::error::Result;
-use crate::statistics::{ColumnStatistics, Statistics};
+use crate::statistics::Statistics;
 
 /// A validation of statistics: a schema, and what else the data is held against.
 ///
@@ -116,23 +118,33 @@ impl Schema {
     }
 
     fn weigh(&self, report: &mut Report) {
+        let fields = self.by_name();
         for anomaly in &mut report.anomalies {
             let column = match anomaly.column.rsplit_once(")::") {
                 Some((slice, column)) if slice.starts_with("slice(") => column,
                 _ => &anomaly.column,
             };
-            let field = self.fields.iter().find(|field| field.name == column);
+            let field = fields.get(column).copied();
             if let Some(chosen) = self.chosen_severity(field, anomaly.kind) {
                 anomaly.severity = chosen;
             }
         }
     }
 
+    /// The first field of each name.
+    fn by_name(&self) -> HashMap<&str, &Field> {
+        let fields = self.fields.iter().rev();
+        fields.map(|field| (field.name.as_str(), field)).collect()
+    }
+
     /// Fields and columns, each against the other.
     fn hold(&self, statistics: &Statistics, environment: Option<&str>, report: &mut Report) {
         let found = &mut report.anomalies;
         let problems = self.problems();
-        let is_sound = |field: &Field| problems.iter().all(|problem| problem.column != field.name);
+        let unsound: HashSet<&str> = (problems.iter())
+            .map(|problem| problem.column.as_str())
+            .collect();
+        let is_sound = |field: &Field| !unsound.contains(field.name.as_str());
         found.extend(problems.iter().cloned());
         if statistics.n_rows == 0 {
             found.push(Anomaly::new(
@@ -145,17 +157,19 @@ impl Schema {
         self.dataset.hold(statistics, found);
         let expected =
             |field: &Field| environment.is_none_or(|name| self.is_in_environment(field, name));
+        let columns = statistics.by_name();
         for field in &self.fields {
             if !field.lifecycle.is_validated() || !is_sound(field) || !expected(field) {
                 continue;
             }
-            match column_of(statistics, &field.name) {
+            match columns.get(field.name.as_str()) {
                 Some(column) => found.extend(field.validate(statistics, column)),
                 None => found.extend(field.missing_column()),
             }
         }
+        let fields = self.by_name();
         for column in &statistics.columns {
-            let field = self.fields.iter().find(|field| field.name == column.name);
+            let field = fields.get(column.name.as_str()).copied();
             match (field, environment) {
                 (None, _) if column.nested => {}
                 (None, _) => found.push(new_column(column)),
@@ -176,13 +190,6 @@ impl Schema {
             }
         }
     }
-}
-
-pub(super) fn column_of<'s>(
-    statistics: &'s Statistics,
-    name: &str,
-) -> Option<&'s ColumnStatistics> {
-    statistics.columns.iter().find(|column| column.name == name)
 }
 
 impl<'a> Validation<'a> {
@@ -283,6 +290,8 @@ impl<'a> Validation<'a> {
             schema
                 .dataset
                 .compare(against, statistics, control, &mut report.anomalies);
+            let now = Side::new(statistics, self.slices);
+            let before = Side::new(control, self.slices);
             for field in &schema.fields {
                 let both = match self.environment.as_deref() {
                     Some(name) => schema.is_in_environment(field, name),
@@ -292,10 +301,8 @@ impl<'a> Validation<'a> {
                 if !both || !here || !field.lifecycle.is_validated() {
                     continue;
                 }
-                field.compare(&field.name, against, statistics, control, report);
-                if self.slices {
-                    field.compare_slices(against, statistics, control, report);
-                }
+                field.compare(&field.name, against, &now, &before, report);
+                field.compare_slices(against, &now, &before, report);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What is known of a data set, as people and programs read it.
 
+use std::collections::HashMap;
+
 use fourfold_kernels::sketches::quantiles::Points;
 use fourfold_kernels::sketches::text::Lengths;
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,14 @@ pub struct PairStatistics {
 }
 
 impl Statistics {
+    /// The columns by their names, for many of them.
+    pub(crate) fn by_name(&self) -> HashMap<&str, &ColumnStatistics> {
+        let columns = self.columns.iter().rev();
+        columns
+            .map(|column| (column.name.as_str(), column))
+            .collect()
+    }
+
     /// The statistics of a column.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub(super) struct Sketches(Option<Arc<Kept>>);
 struct Kept {
     /// Compact statistics have none.
     accumulator: Option<StatisticsAccumulator>,
-    quantiles: OnceLock<Vec<(String, QuantileSketch)>>,
+    quantiles: OnceLock<BTreeMap<String, QuantileSketch>>,
 }
 
 /// How sketches travel: an accumulator's state, or a sample of each column of numbers.
@@ -44,7 +44,7 @@ impl Sketches {
     }
 
     /// Of quantiles alone.
-    pub(super) fn of_quantiles(quantiles: Vec<(String, QuantileSketch)>) -> Self {
+    pub(super) fn of_quantiles(quantiles: BTreeMap<String, QuantileSketch>) -> Self {
         Sketches(Some(Arc::new(Kept {
             accumulator: None,
             quantiles: OnceLock::from(quantiles),
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Sketches {
                     sketch.update_slice(&sample?.0);
                     Some((column, sketch))
                 };
-                let quantiles: Option<Vec<_>> = samples.into_iter().map(sketch).collect();
+                let quantiles: Option<BTreeMap<_, _>> = samples.into_iter().map(sketch).collect();
                 return Ok(Sketches::of_quantiles(quantiles.ok_or_else(damaged)?));
             }
             Some(Saved::State(text)) => text,
@@ -266,8 +266,7 @@ impl Statistics {
             };
             columns.filter_map(sketch).collect()
         });
-        let found = sketches.iter().find(|(name, _)| name == column);
-        found.map(|(_, sketch)| sketch)
+        sketches.get(column)
     }
 
     /// As JSON: an object of `format_version` (1) and the public fields of [`Statistics`], by the same names. An

@@ -4,6 +4,7 @@
 //! with it: copies of a row that rebalancing has made are never parted, nor are rows of one key of the split. Held by
 //! `tests/it/placing.rs`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt64Array};
@@ -139,7 +140,8 @@ fn with_keys<'a>(
 ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
     let in_memory = matches!(part, ExamplePart::Batches(_));
     if !(in_memory && columns.contains(&ROW_KEY)) {
-        return part.read(&|name| columns.contains(&name));
+        let columns: HashSet<&str> = columns.iter().copied().collect();
+        return part.read(&|name| columns.contains(name));
     }
     let mut seen = Occurrences::default();
     Box::new(part.read(&|_| true).map(move |batch| {

@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayViewMut2};
 
 use super::fitted::FittedTransform;
 use super::folds::row_hashes;
+use super::input::InputColumn;
 use super::program::run;
 use super::value::Value;
 use super::write::{Cells, write_column};
@@ -81,7 +82,7 @@ impl FittedTransform {
     /// # Errors
     /// As [`FittedTransform::apply`]; a value that is missing or not finite is no error where it is taken: it is NaN.
     pub fn apply_as(&self, batch: &RecordBatch, takes: Takes) -> Result<Features> {
-        let raw = self.inputs.iter().map(|input| input.read(batch));
+        let raw = InputColumn::read_all(&self.inputs, batch);
         self.make(raw, batch.num_rows(), takes, None)
     }
 
@@ -91,7 +92,7 @@ impl FittedTransform {
     /// # Errors
     /// As [`FittedTransform::apply_as`].
     pub fn apply_training_as(&self, batch: &RecordBatch, takes: Takes) -> Result<Features> {
-        let raw = self.inputs.iter().map(|input| input.read(batch));
+        let raw = InputColumn::read_all(&self.inputs, batch);
         let raw = raw.collect::<Result<Vec<ArrayRef>>>()?;
         let hashes = self.folds(batch, &raw, true)?;
         let raw = raw.into_iter().map(Ok);
@@ -112,7 +113,7 @@ impl FittedTransform {
                 self.features().len()
             )));
         }
-        let raw = self.inputs.iter().map(|input| input.read(batch));
+        let raw = InputColumn::read_all(&self.inputs, batch);
         let raw = raw.collect::<Result<Vec<ArrayRef>>>()?;
         let hashes = self.folds(batch, &raw, training)?;
         let (raw, hashes) = (raw.into_iter().map(Ok), hashes.as_deref());
@@ -137,7 +138,7 @@ impl FittedTransform {
         let Some(others) = self.fold_by.as_ref().filter(|_| training) else {
             return Ok(None);
         };
-        let others = others.iter().map(|other| other.read(batch));
+        let others = InputColumn::read_all(others, batch);
         let all = raw.iter().cloned().map(Ok).chain(others);
         Ok(Some(row_hashes(&all.collect::<Result<Vec<_>>>()?)?))
     }

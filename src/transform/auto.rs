@@ -1,5 +1,6 @@
 //! A sensible transform for a table that nobody has looked at yet.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -136,10 +137,11 @@ impl AutoTransform {
     ) -> (Transform, Vec<Decision>) {
         let mut transform = Transform::new();
         let mut decisions = Vec::new();
-        let chosen = |column: &&ColumnStatistics| columns.contains(&column.name.as_str());
+        let columns: HashSet<&str> = columns.iter().copied().collect();
+        let chosen = |column: &&ColumnStatistics| columns.contains(column.name.as_str());
         let by_value = self.by_value(statistics.columns.iter().filter(chosen));
         for column in statistics.columns.iter().filter(chosen) {
-            let by_value = by_value.contains(&column.name.as_str());
+            let by_value = by_value.contains(column.name.as_str());
             let (next, action, reason) =
                 self.plan_column(transform, column, optional(&column.name), by_value, takes);
             transform = next;
@@ -153,7 +155,10 @@ impl AutoTransform {
     }
 
     /// The columns of whole numbers that are one-hot.
-    fn by_value<'c>(&self, columns: impl Iterator<Item = &'c ColumnStatistics>) -> Vec<&'c str> {
+    fn by_value<'c>(
+        &self,
+        columns: impl Iterator<Item = &'c ColumnStatistics>,
+    ) -> HashSet<&'c str> {
         let may = |column: &&ColumnStatistics| {
             column.field_type == FieldType::Integer
                 && (3..=self.max_values).contains(&column.distinct)

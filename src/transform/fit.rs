@@ -1,5 +1,6 @@
 //! Fitting: each pass over the rows answers every step that can be answered, until all are.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
@@ -54,7 +55,8 @@ impl Transform {
             let error = Error::config("it learns from the label, and there is none");
             return Err(step.name(&error));
         }
-        let find = |name: &str| InputColumn::find(schema, name);
+        let mut next = 0;
+        let mut find = |name: &str| InputColumn::find(schema, name, &mut next);
         let fold_by = self.fold_by();
         if let Some(label) = roles.label
             && fold_by.as_ref().is_some_and(|names| names.contains(&label))
@@ -63,9 +65,9 @@ impl Transform {
                 "the label `{label}` is in `fold_by`; the fold of a row must not tell its label"
             )));
         }
-        let fold_by = fold_by.map(|names| names.into_iter().map(find).collect::<Result<_>>());
+        let fold_by = fold_by.map(|names| names.into_iter().map(&mut find).collect::<Result<_>>());
         let label = roles.label.filter(|_| self.needs_label());
-        let inputs: Vec<InputColumn> = names.into_iter().map(find).collect::<Result<_>>()?;
+        let inputs: Vec<InputColumn> = names.into_iter().map(&mut find).collect::<Result<_>>()?;
         Ok(Fitting {
             fitted: vec![None; self.steps.len()],
             places: Places::of(&inputs, &self.steps)?,
@@ -171,13 +173,11 @@ impl Fitting {
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {
         let others = self.label.iter().chain(self.fold_by.iter().flatten());
-        let mut names: Vec<&str> = Vec::new();
-        for column in self.inputs.iter().chain(others) {
-            if !names.contains(&column.name.as_str()) {
-                names.push(&column.name);
-            }
-        }
-        names
+        let all = self.inputs.iter().chain(others);
+        let mut seen = HashSet::new();
+        all.map(|column| column.name.as_str())
+            .filter(|name| seen.insert(*name))
+            .collect()
     }
 
     /// The next pass over the rows; `None` when every step is fitted.
@@ -188,6 +188,7 @@ impl Fitting {
         let mut known = vec![true; self.inputs.len()];
         let mut learners: Vec<Learner> = Vec::new();
         let mut lessons: Vec<Lesson> = Vec::new();
+        let mut of_sources: HashMap<&[usize], Vec<usize>> = HashMap::new();
         for (number, step) in self.steps.iter().enumerate() {
             let sources = &self.places.sources[number];
             let sources_known = sources.iter().all(|source| known[*source]);
@@ -196,14 +197,15 @@ impl Fitting {
                 match op.learner() {
                     Some(learner) => {
                         let with_label = op.needs_label();
-                        let place = lessons.iter().zip(&learners).position(|(lesson, other)| {
-                            lesson.sources == *sources
-                                && lesson.with_label == with_label
-                                && learner == *other
+                        let alike = of_sources.entry(sources).or_default();
+                        let place = alike.iter().find(|place| {
+                            lessons[**place].with_label == with_label
+                                && learners[**place] == learner
                         });
                         match place {
-                            Some(place) => lessons[place].steps.push((number, step.clone())),
+                            Some(place) => lessons[*place].steps.push((number, step.clone())),
                             None => {
+                                alike.push(lessons.len());
                                 learners.push(learner);
                                 lessons.push(Lesson {
                                     sources: sources.clone(),
@@ -319,17 +321,16 @@ impl Fitting {
 impl Accumulate for FitPass {
     fn update(&mut self, batch: &RecordBatch) -> Result<()> {
         let plan = Arc::clone(&self.plan);
-        let read = |column: &InputColumn| Value::of(column.read(batch)?, column.field_type);
-        let raw = plan.inputs.iter().map(|input| input.read(batch));
-        let mut raw = raw.collect::<Result<Vec<ArrayRef>>>()?;
+        let read = |column: &InputColumn| Value::of(column.read(batch, &mut 0)?, column.field_type);
+        let mut raw = InputColumn::read_all(&plan.inputs, batch).collect::<Result<Vec<_>>>()?;
         let mut values = Vec::with_capacity(plan.places.n);
         for (input, column) in plan.inputs.iter().zip(&raw) {
             values.push(Value::of(ArrayRef::clone(column), input.field_type)?);
         }
         let row_hashes = match &plan.fold_by {
             Some(others) => {
-                for other in others {
-                    raw.push(other.read(batch)?);
+                for other in InputColumn::read_all(others, batch) {
+                    raw.push(other?);
                 }
                 Some(row_hashes(&raw)?)
             }

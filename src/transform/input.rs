@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::value::Value;
 use crate::error::{Error, Result, near_names};
-use crate::schema::{FieldType, to_physical};
+use crate::schema::{FieldType, place_of, to_physical};
 
 /// A raw column that a transform reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,16 +58,16 @@ impl InputColumn {
         }
     }
 
-    /// The column of a name in a schema.
-    pub(super) fn find(schema: &ArrowSchema, name: &str) -> Result<Self> {
-        let field = schema.field_with_name(name).map_err(|_| {
+    /// The column of a name in a schema, looked for at a place first, which is the one after it then.
+    pub(super) fn find(schema: &ArrowSchema, name: &str, next: &mut usize) -> Result<Self> {
+        let place = place_of(schema.fields(), name, next).ok_or_else(|| {
             let names = schema.fields().iter().map(|field| field.name().as_str());
             Error::config(format!(
                 "the transform reads column `{name}`, which is not in the data{}",
                 near_names(name, names)
             ))
         })?;
-        InputColumn::of(name, field.data_type())
+        InputColumn::of(name, schema.field(place).data_type())
     }
 
     /// The physical Arrow type.
@@ -87,9 +87,20 @@ impl InputColumn {
         }
     }
 
-    /// The column of a batch.
-    pub(crate) fn read(&self, batch: &RecordBatch) -> Result<ArrayRef> {
-        let column = batch.column_by_name(&self.name).ok_or_else(|| {
+    /// The columns of a batch, which mostly come in the same order.
+    pub(crate) fn read_all(
+        inputs: &[Self],
+        batch: &RecordBatch,
+    ) -> impl ExactSizeIterator<Item = Result<ArrayRef>> {
+        let mut next = 0;
+        inputs.iter().map(move |input| input.read(batch, &mut next))
+    }
+
+    /// The column of a batch, looked for at a place first, which is the one after it then.
+    pub(crate) fn read(&self, batch: &RecordBatch, next: &mut usize) -> Result<ArrayRef> {
+        let fields = batch.schema_ref().fields();
+        let column = place_of(fields, &self.name, next).map(|place| batch.column(place));
+        let column = column.ok_or_else(|| {
             let schema = batch.schema();
             let near = near_names(
                 &self.name,

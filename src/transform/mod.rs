@@ -121,6 +121,8 @@ mod vocabulary;
 mod vocabulary_tests;
 mod write;
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::auto::{AutoTransform, Decision};
@@ -214,15 +216,13 @@ impl Transform {
     /// The raw columns that the steps read.
     #[must_use]
     pub fn inputs(&self) -> Vec<&str> {
-        let mut written: Vec<&str> = Vec::new();
+        // What was read or written before.
+        let mut known: HashSet<&str> = HashSet::new();
         let mut inputs: Vec<&str> = Vec::new();
         for step in &self.steps {
-            for input in step.inputs.iter().map(String::as_str) {
-                if !written.contains(&input) && !inputs.contains(&input) {
-                    inputs.push(input);
-                }
-            }
-            written.extend(step.outputs.iter().map(String::as_str));
+            let read = step.inputs.iter().map(String::as_str);
+            inputs.extend(read.filter(|input| known.insert(input)));
+            known.extend(step.outputs.iter().map(String::as_str));
         }
         inputs
     }

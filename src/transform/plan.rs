@@ -4,7 +4,7 @@
     allow(dead_code, reason = "only the data pipeline plans transforms")
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -134,7 +134,8 @@ impl TransformPlan {
             TransformChoice::Auto(auto) => auto,
         };
         let columns = self.columns();
-        let optional = |name: &str| self.optional.iter().any(|optional| optional == name);
+        let optional: HashSet<&str> = self.optional.iter().map(String::as_str).collect();
+        let optional = |name: &str| optional.contains(name);
         let (transform, decisions) = auto.plan(&self.statistics, &columns, optional, takes);
         match transform.steps().is_empty() {
             true => Err(no_feature(&decisions)),
@@ -165,8 +166,9 @@ impl TransformPlan {
         }
         let mut inputs = Vec::new();
         let mut decisions = Vec::new();
+        let mut next = 0;
         for name in &self.columns {
-            let (action, reason) = match InputColumn::find(schema, name) {
+            let (action, reason) = match InputColumn::find(schema, name, &mut next) {
                 Ok(input) => {
                     inputs.push(input);
                     ("raw", "the trainer takes raw rows".to_owned())
@@ -303,8 +305,6 @@ impl From<Arc<FittedTransform>> for FittedPlan {
 
 #[cfg(feature = "datafusion")]
 mod on_rows {
-    use datafusion::prelude::ident;
-
     use super::{Arc, FittedPlan, FittedTransform, Result, Roles, Takes, Transform, TransformPlan};
     use crate::engine::Engine;
     use crate::examples::Examples;
@@ -323,10 +323,8 @@ mod on_rows {
         ) -> Result<FittedTransform> {
             let mut fitting = self.fitting(rows.schema(), Roles::label(label))?;
             while let Some(pass) = fitting.pass()? {
-                let columns = fitting.columns().into_iter().map(ident);
-                let rows = rows.data_frame(engine).await?;
-                let rows = rows.select(columns.collect::<Vec<_>>())?;
-                fitting.absorb(engine.accumulate(rows, pass).await?)?;
+                let learned = rows.accumulate(engine, &fitting.columns(), pass).await?;
+                fitting.absorb(learned)?;
             }
             fitting.finish()
         }

@@ -34,6 +34,7 @@ impl Places {
             n: inputs.len(),
             ..Places::default()
         };
+        let mut of_names: HashMap<&str, usize> = HashMap::new();
         for (number, step) in steps.iter().enumerate() {
             let sources = step.inputs.iter().map(|input| {
                 places.get(input.as_str()).copied().ok_or_else(|| {
@@ -48,9 +49,12 @@ impl Places {
                 let place = all.n;
                 all.n += 1;
                 places.insert(output, place);
-                match all.written.iter_mut().find(|(name, ..)| name == output) {
-                    Some(written) => (written.1, written.2) = (number, place),
-                    None => all.written.push((output.clone(), number, place)),
+                match of_names.get(output.as_str()).copied() {
+                    Some(at) => (all.written[at].1, all.written[at].2) = (number, place),
+                    None => {
+                        of_names.insert(output, all.written.len());
+                        all.written.push((output.clone(), number, place));
+                    }
                 }
             }
         }

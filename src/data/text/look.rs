@@ -1,5 +1,6 @@
 //! Looking at the first rows of files.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema as ArrowSchema};
@@ -232,13 +233,18 @@ impl TextLook<'_> {
             ));
         }
         let mut columns = Vec::with_capacity(names.len());
+        let is_named = |name: &String| !name.is_empty();
+        let behind_named = header
+            .names
+            .iter()
+            .rposition(is_named)
+            .map_or(0, |at| at + 1);
         for (at, (name, tally)) in names.iter().zip(&sample.columns).enumerate() {
             let is_told = self.options.types.contains_key(name);
             let mut column = self.column(name, inference.choose(name, tally), &mut notes);
             if header.names[at].is_empty() && !is_told {
-                let trailing = header.names[at..].iter().all(String::is_empty);
                 if at > 0
-                    && trailing
+                    && at >= behind_named
                     && tally.known() == 0
                     && tally.marked().iter().all(|n| *n == 0)
                 {
@@ -377,17 +383,18 @@ impl TextLook<'_> {
 
 /// Names for the columns that have none: `column_1`, by their place.
 fn named(names: &[String]) -> Vec<String> {
-    let mut named = names.to_vec();
-    for at in 0..names.len() {
-        if names[at].is_empty() {
-            let mut name = format!("column_{}", at + 1);
-            while names.contains(&name) {
-                name.push('_');
-            }
-            named[at] = name;
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let name_of = |(at, name): (usize, &String)| {
+        if !name.is_empty() {
+            return name.clone();
         }
-    }
-    named
+        let mut name = format!("column_{}", at + 1);
+        while known.contains(name.as_str()) {
+            name.push('_');
+        }
+        name
+    };
+    names.iter().enumerate().map(name_of).collect()
 }
 
 fn unread(name: &str) -> TextColumn {

@@ -70,6 +70,11 @@ impl Distance {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a distance of categories;
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if either has no numbers in the column.
     pub fn of_numbers(self, a: &Statistics, b: &Statistics, column: &str) -> Result<f64> {
+        self.check_of_numbers(column)?;
+        self.of_columns((a, a.column(column)?), (b, b.column(column)?))
+    }
+
+    fn check_of_numbers(self, column: &str) -> Result<()> {
         if matches!(
             self,
             Distance::InfinityNorm | Distance::NormalizedAbsDifference
@@ -78,9 +83,21 @@ impl Distance {
                 "the {self} is of categories, column `{column}` is of numbers; use the Jensen-Shannon divergence"
             )));
         }
-        let numbers = |statistics| {
-            Numbers::of(statistics, column)?
-                .ok_or_else(|| Error::data(format!("column `{column}` has no numbers to compare")))
+        Ok(())
+    }
+
+    /// As [`Distance::of_numbers`], of columns with the statistics that they are of.
+    pub(crate) fn of_columns(
+        self,
+        a: (&Statistics, &ColumnStatistics),
+        b: (&Statistics, &ColumnStatistics),
+    ) -> Result<f64> {
+        self.check_of_numbers(&a.1.name)?;
+        let numbers = |(statistics, column): (&Statistics, &ColumnStatistics)| {
+            Numbers::of(statistics, column).ok_or_else(|| {
+                let name = &column.name;
+                Error::data(format!("column `{name}` has no numbers to compare"))
+            })
         };
         let (a, b) = (numbers(a)?, numbers(b)?);
         Ok(match self {

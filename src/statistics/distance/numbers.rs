@@ -2,8 +2,7 @@
 
 use fourfold_kernels::sketches::quantiles;
 
-use crate::error::Result;
-use crate::statistics::{Bucket, Histogram, Statistics};
+use crate::statistics::{Bucket, ColumnStatistics, Histogram, Statistics};
 
 /// What is known of a column's numbers.
 pub(super) struct Numbers {
@@ -18,21 +17,18 @@ pub(super) struct Numbers {
 impl Numbers {
     const SAMPLE: usize = 2_000;
 
-    /// `None` if there are no numbers; an error if there is no such column.
-    pub(super) fn of(statistics: &Statistics, name: &str) -> Result<Option<Self>> {
-        let column = statistics.column(name)?;
-        let Some(numeric) = &column.numeric else {
-            return Ok(None);
-        };
+    /// Of a column of the statistics; `None` if there are no numbers.
+    pub(super) fn of(statistics: &Statistics, column: &ColumnStatistics) -> Option<Self> {
+        let numeric = column.numeric.as_ref()?;
         let all = column
             .valency
             .as_ref()
             .map_or(column.count, |valency| valency.total);
         let finite = all.saturating_sub(numeric.non_finite());
         if all == 0 {
-            return Ok(None);
+            return None;
         }
-        let sketch = statistics.quantile_sketch(name);
+        let sketch = statistics.quantile_sketch(&column.name);
         let sketch = sketch.map(|sketch| quantiles::sample(sketch, Self::SAMPLE));
         let finite_buckets: Vec<_> = numeric
             .histogram
@@ -46,7 +42,7 @@ impl Numbers {
             None if finite_buckets.is_empty() => Some(interpolated(&numeric.quantiles)),
             None => None,
         };
-        Ok(Some(Numbers {
+        Some(Numbers {
             sample: sample.map(|sample| {
                 sample
                     .into_iter()
@@ -62,7 +58,7 @@ impl Numbers {
                 numeric.negative_infinity as f64,
                 numeric.positive_infinity as f64,
             ),
-        }))
+        })
     }
 
     /// Both sides' counts by common bins, then of what is not finite.
