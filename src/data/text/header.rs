@@ -164,9 +164,10 @@ fn mode(found: &[(usize, Record)]) -> (usize, usize) {
 }
 
 /// The delimiter by which nearly all records have as many fields as each other, more than one; of several such, and of
-/// none, the one that the header has most of. A comma if the header has none.
+/// none, one by which the first line is the header, for decimal commas cut all other lines too; then the one that the
+/// header has most of. A comma if the header has none.
 fn sniff(text: &[u8], terminator: u8) -> u8 {
-    let mut best = ((false, 0), b',');
+    let mut best = ((false, false, 0), b',');
     for delimiter in CANDIDATES {
         let dialect = Dialect {
             delimiter,
@@ -176,11 +177,11 @@ fn sniff(text: &[u8], terminator: u8) -> u8 {
         let found = look(text, &dialect);
         let (fields, count) = mode(&found);
         let is_table = fields > 1 && count * 10 >= found.len() * 9;
-        let header = found
-            .get(before_header(&found))
-            .map_or(1, |(_, record)| record.len());
-        if header > 1 && (is_table, header) > best.0 {
-            best = ((is_table, header), delimiter);
+        let before = before_header(&found);
+        let header = found.get(before).map_or(1, |(_, record)| record.len());
+        let rank = (is_table, before == 0, header);
+        if header > 1 && rank > best.0 {
+            best = (rank, delimiter);
         }
     }
     best.1
@@ -262,6 +263,10 @@ mod tests {
         check("a\tb\r\n1\t2\r\n", '\t', &["a", "b"], "1\t2\r\n");
         check("a|b,c|d\n1|2,3|4\n", '|', &["a", "b,c", "d"], "1|2,3|4\n");
         check("a\n1\n", ',', &["a"], "1\n");
+        let rows = "1,5\t2\n".repeat(20);
+        check(&format!("a\tb\n{rows}"), '\t', &["a", "b"], &rows);
+        let rows = "1 000,5;2\n".repeat(20);
+        check(&format!("a;b\n{rows}"), ';', &["a", "b"], &rows);
         check("a,b", ',', &["a", "b"], "");
         check("a,b\n", ',', &["a", "b"], "");
         check("\u{feff}a,b\n1,2\n", ',', &["a", "b"], "1,2\n");
