@@ -69,7 +69,7 @@
 
 mod accumulator;
 mod association;
-mod base64;
+pub(crate) mod base64;
 mod column;
 #[cfg(test)]
 mod compact_tests;

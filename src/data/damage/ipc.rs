@@ -8,7 +8,7 @@ use arrow::ipc::{
 use datafusion::object_store::ObjectStore;
 
 use super::bytes::Bytes;
-use super::{damaged, memory_limit};
+use super::{damaged, memory_limit, types};
 use crate::data::location::Found;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -79,8 +79,10 @@ impl Claims<'_> {
             self.wrong("its footer is not whole")
                 .with_source(error.to_string())
         })?;
-        if footer.schema().is_none() {
-            return Err(self.wrong("its footer has no schema"));
+        match footer.schema().map(types::unsound) {
+            None => return Err(self.wrong("its footer has no schema")),
+            Some(Some(why)) => return Err(self.wrong(why)),
+            Some(None) => {}
         }
         let blocks = footer.dictionaries().into_iter().flatten();
         for block in blocks.chain(footer.recordBatches().into_iter().flatten()) {
@@ -161,6 +163,9 @@ impl Claims<'_> {
             self.wrong("a message is not whole")
                 .with_source(error.to_string())
         })?;
+        if let Some(why) = message.header_as_schema().and_then(types::unsound) {
+            return Err(self.wrong(why));
+        }
         let batch = match message.header_type() {
             MessageHeader::RecordBatch => message.header_as_record_batch(),
             MessageHeader::DictionaryBatch => message

@@ -11,6 +11,7 @@ pub(super) mod guard;
 pub(super) mod ipc;
 pub(super) mod pages;
 pub(super) mod parquet;
+mod types;
 
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;

@@ -1,10 +1,13 @@
 //! What the footers of Parquet files claim.
 
+use arrow::ipc::root_as_message;
+use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
-use super::damaged;
+use super::{damaged, types};
 use crate::data::location::Found;
 use crate::error::Result;
+use crate::statistics::base64;
 
 /// Holds the claims of a footer against the file's size. Those of its pages are checked when these are read: see
 /// [`pages`](super::pages).
@@ -14,6 +17,9 @@ use crate::error::Result;
 pub(in crate::data) fn check(file: &Found, metadata: &ParquetMetaData) -> Result<()> {
     let wrong = |why: String| damaged(&file.shown, why);
     let size = file.meta.size;
+    if let Some(why) = unsound_schema(metadata) {
+        return Err(wrong(why));
+    }
     let mut n_rows = 0_i64;
     for group in metadata.row_groups() {
         if group.num_rows() < 0 {
@@ -47,6 +53,22 @@ pub(in crate::data) fn check(file: &Found, metadata: &ParquetMetaData) -> Result
         )));
     }
     Ok(())
+}
+
+/// What is wrong with the types of the Arrow schema that writers keep beside Parquet's own, as base64 of an IPC message.
+fn unsound_schema(metadata: &ParquetMetaData) -> Option<String> {
+    let pairs = metadata.file_metadata().key_value_metadata()?;
+    let kept = pairs
+        .iter()
+        .find(|pair| pair.key == ARROW_SCHEMA_META_KEY)?;
+    let bytes = base64::decode(kept.value.as_deref()?)?;
+    let message = match bytes.strip_prefix(&[0xff; 4]) {
+        Some(rest) => rest.get(4..)?,
+        None => &bytes,
+    };
+    // What is no message at all the reader refuses.
+    let message = root_as_message(message).ok()?;
+    message.header_as_schema().and_then(types::unsound)
 }
 
 fn start(column: &ColumnChunkMetaData) -> i64 {
