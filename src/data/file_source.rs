@@ -355,14 +355,7 @@ impl FileSource {
             }
             FileFormat::Arrow => {
                 look.arrow_claims().await?;
-                let schema = guarded(&what, look.schema(&ArrowFormat)).await;
-                let schema = schema.map_err(|error| match error.kind() {
-                    ErrorKind::Internal => {
-                        Error::data("not a readable Arrow IPC file").with_source(error)
-                    }
-                    _ => error,
-                })?;
-                let index = guarded(&what, look.arrow_names()).await?;
+                let (schema, index) = guarded(&what, look.arrow()).await?;
                 let reader = || Reader::Format(Arc::new(ArrowFormat), false);
                 self.refined(engine, &index, schema, |schema| table(reader(), schema))
                     .await

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::{root_as_footer, root_as_message};
 use datafusion::datasource::file_format::FileFormat as Reader;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
@@ -102,25 +103,36 @@ impl Look<'_> {
             .await
     }
 
-    /// Refuses Arrow files that have a column twice: their schemas above have each name once. Tells the columns that
-    /// pandas made of an index.
-    pub(super) async fn arrow_names(&self) -> Result<Vec<String>> {
+    /// The schema that Arrow files tell, and the columns that pandas made of an index. Refuses those that have a column
+    /// twice.
+    pub(super) async fn arrow(&self) -> Result<(SchemaRef, Vec<String>)> {
         let pending: Vec<_> = self
             .files
             .iter()
-            .map(async |file| {
-                let (names, index) = self.names_of_arrow(file).await?;
-                once_each(&file.shown, names.iter().map(String::as_str))?;
-                Ok(index)
-            })
+            .map(|file| self.schema_of_arrow(file))
             .collect();
-        self.all_of(pending).await
+        let schemas: Vec<SchemaRef> = futures_util::stream::iter(pending)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut index = Vec::new();
+        for (file, schema) in self.files.iter().zip(&schemas) {
+            let names = schema.fields().iter().map(|field| field.name().as_str());
+            once_each(&file.shown, names)?;
+            index.extend(index_columns(
+                schema.metadata().get(PANDAS).map(String::as_str),
+            ));
+        }
+        index.sort_unstable();
+        index.dedup();
+        let names = self.files.iter().map(|file| file.shown.as_str());
+        Ok((merged(names.zip(schemas))?, index))
     }
 
     /// A file ends with its schema, the length of that, and a magic that it also starts with; a stream starts with a
-    /// marker, a length, and a message of so many bytes, the schema. None are found in what is neither, which the
-    /// reader will not take.
-    async fn names_of_arrow(&self, file: &Found) -> Result<(Vec<String>, Vec<String>)> {
+    /// marker, a length, and a message of so many bytes, the schema. Where these are does not depend on how either is
+    /// padded, which DataFusion's look at files of an object store takes for granted.
+    async fn schema_of_arrow(&self, file: &Found) -> Result<SchemaRef> {
         let size = file.meta.size;
         let range = async |range: Range<u64>| {
             if range.start >= range.end || range.end > size {
@@ -154,18 +166,13 @@ impl Look<'_> {
             let message = root_as_message(&schema).ok();
             message.and_then(|message| message.header_as_schema())
         };
-        let Some(schema) = fields else {
-            return Ok((Vec::new(), Vec::new()));
-        };
-        let names = schema.fields();
-        let names = names.iter().flatten().filter_map(|field| field.name());
-        let pairs = schema.custom_metadata();
-        let mut pandas = pairs
-            .iter()
-            .flatten()
-            .filter(|pair| pair.key() == Some(PANDAS));
-        let index = index_columns(pandas.find_map(|pair| pair.value()));
-        Ok((names.map(str::to_owned).collect(), index))
+        let schema = fields.ok_or_else(|| {
+            let shown = &file.shown;
+            Error::data(format!(
+                "`{shown}` cannot be read: not a readable Arrow IPC file"
+            ))
+        })?;
+        Ok(Arc::new(fb_to_schema(schema)))
     }
 }
 
