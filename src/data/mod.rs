@@ -51,6 +51,20 @@
 //! the classes of the `train` split [rebalanced](DataPipeline::rebalance); in training they can count
 //! [by class](DataPipeline::class_weights) or [by a column](DataPipeline::weight_column).
 //!
+//! # Damaged files
+//!
+//! What [files](FileSource) claim is held against their size and against the memory limit of the engine before memory is
+//! taken for it: footers, messages, buffers, pages, and what compressed bytes hold. What panics in decoding all the same
+//! is an error with the name of the file. So a file takes its host down in none of the ways that are known, but for these:
+//!
+//! - An application that is built with `panic = "abort"` ends where a decoder panics.
+//! - An engine without a [memory limit](crate::engine::Engine::with_memory_limit) lets one batch or page hold 16 GiB, which
+//!   the machine may not have. So does a limit that is above what the machine has.
+//! - A file that is changed between being looked at and being read may claim anything in between, but for the pages of
+//!   Parquet, which are checked as they are read.
+//! - A compressed file of text may hold a thousand times its size: it takes time, not memory, up to the longest record of
+//!   64 MiB.
+//!
 //! # Writing your own source
 //!
 //! What can be a [`TableSource`] or a [`ReaderSource`] needs no type of its own. Write one where the source has a
@@ -184,6 +198,7 @@ mod text;
 mod turns;
 mod validate;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -208,7 +223,7 @@ pub use crate::model::Label;
 use crate::model::{ClassWeights, Task};
 use crate::schema::Schema;
 use crate::statistics::Statistics;
-use crate::transform::TransformChoice;
+use crate::transform::{Decision, TransformChoice};
 
 /// The default data pipeline over a source.
 ///
@@ -421,9 +436,36 @@ impl<S: DataSource> DataPipeline<S> {
 impl DataPlan {
     /// Columns that say something of a row's place in training, and nothing of the row.
     fn not_features(&self) -> impl Iterator<Item = &str> {
-        let columns = [&self.weight_column, &self.group_column];
-        let columns = columns.into_iter().filter_map(|column| column.as_deref());
-        columns.chain(self.division.split.naming_column())
+        self.roles().map(|(column, _)| column)
+    }
+
+    /// The columns that are there for something else than features, and what for.
+    fn roles(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let weight = self.weight_column.as_deref();
+        let group = self.group_column.as_deref();
+        let names = self.division.split.naming_column();
+        let weight = weight.map(|column| (column, "it is the weight of rows"));
+        let group = group.map(|column| (column, "it groups the rows"));
+        let names = names.map(|column| (column, "it names the splits"));
+        [weight, group, names].into_iter().flatten()
+    }
+
+    /// Decisions of the columns that are no features because somebody said so.
+    fn left_out(&self) -> Vec<Decision> {
+        let excluded = self
+            .exclude
+            .iter()
+            .map(|column| (column.as_str(), "excluded"));
+        let mut columns = HashSet::new();
+        self.roles()
+            .chain(excluded)
+            .filter(|(column, _)| columns.insert(*column))
+            .map(|(column, reason)| Decision {
+                column: column.to_owned(),
+                action: "left out".to_owned(),
+                reason: reason.to_owned(),
+            })
+            .collect()
     }
 
     fn check(&self) -> Result<()> {

@@ -327,7 +327,7 @@ impl DataPlan {
         let transform = self
             .transform_plan(label, &schema, &splits[TRAIN], &statistics[TRAIN])
             .map_err(|error| error.in_stage("transform"))?
-            .with_left_out(left_out(&note.remarks));
+            .with_left_out([self.left_out(), left_out(&note.remarks)].concat());
         let mut warnings = warnings(label, &note, quarantined.as_ref());
         warnings.extend(parted_groups(&self.division.split, target.group()));
         warnings.extend(near_equal_spellings(&statistics[TRAIN]));

@@ -73,17 +73,22 @@ pub trait DataSource: Stage {
 const MOST_COLUMNS: usize = 65_536;
 const LONGEST_NAME: usize = 16_384;
 
+/// Refuses too many columns.
+pub(super) fn check_number(n: usize) -> Result<()> {
+    match n > MOST_COLUMNS {
+        true => Err(Error::data(format!(
+            "there are {n} columns, there may be {MOST_COLUMNS}"
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// Refuses a name that is there twice, names that are too long, and too many of them.
 pub(super) fn check_names<'a>(
     names: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
 ) -> Result<()> {
     let names = names.into_iter();
-    let n = names.clone().count();
-    if n > MOST_COLUMNS {
-        return Err(Error::data(format!(
-            "there are {n} columns, there may be {MOST_COLUMNS}"
-        )));
-    }
+    check_number(names.clone().count())?;
     if let Some((at, name)) = names
         .clone()
         .enumerate()

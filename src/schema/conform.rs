@@ -22,7 +22,8 @@ impl Schema {
     /// Brings rows from outside into the schema's shape: its columns in its order, in their physical types. A
     /// column that is not there is all NULL, if the field allows that; columns that the schema does not know are
     /// left out. Whole numbers are taken for floats; floats for whole numbers where every one is whole, NaN
-    /// meaning NULL; times may be texts.
+    /// meaning NULL, and none is past 2^53 on either side: a float does not hold every whole number from there on, so
+    /// that 2^53 + 1 comes as 2^53 and is taken for it. Times may be texts.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a type does not fit, if a required field is missing or NULL, if

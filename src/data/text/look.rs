@@ -17,7 +17,7 @@ use super::infer::{Chosen, Inference};
 use super::remarks::{Remark, metadata};
 use super::{Format, LONGEST_RECORD, Start, TextColumn, TextOptions, TextTable, nested};
 use crate::data::location::Found;
-use crate::data::source::check_names;
+use crate::data::source::{check_names, check_number};
 use crate::error::{Error, Result};
 
 /// How many files are looked at at once.
@@ -34,6 +34,9 @@ pub(in crate::data) struct TextLook<'a> {
 
 /// What takes chunks of whole records, as many as are wanted.
 trait Sample {
+    /// How many columns were seen.
+    fn n_columns(&self) -> usize;
+
     fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault>;
 }
 
@@ -44,6 +47,10 @@ struct CsvSample<'a> {
 }
 
 impl Sample for CsvSample<'_> {
+    fn n_columns(&self) -> usize {
+        self.columns.len()
+    }
+
     fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault> {
         csv::tally(
             chunk,
@@ -62,6 +69,10 @@ struct JsonSample<'a> {
 }
 
 impl Sample for JsonSample<'_> {
+    fn n_columns(&self) -> usize {
+        self.tallies.columns.len()
+    }
+
     fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault> {
         self.tallies.see(chunk, line, at_most, self.marks)
     }
@@ -143,6 +154,8 @@ impl TextLook<'_> {
                 let seen = seen.map_err(|fault| {
                     place(chunk).fault(fault.at, &fault.kind, columns, self.infer_rows)
                 })?;
+                check_number(sample.n_columns())
+                    .map_err(|error| failed(&file.shown, error.message()))?;
                 left -= seen;
                 line += format.lines(chunk);
                 buffer.drain(..end);

@@ -1,6 +1,6 @@
 //! Rows that break rules, in batches and in requests.
 
-use arrow::array::{ListArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, ListArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 
 use super::*;
@@ -141,4 +141,33 @@ fn times_may_be_of_any_year() {
     let column: ArrayRef = Arc::new(times);
     let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
     assert_eq!(schema.check_rows(&batch, 0).n_broken, 2);
+}
+
+#[test]
+fn floats_are_whole_numbers_up_to_two_to_the_53() {
+    let schema = Schema::new([Field::new("acct", FieldType::Integer)]);
+    let conform = |value: f64| {
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![value]));
+        let batch = RecordBatch::try_from_iter([("acct", column)]).unwrap();
+        let rows = schema.conform(&batch);
+        rows.map(|rows| rows.column(0).as_primitive::<Int64Type>().value(0))
+    };
+    let largest = 1_i64 << 53;
+    for value in [largest, -largest, largest - 1, 0] {
+        assert_eq!(conform(value as f64).unwrap(), value);
+    }
+    // As a double, the whole number behind the largest is the largest.
+    assert_eq!(conform((largest + 1) as f64).unwrap(), largest);
+    for value in [largest + 2, -largest - 2] {
+        assert_eq!(
+            conform(value as f64).unwrap_err().to_string(),
+            format!(
+                "field `acct` is {value} in row 0, must be a whole number of at most 2^53: past it a float does not hold every one"
+            )
+        );
+    }
+    assert_eq!(
+        conform(0.5).unwrap_err().to_string(),
+        "field `acct` is 0.5 in row 0, must be a whole number"
+    );
 }
