@@ -55,7 +55,7 @@ fn child() {
     let store = Arc::new(InMemory::new());
     let url = ObjectStoreUrl::parse("memory://files").unwrap();
     let session = engine.session().runtime_env();
-    session.register_object_store(url.as_ref(), store.clone());
+    session.register_object_store(url.as_ref(), Arc::<InMemory>::clone(&store));
     for path in paths {
         // The last one named is the one that ended the process.
         eprintln!("reading {}", path.display());
@@ -301,7 +301,7 @@ fn read_mutants(at_least: usize, during: Duration, seed: u64) {
         assert_eq!(outcomes.len(), AT_ONCE);
         n += AT_ONCE;
     }
-    println!("{n} mutants of seed {seed}: rows or errors");
+    eprintln!("{n} mutants of seed {seed}: rows or errors");
 }
 
 #[test]
@@ -315,8 +315,8 @@ fn mutants_of_files_are_rows_or_errors() {
 fn fresh_mutants_of_files_are_rows_or_errors() {
     let told = |name: &str| std::env::var(name).ok().and_then(|told| told.parse().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = told(SEED).unwrap_or_else(|| now.as_secs());
-    println!("{SEED}={seed} reads the same mutants");
+    let seed = told(SEED).unwrap_or(now.as_secs());
+    eprintln!("{SEED}={seed} reads the same mutants");
     let seconds = Duration::from_secs(told(SECONDS).unwrap_or(60));
     read_mutants(1_000, seconds, seed);
 }

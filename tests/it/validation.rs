@@ -418,7 +418,7 @@ async fn a_chosen_transform_makes_no_feature_of_a_deprecated_column() {
         .iter()
         .map(|decision| decision.column.as_str())
         .collect();
-    assert_eq!(columns, ["kilograms"]);
+    assert_eq!(columns, ["kilograms", "id"]);
 }
 
 #[test]
