@@ -133,7 +133,7 @@ where
             Some(found) => run.reused(&found),
             None => {
                 let extract = self.extract(root, files);
-                let (made, outputs) = self.execute(run, &task, extract).await?;
+                let (made, outputs) = self.execute(run, &task, Box::pin(extract)).await?;
                 extracted = Some(made);
                 outputs
             }
@@ -167,7 +167,7 @@ where
             })
             .await
         };
-        let (prepared, outputs) = self.execute(run, &task, prepare).await?;
+        let (prepared, outputs) = self.execute(run, &task, Box::pin(prepare)).await?;
         Ok(Data {
             facts: DataFacts::of(&prepared),
             outputs,
@@ -275,7 +275,7 @@ where
             })
             .await
         };
-        let ((candidate, facts), outputs) = self.execute(run, &task, train).await?;
+        let ((candidate, facts), outputs) = self.execute(run, &task, Box::pin(train)).await?;
         let model = outputs.get(MODEL)?.clone();
         Ok(Trained {
             facts,
@@ -383,7 +383,8 @@ where
                     })
                     .await
                 };
-                let ((candidate, made, new), outputs) = self.execute(run, &task, evaluate).await?;
+                let ((candidate, made, new), outputs) =
+                    self.execute(run, &task, Box::pin(evaluate)).await?;
                 assessed = Some((candidate, made));
                 findings = Some(new);
                 outputs
@@ -430,7 +431,7 @@ where
                     })
                     .await
                 };
-                let ((candidate, verdict), _) = self.execute(run, &task, judge).await?;
+                let ((candidate, verdict), _) = self.execute(run, &task, Box::pin(judge)).await?;
                 (trained.candidate, trained.is_answered) = (Some(candidate), true);
                 verdict
             }
@@ -588,7 +589,7 @@ where
                     let endpoint = self.deploy_anew(candidate, judged).await?;
                     Ok((endpoint, Outputs::default()))
                 };
-                self.execute(run, &task, deploy).await?.0
+                self.execute(run, &task, Box::pin(deploy)).await?.0
             }
         };
         run.deployed(&model, server.deployed_version(&endpoint), is_there);

@@ -95,7 +95,7 @@ mod stopping {
             })
         });
         if first {
-            crash(step, path);
+            crash(step, path)?;
         }
         match stopped {
             true => Err(io::Error::other("the process was stopped")),
@@ -104,32 +104,32 @@ mod stopping {
     }
 
     /// What a crash leaves: the process does not tidy up, and half of each file that was not synced is lost.
-    fn crash(step: Step, path: &Path) {
+    fn crash(step: Step, path: &Path) -> io::Result<()> {
         let is_aside = |path: &Path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with(PREFIX)
         };
         if step == Step::SyncName {
             // The name was not synced: it is as if it had never been given.
-            let lost = path.with_file_name(format!("{PREFIX}lost"));
-            fs::rename(path, lost).unwrap();
-        } else if let Some(aside) = path.ancestors().find(|path| is_aside(path)) {
-            leave(aside, &aside.with_file_name(format!("{PREFIX}left")));
+            return fs::rename(path, path.with_file_name(format!("{PREFIX}lost")));
+        }
+        match path.ancestors().find(|path| is_aside(path)) {
+            Some(aside) => leave(aside, &aside.with_file_name(format!("{PREFIX}left"))),
+            None => Ok(()),
         }
     }
 
-    fn leave(from: &Path, to: &Path) {
-        if from.is_dir() {
-            fs::create_dir_all(to).unwrap();
-            for entry in fs::read_dir(from).unwrap() {
-                let entry = entry.unwrap();
-                leave(&entry.path(), &to.join(entry.file_name()));
-            }
-        } else {
-            fs::copy(from, to).unwrap();
-            let bytes = fs::metadata(to).unwrap().len();
-            let file = File::options().write(true).open(to).unwrap();
-            file.set_len(bytes / 2).unwrap();
+    fn leave(from: &Path, to: &Path) -> io::Result<()> {
+        if !from.is_dir() {
+            fs::copy(from, to)?;
+            let bytes = fs::metadata(to)?.len();
+            return File::options().write(true).open(to)?.set_len(bytes / 2);
         }
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            leave(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        Ok(())
     }
 }
