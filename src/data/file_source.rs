@@ -462,21 +462,7 @@ impl DataSource for FileSource {
 
     async fn files(&self, engine: &Engine) -> Result<Option<Vec<InputFile>>> {
         let (location, _, files) = self.find(engine).await?;
-        let is_here = location.is_here();
-        let input = |file: Found| match is_here {
-            true => InputFile::local(&file.shown),
-            false => Ok(InputFile::remote(
-                file.shown,
-                file.meta.size,
-                file.meta.last_modified.timestamp_nanos_opt(),
-                file.meta.e_tag,
-            )),
-        };
-        files
-            .into_iter()
-            .map(input)
-            .collect::<Result<_>>()
-            .map(Some)
+        location.inputs(files).map(Some)
     }
 
     async fn snapshot(&self, engine: &Engine) -> Result<Option<Fingerprint>> {

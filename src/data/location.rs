@@ -12,6 +12,7 @@ use super::pattern::{Captures, Pattern, is_wild};
 use super::remote::store_of;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::runs::InputFile;
 
 /// A file, a folder or a pattern, on this machine or in an object store.
 #[derive(Clone, Debug)]
@@ -120,9 +121,21 @@ impl Location {
         }
     }
 
-    /// Whether it is on this machine.
-    pub(super) fn is_here(&self) -> bool {
-        matches!(self.base, Base::Local(_))
+    /// Files of it as the inputs of a run.
+    ///
+    /// # Errors
+    /// As [`InputFile::local`].
+    pub(super) fn inputs(&self, files: Vec<Found>) -> Result<Vec<InputFile>> {
+        let input = |file: Found| match self.base {
+            Base::Local(_) => InputFile::local(&file.shown),
+            Base::Remote(_) => Ok(InputFile::remote(
+                file.shown,
+                file.meta.size,
+                file.meta.last_modified.timestamp_nanos_opt(),
+                file.meta.e_tag,
+            )),
+        };
+        files.into_iter().map(input).collect()
     }
 
     /// As [`Location::list`], of a path on this machine.

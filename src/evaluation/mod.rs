@@ -80,6 +80,7 @@ mod compare;
 mod gate_list;
 mod gates;
 mod infra;
+mod judge;
 mod kept;
 mod needs;
 mod predictions;
@@ -92,20 +93,20 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::Schema as ArrowSchema;
 use serde::{Serialize, Serializer};
 
-use self::compare::{Compared, load, notes, weight_of};
+use self::compare::weight_of;
 pub use self::gate_list::Gates;
 pub use self::gates::{NoEvidenceOfHarm, ProveNoWorse};
+pub(crate) use self::judge::{Assessed, bless};
 pub(crate) use self::kept::{EVALUATION, Findings, PREDICTIONS, VERDICT, answered};
 pub use self::needs::Needs;
 pub use self::predictions::{PredictedRows, Predictions};
 pub use self::saved::labelled;
 pub use self::thresholds::Thresholds;
-use crate::blessing::{Blessed, Candidate, Serving, Verdict};
+use crate::blessing::{Blessed, Candidate, Verdict};
 use crate::error::{Error, Result, near_names, task_panic_text};
 use crate::examples::Examples;
 use crate::metrics::{Catalogue, Evaluation, Evaluator, Metric, SliceBy};
 use crate::model::{Model, Servable, Target};
-use crate::progress::{Progress, Step};
 use crate::stage::{Stage, StageFn, serialize_stage};
 
 /// Candidate and baseline in, verdict out: the stage of the evaluation pipeline that a user implements.
@@ -472,120 +473,4 @@ impl<V: Stage> EvaluationPipeline<V> {
             None => Ok(()),
         }
     }
-
-    /// Evaluates and validates a candidate. `serving` is what the server says of the model that is serving now, or why
-    /// it cannot be had.
-    ///
-    /// # Errors
-    /// If the candidate cannot be evaluated, or the validator fails. A candidate that is not good enough is no
-    /// error.
-    pub async fn run<M: Model>(
-        self: Arc<Self>,
-        candidate: Candidate<M>,
-        eval: &Examples,
-        serving: Result<Serving>,
-        progress: &Progress,
-    ) -> Result<Evaluated<M>>
-    where
-        V: Validator<M>,
-    {
-        let _step = progress.step(Step::Evaluate);
-        let serving = match &self.baseline {
-            Some(dir) => load(dir.clone(), candidate.loaders().clone()).await,
-            None => serving,
-        };
-        let eval = eval.clone();
-        let judge = move || {
-            let (candidate, assessed) = self.assess(candidate, &eval, serving)?;
-            let verdict = self.judge(&candidate, &eval, &assessed)?;
-            let model = bless(candidate, verdict.clone());
-            Ok(Evaluated {
-                metrics: assessed.metrics,
-                baseline: assessed.baseline,
-                verdict,
-                model,
-            })
-        };
-        tokio::task::spawn_blocking(judge).await.map_err(|error| {
-            Error::model(format!("the validator panicked{}", task_panic_text(error)))
-        })?
-    }
-
-    /// Finds out what there is to be judged: metrics, those of the baseline beside them, and whether it serves.
-    pub(crate) fn assess<M: Model>(
-        &self,
-        candidate: Candidate<M>,
-        eval: &Examples,
-        serving: Result<Serving>,
-    ) -> Result<(Candidate<M>, Assessed)>
-    where
-        V: Validator<M>,
-    {
-        let in_stage = |error: Error| error.in_stage("evaluate");
-        let (candidate, compared) = self.compare(candidate, eval, serving).map_err(in_stage)?;
-        let Compared {
-            predictions,
-            metrics,
-            baseline,
-        } = compared;
-        let trial = infra::validate(&candidate, eval)?;
-        let assessed = Assessed {
-            predictions,
-            metrics,
-            baseline,
-            trial,
-        };
-        Ok((candidate, assessed))
-    }
-
-    /// Asks the validator.
-    pub(crate) fn judge<M: Model>(
-        &self,
-        candidate: &Candidate<M>,
-        eval: &Examples,
-        assessed: &Assessed,
-    ) -> Result<Verdict>
-    where
-        V: Validator<M>,
-    {
-        let args = EvalArgs {
-            candidate,
-            eval,
-            metrics: &assessed.metrics,
-            baseline: &assessed.baseline,
-            predictions: Some(&assessed.predictions),
-            catalogue: &self.catalogue,
-        };
-        let name = self.validator.name();
-        let verdict = self
-            .validator
-            .validate(args)
-            .map_err(|error| error.in_stage(name))?;
-        // The trial in a server blesses nobody that a validator has not looked at.
-        let verdict = if verdict.checks().is_empty() {
-            verdict
-        } else {
-            verdict.and(assessed.trial.clone())
-        };
-        let notes = notes(&assessed.metrics, &assessed.baseline);
-        Ok(notes.into_iter().fold(verdict, Verdict::note))
-    }
-}
-
-/// What was found of a candidate, before anybody judges it.
-#[derive(Debug)]
-pub(crate) struct Assessed {
-    pub(crate) predictions: Predictions,
-    pub(crate) metrics: Evaluation,
-    pub(crate) baseline: Baseline,
-    /// Whether it could be saved, loaded and queried as a server does it.
-    trial: Verdict,
-}
-
-/// Blesses a candidate that was judged, if the verdict allows it.
-pub(crate) fn bless<M: Model>(
-    candidate: Candidate<M>,
-    verdict: Verdict,
-) -> Result<Blessed<M>, Candidate<M>> {
-    Blessed::mint(candidate, verdict).map_err(|(candidate, _)| candidate)
 }

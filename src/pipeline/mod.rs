@@ -26,10 +26,12 @@ mod datasets;
 mod explain;
 mod limits;
 mod optimization;
+mod preparing;
 mod record;
 mod scoring;
 mod session;
 mod stages;
+mod tasks;
 #[cfg(test)]
 mod tests;
 

@@ -1,27 +1,22 @@
-//! The stages of a run: each is run, or what is on record of it is used.
+//! The stages from training on: each is run, or what is on record of it is used.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Pipeline;
+use super::preparing::Data;
 use super::session::{Session, blocking, identity};
 use crate::blessing::{Candidate, Verdict};
-use crate::data::{
-    DataFacts, DataSource, EVAL, EXAMPLES, Extracted, PREPARED, PreparedData, SCHEMA, STATISTICS,
-    TEST,
-};
-use crate::error::{Error, ErrorKind, Result};
+use crate::data::{DataSource, EVAL, EXAMPLES, TEST};
+use crate::error::{Error, Result};
 use crate::evaluation::{
     Assessed, EVALUATION, Findings, PREDICTIONS, VERDICT, Validator, answered, bless,
 };
-use crate::fingerprint::Fingerprint;
 use crate::model::{Servable, Target, load_json, save_json};
 use crate::progress::Step;
-use crate::runs::{Artifact, ArtifactId, InputFile, OpenRun, Outputs, Root, Task};
+use crate::runs::{Artifact, ArtifactId, OpenRun, Outputs, Root, Task};
 use crate::serving::{Server, Serving};
-use crate::store::Scratch;
 use crate::training::{Trainer, TrainingRecord};
 use crate::transform::{Decision, FittedPlan};
 use crate::warning::Warning;
@@ -29,15 +24,6 @@ use crate::warning::Warning;
 /// The artifacts that a training leaves beside [`TrainFacts`].
 const MODEL: &str = "model";
 const TRANSFORM: &str = "transform";
-
-/// The data of a run, as far as it was needed.
-pub(super) struct Data {
-    pub(super) facts: DataFacts,
-    outputs: Outputs,
-    prepared: Option<PreparedData>,
-    /// Without a root, examples live as long as the run.
-    _scratch: Option<Scratch>,
-}
 
 /// What is known of a training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,108 +95,6 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    /// Extracts and prepares.
-    pub(super) async fn data(&self) -> Result<Data> {
-        let data = &self.pipeline.data;
-        let Some(run) = &self.kept else {
-            let scratch = Scratch::new()?;
-            let prepared = data
-                .run(&self.engine, scratch.path(), &self.progress)
-                .await?;
-            self.note(&["extract", "prepare"]);
-            return Ok(Data {
-                facts: DataFacts::of(&prepared),
-                outputs: Outputs::default(),
-                prepared: Some(prepared),
-                _scratch: Some(scratch),
-            });
-        };
-        let root = run.root();
-        data.check()?;
-        let (task, files) = self.pipeline.extract_task(&self.engine, root).await?;
-        let mut extracted = None;
-        let outputs = match self.known(run, &task, |_| true).await? {
-            Some(found) => run.reused(&found),
-            None => {
-                let extract = self.extract(root, files);
-                let (made, outputs) = self.execute(run, &task, Box::pin(extract)).await?;
-                extracted = Some(made);
-                outputs
-            }
-        };
-        let examples = outputs.get(EXAMPLES)?.clone();
-        let task = data.prepare_task(&self.engine, &examples)?;
-        if let Some(found) = self.known(run, &task, |_| true).await? {
-            let outputs = run.reused(&found);
-            let (root, kept) = (root.clone(), outputs.clone());
-            return Ok(Data {
-                facts: blocking(move || DataFacts::load(&root, &kept.0)).await?,
-                outputs,
-                prepared: None,
-                _scratch: None,
-            });
-        }
-        let prepare = async {
-            let extracted = match extracted {
-                Some(extracted) => extracted,
-                None => {
-                    let (data, root) = (Arc::clone(data), root.clone());
-                    blocking(move || data.reopen(&root, &examples)).await?
-                }
-            };
-            let prepared = data.prepare_in(root, extracted, &self.engine, &self.progress);
-            let mut prepared = prepared.await?;
-            let (data, root) = (Arc::clone(data), root.clone());
-            blocking(move || {
-                let outputs = data.keep(&root, &mut prepared)?;
-                Ok((prepared, Outputs(outputs)))
-            })
-            .await
-        };
-        let (prepared, outputs) = self.execute(run, &task, Box::pin(prepare)).await?;
-        Ok(Data {
-            facts: DataFacts::of(&prepared),
-            outputs,
-            prepared: Some(prepared),
-            _scratch: None,
-        })
-    }
-
-    async fn extract(
-        &self,
-        root: &Root,
-        files: Option<Vec<InputFile>>,
-    ) -> Result<(Extracted, Outputs)> {
-        let data = &self.pipeline.data;
-        let (extracted, id) = data.extract_to(root, &self.engine, &self.progress).await?;
-        // What is on record is of the files as they were listed.
-        if files != data.look(&self.engine).await?.0 {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "the files have changed while they were read; run again",
-            )
-            .in_stage(data.source().name()));
-        }
-        Ok((extracted, Outputs(vec![id])))
-    }
-
-    /// The rows and all that is known of them.
-    async fn prepared<'d>(&self, data: &'d mut Data) -> Result<&'d PreparedData> {
-        let pipeline = self.pipeline;
-        let prepared = match (data.prepared.take(), &self.kept) {
-            (Some(prepared), _) => prepared,
-            (None, Some(run)) => {
-                let (of, root) = (Arc::clone(&pipeline.data), run.root().clone());
-                let outputs = data.outputs.clone();
-                blocking(move || of.load(&root, &outputs.0)).await?
-            }
-            (None, None) => return Err(Error::internal("a run without data")),
-        };
-        let evaluation = &pipeline.evaluation;
-        evaluation.check_data::<T::Model>(prepared.target(), prepared.split(EVAL)?.schema())?;
-        Ok(data.prepared.insert(prepared))
-    }
-
     /// Trains.
     pub(super) async fn train(&self, data: &mut Data) -> Result<Trained<T::Model>> {
         let pipeline = self.pipeline;
@@ -606,51 +490,5 @@ where
             Ok(blessed) => self.pipeline.serving.run(blessed).await,
             Err(_rejected) => Err(Error::internal("a verdict that blesses did not")),
         }
-    }
-}
-
-impl<S, T, V, R> Pipeline<S, T, V, R>
-where
-    S: DataSource,
-    T: Trainer,
-    V: Validator<T::Model>,
-    R: Server<T::Model>,
-{
-    /// The extraction as an execution, and the files of which it is.
-    pub(super) async fn extract_task(
-        &self,
-        engine: &crate::engine::Engine,
-        root: &Root,
-    ) -> Result<(Task, Option<Vec<InputFile>>)> {
-        let task = self.data.extract_task(engine)?;
-        let (files, snapshot) = self.data.look(engine).await?;
-        let task = match (&files, snapshot) {
-            (Some(files), _) => {
-                let (root, files) = (root.clone(), files.clone());
-                let name = self.data.source().name();
-                let used = blocking(move || root.digests_of(&files)).await;
-                let used = used.map_err(|error| error.in_stage(name))?;
-                task.snapshot(Fingerprint::of(&used)?, used)
-            }
-            (None, Some(snapshot)) => task.snapshot(snapshot, Vec::new()),
-            (None, None) => task.snapshot(Fingerprint::one_of_a_kind()?, Vec::new()),
-        };
-        Ok((task, files))
-    }
-
-    /// The training as an execution.
-    pub(super) fn train_task(
-        &self,
-        data: &Outputs,
-        serving: Option<&Result<Serving>>,
-    ) -> Result<Task> {
-        let inputs = [EXAMPLES, STATISTICS, SCHEMA, PREPARED].map(|kind| data.get(kind));
-        let inputs = inputs.into_iter().collect::<Result<Vec<_>>>()?;
-        let task = Task::of_stage("train", self.training.trainer())?;
-        let task = task.seed(self.training.configured_seed()).inputs(inputs);
-        Ok(match serving {
-            Some(serving) => task.serving(identity(serving)),
-            None => task,
-        })
     }
 }

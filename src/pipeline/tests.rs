@@ -16,9 +16,9 @@ use crate::store::Fault;
 use crate::training::DecisionTree;
 
 fn pipeline(dir: &Path) -> Pipeline<BatchSource, DecisionTree, Thresholds, ModelRepository> {
-    let x: ArrayRef = Arc::new(Int64Array::from_iter_values(0..80));
+    let x: ArrayRef = Arc::new(Int64Array::from_iter_values((0..80).map(|x| x % 16)));
     let y: ArrayRef = Arc::new(Int64Array::from_iter_values(
-        (0..80).map(|x| i64::from(x % 7 > 2)),
+        (0..80).map(|x| i64::from(x % 16 % 7 > 2)),
     ));
     let rows = RecordBatch::try_from_iter([("x", x), ("y", y)]).unwrap();
     Pipeline::builder("rows")

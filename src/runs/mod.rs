@@ -40,8 +40,8 @@
 //! use fourfold::runs::Root;
 //!
 //! # let dir = tempfile::tempdir().unwrap();
-//! # let x: ArrayRef = Arc::new(Int64Array::from_iter_values(0..200));
-//! # let y: ArrayRef = Arc::new(Int64Array::from_iter_values((0..200).map(|x| i64::from(x > 100))));
+//! # let x: ArrayRef = Arc::new(Int64Array::from_iter_values((0..400).map(|x| x % 50)));
+//! # let y: ArrayRef = Arc::new(Int64Array::from_iter_values((0..400).map(|x| i64::from(x % 50 > 25))));
 //! # let rows = RecordBatch::try_from_iter([("x", x), ("y", y)])?;
 //! let pipeline = |at_least: f64| {
 //!     Pipeline::builder("steps")

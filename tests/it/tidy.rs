@@ -124,7 +124,7 @@ fn one_place_mints_blessings() {
         .filter(|path| code(path).contains("Blessed::mint("))
         .map(|path| path.strip_prefix(root()).unwrap().display().to_string())
         .collect();
-    assert_eq!(callers, ["src/evaluation/mod.rs"]);
+    assert_eq!(callers, ["src/evaluation/judge.rs"]);
 }
 
 #[test]
