@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use fourfold::evaluation::{Baseline, Gates};
+use fourfold::evaluation::{Baseline, Gates, RubberStamp, WorstSlices};
 use fourfold::metrics::{MetricValue, Metrics};
 use fourfold::model::AnyModel;
 use fourfold::prelude::*;
@@ -35,6 +35,15 @@ struct Args {
     /// A file of gates.
     #[arg(long)]
     gates: Option<PathBuf>,
+    /// A column of which the rows of one value belong together, such as a customer (intervals take 200 times as long).
+    #[arg(long)]
+    cluster: Option<String>,
+    /// A column whose groups are to be treated alike (may be repeated).
+    #[arg(long)]
+    protected: Vec<String>,
+    /// Search the slices in which the model does worst.
+    #[arg(long)]
+    worst_slices: bool,
     /// Write the result as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -48,9 +57,17 @@ async fn main() -> Result<()> {
     let gates: Box<dyn Validator<AnyModel>> = match &args.gates {
         Some(path) => Box::new(Gates::default().load(path)?),
         // What is only looked at needs no bound.
-        None => Box::new(Thresholds::new().at_least("example_count", 1.0)),
+        None => Box::new(RubberStamp::default()),
     };
-    let mut evaluation = EvaluationPipeline::new(gates).slice_by(&args.slice);
+    let mut evaluation = EvaluationPipeline::new(gates)
+        .slice_by(&args.slice)
+        .protected(&args.protected);
+    if args.worst_slices {
+        evaluation = evaluation.worst_slices(WorstSlices::default());
+    }
+    if let Some(column) = &args.cluster {
+        evaluation = evaluation.cluster_by(column);
+    }
     if let Some(baseline) = &args.baseline {
         evaluation = evaluation.baseline(baseline);
     }
@@ -70,6 +87,36 @@ async fn main() -> Result<()> {
         Baseline::Unusable(error) => println!("the baseline cannot be compared with: {error:#}"),
         _ => {}
     }
+    if let Some(differences) = &found.differences {
+        println!(
+            "an output changes by {:.4} on average; most in:",
+            differences.mean_change
+        );
+        for changed in differences.largest.iter().take(3) {
+            let row: Vec<String> = (changed.row.iter())
+                .map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("NULL")))
+                .collect();
+            println!(
+                "  {:?} to {:?}: {}",
+                changed.baseline,
+                changed.candidate,
+                row.join(", ")
+            );
+        }
+    }
+    for disparity in found.metrics.fairness.iter().flat_map(|of| &of.disparities) {
+        let (low, high) = (&disparity.lowest, &disparity.highest);
+        println!(
+            "{} of {high} is above that of {low} by {:.4}",
+            disparity.metric, disparity.difference
+        );
+    }
+    for worst in found.worst_slices.iter().flatten() {
+        println!(
+            "worst: {} ({} rows): a mean loss of {:.4}, of the rest {:.4}",
+            worst.slice, worst.loss.support, worst.loss, worst.rest
+        );
+    }
     let judged = args.gates.is_some().then_some(&found.verdict);
     for check in judged.iter().flat_map(|verdict| verdict.checks()) {
         println!("{}: {}", check.outcome, check.message);
@@ -84,6 +131,10 @@ async fn main() -> Result<()> {
         let result = json!({
             "overall": found.metrics.overall,
             "slices": found.metrics.slices,
+            "details": found.metrics.details,
+            "fairness": found.metrics.fairness,
+            "differences": found.differences,
+            "worst_slices": found.worst_slices,
             "verdict": verdict.unwrap_or(Value::Null),
         });
         std::fs::write(path, format!("{result:#}\n"))

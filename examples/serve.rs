@@ -163,6 +163,11 @@ fn encrypted(_: ServerOptions, _: &PathBuf, _: &PathBuf) -> Result<ServerOptions
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    // An evaluation may start this program to try a model out in a process of its own: `Trial::command`.
+    #[cfg(feature = "datafusion")]
+    if fourfold::evaluation::Trial::answer(&Loaders::default())? {
+        return Ok(());
+    }
     let arguments = Arguments::parse();
     // Counts what is answered and, as the manager's listener, what is loaded.
     let metrics = Metrics::new();

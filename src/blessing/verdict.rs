@@ -58,6 +58,9 @@ pub struct Check {
     /// What it was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
+    /// By how much it may be worse than what is serving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
     /// The smallest change that so many rows can show, with 95 % confidence in 80 % of such evaluations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detectable: Option<f64>,
@@ -79,6 +82,7 @@ impl Check {
             value: None,
             interval: None,
             bound: None,
+            margin: None,
             detectable: None,
             slice: None,
             support: None,
@@ -128,6 +132,13 @@ impl Check {
     #[must_use]
     pub fn detectable(mut self, change: f64) -> Self {
         self.detectable = Some(change);
+        self
+    }
+
+    /// With by how much it may be worse than what is serving.
+    #[must_use]
+    pub fn margin(mut self, margin: f64) -> Self {
+        self.margin = Some(margin);
         self
     }
 

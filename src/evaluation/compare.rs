@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Baseline, EvaluationPipeline, Predictions, Validator, predictions};
+use super::predictions::Columns;
+use super::resample::{Found, Resampling};
+use super::{Baseline, EvaluationPipeline, Needs, Predictions, Validator, predictions};
 use crate::blessing::{Candidate, Serving};
 use crate::error::{Error, Result, task_panic_text};
 use crate::examples::Examples;
-use crate::metrics::{Evaluation, Evaluator, auc_change};
+use crate::metrics::{Catalogue, Evaluation, Evaluator, Fairness, SliceBy};
 use crate::model::{Loaders, Model, ReferenceStatistics, Servable, Target};
 
 /// What was found of a candidate.
@@ -37,8 +39,12 @@ impl<V> EvaluationPipeline<V> {
             Ok(Serving::Unknown) => (None, Baseline::Unknown),
             Err(error) => (None, Baseline::Unusable(error)),
         };
-        let slice_by = predictions::close(&self.slice_by, eval)?;
-        let weight = weight_of(candidate.servable(), eval);
+        let needs = self.validator.needs();
+        let mut evaluating = self.evaluating(&needs, candidate.servable(), eval)?;
+        if let Some(servable) = &servable {
+            let threshold = servable.target().threshold();
+            evaluating.evaluator = evaluating.evaluator.with_baseline_threshold(threshold);
+        }
         let predictions::Predicted {
             predictions,
             unusable,
@@ -46,42 +52,21 @@ impl<V> EvaluationPipeline<V> {
             candidate.servable(),
             servable.as_deref(),
             eval,
-            weight,
-            &slice_by,
+            &evaluating.columns(),
         )?;
-        let needs = self.validator.needs();
-        let asked = needs.names().chain(self.compute.iter().map(String::as_str));
-        let evaluator = Evaluator::new(
-            Arc::clone(predictions.target()),
-            self.catalogue.clone(),
-            asked.map(str::to_owned).collect(),
-            slice_by,
-        );
-        let evaluator = match &servable {
-            Some(servable) => evaluator.with_baseline_threshold(servable.target().threshold()),
-            None => evaluator,
-        };
-        let evaluated = predictions.evaluate(&evaluator)?;
+        let found = evaluating.found(&predictions)?;
         let baseline = match (servable, unusable) {
             (None, _) => other,
             (Some(_), Some(error)) => Baseline::Unusable(error),
-            (Some(servable), None) => {
-                let mut changes = evaluated.finish_changes()?;
-                if let Some(ranks) = evaluated.ranks()
-                    && let Some(change) = auc_change(predictions.batches(), &ranks)?
-                {
-                    changes.overall.insert("auc".to_owned(), change);
-                }
-                Baseline::Evaluated {
-                    servable,
-                    metrics: evaluated.finish_baseline()?,
-                    changes,
-                }
-            }
+            (Some(servable), None) => Baseline::Evaluated {
+                servable,
+                metrics: found.baseline,
+                changes: found.changes,
+            },
         };
         let candidate = with_answers(candidate, &predictions)?;
         let compared = Compared {
-            metrics: evaluated.finish()?,
+            metrics: found.metrics,
             predictions,
             baseline,
         };
@@ -116,10 +101,81 @@ pub(super) fn with_answers<M: Model>(
     Ok(candidate.with_reference(&reference))
 }
 
-/// The column of how much each row counts, if the rows have it.
-pub(super) fn weight_of<'a>(servable: &'a Servable, rows: &Examples) -> Option<&'a str> {
-    let column = servable.target().weight();
-    column.filter(|column| rows.schema().index_of(column).is_ok())
+/// How rows are evaluated.
+pub(super) struct Evaluating<'a> {
+    weight: Option<String>,
+    resampling: Option<&'a Resampling>,
+    slice_by: Vec<SliceBy>,
+    evaluator: Evaluator,
+    catalogue: &'a Catalogue,
+    protected: &'a [String],
+}
+
+/// The rows that a group of people must have to be compared.
+const MIN_GROUP: u64 = 30;
+
+impl<V> EvaluationPipeline<V> {
+    /// How the rows are evaluated for a model.
+    pub(super) fn evaluating(
+        &self,
+        needs: &Needs,
+        servable: &Servable,
+        rows: &Examples,
+    ) -> Result<Evaluating<'_>> {
+        let mut slice_by = self.slice_by.clone();
+        let protected = self.protected.iter().map(SliceBy::from);
+        for by in needs.slices().iter().cloned().chain(protected) {
+            if !slice_by.contains(&by) {
+                slice_by.push(by);
+            }
+        }
+        let slice_by = predictions::close(&slice_by, rows)?;
+        let asked = needs.names().chain(self.compute.iter().map(String::as_str));
+        let weight = servable.target().weight().map(str::to_owned);
+        Ok(Evaluating {
+            weight: weight.filter(|column| rows.schema().index_of(column).is_ok()),
+            resampling: self.resampling.as_ref(),
+            evaluator: Evaluator::new(
+                Arc::clone(servable.target()),
+                self.catalogue.clone(),
+                asked.map(str::to_owned).collect(),
+                slice_by.clone(),
+            ),
+            slice_by,
+            catalogue: &self.catalogue,
+            protected: &self.protected,
+        })
+    }
+}
+
+impl Evaluating<'_> {
+    pub(super) fn columns(&self) -> Columns<'_> {
+        Columns {
+            weight: self.weight.as_deref(),
+            cluster: self.resampling.and_then(|by| by.cluster.as_deref()),
+            slice_by: &self.slice_by,
+        }
+    }
+
+    /// The metrics of both models, and their differences.
+    pub(super) fn found(&self, predictions: &Predictions) -> Result<Found> {
+        let evaluated = predictions.evaluate(&self.evaluator)?;
+        let mut found = Found {
+            metrics: evaluated.finish()?,
+            baseline: evaluated.finish_baseline()?,
+            changes: evaluated.finish_changes()?,
+        };
+        predictions.compare_areas(&evaluated, &mut found.changes)?;
+        found.metrics.details.residuals = predictions.residuals()?;
+        if let Some(resampling) = self.resampling {
+            let evaluators = (&self.evaluator, &evaluated);
+            resampling.intervals(predictions, evaluators, self.catalogue, &mut found)?;
+        }
+        let fairness = self.protected.iter();
+        let fairness = fairness.map(|column| Fairness::of(&found.metrics, column, MIN_GROUP));
+        found.metrics.fairness = fairness.collect();
+        Ok(found)
+    }
 }
 
 /// Loads the model that is compared with.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{NoEvidenceOfHarm, ProveNoWorse, Thresholds, Validator};
+use super::{Approval, Fair, NoEvidenceOfHarm, ProveNoWorse, RubberStamp, Thresholds, Validator};
 use crate::error::{Error, Result, near_key, near_names};
 use crate::model::Model;
 use crate::written;
@@ -18,7 +18,8 @@ type Maker<M> = Arc<dyn Fn(Value) -> Result<Box<dyn Validator<M>>> + Send + Sync
 
 /// Which code makes the gates that a file names: an explicit registry, as [`Loaders`](crate::model::Loaders) are.
 ///
-/// The default knows `thresholds`, `prove_no_worse` and `no_evidence_of_harm`; [`Gates::with`] adds yours. A file is a list,
+/// The default knows `thresholds`, `prove_no_worse`, `no_evidence_of_harm`, `fair`, `approval` and `rubber_stamp`; [`Gates::with`]
+/// adds yours. A file is a list,
 /// in TOML or JSON, that a product manager can own:
 ///
 /// ```
@@ -64,6 +65,9 @@ impl<M: Model> Default for Gates<M> {
         .with::<Thresholds>("thresholds")
         .with::<ProveNoWorse>("prove_no_worse")
         .with::<NoEvidenceOfHarm>("no_evidence_of_harm")
+        .with::<Fair>("fair")
+        .with::<Approval>("approval")
+        .with::<RubberStamp>("rubber_stamp")
     }
 }
 
@@ -119,12 +123,17 @@ impl<M: Model> Gates<M> {
     }
 
     fn made(&self, document: Document) -> Result<Vec<Box<dyn Validator<M>>>> {
-        if document.gates.is_empty() {
+        self.of(document.gates)
+    }
+
+    /// The gates of a list.
+    pub(crate) fn of(&self, gates: Vec<Map<String, Value>>) -> Result<Vec<Box<dyn Validator<M>>>> {
+        if gates.is_empty() {
             return Err(Error::config(
                 "there is no gate; who checks nothing blesses nothing",
             ));
         }
-        let gates = document.gates.into_iter().enumerate();
+        let gates = gates.into_iter().enumerate();
         gates
             .map(|(number, mut configuration)| {
                 let Some(Value::String(name)) = configuration.remove("gate") else {

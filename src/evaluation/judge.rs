@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::compare::{Compared, load, notes};
-use super::{Baseline, EvalArgs, Evaluated, EvaluationPipeline, Predictions, Validator, infra};
+use super::{
+    Baseline, Differences, EvalArgs, Evaluated, EvaluationPipeline, Predictions, Validator,
+    WorstSlice,
+};
 use crate::blessing::{Blessed, Candidate, Serving, Verdict};
 use crate::error::{Error, Result, task_panic_text};
 use crate::examples::Examples;
@@ -43,6 +46,8 @@ impl<V: Stage> EvaluationPipeline<V> {
                 metrics: assessed.metrics,
                 baseline: assessed.baseline,
                 verdict,
+                differences: assessed.differences,
+                worst_slices: assessed.worst_slices,
                 model,
             })
         };
@@ -68,11 +73,22 @@ impl<V: Stage> EvaluationPipeline<V> {
             metrics,
             baseline,
         } = compared;
-        let trial = infra::validate(&candidate, eval)?;
+        let differences = match &baseline {
+            Baseline::Evaluated { changes, .. } => {
+                Differences::of(&predictions, eval, changes).map_err(in_stage)?
+            }
+            _ => None,
+        };
+        let search = self.worst_slices.as_ref();
+        let worst_slices = search.map(|search| search.search(&predictions, eval));
+        let worst_slices = worst_slices.transpose().map_err(in_stage)?;
+        let trial = self.trial.validate(&candidate, eval)?;
         let assessed = Assessed {
             predictions,
             metrics,
             baseline,
+            differences,
+            worst_slices,
             trial,
         };
         Ok((candidate, assessed))
@@ -118,6 +134,8 @@ pub(crate) struct Assessed {
     pub(crate) predictions: Predictions,
     pub(crate) metrics: Evaluation,
     pub(crate) baseline: Baseline,
+    pub(super) differences: Option<Differences>,
+    pub(super) worst_slices: Option<Vec<WorstSlice>>,
     /// Whether it could be saved, loaded and queried as a server does it.
     pub(super) trial: Verdict,
 }

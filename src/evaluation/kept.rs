@@ -10,7 +10,11 @@ use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 
 use super::compare::with_answers;
-use super::{Assessed, Baseline, EvaluationPipeline, Predictions, SliceBy, Validator};
+use super::resample::Resampling;
+use super::{
+    Assessed, Baseline, Detectable, Differences, EvaluationPipeline, Margin, Predictions, SliceBy,
+    Trial, Validator, WorstSlice, WorstSlices,
+};
 use crate::blessing::{Candidate, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Evaluation;
@@ -24,7 +28,7 @@ pub(crate) const PREDICTIONS: &str = Predictions::KIND;
 pub(crate) const VERDICT: &str = Verdict::KIND;
 
 /// Raised when the meaning of evaluating changes while its form does not.
-const EVALUATE_VERSION: u32 = 1;
+const EVALUATE_VERSION: u32 = 2;
 
 /// Metrics, those of the baseline, and whether it serves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +41,13 @@ pub(crate) struct Findings {
     /// On the `test` split: its metrics, or why there are none.
     #[serde(default)]
     pub(crate) test: Option<Result<Evaluation, String>>,
+    #[serde(default)]
+    pub(crate) differences: Option<Differences>,
+    #[serde(default)]
+    pub(crate) worst_slices: Option<Vec<WorstSlice>>,
+    /// What the rows were likely to show, as it was told before training.
+    #[serde(default)]
+    pub(crate) detectable: Vec<Detectable>,
     trial: Verdict,
     baseline: SavedBaseline,
 }
@@ -125,7 +136,11 @@ const STREAM: &str = "predictions.arrow";
 
 impl Findings {
     /// What was found, with the score on the `test` split.
-    pub(crate) fn of(assessed: &Assessed, test: Option<Result<Evaluation, String>>) -> Self {
+    pub(crate) fn of(
+        assessed: &Assessed,
+        test: Option<Result<Evaluation, String>>,
+        detectable: Vec<Detectable>,
+    ) -> Self {
         let (baseline, compared) = match &assessed.baseline {
             Baseline::None => (SavedBaseline::None, None),
             Baseline::Unknown => (SavedBaseline::Unknown, None),
@@ -143,6 +158,9 @@ impl Findings {
             baseline_metrics,
             changes,
             test,
+            differences: assessed.differences.clone(),
+            worst_slices: assessed.worst_slices.clone(),
+            detectable,
             trial: assessed.trial.clone(),
             baseline,
         }
@@ -182,6 +200,8 @@ impl Findings {
             predictions,
             metrics: self.metrics,
             baseline,
+            differences: self.differences,
+            worst_slices: self.worst_slices,
             trial: self.trial,
         };
         Ok((candidate, assessed))
@@ -211,6 +231,12 @@ impl<V> EvaluationPipeline<V> {
         #[derive(Serialize)]
         struct Configured<'a> {
             slice_by: &'a [SliceBy],
+            of_gates: &'a [SliceBy],
+            margins: Vec<(&'a str, Margin)>,
+            protected: &'a [String],
+            resampling: Option<&'a Resampling>,
+            worst_slices: Option<&'a WorstSlices>,
+            trial: &'a Trial,
             metrics: Vec<String>,
             own_metrics: Vec<String>,
             baseline: Option<&'a Path>,
@@ -223,6 +249,12 @@ impl<V> EvaluationPipeline<V> {
         let own = self.catalogue.own().iter();
         let configuration = Configured {
             slice_by: &self.slice_by,
+            of_gates: needs.slices(),
+            margins: needs.margins().collect(),
+            protected: &self.protected,
+            resampling: self.resampling.as_ref(),
+            worst_slices: self.worst_slices.as_ref(),
+            trial: &self.trial,
             metrics,
             own_metrics: own.map(|metric| format!("{metric:?}")).collect(),
             baseline: self.baseline.as_deref(),

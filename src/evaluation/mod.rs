@@ -76,37 +76,57 @@
 //!
 //! Validators side by side are a validator: `(Thresholds::new().at_least("auc", 0.7), SmallWeights { limit: 9.0 })`.
 
+mod approval;
+mod args;
+mod checks;
 mod compare;
+mod detectable;
+mod differences;
+mod fair;
 mod gate_list;
-mod gates;
-mod infra;
 mod judge;
 mod kept;
+mod margin;
 mod needs;
+mod no_harm;
+mod no_worse;
 mod predictions;
+mod resample;
 mod saved;
+mod serving;
+mod several;
 mod thresholds;
+mod trial;
+mod worst_slices;
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use arrow::datatypes::Schema as ArrowSchema;
 use serde::{Serialize, Serializer};
 
-use self::compare::weight_of;
+pub use self::approval::{Approval, ApprovalRequest, Decision, RubberStamp};
+pub use self::args::EvalArgs;
+pub use self::detectable::Detectable;
+pub use self::differences::{ChangedRow, Differences};
+pub use self::fair::Fair;
 pub use self::gate_list::Gates;
-pub use self::gates::{NoEvidenceOfHarm, ProveNoWorse};
 pub(crate) use self::judge::{Assessed, bless};
 pub(crate) use self::kept::{EVALUATION, Findings, PREDICTIONS, VERDICT, answered};
+pub use self::margin::Margin;
 pub use self::needs::Needs;
+pub use self::no_harm::{Correction, NoEvidenceOfHarm};
+pub use self::no_worse::ProveNoWorse;
 pub use self::predictions::{PredictedRows, Predictions};
+use self::resample::Resampling;
 pub use self::saved::labelled;
 pub use self::thresholds::Thresholds;
+pub use self::trial::Trial;
+pub use self::worst_slices::{WorstSlice, WorstSlices};
 use crate::blessing::{Blessed, Candidate, Verdict};
-use crate::error::{Error, Result, near_names, task_panic_text};
+use crate::error::{Error, Result, task_panic_text};
 use crate::examples::Examples;
-use crate::metrics::{Catalogue, Evaluation, Evaluator, Metric, SliceBy};
-use crate::model::{Model, Servable, Target};
+use crate::metrics::{Catalogue, Evaluation, Metric, SliceBy};
+use crate::model::{Model, Servable};
 use crate::stage::{Stage, StageFn, serialize_stage};
 
 /// Candidate and baseline in, verdict out: the stage of the evaluation pipeline that a user implements.
@@ -140,99 +160,6 @@ where
     }
 }
 
-/// What a validator is given.
-#[derive(Debug)]
-pub struct EvalArgs<'a, M> {
-    candidate: &'a Candidate<M>,
-    eval: &'a Examples,
-    metrics: &'a Evaluation,
-    baseline: &'a Baseline,
-    predictions: Option<&'a Predictions>,
-    catalogue: &'a Catalogue,
-}
-
-impl<M> Clone for EvalArgs<'_, M> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<M> Copy for EvalArgs<'_, M> {}
-
-/// No baseline, for arguments that have none.
-static NO_BASELINE: Baseline = Baseline::None;
-
-/// The metrics of this crate, for arguments that bring none of their own.
-static OURS: LazyLock<Catalogue> = LazyLock::new(Catalogue::new);
-
-impl<'a, M> EvalArgs<'a, M> {
-    /// Arguments to ask a validator with, in a test or within a validator of one's own: a candidate, the labelled raw
-    /// rows, and its metrics on them. What is said of it is a verdict and no blessing: those come out of the
-    /// [evaluation pipeline](EvaluationPipeline) only.
-    #[must_use]
-    pub fn new(candidate: &'a Candidate<M>, eval: &'a Examples, metrics: &'a Evaluation) -> Self {
-        EvalArgs {
-            candidate,
-            eval,
-            metrics,
-            baseline: &NO_BASELINE,
-            predictions: None,
-            catalogue: &OURS,
-        }
-    }
-
-    /// The same with a baseline; by default none is serving yet.
-    #[must_use]
-    pub fn with_baseline(mut self, baseline: &'a Baseline) -> Self {
-        self.baseline = baseline;
-        self
-    }
-
-    /// The same with the predictions that the metrics are of.
-    #[must_use]
-    pub fn with_predictions(mut self, predictions: &'a Predictions) -> Self {
-        self.predictions = Some(predictions);
-        self
-    }
-
-    /// The predictions of the candidate and the baseline for the labelled rows; `None` where the arguments were made by hand
-    /// without them.
-    #[must_use]
-    pub fn predictions(&self) -> Option<&'a Predictions> {
-        self.predictions
-    }
-
-    /// The metrics that there are.
-    #[must_use]
-    pub fn catalogue(&self) -> &'a Catalogue {
-        self.catalogue
-    }
-
-    /// The model that is judged.
-    #[must_use]
-    pub fn candidate(&self) -> &'a Candidate<M> {
-        self.candidate
-    }
-
-    /// The labelled raw rows it is judged on.
-    #[must_use]
-    pub fn eval(&self) -> &'a Examples {
-        self.eval
-    }
-
-    /// Its metrics on them.
-    #[must_use]
-    pub fn metrics(&self) -> &'a Evaluation {
-        self.metrics
-    }
-
-    /// The model that is serving now, with its metrics on the same rows.
-    #[must_use]
-    pub fn baseline(&self) -> &'a Baseline {
-        self.baseline
-    }
-}
-
 /// The model that is serving now.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -261,67 +188,6 @@ impl<M: Model> Serialize for dyn Validator<M> {
     }
 }
 
-impl<M: Model, V: Validator<M> + ?Sized> Validator<M> for Box<V>
-where
-    Box<V>: Serialize,
-{
-    fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
-        (**self).validate(args)
-    }
-
-    fn needs(&self) -> Needs {
-        (**self).needs()
-    }
-}
-
-/// Any number of validators side by side; none at all checks nothing, and so blesses nothing.
-impl<M: Model, V: Validator<M>> Validator<M> for Vec<V>
-where
-    Vec<V>: Serialize,
-{
-    fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
-        let mut parts = self.iter().map(|validator| part(validator, args));
-        parts.try_fold(Verdict::new(), |verdict, part| Ok(verdict.and(part?)))
-    }
-
-    fn needs(&self) -> Needs {
-        let parts = self.iter().map(Validator::needs);
-        parts.fold(Needs::new(), Needs::and)
-    }
-}
-
-/// The verdict of one of several validators, which must have checked something.
-fn part<M: Model>(validator: &impl Validator<M>, args: EvalArgs<'_, M>) -> Result<Verdict> {
-    let name = validator.name();
-    let part = validator.validate(args);
-    let part = part.map_err(|error| error.in_stage(name))?;
-    Ok(match part.checks() {
-        [] => part.check(name, false, format!("`{name}` has checked nothing")),
-        _ => part,
-    })
-}
-
-macro_rules! tuple_validator {
-    ($($name:ident . $index:tt),+) => {
-        impl<M: Model, $($name: Validator<M>),+> Validator<M> for ($($name,)+)
-        where
-            ($($name,)+): Serialize,
-        {
-            fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
-                let mut verdict = Verdict::new();
-                $(verdict = verdict.and(part(&self.$index, args)?);)+
-                Ok(verdict)
-            }
-
-            fn needs(&self) -> Needs {
-                Needs::new() $(.and(self.$index.needs()))+
-            }
-        }
-    };
-}
-tuple_validator!(A.0, B.1);
-tuple_validator!(A.0, B.1, C.2);
-
 /// The default evaluation pipeline.
 #[derive(Clone, Debug, Serialize)]
 pub struct EvaluationPipeline<V> {
@@ -329,6 +195,12 @@ pub struct EvaluationPipeline<V> {
     slice_by: Vec<SliceBy>,
     baseline: Option<PathBuf>,
     compute: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resampling: Option<Resampling>,
+    protected: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worst_slices: Option<WorstSlices>,
+    trial: Trial,
     #[serde(skip)]
     catalogue: Catalogue,
 }
@@ -342,6 +214,10 @@ pub struct Evaluated<M> {
     pub baseline: Baseline,
     /// What the validator and the trial in a server say.
     pub verdict: Verdict,
+    /// Where the candidate answers otherwise than the baseline, if there is one.
+    pub differences: Option<Differences>,
+    /// The slices in which the candidate does worst, if [they were searched](EvaluationPipeline::worst_slices).
+    pub worst_slices: Option<Vec<WorstSlice>>,
     /// The blessed model, or the rejected candidate.
     pub model: Result<Blessed<M>, Candidate<M>>,
 }
@@ -355,14 +231,68 @@ impl<V: Stage> EvaluationPipeline<V> {
             slice_by: Vec::new(),
             baseline: None,
             compute: Vec::new(),
+            resampling: None,
+            protected: Vec::new(),
+            worst_slices: None,
+            trial: Trial::new(),
             catalogue: Catalogue::new(),
         }
+    }
+
+    /// So many times rows are resampled.
+    pub const REPLICATES: u32 = 200;
+
+    /// Gives an interval to metrics that have none of their own, such as those of the application, and to the changes of
+    /// all metrics against the baseline: by resampling the rows (Poisson bootstrap), which takes as long as evaluating them
+    /// [200 times](Self::REPLICATES). Equal rows give equal intervals on any number of threads.
+    #[must_use]
+    pub fn bootstrap(mut self) -> Self {
+        let cluster = self.resampling.and_then(|by| by.cluster);
+        self.resampling = Some(Resampling {
+            replicates: Self::REPLICATES,
+            cluster,
+        });
+        self
+    }
+
+    /// Rows with one value of this raw column belong together, such as those of a customer: intervals that take them for
+    /// independent are too narrow. Those of all metrics and changes are had by resampling whole groups instead, as by
+    /// [`bootstrap`](Self::bootstrap). Rows in which the column is NULL are one group.
+    #[must_use]
+    pub fn cluster_by(mut self, column: impl Into<String>) -> Self {
+        self.resampling = Some(Resampling {
+            replicates: Self::REPLICATES,
+            cluster: Some(column.into()),
+        });
+        self
     }
 
     /// Computes metrics for each value of these raw columns too; for bins and crosses, see [`SliceBy`].
     #[must_use]
     pub fn slice_by<C: Into<SliceBy>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.slice_by.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Computes how differently the groups of these raw columns are treated, into [`Evaluation::fairness`]: groups of 30 rows
+    /// or more, of two classes. For a gate, see [`Fair`].
+    #[must_use]
+    pub fn protected<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.protected.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Searches the slices in which the candidate does worst, into [`Evaluated::worst_slices`] and the record of the run.
+    #[must_use]
+    pub fn worst_slices(mut self, search: WorstSlices) -> Self {
+        self.worst_slices = Some(search);
+        self
+    }
+
+    /// How the candidate is tried out, as a server would ask it.
+    #[must_use]
+    pub fn trial(mut self, trial: Trial) -> Self {
+        self.trial = trial;
         self
     }
 
@@ -387,90 +317,26 @@ impl<V: Stage> EvaluationPipeline<V> {
         self
     }
 
-    /// Whether it compares with the model that is serving, which the server must then know.
-    #[must_use]
-    pub fn asks_for_serving<M: Model>(&self) -> bool
-    where
-        V: Validator<M>,
-    {
-        self.baseline.is_none() && self.validator.needs().is_compared()
-    }
-
-    /// Checks the configuration.
-    ///
-    /// # Errors
-    /// As [`Stage::check`], naming the validator; [`ErrorKind::Config`](crate::ErrorKind::Config) if a metric that it
-    /// needs is not there, or is compared with a bound that it cannot have.
-    pub fn check<M: Model>(&self) -> Result<()>
-    where
-        V: Validator<M>,
-    {
-        self.validator
-            .check()
-            .and_then(|()| self.validator.needs().check(&self.catalogue))
-            .map_err(|error| error.in_stage(self.validator.name()))?;
-        let computed =
-            (self.compute.iter()).try_for_each(|name| self.catalogue.find(name).map(drop));
-        (self.slice_by.iter())
-            .try_for_each(SliceBy::check)
-            .and(computed)
-            .and(self.catalogue.check())
-            .map_err(|error| error.in_stage("evaluate"))?;
-        match &self.baseline {
-            Some(dir) if !dir.is_dir() => Err(Error::config(format!(
-                "`baseline` is `{}`, must be the directory of a saved model",
-                dir.display()
-            ))
-            .in_stage("evaluate")),
-            _ => Ok(()),
-        }
-    }
-
     /// The metrics of a model on some rows, in all and by slice: a score for the record, which decides nothing.
     ///
     /// # Errors
     /// If the model cannot be evaluated on them.
-    pub async fn score(&self, servable: Arc<Servable>, rows: &Examples) -> Result<Evaluation> {
-        let (slice_by, rows) = (self.slice_by.clone(), rows.clone());
-        let (catalogue, asked) = (self.catalogue.clone(), self.compute.clone());
+    pub async fn score(
+        self: Arc<Self>,
+        servable: Arc<Servable>,
+        rows: &Examples,
+    ) -> Result<Evaluation> {
+        let rows = rows.clone();
         let score = move || {
-            let slice_by = predictions::close(&slice_by, &rows)?;
-            let weight = weight_of(&servable, &rows);
-            let predicted = predictions::predict(&servable, None, &rows, weight, &slice_by)?;
-            let target = Arc::clone(servable.target());
-            let evaluator = Evaluator::new(target, catalogue, asked, slice_by);
-            predicted.predictions.evaluate(&evaluator)?.finish()
+            let evaluating = self.evaluating(&Needs::new(), &servable, &rows)?;
+            let predicted = predictions::predict(&servable, None, &rows, &evaluating.columns())?;
+            Ok(evaluating.found(&predicted.predictions)?.metrics)
         };
         tokio::task::spawn_blocking(score)
             .await
             .map_err(|error| {
                 Error::model(format!("evaluating panicked{}", task_panic_text(error)))
             })?
-            .map_err(|error| error.in_stage("evaluate"))
-    }
-
-    /// Checks the configuration against the data, before anything is trained on it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a metric is none of the target's task, or a column to slice by
-    /// is not there.
-    pub fn check_data<M: Model>(&self, target: &Target, columns: &ArrowSchema) -> Result<()>
-    where
-        V: Validator<M>,
-    {
-        self.validator
-            .needs()
-            .check_task(&self.catalogue, target.task())
-            .map_err(|error| error.in_stage(self.validator.name()))?;
-        let known = || columns.fields().iter().map(|field| field.name().as_str());
-        let mut asked = self.slice_by.iter().flat_map(SliceBy::columns);
-        match asked.find(|column| !known().any(|name| name == *column)) {
-            Some(missing) => Err(Error::config(format!(
-                "column `{missing}` to slice by is not in the data{}",
-                near_names(missing, known())
-            ))
-            .in_stage("evaluate")),
-            None => Ok(()),
-        }
+            .map_err(|error: Error| error.in_stage("evaluate"))
     }
 }

@@ -1,7 +1,8 @@
 //! What validators ask for, checked before anything runs.
 
+use super::Margin;
 use crate::error::{Error, Result};
-use crate::metrics::{Catalogue, Direction};
+use crate::metrics::{Catalogue, Direction, Evaluator, SliceBy};
 use crate::model::Task;
 
 /// What a validator needs of an evaluation: metrics by name, with the bounds it holds them against, and whether it
@@ -20,6 +21,7 @@ use crate::model::Task;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needs {
     metrics: Vec<(String, Asked)>,
+    slice_by: Vec<SliceBy>,
     compared: bool,
 }
 
@@ -29,6 +31,9 @@ enum Asked {
     AtLeast(f64),
     AtMost(f64),
     NoWorse,
+    /// The change, with its interval.
+    Change,
+    Proved(Margin),
 }
 
 impl Needs {
@@ -67,6 +72,25 @@ impl Needs {
         self.with(name, Asked::NoWorse).baseline()
     }
 
+    /// A metric that is compared with that of the serving model by the interval of the difference.
+    #[must_use]
+    pub fn change_with_interval(self, name: impl Into<String>) -> Self {
+        self.with(name, Asked::Change).baseline()
+    }
+
+    /// A metric that is proved to be no worse than that of the serving model by more than a margin.
+    #[must_use]
+    pub fn proved_no_worse(self, name: impl Into<String>, margin: impl Into<Margin>) -> Self {
+        self.with(name, Asked::Proved(margin.into())).baseline()
+    }
+
+    /// Metrics by slice, beside those that [`EvaluationPipeline::slice_by`](super::EvaluationPipeline::slice_by) asks for.
+    #[must_use]
+    pub fn slice_by(mut self, by: impl Into<SliceBy>) -> Self {
+        self.slice_by.push(by.into());
+        self
+    }
+
     /// The model that is serving.
     #[must_use]
     pub fn baseline(mut self) -> Self {
@@ -78,6 +102,7 @@ impl Needs {
     #[must_use]
     pub fn and(mut self, other: Needs) -> Self {
         self.metrics.extend(other.metrics);
+        self.slice_by.extend(other.slice_by);
         self.compared |= other.compared;
         self
     }
@@ -88,8 +113,22 @@ impl Needs {
         self.compared
     }
 
-    /// That the metrics are there, and the bounds within their ranges and on the right side.
-    pub(super) fn check(&self, catalogue: &Catalogue) -> Result<()> {
+    /// The slices that are asked for.
+    pub(super) fn slices(&self) -> &[SliceBy] {
+        &self.slice_by
+    }
+
+    /// The margins that are to be proved.
+    pub(super) fn margins(&self) -> impl Iterator<Item = (&str, Margin)> {
+        self.metrics.iter().filter_map(|(name, asked)| match asked {
+            Asked::Proved(margin) => Some((name.as_str(), *margin)),
+            _ => None,
+        })
+    }
+
+    /// That the metrics are there, and the bounds within their ranges and on the right side; and, unless all rows are
+    /// resampled, that the changes that are asked for have an interval.
+    pub(super) fn check(&self, catalogue: &Catalogue, resampled: bool) -> Result<()> {
         for (name, asked) in &self.metrics {
             let metric = catalogue.find(name)?;
             let wrong_side = |other: &str| {
@@ -104,13 +143,23 @@ impl Needs {
             let bound = match (asked, metric.direction) {
                 (Asked::AtLeast(_), Direction::Lower) => return wrong_side("`at_most`"),
                 (Asked::AtMost(_), Direction::Higher) => return wrong_side("`at_least`"),
-                (Asked::NoWorse, Direction::Neither) => {
+                (Asked::NoWorse | Asked::Change | Asked::Proved(_), Direction::Neither) => {
                     return Err(Error::config(format!(
                         "neither a higher nor a lower `{name}` is better, so it cannot be compared"
                     )));
                 }
                 (Asked::AtLeast(bound) | Asked::AtMost(bound), _) => *bound,
-                (Asked::Value | Asked::NoWorse, _) => continue,
+                (Asked::Change | Asked::Proved(_), _)
+                    if !resampled && !Evaluator::PAIRED.contains(&name.as_str()) =>
+                {
+                    let known = Evaluator::PAIRED.map(|name| format!("`{name}`"));
+                    return Err(Error::config(format!(
+                        "the difference in `{name}` has no interval; those that have are {}; for others, call \
+                         `EvaluationPipeline::bootstrap` or `cluster_by`",
+                        known.join(", ")
+                    )));
+                }
+                (Asked::Value | Asked::NoWorse | Asked::Change | Asked::Proved(_), _) => continue,
             };
             let (low, high) = metric.range;
             if !bound.is_finite() {

@@ -8,13 +8,17 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Float64Type;
 use arrow::util::display::array_value_to_string;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, stack};
 
+use super::resample::clusters_of;
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result, panic_text};
 use crate::examples::{ExamplePart, Examples};
-use crate::metrics::{Evaluator, Scored, SliceBy, View, numbers_of};
-use crate::model::{Servable, Target, Weighting};
+use crate::metrics::{
+    AucChange, BothRanks, Evaluation, Evaluator, ResidualDecile, Scored, SliceBy, View, numbers_of,
+    residuals,
+};
+use crate::model::{Prediction, Servable, Target, Task, Weighting};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 
 /// So many batches are scored at a time.
@@ -98,7 +102,11 @@ impl Predictions {
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if the rows are not those that the model takes;
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if it fails, or panics.
     pub fn of(model: &Servable, rows: &Examples, slice_by: &[SliceBy]) -> Result<Self> {
-        Ok(predict(model, None, rows, None, slice_by)?.predictions)
+        let columns = Columns {
+            slice_by,
+            ..Columns::default()
+        };
+        Ok(predict(model, None, rows, &columns)?.predictions)
     }
 
     /// The number of rows.
@@ -137,6 +145,28 @@ impl Predictions {
         Ok(whole)
     }
 
+    /// Adds the differences of the areas under both models' curves, over all rows and by slice, to what an evaluator has
+    /// found of these predictions.
+    pub(super) fn compare_areas(
+        &self,
+        evaluated: &Evaluator,
+        changes: &mut Evaluation,
+    ) -> Result<()> {
+        let Some(ranks) = BothRanks::of(evaluated) else {
+            return Ok(());
+        };
+        let chunks: Vec<&[RecordBatch]> = self.batches.chunks(AT_A_TIME).collect();
+        let parts = side_by_side(chunks.len(), |at| {
+            let mut part = ranks.start();
+            let mut batches = chunks[at].iter();
+            batches.try_for_each(|batch| part.add(&ranks, evaluated, batch))?;
+            Ok(part)
+        })?;
+        let mut whole: AucChange = ranks.start();
+        parts.iter().for_each(|part| whole.merge(part));
+        ranks.finish(evaluated, &whole, changes)
+    }
+
     /// The rows with their predictions, batch by batch: `raw` are the rows that were predicted.
     pub fn rows<'a>(
         &'a self,
@@ -155,13 +185,39 @@ impl Predictions {
         })
     }
 
-    pub(super) fn batches(&self) -> &[RecordBatch] {
-        &self.batches
+    /// The columns of numbers, batch by batch.
+    pub(super) fn scored(&self) -> impl Iterator<Item = Result<View<'_>>> {
+        self.batches.iter().map(View::of)
+    }
+
+    /// The errors of values by the size of the prediction.
+    pub(super) fn residuals(&self) -> Result<Vec<ResidualDecile>> {
+        match self.target.task() {
+            Task::Regression => residuals(&self.batches),
+            Task::Binary | Task::Multiclass => Ok(Vec::new()),
+        }
+    }
+
+    /// The rows in larger batches, each with the number of rows before it.
+    pub(super) fn chunks(&self) -> Result<Vec<(u64, RecordBatch)>> {
+        let mut start = 0;
+        let chunks = self.batches.chunks(AT_A_TIME);
+        chunks
+            .map(|chunk| {
+                let chunk = concat_batches(&chunk[0].schema(), chunk)?;
+                let before = start;
+                start += chunk.num_rows() as u64;
+                Ok((before, chunk))
+            })
+            .collect()
     }
 }
 
 /// Runs jobs on every core; their results in the order of the jobs, or the first error in it.
-fn side_by_side<T: Send>(jobs: usize, run: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+pub(super) fn side_by_side<T: Send>(
+    jobs: usize,
+    run: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<Result<T>>>> = (0..jobs).map(|_| Mutex::new(None)).collect();
     let work = || {
@@ -193,14 +249,28 @@ fn side_by_side<T: Send>(jobs: usize, run: impl Fn(usize) -> Result<T> + Sync) -
     results.collect()
 }
 
+/// Which raw columns say what beside the label.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Columns<'a> {
+    /// How much each row counts.
+    pub(super) weight: Option<&'a str>,
+    /// Which rows belong together.
+    pub(super) cluster: Option<&'a str>,
+    pub(super) slice_by: &'a [SliceBy],
+}
+
 /// Predicts labelled rows with a candidate and, where there is one, a baseline.
 pub(super) fn predict(
     candidate: &Servable,
     baseline: Option<&Servable>,
     rows: &Examples,
-    weight: Option<&str>,
-    slice_by: &[SliceBy],
+    columns: &Columns<'_>,
 ) -> Result<Predicted> {
+    let Columns {
+        weight,
+        cluster,
+        slice_by,
+    } = *columns;
     let weighting = weight.map(Weighting::of_column);
     let part = |part: ExamplePart<'_>| -> Result<Part> {
         let mut found = Part {
@@ -213,14 +283,19 @@ pub(super) fn predict(
             let (mut scored, answers) = score(candidate, &batch)?;
             found.distribution.update(&answers)?;
             if let (Some(baseline), None) = (baseline, &found.unusable) {
-                match baseline.predict(&batch) {
-                    Ok(prediction) => scored.baseline = Some(prediction.outputs().clone()),
+                match answer(baseline, &batch) {
+                    Ok((prediction, intervals)) => {
+                        scored.baseline = Some(prediction.outputs().clone());
+                        scored.intervals[1] = intervals;
+                    }
                     Err(error) => found.unusable = Some(error),
                 }
             }
             if let Some(weighting) = &weighting {
                 scored.weights = Some(weighting.weights(&batch, &scored.labels)?);
             }
+            let clusters = cluster.map(|column| clusters_of(column, &batch));
+            scored.clusters = clusters.transpose()?;
             let keys = slice_by.iter().map(|by| by.keys(&batch));
             scored.keys = keys.collect::<Result<_>>()?;
             found.scored.push(scored);
@@ -246,6 +321,7 @@ pub(super) fn predict(
     let batches = all.into_iter().map(|mut scored| {
         if unusable.is_some() {
             scored.baseline = None;
+            scored.intervals[1] = None;
         }
         scored.into_batch()
     });
@@ -282,16 +358,23 @@ fn score(candidate: &Servable, batch: &RecordBatch) -> Result<(Scored, RecordBat
                 .collect::<Result<Vec<_>, _>>()?,
         ),
     };
-    let prediction = candidate.predict(batch)?;
+    let (prediction, intervals) = answer(candidate, batch)?;
     let scored = Scored {
         labels,
         unseen,
         candidate: prediction.outputs().clone(),
-        baseline: None::<Array2<f64>>,
-        weights: None,
-        keys: Vec::new(),
+        intervals: [intervals, None],
+        ..Scored::default()
     };
     Ok((scored, prediction.to_distribution()?))
+}
+
+/// A model's answers, with the ends of its intervals `(n_rows, 2)` if it answers some, as `lower` and `upper`.
+fn answer(model: &Servable, batch: &RecordBatch) -> Result<(Prediction, Option<Array2<f64>>)> {
+    let prediction = model.predict(batch)?;
+    let ends = prediction.extra("lower").zip(prediction.extra("upper"));
+    let intervals = ends.map(|(low, high)| stack![Axis(1), low, high]);
+    Ok((prediction, intervals))
 }
 
 /// The same ways of slicing with edges in place of quantiles, which are those of the rows.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Baseline, EvalArgs, Needs, Validator};
-use crate::blessing::{Check, Verdict};
+use self::judge::Judge;
+use super::{EvalArgs, Margin, Needs, Validator};
+use crate::blessing::Verdict;
 use crate::error::{Error, Result};
-use crate::metrics::{Catalogue, Direction, Evaluation, MetricValue, SliceMetrics};
 use crate::model::Model;
 use crate::stage::Stage;
 use crate::written;
@@ -34,11 +34,14 @@ use crate::written;
 /// ```
 ///
 /// Bounds are inclusive, except that of [`Thresholds::better_than_constant`]. Two bounds on one metric must both hold. A
-/// metric that is not defined on the rows fails.
+/// metric that is not defined on the rows, or has too few of them, fails unless
+/// [that is allowed](Thresholds::allow_too_few_rows).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Document", try_from = "Document")]
 pub struct Thresholds {
     thresholds: Vec<Threshold>,
+    min_rows: u64,
+    allow_too_few_rows: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +56,9 @@ enum Bound {
     AtMost(f64),
     Above(f64),
     AtLeastInSlices(InSlices),
-    NoWorseThanBaseline(f64),
+    AtMostInSlices(InSlices),
+    NoWorseThanBaseline(Margin),
+    NoWorseInSlices(NoWorseInSlices),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,11 +68,27 @@ struct InSlices {
     min_rows: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoWorseInSlices {
+    margin: Margin,
+    min_rows: u64,
+}
+
 /// The stored form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     thresholds: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    min_rows: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    allow_too_few_rows: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
 }
 
 /// A metric with one bound, or several that must all hold.
@@ -84,7 +105,11 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at_least_in_slices: Option<InSlices>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    no_worse_than_baseline: Option<f64>,
+    at_most_in_slices: Option<InSlices>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_worse_than_baseline: Option<Margin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_worse_in_slices: Option<NoWorseInSlices>,
 }
 
 impl From<Thresholds> for Document {
@@ -99,12 +124,16 @@ impl From<Thresholds> for Document {
                 Bound::AtMost(value) => entry.at_most = Some(value),
                 Bound::Above(value) => entry.above = Some(value),
                 Bound::AtLeastInSlices(value) => entry.at_least_in_slices = Some(value),
+                Bound::AtMostInSlices(value) => entry.at_most_in_slices = Some(value),
                 Bound::NoWorseThanBaseline(value) => entry.no_worse_than_baseline = Some(value),
+                Bound::NoWorseInSlices(value) => entry.no_worse_in_slices = Some(value),
             }
             entry
         };
         Document {
             thresholds: thresholds.thresholds.into_iter().map(entry).collect(),
+            min_rows: thresholds.min_rows,
+            allow_too_few_rows: thresholds.allow_too_few_rows,
         }
     }
 }
@@ -113,19 +142,25 @@ impl TryFrom<Document> for Thresholds {
     type Error = Error;
 
     fn try_from(document: Document) -> Result<Self> {
-        let mut thresholds = Thresholds::new();
+        let mut thresholds = Thresholds {
+            min_rows: document.min_rows,
+            allow_too_few_rows: document.allow_too_few_rows,
+            ..Thresholds::new()
+        };
         for entry in document.thresholds {
             let bounds = [
                 entry.at_least.map(Bound::AtLeast),
                 entry.at_most.map(Bound::AtMost),
                 entry.above.map(Bound::Above),
                 entry.at_least_in_slices.map(Bound::AtLeastInSlices),
+                entry.at_most_in_slices.map(Bound::AtMostInSlices),
                 entry.no_worse_than_baseline.map(Bound::NoWorseThanBaseline),
+                entry.no_worse_in_slices.map(Bound::NoWorseInSlices),
             ];
             if bounds.iter().all(Option::is_none) {
                 return Err(Error::config(format!(
                     "the threshold of `{}` has no bound; there are `at_least`, `at_most`, `above`, \
-                     `at_least_in_slices` and `no_worse_than_baseline`",
+                     `at_least_in_slices`, `at_most_in_slices`, `no_worse_than_baseline` and `no_worse_in_slices`",
                     entry.metric
                 )));
             }
@@ -187,11 +222,50 @@ impl Thresholds {
         self.with(metric, Bound::AtLeastInSlices(InSlices { value, min_rows }))
     }
 
-    /// The metric must not be worse than the serving model's by more than `tolerance`, on the same rows. Holds if
-    /// nothing is serving yet; fails if what is serving cannot be evaluated.
+    /// The metric must be at most this in every slice of at least `min_rows` rows.
     #[must_use]
-    pub fn no_worse_than_baseline(self, metric: impl Into<String>, tolerance: f64) -> Self {
-        self.with(metric, Bound::NoWorseThanBaseline(tolerance))
+    pub fn at_most_in_slices(self, metric: impl Into<String>, value: f64, min_rows: u64) -> Self {
+        self.with(metric, Bound::AtMostInSlices(InSlices { value, min_rows }))
+    }
+
+    /// The metric must not be worse than the serving model's by more than a margin, on the same rows: a number is in the
+    /// metric's own unit. Holds if nothing is serving yet; fails if what is serving cannot be evaluated.
+    #[must_use]
+    pub fn no_worse_than_baseline(
+        self,
+        metric: impl Into<String>,
+        margin: impl Into<Margin>,
+    ) -> Self {
+        self.with(metric, Bound::NoWorseThanBaseline(margin.into()))
+    }
+
+    /// The same in every slice of at least `min_rows` rows.
+    #[must_use]
+    pub fn no_worse_in_slices(
+        self,
+        metric: impl Into<String>,
+        margin: impl Into<Margin>,
+        min_rows: u64,
+    ) -> Self {
+        let margin = margin.into();
+        self.with(
+            metric,
+            Bound::NoWorseInSlices(NoWorseInSlices { margin, min_rows }),
+        )
+    }
+
+    /// With fewer rows than so many, no threshold is judged: the outcome is that there are too few.
+    #[must_use]
+    pub fn min_rows(mut self, rows: u64) -> Self {
+        self.min_rows = rows;
+        self
+    }
+
+    /// Thresholds for which there are too few rows stand in no model's way; one of them, at least, must have enough.
+    #[must_use]
+    pub fn allow_too_few_rows(mut self) -> Self {
+        self.allow_too_few_rows = true;
+        self
     }
 }
 
@@ -203,17 +277,14 @@ impl Stage for Thresholds {
     fn check(&self) -> Result<()> {
         if self.thresholds.is_empty() {
             return Err(Error::config(
-                "there is no threshold; who checks nothing blesses nothing",
+                "there is no threshold; who checks nothing blesses nothing, unless a `RubberStamp` is asked for",
             ));
         }
         for Threshold { metric, bound } in &self.thresholds {
             match bound {
-                Bound::NoWorseThanBaseline(tolerance)
-                    if !(tolerance.is_finite() && *tolerance >= 0.0) =>
-                {
-                    return Err(Error::config(format!(
-                        "the tolerance for `{metric}` is {tolerance}, must be at least 0"
-                    )));
+                Bound::NoWorseThanBaseline(margin)
+                | Bound::NoWorseInSlices(NoWorseInSlices { margin, .. }) => {
+                    margin.check(metric, "tolerance")?;
                 }
                 _ => {}
             }
@@ -230,188 +301,43 @@ impl<M: Model> Validator<M> for Thresholds {
             |needs, Threshold { metric, bound }| match bound {
                 Bound::AtLeast(value) | Bound::Above(value) => needs.at_least(metric, *value),
                 Bound::AtLeastInSlices(InSlices { value, .. }) => needs.at_least(metric, *value),
-                Bound::AtMost(value) => needs.at_most(metric, *value),
-                Bound::NoWorseThanBaseline(_) => needs.no_worse(metric),
+                Bound::AtMost(value) | Bound::AtMostInSlices(InSlices { value, .. }) => {
+                    needs.at_most(metric, *value)
+                }
+                Bound::NoWorseThanBaseline(_) | Bound::NoWorseInSlices(_) => needs.no_worse(metric),
             },
         )
     }
 
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict> {
-        Ok(self
-            .thresholds
-            .iter()
-            .fold(Verdict::new(), |verdict, threshold| {
-                threshold.judge(verdict, args.metrics(), args.baseline(), args.catalogue())
-            }))
+        let judge = Judge {
+            metrics: args.metrics(),
+            baseline: args.baseline(),
+            catalogue: args.catalogue(),
+        };
+        Ok(self.judge(&judge))
     }
 }
 
-impl Threshold {
-    fn judge(
-        &self,
-        verdict: Verdict,
-        metrics: &Evaluation,
-        baseline: &Baseline,
-        catalogue: &Catalogue,
-    ) -> Verdict {
-        let metric = self.metric.as_str();
-        let n_rows = metrics.n_rows();
-        let Some(found) = metrics.overall.get(metric).copied() else {
-            return verdict.with(undefined(metric, n_rows, catalogue).support(n_rows));
-        };
-        let whole = |passed: bool, bound: f64, must: &str| {
-            let message = format!("{metric} is {found:.4}, must be {must} {bound}");
-            of_value(Check::new(metric, passed, message), &found).bound(bound)
-        };
-        match &self.bound {
-            Bound::AtLeast(low) => verdict.with(whole(found.value >= *low, *low, "at least")),
-            Bound::AtMost(high) => verdict.with(whole(found.value <= *high, *high, "at most")),
-            Bound::Above(low) => verdict.with(whole(found.value > *low, *low, "above")),
-            Bound::AtLeastInSlices(bound) => self.judge_slices(verdict, metrics, *bound, catalogue),
-            Bound::NoWorseThanBaseline(tolerance) => {
-                verdict.with(self.judge_baseline(&found, baseline, *tolerance, catalogue))
+impl Thresholds {
+    fn judge(&self, judge: &Judge<'_>) -> Verdict {
+        let checks = self.thresholds.iter().flat_map(|threshold| {
+            let rows = judge.metrics.n_rows();
+            if rows < self.min_rows {
+                let few = format!("{rows} rows are fewer than {}", self.min_rows);
+                return vec![judge::too_few(&threshold.metric, few).support(rows)];
             }
-        }
-    }
-
-    /// A check for each slice that is bad; one for all if none is.
-    fn judge_slices(
-        &self,
-        verdict: Verdict,
-        metrics: &Evaluation,
-        bound: InSlices,
-        catalogue: &Catalogue,
-    ) -> Verdict {
-        let InSlices {
-            value: low,
-            min_rows,
-        } = bound;
-        let metric = self.metric.as_str();
-        let name = format!("{metric} in slices");
-        let large: Vec<_> = metrics
-            .slices
-            .iter()
-            .filter(|slice| slice.n_rows() >= min_rows)
-            .collect();
-        if large.is_empty() {
-            let message = format!(
-                "no slice has {min_rows} rows, the largest of {} has {}; call `.slice_by(..)` or lower `min_rows`",
-                metrics.slices.len(),
-                metrics
-                    .slices
-                    .iter()
-                    .map(SliceMetrics::n_rows)
-                    .max()
-                    .unwrap_or_default()
-            );
-            return verdict.with(Check::too_few_rows(name, message).bound(low));
-        }
-        let bad = large.iter().filter_map(|slice| {
-            let check = match slice.metrics.get(metric).copied() {
-                Some(found) if found.value >= low => return None,
-                Some(found) => {
-                    let message = format!(
-                        "{metric} is {found:.4} in {} ({} rows), must be at least {low}",
-                        slice.slice,
-                        slice.n_rows()
-                    );
-                    of_value(Check::new(name.as_str(), false, message), &found)
-                }
-                None => undefined_in(metric, slice, catalogue),
-            };
-            Some(
-                check
-                    .bound(low)
-                    .slice(slice.slice.clone())
-                    .support(slice.n_rows()),
-            )
+            judge.judge(threshold)
         });
-        let bad: Vec<Check> = bad.collect();
-        if bad.is_empty() {
-            let message = format!(
-                "{metric} is at least {low} in all {} slices of {min_rows} rows or more",
-                large.len()
-            );
-            return verdict.with(Check::new(name, true, message).bound(low));
-        }
-        bad.into_iter().fold(verdict, Verdict::with)
-    }
-
-    fn judge_baseline(
-        &self,
-        found: &MetricValue,
-        baseline: &Baseline,
-        tolerance: f64,
-        catalogue: &Catalogue,
-    ) -> Check {
-        let metric = self.metric.as_str();
-        let name = format!("{metric} against baseline");
-        let check = match baseline {
-            Baseline::None => Check::new(name, true, "nothing is serving yet"),
-            Baseline::Unknown => Check::new(
-                name,
-                false,
-                "what is serving is not known: the server does not say",
-            ),
-            Baseline::Unusable(error) => Check::new(
-                name,
-                false,
-                format!("what is serving cannot be compared with: {error:#}"),
-            ),
-            Baseline::Evaluated { metrics, .. } => match metrics.overall.get(metric).copied() {
-                None => Check::new(
-                    name,
-                    false,
-                    format!("the serving model has no metric `{metric}` on these rows"),
-                ),
-                Some(serving) => {
-                    let higher = catalogue
-                        .find(metric)
-                        .is_ok_and(|known| known.direction == Direction::Higher);
-                    let worse_by = match higher {
-                        true => serving.value - found.value,
-                        false => found.value - serving.value,
-                    };
-                    let message = format!(
-                        "{metric} is {found:.4}, the serving model's {serving:.4}, may be worse by at most {tolerance}"
-                    );
-                    Check::new(name, worse_by <= tolerance, message).bound(serving.value)
-                }
-            },
-        };
-        of_value(check, found)
+        checks.fold(Verdict::new(), |verdict, check| {
+            verdict.with(match self.allow_too_few_rows {
+                true => check.optional(),
+                false => check,
+            })
+        })
     }
 }
 
-/// A check with what was found.
-fn of_value(check: Check, found: &MetricValue) -> Check {
-    let check = check.value(found.value).support(found.support);
-    match (found.lower, found.upper) {
-        (Some(lower), Some(upper)) => check.interval(lower, upper),
-        _ => check,
-    }
-}
-
-/// The check of a metric that has no value on the rows.
-fn undefined(metric: &str, n_rows: u64, catalogue: &Catalogue) -> Check {
-    let rows = if n_rows == 1 { "row" } else { "rows" };
-    let needs = catalogue.find(metric).map_or_else(
-        |_| String::new(),
-        |known| format!(", it needs at least {} {}", known.needs.0, known.needs.1),
-    );
-    Check::too_few_rows(
-        metric,
-        format!("{metric} has no value on the {n_rows} {rows} of the `eval` split{needs}"),
-    )
-}
-
-fn undefined_in(metric: &str, slice: &SliceMetrics, catalogue: &Catalogue) -> Check {
-    let check = undefined(metric, slice.n_rows(), catalogue);
-    let message = check
-        .message
-        .replace("of the `eval` split", &format!("of {}", slice.slice));
-    Check::too_few_rows(format!("{metric} in slices"), message)
-}
-
+mod judge;
 #[cfg(test)]
 mod tests;

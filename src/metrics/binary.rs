@@ -4,14 +4,7 @@ use fourfold_kernels::scores::{self, Bucket};
 use serde::{Deserialize, Serialize};
 
 use super::estimate::{Mean, Point};
-use super::{Depth, surprise};
-
-/// The most buckets that are resampled.
-const RESAMPLED: usize = 1_024;
-/// How often.
-const REPLICATES: u32 = 200;
-/// The seed of all resampling.
-const SEED: u64 = 20_131_127;
+use super::{resampled, surprise};
 
 /// What is counted of a row.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +172,20 @@ impl Binary {
         &self.buckets
     }
 
+    /// Weights by class and answer; a class that is neither of the two is the last.
+    pub(super) fn cells(&self) -> [((usize, usize), f64); 6] {
+        let [tp, fp, tn, missed] = self.confusion.map(|cell| cell.w);
+        let [above, below] = self.neither.map(|cell| cell.w);
+        [
+            ((1, 1), tp),
+            ((0, 1), fp),
+            ((0, 0), tn),
+            ((1, 0), missed),
+            ((2, 1), above),
+            ((2, 0), below),
+        ]
+    }
+
     fn all(&self, of: &[Mean; 3]) -> Mean {
         let mut all = of[0];
         all.merge(&of[1]);
@@ -186,8 +193,29 @@ impl Binary {
         all
     }
 
-    /// The value of a metric; `None` if it is not defined.
-    pub(super) fn value(&self, name: &str, args: &[f64], depth: Depth) -> Option<Point> {
+    /// The values of metrics; `None` for those that are not defined. Intervals that take resampling are had from `n_buckets`
+    /// buckets.
+    pub(super) fn values(
+        &self,
+        metrics: &[(&str, Vec<f64>)],
+        n_buckets: usize,
+    ) -> Vec<Option<Point>> {
+        let metrics = metrics.iter();
+        let statistics: Vec<_> = (metrics.clone())
+            .map(|(name, args)| resampled::statistic(name, args))
+            .collect();
+        let asked: Vec<_> = statistics.iter().flatten().map(|of| &**of).collect();
+        let mut resampled = resampled::points(&self.buckets, n_buckets, &asked).into_iter();
+        let values = metrics.zip(&statistics);
+        values
+            .map(|((name, args), statistic)| match statistic {
+                Some(_) => resampled.next().flatten(),
+                None => self.value(name, args),
+            })
+            .collect()
+    }
+
+    fn value(&self, name: &str, args: &[f64]) -> Option<Point> {
         let [tp, fp, tn, negative_misses] = self.confusion;
         let counts = [tp.w, fp.w, tn.w, negative_misses.w];
         let positives = tp.w + negative_misses.w;
@@ -214,15 +242,6 @@ impl Binary {
                 self.confusion[cell].w2 * slope * slope
             });
             (of(&counts), variance.sum::<f64>())
-        };
-        let resampled = |statistic: &dyn Fn(&[Bucket]) -> Option<f64>| {
-            let value = statistic(&self.buckets)?;
-            if depth == Depth::Quick {
-                return Some(Point::alone(value));
-            }
-            let coarse = scores::coarsen(&self.buckets, RESAMPLED);
-            let values = scores::bootstrap(&coarse, REPLICATES, SEED, statistic);
-            Some(of_resamples(value, statistic(&coarse)?, &values))
         };
         match name {
             "example_count" => Some(Point::alone(self.rows as f64)),
@@ -309,43 +328,17 @@ impl Binary {
                 let variance = deviations / (positives * positives);
                 Some(Point::normal(ratio, variance, predicted.n()))
             }
-            "pr_auc" => resampled(&scores::pr_area),
-            "average_precision" => resampled(&scores::average_precision),
-            "ks" => resampled(&scores::ks),
-            "precision_at_recall" => {
-                let at = *args.first()?;
-                resampled(&|buckets| scores::precision_at_recall(buckets, at))
+            "calibration_intercept" | "calibration_slope" => {
+                let line = scores::calibration_line(&self.buckets)?;
+                let found = match name {
+                    "calibration_slope" => line.slope,
+                    _ => line.intercept,
+                };
+                Some(Point::normal(found.value, found.variance, all.n()))
             }
-            "recall_at_precision" => {
-                let at = *args.first()?;
-                resampled(&|buckets| scores::recall_at_precision(buckets, at))
-            }
-            "calibration_intercept" => {
-                resampled(&|buckets| scores::calibration_line(buckets).map(|line| line.0))
-            }
-            "calibration_slope" => {
-                resampled(&|buckets| scores::calibration_line(buckets).map(|line| line.1))
-            }
-            "calibration_error" => resampled(&|buckets| scores::calibration_error(buckets, 10)),
             _ => None,
         }
     }
-}
-
-/// The interval between the 2.5 % and 97.5 % quantiles of resamples of coarse buckets, moved to the value of the fine ones.
-fn of_resamples(value: f64, coarse: f64, values: &[f64]) -> Point {
-    let at = |rank: f64| {
-        let place = (rank * values.len() as f64) as usize;
-        values.get(place.min(values.len().saturating_sub(1)))
-    };
-    let interval = match (at(0.025), at(0.975)) {
-        // Where most resamples have no value, the rest tell little.
-        (Some(low), Some(high)) if values.len() * 10 >= REPLICATES as usize * 9 => {
-            Some((low + value - coarse, high + value - coarse))
-        }
-        _ => None,
-    };
-    Point { value, interval }
 }
 
 /// Buckets as plain numbers.

@@ -53,6 +53,7 @@ const DIFFERENT: (u64, &str) = (2, "rows with different labels");
 const OF_POSITIVES: (u64, &str) = (1, "row of the positive class");
 const ANSWERED: (u64, &str) = (1, "row that is answered as positive");
 const NO_ZERO: (u64, &str) = (1, "row, and no label that is 0");
+const WITH_INTERVALS: (u64, &str) = (1, "row, and a model that answers intervals");
 const ABOVE: (u64, &str) = (1, "row, and no label or prediction of -1 or less");
 
 use Direction::{Higher, Lower, Neither};
@@ -95,6 +96,7 @@ static KNOWN: &[Known] = known! {
     "calibration_intercept" Neither ANY BINARY BOTH;
     "calibration_slope" Neither ANY BINARY BOTH;
     "calibration_error" Lower SHARE BINARY ONE;
+    "auc_ovr" Higher SHARE MULTICLASS BOTH;
     "macro_f1" Higher SHARE MULTICLASS ONE;
     "weighted_f1" Higher SHARE MULTICLASS ONE;
     "macro_precision" Higher SHARE MULTICLASS ONE;
@@ -112,6 +114,8 @@ static KNOWN: &[Known] = known! {
     "median_absolute_error" Lower POSITIVE VALUES ONE;
     "pinball" Lower POSITIVE VALUES ONE [("quantile", 0.0, 1.0)];
     "r2" Higher UP_TO_ONE VALUES DIFFERENT;
+    "interval_coverage" Neither SHARE VALUES WITH_INTERVALS;
+    "interval_width" Lower POSITIVE VALUES WITH_INTERVALS;
 };
 
 /// The metrics that can be asked for: those of this crate, and those of the application.

@@ -41,6 +41,19 @@ impl MetricValue {
         }
         self
     }
+
+    /// The same with the interval of a variance, over `n` rows or groups of them, within the metric's range.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn with_variance(self, variance: f64, n: f64, range: (f64, f64)) -> Self {
+        let point = match range {
+            (0.0, 1.0) => Point::bounded(self.value, variance, n),
+            _ => Point::normal(self.value, variance, n),
+        };
+        let plain = MetricValue::new(self.value, self.support);
+        point
+            .interval
+            .map_or(plain, |(low, high)| plain.with_interval(low, high))
+    }
 }
 
 /// The value, with the precision that is asked for.

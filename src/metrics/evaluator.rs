@@ -3,21 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use fourfold_kernels::scores::{self, Ranks};
-use ndarray::ArrayView2;
+use arrow::array::{AsArray, DictionaryArray, RecordBatch};
+use arrow::datatypes::Int32Type;
+use fourfold_kernels::scores;
+use ndarray::{ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::estimate::Point;
-use super::groups::{Group, Row, Setup, Slices, Sums, Which};
+use super::groups::{Group, Row, Rows, Setup, Slices, Which};
 use super::scored::View;
 use super::{
-    Catalogue, Depth, Evaluation, MetricValue, Metrics, ScoredRow, SliceBy, SliceMetrics, binary,
-    count_unseen, multiclass, regression,
+    Catalogue, Depth, Details, Evaluation, Metrics, ScoredRow, Slice, SliceBy, SliceMetrics,
+    binary, count_unseen, multiclass, regression,
 };
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 use crate::model::Target;
+
+/// How much work intervals may take, of all rows and of a slice.
+const FULL: (Depth, Depth) = (Depth::Full, Depth::Slice);
+const QUICK: (Depth, Depth) = (Depth::Quick, Depth::Quick);
 
 /// Scores predictions that are columns: the metrics of a candidate, and of a baseline beside it row by row, overall and by
 /// slice. It holds no model.
@@ -31,8 +35,12 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
+    /// The metrics whose difference from the baseline has an interval without resampling.
+    pub const PAIRED: [&str; 6] = ["auc", "log_loss", "brier", "accuracy", "mae", "mse"];
     /// The most values that a column to slice by may have.
     pub const MAX_SLICES: usize = 10_000;
+    /// The most classes of which slices, too, have areas under curves, `auc_ovr`.
+    pub const MAX_CLASSES_OF_AREAS: usize = 10;
     /// The most classes that the target does not know and that are named.
     pub const MAX_UNSEEN: usize = 1_000;
 
@@ -56,7 +64,7 @@ impl Evaluator {
             slice_by,
         };
         Evaluator {
-            overall: Group::new(&setup),
+            overall: Group::new(&setup, Rows::All),
             slices: vec![Slices::default(); setup.slice_by.len()],
             unseen: BTreeMap::new(),
             setup: Some(Arc::new(setup)),
@@ -83,10 +91,11 @@ impl Evaluator {
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) never for an evaluator that was made by [`Evaluator::new`].
     pub fn finish(&self) -> Result<Evaluation> {
         let setup = self.setup()?;
-        let mut evaluation = self.evaluation(&setup, |group, depth| {
+        let mut evaluation = self.evaluation(&setup, FULL, |group, depth| {
             Some(group.candidate.finish(&setup, depth))
         });
         evaluation.unseen_classes.clone_from(&self.unseen);
+        evaluation.details = Details::of(&setup.target, &self.overall.candidate.sums);
         Ok(evaluation)
     }
 
@@ -96,7 +105,7 @@ impl Evaluator {
     /// As [`Evaluator::finish`].
     pub fn finish_baseline(&self) -> Result<Evaluation> {
         let setup = self.setup()?;
-        let mut evaluation = self.evaluation(&setup, |group, depth| {
+        let mut evaluation = self.evaluation(&setup, FULL, |group, depth| {
             Some(group.baseline.as_ref()?.finish(&setup, depth))
         });
         evaluation.unseen_classes.clone_from(&self.unseen);
@@ -110,23 +119,28 @@ impl Evaluator {
     /// As [`Evaluator::finish`].
     pub fn finish_changes(&self) -> Result<Evaluation> {
         let setup = self.setup()?;
-        Ok(self.evaluation(&setup, |group, _| {
+        Ok(self.evaluation(&setup, QUICK, |group, _| {
             group.baseline.as_ref()?;
             Some(group.changes(&setup))
         }))
     }
 
-    /// The metrics of the candidate, without the intervals that take resampling.
-    pub(crate) fn quick(&self) -> Result<Evaluation> {
+    /// The candidate's metrics and the baseline's, without what takes resampling.
+    pub(crate) fn quick(&self) -> Result<(Evaluation, Evaluation)> {
         let setup = self.setup()?;
-        Ok(self.evaluation(&setup, |group, _| {
-            Some(group.candidate.finish(&setup, Depth::Quick))
-        }))
+        let candidate = self.evaluation(&setup, QUICK, |group, depth| {
+            Some(group.candidate.finish(&setup, depth))
+        });
+        let baseline = self.evaluation(&setup, QUICK, |group, depth| {
+            Some(group.baseline.as_ref()?.finish(&setup, depth))
+        });
+        Ok((candidate, baseline))
     }
 
     fn evaluation(
         &self,
         setup: &Setup,
+        (of_all, of_slice): (Depth, Depth),
         of: impl Fn(&Group, Depth) -> Option<Metrics>,
     ) -> Evaluation {
         let mut slices: Vec<SliceMetrics> = Vec::new();
@@ -134,7 +148,7 @@ impl Evaluator {
             let found = found.groups.iter().filter_map(|(key, group)| {
                 Some(SliceMetrics {
                     slice: by.slice(key),
-                    metrics: of(group, Depth::Quick)?,
+                    metrics: of(group, of_slice)?,
                 })
             });
             let start = slices.len();
@@ -142,25 +156,42 @@ impl Evaluator {
             slices[start..].sort_by(|a, b| a.slice.cmp(&b.slice));
         }
         Evaluation {
-            overall: of(&self.overall, Depth::Full).unwrap_or_default(),
+            overall: of(&self.overall, of_all).unwrap_or_default(),
             slices,
-            unseen_classes: BTreeMap::new(),
+            ..Evaluation::default()
         }
     }
 
-    /// Both models' ranks over all rows, for what takes a second look at the rows; `None` without a baseline or without
-    /// both classes.
-    pub(crate) fn ranks(&self) -> Option<(Ranks, Ranks)> {
-        match (
-            &self.overall.candidate.sums,
-            &self.overall.baseline.as_ref()?.sums,
-        ) {
-            (Sums::Binary(candidate), Sums::Binary(baseline)) => Some((
-                Ranks::new(candidate.buckets())?,
-                Ranks::new(baseline.buckets())?,
-            )),
-            _ => None,
-        }
+    pub(super) fn overall(&self) -> &Group {
+        &self.overall
+    }
+
+    pub(super) fn slices(&self) -> &[Slices] {
+        &self.slices
+    }
+
+    /// The slice of a group of a way of slicing.
+    pub(crate) fn slice(&self, by: usize, group: usize) -> Result<Slice> {
+        let setup = self.setup()?;
+        let found = self.slices.get(by).and_then(|by| by.groups.get(group));
+        let found = found.zip(setup.slice_by.get(by));
+        found
+            .map(|((key, _), by)| by.slice(key))
+            .ok_or_else(|| Error::internal("a slice that is not there"))
+    }
+
+    /// For each way of slicing, the place of each key of rows that were counted.
+    pub(crate) fn known_places(&self, view: &View<'_>) -> Result<Vec<Vec<usize>>> {
+        let unknown = || Error::internal("rows of a slice that was not counted");
+        let of = |(slices, keys): (&Slices, &&DictionaryArray<Int32Type>)| {
+            let names = keys.values().as_string_opt::<i32>().ok_or_else(unknown)?;
+            let place = |name: Option<&str>| {
+                let place = slices.places.get(name.unwrap_or_default());
+                place.copied().ok_or_else(unknown)
+            };
+            names.iter().map(place).collect()
+        };
+        self.slices.iter().zip(&view.keys).map(of).collect()
     }
 
     fn rows<'a>(
@@ -170,11 +201,20 @@ impl Evaluator {
         outputs: ArrayView2<'a, f64>,
     ) -> Vec<Row<'a>> {
         let threshold = setup.threshold(which);
-        let rows = view.labels.iter().zip(outputs.rows()).enumerate();
-        let row = |(at, (label, outputs)): (usize, (&f64, ndarray::ArrayView1<'_, f64>))| {
+        let [ours, theirs] = view.intervals;
+        let intervals = match which {
+            Which::Candidate => ours,
+            Which::Baseline => theirs,
+        };
+        let interval = |at: usize| intervals.map(|ends| (ends[(at, 0)], ends[(at, 1)]));
+        let row = |(at, label): (usize, &f64)| {
+            let outputs = outputs.index_axis_move(Axis(0), at);
             let weight = view.weight(at);
             match setup.target.classes() {
-                [] => Row::Regression(regression::Row::new(*label, outputs[0], weight)),
+                [] => {
+                    let row = regression::Row::new(*label, outputs[0], weight, interval(at));
+                    Row::Regression(row)
+                }
                 [_, _] => Row::Binary(binary::Row::new(*label, outputs[0], weight, threshold)),
                 _ => {
                     let unseen = view.unseen(at);
@@ -182,7 +222,7 @@ impl Evaluator {
                 }
             }
         };
-        rows.map(row).collect()
+        view.labels.iter().enumerate().map(row).collect()
     }
 
     fn add(
@@ -323,32 +363,16 @@ impl Accumulate for Evaluator {
     }
 }
 
-/// The difference of the areas under two models' curves, over all rows.
-pub(crate) fn auc_change(
-    batches: &[RecordBatch],
-    ranks: &(Ranks, Ranks),
-) -> Result<Option<MetricValue>> {
-    let mut paired = scores::Paired::default();
-    let mut rows = 0;
-    for batch in batches {
-        let view = View::of(batch)?;
-        let Some(baseline) = view.baseline else {
-            return Ok(None);
+/// The candidate's loss for each row: log loss of classes, absolute error of values.
+pub(crate) fn row_losses(target: &Target, view: &View<'_>) -> Vec<f64> {
+    let rows = view.labels.iter().zip(view.candidate.rows()).enumerate();
+    let losses = rows.map(|(at, (label, outputs))| {
+        let loss = match target.classes() {
+            [] => regression::Row::new(*label, outputs[0], 1.0, None).losses(),
+            [_, _] => binary::Row::new(*label, outputs[0], 1.0, target.threshold()).losses(),
+            _ => multiclass::Row::new(*label, view.unseen(at), outputs, 1.0).losses(),
         };
-        for (at, label) in view
-            .labels
-            .iter()
-            .enumerate()
-            .filter(|(_, label)| !label.is_nan())
-        {
-            let keys = (
-                scores::key_of(view.candidate[(at, 0)]),
-                scores::key_of(baseline[(at, 0)]),
-            );
-            paired.add(&ranks.0, &ranks.1, *label > 0.5, view.weight(at), keys);
-            rows += 1;
-        }
-    }
-    let found = paired.difference(&ranks.0, &ranks.1);
-    Ok(Point::normal(found.value, found.variance, rows as f64).with_support(rows))
+        loss[0]
+    });
+    losses.collect()
 }

@@ -35,9 +35,17 @@ pub(super) struct Slices {
     pub(super) places: HashMap<String, usize>,
 }
 
+/// Which rows are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Rows {
+    All,
+    Slice,
+}
+
 /// The rows of a slice.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Group {
+    of: Rows,
     pub(super) candidate: Counts,
     pub(super) baseline: Option<Counts>,
     pub(super) paired: Paired,
@@ -90,11 +98,15 @@ impl Row<'_> {
 }
 
 impl Sums {
-    pub(super) fn new(target: &Target) -> Self {
+    fn new(target: &Target, of: Rows) -> Self {
         match target.classes() {
             [] => Sums::Regression(Regression::default()),
             [_, _] => Sums::Binary(Binary::default()),
-            classes => Sums::Multiclass(Multiclass::new(classes.len())),
+            classes => {
+                let n = classes.len();
+                let areas = of == Rows::All || n <= Evaluator::MAX_CLASSES_OF_AREAS;
+                Sums::Multiclass(Multiclass::new(n, areas))
+            }
         }
     }
 
@@ -110,7 +122,7 @@ impl Sums {
     pub(super) fn end_batch(&mut self) {
         match self {
             Sums::Binary(sums) => sums.end_batch(),
-            Sums::Multiclass(_) => {}
+            Sums::Multiclass(sums) => sums.end_batch(),
             Sums::Regression(sums) => sums.end_batch(),
         }
     }
@@ -133,20 +145,24 @@ impl Sums {
         }
     }
 
-    pub(super) fn value(&self, name: &str, args: &[f64], depth: Depth) -> Option<Point> {
+    fn values(&self, metrics: &[(&str, Vec<f64>)], depth: Depth) -> Vec<Option<Point>> {
+        let each = |of: &dyn Fn(&str, &[f64]) -> Option<Point>| {
+            let metrics = metrics.iter();
+            metrics.map(|(name, args)| of(name, args)).collect()
+        };
         match self {
-            Sums::Binary(sums) => sums.value(name, args, depth),
-            Sums::Multiclass(sums) => sums.value(name, args),
-            Sums::Regression(sums) => sums.value(name, args),
+            Sums::Binary(sums) => sums.values(metrics, depth.n_buckets()),
+            Sums::Multiclass(sums) => each(&|name, args| sums.value(name, args)),
+            Sums::Regression(sums) => each(&|name, args| sums.value(name, args)),
         }
     }
 }
 
 impl Counts {
-    pub(super) fn new(setup: &Setup) -> Self {
+    fn new(setup: &Setup, of: Rows) -> Self {
         let own = setup.catalogue.own().iter();
         Counts {
-            sums: Sums::new(&setup.target),
+            sums: Sums::new(&setup.target, of),
             own: own
                 .filter(|metric| metric.tasks().contains(&setup.target.task()))
                 .map(|metric| metric.start(&setup.target))
@@ -167,9 +183,11 @@ impl Counts {
         let task = setup.target.task();
         let mut names: Vec<&str> = unasked(task).collect();
         names.extend(setup.asked.iter().map(String::as_str));
-        let ours = names.into_iter().filter_map(|name| {
-            let (base, args) = parse(name)?;
-            let value = self.sums.value(base, &args, depth)?.with_support(rows)?;
+        names.retain(|name| parse(name).is_some());
+        let parsed: Vec<(&str, Vec<f64>)> = names.iter().filter_map(|name| parse(name)).collect();
+        let values = self.sums.values(&parsed, depth);
+        let ours = names.into_iter().zip(values).filter_map(|(name, value)| {
+            let value = value?.with_support(rows)?;
             Some((name.to_owned(), value))
         });
         let metrics = setup.catalogue.own().iter();
@@ -183,9 +201,10 @@ impl Counts {
 }
 
 impl Group {
-    pub(super) fn new(setup: &Setup) -> Self {
+    pub(super) fn new(setup: &Setup, of: Rows) -> Self {
         Group {
-            candidate: Counts::new(setup),
+            of,
+            candidate: Counts::new(setup, of),
             baseline: None,
             paired: Paired::default(),
         }
@@ -194,7 +213,9 @@ impl Group {
     pub(super) fn counts(&mut self, which: Which, setup: &Setup) -> &mut Counts {
         match which {
             Which::Candidate => &mut self.candidate,
-            Which::Baseline => self.baseline.get_or_insert_with(|| Counts::new(setup)),
+            Which::Baseline => self
+                .baseline
+                .get_or_insert_with(|| Counts::new(setup, self.of)),
         }
     }
 
@@ -282,7 +303,8 @@ impl Slices {
                 Evaluator::MAX_SLICES
             )));
         }
-        self.groups.push((key.to_owned(), Group::new(setup)));
+        self.groups
+            .push((key.to_owned(), Group::new(setup, Rows::Slice)));
         self.places.insert(key.to_owned(), place);
         Ok(place)
     }

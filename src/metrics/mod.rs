@@ -11,49 +11,60 @@
 //! | metric | task | better | what it is | interval |
 //! | --- | --- | --- | --- | --- |
 //! | `example_count` | all | | rows | |
-//! | `skill` | all | higher | the share of the constant model's loss that the model takes away: 1 is perfect, 0 is no better than predicting the classes' shares (log loss; McFadden's pseudo-R²) or the mean (squared error; R²) | delta (classes) |
+//! | `skill` | all | higher | the share of the constant model's loss that the model takes away: 1 is perfect, 0 is no better than predicting the classes' shares (log loss; McFadden's pseudo-R²) or the mean (squared error; R²) | delta |
 //! | `auc` | binary | higher | area under the ROC curve | DeLong |
 //! | `pr_auc` | binary | higher | area under the precision-recall curve, trapezoidal | bootstrap |
 //! | `average_precision` | binary | higher | Σ (recall gained) · precision | bootstrap |
 //! | `log_loss` | classes | lower | mean of -ln(probability of the true class), natural log | mean |
 //! | `brier` | classes | lower | mean squared error of the probabilities, summed over the classes of three or more (Brier 1950) | mean |
 //! | `accuracy` | classes | higher | share of rows whose answered class is the true one | Wilson |
-//! | `balanced_accuracy` | classes | higher | mean recall of the classes | delta (binary) |
+//! | `balanced_accuracy` | classes | higher | mean recall of the classes | delta |
 //! | `precision`, `recall`, `specificity` | binary | higher | TP / (TP + FP), TP / (TP + FN), TN / (TN + FP) | Wilson |
 //! | `false_positive_rate`, `selection_rate` | binary | lower, | FP / (FP + TN), share that is answered as positive | Wilson |
 //! | `f1`, `fbeta(b)` | binary | higher | (1 + b²) TP / ((1 + b²) TP + b² FN + FP) | delta |
-//! | `mcc` | classes | higher | correlation of class and answer (Matthews 1975, Gorodkin 2004) | delta (binary) |
+//! | `mcc` | classes | higher | correlation of class and answer (Matthews 1975, Gorodkin 2004) | delta |
 //! | `ks` | binary | higher | largest distance of the classes' score distributions | bootstrap |
 //! | `precision_at_recall(r)`, `recall_at_precision(p)` | binary | higher | the best of the thresholds that hold the other | bootstrap |
 //! | `cost(a, b)` | binary | lower | (a FP + b FN) / rows | mean |
-//! | `calibration_intercept`, `calibration_slope` | binary | | of a logistic regression on the logit (Cox 1958); 0 and 1 if calibrated | bootstrap |
+//! | `calibration_intercept`, `calibration_slope` | binary | | of a logistic regression on the logit (Cox 1958); 0 and 1 if calibrated | sandwich |
 //! | `calibration_error` | binary | lower | mean distance of prediction and share over ten bins (Naeini et al. 2015) | bootstrap |
-//! | `macro_f1`, `macro_precision`, `macro_recall` | multi-class | higher | means over the classes; one that neither occurs nor is answered is left out, one that the model does not know counts as 0 | delta (F1) |
-//! | `weighted_f1` | multi-class | higher | mean of the classes' F1, weighted by their rows | |
+//! | `auc_ovr` | multi-class | higher | mean over the classes of the area under the ROC curve of the class against the rest (Provost and Domingos 2001); in slices, of at most 10 classes | DeLong, conservative |
+//! | `macro_f1`, `macro_precision`, `macro_recall` | multi-class | higher | means over the classes; one that neither occurs nor is answered is left out, one that the model does not know counts as 0; the mean of precision, recall and F1 over rows, "micro", is `accuracy` | delta |
+//! | `weighted_f1` | multi-class | higher | mean of the classes' F1, weighted by their rows | delta |
 //! | `top_k_accuracy(k)` | multi-class | higher | share of rows whose true class is among the k most probable | Wilson |
-//! | `mean_label`, `mean_prediction`, `calibration` | binary, regression | | calibration is Σ prediction / Σ label | mean, delta (binary) |
+//! | `mean_label`, `mean_prediction`, `calibration` | binary, regression | | calibration is Σ prediction / Σ label | mean, delta |
 //! | `mae`, `mse`, `rmse` | regression | lower | mean absolute, mean squared, root mean squared error | mean |
 //! | `mape` | regression | lower | mean of abs(error / label); no value if a label is 0 | mean |
 //! | `smape` | regression | lower | mean of 2 abs(error) / (abs(label) + abs(prediction)); 0 where both are 0 | mean |
 //! | `msle` | regression | lower | mean of (ln(1 + label) - ln(1 + prediction))² | mean |
 //! | `median_absolute_error` | regression | lower | median of abs(error), within 0.05 % | order statistics |
 //! | `pinball(q)` | regression | lower | quantile loss (Koenker and Bassett 1978) | mean |
-//! | `r2` | regression | higher | 1 - Σ(label - prediction)² / Σ(label - mean label)² | |
+//! | `r2` | regression | higher | 1 - Σ(label - prediction)² / Σ(label - mean label)² | delta |
+//! | `interval_coverage` | regression | | share of labels within the interval that the model answers, of models that answer one ([`ConformalModel`](crate::model::ConformalModel)) | Wilson |
+//! | `interval_width` | regression | lower | mean width of that interval | mean |
 #![cfg_attr(
     not(feature = "datafusion"),
     allow(dead_code, reason = "only the evaluation pipeline computes metrics")
 )]
 
+mod auc_change;
 mod binary;
 mod catalogue;
+mod clopper_pearson;
+mod details;
 mod estimate;
 mod evaluator;
+mod fairness;
 mod groups;
 mod metric;
 mod multiclass;
+mod one_vs_rest;
 mod regression;
+mod resampled;
+mod residuals;
 mod scored;
 mod slice;
+mod spread;
 #[cfg(test)]
 mod tests;
 
@@ -61,12 +72,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "datafusion")]
+pub(crate) use self::auc_change::{AucChange, BothRanks};
 pub use self::catalogue::{Catalogue, Direction};
+pub use self::details::{
+    CalibrationBin, ClassMetrics, ConfusionMatrix, CurvePoint, Details, ResidualDecile,
+};
+#[cfg(feature = "datafusion")]
+pub(crate) use self::estimate::Mean;
 pub use self::estimate::MetricValue;
 pub use self::evaluator::Evaluator;
 #[cfg(feature = "datafusion")]
-pub(crate) use self::evaluator::auc_change;
+pub(crate) use self::evaluator::row_losses;
+pub use self::fairness::{Disparity, Fairness, Parity};
 pub use self::metric::{AnyState, Metric, MetricState, ScoredRow};
+#[cfg(feature = "datafusion")]
+pub(crate) use self::residuals::residuals;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::scored::{Scored, View};
 #[cfg(feature = "datafusion")]
@@ -105,6 +126,12 @@ pub struct Evaluation {
     /// answers. At most [`Evaluator::MAX_UNSEEN`] are named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen_classes: BTreeMap<String, u64>,
+    /// What lies behind the metrics of all rows.
+    #[serde(default, skip_serializing_if = "Details::is_empty")]
+    pub details: Details,
+    /// How differently groups are treated, of the columns that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fairness: Vec<Fairness>,
 }
 
 impl Evaluation {
@@ -142,8 +169,21 @@ fn n_rows(metrics: &Metrics) -> u64 {
 enum Depth {
     /// None but what is known anyway.
     Quick,
+    /// Resampling of few buckets: there may be many slices.
+    Slice,
     /// Resampling.
     Full,
+}
+
+impl Depth {
+    /// The most buckets that are resampled.
+    fn n_buckets(self) -> usize {
+        match self {
+            Depth::Quick => 0,
+            Depth::Slice => 256,
+            Depth::Full => 1_024,
+        }
+    }
 }
 
 /// `-ln(p)`, with `p` kept away from 0 by 1e-15 so that one sure mistake does not make the mean infinite.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::binary::Weight;
 use super::estimate::{Mean, Point};
-use super::{count_unseen, surprise};
+use super::one_vs_rest::OneVsRest;
+use super::{MetricValue, count_unseen, surprise};
 use crate::model::most_probable;
 
 /// The class of rows whose class the target does not know.
@@ -24,13 +25,14 @@ pub(super) struct Row<'a> {
     loss: f64,
     squared: f64,
     weight: f64,
+    probabilities: ArrayView1<'a, f64>,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn new(
         label: f64,
         unseen: Option<&'a str>,
-        probabilities: ArrayView1<'_, f64>,
+        probabilities: ArrayView1<'a, f64>,
         weight: f64,
     ) -> Self {
         let predicted = most_probable(probabilities) as u32;
@@ -44,6 +46,7 @@ impl<'a> Row<'a> {
                 loss: surprise(0.0),
                 squared: of_all + 1.0,
                 weight,
+                probabilities,
             };
         }
         let class = label as usize;
@@ -61,6 +64,7 @@ impl<'a> Row<'a> {
             loss: surprise(own),
             squared: of_all - 2.0 * own + 1.0,
             weight,
+            probabilities,
         }
     }
 
@@ -86,10 +90,47 @@ pub(super) struct Multiclass {
     /// Rows by how many classes are more probable than the true one.
     ranks: Vec<f64>,
     unseen: BTreeMap<String, u64>,
+    areas: Option<OneVsRest>,
+}
+
+/// Weights of a class: of its rows, of the rows that are answered as it, and of those of both.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct OfClass {
+    pub(super) rows: f64,
+    pub(super) answers: f64,
+    pub(super) hits: f64,
+}
+
+impl OfClass {
+    /// `None` for a class that neither occurs nor is answered.
+    fn occurs(self) -> Option<Self> {
+        (self.rows + self.answers > 0.0).then_some(self)
+    }
+
+    fn precision(self) -> f64 {
+        if self.answers > 0.0 {
+            self.hits / self.answers
+        } else {
+            0.0
+        }
+    }
+
+    fn recall(self) -> f64 {
+        if self.rows > 0.0 {
+            self.hits / self.rows
+        } else {
+            0.0
+        }
+    }
+
+    fn f1(self) -> f64 {
+        2.0 * self.hits / (self.rows + self.answers)
+    }
 }
 
 impl Multiclass {
-    pub(super) fn new(n_classes: usize) -> Self {
+    /// Areas under curves take memory for each class.
+    pub(super) fn new(n_classes: usize, areas: bool) -> Self {
         Multiclass {
             rows: 0,
             losses: vec![Mean::default(); n_classes + 1],
@@ -97,6 +138,7 @@ impl Multiclass {
             confusion: BTreeMap::new(),
             ranks: vec![0.0; n_classes + 1],
             unseen: BTreeMap::new(),
+            areas: areas.then(|| OneVsRest::new(n_classes)),
         }
     }
 
@@ -111,6 +153,16 @@ impl Multiclass {
         cell.or_default().add(row.weight);
         if row.class == UNSEEN {
             count_unseen(&mut self.unseen, row.unseen, 1);
+        }
+        if let Some(areas) = &mut self.areas {
+            areas.add(row.class, row.probabilities, row.weight);
+        }
+    }
+
+    /// Ends a batch: the next may begin with low probabilities again.
+    pub(super) fn end_batch(&mut self) {
+        if let Some(areas) = &mut self.areas {
+            areas.end_batch();
         }
     }
 
@@ -129,43 +181,113 @@ impl Multiclass {
         for (class, rows) in &other.unseen {
             count_unseen(&mut self.unseen, Some(class), *rows);
         }
+        if let (Some(mine), Some(theirs)) = (&mut self.areas, &other.areas) {
+            mine.merge(theirs);
+        }
     }
 
     pub(super) fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Of each class: rows of it, rows answered as it, rows of it that are answered as it.
-    fn classes(&self) -> Vec<(f64, f64, f64)> {
-        let mut classes = vec![(0.0, 0.0, 0.0); self.losses.len() - 1];
+    pub(super) fn classes(&self) -> Vec<OfClass> {
+        let mut classes = vec![OfClass::default(); self.losses.len() - 1];
         for ((class, predicted), weight) in &self.confusion {
             if let Some(of_class) = classes.get_mut(*class as usize) {
-                of_class.0 += weight.w;
+                of_class.rows += weight.w;
             }
             if let Some(answered) = classes.get_mut(*predicted as usize) {
-                answered.1 += weight.w;
+                answered.answers += weight.w;
                 if class == predicted {
-                    answered.2 += weight.w;
+                    answered.hits += weight.w;
                 }
             }
         }
         classes
     }
 
-    /// The mean over the classes of a function of rows, answers and hits; those that it has no value for are left out.
-    /// Classes that are not known count as `unseen`, if it is given.
-    fn mean_of(&self, unseen: Option<f64>, of: impl Fn((f64, f64, f64)) -> Option<f64>) -> Point {
-        let values: Vec<f64> = self.classes().into_iter().filter_map(of).collect();
-        let others = unseen.map_or(0, |_| self.unseen.len());
-        let sum = values.iter().sum::<f64>() + others as f64 * unseen.unwrap_or_default();
-        Point::alone(sum / (values.len() + others) as f64)
+    /// Rows by class and answer; a class that is not known is the last.
+    pub(super) fn cells(&self) -> impl Iterator<Item = ((usize, usize), Weight)> {
+        let n = self.losses.len() - 1;
+        let cells = self.confusion.iter();
+        cells.map(move |((class, answer), weight)| {
+            (((*class as usize).min(n), *answer as usize), *weight)
+        })
+    }
+
+    /// As how many rows of equal weight a weight of one counts.
+    pub(super) fn kish(&self) -> f64 {
+        let mut all = Mean::default();
+        self.losses.iter().for_each(|class| all.merge(class));
+        all.n() / all.weight()
+    }
+
+    /// The F1 of a class; none if it neither occurs nor is answered.
+    pub(super) fn f1_of(&self, class: usize) -> Option<MetricValue> {
+        let of = |classes: &[OfClass]| classes.get(class).map_or(f64::NAN, |class| class.f1());
+        let rows = self.classes().get(class)?.rows;
+        let (value, variance, n) = self.delta(of)?;
+        Point::bounded(value, variance, n).with_support(rows.round() as u64)
+    }
+
+    pub(super) fn areas(&self) -> Option<&OneVsRest> {
+        self.areas.as_ref()
+    }
+
+    /// The mean over the classes of a function; those that it has no value for are left out. Each class that the target does
+    /// not know counts as 0.
+    fn mean_of(&self, of: impl Fn(OfClass) -> Option<f64>) -> Option<Point> {
+        let others = self.unseen.len();
+        self.delta(|classes| {
+            let values = classes.iter().filter_map(|class| of(*class));
+            let (n, sum) = values.fold((others, 0.0), |(n, sum), value| (n + 1, sum + value));
+            sum / n as f64
+        })
+        .map(|(value, variance, n)| Point::bounded(value, variance, n))
+    }
+
+    /// The value of a function of the classes, with its variance by the delta method over the cells of the confusion matrix,
+    /// and as how many rows they count.
+    fn delta(&self, of: impl Fn(&[OfClass]) -> f64) -> Option<(f64, f64, f64)> {
+        let classes = self.classes();
+        let value = of(&classes);
+        if !value.is_finite() {
+            return None;
+        }
+        let slope = |class: usize, part: fn(&mut OfClass) -> &mut f64| {
+            let mut moved = classes.clone();
+            let mut at = |by: f64| {
+                moved[class] = classes[class];
+                *part(&mut moved[class]) += by;
+                of(&moved)
+            };
+            let step = 1e-5 * classes[class].rows.max(classes[class].answers).max(1.0);
+            (at(step) - at(-step)) / (2.0 * step)
+        };
+        let slopes = |part: fn(&mut OfClass) -> &mut f64| -> Vec<f64> {
+            let occurring =
+                |class: usize| classes[class].occurs().map_or(0.0, |_| slope(class, part));
+            (0..classes.len()).map(occurring).collect()
+        };
+        let rows = slopes(|class| &mut class.rows);
+        let answers = slopes(|class| &mut class.answers);
+        let hits = slopes(|class| &mut class.hits);
+        let (mut variance, mut w, mut w2) = (0.0, 0.0, 0.0);
+        for ((class, answer), weight) in self.cells() {
+            let hit = if class == answer { hits[class] } else { 0.0 };
+            let slope = rows.get(class).copied().unwrap_or(0.0) + answers[answer] + hit;
+            variance += weight.w2 * slope * slope;
+            w += weight.w;
+            w2 += weight.w2;
+        }
+        Some((value, variance, w * w / w2))
     }
 
     /// The value of a metric; `None` if it is not defined.
     pub(super) fn value(&self, name: &str, args: &[f64]) -> Option<Point> {
         let mut all = Mean::default();
         self.losses.iter().for_each(|class| all.merge(class));
-        let hits: f64 = self.classes().iter().map(|class| class.2).sum();
+        let hits: f64 = self.classes().iter().map(|class| class.hits).sum();
         match name {
             "example_count" => Some(Point::alone(self.rows as f64)),
             "log_loss" => Some(all.point()),
@@ -177,32 +299,35 @@ impl Multiclass {
                 Some(Point::share(within, all.weight(), all.n()))
             }
             "skill" => self.skill(&all),
-            "macro_f1" => Some(self.macro_f1()),
+            "auc_ovr" => self.areas.as_ref()?.mean(all.n()),
+            "macro_f1" => self.mean_of(|class| class.occurs().map(OfClass::f1)),
+            "macro_precision" => self.mean_of(|class| class.occurs().map(OfClass::precision)),
+            "macro_recall" => self.mean_of(|class| class.occurs().map(OfClass::recall)),
+            "balanced_accuracy" => self.mean_of(|class| (class.rows > 0.0).then(|| class.recall())),
             "weighted_f1" => {
-                let of = |(rows, answers, hits): (f64, f64, f64)| {
-                    (rows > 0.0).then(|| rows * 2.0 * hits / (rows + answers))
-                };
-                let sum: f64 = self.classes().into_iter().filter_map(of).sum();
-                Some(Point::alone(sum / all.weight()))
+                let others = self.losses.last()?.weight();
+                let (value, variance, n) = self.delta(|classes| {
+                    let present = classes.iter().filter(|class| class.rows > 0.0);
+                    let (sum, rows) = present.fold((0.0, others), |(sum, rows), class| {
+                        (sum + class.rows * class.f1(), rows + class.rows)
+                    });
+                    sum / rows
+                })?;
+                Some(Point::bounded(value, variance, n))
             }
-            "macro_precision" => Some(self.mean_of(Some(0.0), |(rows, answers, hits)| {
-                (rows + answers > 0.0).then(|| if answers > 0.0 { hits / answers } else { 0.0 })
-            })),
-            "macro_recall" => Some(self.mean_of(Some(0.0), |(rows, answers, hits)| {
-                (rows + answers > 0.0).then(|| if rows > 0.0 { hits / rows } else { 0.0 })
-            })),
-            "balanced_accuracy" => Some(self.mean_of(Some(0.0), |(rows, _, hits)| {
-                (rows > 0.0).then(|| hits / rows)
-            })),
             "mcc" => {
                 // Gorodkin (2004).
-                let (total, unseen) = (all.weight(), self.losses.last()?.weight());
-                let classes = self.classes();
-                let sum = |of: fn(&(f64, f64, f64)) -> f64| classes.iter().map(of).sum::<f64>();
-                let covariance = hits * total - sum(|(rows, answers, _)| rows * answers);
-                let answers = total * total - sum(|(_, answers, _)| answers * answers);
-                let rows = total * total - sum(|(rows, ..)| rows * rows) - unseen * unseen;
-                Some(Point::alone(covariance / (answers * rows).sqrt()))
+                let unseen = self.losses.last()?.weight();
+                let (value, variance, n) = self.delta(|classes| {
+                    let sum = |of: fn(&OfClass) -> f64| classes.iter().map(of).sum::<f64>();
+                    let total = sum(|class| class.rows) + unseen;
+                    let hits = sum(|class| class.hits);
+                    let covariance = hits * total - sum(|class| class.rows * class.answers);
+                    let answers = total * total - sum(|class| class.answers.powi(2));
+                    let rows = total * total - sum(|class| class.rows.powi(2)) - unseen * unseen;
+                    covariance / (answers * rows).sqrt()
+                })?;
+                Some(Point::normal(value, variance, n))
             }
             _ => None,
         }
@@ -229,35 +354,5 @@ impl Multiclass {
             + unseen.deviations(loss);
         let variance = deviations / (constant * all.weight()).powi(2);
         (constant > 0.0).then(|| Point::normal(1.0 - loss / constant, variance, all.n()))
-    }
-
-    /// With the delta method over the cells of the confusion matrix.
-    fn macro_f1(&self) -> Point {
-        let classes = self.classes();
-        let mean = self.mean_of(Some(0.0), |(rows, answers, hits)| {
-            (rows + answers > 0.0).then(|| 2.0 * hits / (rows + answers))
-        });
-        let present = classes
-            .iter()
-            .filter(|(rows, answers, _)| rows + answers > 0.0);
-        let n = (present.count() + self.unseen.len()) as f64;
-        let slope = |class: u32| {
-            let found = classes.get(class as usize);
-            found.map_or(0.0, |(rows, answers, hits)| {
-                2.0 * hits / (rows + answers).powi(2)
-            })
-        };
-        let (mut variance, mut w, mut w2) = (0.0, 0.0, 0.0);
-        for ((class, predicted), weight) in &self.confusion {
-            let hit = match classes.get(*class as usize) {
-                Some((rows, answers, _)) if class == predicted => 2.0 / (rows + answers),
-                _ => 0.0,
-            };
-            let slope = (hit - slope(*class) - slope(*predicted)) / n;
-            variance += weight.w2 * slope * slope;
-            w += weight.w;
-            w2 += weight.w2;
-        }
-        Point::bounded(mean.value, variance, w * w / w2)
     }
 }

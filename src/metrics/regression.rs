@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::binary::stored_buckets;
 use super::estimate::{Mean, Point};
+use super::spread::Spread;
 
 /// What is counted of a row.
 #[derive(Clone, Copy, Debug)]
@@ -12,15 +13,22 @@ pub(super) struct Row {
     label: f64,
     prediction: f64,
     weight: f64,
+    interval: Option<(f64, f64)>,
     key: u32,
 }
 
 impl Row {
-    pub(super) fn new(label: f64, prediction: f64, weight: f64) -> Self {
+    pub(super) fn new(
+        label: f64,
+        prediction: f64,
+        weight: f64,
+        interval: Option<(f64, f64)>,
+    ) -> Self {
         Row {
             label,
             prediction,
             weight,
+            interval,
             // As many digits of the error as those of probabilities have.
             key: ((label - prediction).abs() as f32).to_bits() >> 12,
         }
@@ -54,6 +62,13 @@ pub(super) struct Regression {
     relative: Mean,
     symmetric: Mean,
     logarithmic: Mean,
+    /// Moments of the labels, with and without the squared errors.
+    moments: Spread,
+    /// Σ w² label prediction.
+    products: f64,
+    /// Whether the model's interval holds the label, and how wide it is.
+    covered: Mean,
+    widths: Mean,
     /// Rows whose label is 0: no relative error; below or at -1: no logarithmic one.
     zeros: u64,
     negatives: u64,
@@ -70,6 +85,7 @@ impl Regression {
             label,
             prediction,
             weight,
+            interval,
             key,
         } = *row;
         self.rows += 1;
@@ -83,6 +99,13 @@ impl Regression {
         let error = label - prediction;
         self.absolute.add(error.abs(), weight);
         self.squared.add(error * error, weight);
+        self.moments.add(label, error, weight);
+        self.products += weight * weight * label * prediction;
+        if let Some((low, high)) = interval {
+            let covered = (low..=high).contains(&label);
+            self.covered.add(f64::from(covered), weight);
+            self.widths.add(high - low, weight);
+        }
         self.above.add(error.max(0.0), weight);
         self.below.add((-error).max(0.0), weight);
         if label == 0.0 {
@@ -141,6 +164,10 @@ impl Regression {
         self.relative.merge(&other.relative);
         self.symmetric.merge(&other.symmetric);
         self.logarithmic.merge(&other.logarithmic);
+        self.moments.merge(&other.moments);
+        self.products += other.products;
+        self.covered.merge(&other.covered);
+        self.widths.merge(&other.widths);
         self.zeros += other.zeros;
         self.negatives += other.negatives;
         self.errors = scores::merge(&self.errors, &other.errors);
@@ -154,10 +181,7 @@ impl Regression {
     pub(super) fn value(&self, name: &str, args: &[f64]) -> Option<Point> {
         match name {
             "example_count" => Some(Point::alone(self.rows as f64)),
-            "skill" | "r2" => {
-                let r2 = 1.0 - self.squared.sum() / self.spread;
-                (self.spread > 0.0).then(|| Point::alone(r2))
-            }
+            "skill" | "r2" => (self.spread > 0.0).then(|| self.r2()),
             "mae" => Some(self.absolute.point()),
             "mse" => Some(self.squared.point()),
             "rmse" => Some(self.squared.point().map(|mse| mse.max(0.0).sqrt())),
@@ -180,11 +204,32 @@ impl Regression {
             "mean_label" => Some(self.labels.point()),
             "mean_prediction" => Some(self.predictions.point()),
             "calibration" => {
+                // The delta method: a row moves Σ p / Σ y by (p - ratio y) / Σ y.
                 let ratio = self.predictions.sum() / self.labels.sum();
-                Some(Point::alone(ratio))
+                let deviations = self.predictions.deviations(0.0) - 2.0 * ratio * self.products
+                    + ratio * ratio * self.labels.deviations(0.0);
+                let variance = deviations.max(0.0) / self.labels.sum().powi(2);
+                Some(Point::normal(ratio, variance, self.labels.n()))
             }
+            "interval_coverage" => {
+                let (hits, weight) = (self.covered.sum(), self.covered.weight());
+                (weight > 0.0).then(|| Point::share(hits, weight, self.covered.n()))
+            }
+            "interval_width" => (self.widths.weight() > 0.0).then(|| self.widths.point()),
             _ => None,
         }
+    }
+
+    /// By the delta method: with A the mean squared error and B the labels' variance, a row moves 1 - A / B by
+    /// (A (y - mean)² / B - e²) / B.
+    fn r2(&self) -> Point {
+        let weight = self.labels.weight();
+        let (a, b) = (self.squared.mean(), self.spread / weight);
+        let (fourth, with_errors) = self.moments.fourth(self.mean);
+        let errors = self.squared.deviations(0.0);
+        let deviations = (a / b).powi(2) * fourth - 2.0 * a / b * with_errors + errors;
+        let variance = deviations.max(0.0) / (b * weight).powi(2);
+        Point::normal(1.0 - a / b, variance, self.labels.n())
     }
 
     /// The weighted median of the absolute errors, with the interval between its order statistics.

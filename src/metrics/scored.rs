@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, FixedSizeListArray, Float64Array, RecordBatch,
-    StringArray,
+    StringArray, UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Float64Type, Int32Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, UInt64Type};
 use ndarray::{Array2, ArrayView2};
 
 use crate::error::{Error, Result};
@@ -15,6 +15,9 @@ const LABEL: &str = "label";
 const UNSEEN: &str = "unseen";
 const CANDIDATE: &str = "candidate";
 const BASELINE: &str = "baseline";
+const INTERVAL: &str = "interval";
+const BASELINE_INTERVAL: &str = "baseline_interval";
+const CLUSTER: &str = "cluster";
 const WEIGHT: &str = "weight";
 const SLICE: &str = "slice_";
 
@@ -29,15 +32,19 @@ pub(crate) struct Scored {
     pub(crate) candidate: Array2<f64>,
     /// The same of the baseline.
     pub(crate) baseline: Option<Array2<f64>>,
+    /// `(n_rows, 2)`: the ends of the candidate's intervals, and of the baseline's.
+    pub(crate) intervals: [Option<Array2<f64>>; 2],
     /// `(n_rows)`.
     pub(crate) weights: Option<Vec<f64>>,
+    /// `(n_rows)`: a hash of what the row belongs to; rows of one belong together.
+    pub(crate) clusters: Option<Vec<u64>>,
     /// For each way of slicing, the key of each row.
     pub(crate) keys: Vec<ArrayRef>,
 }
 
 impl Scored {
-    /// As the columns `label`, `unseen`, `candidate`, `baseline`, `weight`, `slice_0` and so on; those that are not there
-    /// are left out.
+    /// As the columns `label`, `unseen`, `candidate`, `baseline`, `interval`, `baseline_interval`, `cluster`, `weight`,
+    /// `slice_0` and so on; those that are not there are left out.
     pub(crate) fn into_batch(self) -> Result<RecordBatch> {
         let mut columns: Vec<(String, ArrayRef, bool)> = Vec::new();
         let numbers = |values: Vec<f64>| Arc::new(Float64Array::from(values)) as ArrayRef;
@@ -48,6 +55,18 @@ impl Scored {
         columns.push((CANDIDATE.to_owned(), to_lists(self.candidate)?, false));
         if let Some(baseline) = self.baseline {
             columns.push((BASELINE.to_owned(), to_lists(baseline)?, false));
+        }
+        for (name, intervals) in [INTERVAL, BASELINE_INTERVAL]
+            .into_iter()
+            .zip(self.intervals)
+        {
+            if let Some(intervals) = intervals {
+                columns.push((name.to_owned(), to_lists(intervals)?, false));
+            }
+        }
+        if let Some(clusters) = self.clusters {
+            let clusters = Arc::new(UInt64Array::from(clusters));
+            columns.push((CLUSTER.to_owned(), clusters, false));
         }
         if let Some(weights) = self.weights {
             columns.push((WEIGHT.to_owned(), numbers(weights), false));
@@ -79,6 +98,9 @@ pub(crate) struct View<'a> {
     unseen: Option<&'a StringArray>,
     pub(crate) candidate: ArrayView2<'a, f64>,
     pub(crate) baseline: Option<ArrayView2<'a, f64>>,
+    /// The ends of the candidate's intervals and of the baseline's.
+    pub(crate) intervals: [Option<ArrayView2<'a, f64>>; 2],
+    pub(crate) clusters: Option<&'a [u64]>,
     weights: Option<&'a [f64]>,
     pub(crate) keys: Vec<&'a DictionaryArray<Int32Type>>,
 }
@@ -98,6 +120,7 @@ impl<'a> View<'a> {
             ArrayView2::from_shape((lists.len(), width), values)
                 .map_err(|error| missing(name).with_source(error))
         };
+        let interval = |name: &str| find(name).map(|column| matrix(name, column)).transpose();
         let mut keys = Vec::new();
         while let Some(column) = find(&format!("{SLICE}{}", keys.len())) {
             let dictionary = column.as_dictionary_opt::<Int32Type>();
@@ -113,6 +136,8 @@ impl<'a> View<'a> {
             baseline: find(BASELINE)
                 .map(|column| matrix(BASELINE, column))
                 .transpose()?,
+            intervals: [interval(INTERVAL)?, interval(BASELINE_INTERVAL)?],
+            clusters: find(CLUSTER).map(|column| &**column.as_primitive::<UInt64Type>().values()),
             weights: find(WEIGHT).map(numbers),
             keys,
         })
@@ -128,6 +153,20 @@ impl<'a> View<'a> {
 
     pub(crate) fn weights(&self) -> Option<&'a [f64]> {
         self.weights
+    }
+
+    /// The same rows with other weights.
+    pub(crate) fn reweighted(batch: &RecordBatch, weights: Vec<f64>) -> Result<RecordBatch> {
+        let schema = batch.schema();
+        let weights: ArrayRef = Arc::new(Float64Array::from(weights));
+        let mut columns: Vec<(&str, ArrayRef, bool)> = Vec::new();
+        for (field, column) in schema.fields().iter().zip(batch.columns()) {
+            if field.name() != WEIGHT {
+                columns.push((field.name(), Arc::clone(column), field.is_nullable()));
+            }
+        }
+        columns.push((WEIGHT, weights, false));
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
 
     /// The class of a row, if the target does not know it.

@@ -13,7 +13,7 @@ use super::stages::TrainFacts;
 use crate::blessing::Verdict;
 use crate::data::{DataFacts, DataPipeline, DataSource, PreparedData, Quarantined};
 use crate::error::Result;
-use crate::evaluation::Findings;
+use crate::evaluation::{Detectable, Differences, Findings, WorstSlice};
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Evaluation;
 use crate::model::Target;
@@ -81,6 +81,15 @@ pub struct RunRecord {
     /// The candidate's metrics less the serving model's, of those whose difference has an interval.
     #[serde(default)]
     pub changes: Option<Evaluation>,
+    /// Where the candidate answers otherwise than what was serving.
+    #[serde(default)]
+    pub differences: Option<Differences>,
+    /// The slices in which the candidate does worst, if they were searched.
+    #[serde(default)]
+    pub worst_slices: Option<Vec<WorstSlice>>,
+    /// What the `eval` split was likely to show, as it was said before training.
+    #[serde(default)]
+    pub detectable: Vec<Detectable>,
     /// The verdict.
     pub verdict: Verdict,
     /// The seconds each step took.
@@ -151,6 +160,9 @@ impl RunRecord {
             baseline_metrics: None,
             changes: None,
             test_metrics: None,
+            detectable: Vec::new(),
+            differences: None,
+            worst_slices: None,
             verdict: Verdict::new(),
             timings_s: BTreeMap::new(),
             setup: Setup::default(),
@@ -161,6 +173,11 @@ impl RunRecord {
         self.metrics = findings.metrics;
         self.baseline_metrics = findings.baseline_metrics;
         self.changes = findings.changes;
+        self.differences = findings.differences;
+        self.worst_slices = findings.worst_slices;
+        let warnings = findings.detectable.iter().filter_map(Detectable::warning);
+        self.warnings.extend(warnings);
+        self.detectable = findings.detectable;
         match findings.test {
             Some(Ok(metrics)) => self.test_metrics = Some(metrics),
             // The verdict does not depend on it.

@@ -403,12 +403,21 @@ where
         let test = match test {
             Some(test) => {
                 let servable = Arc::clone(candidate.servable());
-                let scored = self.pipeline.evaluation.score(servable, test).await;
+                let evaluation = Arc::clone(&self.pipeline.evaluation);
+                let scored = evaluation.score(servable, test).await;
                 Some(scored.map_err(|error| format!("{error:#}")))
             }
             None => None,
         };
-        let findings = Findings::of(&assessed, test);
+        let evaluation = &self.pipeline.evaluation;
+        let detectable = match prepared.statistics().get(EVAL) {
+            Some(eval) => {
+                let label = eval.column(prepared.target().label())?;
+                evaluation.detectable::<T::Model>(prepared.target(), label)
+            }
+            None => Vec::new(),
+        };
+        let findings = Findings::of(&assessed, test, detectable);
         Ok((candidate, assessed, findings))
     }
 

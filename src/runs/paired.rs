@@ -11,7 +11,7 @@ use super::record::Run;
 use super::{ArtifactId, Root};
 use crate::accumulate::Accumulate;
 use crate::error::Result;
-use crate::metrics::{Catalogue, Evaluator, Metrics, auc_change};
+use crate::metrics::{BothRanks, Catalogue, Evaluator, Metrics};
 use crate::model::{Target, load_json};
 
 /// The metrics of the second run's model less those of the first's, of those whose difference has an interval; none where
@@ -41,13 +41,13 @@ pub(super) fn changes(root: &Root, before: &Run, after: &Run) -> Result<Metrics>
     }
     let mut evaluator = Evaluator::new(Arc::new(target), Catalogue::new(), Vec::new(), Vec::new());
     (batches.iter()).try_for_each(|batch| evaluator.update(batch))?;
-    let mut changes = evaluator.finish_changes()?.overall;
-    if let Some(ranks) = evaluator.ranks()
-        && let Some(change) = auc_change(&batches, &ranks)?
-    {
-        changes.insert("auc".to_owned(), change);
+    let mut changes = evaluator.finish_changes()?;
+    if let Some(ranks) = BothRanks::of(&evaluator) {
+        let mut sums = ranks.start();
+        (batches.iter()).try_for_each(|batch| sums.add(&ranks, &evaluator, batch))?;
+        ranks.finish(&evaluator, &sums, &mut changes)?;
     }
-    Ok(changes)
+    Ok(changes.overall)
 }
 
 fn read(root: &Root, id: &ArtifactId) -> Result<(Target, Vec<RecordBatch>)> {

@@ -100,7 +100,7 @@ impl Judge {
             Vec::new(),
         );
         evaluator.update(&scored.into_batch()?)?;
-        let evaluation = evaluator.quick()?;
+        let (evaluation, _) = evaluator.quick()?;
         let found = evaluation.overall.get(&self.metric).ok_or_else(|| {
             Error::data(format!(
                 "`{}` has no value for {} rows to tune by",

@@ -39,6 +39,7 @@ for name, sw in [("plain", None), ("weighted", w)]:
         macro_recall=m.recall_score(c, b, average="macro", sample_weight=sw),
         balanced_accuracy=m.balanced_accuracy_score(c, b, sample_weight=sw),
         mcc=m.matthews_corrcoef(c, b, sample_weight=sw))
+    out["auc_ovr"] = m.roc_auc_score(c, q, multi_class="ovr", average="macro", sample_weight=sw)
     out["top_k_accuracy(2)"] = m.top_k_accuracy_score(c, q, k=2, sample_weight=sw)
     for k, v in out.items(): print(f'        ("{k}", {float(v)!r}),')
     # values

@@ -22,6 +22,7 @@ pub mod parallel;
 pub mod row_hashes;
 pub mod scores;
 pub mod sketches;
+pub mod slice_line;
 pub mod terms;
 pub mod text;
 pub mod trees;

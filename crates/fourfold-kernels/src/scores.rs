@@ -353,30 +353,46 @@ fn best(
     best
 }
 
-/// The intercept and slope of a logistic regression of the class on the logit of the prediction (Cox 1958): 0 and 1 for a
-/// calibrated model. `None` if it does not converge: the classes are apart, or one is missing.
+/// A logistic regression of the class on the logit of the prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Line {
+    /// 0 if the model is calibrated.
+    pub intercept: Estimate,
+    /// 1 if the model is calibrated.
+    pub slope: Estimate,
+}
+
+/// The intercept and slope of a logistic regression of the class on the logit of the prediction (Cox 1958), with the
+/// variances that hold whatever the model (Huber 1967, White 1982). `None` if it does not converge: the classes are apart, or
+/// one is missing.
 #[must_use]
-pub fn calibration_line(buckets: &[Bucket]) -> Option<(f64, f64)> {
-    let points: Vec<(f64, f64, f64)> = buckets
+pub fn calibration_line(buckets: &[Bucket]) -> Option<Line> {
+    let points: Vec<(f64, &Bucket)> = buckets
         .iter()
         .filter(|bucket| bucket.weight() > 0.0)
         .map(|bucket| {
             let p = (bucket.predictions / bucket.weight()).clamp(1e-15, 1.0 - 1e-15);
-            ((p / (1.0 - p)).ln(), bucket.positives, bucket.weight())
+            ((p / (1.0 - p)).ln(), bucket)
         })
         .collect();
     let (mut intercept, mut slope) = (0.0_f64, 1.0_f64);
     for _ in 0..50 {
         let (mut g0, mut g1, mut h00, mut h01, mut h11) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for (x, positives, weight) in &points {
+        let (mut b00, mut b01, mut b11) = (0.0, 0.0, 0.0);
+        for (x, bucket) in &points {
             let p = 1.0 / (1.0 + (-(intercept + slope * x)).exp());
-            let residual = positives - weight * p;
-            let curvature = weight * p * (1.0 - p);
+            let residual = bucket.positives - bucket.weight() * p;
+            let curvature = bucket.weight() * p * (1.0 - p);
+            let squared =
+                bucket.positives_squared * (1.0 - p).powi(2) + bucket.negatives_squared * p.powi(2);
             g0 += residual;
             g1 += residual * x;
             h00 += curvature;
             h01 += curvature * x;
             h11 += curvature * x * x;
+            b00 += squared;
+            b01 += squared * x;
+            b11 += squared * x * x;
         }
         let determinant = h00 * h11 - h01 * h01;
         if determinant.is_nan() || determinant <= 1e-12 * h00 * h11 {
@@ -392,7 +408,16 @@ pub fn calibration_line(buckets: &[Bucket]) -> Option<(f64, f64)> {
             return None;
         }
         if step.0.abs() + step.1.abs() < 1e-10 {
-            return Some((intercept, slope));
+            // The rows of the inverse, on both sides of the sums of squares.
+            let spread = |(a, b): (f64, f64)| a * a * b00 + 2.0 * a * b * b01 + b * b * b11;
+            let of = |value: f64, (a, b): (f64, f64)| Estimate {
+                value,
+                variance: spread((a / determinant, b / determinant)),
+            };
+            return Some(Line {
+                intercept: of(intercept, (h11, -h01)),
+                slope: of(slope, (-h01, h00)),
+            });
         }
     }
     None
@@ -415,18 +440,21 @@ pub fn calibration_error(buckets: &[Bucket], n_bins: usize) -> Option<f64> {
     (total > 0.0).then(|| bins.iter().map(|(_, p, y)| (p - y).abs()).sum::<f64>() / total)
 }
 
-/// The values of a statistic over so many resamples of the rows, sorted: each bucket's classes counted a Poisson number of
-/// times, from a seed. Resamples in which it is not defined are left out.
+/// A number of buckets, such as the area under a curve; `None` where it is not defined.
+pub type Statistic<'a> = dyn Fn(&[Bucket]) -> Option<f64> + 'a;
+
+/// The values of statistics over so many resamples of the rows, each sorted: each bucket's classes counted a Poisson number
+/// of times, from a seed. Resamples in which a statistic is not defined are left out of its values.
 #[must_use]
 pub fn bootstrap(
     buckets: &[Bucket],
     replicates: u32,
     seed: u64,
-    statistic: &dyn Fn(&[Bucket]) -> Option<f64>,
-) -> Vec<f64> {
+    statistics: &[&Statistic<'_>],
+) -> Vec<Vec<f64>> {
     let mut random = SplitMix(seed);
     let mut drawn = buckets.to_vec();
-    let mut values = Vec::with_capacity(replicates as usize);
+    let mut values = vec![Vec::with_capacity(replicates as usize); statistics.len()];
     for _ in 0..replicates {
         for (drawn, bucket) in drawn.iter_mut().zip(buckets) {
             let (n, p) = (
@@ -445,10 +473,32 @@ pub fn bootstrap(
                 ..*bucket
             };
         }
-        values.extend(statistic(&drawn).filter(|value| value.is_finite()));
+        for (values, statistic) in values.iter_mut().zip(statistics) {
+            values.extend(statistic(&drawn).filter(|value| value.is_finite()));
+        }
     }
-    values.sort_unstable_by(f64::total_cmp);
+    for values in &mut values {
+        values.sort_unstable_by(f64::total_cmp);
+    }
     values
+}
+
+/// How often a row counts in a resample of all rows: a Poisson number of mean 1, from a hash of what the row belongs to, the
+/// resample and a seed. It does not depend on the order of the rows, nor on where they are counted.
+#[must_use]
+pub fn times_drawn(group: u64, replicate: u32, seed: u64) -> u32 {
+    let mut random =
+        SplitMix(group ^ seed ^ u64::from(replicate).wrapping_mul(0xD6E8_FEB8_6659_FD93));
+    let (u, mut below, mut share, mut k) = (random.unit(), 0.0, (-1.0_f64).exp(), 0);
+    // The distribution's steps: past 20 nothing is left of it.
+    loop {
+        below += share;
+        if u <= below || k == 20 {
+            return k;
+        }
+        k += 1;
+        share /= f64::from(k);
+    }
 }
 
 /// Steele, Lea and Flood (2014).
@@ -675,11 +725,34 @@ mod tests {
     fn the_bootstrap_agrees_with_delong() {
         let rows: Vec<_> = rows().iter().map(|row| (row.0, row.1, 1.0)).collect();
         let found = buckets(&rows);
-        let values = bootstrap(&found, 2_000, 3, &|buckets| {
-            delong(buckets).map(|auc| auc.value)
-        });
-        assert_eq!(values.len(), 2_000);
-        let ratio = variance(&values) / delong(&found).unwrap().variance;
+        let auc = |buckets: &[Bucket]| delong(buckets).map(|auc| auc.value);
+        let line = |buckets: &[Bucket]| calibration_line(buckets).map(|line| line.slope.value);
+        let values = bootstrap(&found, 2_000, 3, &[&auc, &line]);
+        assert_eq!((values[0].len(), values[1].len()), (2_000, 2_000));
+        let ratio = variance(&values[0]) / delong(&found).unwrap().variance;
         assert!((0.85..1.15).contains(&ratio), "{ratio}");
+        let ratio = variance(&values[1]) / calibration_line(&found).unwrap().slope.variance;
+        assert!((0.8..1.25).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn rows_are_drawn_once_on_average_and_groups_by_themselves() {
+        let n = 100_000_u64;
+        let drawn: Vec<u32> = (0..n).map(|group| times_drawn(group, 3, 9)).collect();
+        let mean = f64::from(drawn.iter().sum::<u32>()) / n as f64;
+        let squares = drawn.iter().map(|k| f64::from(*k).powi(2)).sum::<f64>() / n as f64;
+        assert!((mean - 1.0).abs() < 0.01, "{mean}");
+        assert!((squares - mean * mean - 1.0).abs() < 0.03, "{squares}");
+        let again: Vec<u32> = (0..n).map(|group| times_drawn(group, 4, 9)).collect();
+        let both = drawn
+            .iter()
+            .zip(&again)
+            .map(|(a, b)| f64::from(a * b))
+            .sum::<f64>()
+            / n as f64;
+        assert!(
+            (both - 1.0).abs() < 0.02,
+            "resamples are independent: {both}"
+        );
     }
 }

@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::blessing::CheckOutcome;
-use crate::metrics::{Metrics, Slice};
+use crate::evaluation::Baseline;
+use crate::metrics::{Catalogue, Evaluation, MetricValue, Metrics, Slice, SliceMetrics};
 
 fn metrics(values: &[(&str, f64)]) -> Metrics {
     let rows = values.iter().find(|(name, _)| *name == "example_count");
@@ -19,9 +22,10 @@ fn evaluation(values: &[(&str, f64)]) -> Evaluation {
 }
 
 fn judged(thresholds: &Thresholds, metrics: &Evaluation, baseline: &Baseline) -> Verdict {
-    let thresholds = thresholds.thresholds.iter();
-    thresholds.fold(Verdict::new(), |verdict, threshold| {
-        threshold.judge(verdict, metrics, baseline, &Catalogue::new())
+    thresholds.judge(&Judge {
+        metrics,
+        baseline,
+        catalogue: &Catalogue::new(),
     })
 }
 
@@ -54,7 +58,7 @@ fn what_is_wrong_with_a_file_is_named() {
         (
             r#"{"thresholds": [{"metric": "auc"}]}"#,
             "the threshold of `auc` has no bound; there are `at_least`, `at_most`, `above`, \
-             `at_least_in_slices` and `no_worse_than_baseline`",
+             `at_least_in_slices`, `at_most_in_slices`, `no_worse_than_baseline` and `no_worse_in_slices`",
         ),
     ];
     for (json, expected) in cases {
@@ -67,7 +71,7 @@ fn bounds_that_cannot_be_are_refused() {
     let refused = |thresholds: Thresholds| {
         let needs = Validator::<crate::model::LinearModel>::needs(&thresholds);
         needs
-            .check(&Catalogue::new())
+            .check(&Catalogue::new(), false)
             .unwrap_err()
             .message()
             .to_owned()
@@ -164,4 +168,104 @@ fn each_bad_slice_is_a_check_with_its_value() {
         &Baseline::None,
     );
     assert_eq!(none.checks()[0].outcome, CheckOutcome::TooFewRows);
+}
+
+fn serving(metrics: Evaluation) -> Baseline {
+    use crate::model::{Loaders, Servable};
+
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/servable_v1");
+    let servable = Servable::load(dir.as_ref(), &Loaders::default());
+    Baseline::Evaluated {
+        servable: Arc::new(servable.unwrap()),
+        metrics,
+        changes: Evaluation::default(),
+    }
+}
+
+/// TensorFlow Model Analysis: a baseline of .333 and a difference of -.333, lower is better: -1 is refused as a margin, 0
+/// passes; a share of a baseline of 0 fails.
+#[test]
+fn changes_are_absolute_and_relative() {
+    let metrics = |loss: f64| evaluation(&[("log_loss", loss), ("example_count", 9.0)]);
+    let passes = |margin: Margin, found: f64, theirs: f64| {
+        let thresholds = Thresholds::new().no_worse_than_baseline("log_loss", margin);
+        judged(&thresholds, &metrics(found), &serving(metrics(theirs))).is_blessed()
+    };
+    assert!(passes(Margin::absolute(0.0), 0.0, 0.333));
+    assert!(!passes(Margin::relative(0.5), 0.1, 0.0));
+    assert!(passes(Margin::relative(0.1), 0.36, 0.333));
+    assert!(!passes(Margin::relative(0.1), 0.37, 0.333));
+    assert!(!passes(
+        Margin::relative(0.1).and_relative(0.1),
+        0.37,
+        0.333
+    ));
+    assert!(passes(Margin::absolute(0.04), 0.37, 0.333));
+    assert!(
+        !passes(Margin::absolute(0.04).and_relative(0.1), 0.37, 0.333),
+        "both must hold"
+    );
+    let negative = Thresholds::new().no_worse_than_baseline("log_loss", -1.0);
+    assert_eq!(
+        negative.check().unwrap_err().message(),
+        "the tolerance of `log_loss` is -1, must be at least 0"
+    );
+}
+
+#[test]
+fn the_worst_slice_stands_for_all_that_are_good_enough() {
+    let slices = |losses: [f64; 3]| Evaluation {
+        slices: losses
+            .iter()
+            .zip(["a", "b", "c"])
+            .map(|(loss, value)| SliceMetrics {
+                slice: Slice::of("who", value),
+                metrics: metrics(&[("example_count", 100.0), ("log_loss", *loss)]),
+            })
+            .collect(),
+        ..evaluation(&[("log_loss", 0.5), ("example_count", 300.0)])
+    };
+    let found = slices([0.5, 0.7, 0.6]);
+    let at_most = |bound: f64| Thresholds::new().at_most_in_slices("log_loss", bound, 100);
+    let good = judged(&at_most(0.7), &found, &Baseline::None);
+    assert_eq!(good.checks().len(), 1);
+    assert_eq!(good.checks()[0].slice, Some(Slice::of("who", "b")));
+    assert_eq!(
+        good.checks()[0].message,
+        "the worst of 3 slices of 100 rows or more: log_loss is 0.7000 in who=b (100 rows), must be at most 0.7"
+    );
+    assert_eq!(
+        judged(&at_most(0.55), &found, &Baseline::None)
+            .checks()
+            .len(),
+        2
+    );
+    let no_worse = |margin: Margin| Thresholds::new().no_worse_in_slices("log_loss", margin, 100);
+    let before = serving(slices([0.5, 0.6, 0.6]));
+    assert!(judged(&no_worse(0.15.into()), &found, &before).is_blessed());
+    let worse = judged(&no_worse(Margin::relative(0.1)), &found, &before);
+    assert_eq!(worse.checks().len(), 1);
+    assert_eq!(worse.checks()[0].slice, Some(Slice::of("who", "b")));
+}
+
+#[test]
+fn too_few_rows_are_an_outcome_that_can_be_allowed() {
+    let few = evaluation(&[("auc", 0.9), ("example_count", 40.0)]);
+    let thresholds = Thresholds::new().at_least("auc", 0.5).min_rows(50);
+    let refused = judged(&thresholds, &few, &Baseline::None);
+    assert_eq!(refused.reasons(), ["40 rows are fewer than 50"]);
+    let mixed = Thresholds::new()
+        .at_least("auc", 0.5)
+        .at_least_in_slices("auc", 0.5, 30)
+        .allow_too_few_rows();
+    assert!(judged(&mixed, &few, &Baseline::None).is_blessed());
+    let json = serde_json::to_string(&mixed.min_rows(7)).unwrap();
+    assert!(
+        json.contains(r#""min_rows":7,"allow_too_few_rows":true"#),
+        "{json}"
+    );
+    assert_eq!(
+        serde_json::to_string(&parsed(&json).unwrap()).unwrap(),
+        json
+    );
 }

@@ -47,6 +47,7 @@ pub(super) const CLASSES_PLAIN: &[(&str, f64)] = &[
     ("macro_recall", 0.4241975308641975),
     ("balanced_accuracy", 0.4241975308641975),
     ("mcc", 0.1874808175514416),
+    ("auc_ovr", 0.6242133722060743),
     ("top_k_accuracy(2)", 0.7703109327983951),
 ];
 
@@ -59,6 +60,7 @@ pub(super) const CLASSES_WEIGHTED: &[(&str, f64)] = &[
     ("macro_recall", 0.423092625238141),
     ("balanced_accuracy", 0.423092625238141),
     ("mcc", 0.18556188800961274),
+    ("auc_ovr", 0.623275577061607),
     ("top_k_accuracy(2)", 0.768348623853211),
 ];
 

@@ -1,0 +1,108 @@
+//! Rows at the edges of a schema.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, new_null_array};
+
+use crate::error::Result;
+use crate::schema::{Field, FieldType, Schema};
+
+/// What is to become of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// It is answered, or refused for what it is.
+    Answered,
+    /// The same, or the model cannot answer and says so.
+    Either,
+    Refused,
+}
+
+/// A row at an edge.
+pub(super) struct Edge {
+    pub(super) what: String,
+    pub(super) row: RecordBatch,
+    pub(super) wanted: Wanted,
+}
+
+/// Rows like a real one, in which one column is at an edge.
+pub(super) fn edges(schema: &Schema, real: &RecordBatch) -> Result<Vec<Edge>> {
+    let mut edges = Vec::new();
+    let mut emptied = real.clone();
+    for field in &schema.fields {
+        let Some(column) = real.column_by_name(&field.name) else {
+            continue;
+        };
+        if !field.is_required() {
+            let null = new_null_array(column.data_type(), 1);
+            emptied = with(&emptied, &field.name, Arc::clone(&null))?;
+            edges.push(Edge {
+                what: format!("NULL in `{}`, which allows it,", field.name),
+                row: with(real, &field.name, null)?,
+                wanted: Wanted::Answered,
+            });
+        }
+        if field.list.is_none() {
+            for (what, value, wanted) in values(field) {
+                edges.push(Edge {
+                    what: format!("{what} in `{}`", field.name),
+                    row: with(real, &field.name, value)?,
+                    wanted,
+                });
+            }
+        }
+    }
+    edges.push(Edge {
+        what: "NULL wherever it is allowed".to_owned(),
+        row: emptied,
+        wanted: Wanted::Answered,
+    });
+    Ok(edges)
+}
+
+fn values(field: &Field) -> Vec<(&'static str, ArrayRef, Wanted)> {
+    let float = |value: f64| Arc::new(Float64Array::from(vec![value])) as ArrayRef;
+    let integer = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+    let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+    // A text that is neither a number nor a time nor a boolean.
+    let wrong = (
+        "a text in place of its type",
+        text("no such value"),
+        Wanted::Refused,
+    );
+    match field.field_type {
+        FieldType::Integer => vec![
+            ("0", integer(0), Wanted::Answered),
+            ("the least integer", integer(i64::MIN), Wanted::Either),
+            ("the largest integer", integer(i64::MAX), Wanted::Either),
+            wrong,
+        ],
+        FieldType::Float => vec![
+            ("0", float(0.0), Wanted::Answered),
+            ("the least number", float(f64::MIN), Wanted::Either),
+            ("the largest number", float(f64::MAX), Wanted::Either),
+            ("infinity", float(f64::INFINITY), Wanted::Either),
+            ("NaN", float(f64::NAN), Wanted::Either),
+            wrong,
+        ],
+        FieldType::Text => vec![
+            ("the empty string", text(""), Wanted::Answered),
+            (
+                "a category that was never seen",
+                text("\u{1F980} never seen"),
+                Wanted::Answered,
+            ),
+        ],
+        FieldType::Boolean | FieldType::Date | FieldType::Timestamp => vec![wrong],
+        _ => Vec::new(),
+    }
+}
+
+fn with(row: &RecordBatch, name: &str, value: ArrayRef) -> Result<RecordBatch> {
+    let schema = row.schema();
+    let columns = schema.fields().iter().zip(row.columns());
+    let columns = columns.map(|(field, column)| {
+        let column = if field.name() == name { &value } else { column };
+        (field.name().as_str(), Arc::clone(column), true)
+    });
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+}

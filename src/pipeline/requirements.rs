@@ -1,0 +1,232 @@
+//! What is wanted of a model, in one file that a product manager owns.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::evaluation::{EvaluationPipeline, Fair, Gates, Validator};
+use crate::model::Model;
+use crate::training::{Direction, GradientBoosting, Thresholded, Trainer};
+use crate::written;
+
+/// What is wanted of a model: gates, slices, columns whose groups are to be treated alike, what mistakes cost, and which
+/// way predictions must go with a feature. One file, TOML or JSON, that a product manager owns; training heeds what concerns
+/// it, the evaluation the rest.
+///
+/// ```
+/// use fourfold::model::ForestModel;
+/// use fourfold::pipeline::Requirements;
+/// use fourfold::prelude::*;
+///
+/// let wanted = Requirements::from_toml(r#"
+///     slices = ["carrier"]
+///     costs = { false_positive = 1, false_negative = 5 }
+///     monotone = { distance = "rising" }
+///
+///     [[gates]]
+///     gate = "thresholds"
+///     thresholds = [{ metric = "auc", at_least = 0.7 }]
+///
+///     [[protected]]
+///     column = "age_band"
+///     parity = "equal_opportunity"
+///     difference_at_most = 0.1
+/// "#)?;
+/// let trainer = wanted.thresholded(wanted.boosting(GradientBoosting::default()));
+/// let evaluation = wanted.evaluation::<ForestModel>(&Default::default())?;
+/// # let _ = (trainer, evaluation);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Requirements {
+    gates: Vec<Map<String, Value>>,
+    slices: Vec<String>,
+    protected: Vec<Fair>,
+    costs: Option<MistakeCosts>,
+    monotone: BTreeMap<String, Direction>,
+}
+
+/// What the two kinds of mistakes cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MistakeCosts {
+    /// A negative that is answered as positive.
+    pub false_positive: f64,
+    /// A positive that is answered as negative.
+    pub false_negative: f64,
+}
+
+impl Requirements {
+    /// Reads them from a file, JSON or TOML by its extension.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        written::load(path.as_ref(), "requirements")
+    }
+
+    /// Reads them from TOML.
+    ///
+    /// # Errors
+    /// As [`Requirements::load`].
+    pub fn from_toml(text: &str) -> Result<Self> {
+        written::from_toml(text)
+    }
+
+    /// The evaluation that judges by them. Metrics, columns and classes that are not there are errors with the near names:
+    /// of the metrics when the pipeline is built, of the rest when the data is known, before training. What the mistakes cost
+    /// is computed as the metric `cost(..)`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the gate that is not known or what is wrong with it, or if there
+    /// is neither a gate nor a protected column.
+    pub fn evaluation<M: Model>(
+        &self,
+        gates: &Gates<M>,
+    ) -> Result<EvaluationPipeline<Vec<Box<dyn Validator<M>>>>> {
+        let mut judges = match self.gates.as_slice() {
+            [] if !self.protected.is_empty() => Vec::new(),
+            listed => gates.of(listed.to_vec())?,
+        };
+        for fair in &self.protected {
+            crate::Stage::check(fair)?;
+            judges.push(Box::new(fair.clone()));
+        }
+        let evaluation = EvaluationPipeline::new(judges)
+            .slice_by(&self.slices)
+            .protected(self.protected.iter().map(Fair::column));
+        Ok(match self.costs {
+            Some(costs) => {
+                let (positive, negative) = (costs.false_positive, costs.false_negative);
+                evaluation.compute([format!("cost({positive},{negative})")])
+            }
+            None => evaluation,
+        })
+    }
+
+    /// A trainer of boosted trees with the monotone directions.
+    #[must_use]
+    pub fn boosting(&self, trainer: GradientBoosting) -> GradientBoosting {
+        let directions = self.monotone.iter();
+        directions.fold(trainer, |trainer, (feature, direction)| {
+            trainer.monotone(feature, *direction)
+        })
+    }
+
+    /// A trainer whose decision threshold is the one that costs least; without costs in the file, each mistake costs 1.
+    #[must_use]
+    pub fn thresholded<T: Trainer>(&self, trainer: T) -> Thresholded<T> {
+        let trainer = Thresholded::new(trainer);
+        match self.costs {
+            Some(costs) => trainer
+                .false_positive(costs.false_positive)
+                .false_negative(costs.false_negative),
+            None => trainer,
+        }
+    }
+
+    /// What the mistakes cost.
+    #[must_use]
+    pub fn costs(&self) -> Option<MistakeCosts> {
+        self.costs
+    }
+
+    /// Which way predictions must go with features, for trainers of one's own.
+    #[must_use]
+    pub fn monotone(&self) -> &BTreeMap<String, Direction> {
+        &self.monotone
+    }
+
+    /// That a trainer which cannot keep directions is not given any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the features, if there are directions.
+    pub fn without_directions(&self) -> Result<()> {
+        let features: Vec<&str> = self.monotone.keys().map(String::as_str).collect();
+        match features.as_slice() {
+            [] => Ok(()),
+            features => Err(Error::config(format!(
+                "`monotone` names `{}`, and the trainer does not keep directions",
+                features.join("`, `")
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ForestModel, LinearModel};
+    use crate::stage::Stage;
+
+    const FILE: &str = r#"
+        slices = ["carrier"]
+        costs = { false_positive = 1, false_negative = 5 }
+        monotone = { distance = "rising" }
+        [[gates]]
+        gate = "prove_no_worse"
+        metric = "auc"
+        margin = { relative = 0.02 }
+        [[protected]]
+        column = "sex"
+        parity = "demographic"
+        ratio_at_least = 0.8
+    "#;
+
+    #[test]
+    fn training_heeds_directions_and_costs_and_the_gate_the_rest() {
+        let wanted = Requirements::from_toml(FILE).unwrap();
+        let trainer = wanted.thresholded(wanted.boosting(GradientBoosting::default()));
+        let configuration = trainer.configuration().unwrap().to_string();
+        assert!(
+            configuration.contains(r#""monotone":{"distance":"rising"}"#),
+            "{configuration}"
+        );
+        assert!(
+            configuration.contains(r#""false_negative":5.0"#),
+            "{configuration}"
+        );
+        let evaluation = wanted.evaluation::<ForestModel>(&Gates::default()).unwrap();
+        evaluation.check::<ForestModel>().unwrap();
+        assert!(evaluation.asks_for_serving::<ForestModel>());
+        let written = serde_json::to_string(&wanted).unwrap();
+        assert_eq!(
+            written::from_json::<Requirements>(&written).unwrap(),
+            wanted
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let refused = |toml: &str| {
+            let read = Requirements::from_toml(toml)
+                .and_then(|wanted| wanted.evaluation::<LinearModel>(&Gates::default()))
+                .and_then(|evaluation| evaluation.check::<LinearModel>());
+            read.unwrap_err().message().to_owned()
+        };
+        assert_eq!(
+            refused("slice = [\"carrier\"]"),
+            "unknown field `slice` at line 1; did you mean `slices`?"
+        );
+        assert_eq!(
+            refused(""),
+            "there is no gate; who checks nothing blesses nothing"
+        );
+        let auk = FILE.replace("metric = \"auc\"", "metric = \"auk\"");
+        assert_eq!(
+            refused(&auk),
+            "there is no metric `auk`; did you mean `auc`?"
+        );
+        let costs = FILE.replace("false_negative = 5", "false_negativ = 5");
+        assert!(
+            refused(&costs).contains("did you mean `false_negative`?"),
+            "{}",
+            refused(&costs)
+        );
+    }
+}
