@@ -373,7 +373,7 @@ fn weights_that_are_none_are_refused() {
     let data = || in_memory(&weighted);
     assert_eq!(
         refusal(data().weight_column("weigth")),
-        "Config | weights: the weights' column `weigth` is not in the data; did you mean `weight`?"
+        "Config | label: the weights' column `weigth` is not in the data; did you mean `weight`?"
     );
     assert_eq!(
         refusal(data().class_weights(ClassWeights::given([("yes", 2.0)]))),
