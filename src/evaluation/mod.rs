@@ -163,6 +163,7 @@ where
 /// The model that is serving now.
 #[derive(Debug, Default)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a run")]
 pub enum Baseline {
     /// There is none yet.
     #[default]

@@ -35,6 +35,9 @@ pub struct Found {
     pub error: f64,
 }
 
+/// A column and a code of it, for each of some columns.
+type Values = Vec<(usize, u32)>;
+
 struct Level {
     found: Found,
     rows: Vec<u32>,
@@ -158,7 +161,7 @@ impl Search {
         let known: HashMap<&[(usize, u32)], &Level> = (level.iter())
             .map(|slice| (slice.found.values.as_slice(), slice))
             .collect();
-        let mut wanted: Vec<(f64, Vec<(usize, u32)>, usize, usize)> = Vec::new();
+        let mut wanted: Vec<(f64, Values, usize, usize)> = Vec::new();
         for group in beginnings.values() {
             for (at, a) in group.iter().enumerate() {
                 for b in &group[at + 1..] {

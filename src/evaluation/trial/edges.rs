@@ -34,10 +34,10 @@ pub(super) fn edges(schema: &Schema, real: &RecordBatch) -> Result<Vec<Edge>> {
         };
         if !field.is_required() {
             let null = new_null_array(column.data_type(), 1);
-            emptied = with(&emptied, &field.name, Arc::clone(&null))?;
+            emptied = with(&emptied, &field.name, &null)?;
             edges.push(Edge {
                 what: format!("NULL in `{}`, which allows it,", field.name),
-                row: with(real, &field.name, null)?,
+                row: with(real, &field.name, &null)?,
                 wanted: Wanted::Answered,
             });
         }
@@ -45,7 +45,7 @@ pub(super) fn edges(schema: &Schema, real: &RecordBatch) -> Result<Vec<Edge>> {
             for (what, value, wanted) in values(field) {
                 edges.push(Edge {
                     what: format!("{what} in `{}`", field.name),
-                    row: with(real, &field.name, value)?,
+                    row: with(real, &field.name, &value)?,
                     wanted,
                 });
             }
@@ -97,11 +97,11 @@ fn values(field: &Field) -> Vec<(&'static str, ArrayRef, Wanted)> {
     }
 }
 
-fn with(row: &RecordBatch, name: &str, value: ArrayRef) -> Result<RecordBatch> {
+fn with(row: &RecordBatch, name: &str, value: &ArrayRef) -> Result<RecordBatch> {
     let schema = row.schema();
     let columns = schema.fields().iter().zip(row.columns());
     let columns = columns.map(|(field, column)| {
-        let column = if field.name() == name { &value } else { column };
+        let column = if field.name() == name { value } else { column };
         (field.name().as_str(), Arc::clone(column), true)
     });
     Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
