@@ -103,8 +103,7 @@ fn the_best_is_found_among_several_kinds_and_brings_its_transform() {
     assert_eq!(
         curve
             .iter()
-            .filter(|point| point.name == "best_auc")
-            .next_back()
+            .rfind(|point| point.name == "best_auc")
             .unwrap()
             .value,
         best
