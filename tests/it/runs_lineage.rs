@@ -70,7 +70,7 @@ fn a_model_leads_back_to_its_files_and_a_file_on_to_what_serves() {
     let root = place.root();
 
     let lineage = root.lineage("parcels:1").unwrap();
-    assert_eq!(lineage.runs, [first.clone()]);
+    assert_eq!(lineage.runs, std::slice::from_ref(&first));
     let stages: Vec<&str> = lineage
         .steps
         .iter()
@@ -93,7 +93,7 @@ fn a_model_leads_back_to_its_files_and_a_file_on_to_what_serves() {
     // By the run, by the name alone, by the first digits of the digest.
     assert_eq!(root.lineage(&first).unwrap(), lineage);
     let of_second = root.lineage("parcels").unwrap();
-    assert_eq!(of_second.runs, [second.clone()]);
+    assert_eq!(of_second.runs, std::slice::from_ref(&second));
     // What has the same content in both runs leads back to its own.
     let files: Vec<&str> = of_second.files().map(|file| file.path.as_str()).collect();
     assert!(
@@ -111,7 +111,7 @@ fn a_model_leads_back_to_its_files_and_a_file_on_to_what_serves() {
     // A bad file: the second model is of it, and the first is what to roll back to.
     let bad = place.path("bad.csv");
     let affected = root.affected(&bad.to_string_lossy()).unwrap();
-    assert_eq!(affected.runs, [second.clone()]);
+    assert_eq!(affected.runs, std::slice::from_ref(&second));
     assert!(
         affected
             .artifacts
