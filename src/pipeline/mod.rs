@@ -24,6 +24,7 @@ mod builder;
 mod compose;
 mod datasets;
 mod explain;
+mod facts;
 mod limits;
 mod optimization;
 mod preparing;

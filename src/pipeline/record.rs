@@ -8,8 +8,8 @@ use arrow::temporal_conversions::timestamp_s_to_datetime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::facts::TrainFacts;
 use super::optimization;
-use super::stages::TrainFacts;
 use crate::blessing::Verdict;
 use crate::data::{DataFacts, DataPipeline, DataSource, PreparedData, Quarantined};
 use crate::error::Result;

@@ -1,10 +1,8 @@
 //! The stages from training on: each is run, or what is on record of it is used.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use super::facts::TrainFacts;
 use super::preparing::Data;
 use super::session::{Session, blocking, identity};
 use crate::blessing::{Candidate, Verdict};
@@ -13,57 +11,15 @@ use crate::error::{Error, Result};
 use crate::evaluation::{
     Assessed, EVALUATION, Findings, PREDICTIONS, VERDICT, Validator, answered, bless,
 };
-use crate::model::{Servable, Target, load_json, save_json};
+use crate::model::{Servable, save_json};
 use crate::progress::Step;
 use crate::runs::{Artifact, ArtifactId, OpenRun, Outputs, Root, Task};
 use crate::serving::{Server, Serving};
-use crate::training::{Trainer, TrainingRecord};
-use crate::transform::{Decision, FittedPlan};
-use crate::warning::Warning;
+use crate::training::Trainer;
 
 /// The artifacts that a training leaves beside [`TrainFacts`].
 const MODEL: &str = "model";
 const TRANSFORM: &str = "transform";
-
-/// What is known of a training.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct TrainFacts {
-    /// What is predicted, with the threshold that training chose.
-    pub(super) target: Target,
-    pub(super) features: Vec<String>,
-    pub(super) model_format: String,
-    pub(super) decisions: Vec<Decision>,
-    pub(super) warnings: Vec<Warning>,
-    pub(super) training: TrainingRecord,
-}
-
-impl Artifact for TrainFacts {
-    const KIND: &'static str = "training";
-    const VERSION: u32 = 1;
-
-    fn save(&self, dir: &Path) -> Result<()> {
-        save_json(dir, "training.json", self)
-    }
-
-    fn load(dir: &Path) -> Result<Self> {
-        load_json(dir, "training.json")
-    }
-}
-
-impl TrainFacts {
-    fn of(servable: &Servable, fitted: &FittedPlan, mut training: TrainingRecord) -> Self {
-        let mut warnings = fitted.warnings();
-        warnings.append(&mut training.warnings);
-        TrainFacts {
-            target: servable.manifest().target.clone(),
-            features: servable.transform().features().to_vec(),
-            model_format: servable.manifest().model_format.clone(),
-            decisions: fitted.decisions().to_vec(),
-            warnings,
-            training,
-        }
-    }
-}
 
 /// The candidate of a run, as far as it was needed.
 pub(super) struct Trained<M> {
