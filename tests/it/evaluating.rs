@@ -139,7 +139,7 @@ fn what_the_split_can_show_is_said_before_training() {
 
 /// A constant that is wrong where `road` and `heavy` meet.
 fn planted(n: usize) -> RecordBatch {
-    let road = |i: usize| i * 7 % 3 == 0;
+    let road = |i: usize| (i * 7).is_multiple_of(3);
     let heavy = |i: usize| i * 11 % 4 == 1;
     let late = |i: usize| uniform(i) < if road(i) && heavy(i) { 0.7 } else { 0.1 };
     let names = |of: &dyn Fn(usize) -> bool, yes: &str, no: &str| -> ArrayRef {
