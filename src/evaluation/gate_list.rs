@@ -130,7 +130,7 @@ impl<M: Model> Gates<M> {
     pub(crate) fn of(&self, gates: Vec<Map<String, Value>>) -> Result<Vec<Box<dyn Validator<M>>>> {
         if gates.is_empty() {
             return Err(Error::config(
-                "there is no gate; who checks nothing blesses nothing",
+                "there is no gate, must be at least one; a `RubberStamp` blesses without any",
             ));
         }
         let gates = gates.into_iter().enumerate();
@@ -174,7 +174,7 @@ mod tests {
     fn what_is_wrong_with_a_list_is_named() {
         assert_eq!(
             refused("gates = []"),
-            "there is no gate; who checks nothing blesses nothing"
+            "there is no gate, must be at least one; a `RubberStamp` blesses without any"
         );
         assert_eq!(
             refused("[[gates]]\nmetric = \"auc\""),

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 /// ```
 /// use fourfold::evaluation::Margin;
 ///
-/// let both = Margin::absolute(0.01).and_relative(0.05);
-/// assert_eq!(both.of(0.1), Some(0.005));
+/// let both = Margin::absolute(0.01).and_relative(0.5);
+/// assert_eq!(both.of(0.01), Some(0.005));
 /// assert_eq!(both.of(0.9), Some(0.01));
 /// assert_eq!(Margin::relative(0.05).of(0.0), None, "a share of nothing");
 /// ```

@@ -173,7 +173,7 @@ impl TryFrom<Document> for Thresholds {
 }
 
 impl Thresholds {
-    /// No thresholds yet. Such a validator is refused by `build()`: who checks nothing blesses nothing.
+    /// No thresholds yet. Such a validator is refused by `build()`.
     #[must_use]
     pub fn new() -> Self {
         Thresholds::default()
@@ -277,7 +277,7 @@ impl Stage for Thresholds {
     fn check(&self) -> Result<()> {
         if self.thresholds.is_empty() {
             return Err(Error::config(
-                "there is no threshold; who checks nothing blesses nothing, unless a `RubberStamp` is asked for",
+                "there is no threshold, must be at least one; a `RubberStamp` blesses without any",
             ));
         }
         for Threshold { metric, bound } in &self.thresholds {

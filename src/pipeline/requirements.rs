@@ -215,7 +215,7 @@ mod tests {
         );
         assert_eq!(
             refused(""),
-            "there is no gate; who checks nothing blesses nothing"
+            "there is no gate, must be at least one; a `RubberStamp` blesses without any"
         );
         let auk = FILE.replace("metric = \"auc\"", "metric = \"auk\"");
         assert_eq!(

@@ -59,7 +59,7 @@
 //! let root = Root::open(dir.path().join("root"))?;
 //! assert_eq!(root.runs()?.len(), 2);
 //! # }
-//! # Ok::<(), Error>(())
+//! # Ok::<(), fourfold::Error>(())
 //! ```
 //!
 //! Architecture invariant: what is here knows no pipeline: stages are names, artifacts are kinds and digests. Held by

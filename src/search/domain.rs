@@ -108,6 +108,9 @@ impl Domain {
 
 fn between(low: f64, high: f64, log: bool, place: f64) -> f64 {
     match log {
+        // The ends to the last bit.
+        true if place == 0.0 => low,
+        true if place == 1.0 => high,
         true => (low.ln() + place * (high.ln() - low.ln())).exp(),
         false => low + place * (high - low),
     }
