@@ -12,8 +12,8 @@ use crate::warning::Warning;
 
 /// The smallest change in a metric that an `eval` split is likely to show, with 95 % confidence in 80 % of such evaluations.
 ///
-/// It is said before training, when neither model has answered, so it takes two models to be as close as a new model is to
-/// its predecessor as a rule: a tenth of the answers differ; for areas under the curve, 0.8, and answers that are correlated
+/// It is computed from the labels alone, before any answer is looked at, so it takes two models to be as close as a new
+/// model is to its predecessor as a rule: a tenth of the answers differ; for areas under the curve, 0.8, and answers that are correlated
 /// by 0.9 (Hanley and McNeil 1982, 1983); for losses, a deviation of the difference of 0.2 (log loss), 0.1 (Brier), and a
 /// quarter of the label's deviation (mean absolute error). What the split has shown stands in the gate's check afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
