@@ -165,7 +165,7 @@ impl Model for EnsembleModel {
         };
         save_json(dir, FILE, &saved)?;
         for (at, transform) in self.transforms.iter().enumerate() {
-            save_json(dir, &format!("transform-{at}.json"), transform)?;
+            save_json(dir, &format!("transform-{at}.json"), &**transform)?;
         }
         let mut members = self.members.iter().enumerate();
         members.try_for_each(|(at, member)| save_model(dir, &format!("model-{at}"), &member.model))
