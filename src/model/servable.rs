@@ -456,7 +456,6 @@ impl Servable {
     }
 
     /// The names of what it answers with beside the outputs of its target.
-    #[cfg(feature = "http")]
     pub(crate) fn extras(&self) -> &[String] {
         &self.extras
     }
