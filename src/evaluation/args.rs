@@ -35,7 +35,7 @@ static OURS: LazyLock<Catalogue> = LazyLock::new(Catalogue::new);
 impl<'a, M> EvalArgs<'a, M> {
     /// Arguments to ask a validator with, in a test or within a validator of one's own: a candidate, the labelled raw
     /// rows, and its metrics on them. What is said of it is a verdict and no blessing: those come out of the
-    /// [evaluation pipeline](EvaluationPipeline) only.
+    /// [evaluation pipeline](super::EvaluationPipeline) only.
     #[must_use]
     pub fn new(candidate: &'a Candidate<M>, eval: &'a Examples, metrics: &'a Evaluation) -> Self {
         EvalArgs {

@@ -1,6 +1,6 @@
 //! Work that waits for a disk, off the async threads.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Does the work on a thread for blocking work of the runtime that asks; where none does, here.
 pub(super) async fn off_async_threads<T: Send + 'static>(
@@ -8,10 +8,9 @@ pub(super) async fn off_async_threads<T: Send + 'static>(
 ) -> Result<T> {
     #[cfg(any(feature = "datafusion", feature = "http", feature = "object-store"))]
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        return runtime
-            .spawn_blocking(work)
-            .await
-            .map_err(|error| Error::internal("work on a disk panicked").with_source(error))?;
+        return runtime.spawn_blocking(work).await.map_err(|error| {
+            crate::error::Error::internal("work on a disk panicked").with_source(error)
+        })?;
     }
     work()
 }
