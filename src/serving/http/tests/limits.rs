@@ -78,11 +78,17 @@ fn large_bodies_have_a_size_together() {
         .max_buffered_bytes(1 << 20);
     let server = Running::late(&options);
     let path = "/v2/models/late/infer";
-    let mut first = server.connect();
-    first.write_all(&large_head(path, "")).unwrap();
-    first.write_all(&vec![b' '; 800_000]).unwrap();
     let second = vec![b' '; 600_000];
+    let mut first = None;
     until(|| {
+        // One that has been waited for gives way to others, so it is a new one each time.
+        drop(first.take());
+        let mut connection = server.connect();
+        let body = vec![b' '; 800_000];
+        let written = connection.write_all(&large_head(path, ""));
+        // It may be refused itself, while the one before is not gone.
+        let _ = written.and_then(|()| connection.write_all(&body));
+        first = Some(connection);
         // A refusal closes the connection, perhaps before all of the body is written.
         let Some(answer) = server.try_send(path, &[], &second) else {
             return false;
