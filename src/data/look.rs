@@ -4,6 +4,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
+use ::parquet::file::metadata::PageIndexPolicy;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::{root_as_footer, root_as_message};
@@ -60,8 +61,10 @@ impl Look<'_> {
             .files
             .iter()
             .map(async |file| {
+                // Without the page indexes: where they are is a claim too.
                 let metadata = DFParquetMetadata::new(self.store.as_ref(), &file.meta)
-                    .with_file_metadata_cache(Some(Arc::clone(&cache)));
+                    .with_file_metadata_cache(Some(Arc::clone(&cache)))
+                    .with_page_index_policy(Some(PageIndexPolicy::Skip));
                 let metadata = metadata.fetch_metadata().await?;
                 parquet::check(file, &metadata)?;
                 let of_file = metadata.file_metadata();

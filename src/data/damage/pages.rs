@@ -65,11 +65,13 @@ impl ParquetFileReaderFactory for CheckedReaders {
             Some((_, shown)) => Arc::clone(shown),
             None => location.as_ref().into(),
         };
+        let n_bytes = file.object_meta.size;
         let inner =
             (self.inner).create_reader(partition_index, file, metadata_size_hint, metrics)?;
         Ok(Box::new(CheckedReader {
             inner,
             shown,
+            n_bytes,
             limit: self.limit,
             chunks: Vec::new(),
         }))
@@ -80,6 +82,7 @@ struct CheckedReader {
     inner: Box<dyn AsyncFileReader + Send>,
     /// The file, for people.
     shown: Arc<str>,
+    n_bytes: u64,
     limit: u64,
     /// By their first bytes, as soon as the footer was read.
     chunks: Vec<Chunk>,
@@ -113,9 +116,25 @@ impl CheckedReader {
     }
 }
 
+impl CheckedReader {
+    /// Checks that a range that the file's indexes tell of is one of the file: memory is taken for it before it is read.
+    fn within(&self, range: &Range<u64>) -> ParquetResult<()> {
+        if range.start <= range.end && range.end <= self.n_bytes {
+            return Ok(());
+        }
+        let (start, end) = (range.start, range.end);
+        let what = format!(
+            "it tells of bytes {start} to {end}, and has {}",
+            self.n_bytes
+        );
+        Err(ParquetError::External(Box::new(damaged(&self.shown, what))))
+    }
+}
+
 impl AsyncFileReader for CheckedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         async move {
+            self.within(&range)?;
             let bytes = self.inner.get_bytes(range.clone()).await?;
             self.check(&range, &bytes)?;
             Ok(bytes)
@@ -128,6 +147,7 @@ impl AsyncFileReader for CheckedReader {
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         async move {
+            ranges.iter().try_for_each(|range| self.within(range))?;
             let parts = self.inner.get_byte_ranges(ranges.clone()).await?;
             for (range, bytes) in ranges.iter().zip(&parts) {
                 self.check(range, bytes)?;

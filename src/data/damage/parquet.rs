@@ -38,6 +38,19 @@ pub(in crate::data) fn check(file: &Found, metadata: &ParquetMetaData) -> Result
                     start(column)
                 )));
             }
+            let indexes = [
+                (column.column_index_offset(), column.column_index_length()),
+                (column.offset_index_offset(), column.offset_index_length()),
+            ];
+            for (offset, length) in indexes {
+                if let (Some(offset), Some(length)) = (offset, length)
+                    && !is_range(offset, i64::from(length), size)
+                {
+                    return Err(wrong(format!(
+                        "an index of column `{name}` claims the {length} bytes from byte {offset} on, of {size}"
+                    )));
+                }
+            }
             if column.num_values() < 0 {
                 return Err(wrong(format!(
                     "column `{name}` claims {} values",
@@ -74,6 +87,11 @@ fn unsound_schema(metadata: &ParquetMetaData) -> Option<String> {
 fn start(column: &ColumnChunkMetaData) -> i64 {
     let dictionary = column.dictionary_page_offset();
     dictionary.unwrap_or_else(|| column.data_page_offset())
+}
+
+fn is_range(offset: i64, length: i64, size: u64) -> bool {
+    let end = offset.checked_add(length);
+    offset >= 0 && length >= 0 && end.is_some_and(|end| end as u64 <= size)
 }
 
 /// Whether the bytes of a column chunk are behind the magic at the beginning and before the end of the file.
