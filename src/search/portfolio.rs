@@ -161,8 +161,7 @@ pub(super) fn next_batch(
     let mut seen = seen.to_vec();
     let mut points = Vec::new();
     for kind in kinds.into_iter().take(left) {
-        let seed = args.seed() ^ (seen.len() as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let point = portfolio.next(kind, &seen, &mut Random::new(seed));
+        let point = portfolio.next(kind, &seen, &mut Random::of(args.seed(), seen.len()));
         seen.push(Observation {
             point: point.clone(),
             loss: f64::INFINITY,

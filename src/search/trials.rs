@@ -1,6 +1,5 @@
 //! Trials, several at a time.
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -8,9 +7,9 @@ use serde_json::Value;
 use super::folds::{Fit, Folds};
 use super::judge::Judge;
 use super::space::{Point, Space};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::stage::Stage;
-use crate::training::{TrainArgs, Trial};
+use crate::training::{TrainArgs, Trial, side_by_side};
 
 /// What trials have in common.
 pub(super) struct Trials<'a> {
@@ -72,30 +71,9 @@ impl Trials<'_> {
             .args
             .clone()
             .with_threads((self.args.threads() / workers).max(1));
-        let n = points.len();
-        let jobs = Mutex::new(points.into_iter().enumerate());
-        let broken = || Error::internal("a trial's thread panicked");
-        let done = std::thread::scope(|scope| {
-            let work = || {
-                let mut done = Vec::new();
-                loop {
-                    let Some((at, (point, share))) = jobs.lock().map_err(|_| broken())?.next()
-                    else {
-                        return Ok(done);
-                    };
-                    done.push((at, self.one(point, share, &args)?));
-                }
-            };
-            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            let ended = workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|_| Err(broken())));
-            ended.collect::<Result<Vec<_>>>()
-        })?;
-        let mut done: Vec<(usize, Done)> = done.into_iter().flatten().collect();
-        debug_assert_eq!(done.len(), n);
-        done.sort_by_key(|(at, _)| *at);
-        Ok(done.into_iter().map(|(_, done)| done).collect())
+        side_by_side(workers, points, |(point, share)| {
+            self.one(point, share, &args)
+        })
     }
 
     fn one(&self, point: Point, share: f64, args: &TrainArgs) -> Result<Done> {

@@ -203,8 +203,7 @@ impl Tune {
         let mut points = Vec::new();
         for at in first..first + n {
             // Of each trial its own: how many are chosen at once does not change what chance gives.
-            let mut random =
-                Random::new(args.seed() ^ (at as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let mut random = Random::of(args.seed(), at);
             let point = match self.strategy {
                 Strategy::Grid(_) => match grid.get(at) {
                     Some(point) => point.clone(),

@@ -205,6 +205,7 @@ pub use self::linear_regression::LinearRegression;
 pub use self::linfa::Linfa;
 pub use self::logistic_regression::LogisticRegression;
 pub use self::matrix::Matrix;
+pub(crate) use self::parallel::side_by_side;
 pub(crate) use self::random::Random;
 pub use self::random_forest::RandomForest;
 pub use self::streaming_logistic::StreamingLogistic;

@@ -14,7 +14,7 @@ pub(super) fn at_most(threads: usize) -> usize {
 
 /// Does every job, on no more threads than may be kept busy, and gives their results in order. The first error by the order
 /// of the jobs is the one that is given.
-pub(super) fn side_by_side<J: Send, T: Send>(
+pub(crate) fn side_by_side<J: Send, T: Send>(
     threads: usize,
     jobs: Vec<J>,
     work: impl Fn(J) -> Result<T> + Sync,
@@ -23,7 +23,7 @@ pub(super) fn side_by_side<J: Send, T: Send>(
     if threads <= 1 {
         return jobs.into_iter().map(work).collect();
     }
-    let broken = || Error::internal("a thread that reads rows panicked");
+    let broken = || Error::internal("a worker thread panicked");
     let jobs = Mutex::new(jobs.into_iter().enumerate());
     let done = std::thread::scope(|scope| {
         let worker = || {

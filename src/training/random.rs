@@ -8,6 +8,11 @@ impl Random {
         Random(seed)
     }
 
+    /// The randomness of one of many things, from 0: that of another does not change it.
+    pub(crate) fn of(seed: u64, number: usize) -> Self {
+        Random(seed ^ (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
