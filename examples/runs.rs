@@ -184,7 +184,7 @@ fn main() -> Result<()> {
         What::Verify => {
             let verified = root.verify()?;
             for (id, error) in &verified.damaged {
-                println!("{}: {error}", id.short());
+                println!("{}: {error:#}", id.short());
             }
             println!(
                 "{} artifacts are whole, {} are damaged",
