@@ -70,7 +70,9 @@ fn ask(model: &Predictor, rows: &RecordBatch, observer: &dyn fourfold::serving::
 async fn a_log_is_a_source_with_the_same_rows_and_the_same_answers() {
     let (models, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (model, _) = served(models.path()).await;
-    let options = RequestLogOptions::new().max_file_rows(5_000);
+    let options = RequestLogOptions::new()
+        .max_file_rows(5_000)
+        .max_queued_bytes(1 << 30);
     let log = RequestLog::open(dir.path(), options).unwrap();
     let rows = january().slice(0, 12_000);
     ask(&model, &rows, &log);
@@ -141,7 +143,10 @@ async fn serving_is_held_against_the_statistics_saved_with_the_model() {
     let inputs = model.servable().transform().inputs().len();
     assert_eq!(reference.training().unwrap().columns.len(), inputs);
 
-    let options = DriftOptions::new().window_rows(1_000_000);
+    // Room for all rows: what is asked while the queue is full is not watched.
+    let options = DriftOptions::new()
+        .window_rows(1_000_000)
+        .max_queued_bytes(1 << 30);
     let monitor = DriftMonitor::start(options, |_| ()).unwrap();
     // The month that it was trained on.
     ask(&model, &january(), &monitor);
