@@ -7,7 +7,7 @@ use crate::serving::grpc::proto::{
     ModelStreamInferResponse,
 };
 
-fn probabilities(answer: &ModelInferResponse) -> Vec<f64> {
+pub(super) fn probabilities(answer: &ModelInferResponse) -> Vec<f64> {
     let place = answer
         .outputs
         .iter()

@@ -2,6 +2,7 @@
 
 mod client;
 mod garbage;
+mod in_process;
 mod inference;
 mod lifecycle;
 mod limits;
