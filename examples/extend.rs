@@ -9,7 +9,6 @@
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use fourfold::evaluation::Gates;
-use fourfold::features::Takes;
 use fourfold::model::{AnyModel, BaggedModel};
 use fourfold::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -44,8 +43,8 @@ impl<T: Trainer> Trainer for Bagging<T> {
         Ok(BaggedModel::new(models.collect::<Result<_>>()?)?.into())
     }
 
-    fn takes(&self) -> Takes {
-        self.trainer.takes()
+    fn capabilities(&self) -> Capabilities {
+        self.trainer.capabilities()
     }
 }
 
@@ -120,6 +119,7 @@ mod tests {
     use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch};
     use fourfold::blessing::Candidate;
     use fourfold::examples::Examples;
+    use fourfold::features::Takes;
     use fourfold::metrics::{Evaluation, MetricValue};
     use fourfold::model::{ConstantModel, Target};
     use fourfold::schema::Schema;

@@ -23,7 +23,7 @@ pub use crate::serving::{
 pub use crate::stage::Stage;
 #[cfg(feature = "datafusion")]
 pub use crate::training::{
-    DecisionTree, GradientBoosting, Linear, LinearRegression, LogisticRegression, RandomForest,
-    TrainArgs, Trained, Trainer, TrainingPipeline,
+    Capabilities, DecisionTree, GradientBoosting, Linear, LinearRegression, LogisticRegression,
+    RandomForest, TrainArgs, Trained, Trainer, TrainingPipeline, WarmStart,
 };
 pub use crate::transform::{AutoTransform, DatePart, Fill, Transform};

@@ -1,9 +1,12 @@
 //! What is checked before anything runs, and before anything is trained.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::Schema as ArrowSchema;
 
 use super::{Detectable, EvaluationPipeline, Validator, WorstSlices};
 use crate::error::{Error, Result, near_names};
+use crate::features::Direction;
 use crate::metrics::SliceBy;
 use crate::model::{Model, Target};
 use crate::stage::Stage;
@@ -56,6 +59,27 @@ impl<V: Stage> EvaluationPipeline<V> {
             ))
             .in_stage("evaluate")),
             _ => Ok(()),
+        }
+    }
+
+    /// Checks that the trainer keeps the [directions](EvaluationPipeline::monotone) that are wanted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the trainer, the feature and the direction.
+    pub fn check_directions(
+        &self,
+        trainer: &str,
+        kept: &BTreeMap<String, Direction>,
+    ) -> Result<()> {
+        let is_kept =
+            |(feature, wanted): &(&String, &Direction)| kept.get(*feature) == Some(wanted);
+        match self.directions.iter().find(|wanted| !is_kept(wanted)) {
+            None => Ok(()),
+            Some((feature, wanted)) => Err(Error::config(format!(
+                "`monotone` wants predictions to be {wanted} with `{feature}`, which trainer `{trainer}` does not keep; \
+                 boosting does, set by `GradientBoosting::monotone` or `Requirements::boosting`"
+            ))
+            .in_stage("evaluate")),
         }
     }
 

@@ -99,6 +99,7 @@ mod thresholds;
 mod trial;
 mod worst_slices;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -125,6 +126,7 @@ pub use self::worst_slices::{WorstSlice, WorstSlices};
 use crate::blessing::{Blessed, Candidate, Verdict};
 use crate::error::{Error, Result, task_panic_text};
 use crate::examples::Examples;
+use crate::features::Direction;
 use crate::metrics::{Catalogue, Evaluation, Metric, SliceBy};
 use crate::model::{Model, Servable};
 use crate::stage::{Stage, StageFn, serialize_stage};
@@ -196,6 +198,8 @@ pub struct EvaluationPipeline<V> {
     slice_by: Vec<SliceBy>,
     baseline: Option<PathBuf>,
     compute: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    directions: BTreeMap<String, Direction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resampling: Option<Resampling>,
     protected: Vec<String>,
@@ -232,6 +236,7 @@ impl<V: Stage> EvaluationPipeline<V> {
             slice_by: Vec::new(),
             baseline: None,
             compute: Vec::new(),
+            directions: BTreeMap::new(),
             resampling: None,
             protected: Vec::new(),
             worst_slices: None,
@@ -308,6 +313,20 @@ impl<V: Stage> EvaluationPipeline<V> {
     #[must_use]
     pub fn compute<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.compute.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Wants predictions to rise, or to fall, with these features. It is the trainer that keeps directions, such as
+    /// [`GradientBoosting::monotone`](crate::training::GradientBoosting::monotone): a pipeline whose trainer does not
+    /// keep them is refused by `build()`.
+    #[must_use]
+    pub fn monotone<F: Into<String>>(
+        mut self,
+        directions: impl IntoIterator<Item = (F, Direction)>,
+    ) -> Self {
+        let directions = directions.into_iter();
+        (self.directions)
+            .extend(directions.map(|(feature, direction)| (feature.into(), direction)));
         self
     }
 

@@ -13,6 +13,7 @@
 //! assert_eq!(features.matrix().column(1).to_vec(), [2.0, 4.0]);
 //! ```
 
+mod direction;
 mod fill;
 mod layout;
 mod pick;
@@ -26,6 +27,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate};
 
 pub use fourfold_kernels::columns::Column;
 
+pub use self::direction::Direction;
 pub(crate) use self::fill::FeaturesMut;
 pub(crate) use self::layout::Layout;
 pub use self::layout::{Feature, FeatureKind, Takes};

@@ -321,6 +321,9 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
             .map_err(|error| error.in_stage("data"))?;
         pipeline.training.check()?;
         pipeline.evaluation.check::<ModelOf<T>>()?;
+        let trainer = pipeline.training.trainer();
+        let kept = trainer.capabilities().directions;
+        (pipeline.evaluation).check_directions(trainer.name(), &kept)?;
         pipeline.serving.check()?;
         pipeline.limits.check()?;
         let server = pipeline.serving.server();

@@ -61,7 +61,7 @@ where
         );
 
         let trainer = self.training.trainer();
-        let serving = match trainer.uses_warm_start() {
+        let serving = match trainer.capabilities().warm_start.is_some() {
             true => {
                 let loaders = self.all_loaders();
                 Some(self.serving.server().serving(name, &loaders).await)

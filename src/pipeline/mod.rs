@@ -61,7 +61,7 @@ use crate::model::{Loaders, ReferenceStatistics, Servable};
 use crate::progress::{Progress, Step};
 use crate::runs::{Root, Run, RunLabels};
 use crate::serving::{Server, Serving, ServingPipeline};
-use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord};
+use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord, WarmStart};
 use crate::transform::FittedPlan;
 use crate::warning::Warning;
 
@@ -301,7 +301,8 @@ where
             }
             Ok(Serving::Model(servable))
                 if servable.transform().features() != train.feature_names()
-                    && !self.training.trainer().starts_by_name() =>
+                    && self.training.trainer().capabilities().warm_start
+                        != Some(WarmStart::ByName) =>
             {
                 let reason = "the serving model has other features".to_owned();
                 (None, Some(skipped(reason)))
@@ -323,7 +324,9 @@ where
         progress: &Progress,
     ) -> Result<(Candidate<T::Model>, TrainingRecord, FittedPlan)> {
         let step = progress.step(Step::Transform);
-        let fitted = data.fit(self.training.trainer().takes(), engine).await?;
+        let fitted = data
+            .fit(self.training.trainer().capabilities().takes, engine)
+            .await?;
         drop(step);
         let train = dataset(data, TRAIN, &fitted)?;
         let tune = data.splits().get(TUNE).filter(|tune| tune.n_rows() > 0);

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evaluation::{EvaluationPipeline, Fair, Gates, Validator};
 use crate::model::Model;
 use crate::training::{Direction, GradientBoosting, Thresholded, Trainer};
@@ -78,7 +78,8 @@ impl Requirements {
         written::from_toml(text)
     }
 
-    /// The evaluation that judges by them. Metrics, columns and classes that are not there are errors with the near names:
+    /// The evaluation that judges by them; a pipeline with a trainer that does not keep the monotone directions is refused
+    /// when it is built. Metrics, columns and classes that are not there are errors with the near names:
     /// of the metrics when the pipeline is built, of the rest when the data is known, before training. What the mistakes cost
     /// is computed as the metric `cost(..)`.
     ///
@@ -99,6 +100,7 @@ impl Requirements {
         }
         let evaluation = EvaluationPipeline::new(judges)
             .slice_by(&self.slices)
+            .monotone(self.monotone.iter().map(|(feature, way)| (feature, *way)))
             .protected(self.protected.iter().map(Fair::column));
         Ok(match self.costs {
             Some(costs) => {
@@ -140,21 +142,6 @@ impl Requirements {
     #[must_use]
     pub fn monotone(&self) -> &BTreeMap<String, Direction> {
         &self.monotone
-    }
-
-    /// That a trainer which cannot keep directions is not given any.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the features, if there are directions.
-    pub fn without_directions(&self) -> Result<()> {
-        let features: Vec<&str> = self.monotone.keys().map(String::as_str).collect();
-        match features.as_slice() {
-            [] => Ok(()),
-            features => Err(Error::config(format!(
-                "`monotone` names `{}`, and the trainer does not keep directions",
-                features.join("`, `")
-            ))),
-        }
     }
 }
 

@@ -55,7 +55,7 @@ where
     pub(super) async fn train(&self, data: &mut Data) -> Result<Trained<T::Model>> {
         let pipeline = self.pipeline;
         let trainer = pipeline.training.trainer();
-        let serving = match trainer.uses_warm_start() {
+        let serving = match trainer.capabilities().warm_start.is_some() {
             true => {
                 let loaders = pipeline.all_loaders();
                 Some(

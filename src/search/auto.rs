@@ -19,7 +19,7 @@ use crate::features::Takes;
 use crate::metrics::Catalogue;
 use crate::model::{AnyModel, EnsembleModel};
 use crate::stage::Stage;
-use crate::training::{Dataset, TrainArgs, Trained, Trainer, Trial};
+use crate::training::{Capabilities, Dataset, TrainArgs, Trained, Trainer, Trial};
 use crate::transform::{FittedTransform, InputColumn};
 use crate::warning::Warning;
 
@@ -171,8 +171,8 @@ impl Trainer for AutoTrainer {
         finish(found, &trials, share)
     }
 
-    fn takes(&self) -> Takes {
-        Takes::CODES
+    fn capabilities(&self) -> Capabilities {
+        Takes::CODES.into()
     }
 }
 

@@ -105,7 +105,7 @@ impl Space {
                 base: serde_json::to_value(&trainer).unwrap_or(Value::Null),
                 parameters: Vec::new(),
                 transform: None,
-                takes: trainer.takes(),
+                takes: trainer.capabilities().takes,
                 build: Arc::new(build),
             }],
         }

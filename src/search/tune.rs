@@ -12,11 +12,10 @@ use super::space::{Point, Space};
 use super::tpe::{self, Observation};
 use super::trials::{Done, Trials};
 use crate::error::{Error, ErrorKind, Result};
-use crate::features::Takes;
 use crate::metrics::{Catalogue, Metric};
 use crate::model::AnyModel;
 use crate::stage::Stage;
-use crate::training::{Random, TrainArgs, Trained, Trainer};
+use crate::training::{Capabilities, Random, TrainArgs, Trained, Trainer};
 use crate::warning::Warning;
 
 /// How the next trials are chosen.
@@ -377,11 +376,9 @@ impl Trainer for Tune {
         self.finish(history, &folds, &judge, &args)
     }
 
-    fn takes(&self) -> Takes {
-        self.space
-            .alternatives
-            .first()
-            .map_or(Takes::FINITE, |first| first.takes)
+    fn capabilities(&self) -> Capabilities {
+        let first = self.space.alternatives.first();
+        first.map_or_else(Capabilities::new, |first| first.takes.into())
     }
 }
 

@@ -3,9 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::Result;
-use crate::features::Takes;
 use crate::model::AnyModel;
 use crate::stage::Stage;
 
@@ -61,15 +60,7 @@ where
         Ok(self.0.train(args)?.map(AnyModel::new))
     }
 
-    fn takes(&self) -> Takes {
-        self.0.takes()
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        self.0.uses_warm_start()
-    }
-
-    fn starts_by_name(&self) -> bool {
-        self.0.starts_by_name()
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
     }
 }

@@ -193,7 +193,7 @@ impl TrainArgs {
 
     /// The previous model, to start from, if there is one, it is of this type, and its features are those of the rows:
     /// also where it is held by an [`AnyModel`](crate::model::AnyModel). In a pipeline it is the model that is serving, if
-    /// the trainer [can use one](super::Trainer::uses_warm_start) and the target is the same.
+    /// the trainer [can use one](super::Capabilities::warm_start) and the target is the same.
     #[must_use]
     pub fn warm_start<M: Model>(&self) -> Option<&M> {
         let (model, features) = self.warm_start_by_name()?;
@@ -201,7 +201,7 @@ impl TrainArgs {
     }
 
     /// The previous model, to start from, whatever its features, with their names: for a trainer that takes over what it
-    /// finds by name, see [`Trainer::starts_by_name`](super::Trainer::starts_by_name).
+    /// finds by name, see [`WarmStart::ByName`](super::WarmStart::ByName).
     #[must_use]
     pub fn warm_start_by_name<M: Model>(&self) -> Option<(&M, &[String])> {
         let model = self.warm_start.as_ref()?.downcast_ref()?;

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::linear_rows::TAKES;
-use super::{LinearRegression, LogisticRegression, TrainArgs, Trained, Trainer};
+use super::{
+    Capabilities, LinearRegression, LogisticRegression, TrainArgs, Trained, Trainer, WarmStart,
+};
 use crate::error::Result;
-use crate::features::Takes;
 use crate::model::{LinearModel, Task};
 use crate::stage::Stage;
 
@@ -60,15 +61,7 @@ impl Trainer for Linear {
         }
     }
 
-    fn takes(&self) -> Takes {
-        TAKES
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        true
-    }
-
-    fn starts_by_name(&self) -> bool {
-        true
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::from(TAKES).warm_start(WarmStart::ByName)
     }
 }

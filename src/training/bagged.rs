@@ -7,9 +7,8 @@ use serde::Serialize;
 
 use super::scored::Scored;
 use super::trained::threshold_left_out;
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::features::Takes;
 use crate::model::{AnyModel, BaggedModel};
 use crate::stage::Stage;
 
@@ -134,15 +133,7 @@ impl<T: Trainer> Trainer for Bagged<T> {
         Ok(self.train_out_of_fold(args)?.0)
     }
 
-    fn takes(&self) -> Takes {
-        self.trainer.takes()
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        self.trainer.uses_warm_start()
-    }
-
-    fn starts_by_name(&self) -> bool {
-        self.trainer.starts_by_name()
+    fn capabilities(&self) -> Capabilities {
+        self.trainer.capabilities()
     }
 }

@@ -7,9 +7,8 @@ use fourfold_kernels::linear::{Design, Loss, Options, Problem, fit};
 use serde::{Deserialize, Serialize};
 
 use super::scored::Scored;
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::features::Takes;
 use crate::model::{AnyModel, CalibratedModel, Calibration, logit};
 use crate::stage::Stage;
 
@@ -129,16 +128,8 @@ impl<T: Trainer> Trainer for Calibrated<T> {
         Ok(trained.with_fitted(fitted))
     }
 
-    fn takes(&self) -> Takes {
-        self.trainer.takes()
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        self.trainer.uses_warm_start()
-    }
-
-    fn starts_by_name(&self) -> bool {
-        self.trainer.starts_by_name()
+    fn capabilities(&self) -> Capabilities {
+        self.trainer.capabilities()
     }
 }
 

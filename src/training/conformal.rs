@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::calibrated::check_hold_out;
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::features::Takes;
 use crate::model::{AnyModel, ConformalModel, Margins, Predict, Task, band};
 use crate::stage::Stage;
 use crate::warning::Warning;
@@ -226,16 +225,8 @@ impl<T: Trainer> Trainer for Conformal<T> {
         Ok(warnings.into_iter().fold(trained, Trained::with_warning))
     }
 
-    fn takes(&self) -> Takes {
-        self.trainer.takes()
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        self.trainer.uses_warm_start()
-    }
-
-    fn starts_by_name(&self) -> bool {
-        self.trainer.starts_by_name()
+    fn capabilities(&self) -> Capabilities {
+        self.trainer.capabilities()
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::random_forest::{bytes, grow};
 use super::trees::{Rows, check_range};
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::Result;
 use crate::features::Takes;
 use crate::model::ForestModel;
@@ -87,7 +87,7 @@ impl Trainer for DecisionTree {
         Ok(grow(self.name(), &rows, args, &options)?.0)
     }
 
-    fn takes(&self) -> Takes {
-        Takes::CODES
+    fn capabilities(&self) -> Capabilities {
+        Takes::CODES.into()
     }
 }

@@ -4,9 +4,8 @@ use fourfold_kernels::linear::Loss;
 use serde::{Deserialize, Serialize};
 
 use super::linear_rows::{LinearRows, Solver, TAKES};
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer, WarmStart};
 use crate::error::{Error, Result};
-use crate::features::Takes;
 use crate::model::{LinearModel, Link, Task};
 use crate::stage::Stage;
 
@@ -174,16 +173,8 @@ impl Trainer for GeneralizedLinear {
         rows.fit(args, &solver)
     }
 
-    fn takes(&self) -> Takes {
-        TAKES
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        true
-    }
-
-    fn starts_by_name(&self) -> bool {
-        true
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::from(TAKES).warm_start(WarmStart::ByName)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::trees::{check_positive, check_range};
 use crate::error::{Error, Result};
+use crate::features::Direction;
 use crate::stage::Stage;
 
 mod train;
@@ -31,16 +32,6 @@ pub enum RegressionLoss {
     /// Tweedie deviance with a variance power above 1 and below 2: the mean of labels of 0 and more, many of them 0, such
     /// as what a client claims in a year.
     Tweedie(f64),
-}
-
-/// Which way predictions go with a feature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// They never fall where the feature rises.
-    Rising,
-    /// They never rise where the feature rises.
-    Falling,
 }
 
 /// Gradient boosted trees on histograms: the trainer to try first on tables.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::calibrated::check_hold_out;
 use super::random::Random;
-use super::{Dataset, ExplainedRow, TrainArgs, Trained, Trainer};
+use super::{Capabilities, Dataset, ExplainedRow, TrainArgs, Trained, Trainer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::examples::Examples;
 use crate::features::Takes;
@@ -115,16 +115,8 @@ impl<T: Trainer> Trainer for Explained<T> {
         Ok(trained.with_importances("contribution", sizes))
     }
 
-    fn takes(&self) -> Takes {
-        self.trainer.takes()
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        self.trainer.uses_warm_start()
-    }
-
-    fn starts_by_name(&self) -> bool {
-        self.trainer.starts_by_name()
+    fn capabilities(&self) -> Capabilities {
+        self.trainer.capabilities()
     }
 }
 

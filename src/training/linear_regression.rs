@@ -7,10 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::generalized_linear::{check_penalty, check_solver};
 use super::linear_rows::{LinearRows, Solver, TAKES};
 use super::parallel::side_by_side;
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer, WarmStart};
 use crate::error::{Error, Result};
 use crate::examples::ExamplePart;
-use crate::features::Takes;
 use crate::model::{LinearModel, Link, Task};
 use crate::stage::Stage;
 
@@ -135,16 +134,8 @@ impl Trainer for LinearRegression {
         rows.fit(args, &solver)
     }
 
-    fn takes(&self) -> Takes {
-        TAKES
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        true
-    }
-
-    fn starts_by_name(&self) -> bool {
-        true
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::from(TAKES).warm_start(WarmStart::ByName)
     }
 }
 

@@ -43,7 +43,7 @@
 //! A trainer that iterates says how far it is by [`TrainArgs::progress`]: who
 //! [observes](crate::pipeline::PipelineBuilder::observe) the run hears of it as
 //! [`Event::Advanced`](crate::progress::Event::Advanced). Between iterations it looks at [`TrainArgs::cancellation`]. To start
-//! from the model that serves, it says so by [`Trainer::uses_warm_start`], without which none is loaded, and asks for it by its
+//! from the model that serves, it says so by [`Trainer::capabilities`], without which none is loaded, and asks for it by its
 //! type. Of those here linear models do so by themselves, for they end at the same weights but sooner, and boosting if
 //! [`GradientBoosting::continue_serving`] is set. The stage's fields are its configuration, which fingerprints and reports are made of: `#[serde(skip)]` keeps a channel, a handle or a
 //! secret out.
@@ -53,7 +53,7 @@
 //!
 //! use fourfold::model::{LinearModel, Link};
 //! use fourfold::ndarray::{Array1, Array2};
-//! use fourfold::training::{TrainArgs, Trained, Trainer};
+//! use fourfold::training::{Capabilities, TrainArgs, Trained, Trainer, WarmStart};
 //! use fourfold::{Result, Stage};
 //! use serde::Serialize;
 //!
@@ -74,8 +74,8 @@
 //! impl Trainer for Descent {
 //!     type Model = LinearModel;
 //!
-//!     fn uses_warm_start(&self) -> bool {
-//!         true
+//!     fn capabilities(&self) -> Capabilities {
+//!         Capabilities::new().warm_start(WarmStart::SameFeatures)
 //!     }
 //!
 //!     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
@@ -157,6 +157,7 @@ mod auto;
 mod bagged;
 mod batches;
 mod calibrated;
+mod capabilities;
 mod conformal;
 mod constant;
 mod dataset;
@@ -192,12 +193,13 @@ pub use self::auto::Linear;
 pub use self::bagged::{Bagged, OutOfFold};
 pub use self::batches::BatchOptions;
 pub use self::calibrated::{Calibrated, CalibrationMethod};
+pub use self::capabilities::{Capabilities, WarmStart};
 pub use self::conformal::Conformal;
 pub use self::constant::Constant;
 pub use self::dataset::Dataset;
 pub use self::decision_tree::DecisionTree;
 pub use self::generalized_linear::GeneralizedLinear;
-pub use self::gradient_boosting::{Direction, GradientBoosting, RegressionLoss};
+pub use self::gradient_boosting::{GradientBoosting, RegressionLoss};
 pub use self::hold_out::{HoldOut, HoldOutBy};
 pub use self::importance::Explained;
 pub use self::linear_regression::LinearRegression;
@@ -215,7 +217,7 @@ pub use self::trained::{
     CurvePoint, ExplainedRow, Importance, IntoTrained, Trained, TrainingRecord, Trial,
 };
 use crate::error::{Error, Result};
-use crate::features::Takes;
+pub use crate::features::Direction;
 use crate::model::{Model, Predict};
 use crate::progress::{Progress, Step};
 use crate::stage::{Stage, StageFn, serialize_stage};
@@ -240,21 +242,9 @@ pub trait Trainer: Stage {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the trainer does not do the task.
     fn train(&self, args: &TrainArgs) -> Result<Trained<Self::Model>>;
 
-    /// What it takes of the rows; by default, a matrix of finite numbers, see [`Dataset::matrix`]. A chosen transform
-    /// goes by it, and [`Dataset::table`] gives the rows in that form.
-    fn takes(&self) -> Takes {
-        Takes::FINITE
-    }
-
-    /// Whether it can start from the model that is serving, see [`TrainArgs::warm_start`]. If not, none is loaded.
-    fn uses_warm_start(&self) -> bool {
-        false
-    }
-
-    /// Whether it can start from a model of other features too, by their names: see
-    /// [`TrainArgs::warm_start_by_name`]. If not, training starts anew where features have changed, and says so.
-    fn starts_by_name(&self) -> bool {
-        false
+    /// What it takes of the rows and what it can do; by default, a matrix of finite numbers and no more.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
     }
 
     /// The trainer with the type of its model forgotten.
@@ -294,16 +284,8 @@ where
         (**self).train(args)
     }
 
-    fn takes(&self) -> Takes {
-        (**self).takes()
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        (**self).uses_warm_start()
-    }
-
-    fn starts_by_name(&self) -> bool {
-        (**self).starts_by_name()
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
     }
 }
 

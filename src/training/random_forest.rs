@@ -6,7 +6,7 @@ use fourfold_kernels::trees::{BagOptions, Bagged, Outcome, bag};
 use serde::{Deserialize, Serialize};
 
 use super::trees::{Rows, check_positive, check_range, shapes, with_importances};
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::features::Takes;
 use crate::model::{Combine, ForestModel, Target, Task};
@@ -177,8 +177,8 @@ impl Trainer for RandomForest {
         Ok(trained)
     }
 
-    fn takes(&self) -> Takes {
-        Takes::CODES
+    fn capabilities(&self) -> Capabilities {
+        Takes::CODES.into()
     }
 }
 

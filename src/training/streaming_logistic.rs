@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::linear_rows::{Start, TAKES};
 use super::logistic_regression::{check_classes, of_classes};
 use super::random::Random;
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer, WarmStart};
 use crate::error::{Error, Result};
-use crate::features::Takes;
 use crate::model::LinearModel;
 use crate::stage::Stage;
 
@@ -180,15 +179,7 @@ impl Trainer for StreamingLogistic {
         }))
     }
 
-    fn takes(&self) -> Takes {
-        TAKES
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        true
-    }
-
-    fn starts_by_name(&self) -> bool {
-        true
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::from(TAKES).warm_start(WarmStart::ByName)
     }
 }

@@ -4,9 +4,8 @@ use serde::Serialize;
 
 use super::calibrated::{ScoredRow, check_hold_out};
 use super::scored::Scored;
-use super::{TrainArgs, Trained, Trainer};
+use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::features::Takes;
 use crate::model::Task;
 use crate::stage::Stage;
 use crate::warning::Warning;
@@ -177,16 +176,8 @@ impl<T: Trainer> Trainer for Thresholded<T> {
         })
     }
 
-    fn takes(&self) -> Takes {
-        self.trainer.takes()
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        self.trainer.uses_warm_start()
-    }
-
-    fn starts_by_name(&self) -> bool {
-        self.trainer.starts_by_name()
+    fn capabilities(&self) -> Capabilities {
+        self.trainer.capabilities()
     }
 }
 

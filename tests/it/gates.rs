@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use fourfold::blessing::{Blessed, CheckOutcome, Verdict};
-use fourfold::evaluation::Needs;
+use fourfold::evaluation::{Gates, Needs};
 use fourfold::model::{ConstantModel, LinearModel, Servable};
+use fourfold::pipeline::Requirements;
 use fourfold::prelude::*;
+use fourfold::training::{Direction, Thresholded};
 use serde::Serialize;
 
 use crate::support::parcels;
@@ -223,6 +225,35 @@ fn refused<V: Validator<LinearModel>>(evaluation: EvaluationPipeline<V>) -> Stri
         Err(error) => format!("build: {error}"),
         Ok(pipeline) => format!("run: {}", pipeline.run_blocking().unwrap_err()),
     }
+}
+
+#[test]
+fn directions_of_the_requirements_must_be_kept_by_the_trainer() {
+    let wanted = Requirements::from_toml(
+        "monotone = { km = \"rising\" }\n[[gates]]\ngate = \"thresholds\"\n\
+         thresholds = [{ metric = \"auc\", at_least = 0.5 }]",
+    )
+    .unwrap();
+    let text = refused(wanted.evaluation(&Gates::default()).unwrap());
+    assert_eq!(
+        text,
+        "build: evaluate: `monotone` wants predictions to be rising with `km`, which trainer `logistic_regression` does not keep; boosting does, set \
+         by `GradientBoosting::monotone` or `Requirements::boosting`"
+    );
+    let build = |trainer: GradientBoosting| {
+        Pipeline::builder("parcels")
+            .data(data())
+            .train(Thresholded::new(trainer))
+            .evaluate(wanted.evaluation(&Gates::default()).unwrap())
+            .serve(InProcess::new())
+            .build()
+            .is_ok()
+    };
+    assert!(!build(GradientBoosting::default()));
+    assert!(!build(
+        GradientBoosting::default().monotone("km", Direction::Falling)
+    ));
+    assert!(build(wanted.boosting(GradientBoosting::default())));
 }
 
 #[test]

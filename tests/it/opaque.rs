@@ -50,8 +50,8 @@ impl Trainer for WordShares {
         .into())
     }
 
-    fn takes(&self) -> Takes {
-        Takes::ROWS
+    fn capabilities(&self) -> Capabilities {
+        Takes::ROWS.into()
     }
 }
 

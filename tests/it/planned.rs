@@ -60,7 +60,7 @@ impl Trainer for ByCategory {
     type Model = Shares;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<Shares>> {
-        let table = args.train().table(self.takes())?;
+        let table = args.train().table(Takes::CODES)?;
         let columns = table.features().columns();
         let (codes, n) = columns.iter().find_map(codes_of).expect("codes");
         let mut counts = vec![(0.5, 1.0); n as usize];
@@ -76,8 +76,8 @@ impl Trainer for ByCategory {
         .into())
     }
 
-    fn takes(&self) -> Takes {
-        Takes::CODES
+    fn capabilities(&self) -> Capabilities {
+        Takes::CODES.into()
     }
 }
 
@@ -143,12 +143,12 @@ impl Trainer for Best {
         let mut best: Option<(f64, Trained<AnyModel>)> = None;
         let mut trials = Vec::new();
         for trainer in &self.0 {
-            let data = parts.train.refit(trainer.takes())?;
+            let data = parts.train.refit(trainer.capabilities().takes)?;
             let trained = trainer
                 .train(&args.clone().with_train(data.clone()))?
                 .behind(&data);
             let rest = parts.held_out.clone().with_transform(data.fitted().clone());
-            let table = rest.table(trainer.takes())?;
+            let table = rest.table(trainer.capabilities().takes)?;
             let answers = trained.model().predict(table.features())?;
             let errors = answers
                 .column(0)

@@ -489,8 +489,8 @@ impl Trainer for Tokened {
         DecisionTree::default().train(args)
     }
 
-    fn takes(&self) -> fourfold::features::Takes {
-        DecisionTree::default().takes()
+    fn capabilities(&self) -> Capabilities {
+        DecisionTree::default().capabilities()
     }
 }
 

@@ -56,7 +56,7 @@ async fn training_the_predictor_and_http_agree_on_a_thousand_rows() {
     let examples = prepared.split(EVAL).unwrap();
     let target = Arc::new(prepared.target().clone());
     let plan = prepared
-        .fit(Linear::default().takes(), &engine)
+        .fit(Linear::default().capabilities().takes, &engine)
         .await
         .unwrap();
     let dataset = Dataset::new(examples.clone(), Arc::clone(plan.transform()), target);

@@ -361,7 +361,9 @@ impl Trainer for ByWeight {
     fn train(&self, args: &TrainArgs) -> Result<Trained<Self::Model>> {
         let trainer = LogisticRegression::default();
         let transform = Transform::new().z_score("kilograms");
-        let rows = args.train().refit_with(transform, trainer.takes())?;
+        let rows = args
+            .train()
+            .refit_with(transform, trainer.capabilities().takes)?;
         let args = args.clone().with_train(rows.clone()).with_tune(None);
         Ok(trainer.train(&args)?.behind(&rows))
     }

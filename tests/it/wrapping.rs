@@ -63,8 +63,8 @@ impl<T: Trainer> Trainer for Bagging<T> {
         })
     }
 
-    fn uses_warm_start(&self) -> bool {
-        true
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().warm_start(WarmStart::SameFeatures)
     }
 }
 

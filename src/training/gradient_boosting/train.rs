@@ -7,11 +7,11 @@ use fourfold_kernels::trees::{
 };
 
 use super::super::trees::{Rows, shapes, with_importances};
-use super::super::{Dataset, TrainArgs, Trained, Trainer};
+use super::super::{Capabilities, Dataset, TrainArgs, Trained, Trainer, WarmStart};
 use super::warm::moved;
-use super::{Direction, GradientBoosting, MOST_DEPTH, RegressionLoss};
+use super::{GradientBoosting, MOST_DEPTH, RegressionLoss};
 use crate::error::{Error, Result, near_names};
-use crate::features::{Feature, FeatureKind, Features, Takes};
+use crate::features::{Direction, Feature, FeatureKind, Features, Takes};
 use crate::model::{Combine, ForestColumn, ForestModel, Link, Target, Task};
 use crate::stage::Stage;
 use crate::warning::Warning;
@@ -224,16 +224,12 @@ impl Trainer for GradientBoosting {
         with_importances(trained, rows.features())
     }
 
-    fn takes(&self) -> Takes {
-        Takes::CODES
-    }
-
-    fn uses_warm_start(&self) -> bool {
-        self.continue_serving
-    }
-
-    fn starts_by_name(&self) -> bool {
-        true
+    fn capabilities(&self) -> Capabilities {
+        let takes = Capabilities::from(Takes::CODES).directions(self.monotone.clone());
+        match self.continue_serving {
+            true => takes.warm_start(WarmStart::ByName),
+            false => takes,
+        }
     }
 }
 
