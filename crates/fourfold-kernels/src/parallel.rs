@@ -31,21 +31,23 @@ pub fn map<P: Sync, T: Send>(parts: &[P], threads: usize, work: impl Fn(&P) -> T
     }
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(parts.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(part) = parts.get(at) else {
-                        break;
-                    };
-                    let result = work(part);
-                    done.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((at, result));
-                }
-            });
+    let take_turns = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = parts.get(at) else {
+                break;
+            };
+            let result = work(part);
+            done.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((at, result));
         }
+    };
+    rayon_core::in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| take_turns());
+        }
+        take_turns();
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_unstable_by_key(|(at, _)| *at);

@@ -7,6 +7,7 @@ use super::histogram::{Histogram, Pair, Rows, Tiles};
 use super::segments::Segments;
 use super::split::{Candidate, Cut, LeafSums, Limits, Search};
 use super::{Node, Rule};
+use crate::parallel;
 
 /// What is the same for all trees.
 pub(super) struct Grower<'a> {
@@ -79,7 +80,7 @@ impl Grower<'_> {
             best: None,
             path: Arc::default(),
         };
-        self.search(&mut root, allowed);
+        root.best = self.best(&root, allowed);
         let mut leaves = vec![root];
         let mut steps = Vec::new();
         while leaves.len() < self.max_leaves {
@@ -185,14 +186,18 @@ impl Grower<'_> {
                 }
                 None => self.histogram(segments, large, gradients),
             };
-            for (leaf, histogram) in [(small, of_small), (large, of_large)] {
-                leaves[leaf].histogram = Some(histogram);
-                if can_split(&leaves[leaf]) {
-                    self.search(&mut leaves[leaf], allowed);
-                }
-                if leaves[leaf].best.is_none() {
+            leaves[small].histogram = Some(of_small);
+            leaves[large].histogram = Some(of_large);
+            let children = [small, large];
+            let best = parallel::map(&children, self.threads, |leaf| {
+                let leaf = &leaves[*leaf];
+                can_split(leaf).then(|| self.best(leaf, allowed)).flatten()
+            });
+            for (leaf, best) in children.into_iter().zip(best) {
+                if best.is_none() {
                     leaves[leaf].histogram = None;
                 }
+                leaves[leaf].best = best;
             }
             let held = leaves
                 .iter()
@@ -235,7 +240,7 @@ impl Grower<'_> {
         self.tiles.histogram(rows, gradients, self.threads)
     }
 
-    fn search(&self, leaf: &mut Leaf, allowed: &[bool]) {
+    fn best(&self, leaf: &Leaf, allowed: &[bool]) -> Option<Candidate> {
         let search = Search {
             bins: self.bins,
             starts: &self.tiles.starts,
@@ -251,10 +256,8 @@ impl Grower<'_> {
             allowed[feature]
                 && (self.interactions.is_empty() || groups.iter().any(|group| group[feature]))
         };
-        leaf.best = leaf
-            .histogram
-            .as_ref()
-            .and_then(|histogram| search.best(histogram, &leaf.sums, may));
+        let histogram = leaf.histogram.as_ref()?;
+        search.best(histogram, &leaf.sums, may)
     }
 }
 

@@ -43,7 +43,7 @@ impl Segments {
         let range = self.leaves[leaf].clone();
         let rows = &mut self.rows[range.clone()];
         let scratch = &mut self.scratch[range.clone()];
-        let parts = parallel::parts(rows.len(), 1 << 16, 64);
+        let parts = parallel::parts(rows.len(), 1 << 14, 64);
         let mut n_below = 0;
         if let [_] = parts.as_slice() {
             n_below = divide(rows, scratch, column, below);
