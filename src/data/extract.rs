@@ -20,11 +20,12 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use super::load::Load;
 use super::source::check_names;
 use super::text::{Remark, remarks_of};
-use super::turns::Turns;
+use super::turns::{Keys, Turns};
 use super::{Label, Split, TRAIN};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -341,25 +342,66 @@ pub(super) fn split_dir(name: &str) -> String {
     format!("Split-{name}")
 }
 
+/// How many batches of a part wait to be divided.
+const READ_AHEAD: usize = 2;
+
+/// Rows, and their keys.
+type ReadBatch = (RecordBatch, RowKeys);
+
+enum RowKeys {
+    Known(Vec<u64>),
+    Counted(Keys),
+}
+
 impl Extraction {
-    async fn part(
+    /// Reads the rows of a part and says which keys they have, ahead of what is done with them.
+    async fn read(
         &self,
-        number: usize,
         mut stream: SendableRecordBatchStream,
         mut turns: Option<Turns>,
-    ) -> Result<PartFiles, Stopped> {
-        let mut writers: Vec<Option<SplitWriter>> =
-            self.division.split.names().map(|_| None).collect();
-        let buffered = MemoryConsumer::new("examples to be written").register(&self.pool);
+        to: &mpsc::Sender<Result<ReadBatch, Stopped>>,
+    ) -> Result<(), Stopped> {
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| Stopped::Reading(error.into()))?;
             self.n_read
                 .fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-            let mut batch = normalize_batch(&batch, &self.raw)?;
-            let mut keys = self.division.split.key_hashes(&batch)?;
-            if let Some(turns) = &mut turns {
-                keys = turns.keys(keys).await?;
+            let batch = normalize_batch(&batch, &self.raw)?;
+            let keys = self.division.split.key_hashes(&batch)?;
+            let keys = match &mut turns {
+                Some(turns) => RowKeys::Counted(turns.ask(keys).await?),
+                None => RowKeys::Known(keys),
+            };
+            if to.send(Ok((batch, keys))).await.is_err() {
+                // The part has failed.
+                break;
             }
+        }
+        Ok(())
+    }
+
+    async fn part(
+        self: Arc<Self>,
+        number: usize,
+        stream: SendableRecordBatchStream,
+        turns: Option<Turns>,
+    ) -> Result<PartFiles, Stopped> {
+        let (to, mut batches) = mpsc::channel(READ_AHEAD);
+        let reading = Arc::clone(&self);
+        let reader = tokio::spawn(async move {
+            if let Err(stopped) = reading.read(stream, turns, &to).await {
+                // Unless the part has failed already.
+                let _ = to.send(Err(stopped)).await;
+            }
+        });
+        let mut writers: Vec<Option<SplitWriter>> =
+            self.division.split.names().map(|_| None).collect();
+        let buffered = MemoryConsumer::new("examples to be written").register(&self.pool);
+        while let Some(read) = batches.recv().await {
+            let (mut batch, keys) = read?;
+            let mut keys = match keys {
+                RowKeys::Known(keys) => keys,
+                RowKeys::Counted(keys) => keys.counted().await?,
+            };
             if let Some(within) = self.division.load.within_sample(&keys) {
                 batch = filter_record_batch(&batch, &within).map_err(Error::from)?;
                 keys = keys
@@ -394,6 +436,10 @@ impl Extraction {
             let held = writers.iter().flatten().map(SplitWriter::held_bytes);
             buffered.try_resize(held.sum()).map_err(Error::from)?;
         }
+        // Rows that were not read must not be taken for the end.
+        reader
+            .await
+            .map_err(|error| Error::internal("reading a part stopped").with_source(error))?;
         writers
             .into_iter()
             .enumerate()

@@ -21,10 +21,35 @@ struct Ask {
     answer: oneshot::Sender<Result<Vec<u64>>>,
 }
 
+/// How many asks of a part may wait: a part is read on while others have their turn.
+const AHEAD: usize = 8;
+
 /// One part's place in the order.
 pub(super) struct Turns {
     to: mpsc::Sender<Ask>,
     left: usize,
+}
+
+/// Keys that are being counted.
+pub(super) struct Keys(Vec<oneshot::Receiver<Result<Vec<u64>>>>);
+
+impl Keys {
+    /// Waits for them.
+    pub(super) async fn counted(self) -> Result<Vec<u64>> {
+        let mut keys = Vec::new();
+        for answer in self.0 {
+            let mut some = answer.await.map_err(|_| gone())??;
+            match keys.is_empty() {
+                true => keys = some,
+                false => keys.append(&mut some),
+            }
+        }
+        Ok(keys)
+    }
+}
+
+fn gone() -> Error {
+    Error::internal("nobody counts equal rows")
 }
 
 impl Turns {
@@ -32,7 +57,7 @@ impl Turns {
     pub(super) fn of(n_parts: usize, engine: &Engine) -> Vec<Turns> {
         let (turns, parts): (Vec<_>, Vec<_>) = (0..n_parts)
             .map(|_| {
-                let (to, part) = mpsc::channel(1);
+                let (to, part) = mpsc::channel(AHEAD);
                 (Turns { to, left: TURN }, part)
             })
             .unzip();
@@ -42,9 +67,9 @@ impl Turns {
         turns
     }
 
-    /// The keys of the part's next rows, of which these are the hashes.
-    pub(super) async fn keys(&mut self, mut hashes: Vec<u64>) -> Result<Vec<u64>> {
-        let mut keys = Vec::with_capacity(hashes.len());
+    /// Asks for the keys of the part's next rows, of which these are the hashes. They are counted when the part's turn comes.
+    pub(super) async fn ask(&mut self, mut hashes: Vec<u64>) -> Result<Keys> {
+        let mut keys = Vec::with_capacity(1 + hashes.len() / TURN);
         while !hashes.is_empty() {
             let rest = hashes.split_off(self.left.min(hashes.len()));
             self.left -= hashes.len();
@@ -53,16 +78,15 @@ impl Turns {
                 self.left = TURN;
             }
             let (answer, answered) = oneshot::channel();
-            let gone = || Error::internal("nobody counts equal rows");
             let ask = Ask {
                 hashes: std::mem::replace(&mut hashes, rest),
                 ends,
                 answer,
             };
             self.to.send(ask).await.map_err(|_| gone())?;
-            keys.append(&mut answered.await.map_err(|_| gone())??);
+            keys.push(answered);
         }
-        Ok(keys)
+        Ok(Keys(keys))
     }
 }
 
