@@ -117,7 +117,10 @@ impl<V: Stage> EvaluationPipeline<V> {
                 near_names(missing, known())
             ))
             .in_stage("evaluate")),
-            None => Ok(()),
+            None => (self.slice_by.iter())
+                .chain(needs.slices())
+                .try_for_each(|by| by.check_columns(columns))
+                .map_err(|error| error.in_stage("evaluate")),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Metrics, overall and by slice, from one pass over the predictions.
 //!
 //! An [`Evaluator`] reads predictions that are columns: label, candidate, baseline, weight, keys of slices. It holds no
-//! model, and parts of the rows are counted side by side and merged. Metrics of one's own are [`Metric`]s.
+//! model, and parts of the rows are counted side by side and merged. Metrics of one's own are [`Metric`]s, or SQL expressions
+//! (`SqlMetric`, feature `sql`).
 //!
 //! Names and rules follow TensorFlow Model Analysis and scikit-learn where they have them: a positive is a probability
 //! *above* the threshold, a ratio with a zero denominator has no value (and is left out here), overall is the slice of every
@@ -65,6 +66,8 @@ mod residuals;
 mod scored;
 mod slice;
 mod spread;
+#[cfg(feature = "sql")]
+mod sql_metric;
 #[cfg(test)]
 mod tests;
 
@@ -93,6 +96,8 @@ pub(crate) use self::scored::{Scored, View};
 #[cfg(feature = "datafusion")]
 pub(crate) use self::slice::numbers_of;
 pub use self::slice::{Slice, SliceBy};
+#[cfg(feature = "sql")]
+pub use self::sql_metric::SqlMetric;
 use crate::error::{Error, Result, near_names};
 
 /// Values of metrics by name. A metric that is not defined for the rows (a ratio over nothing) is not there.

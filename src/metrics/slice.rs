@@ -77,6 +77,8 @@ enum Bins {
     Values,
     Edges(Vec<f64>),
     Quantiles(u32),
+    /// Whether a SQL predicate, in place of the column, is true; with the columns that it names.
+    Predicate(Vec<String>),
 }
 
 /// What a value of NULL is called.
@@ -97,6 +99,26 @@ impl SliceBy {
         SliceBy::of(column, Bins::Quantiles(n_bins))
     }
 
+    /// By a SQL predicate over the columns of a row: where it is true, false and NULL. The slice's condition is the predicate's
+    /// text, and `true`, `false` or `<null>`.
+    ///
+    /// ```
+    /// use fourfold::metrics::SliceBy;
+    ///
+    /// let by_haul = SliceBy::sql("distance > 1500 and carrier <> 'UA'").and("origin");
+    /// # let _ = by_haul;
+    /// ```
+    ///
+    /// What is wrong with it is told by [`check`](Self::check).
+    #[cfg(feature = "sql")]
+    #[must_use]
+    pub fn sql(predicate: impl Into<String>) -> Self {
+        let predicate = predicate.into();
+        // Without its columns if it is refused, which `check` tells.
+        let columns = crate::transform::sql::columns(&predicate).unwrap_or_default();
+        SliceBy::of(predicate, Bins::Predicate(columns))
+    }
+
     fn of(column: impl Into<String>, bins: Bins) -> Self {
         SliceBy {
             columns: vec![By {
@@ -115,13 +137,20 @@ impl SliceBy {
 
     /// The columns that are looked at.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|by| by.column.as_str())
+        self.columns
+            .iter()
+            .flat_map(|by| match &by.bins {
+                Bins::Predicate(columns) => columns.as_slice(),
+                _ => std::slice::from_ref(&by.column),
+            })
+            .map(String::as_str)
     }
 
     /// Checks the configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for edges that do not rise, and for fewer than two bins.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for edges that do not rise, for fewer than two bins, and for what is
+    /// no predicate.
     pub fn check(&self) -> Result<()> {
         for By { column, bins } in &self.columns {
             let wrong = |what: String| Err(Error::config(format!("slices of `{column}` {what}")));
@@ -138,10 +167,23 @@ impl SliceBy {
                 Bins::Quantiles(n) if !(2..=100).contains(n) => {
                     return wrong(format!("have {n} bins, must be from 2 to 100"));
                 }
+                #[cfg(feature = "sql")]
+                Bins::Predicate(_) => {
+                    crate::transform::sql::columns(column)?;
+                }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Checks the predicates against the columns that they name.
+    #[cfg(feature = "datafusion")]
+    pub(crate) fn check_columns(&self, columns: &arrow::datatypes::Schema) -> Result<()> {
+        let none = RecordBatch::new_empty(std::sync::Arc::new(columns.clone()));
+        let predicates = self.columns.iter();
+        let mut predicates = predicates.filter(|by| matches!(by.bins, Bins::Predicate(_)));
+        predicates.try_for_each(|by| by.texts(&none).map(drop))
     }
 
     /// The columns of which the values must be known to tell the edges of quantiles.
@@ -173,7 +215,9 @@ impl SliceBy {
     pub(crate) fn slice(&self, key: &str) -> Slice {
         let values = key.split(BETWEEN).map(str::to_owned);
         Slice {
-            conditions: self.columns().map(str::to_owned).zip(values).collect(),
+            conditions: (self.columns.iter().map(|by| by.column.clone()))
+                .zip(values)
+                .collect(),
         }
     }
 
@@ -204,6 +248,10 @@ impl SliceBy {
 
 impl By {
     fn texts(&self, rows: &RecordBatch) -> Result<ArrayRef> {
+        #[cfg(feature = "sql")]
+        if let Bins::Predicate(columns) = &self.bins {
+            return predicate(&self.column, columns, rows);
+        }
         let column = rows.column_by_name(&self.column).ok_or_else(|| {
             Error::data(format!("there is no column `{}` to slice by", self.column))
         })?;
@@ -230,6 +278,39 @@ impl By {
             texts.collect::<arrow::array::StringArray>(),
         ))
     }
+}
+
+/// Where a predicate is true, as texts.
+#[cfg(feature = "sql")]
+fn predicate(predicate: &str, columns: &[String], rows: &RecordBatch) -> Result<ArrayRef> {
+    use crate::transform::InputColumn;
+    use crate::transform::sql::Compiled;
+
+    let mut inputs = Vec::with_capacity(columns.len());
+    let mut arrays = Vec::with_capacity(columns.len());
+    for name in columns {
+        let column = rows
+            .column_by_name(name)
+            .ok_or_else(|| Error::data(format!("there is no column `{name}` for `{predicate}`")))?;
+        let field_type = FieldType::of(column.data_type());
+        if field_type == FieldType::Other {
+            return Err(Error::config(format!(
+                "`{predicate}` reads `{name}`, which is of type {}, must be a number, a boolean, text or a time",
+                column.data_type()
+            )));
+        }
+        inputs.push(InputColumn::new(name, field_type));
+        arrays.push(field_type.normalize(name, column)?);
+    }
+    let compiled = Compiled::new(predicate, &inputs)?;
+    if compiled.output() != &DataType::Boolean {
+        return Err(Error::config(format!(
+            "`{predicate}` is of type {}, must be a boolean",
+            compiled.output()
+        )));
+    }
+    let is_true = compiled.evaluate(predicate, arrays)?;
+    Ok(cast(&is_true, &DataType::Utf8)?)
 }
 
 /// A column as numbers.

@@ -102,7 +102,7 @@ pub mod ops;
 mod plan;
 mod program;
 #[cfg(feature = "sql")]
-mod sql;
+pub(crate) mod sql;
 mod step;
 mod tally;
 mod target_table;

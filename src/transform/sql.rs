@@ -1,4 +1,4 @@
-//! SQL expressions over the columns of a batch: the one place where transforms touch DataFusion.
+//! SQL expressions over the columns of a batch: the one place where transforms, slices and metrics touch DataFusion.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
@@ -30,7 +30,7 @@ static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
 /// The columns that an expression names, in the order of first naming.
 ///
 /// Refuses what cannot be computed from one row alone, or not twice the same.
-pub(super) fn columns(expression: &str) -> Result<Vec<String>> {
+pub(crate) fn columns(expression: &str) -> Result<Vec<String>> {
     let dialect = SESSION.config().options().sql_parser.dialect;
     let parsed = SESSION.sql_to_expr(expression, &dialect).map_err(|error| {
         Error::config(format!(
@@ -121,7 +121,7 @@ fn check_function(function: &ast::Function) -> Result<()> {
 
 /// An expression that is ready to run.
 #[derive(Clone, Debug)]
-pub(super) struct Compiled {
+pub(crate) struct Compiled {
     schema: SchemaRef,
     code: Arc<dyn PhysicalExpr>,
     output: DataType,
@@ -129,7 +129,7 @@ pub(super) struct Compiled {
 
 impl Compiled {
     /// Compiles an expression over columns of known types.
-    pub(super) fn new(expression: &str, columns: &[InputColumn]) -> Result<Self> {
+    pub(crate) fn new(expression: &str, columns: &[InputColumn]) -> Result<Self> {
         let fields: Vec<Field> = columns
             .iter()
             .filter_map(|column| Some(Field::new(&column.name, column.data_type()?, true)))
@@ -162,12 +162,12 @@ impl Compiled {
     }
 
     /// The type that it makes.
-    pub(super) fn output(&self) -> &DataType {
+    pub(crate) fn output(&self) -> &DataType {
         &self.output
     }
 
     /// The values of rows; `columns` are in the order and of the types that it was compiled for.
-    pub(super) fn evaluate(&self, expression: &str, columns: Vec<ArrayRef>) -> Result<ArrayRef> {
+    pub(crate) fn evaluate(&self, expression: &str, columns: Vec<ArrayRef>) -> Result<ArrayRef> {
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         let n_rows = rows.num_rows();
         let evaluated = self

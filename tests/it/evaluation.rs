@@ -422,3 +422,73 @@ fn the_weights_of_rows_are_heeded() {
         (plain.metric("accuracy").unwrap() - weighted.metric("accuracy").unwrap()).abs() > 1e-6
     );
 }
+
+#[cfg(feature = "sql")]
+#[test]
+fn slices_and_metrics_in_sql_are_as_good_as_others() {
+    use fourfold::metrics::SqlMetric;
+
+    let dir = tempfile::tempdir().unwrap();
+    let server = ModelRepository::at(dir.path());
+    // The share of wrong answers, as SQL says it.
+    let wrong = || SqlMetric::new("wrong", Direction::Lower, "label <> prediction").unwrap();
+    let heavy = "kilograms > 60 and road = 'road'";
+    let evaluation = EvaluationPipeline::new(
+        Thresholds::new()
+            .at_most("wrong", 0.9)
+            .at_most_in_slices("wrong", 0.95, 10),
+    )
+    .metric(wrong())
+    .slice_by([SliceBy::sql(heavy), SliceBy::edges("kilograms", [60.0])]);
+    let outcome = run(evaluation, &server);
+    assert!(
+        outcome.is_deployed(),
+        "{:?}",
+        outcome.run().verdict.reasons()
+    );
+    let metrics = &outcome.run().metrics;
+    let of = |metrics: &fourfold::metrics::Metrics, name: &str| metrics[name].value;
+    let all = &metrics.overall;
+    assert!((of(all, "wrong") - (1.0 - of(all, "accuracy"))).abs() < 1e-12);
+    assert!(all["wrong"].lower.is_some() && all["wrong"].upper.is_some());
+    let slice = |value: &str| {
+        let wanted = Slice::of(heavy, value);
+        let found = metrics.slices.iter().find(|found| found.slice == wanted);
+        found.unwrap()
+    };
+    let (yes, no) = (slice("true"), slice("false"));
+    assert_eq!(yes.n_rows() + no.n_rows(), metrics.n_rows());
+    let share = of(&yes.metrics, "mean_label");
+    assert!(share > of(&no.metrics, "mean_label"), "{share}");
+    assert!((of(&yes.metrics, "wrong") - (1.0 - of(&yes.metrics, "accuracy"))).abs() < 1e-12);
+
+    // What is wrong is said before training.
+    let refused = |by: SliceBy| {
+        let built = Pipeline::builder("parcels")
+            .data(data(400))
+            .train_with("none", 1, |_: &TrainArgs| -> Result<LinearModel> {
+                panic!("trained")
+            })
+            .evaluate(
+                EvaluationPipeline::new(Thresholds::new().at_least("auc", 0.5)).slice_by([by]),
+            )
+            .serve(InProcess::new())
+            .build();
+        match built {
+            Err(error) => format!("build: {error}"),
+            Ok(pipeline) => pipeline.run_blocking().unwrap_err().to_string(),
+        }
+    };
+    assert_eq!(
+        refused(SliceBy::sql("kilogram > 60")),
+        "evaluate: column `kilogram` to slice by is not in the data; did you mean `kilograms`?"
+    );
+    assert_eq!(
+        refused(SliceBy::sql("kilograms + 60")),
+        "evaluate: `kilograms + 60` is of type Float64, must be a boolean"
+    );
+    assert!(
+        refused(SliceBy::sql("kilograms >"))
+            .starts_with("build: evaluate: `kilograms >` is no SQL expression")
+    );
+}
