@@ -11,13 +11,22 @@ use crate::transform::FittedTransform;
 
 /// A model that answers the same number for every row.
 pub(in crate::serving::lifecycle) fn constant(name: &str, answer: f64) -> Blessed<ConstantModel> {
+    constant_with(name, answer, BTreeMap::new())
+}
+
+/// The same with what its manifest is to say beside.
+pub(in crate::serving::lifecycle) fn constant_with(
+    name: &str,
+    answer: f64,
+    details: BTreeMap<String, serde_json::Value>,
+) -> Blessed<ConstantModel> {
     let candidate = Candidate::new(
         name,
         ConstantModel::new(0, vec![answer]),
         Target::regression("price"),
         &Schema::from_json(r#"{"format_version": 2, "fields": []}"#).unwrap(),
         Arc::new(FittedTransform::new(Vec::new(), Vec::new()).unwrap()),
-        BTreeMap::new(),
+        details,
     );
     Blessed::mint(candidate.unwrap(), Verdict::new().check("test", true, "")).unwrap()
 }

@@ -18,7 +18,7 @@ use self::remote::{Controls, Listed, Remote};
 use super::{Control, Found, FoundModel, FoundVersion, Looking, Source};
 use crate::blessing::Blessed;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Loaders, Model, Servable};
+use crate::model::{Loaders, Manifest, Model, Servable};
 use crate::serving::{PushedModel, Server, Serving};
 use crate::stage::Stage;
 use crate::store;
@@ -163,6 +163,28 @@ impl ObjectStoreRepository {
             version,
             path: PathBuf::from(key.to_string()),
         })
+    }
+
+    /// The version that serves unless another one is asked for, and where it was brought to.
+    async fn fetch_default(&self, name: &str) -> Result<Option<(u64, PathBuf)>> {
+        let (remote, cache) = (self.remote.clone(), self.cache.join(name));
+        let name = name.to_owned();
+        let fetch = async move {
+            let models = remote.list(Some(&name)).await?;
+            let Some(listed) = models.get(&name) else {
+                return Ok(None);
+            };
+            let (control, _) = remote.control(&name).await?;
+            let found = Found::new(listed.found(&cache), control);
+            let version = found.control().default_version(&found.numbers());
+            let Some(version) = version.and_then(|version| found.version(version)) else {
+                return Ok(None);
+            };
+            let (number, path) = (version.version(), version.path().to_owned());
+            remote.fetch(&name, number, &path).await?;
+            Ok(Some((number, path)))
+        };
+        self.background.run(fetch).await
     }
 
     /// The control of a model as it was read before, if the object has not changed since.
@@ -345,30 +367,31 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
     }
 
     async fn serving(&self, name: &str, loaders: &Loaders) -> Result<Serving> {
-        let (remote, cache) = (self.remote.clone(), self.cache.join(name));
-        let name = name.to_owned();
-        let fetch = async move {
-            let models = remote.list(Some(&name)).await?;
-            let Some(listed) = models.get(&name) else {
-                return Ok(None);
-            };
-            let (control, _) = remote.control(&name).await?;
-            let found = Found::new(listed.found(&cache), control);
-            let version = found.control().default_version(&found.numbers());
-            let Some(version) = version.and_then(|version| found.version(version)) else {
-                return Ok(None);
-            };
-            remote
-                .fetch(&name, version.version(), version.path())
-                .await?;
-            Ok(Some(version.path().to_owned()))
-        };
-        let Some(path) = self.background.run(fetch).await? else {
+        let Some((_, path)) = self.fetch_default(name).await? else {
             return Ok(Serving::None);
         };
         let loaders = loaders.clone().with_operations(&self.operations);
         let servable = Servable::load(&path, &loaders)?;
         Ok(Serving::Model(Arc::new(servable)))
+    }
+
+    async fn deployed(&self, name: &str, artifact: &str) -> Result<Option<PushedModel>> {
+        let Some((version, path)) = self.fetch_default(name).await? else {
+            return Ok(None);
+        };
+        // What cannot be read is not what is asked for.
+        let manifest = Manifest::load(&path).ok();
+        let found = manifest.filter(|manifest| manifest.artifact() == Some(artifact));
+        let key = self.remote.key(name, &version.to_string())?;
+        Ok(found.map(|_| PushedModel {
+            name: name.to_owned(),
+            version,
+            path: PathBuf::from(key.to_string()),
+        }))
+    }
+
+    fn deployed_version(&self, endpoint: &PushedModel) -> Option<u64> {
+        Some(endpoint.version)
     }
 
     /// That the store can be reached and written to.

@@ -8,7 +8,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::serving::lifecycle::directory::tests::constant;
+use crate::serving::lifecycle::directory::tests::{constant, constant_with};
 use crate::serving::{Traffic, VersionPolicy};
 
 /// A store in memory with its models.
@@ -455,6 +455,27 @@ fn the_model_that_serves_is_compared_with() {
         .update("price", &mut |control| control.roll_back(2, 1))
         .unwrap();
     assert_eq!(answer(), 1.0);
+}
+
+#[test]
+fn what_serves_already_is_known_by_the_artifact_that_it_is() {
+    let stored = Stored::new();
+    let deployed = |artifact: &str| {
+        let deployed =
+            Server::<crate::model::ConstantModel>::deployed(&stored.models, "price", artifact);
+        stored.runtime.block_on(deployed).unwrap()
+    };
+    assert_eq!(deployed("model/1"), None);
+    for artifact in ["model/1", "model/2"] {
+        let details = BTreeMap::from([(Manifest::ARTIFACT.to_owned(), artifact.into())]);
+        let model = constant_with("price", 1.0, details);
+        let pushed = stored.runtime.block_on(stored.models.push(&model)).unwrap();
+        assert_eq!(deployed(artifact), Some(pushed));
+    }
+    assert_eq!(deployed("model/1"), None, "another one serves");
+    let roll_back = &mut |control: &mut Control| control.roll_back(2, 1);
+    stored.models.update("price", roll_back).unwrap();
+    assert_eq!(deployed("model/1").map(|pushed| pushed.version), Some(1));
 }
 
 #[test]
