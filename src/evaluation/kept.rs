@@ -12,23 +12,23 @@ use serde::{Deserialize, Serialize};
 use super::compare::with_answers;
 use super::resample::Resampling;
 use super::{
-    Assessed, Baseline, Detectable, Differences, EvaluationPipeline, Margin, Predictions, SliceBy,
-    Trial, Validator, WorstSlice, WorstSlices,
+    Assessed, Baseline, Differences, EvaluationPipeline, Predictions, SliceBy, Trial, Validator,
+    WorstSlice, WorstSlices,
 };
 use crate::blessing::{Candidate, Verdict};
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::Evaluation;
+use crate::metrics::{Catalogue, Evaluation};
 use crate::model::{Model, Servable, Target, load_json, save_json};
 use crate::runs::{Artifact, ArtifactId, Root, Task};
 use crate::stage::Configuration;
-use crate::statistics::Statistics;
+use crate::statistics::{ColumnStatistics, Statistics};
 
 pub(crate) const EVALUATION: &str = Findings::KIND;
 pub(crate) const PREDICTIONS: &str = Predictions::KIND;
 pub(crate) const VERDICT: &str = Verdict::KIND;
 
 /// Raised when the meaning of evaluating changes while its form does not.
-const EVALUATE_VERSION: u32 = 2;
+const EVALUATE_VERSION: u32 = 3;
 
 /// Metrics, those of the baseline, and whether it serves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,9 +45,9 @@ pub(crate) struct Findings {
     pub(crate) differences: Option<Differences>,
     #[serde(default)]
     pub(crate) worst_slices: Option<Vec<WorstSlice>>,
-    /// What the rows were likely to show, as it was told before training.
+    /// The label's statistics on the `eval` split: what its rows are likely to show is told by them.
     #[serde(default)]
-    pub(crate) detectable: Vec<Detectable>,
+    pub(crate) label: Option<ColumnStatistics>,
     trial: Verdict,
     baseline: SavedBaseline,
 }
@@ -139,7 +139,7 @@ impl Findings {
     pub(crate) fn of(
         assessed: &Assessed,
         test: Option<Result<Evaluation, String>>,
-        detectable: Vec<Detectable>,
+        label: Option<ColumnStatistics>,
     ) -> Self {
         let (baseline, compared) = match &assessed.baseline {
             Baseline::None => (SavedBaseline::None, None),
@@ -160,7 +160,7 @@ impl Findings {
             test,
             differences: assessed.differences.clone(),
             worst_slices: assessed.worst_slices.clone(),
-            detectable,
+            label,
             trial: assessed.trial.clone(),
             baseline,
         }
@@ -218,8 +218,8 @@ pub(crate) fn answered<M: Model>(
 }
 
 impl<V> EvaluationPipeline<V> {
-    /// The evaluation as an execution, without the model that is serving. What the validator asks for is in it, its bounds
-    /// are not.
+    /// The evaluation as an execution, without the model that is serving. In it is what the validator has computed that is
+    /// not computed anyway, and not what it says of that: its bounds and margins.
     pub(crate) fn evaluate_task<M: Model>(
         &self,
         model: &ArtifactId,
@@ -232,7 +232,6 @@ impl<V> EvaluationPipeline<V> {
         struct Configured<'a> {
             slice_by: &'a [SliceBy],
             of_gates: &'a [SliceBy],
-            margins: Vec<(&'a str, Margin)>,
             protected: &'a [String],
             resampling: Option<&'a Resampling>,
             worst_slices: Option<&'a WorstSlices>,
@@ -243,6 +242,7 @@ impl<V> EvaluationPipeline<V> {
         }
         let needs = self.validator.needs();
         let asked = needs.names().chain(self.compute.iter().map(String::as_str));
+        let asked = asked.filter(|name| Catalogue::is_computed_when_asked(name));
         let mut metrics: Vec<String> = asked.map(str::to_owned).collect();
         metrics.sort_unstable();
         metrics.dedup();
@@ -250,7 +250,6 @@ impl<V> EvaluationPipeline<V> {
         let configuration = Configured {
             slice_by: &self.slice_by,
             of_gates: needs.slices(),
-            margins: needs.margins().collect(),
             protected: &self.protected,
             resampling: self.resampling.as_ref(),
             worst_slices: self.worst_slices.as_ref(),

@@ -178,6 +178,11 @@ impl Catalogue {
         self.find(name).ok().map(|found| found.direction)
     }
 
+    /// Whether a metric is computed only where it is asked for: one with parameters. All others always are.
+    pub(crate) fn is_computed_when_asked(name: &str) -> bool {
+        name.contains('(')
+    }
+
     /// That the application's metrics do not have the names of this crate's.
     pub(crate) fn check(&self) -> Result<()> {
         let ours: BTreeSet<&str> = KNOWN.iter().map(|known| known.name).collect();

@@ -59,7 +59,7 @@ impl Evaluator {
             catalogue,
             asked: asked
                 .into_iter()
-                .filter(|name| name.contains('('))
+                .filter(|name| Catalogue::is_computed_when_asked(name))
                 .collect(),
             slice_by,
         };

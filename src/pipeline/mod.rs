@@ -220,7 +220,16 @@ where
         let (judged, already) = session.judge(&mut data, &mut trained).await?;
         let endpoint = session.deploy(&mut trained, &judged, already).await?;
         let mut run = RunRecord::new(&self.name, data.facts, trained.facts);
-        run.judged(judged.findings, judged.verdict);
+        let label = judged.findings.label.as_ref();
+        let detectable = label.map(|label| {
+            let evaluation = &self.evaluation;
+            evaluation.detectable::<T::Model>(&run.target, label)
+        });
+        run.judged(
+            judged.findings,
+            judged.verdict,
+            detectable.unwrap_or_default(),
+        );
         run.setup = Setup::new(&self.data, self.training.trainer())?;
         run.timed(&session.progress);
         (run.id, run.reused, run.ran) = session.stages();

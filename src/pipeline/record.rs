@@ -169,15 +169,20 @@ impl RunRecord {
         }
     }
 
-    pub(super) fn judged(&mut self, findings: Findings, verdict: Verdict) {
+    pub(super) fn judged(
+        &mut self,
+        findings: Findings,
+        verdict: Verdict,
+        detectable: Vec<Detectable>,
+    ) {
         self.metrics = findings.metrics;
         self.baseline_metrics = findings.baseline_metrics;
         self.changes = findings.changes;
         self.differences = findings.differences;
         self.worst_slices = findings.worst_slices;
-        let warnings = findings.detectable.iter().filter_map(Detectable::warning);
+        let warnings = detectable.iter().filter_map(Detectable::warning);
         self.warnings.extend(warnings);
-        self.detectable = findings.detectable;
+        self.detectable = detectable;
         match findings.test {
             Some(Ok(metrics)) => self.test_metrics = Some(metrics),
             // The verdict does not depend on it.

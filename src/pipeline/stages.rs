@@ -365,15 +365,11 @@ where
             }
             None => None,
         };
-        let evaluation = &self.pipeline.evaluation;
-        let detectable = match prepared.statistics().get(EVAL) {
-            Some(eval) => {
-                let label = eval.column(prepared.target().label())?;
-                evaluation.detectable::<T::Model>(prepared.target(), label)
-            }
-            None => Vec::new(),
+        let label = match prepared.statistics().get(EVAL) {
+            Some(eval) => Some(eval.column(prepared.target().label())?.clone()),
+            None => None,
         };
-        let findings = Findings::of(&assessed, test, detectable);
+        let findings = Findings::of(&assessed, test, label);
         Ok((candidate, assessed, findings))
     }
 
