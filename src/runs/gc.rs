@@ -107,7 +107,7 @@ impl Root {
             }
         };
         let history = self.history()?;
-        let runs = &history.runs;
+        let runs = history.runs();
         let there = self.artifacts()?;
         let sizes: BTreeMap<&ArtifactId, u64> = there
             .iter()
@@ -123,7 +123,7 @@ impl Root {
         let size_of =
             |ids: &BTreeSet<ArtifactId>| -> u64 { ids.iter().filter_map(|id| sizes.get(id)).sum() };
         let mut kept = BTreeSet::new();
-        for run in runs.iter().filter(|run| is_kept_anyway(run, runs)) {
+        for run in kept_anyway(runs) {
             needed(&mut kept, run);
         }
         let now = self.clock().now_ms();
@@ -180,16 +180,16 @@ impl Root {
     }
 }
 
-/// Whether a run is kept by no number, day or size.
-fn is_kept_anyway(run: &Run, runs: &[Run]) -> bool {
-    let serves = || {
-        let mut present = periods(runs).into_iter();
-        present.any(|period| period.until_ms.is_none() && period.run == run.id)
-    };
-    let blessed_last = || {
-        let mut newer = runs.iter().rev();
-        let last = newer.find(|other| other.pipeline == run.pipeline && is_blessed(other));
-        last.is_some_and(|last| last.id == run.id)
-    };
-    run.state == State::Running || run.tags.contains_key(Keep::TAG) || serves() || blessed_last()
+/// The runs that are kept by no number, day or size.
+fn kept_anyway(runs: &[Run]) -> impl Iterator<Item = &Run> {
+    let present = periods(runs).into_iter();
+    let present = present.filter(|period| period.until_ms.is_none());
+    let mut ids: BTreeSet<String> = present.map(|period| period.run).collect();
+    let blessed = runs.iter().filter(|run| is_blessed(run));
+    // The last of each pipeline stays.
+    let last: BTreeMap<&str, &Run> = blessed.map(|run| (run.pipeline.as_str(), run)).collect();
+    ids.extend(last.into_values().map(|run| run.id.clone()));
+    runs.iter().filter(move |run| {
+        run.state == State::Running || run.tags.contains_key(Keep::TAG) || ids.contains(&run.id)
+    })
 }

@@ -1,27 +1,42 @@
 //! Runs with their executions, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::record::{Execution, Run};
 use super::{ArtifactId, Root};
 use crate::error::Result;
 
-/// All that is on record.
-pub(super) struct History {
-    pub(super) runs: Vec<Run>,
+/// All that is on record, read once: to ask for many things, ask it instead of the [`Root`].
+#[derive(Clone, Debug)]
+pub struct History {
+    runs: Vec<Run>,
     executions: Vec<Execution>,
-    by_id: BTreeMap<String, usize>,
+    by_id: HashMap<String, usize>,
+    /// The places of runs, by their ids.
+    by_run: HashMap<String, usize>,
+    /// Of each run, the executions that it made.
+    made_by: Vec<Vec<usize>>,
     /// Those that made each artifact, in the order of time.
-    makers: BTreeMap<ArtifactId, Vec<usize>>,
+    makers: HashMap<ArtifactId, Vec<usize>>,
 }
 
 impl Root {
-    pub(super) fn history(&self) -> Result<History> {
+    /// All that is on record.
+    ///
+    /// # Errors
+    /// As [`Root::runs`].
+    pub fn history(&self) -> Result<History> {
         let (runs, executions) = (self.runs()?, self.executions()?);
-        let mut by_id = BTreeMap::new();
-        let mut makers: BTreeMap<ArtifactId, Vec<usize>> = BTreeMap::new();
+        let ids = runs.iter().enumerate();
+        let by_run: HashMap<String, usize> = ids.map(|(at, run)| (run.id.clone(), at)).collect();
+        let mut by_id = HashMap::with_capacity(executions.len());
+        let mut made_by = vec![Vec::new(); runs.len()];
+        let mut makers: HashMap<ArtifactId, Vec<usize>> = HashMap::new();
         for (at, execution) in executions.iter().enumerate() {
             by_id.insert(execution.id.clone(), at);
+            if let Some(run) = by_run.get(&execution.run) {
+                made_by[*run].push(at);
+            }
             for output in made(execution) {
                 makers.entry(output.clone()).or_default().push(at);
             }
@@ -30,6 +45,8 @@ impl Root {
             runs,
             executions,
             by_id,
+            by_run,
+            made_by,
             makers,
         })
     }
@@ -43,21 +60,27 @@ fn made(execution: &Execution) -> impl Iterator<Item = &ArtifactId> {
 }
 
 impl History {
-    pub(super) fn executions(&self) -> &[Execution] {
+    /// All runs, the oldest first.
+    #[must_use]
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// All executions, in the order of the time at which they began.
+    #[must_use]
+    pub fn executions(&self) -> &[Execution] {
         &self.executions
     }
 
     /// The executions of a run in their order, those that it reused too; of a run that was killed, those that it came to.
-    pub(super) fn of_run<'h>(&'h self, run: &'h Run) -> Vec<&'h Execution> {
+    pub(super) fn of_run<'h>(&'h self, run: &Run) -> Vec<&'h Execution> {
         let noted = run.stages.iter();
         let noted = noted.filter_map(|stage| self.by_id.get(&stage.execution));
         let mut found: Vec<usize> = noted.copied().collect();
-        for (at, execution) in self.executions.iter().enumerate() {
-            if execution.run == run.id && !found.contains(&at) {
-                found.push(at);
-            }
-        }
+        let own = self.by_run.get(&run.id).map(|at| &self.made_by[*at]);
+        found.extend(own.into_iter().flatten());
         found.sort_unstable();
+        found.dedup();
         found.into_iter().map(|at| &self.executions[at]).collect()
     }
 
@@ -66,9 +89,9 @@ impl History {
     pub(super) fn maker(&self, id: &ArtifactId, used_by: Option<&Execution>) -> Option<&Execution> {
         let makers = self.makers.get(id)?;
         let makers = || makers.iter().map(|at| &self.executions[*at]);
-        let run = used_by.and_then(|user| self.runs.iter().find(|run| run.id == user.run));
-        let in_run = run.and_then(|run| {
-            let of_run = self.of_run(run);
+        let run = used_by.and_then(|user| self.by_run.get(&user.run));
+        let in_run = run.and_then(|at| {
+            let of_run = self.of_run(&self.runs[*at]);
             makers().find(|maker| of_run.iter().any(|other| other.id == maker.id))
         });
         let before =

@@ -79,15 +79,15 @@ pub struct Affected {
     pub roll_back_to: Vec<ServingPeriod>,
 }
 
-impl Root {
+impl History {
     /// How an artifact came to be: of a run's model by the run's id, of a deployed model by its name (`late`, the newest) or
     /// name and version (`late:3`), or of any artifact (`model/3f2a..`, or the first digits of its digest).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such thing; as [`Root::runs`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such thing.
     pub fn lineage(&self, what: &str) -> Result<Lineage> {
-        let history = self.history()?;
-        let of = find(what, &history)?;
+        let history = self;
+        let of = find(what, history)?;
         let mut steps: Vec<&Execution> = Vec::new();
         let mut open: Vec<(&ArtifactId, Option<&Execution>)> = vec![(&of, None)];
         while let Some((id, user)) = open.pop() {
@@ -103,12 +103,12 @@ impl Root {
         Ok(Lineage {
             steps: steps.into_iter().cloned().collect(),
             runs: history
-                .runs
+                .runs()
                 .iter()
-                .filter(|run| uses(&history, run, &of))
+                .filter(|run| uses(history, run, &of))
                 .map(|run| run.id.clone())
                 .collect(),
-            serving: periods(&history.runs)
+            serving: periods(history.runs())
                 .into_iter()
                 .filter(|period| period.model == of)
                 .collect(),
@@ -119,9 +119,9 @@ impl Root {
     /// What came of an input file, by its path or a digest of its content, or of an artifact.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if no execution used it; as [`Root::runs`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if no execution used it.
     pub fn affected(&self, what: &str) -> Result<Affected> {
-        let history = self.history()?;
+        let history = self;
         let whole = std::fs::canonicalize(what).ok();
         let is_file = |file: &UsedFile| {
             let path = Path::new(&file.path);
@@ -132,11 +132,11 @@ impl Root {
         let used = |execution: &Execution| execution.files.iter().any(is_file);
         let start = match history.executions().iter().any(used) {
             true => None,
-            false => Some(find(what, &history)?),
+            false => Some(find(what, history)?),
         };
         let (mut affected, mut runs) = (BTreeSet::new(), Vec::new());
         // Run by run: equal content may be made of other things in another.
-        for run in &history.runs {
+        for run in history.runs() {
             let mut of_run: BTreeSet<&ArtifactId> = BTreeSet::new();
             for execution in history.of_run(run) {
                 let is_start = match &start {
@@ -156,7 +156,7 @@ impl Root {
                 affected.extend(of_run);
             }
         }
-        let periods = periods(&history.runs);
+        let periods = periods(history.runs());
         let is_bad = |period: &&ServingPeriod| affected.contains(&period.model);
         let serving: Vec<ServingPeriod> = periods.iter().filter(is_bad).cloned().collect();
         let now_bad = serving.iter().filter(|period| period.until_ms.is_none());
@@ -170,6 +170,24 @@ impl Root {
             serving,
             artifacts: affected.into_iter().cloned().collect(),
         })
+    }
+}
+
+impl Root {
+    /// As [`History::lineage`].
+    ///
+    /// # Errors
+    /// As [`History::lineage`] and [`Root::runs`].
+    pub fn lineage(&self, what: &str) -> Result<Lineage> {
+        self.history()?.lineage(what)
+    }
+
+    /// As [`History::affected`].
+    ///
+    /// # Errors
+    /// As [`History::affected`] and [`Root::runs`].
+    pub fn affected(&self, what: &str) -> Result<Affected> {
+        self.history()?.affected(what)
     }
 
     /// When which model of a pipeline was deployed, the oldest first.
@@ -231,7 +249,7 @@ fn is_digits(text: &str) -> bool {
 
 /// The artifact that somebody means.
 fn find(what: &str, history: &History) -> Result<ArtifactId> {
-    let runs = &history.runs;
+    let runs = history.runs();
     if let Ok(id) = what.parse::<ArtifactId>() {
         return Ok(id);
     }

@@ -9,6 +9,7 @@
 //! <root>/artifacts/<kind>/<digest>/         what a stage made: written whole or not at all, never changed
 //! <root>/executions/<kk>/<key>-<id>.json    one execution of a stage, under the key of what it was made of
 //! <root>/runs/<id>.json                     one run: its executions, those it reused, its outcome
+//! <root>/segments/<kind>-<digest>.parquet   the older ones of these records, many to a file
 //! <root>/inputs.json                        digests of input files by size, time and inode; may be removed
 //! ```
 //!
@@ -76,8 +77,10 @@ mod lineage;
 mod open;
 mod paired;
 mod record;
+mod records;
 mod root;
 mod secret;
+mod segments;
 mod task;
 
 pub use self::artifact::{Artifact, ArtifactId};
@@ -85,12 +88,14 @@ pub use self::compare::{Comparison, Difference, MetricChange};
 pub(crate) use self::explain::OnRecord;
 pub use self::explain::{Explanation, Planned, StagePlan};
 pub use self::gc::{Collected, Keep, Verified};
+pub use self::history::History;
 pub use self::inputs::{InputFile, UsedFile};
 pub use self::lineage::{Affected, Lineage, ServingPeriod};
 pub(crate) use self::open::{Ended, OpenRun, Outputs, RunLabels};
 pub use self::record::{Deployed, Environment, Execution, Run, StageOfRun, State};
 pub use self::root::Root;
 pub use self::secret::Secret;
+pub use self::segments::Compacted;
 pub(crate) use self::task::Task;
 
 /// The kinds of artifacts that pipelines make.

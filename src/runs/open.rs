@@ -239,6 +239,10 @@ impl OpenRun {
         run.seconds = self.began.elapsed().as_secs_f64();
         self.root.write_run(&run)?;
         *lock = None;
+        if let Some(last) = run.stages.last() {
+            // It is a matter of speed: what fails now is done by another run.
+            let _ = self.root.compact_if_many(&last.key);
+        }
         Ok(())
     }
 }

@@ -185,7 +185,7 @@ pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// [`ErrorKind::Io`] if it cannot be written; the old text stays then.
 pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
-    write_file_for(place, text, true)
+    write_file_for(place, text.as_bytes(), true)
 }
 
 /// As [`write_file`], of a file that only its own user may read.
@@ -193,15 +193,15 @@ pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
 /// # Errors
 /// As [`write_file`].
 #[cfg(feature = "datafusion")]
-pub(crate) fn write_private_file(place: &Path, text: &str) -> Result<()> {
-    write_file_for(place, text, false)
+pub(crate) fn write_private_file(place: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    write_file_for(place, content.as_ref(), false)
 }
 
-fn write_file_for(place: &Path, text: &str, for_all: bool) -> Result<()> {
+fn write_file_for(place: &Path, content: &[u8], for_all: bool) -> Result<()> {
     let write = || {
         let parent = parent_of(place).map_err(io::Error::other)?;
         let mut file = Locked::file_in(parent)?.entry;
-        file.write_all(text.as_bytes())?;
+        file.write_all(content)?;
         #[cfg(unix)]
         if for_all {
             use std::os::unix::fs::PermissionsExt;
@@ -218,6 +218,21 @@ fn write_file_for(place: &Path, text: &str, for_all: bool) -> Result<()> {
         sync_dir(parent)
     };
     write().map_err(|error| Error::io(format!("writing `{}`", place.display()), error))
+}
+
+/// Removes a file.
+///
+/// # Errors
+/// [`ErrorKind::Io`] if it cannot be removed. One that is not there is none.
+#[cfg(feature = "datafusion")]
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    let removed = step(Step::Remove, path).and_then(|()| fs::remove_file(path));
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(format!("removing `{}`", path.display()), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes a directory: it is gone for readers at once, its files follow.

@@ -24,7 +24,7 @@ use std::time::SystemTime;
 #[cfg(any(feature = "datafusion", feature = "object-store"))]
 pub(crate) use self::aside::Aside;
 #[cfg(feature = "datafusion")]
-pub(crate) use self::aside::{Place, Scratch, create_private, write_private_file};
+pub(crate) use self::aside::{Place, Scratch, create_private, remove_file, write_private_file};
 pub(crate) use self::aside::{remove_dir, sweep, write_dir, write_file};
 #[cfg(all(test, feature = "datafusion"))]
 pub(crate) use self::fault::Fault;
@@ -33,7 +33,7 @@ pub(crate) use self::verify::files_below;
 #[cfg(feature = "object-store")]
 pub(crate) use self::verify::parse_sums;
 #[cfg(feature = "datafusion")]
-pub(crate) use self::verify::{digest_of, read_sums};
+pub(crate) use self::verify::{digest_of, read_bytes, read_sums};
 pub(crate) use self::verify::{n_bytes, read_text, verify_dir};
 use crate::error::{Error, ErrorKind, Result};
 

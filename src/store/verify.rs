@@ -108,7 +108,11 @@ pub(crate) fn read_text(path: &Path, max_bytes: u64) -> Result<String> {
     })
 }
 
-fn read_bytes(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+/// The bytes of a file, of at most so many.
+///
+/// # Errors
+/// As [`read_text`].
+pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidData, text));
     if !fs::metadata(path)?.is_file() {
         return invalid("it is not a regular file".to_owned());
