@@ -59,7 +59,7 @@ use crate::error::{Error, Result, near_names, shortened, task_panic_text};
 use crate::evaluation::{EvaluationPipeline, Validator};
 use crate::model::{Loaders, ReferenceStatistics, Servable};
 use crate::progress::{Progress, Step};
-use crate::runs::{Root, Run, RunLabels};
+use crate::runs::{Root, Run, RunLabels, TrialLog};
 use crate::serving::{Server, Serving, ServingPipeline};
 use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRecord, WarmStart};
 use crate::transform::FittedPlan;
@@ -331,6 +331,7 @@ where
         serving: Option<Result<Serving>>,
         engine: &Engine,
         progress: &Progress,
+        trials: Option<TrialLog>,
     ) -> Result<(Candidate<T::Model>, TrainingRecord, FittedPlan)> {
         let step = progress.step(Step::Transform);
         let fitted = data
@@ -355,6 +356,7 @@ where
             let names = servable.transform().features().to_vec();
             args = args.with_warm_start_of(Arc::clone(servable.model()), names);
         }
+        let args = args.with_trials(trials);
         let (training, progress) = (Arc::clone(&self.training), progress.clone());
         let _cancelled_with_this_future = cancellation.on_drop();
         let trained = tokio::task::spawn_blocking(move || training.run(args, &progress))
@@ -363,6 +365,8 @@ where
                 Error::model(format!("the trainer panicked{}", task_panic_text(error)))
                     .in_stage(self.training.trainer().name())
             })??;
+        // What a trainer gives that was told to stop is not what the configuration stands for.
+        self.cancellation.check()?;
         let fitted = trained.fitted().cloned().unwrap_or(fitted);
         let (model, mut record) = trained.into_parts();
         record.warnings.splice(0..0, skipped);

@@ -13,7 +13,7 @@ use crate::evaluation::{
 };
 use crate::model::{Servable, save_json};
 use crate::progress::Step;
-use crate::runs::{Artifact, ArtifactId, OpenRun, Outputs, Root, Task};
+use crate::runs::{Artifact, ArtifactId, OpenRun, Outputs, Root, Task, TrialLog};
 use crate::serving::{Server, Serving};
 use crate::training::Trainer;
 
@@ -70,7 +70,7 @@ where
         };
         let Some(run) = &self.kept else {
             let prepared = self.prepared(data).await?;
-            let made = pipeline.train(prepared, serving, &self.engine, &self.progress);
+            let made = pipeline.train(prepared, serving, &self.engine, &self.progress, None);
             let (candidate, record, fitted) = self.within_limits("train", made).await?;
             self.note(&["train"]);
             return Ok(Trained {
@@ -98,7 +98,8 @@ where
         }
         let prepared = self.prepared(data).await?;
         let train = async {
-            let made = pipeline.train(prepared, serving, &self.engine, &self.progress);
+            let trials = Some(TrialLog::new(run, &task));
+            let made = pipeline.train(prepared, serving, &self.engine, &self.progress, trials);
             let (candidate, record, fitted) = made.await?;
             let root = run.root().clone();
             blocking(move || {

@@ -7,7 +7,7 @@
 //! ```text
 //! <root>/root.json                          the version of this format
 //! <root>/artifacts/<kind>/<digest>/         what a stage made: written whole or not at all, never changed
-//! <root>/executions/<kk>/<key>-<id>.json    one execution of a stage, under the key of what it was made of
+//! <root>/executions/<kk>/<key>-<id>.json    one execution of a stage, or trial of a search, under the key of what it was made of
 //! <root>/runs/<id>.json                     one run: its executions, those it reused, its outcome
 //! <root>/segments/<kind>-<digest>.parquet   the older ones of these records, many to a file
 //! <root>/inputs.json                        digests of input files by size, time and inode; may be removed
@@ -31,7 +31,8 @@
 //! The digests of the inputs count, not when or by whom they were made: a stage that ran and made the same again stops what
 //! depends on it from running. A stage counts by name, version and configuration, so raise
 //! [`Stage::version`](crate::Stage::version) when the code of yours changes. A candidate that is serving already is not
-//! compared with itself: what was found of it when it was deployed stands.
+//! compared with itself: what was found of it when it was deployed stands. Each finished trial of a
+//! [search](crate::search) is on record too, so a search that was stopped goes on with them.
 //!
 //! ```
 //! # #[cfg(feature = "linfa")] {
@@ -82,6 +83,7 @@ mod root;
 mod secret;
 mod segments;
 mod task;
+mod trials;
 
 pub use self::artifact::{Artifact, ArtifactId};
 pub use self::compare::{Comparison, Difference, MetricChange};
@@ -97,6 +99,7 @@ pub use self::root::Root;
 pub use self::secret::Secret;
 pub use self::segments::Compacted;
 pub(crate) use self::task::Task;
+pub(crate) use self::trials::TrialLog;
 
 /// The kinds of artifacts that pipelines make.
 const KINDS: [&str; 11] = [

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::clock::rfc3339;
 use super::record::{Deployed, Environment, Execution, Run, StageOfRun, State};
 use super::{ArtifactId, Root, Task};
@@ -143,20 +145,53 @@ impl OpenRun {
         ended: &Result<Outputs, Ended>,
         took: Duration,
     ) -> Result<()> {
-        let key = task.key()?;
         let mut run = self.locked();
+        let id = match self.attempt.load(Ordering::Relaxed) {
+            0 => format!("{}-{}", run.id, task.stage),
+            again => format!("{}-{}-{}", run.id, task.stage, again + 1),
+        };
+        let mut execution = self.execution(&run, id, task, took)?;
+        match ended {
+            Ok(outputs) => execution.outputs.clone_from(&outputs.0),
+            Err(ended) => execution.failed(ended.clone()),
+        }
+        self.root.write_execution(&execution)?;
+        run.stages.push(StageOfRun {
+            stage: execution.stage,
+            key: execution.key,
+            execution: execution.id,
+            reused: false,
+            outputs: execution.outputs,
+        });
+        Ok(())
+    }
+
+    /// Puts a trial on record, which is no stage of the run.
+    pub(super) fn tried(
+        &self,
+        task: &Task,
+        ended: Result<Value, Ended>,
+        took: Duration,
+    ) -> Result<()> {
+        let mut execution = {
+            let run = self.locked();
+            let id = format!("{}-{}-{}", run.id, task.stage, task.key()?.short());
+            self.execution(&run, id, task, took)?
+        };
+        match ended {
+            Ok(result) => execution.result = Some(result),
+            Err(ended) => execution.failed(ended),
+        }
+        self.root.write_execution(&execution)
+    }
+
+    /// An execution that has ended now, well.
+    fn execution(&self, run: &Run, id: String, task: &Task, took: Duration) -> Result<Execution> {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or_default();
         let now = self.root.clock().now_ms().max(run.started_ms);
-        let (state, error, outputs) = match ended {
-            Ok(outputs) => (State::Done, None, outputs.0.clone()),
-            Err(Ended { state, error }) => (*state, Some(error.clone()), Vec::new()),
-        };
-        let execution = Execution {
+        Ok(Execution {
             format_version: Execution::FORMAT_VERSION,
-            id: match self.attempt.load(Ordering::Relaxed) {
-                0 => format!("{}-{}", run.id, task.stage),
-                again => format!("{}-{}-{}", run.id, task.stage, again + 1),
-            },
+            id,
             run: run.id.clone(),
             pipeline: run.pipeline.clone(),
             stage: task.stage.to_owned(),
@@ -168,23 +203,15 @@ impl OpenRun {
             files: task.files.clone(),
             inputs: task.inputs.clone(),
             serving: task.serving.clone(),
-            outputs,
-            key,
-            state,
-            error,
+            outputs: Vec::new(),
+            result: None,
+            key: task.key()?,
+            state: State::Done,
+            error: None,
             started_ms: now.saturating_sub(took_ms).max(run.started_ms),
             seconds: took.as_secs_f64(),
             environment: self.environment.clone(),
-        };
-        self.root.write_execution(&execution)?;
-        run.stages.push(StageOfRun {
-            stage: execution.stage,
-            key: execution.key,
-            execution: execution.id,
-            reused: false,
-            outputs: execution.outputs,
-        });
-        Ok(())
+        })
     }
 
     /// Begins again, from what is on record.
@@ -270,6 +297,13 @@ impl Ended {
             },
             error: error.to_string(),
         }
+    }
+}
+
+impl Execution {
+    fn failed(&mut self, ended: Ended) {
+        self.state = ended.state;
+        self.error = Some(ended.error);
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Execution {
     pub run: String,
     /// The pipeline's name.
     pub pipeline: String,
-    /// Which stage of a pipeline it is, such as `train`.
+    /// Which stage of a pipeline it is, such as `train`; `trial` for a trial of a search, which is a part of `train`.
     pub stage: String,
     /// The name of what was run, such as `gradient_boosting`.
     pub name: String,
@@ -79,6 +79,9 @@ pub struct Execution {
     /// What it made.
     #[serde(default)]
     pub outputs: Vec<ArtifactId>,
+    /// What it came to, of an execution that makes no artifact: of a trial of a search, its value and the standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
     /// Of all that its outputs depend on, but for [`Execution::serving`].
     pub key: Fingerprint,
     /// How it ended.

@@ -8,10 +8,10 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::folds::{Folds, Validation, stratified};
+use super::history::History;
 use super::judge::{Judge, Labels, check_metric};
 use super::portfolio::{Portfolio, next_batch};
 use super::selection::{joined, select};
-use super::space::Space;
 use super::tpe::Observation;
 use super::trials::{Done, Trials};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +21,6 @@ use crate::model::{AnyModel, EnsembleModel};
 use crate::stage::Stage;
 use crate::training::{Capabilities, Dataset, TrainArgs, Trained, Trainer, Trial};
 use crate::transform::{FittedTransform, InputColumn};
-use crate::warning::Warning;
 
 /// Finds a model on its own: linear models, boosting and forests, their parameters, and which of them answer together.
 ///
@@ -123,6 +122,7 @@ impl Trainer for AutoTrainer {
         let judge = Judge::new(args.target(), &Catalogue::default(), self.metric.as_deref())?;
         let n_rows = args.train().n_rows();
         let rows = stratified(args.train(), args.target());
+        let log = args.trials();
         let args = args.clone().with_train(rows);
         let (validation, share) = plan(n_rows);
         let folds = Folds::new(&args, validation)?;
@@ -130,13 +130,15 @@ impl Trainer for AutoTrainer {
         let trials = Trials {
             space: &portfolio.space,
             folds: &folds,
+            validation,
             judge: &judge,
             args: &args,
+            log,
         };
         let n_trials = self.n_trials();
-        let mut found = Found::default();
+        let mut history = History::new(CANDIDATES, share);
         let mut longest = Duration::ZERO;
-        while found.seen.len() < n_trials {
+        while history.seen.len() < n_trials {
             // Training on all rows comes after the trials.
             let reserve = if share < 1.0 {
                 longest.mul_f64(1.0 / share)
@@ -144,31 +146,29 @@ impl Trainer for AutoTrainer {
                 longest / 4
             };
             let over = |budget: Duration| start.elapsed() + longest + reserve > budget;
-            if !found.seen.is_empty() && self.budget.is_some_and(over) {
-                found.stopped = Some(format!(
+            if !history.seen.is_empty() && self.budget.is_some_and(over) {
+                history.stop(format!(
                     "no time for more after {} trials; as many without a budget give the same model",
-                    found.seen.len()
+                    history.seen.len()
                 ));
                 break;
             }
             let begun = Instant::now();
-            let points = next_batch(&portfolio, &found.seen, &args, n_trials);
+            let points = next_batch(&portfolio, &history.seen, &args, n_trials);
             let points = points.into_iter().map(|point| (point, share)).collect();
             match trials.run(points) {
-                Ok(done) => done
-                    .into_iter()
-                    .for_each(|done| found.add(done, &portfolio.space, &judge)),
-                Err(error) if error.kind() == ErrorKind::Cancelled && !found.best.is_empty() => {
-                    found.stopped = Some(format!("cancelled after {} trials", found.seen.len()));
+                Ok(done) => done.into_iter().for_each(|done| history.add(done, &trials)),
+                Err(error) if error.kind() == ErrorKind::Cancelled && history.has_model() => {
+                    history.stop(format!("cancelled after {} trials", history.seen.len()));
                     break;
                 }
                 Err(error) => return Err(error),
             }
             longest = longest.max(begun.elapsed());
             args.progress()
-                .advance(found.seen.len() as u64, n_trials as u64);
+                .advance(history.seen.len() as u64, n_trials as u64);
         }
-        finish(found, &trials, share)
+        finish(history, &trials, share)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -189,58 +189,18 @@ fn plan(n_rows: usize) -> (Validation, f64) {
     }
 }
 
-/// The trials so far.
-#[derive(Default)]
-struct Found {
-    seen: Vec<Observation>,
-    trials: Vec<Trial>,
-    /// With their models, the best first.
-    best: Vec<(f64, Done)>,
-    failure: Option<String>,
-    stopped: Option<String>,
-}
-
-impl Found {
-    fn add(&mut self, done: Done, space: &Space, judge: &Judge) {
-        self.trials.push(done.trial(space, judge));
-        if let Err(reason) = &done.value {
-            self.failure.get_or_insert_with(|| reason.clone());
-        }
-        let loss = done.loss(judge);
-        self.seen.push(Observation {
-            point: done.point.clone(),
-            loss,
-        });
-        if loss.is_finite() {
-            let place = self.best.partition_point(|(known, _)| *known <= loss);
-            self.best.insert(place, (loss, done));
-            self.best.truncate(CANDIDATES);
-        }
-    }
-}
-
 /// The ensemble of the best.
-fn finish(found: Found, trials: &Trials<'_>, share: f64) -> Result<Trained<AnyModel>> {
+fn finish(mut history: History, trials: &Trials<'_>, share: f64) -> Result<Trained<AnyModel>> {
     let Trials {
         args, judge, space, ..
     } = trials;
-    if found.best.is_empty() {
-        let reason = found.failure.unwrap_or_default();
-        return Err(Error::model(format!(
-            "none of {} trials came to a model: {reason}",
-            found.seen.len()
-        )));
-    }
     let outputs = |done: &Done| {
         let parts: Vec<&Array2<f64>> = done.fits.iter().map(|fit| &fit.outputs).collect();
         joined(&parts)
     };
-    let best: Vec<&Done> = found.best.iter().map(|(_, done)| done).collect();
-    let all = best
-        .iter()
-        .map(|done| outputs(done))
-        .collect::<Result<Vec<_>>>()?;
-    let labels = all_labels(best[0]);
+    let best = trials.with_fits(history.take_best()?)?;
+    let all = best.iter().map(outputs).collect::<Result<Vec<_>>>()?;
+    let labels = all_labels(&best[0]);
     let (taken, _) = select(judge, &all, &labels)?;
     let mut members: Vec<(usize, usize)> = taken
         .iter()
@@ -265,7 +225,7 @@ fn finish(found: Found, trials: &Trials<'_>, share: f64) -> Result<Trained<AnyMo
     };
     let mut models: Vec<(Arc<FittedTransform>, AnyModel, f64)> = Vec::new();
     for (at, n) in &members {
-        let done = best[*at];
+        let done = &best[*at];
         if share < 1.0 {
             let (rows, model) = on_all_rows(done, trials)?;
             models.push((Arc::clone(rows.transform()), model, *n as f64));
@@ -281,34 +241,18 @@ fn finish(found: Found, trials: &Trials<'_>, share: f64) -> Result<Trained<AnyMo
     }
     let inputs = inputs(&models);
     let model = EnsembleModel::new(models)?;
-    let rows = raw_rows(args.train(), inputs, best[members[0].0])?;
+    let rows = raw_rows(args.train(), inputs, &best[members[0].0])?;
     let n_models = model.members().len();
-    let mut trained = Trained::new(AnyModel::new(model)).behind(&rows);
-    let mut least = f64::INFINITY;
-    for (at, trial) in found.trials.into_iter().enumerate() {
-        if let Some(value) = trial.value {
-            least = least.min(judge.loss(value));
-            trained = trained.with_point(
-                format!("best_{}", judge.metric()),
-                at as u64 + 1,
-                judge.loss(least),
-            );
-        }
-        trained = trained.with_trial(trial);
-    }
+    let trained = Trained::new(AnyModel::new(model)).behind(&rows);
     let shares = members.iter().map(|(at, n)| {
         let name = &space.alternative(&best[*at].point).name;
-        serde_json::json!({ "trainer": name, "trial": number_of(&found.seen, best[*at]), "weight": n })
+        serde_json::json!({ "trainer": name, "trial": number_of(&history.seen, &best[*at]), "weight": n })
     });
     let stage = serde_json::json!({ "name": "ensemble", "models": n_models, "members": shares.collect::<Vec<_>>() });
     let mut trial = Trial::new(stage, judge.metric(), value);
     trial.error = error;
     trial.share = Some(share);
-    trained = trained.with_trial(trial);
-    if let Some(stopped) = found.stopped {
-        trained = trained.with_warning(Warning::new("auto", "search_stopped", stopped));
-    }
-    Ok(trained)
+    Ok(history.record(trained, judge, "auto").with_trial(trial))
 }
 
 /// The number of a trial, from 1.

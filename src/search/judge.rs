@@ -76,6 +76,15 @@ impl Judge {
         &self.metric
     }
 
+    /// The metric, with what is known of one of the application's.
+    pub(super) fn describe(&self) -> String {
+        let mut own = self.catalogue.own().iter();
+        match own.find(|metric| metric.name() == self.metric) {
+            Some(own) => format!("{own:?}"),
+            None => self.metric.clone(),
+        }
+    }
+
     /// A value as a loss: the lower, the better. Its own inverse.
     pub(super) fn loss(&self, value: f64) -> f64 {
         self.sign * value

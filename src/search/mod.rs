@@ -18,6 +18,7 @@
 mod auto;
 mod domain;
 mod folds;
+mod history;
 mod judge;
 mod portfolio;
 mod selection;

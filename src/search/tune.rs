@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::folds::{Folds, Validation, refit, stratified};
+use super::history::History;
 use super::judge::{Judge, check_metric};
 use super::space::{Point, Space};
 use super::tpe::{self, Observation};
@@ -16,7 +17,6 @@ use crate::metrics::{Catalogue, Metric};
 use crate::model::AnyModel;
 use crate::stage::Stage;
 use crate::training::{Capabilities, Random, TrainArgs, Trained, Trainer};
-use crate::warning::Warning;
 
 /// How the next trials are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -327,13 +327,16 @@ impl Trainer for Tune {
         let start = Instant::now();
         let judge = Judge::new(args.target(), &self.catalogue, self.metric.as_deref())?;
         let rows = stratified(args.train(), args.target());
+        let log = args.trials();
         let args = args.clone().with_train(rows);
         let folds = Folds::new(&args, self.validation)?;
         let trials = Trials {
             space: &self.space,
             folds: &folds,
+            validation: self.validation,
             judge: &judge,
             args: &args,
+            log,
         };
         let grid = self.grid();
         let n_trials = if grid.is_empty() {
@@ -341,7 +344,7 @@ impl Trainer for Tune {
         } else {
             grid.len()
         };
-        let mut history = History::default();
+        let mut history = History::new(1, 1.0);
         let mut longest = Duration::ZERO;
         for batch in 0.. {
             let n = self.batch.min(n_trials - history.seen.len());
@@ -350,7 +353,7 @@ impl Trainer for Tune {
             }
             let over = |budget: Duration| start.elapsed() + longest > budget;
             if batch > 0 && self.budget.is_some_and(over) {
-                history.stopped = Some(format!(
+                history.stop(format!(
                     "no time for more after {} trials",
                     history.seen.len()
                 ));
@@ -360,20 +363,18 @@ impl Trainer for Tune {
             let points = self.points(n, &history.seen, &args, &grid);
             let done = match self.run_batch(&trials, batch, points) {
                 Ok(done) => done,
-                Err(error) if error.kind() == ErrorKind::Cancelled && history.best.is_some() => {
-                    history.stopped =
-                        Some(format!("cancelled after {} trials", history.seen.len()));
+                Err(error) if error.kind() == ErrorKind::Cancelled && history.has_model() => {
+                    history.stop(format!("cancelled after {} trials", history.seen.len()));
                     break;
                 }
                 Err(error) => return Err(error),
             };
             longest = longest.max(begun.elapsed());
-            done.into_iter()
-                .for_each(|done| history.add(done, &self.space, &judge));
+            done.into_iter().for_each(|done| history.add(done, &trials));
             args.progress()
                 .advance(history.seen.len() as u64, n_trials as u64);
         }
-        self.finish(history, &folds, &judge, &args)
+        self.finish(history, &trials)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -382,67 +383,19 @@ impl Trainer for Tune {
     }
 }
 
-/// The trials so far.
-#[derive(Default)]
-struct History {
-    seen: Vec<Observation>,
-    trials: Vec<crate::training::Trial>,
-    best: Option<Done>,
-    failure: Option<String>,
-    stopped: Option<String>,
-}
-
-impl History {
-    fn add(&mut self, mut done: Done, space: &Space, judge: &Judge) {
-        let is_whole = done.share >= 1.0;
-        let mut trial = done.trial(space, judge);
-        if !is_whole && trial.reason.is_none() {
-            trial.reason = Some(format!(
-                "stopped at {:.0} % of the rows",
-                100.0 * done.share
-            ));
-        }
-        self.trials.push(trial);
-        if let Err(reason) = &done.value {
-            self.failure.get_or_insert_with(|| reason.clone());
-        }
-        let loss = done.loss(judge);
-        self.seen.push(Observation {
-            point: done.point.clone(),
-            // What was stopped is not compared with what learned from all rows.
-            loss: if is_whole { loss } else { f64::INFINITY },
-        });
-        let best = self
-            .best
-            .as_ref()
-            .map_or(f64::INFINITY, |best| best.loss(judge));
-        if is_whole && loss < best {
-            self.best = Some(done);
-        } else {
-            done.fits.clear();
-        }
-    }
-}
-
 impl Tune {
     /// The best as a model of all rows, with the record of the trials.
-    fn finish(
-        &self,
-        history: History,
-        folds: &Folds,
-        judge: &Judge,
-        args: &TrainArgs,
-    ) -> Result<Trained<AnyModel>> {
-        let best = history.best.ok_or_else(|| {
-            let reason = history.failure.unwrap_or_default();
-            Error::model(format!(
-                "none of {} trials came to a model: {reason}",
-                history.seen.len()
-            ))
-        })?;
+    fn finish(&self, mut history: History, trials: &Trials<'_>) -> Result<Trained<AnyModel>> {
+        let Trials {
+            folds, judge, args, ..
+        } = trials;
+        let mut best = history.take_best()?;
+        if folds.are_whole {
+            best = trials.with_fits(best)?;
+        }
+        let best = best.swap_remove(0);
         let alternative = self.space.alternative(&best.point);
-        let whole = best.fits.first().filter(|_| folds.are_whole);
-        let mut trained = match whole {
+        let trained = match best.fits.first().filter(|_| folds.are_whole) {
             Some(fit) => {
                 let trained = Trained::new(fit.model.clone()).behind(&fit.parts.0);
                 match fit.threshold {
@@ -452,7 +405,7 @@ impl Tune {
             }
             None => {
                 let rows = refit(args.train(), alternative)?;
-                let trainer = match rounds(&best).filter(|_| alternative.has("rounds")) {
+                let trainer = match best.rounds().filter(|_| alternative.has("rounds")) {
                     Some(rounds) => {
                         let values = alternative.configuration(&best.point.places).1;
                         let values = values
@@ -463,30 +416,10 @@ impl Tune {
                     }
                     None => alternative.trainer(&best.point.places)?,
                 };
-                let own = args.clone().with_train(rows.clone()).with_tune(None);
+                let own = (*args).clone().with_train(rows.clone()).with_tune(None);
                 trainer.train(&own)?.behind(&rows)
             }
         };
-        let mut least = f64::INFINITY;
-        for (at, trial) in history.trials.into_iter().enumerate() {
-            let whole = trial.share.is_none_or(|share| share >= 1.0);
-            if let Some(value) = trial.value.filter(|_| whole) {
-                least = least.min(judge.loss(value));
-                let name = format!("best_{}", judge.metric());
-                trained = trained.with_point(name, at as u64 + 1, judge.loss(least));
-            }
-            trained = trained.with_trial(trial);
-        }
-        if let Some(stopped) = history.stopped {
-            trained = trained.with_warning(Warning::new("tune", "search_stopped", stopped));
-        }
-        Ok(trained)
+        Ok(history.record(trained, judge, "tune"))
     }
-}
-
-/// The mean of the best iterations over the folds, if there were any.
-fn rounds(best: &Done) -> Option<u64> {
-    let found: Option<Vec<u64>> = best.fits.iter().map(|fit| fit.best_iteration).collect();
-    let found = found.filter(|found| !found.is_empty())?;
-    Some((found.iter().sum::<u64>() / found.len() as u64).max(1))
 }

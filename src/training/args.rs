@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::model::{Model, Predict, Target};
 use crate::progress::Meter;
+use crate::runs::TrialLog;
 
 /// What a trainer is given: the rows, and what it may use. Cheap to clone.
 ///
@@ -39,6 +40,8 @@ pub struct TrainArgs {
     warm_start: Option<Arc<dyn Predict>>,
     /// The features of the model to start from, where they may be others.
     warm_start_names: Option<Arc<[String]>>,
+    /// Where trials on these rows are on record.
+    trials: Option<TrialLog>,
 }
 
 impl TrainArgs {
@@ -56,6 +59,7 @@ impl TrainArgs {
             cancellation: Cancellation::default(),
             warm_start: None,
             warm_start_names: None,
+            trials: None,
         }
     }
 
@@ -63,6 +67,7 @@ impl TrainArgs {
     #[must_use]
     pub fn with_train(mut self, train: Dataset) -> Self {
         self.train = train.with_threads(self.threads);
+        self.trials = None;
         self
     }
 
@@ -70,6 +75,7 @@ impl TrainArgs {
     #[must_use]
     pub fn with_tune(mut self, tune: impl Into<Option<Dataset>>) -> Self {
         self.tune = tune.into().map(|tune| tune.with_threads(self.threads));
+        self.trials = None;
         self
     }
 
@@ -116,6 +122,7 @@ impl TrainArgs {
     pub fn with_warm_start(mut self, model: Arc<dyn Predict>) -> Self {
         self.warm_start = Some(model);
         self.warm_start_names = None;
+        self.trials = None;
         self
     }
 
@@ -128,7 +135,20 @@ impl TrainArgs {
     ) -> Self {
         self.warm_start = Some(model);
         self.warm_start_names = Some(features.into());
+        self.trials = None;
         self
+    }
+
+    /// Where a search on these rows, from this model, puts its trials on record. Arguments with other rows or another
+    /// model have none.
+    pub(crate) fn with_trials(mut self, trials: Option<TrialLog>) -> Self {
+        self.trials = trials;
+        self
+    }
+
+    /// Where trials on these rows are on record, if they are.
+    pub(crate) fn trials(&self) -> Option<&TrialLog> {
+        self.trials.as_ref()
     }
 
     /// The rows to learn from.
