@@ -1,9 +1,12 @@
-//! What runs have left: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | gc | verify]`.
+//! What runs have left: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | gc | compact |
+//! verify]`, or, in a build with the feature `sql`, `runs --root DIR --sql "select .."` over the tables `runs`, `executions`,
+//! `artifacts`, `edges`, `metrics` and `trials`.
 //!
 //! ```sh
 //! cargo run --example tabular -- --input houses.csv --label price --root root
 //! cargo run --example runs -- --root root list
 //! cargo run --example runs -- --root root lineage houses-price
+//! cargo run --example runs --features sql -- --root root --sql "select name, value from metrics order by run desc"
 //! ```
 //!
 //! The root is files alone: a copy of it, on another machine, answers the same.
@@ -11,6 +14,7 @@
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use fourfold::prelude::*;
@@ -26,6 +30,9 @@ struct Args {
     /// Answer as JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// A query over `runs`, `executions`, `artifacts`, `edges`, `metrics` and `trials`.
+    #[arg(long, conflicts_with = "what")]
+    sql: Option<String>,
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -59,6 +66,18 @@ enum What {
         #[arg(long)]
         remove: bool,
     },
+    /// Moves records that are older than some days into Parquet files, many to each.
+    Compact {
+        #[arg(long, default_value_t = 1)]
+        days: u64,
+    },
+    /// A run as events of OpenLineage, one a line (feature `openlineage`).
+    Openlineage {
+        run: String,
+        /// What the names of jobs and artifacts are in.
+        #[arg(long, default_value = "fourfold")]
+        namespace: String,
+    },
     /// Reads every artifact again and compares it with its digests.
     Verify,
 }
@@ -69,6 +88,9 @@ fn main() -> Result<()> {
     if !args.root.is_dir() {
         let message = format!("there is no root `{}`", args.root.display());
         return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    if let Some(query) = args.sql {
+        return answer(&root, &query, args.json);
     }
     match args.what.unwrap_or(What::List) {
         What::List => {
@@ -181,6 +203,18 @@ fn main() -> Result<()> {
                 collected.kept_bytes
             );
         }
+        What::Compact { days } => {
+            let compacted = root.compact(Duration::from_secs(days * 86_400))?;
+            println!(
+                "{} executions and {} runs were moved",
+                compacted.executions, compacted.runs
+            );
+        }
+        What::Openlineage { run, namespace } => {
+            for event in events(&root, &run, &namespace)? {
+                println!("{event}");
+            }
+        }
         What::Verify => {
             let verified = root.verify()?;
             for (id, error) in &verified.damaged {
@@ -198,6 +232,42 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Prints what a query has found.
+#[cfg(feature = "sql")]
+fn answer(root: &Root, query: &str, as_json: bool) -> Result<()> {
+    use fourfold::arrow::json::LineDelimitedWriter;
+    use fourfold::arrow::util::pretty::pretty_format_batches;
+
+    let runtime = tokio::runtime::Runtime::new()?;
+    let rows = runtime.block_on(root.sql(query))?;
+    if as_json {
+        let mut writer = LineDelimitedWriter::new(std::io::stdout().lock());
+        writer.write_batches(&rows.iter().collect::<Vec<_>>())?;
+        writer.finish()?;
+    } else {
+        println!("{}", pretty_format_batches(&rows)?);
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "sql"))]
+fn answer(_root: &Root, _query: &str, _as_json: bool) -> Result<()> {
+    let message = "this build answers no queries; build it with `--features sql`";
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+#[cfg(feature = "openlineage")]
+fn events(root: &Root, run: &str, namespace: &str) -> Result<Vec<serde_json::Value>> {
+    let run = root.run(run)?;
+    root.history()?.openlineage(&run.id, namespace)
+}
+
+#[cfg(not(feature = "openlineage"))]
+fn events(_root: &Root, _run: &str, _namespace: &str) -> Result<Vec<serde_json::Value>> {
+    let message = "this build makes no events; build it with `--features openlineage`";
+    Err(Error::new(ErrorKind::Unsupported, message))
 }
 
 fn json(value: &impl Serialize) -> Result<()> {

@@ -95,7 +95,8 @@
 //! | `tls` | | HTTP and gRPC over TLS (rustls) |
 //! | `notify` | | model directories are watched, so that a new version is seen at once |
 //! | `object-store` | | models in object stores |
-//! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions |
+//! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions; `Root::sql`: queries over what runs have left |
+//! | `openlineage` | | runs as events of OpenLineage |
 //! | `compression` | | CSV and JSON files that end in `.gz`, `.bz2`, `.xz` or `.zst` |
 //! | `aws`, `azure`, `gcp` | | files in S3, Azure and Google object stores |
 //!

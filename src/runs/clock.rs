@@ -43,6 +43,13 @@ pub(super) fn rfc3339(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The same to the millisecond: `2026-11-27T16:05:12.345Z`.
+#[cfg(feature = "openlineage")]
+pub(super) fn rfc3339_ms(ms: u64) -> String {
+    let whole = rfc3339(ms);
+    format!("{}.{:03}Z", whole.trim_end_matches('Z'), ms % 1_000)
+}
+
 /// The date of a day since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

@@ -76,12 +76,16 @@ mod history;
 mod inputs;
 mod lineage;
 mod open;
+#[cfg(feature = "openlineage")]
+mod openlineage;
 mod paired;
 mod record;
 mod records;
 mod root;
 mod secret;
 mod segments;
+#[cfg(feature = "sql")]
+mod sql;
 mod task;
 mod trials;
 
