@@ -22,12 +22,15 @@ mod evaluating;
 mod evaluation;
 mod extras;
 mod features;
+mod frozen;
 mod gates;
 mod hold_out;
 mod linear;
 mod load;
 mod mistakes;
 mod opaque;
+#[cfg(feature = "openlineage")]
+mod openlineage;
 mod placing;
 mod planned;
 mod props;
@@ -35,6 +38,8 @@ mod report;
 mod rows;
 mod runs;
 mod runs_lineage;
+mod runs_records;
+mod runs_trials;
 #[cfg(all(feature = "sql", feature = "compression", feature = "aws"))]
 mod s3;
 mod saving;
