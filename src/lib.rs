@@ -81,7 +81,7 @@
 //! | [`model`], [`transform`], [`schema`], [`statistics`], [`metrics`] | what is saved, fitted, checked and computed |
 //! | [`accumulate`], `engine`, `examples` | how work over all rows runs |
 //! | [`conformance`] | tests for your own stages |
-//! | [`fingerprint`], `progress` | what a result depends on; what a run tells |
+//! | [`fingerprint`], `progress`, `clock` | what a result depends on; what a run tells |
 //!
 //! # Features
 //!
@@ -107,6 +107,8 @@
 pub mod accumulate;
 pub mod blessing;
 mod cancellation;
+#[cfg(feature = "datafusion")]
+pub mod clock;
 pub mod conformance;
 #[cfg(feature = "datafusion")]
 pub mod data;

@@ -188,6 +188,7 @@ mod remote;
 mod rows;
 mod source;
 mod spans;
+mod spans_of;
 mod split;
 mod split_by;
 #[cfg(feature = "sql")]
@@ -213,6 +214,7 @@ pub use self::policy::{AnomalyPolicy, QuarantineReason, Quarantined};
 pub use self::prepare::PreparedData;
 pub use self::source::{BatchSource, DataSource, DataSourceExt};
 pub use self::spans::{Span, Spans};
+pub use self::spans_of::{RollingWindow, SpanBatches, SpanId, SpanSource};
 pub use self::split::{EVAL, Split, TEST, TRAIN, TUNE};
 #[cfg(feature = "sql")]
 pub use self::sql_source::SqlSource;

@@ -44,6 +44,7 @@ enum Range {
     Latest,
     Between(i64, i64),
     Last(u64),
+    Only(BTreeSet<i64>),
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -89,6 +90,17 @@ impl Spans {
     pub fn last(n: u64) -> Self {
         Spans {
             range: Range::Last(n),
+            ..Spans::default()
+        }
+    }
+
+    /// These spans, which must all be there.
+    #[must_use]
+    pub fn only(spans: impl IntoIterator<Item = i64>) -> Self {
+        let spans: BTreeSet<i64> = spans.into_iter().collect();
+        Spans {
+            at_least: Some(spans.len() as u64),
+            range: Range::Only(spans),
             ..Spans::default()
         }
     }
@@ -139,7 +151,7 @@ impl Spans {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        match self.range {
+        match &self.range {
             Range::Between(start, end) if start > end => Err(Error::config(format!(
                 "the spans begin with {start} and end with {end}, which is before it"
             ))),
@@ -184,10 +196,11 @@ impl Spans {
         let kept = numbers.len().saturating_sub(self.skip_recent as usize);
         let numbers = &numbers[..kept];
         let newest = numbers.last().copied();
-        let wanted = |span: i64| match self.range {
+        let wanted = |span: i64| match &self.range {
             Range::Latest => Some(span) == newest,
-            Range::Between(start, end) => (start..=end).contains(&span),
-            Range::Last(n) => newest.is_some_and(|newest| span.abs_diff(newest) < n),
+            Range::Between(start, end) => (start..=end).contains(&&span),
+            Range::Last(n) => newest.is_some_and(|newest| span.abs_diff(newest) < *n),
+            Range::Only(spans) => spans.contains(&span),
         };
         let mut chosen = Vec::new();
         for span in numbers

@@ -5,7 +5,8 @@ use std::fmt;
 use arrow::array::{ArrayRef, RecordBatch};
 use serde::{Deserialize, Serialize};
 
-use super::split_by::{ByColumn, ByTime};
+use super::spans_of::IS_NEWEST;
+use super::split_by::{ByColumn, ByTime, NewestHeldOut};
 use crate::error::{Error, Result, near_names};
 use crate::placing::{Occurrences, content_hashes};
 
@@ -53,6 +54,7 @@ enum Rule {
     Hash(ByHash),
     Time(ByTime),
     Column(ByColumn),
+    Newest(NewestHeldOut),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,7 @@ impl fmt::Display for Split {
                 let parts: Vec<String> = parts.collect();
                 write!(f, "by column `{column}`: {}", parts.join(", "))
             }
+            Rule::Newest(rule) => write!(f, "of the newest span: {} eval", rule.hold_out()),
         }
     }
 }
@@ -157,12 +160,20 @@ impl Split {
         }))
     }
 
+    /// Of a [window of spans](super::RollingWindow): this share of the newest span's rows, by a hash of the whole row, is the
+    /// `eval` split, and all others are `train`. Between 0 and 1, in steps of a thousandth.
+    #[must_use]
+    pub fn newest(hold_out: f64) -> Self {
+        Split(Rule::Newest(NewestHeldOut::new(hold_out)))
+    }
+
     /// The names of the splits.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let names: Vec<&str> = match &self.0 {
             Rule::Hash(rule) => rule.splits.iter().map(|(name, _)| name.as_str()).collect(),
             Rule::Time(rule) => rule.names().collect(),
             Rule::Column(rule) => rule.names(),
+            Rule::Newest(_) => vec![TRAIN, EVAL],
         };
         names.into_iter()
     }
@@ -174,6 +185,7 @@ impl Split {
             Rule::Hash(rule) => &rule.keys,
             Rule::Time(rule) => std::slice::from_ref(&rule.time),
             Rule::Column(rule) => std::slice::from_ref(&rule.column),
+            Rule::Newest(_) => &[],
         }
     }
 
@@ -182,7 +194,7 @@ impl Split {
     pub fn time_column(&self) -> Option<&str> {
         match &self.0 {
             Rule::Time(rule) => Some(&rule.time),
-            Rule::Hash(_) | Rule::Column(_) => None,
+            Rule::Hash(_) | Rule::Column(_) | Rule::Newest(_) => None,
         }
     }
 
@@ -195,7 +207,7 @@ impl Split {
     fn key_columns(&self) -> &[String] {
         match &self.0 {
             Rule::Hash(rule) => &rule.keys,
-            Rule::Time(_) | Rule::Column(_) => &[],
+            Rule::Time(_) | Rule::Column(_) | Rule::Newest(_) => &[],
         }
     }
 
@@ -220,6 +232,7 @@ impl Split {
     pub(super) fn naming_column(&self) -> Option<&str> {
         match &self.0 {
             Rule::Column(rule) => Some(&rule.column),
+            Rule::Newest(_) => Some(IS_NEWEST),
             Rule::Hash(_) | Rule::Time(_) => None,
         }
     }
@@ -252,6 +265,7 @@ impl Split {
             Rule::Hash(rule) => rule.check(),
             Rule::Time(rule) => rule.check(),
             Rule::Column(rule) => rule.check(),
+            Rule::Newest(rule) => rule.check(),
         }
     }
 
@@ -274,6 +288,7 @@ impl Split {
             Rule::Hash(rule) => Ok(rule.place(keys)),
             Rule::Time(rule) => rule.assign(key_column(batch, &rule.time, "time")?),
             Rule::Column(rule) => rule.assign(key_column(batch, &rule.column, "naming")?),
+            Rule::Newest(rule) => rule.assign(key_column(batch, IS_NEWEST, "newest")?, keys),
         }
     }
 }

@@ -89,6 +89,48 @@ impl ByTime {
     }
 }
 
+/// Of the newest span a part is held out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewestHeldOut {
+    newest_held_out_per_mille: u64,
+}
+
+impl NewestHeldOut {
+    pub(super) fn new(hold_out: f64) -> Self {
+        NewestHeldOut {
+            // What is no share is 0, which the check refuses.
+            newest_held_out_per_mille: (hold_out * 1_000.0).round() as u64,
+        }
+    }
+
+    pub(super) fn hold_out(&self) -> f64 {
+        self.newest_held_out_per_mille as f64 / 1_000.0
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        match self.newest_held_out_per_mille {
+            1..=999 => Ok(()),
+            _ => Err(Error::config(format!(
+                "the held-out share of the newest span is {}, must be from 0.001 to 0.999",
+                self.hold_out()
+            ))),
+        }
+    }
+
+    /// `train`, or `eval` for rows of the newest span whose key falls there.
+    pub(super) fn assign(&self, is_newest: &ArrayRef, keys: &[u64]) -> Result<Vec<usize>> {
+        let is_newest = is_newest.as_boolean_opt().ok_or_else(|| {
+            Error::config("a split of the newest span needs a window of spans as its source")
+        })?;
+        let place = |(newest, key): (Option<bool>, &u64)| {
+            let held_out = key % 1_000 < self.newest_held_out_per_mille;
+            usize::from(newest == Some(true) && held_out)
+        };
+        Ok(is_newest.iter().zip(keys).map(place).collect())
+    }
+}
+
 /// To each value the split of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

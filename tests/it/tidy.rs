@@ -45,6 +45,7 @@ fn layers_point_down() {
         &[
             "accumulate",
             "cancellation",
+            "clock",
             "engine",
             "examples",
             "features",
