@@ -69,6 +69,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | `pipeline` | the typed builder and the run |
+//! | `continuous` | the loop: span after span is checked, trained on, evaluated and deployed; canaries, live metrics, replay |
 //! | `report` | a run as an HTML page |
 //! | `runs` | what runs leave: artifacts, records, lineage |
 //! | `data` | `DataSource`, splits, extraction |
@@ -110,6 +111,8 @@ mod cancellation;
 #[cfg(feature = "datafusion")]
 pub mod clock;
 pub mod conformance;
+#[cfg(feature = "datafusion")]
+pub mod continuous;
 #[cfg(feature = "datafusion")]
 pub mod data;
 #[cfg(feature = "datafusion")]

@@ -173,6 +173,39 @@ where
         &self.name
     }
 
+    /// Another source for one run, with a tag of what it is of.
+    pub(crate) fn over(&self, source: S, tag: (&str, String)) -> Self {
+        let mut labels = self.labels.clone();
+        labels.tags.insert(tag.0.to_owned(), tag.1);
+        Pipeline {
+            name: self.name.clone(),
+            data: Arc::new(self.data.over(source)),
+            training: Arc::clone(&self.training),
+            evaluation: Arc::clone(&self.evaluation),
+            serving: Arc::clone(&self.serving),
+            root: self.root.clone(),
+            cache: self.cache,
+            labels,
+            limits: self.limits.clone(),
+            engine: self.engine.clone(),
+            progress: self.progress.clone(),
+            loaders: self.loaders.clone(),
+            cancellation: self.cancellation.clone(),
+        }
+    }
+
+    pub(crate) fn data(&self) -> &DataPipeline<S> {
+        &self.data
+    }
+
+    pub(crate) fn root(&self) -> Option<&Root> {
+        self.root.as_ref()
+    }
+
+    pub(crate) fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
+
     /// The server that is deployed to.
     #[must_use]
     pub fn server(&self) -> &R {

@@ -213,7 +213,7 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    pub(super) fn engine(&self) -> Result<Engine> {
+    pub(crate) fn engine(&self) -> Result<Engine> {
         match &self.engine {
             Some(engine) => Ok(engine.clone()),
             None => Engine::new(),
@@ -221,7 +221,7 @@ where
     }
 
     /// Those of the model's own type, of what the transform needs, and of the application.
-    pub(super) fn all_loaders(&self) -> Loaders {
+    pub(crate) fn all_loaders(&self) -> Loaders {
         Loaders::default()
             .with::<T::Model>()
             .with_operations(&self.data.operations())

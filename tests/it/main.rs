@@ -11,6 +11,9 @@ mod cases;
 mod compat;
 mod compile_fail;
 mod conformance;
+mod continuous;
+#[cfg(feature = "request-log")]
+mod continuous_live;
 mod custom_operation;
 mod damaged;
 mod data;

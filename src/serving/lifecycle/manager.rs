@@ -174,7 +174,7 @@ impl Manager {
     }
 
     /// What answers where no version is named and no traffic is split.
-    pub(in crate::serving) fn answering(&self, name: &str) -> Option<Predictor> {
+    pub(crate) fn answering(&self, name: &str) -> Option<Predictor> {
         let table = self.shared.table.load();
         let version = table.find(name).ok()?.default_version()?;
         self.get(name, version).ok()

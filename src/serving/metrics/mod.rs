@@ -25,6 +25,10 @@
 //! | `fourfold_request_log_dropped_rows_total` | counter | `model` | rows that a request log had no room for |
 //! | `fourfold_request_log_failed_rows_total` | counter | `log` | rows that a request log could not write: the disk was full, say |
 //! | `fourfold_request_log_writable` | gauge | `log` | 1 while a request log can be written |
+//! | `fourfold_continuous_steps_total` | counter | `model`, `ended` | steps of [continuous training](crate::continuous), by how they ended |
+//! | `fourfold_continuous_alerts_total` | counter | `model`, `kind` | its alerts |
+//! | `fourfold_live_metric` | gauge | `model`, `version`, `metric`, `of` | a metric of the answers whose labels have come; `of` is `value`, `lower` or `upper` |
+//! | `fourfold_canary_evidence` | gauge | `model`, `version`, `of` | what a canary's labels have shown: `difference` of the losses, its `lower` and `upper` end, e-values for `harm` and for `no_worse` |
 //! | `fourfold_model_readable` | gauge | `model` | 1 if the model and what an operator says about it could be read the last time |
 //! | `fourfold_source_readable` | gauge | | 1 if it could be read the last time which models there are |
 //!
@@ -46,6 +50,7 @@
 mod families;
 mod handles;
 mod labels;
+mod loops;
 #[cfg(test)]
 pub(crate) mod parse;
 mod states;
@@ -75,6 +80,7 @@ pub struct Metrics {
 struct Inner {
     registry: Mutex<Registry>,
     families: Families,
+    loops: loops::Loops,
     states: States,
     before_encode: Mutex<Vec<BeforeEncode>>,
 }
@@ -153,12 +159,14 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("fourfold");
         let families = Families::register(&mut registry);
+        let loops = loops::Loops::register(&mut registry);
         let states = States::default();
         registry.register_collector(Box::new(states.clone()));
         Metrics {
             inner: Arc::new(Inner {
                 registry: Mutex::new(registry),
                 families,
+                loops,
                 states,
                 before_encode: Mutex::default(),
             }),

@@ -1,0 +1,93 @@
+//! What monitoring systems are shown.
+
+use super::alert::Alert;
+use super::live::LiveMetrics;
+use super::sequential::Evidence;
+use super::step::Step;
+#[cfg(feature = "http")]
+use crate::serving::metrics::Metrics;
+
+/// The metrics of a server, if they were given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gauges {
+    #[cfg(feature = "http")]
+    metrics: Option<Metrics>,
+}
+
+#[cfg(feature = "http")]
+impl Gauges {
+    pub(super) fn of(metrics: &Metrics) -> Self {
+        Gauges {
+            metrics: Some(metrics.clone()),
+        }
+    }
+
+    /// Whether anybody is shown anything.
+    pub(super) fn are_shown(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    pub(super) fn alerted(&self, alert: &Alert) {
+        if let Some(metrics) = &self.metrics {
+            metrics.continuous_alert(&alert.pipeline, alert.kind.name());
+        }
+    }
+
+    pub(super) fn stepped(&self, model: &str, step: &Step) {
+        if let Some(metrics) = &self.metrics {
+            metrics.continuous_step(model, step.ended.name());
+        }
+    }
+
+    pub(super) fn live(&self, model: &str, live: &[LiveMetrics]) {
+        let Some(metrics) = &self.metrics else { return };
+        let values = live.iter().flat_map(|of| {
+            of.metrics.iter().flat_map(|(name, value)| {
+                let ends = [("lower", value.lower), ("upper", value.upper)];
+                let ends = ends.into_iter().filter_map(|(of, end)| Some((of, end?)));
+                let all = std::iter::once(("value", value.value)).chain(ends);
+                all.map(|(end, value)| (of.version, name.clone(), end, value))
+            })
+        });
+        metrics.show_live(model, values);
+    }
+
+    /// Shows what a canary's labels have shown; `None` when it is over.
+    pub(super) fn canary(&self, model: &str, version: u64, evidence: Option<&Evidence>) {
+        let Some(metrics) = &self.metrics else { return };
+        match evidence {
+            Some(evidence) => {
+                for (of, value) in [
+                    ("difference", evidence.difference),
+                    ("lower", evidence.lower),
+                    ("upper", evidence.upper),
+                    ("harm", evidence.harm),
+                    ("no_worse", evidence.no_worse),
+                ] {
+                    metrics.show_canary(model, version, of, value);
+                }
+            }
+            None => {
+                for of in ["difference", "lower", "upper", "harm", "no_worse"] {
+                    metrics.remove_canary(model, version, of);
+                }
+            }
+        }
+    }
+}
+
+/// Without a server there is nobody to show anything to.
+#[cfg(not(feature = "http"))]
+impl Gauges {
+    pub(super) fn are_shown(&self) -> bool {
+        false
+    }
+
+    pub(super) fn alerted(&self, _alert: &Alert) {}
+
+    pub(super) fn stepped(&self, _model: &str, _step: &Step) {}
+
+    pub(super) fn live(&self, _model: &str, _live: &[LiveMetrics]) {}
+
+    pub(super) fn canary(&self, _model: &str, _version: u64, _evidence: Option<&Evidence>) {}
+}
