@@ -35,13 +35,15 @@ const MONTHS: [&str; 12] = [
 async fn arrivals(engine: &Engine, month: i64) -> Result<DataFrame> {
     let file =
         |month: i64| FileSource::parquet(format!("examples/data/flights/2013-{month:02}.parquet"));
-    let flights = file(month).read(engine).await?;
+    let mut flights = file(month).read(engine).await?;
+    if month < 7 {
+        flights = flights.filter(col("carrier").not_eq(lit("VX")))?;
+    }
     Ok(match month {
         4 => flights.with_column(
             "distance",
             cast(col("distance") * lit(1.609), DataType::Int32),
         )?,
-        ..7 => flights.filter(col("carrier").not_eq(lit("VX")))?,
         9 => {
             let is_known = when(col("day").lt_eq(lit(15)), col("arr_delay")).end()?;
             flights.with_column("arr_delay", is_known)?

@@ -160,8 +160,8 @@ fn the_capital_is_that_of_the_formula() {
     capital.bet(1.0);
     assert_eq!(capital.log, 0.0);
     capital.bet(1.0);
-    let lambda = (0.25 / (5.0 / 32.0 + 1.0 / 16.0)).min(1.0);
-    assert!((capital.log - (1.0 + lambda * 0.5_f64).ln()).abs() < 1e-12);
+    let lambda = f64::min(0.25 / (5.0 / 32.0 + 1.0 / 16.0), 1.0);
+    assert!((capital.log - (lambda * 0.5).ln_1p()).abs() < 1e-12);
 }
 
 #[test]
