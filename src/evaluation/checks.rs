@@ -101,19 +101,26 @@ impl<V: Stage> EvaluationPipeline<V> {
         let slices = self.slice_by.iter().chain(needs.slices());
         let slices = slices
             .flat_map(SliceBy::columns)
-            .map(|name| (name, "slice"));
+            .map(|name| (name, "slice by"));
         let cluster = self.resampling.iter().flat_map(|by| by.cluster.as_deref());
-        let protected = self.protected.iter().map(|name| (name.as_str(), "compare"));
-        let mut asked = slices
-            .chain(cluster.map(|name| (name, "cluster")))
+        let protected = self
+            .protected
+            .iter()
+            .map(|name| (name.as_str(), "compare by"));
+        let asked = slices
+            .chain(cluster.map(|name| (name, "cluster by")))
             .chain(protected)
-            .chain(
-                (self.worst_slices.iter())
-                    .flat_map(|search| search.asked_columns().map(|name| (name, "search slices"))),
-            );
+            .chain((self.worst_slices.iter()).flat_map(|search| {
+                search
+                    .asked_columns()
+                    .map(|name| (name, "search slices by"))
+            }));
+        let mut asked = asked.chain(
+            (self.effects.iter().flatten()).map(|name| (name.as_str(), "find the effect of")),
+        );
         match asked.find(|(column, _)| !known().any(|name| name == *column)) {
             Some((missing, what)) => Err(Error::config(format!(
-                "column `{missing}` to {what} by is not in the data{}",
+                "column `{missing}` to {what} is not in the data{}",
                 near_names(missing, known())
             ))
             .in_stage("evaluate")),

@@ -107,7 +107,7 @@ impl Differences {
     }
 }
 
-fn values(rows: &RecordBatch, row: usize) -> Result<BTreeMap<String, Option<String>>> {
+pub(super) fn values(rows: &RecordBatch, row: usize) -> Result<BTreeMap<String, Option<String>>> {
     let schema = rows.schema();
     let columns = schema.fields().iter().zip(rows.columns());
     columns

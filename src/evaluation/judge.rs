@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::compare::{Compared, load, notes};
+use super::effect::{Effect, effects};
+use super::mistakes::{self, Mistake};
 use super::{
     Baseline, Differences, EvalArgs, Evaluated, EvaluationPipeline, Predictions, Validator,
     WorstSlice,
@@ -13,6 +15,7 @@ use crate::examples::Examples;
 use crate::metrics::Evaluation;
 use crate::model::Model;
 use crate::progress::{Progress, Step};
+use crate::runs::Measured;
 use crate::stage::Stage;
 
 impl<V: Stage> EvaluationPipeline<V> {
@@ -82,14 +85,22 @@ impl<V: Stage> EvaluationPipeline<V> {
         let search = self.worst_slices.as_ref();
         let worst_slices = search.map(|search| search.search(&predictions, eval));
         let worst_slices = worst_slices.transpose().map_err(in_stage)?;
-        let trial = self.trial.validate(&candidate, eval)?;
+        let mistakes = mistakes::worst(&predictions, eval).map_err(in_stage)?;
+        let effects = match &self.effects {
+            Some(columns) => effects(candidate.servable(), eval, columns).map_err(in_stage)?,
+            None => Vec::new(),
+        };
+        let (trial, measured) = self.trial.validate(&candidate, eval)?;
         let assessed = Assessed {
             predictions,
             metrics,
             baseline,
             differences,
             worst_slices,
+            mistakes,
+            effects,
             trial,
+            measured,
         };
         Ok((candidate, assessed))
     }
@@ -136,8 +147,12 @@ pub(crate) struct Assessed {
     pub(crate) baseline: Baseline,
     pub(super) differences: Option<Differences>,
     pub(super) worst_slices: Option<Vec<WorstSlice>>,
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) effects: Vec<Effect>,
     /// Whether it could be saved, loaded and queried as a server does it.
     pub(super) trial: Verdict,
+    /// How it did there.
+    pub(super) measured: Option<Measured>,
 }
 
 /// Blesses a candidate that was judged, if the verdict allows it.

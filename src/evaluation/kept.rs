@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::compare::with_answers;
 use super::resample::Resampling;
 use super::{
-    Assessed, Baseline, Differences, EvaluationPipeline, Predictions, SliceBy, Trial, Validator,
-    WorstSlice, WorstSlices,
+    Assessed, Baseline, Differences, Effect, EvaluationPipeline, Mistake, Predictions, SliceBy,
+    Trial, Validator, WorstSlice, WorstSlices,
 };
 use crate::blessing::{Candidate, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::{Catalogue, Evaluation};
 use crate::model::{Model, Servable, Target, load_json, save_json};
-use crate::runs::{Artifact, ArtifactId, Root, Task};
+use crate::runs::{Artifact, ArtifactId, Measured, Root, Task};
 use crate::stage::Configuration;
 use crate::statistics::{ColumnStatistics, Statistics};
 
@@ -45,11 +45,18 @@ pub(crate) struct Findings {
     pub(crate) differences: Option<Differences>,
     #[serde(default)]
     pub(crate) worst_slices: Option<Vec<WorstSlice>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mistakes: Vec<Mistake>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) effects: Vec<Effect>,
     /// The label's statistics on the `eval` split: what its rows are likely to show is told by them.
     #[serde(default)]
     pub(crate) label: Option<ColumnStatistics>,
     trial: Verdict,
     baseline: SavedBaseline,
+    /// Times are of the run and not of what it is keyed by: they are in its record.
+    #[serde(skip)]
+    pub(crate) measured: Option<Measured>,
 }
 
 /// What is compared with, without its model.
@@ -160,9 +167,12 @@ impl Findings {
             test,
             differences: assessed.differences.clone(),
             worst_slices: assessed.worst_slices.clone(),
+            mistakes: assessed.mistakes.clone(),
+            effects: assessed.effects.clone(),
             label,
             trial: assessed.trial.clone(),
             baseline,
+            measured: assessed.measured.clone(),
         }
     }
 
@@ -202,7 +212,10 @@ impl Findings {
             baseline,
             differences: self.differences,
             worst_slices: self.worst_slices,
+            mistakes: self.mistakes,
+            effects: self.effects,
             trial: self.trial,
+            measured: self.measured,
         };
         Ok((candidate, assessed))
     }
@@ -235,6 +248,8 @@ impl<V> EvaluationPipeline<V> {
             protected: &'a [String],
             resampling: Option<&'a Resampling>,
             worst_slices: Option<&'a WorstSlices>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            partial_dependence: Option<&'a [String]>,
             trial: &'a Trial,
             metrics: Vec<String>,
             own_metrics: Vec<String>,
@@ -253,6 +268,7 @@ impl<V> EvaluationPipeline<V> {
             protected: &self.protected,
             resampling: self.resampling.as_ref(),
             worst_slices: self.worst_slices.as_ref(),
+            partial_dependence: self.effects.as_deref(),
             trial: &self.trial,
             metrics,
             own_metrics: own.map(|metric| format!("{metric:?}")).collect(),

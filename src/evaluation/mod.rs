@@ -82,11 +82,13 @@ mod checks;
 mod compare;
 mod detectable;
 mod differences;
+mod effect;
 mod fair;
 mod gate_list;
 mod judge;
 mod kept;
 mod margin;
+mod mistakes;
 mod needs;
 mod no_harm;
 mod no_worse;
@@ -109,11 +111,13 @@ pub use self::approval::{Approval, ApprovalRequest, Decision, RubberStamp};
 pub use self::args::EvalArgs;
 pub use self::detectable::Detectable;
 pub use self::differences::{ChangedRow, Differences};
+pub use self::effect::{Effect, EffectPoint};
 pub use self::fair::Fair;
 pub use self::gate_list::Gates;
 pub(crate) use self::judge::{Assessed, bless};
 pub(crate) use self::kept::{EVALUATION, Findings, PREDICTIONS, VERDICT, answered};
 pub use self::margin::Margin;
+pub use self::mistakes::Mistake;
 pub use self::needs::Needs;
 pub use self::no_harm::{Correction, NoEvidenceOfHarm};
 pub use self::no_worse::ProveNoWorse;
@@ -205,6 +209,8 @@ pub struct EvaluationPipeline<V> {
     protected: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worst_slices: Option<WorstSlices>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effects: Option<Vec<String>>,
     trial: Trial,
     #[serde(skip)]
     catalogue: Catalogue,
@@ -240,6 +246,7 @@ impl<V: Stage> EvaluationPipeline<V> {
             resampling: None,
             protected: Vec::new(),
             worst_slices: None,
+            effects: None,
             trial: Trial::new(),
             catalogue: Catalogue::new(),
         }
@@ -292,6 +299,17 @@ impl<V: Stage> EvaluationPipeline<V> {
     #[must_use]
     pub fn worst_slices(mut self, search: WorstSlices) -> Self {
         self.worst_slices = Some(search);
+        self
+    }
+
+    /// Finds how the candidate's answers depend on these raw columns, of the first twenty that it takes if none are named, for
+    /// the record of the run: see [`Effect`]. It asks 2,000 rows for a column.
+    #[must_use]
+    pub fn partial_dependence<C: Into<String>>(
+        mut self,
+        columns: impl IntoIterator<Item = C>,
+    ) -> Self {
+        self.effects = Some(columns.into_iter().map(Into::into).collect());
         self
     }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{EvalArgs, EvaluationPipeline, Validator};
 use crate::model::Loaders;
 use crate::progress::{Event, Progress};
-use crate::runs::{Root, RunLabels};
+use crate::runs::{ModelCard, Root, RunLabels};
 use crate::serving::{Server, ServingPipeline};
 use crate::stage::{Stage, StageFn};
 use crate::training::{IntoTrained, TrainArgs, Trainer, TrainingPipeline};
@@ -216,6 +216,12 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
     /// Adds a note to each run.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.settings.labels.notes.push(note.into());
+        self
+    }
+
+    /// What people say of the model, for the [reports](crate::report) of its runs.
+    pub fn card(mut self, card: ModelCard) -> Self {
+        self.settings.labels.card = card;
         self
     }
 

@@ -26,6 +26,7 @@ mod datasets;
 mod explain;
 mod facts;
 mod limits;
+mod on_record;
 mod optimization;
 mod preparing;
 mod record;
@@ -253,6 +254,7 @@ where
         let (judged, already) = session.judge(&mut data, &mut trained).await?;
         let endpoint = session.deploy(&mut trained, &judged, already).await?;
         let mut run = RunRecord::new(&self.name, data.facts, trained.facts);
+        run.warnings.splice(0..0, optimization::warning());
         let label = judged.findings.label.as_ref();
         let detectable = label.map(|label| {
             let evaluation = &self.evaluation;
@@ -264,6 +266,7 @@ where
             detectable.unwrap_or_default(),
         );
         run.setup = Setup::new(&self.data, self.training.trainer())?;
+        run.card = self.labels.card.clone();
         run.timed(&session.progress);
         (run.id, run.reused, run.ran) = session.stages();
         let run = Box::new(run);

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::facts::TrainFacts;
-use super::optimization;
 use crate::blessing::Verdict;
 use crate::data::{DataFacts, DataPipeline, DataSource, PreparedData, Quarantined};
 use crate::error::Result;
-use crate::evaluation::{Detectable, Differences, Findings, WorstSlice};
+use crate::evaluation::{Detectable, Differences, Effect, Findings, Mistake, WorstSlice};
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Evaluation;
 use crate::model::Target;
 use crate::progress::{Progress, Step};
+use crate::runs::{Measured, ModelCard};
 use crate::schema::{Anomaly, Comparison, Schema};
 use crate::statistics::Statistics;
 use crate::training::{Trainer, TrainingPipeline, TrainingRecord};
@@ -68,6 +68,12 @@ pub struct RunRecord {
     /// What the program decided on its own or left out, in the order of the stages.
     #[serde(default)]
     pub warnings: Vec<Warning>,
+    /// What people say of the model.
+    #[serde(default, skip_serializing_if = "ModelCard::is_empty")]
+    pub card: ModelCard,
+    /// How the saved model did in the trial before its deployment, unless the evaluation was reused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// How the model came to be. Its warnings are in [`RunRecord::warnings`].
     #[serde(default)]
     pub training: TrainingRecord,
@@ -87,6 +93,13 @@ pub struct RunRecord {
     /// The slices in which the candidate does worst, if they were searched.
     #[serde(default)]
     pub worst_slices: Option<Vec<WorstSlice>>,
+    /// The rows of the `eval` split that the candidate answers worst, at most ten, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
+    /// How the candidate's answers depend on columns, if that was [asked
+    /// for](crate::evaluation::EvaluationPipeline::partial_dependence).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Effect>,
     /// What the `eval` split was likely to show, as it was said before training.
     #[serde(default)]
     pub detectable: Vec<Detectable>,
@@ -133,10 +146,7 @@ impl Setup {
 
 impl RunRecord {
     pub(super) fn new(name: &str, data: DataFacts, trained: TrainFacts) -> Self {
-        let warnings = optimization::warning()
-            .into_iter()
-            .chain(data.warnings)
-            .chain(trained.warnings);
+        let warnings = data.warnings.into_iter().chain(trained.warnings);
         RunRecord {
             name: name.to_owned(),
             id: None,
@@ -155,6 +165,8 @@ impl RunRecord {
             comparisons: data.comparisons,
             quarantined: data.quarantined,
             warnings: warnings.collect(),
+            card: ModelCard::new(),
+            measured: None,
             training: trained.training,
             metrics: Evaluation::default(),
             baseline_metrics: None,
@@ -163,6 +175,8 @@ impl RunRecord {
             detectable: Vec::new(),
             differences: None,
             worst_slices: None,
+            mistakes: Vec::new(),
+            effects: Vec::new(),
             verdict: Verdict::new(),
             timings_s: BTreeMap::new(),
             setup: Setup::default(),
@@ -180,6 +194,9 @@ impl RunRecord {
         self.changes = findings.changes;
         self.differences = findings.differences;
         self.worst_slices = findings.worst_slices;
+        self.mistakes = findings.mistakes;
+        self.effects = findings.effects;
+        self.measured = findings.measured;
         let warnings = detectable.iter().filter_map(Detectable::warning);
         self.warnings.extend(warnings);
         self.detectable = detectable;

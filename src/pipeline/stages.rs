@@ -227,6 +227,7 @@ where
                 let ((candidate, made, new), outputs) =
                     self.execute(run, &task, Box::pin(evaluate)).await?;
                 assessed = Some((candidate, made));
+                run.measured(new.measured.clone());
                 findings = Some(new);
                 outputs
             }

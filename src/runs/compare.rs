@@ -123,7 +123,7 @@ impl Root {
     }
 
     /// The executions of a run by stage, those that it reused too.
-    pub(super) fn executions_in(&self, run: &Run) -> Result<BTreeMap<String, Execution>> {
+    pub(crate) fn executions_in(&self, run: &Run) -> Result<BTreeMap<String, Execution>> {
         let mut found = BTreeMap::new();
         for stage in &run.stages {
             let executions = self.executions_of(&stage.key)?.into_iter();

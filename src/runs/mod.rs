@@ -68,6 +68,7 @@
 //! `tests/it/tidy.rs`.
 
 mod artifact;
+mod card;
 mod clock;
 mod compare;
 mod explain;
@@ -90,6 +91,7 @@ mod task;
 mod trials;
 
 pub use self::artifact::{Artifact, ArtifactId};
+pub use self::card::ModelCard;
 pub use self::compare::{Comparison, Difference, MetricChange};
 pub(crate) use self::explain::OnRecord;
 pub use self::explain::{Explanation, Planned, StagePlan};
@@ -98,7 +100,7 @@ pub use self::history::History;
 pub use self::inputs::{InputFile, UsedFile};
 pub use self::lineage::{Affected, Lineage, ServingPeriod};
 pub(crate) use self::open::{Ended, OpenRun, Outputs, RunLabels};
-pub use self::record::{Deployed, Environment, Execution, Run, StageOfRun, State};
+pub use self::record::{Deployed, Environment, Execution, Measured, Run, StageOfRun, State};
 pub use self::root::Root;
 pub use self::secret::Secret;
 pub use self::segments::Compacted;

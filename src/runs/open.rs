@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::clock::rfc3339;
-use super::record::{Deployed, Environment, Execution, Run, StageOfRun, State};
-use super::{ArtifactId, Root, Task};
+use super::record::{Deployed, Environment, Execution, Measured, Run, StageOfRun, State};
+use super::{ArtifactId, ModelCard, Root, Task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 pub(crate) struct RunLabels {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) notes: Vec<String>,
+    pub(crate) card: ModelCard,
     pub(crate) code_version: Option<String>,
 }
 
@@ -88,6 +89,8 @@ impl OpenRun {
             deployed: None,
             tags: labels.tags.clone(),
             notes: labels.notes.clone(),
+            card: labels.card.clone(),
+            measured: None,
             environment: environment.clone(),
             process: std::process::id(),
         };
@@ -225,6 +228,11 @@ impl OpenRun {
         let mut run = self.locked();
         run.verdict = Some(verdict);
         run.metrics = metrics.clone();
+    }
+
+    /// Notes how the candidate did in the trial.
+    pub(crate) fn measured(&self, measured: Option<Measured>) {
+        self.locked().measured = measured;
     }
 
     /// Notes what was deployed.

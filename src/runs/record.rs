@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ArtifactId;
 use super::clock::rfc3339;
 use super::inputs::UsedFile;
+use super::{ArtifactId, ModelCard};
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 
@@ -188,6 +189,36 @@ pub struct Deployed {
     pub already: bool,
 }
 
+/// How a saved model did in the trial before its deployment, on the machine of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Measured {
+    /// How long loading took, in seconds.
+    pub load_s: f64,
+    /// How long half of the single rows of a burst took at most, in seconds.
+    pub p50_s: f64,
+    /// How long 99 of 100 of them took at most, in seconds.
+    pub p99_s: f64,
+    /// By how many bytes the process grew during the burst, where that can be told.
+    pub memory_growth: Option<u64>,
+    /// The bytes of the saved model.
+    pub n_bytes: u64,
+}
+
+impl Measured {
+    /// The times of loading, of half and of 99 of 100 of the single rows.
+    pub(crate) fn new(times: [Duration; 3], memory_growth: Option<u64>, n_bytes: u64) -> Self {
+        let [load_s, p50_s, p99_s] = times.map(|time| time.as_secs_f64());
+        Measured {
+            load_s,
+            p50_s,
+            p99_s,
+            memory_growth,
+            n_bytes,
+        }
+    }
+}
+
 /// One run of a pipeline. Times are milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -224,6 +255,12 @@ pub struct Run {
     /// Notes that it was given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What people say of its model.
+    #[serde(default, skip_serializing_if = "ModelCard::is_empty")]
+    pub card: ModelCard,
+    /// How its model did in the trial, if the evaluation was not reused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Where it ran.
     pub environment: Environment,
     /// The process that ran it.
@@ -246,6 +283,11 @@ impl Run {
     #[must_use]
     pub fn started(&self) -> String {
         rfc3339(self.started_ms)
+    }
+
+    /// When it ended, in UTC.
+    pub(crate) fn ended(&self) -> String {
+        rfc3339(self.started_ms.saturating_add((self.seconds * 1e3) as u64))
     }
 
     /// The names of the stages that were reused from earlier runs.

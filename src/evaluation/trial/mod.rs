@@ -18,6 +18,7 @@ use crate::blessing::{Candidate, Check, Verdict};
 use crate::error::{Error, Result, chain};
 use crate::examples::Examples;
 use crate::model::{Loaders, Model};
+use crate::runs::Measured;
 use crate::store;
 
 /// The most rows that are asked.
@@ -182,17 +183,17 @@ impl Trial {
         }
     }
 
-    /// The check `servable`, and one for each limit.
+    /// The check `servable`, and one for each limit; and how it did, if it was asked at all.
     pub(super) fn validate<M: Model>(
         &self,
         candidate: &Candidate<M>,
         eval: &Examples,
-    ) -> Result<Verdict> {
+    ) -> Result<(Verdict, Option<Measured>)> {
         let rows = match eval.batches(&[]).next() {
             Some(rows) => rows?,
             None => {
                 let message = "there is no row to query it with";
-                return Ok(Verdict::new().check("servable", false, message));
+                return Ok((Verdict::new().check("servable", false, message), None));
             }
         };
         let rows = rows.slice(0, rows.num_rows().min(N_ROWS));
@@ -202,8 +203,13 @@ impl Trial {
         };
         let (report, n_bytes) = match self.try_out(candidate, rows) {
             Ok(found) => found,
-            Err(error) => return Ok(failed(chain(&error))),
+            Err(error) => return Ok((failed(chain(&error)), None)),
         };
+        let measured = Some(Measured::new(
+            [report.load, report.p50, report.p99],
+            report.memory_growth,
+            n_bytes,
+        ));
         if let Some(fault) = report.faults.first() {
             let more = report.faults.len() - 1;
             let more = if more > 0 {
@@ -211,7 +217,8 @@ impl Trial {
             } else {
                 String::new()
             };
-            return Ok(failed(format!("{fault}{more}")).and(self.limits(&report, n_bytes)));
+            let verdict = failed(format!("{fault}{more}"));
+            return Ok((verdict.and(self.limits(&report, n_bytes)), measured));
         }
         let message = format!(
             "saved, loaded back and queried with {n_rows} rows: equal answers; of {} rows at the edges {} are answered and {} \
@@ -222,7 +229,7 @@ impl Trial {
         );
         let verdict =
             Verdict::new().with(Check::new("servable", true, message).support(n_rows as u64));
-        Ok(verdict.and(self.limits(&report, n_bytes)))
+        Ok((verdict.and(self.limits(&report, n_bytes)), measured))
     }
 
     fn try_out<M: Model>(
