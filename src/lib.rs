@@ -126,6 +126,8 @@ pub mod features;
 pub mod fingerprint;
 pub mod metrics;
 pub mod model;
+#[cfg(any(feature = "datafusion", feature = "http"))]
+mod page;
 #[cfg(feature = "datafusion")]
 pub mod pipeline;
 #[cfg(feature = "datafusion")]

@@ -1,24 +1,228 @@
-//! How the model came to be: what it looks at, and its curve.
+//! How the model came to be: the leaderboard, the history, the curve, what it looks at.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
-use super::{Number, Text};
-use crate::training::{CurvePoint, ExplainedRow, Importance, TrainingRecord};
+use serde_json::Value;
+
+use super::{Kept, main_metric};
+use crate::metrics::{Catalogue, Direction};
+use crate::page::svg::{Chart, bar, range};
+use crate::page::{Cell, Name, Number, Seconds, Table, figure, section};
+use crate::pipeline::RunRecord;
+use crate::training::{CurvePoint, ExplainedRow, Importance, TrainingRecord, Trial};
 
 /// So many features are shown, those that matter most by the first measure.
 const SHOWN: usize = 30;
+/// So many trials.
+const TRIALS: usize = 200;
+/// So many points of a curve are drawn.
+const POINTS: usize = 200;
+/// So many names of a row's contributions.
+const NAMES: usize = 60;
 
-pub(super) fn write(page: &mut String, training: &TrainingRecord) -> fmt::Result {
-    write_importances(page, &training.importances)?;
+pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
+    let training = &run.training;
+    section(page, "Leaderboard", &leaderboard(&training.trials));
+    section(page, "History", &history(run, kept));
+    section(page, "Learning curves", &curve(training));
+    section(
+        page,
+        "What the model looks at",
+        &importances(&training.importances),
+    );
     if let Some(row) = &training.explained {
-        write_row(page, row)?;
+        section(page, "How one row is predicted", &explained(row));
     }
-    write_curve(page, training)
+}
+
+/// What was tried, the best first; what came to no value is last.
+fn leaderboard(trials: &[Trial]) -> String {
+    let mut order: Vec<(usize, &Trial)> = trials.iter().enumerate().collect();
+    let catalogue = Catalogue::new();
+    order.sort_by(|(_, a), (_, b)| match (a.value, b.value) {
+        (Some(x), Some(y)) if a.metric == b.metric => match catalogue.direction(&a.metric) {
+            Some(Direction::Higher) => y.total_cmp(&x),
+            _ => x.total_cmp(&y),
+        },
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    });
+    let mut table = Table::new(format!("{} trials", trials.len()))
+        .number("trial")
+        .text("what")
+        .text("metric")
+        .number("value")
+        .number("error")
+        .number("share of rows")
+        .number("time")
+        .text("configuration")
+        .most(TRIALS);
+    for (at, trial) in order {
+        let name = trial.stage["name"].as_str().unwrap_or("trial");
+        let configuration = match &trial.reason {
+            Some(reason) => format!("{reason}; {}", in_short(&trial.stage["configuration"])),
+            None => in_short(&trial.stage["configuration"]),
+        };
+        table.row([
+            Cell::count(at as u64 + 1),
+            Cell::name(name),
+            Cell::name(&trial.metric),
+            Cell::number(trial.value.unwrap_or(f64::NAN)),
+            Cell::number(trial.error.unwrap_or(f64::NAN)),
+            Cell::number(trial.share.unwrap_or(f64::NAN)),
+            Cell::Number(
+                trial
+                    .seconds
+                    .map_or_else(|| "–".to_owned(), |s| Seconds(s).to_string()),
+            ),
+            Cell::text(configuration.chars().take(300).collect::<String>()),
+        ]);
+    }
+    let mut html = String::new();
+    progress(&mut html, trials);
+    let _ = write!(html, "{table}");
+    html
+}
+
+/// The value of each trial in their order.
+fn progress(html: &mut String, trials: &[Trial]) {
+    let Some(metric) = trials
+        .iter()
+        .find(|trial| trial.value.is_some())
+        .map(|trial| &trial.metric)
+    else {
+        return;
+    };
+    let points = trials
+        .iter()
+        .enumerate()
+        .filter(|(_, trial)| trial.metric == *metric);
+    let points: Vec<(f64, f64)> = points
+        .filter_map(|(at, trial)| Some((at as f64 + 1.0, trial.value?)))
+        .collect();
+    let (Some(x), Some(y)) = (
+        range(points.iter().map(|p| p.0)),
+        range(points.iter().map(|p| p.1)),
+    ) else {
+        return;
+    };
+    if points.len() < 2 {
+        return;
+    }
+    let mut chart = Chart::new("Trials", ("trial", x), (metric.as_str(), y));
+    let step = points.len().div_ceil(POINTS);
+    points
+        .iter()
+        .step_by(step)
+        .for_each(|(x, y)| chart.point(*x, *y, None));
+    // Its table is the leaderboard.
+    figure(
+        html,
+        &format!("{metric} of each trial"),
+        chart,
+        &Table::new(""),
+    );
+}
+
+/// How the metric went from run to run of the pipeline.
+fn history(run: &RunRecord, kept: Option<&Kept>) -> String {
+    let (Some(kept), Some((metric, _))) = (kept, main_metric(run)) else {
+        return String::new();
+    };
+    let mut table = Table::new(format!(
+        "The newest {} runs of {}",
+        kept.history.len(),
+        run.name
+    ))
+    .text("run")
+    .text("began")
+    .number(metric)
+    .text("verdict")
+    .number("version")
+    .most(100);
+    for other in kept.history.iter().rev() {
+        let verdict = other.verdict.as_deref().unwrap_or("–");
+        table.row([
+            Cell::text(&other.id),
+            Cell::text(other.started()),
+            Cell::value(other.metrics.get(metric)),
+            Cell::text(verdict.chars().take(200).collect::<String>()),
+            Cell::Number(
+                (other
+                    .deployed
+                    .as_ref()
+                    .and_then(|deployed| deployed.version))
+                .map_or_else(|| "–".to_owned(), |version| version.to_string()),
+            ),
+        ]);
+    }
+    let values: Vec<_> = kept
+        .history
+        .iter()
+        .map(|other| other.metrics.get(metric))
+        .collect();
+    let shown = values
+        .iter()
+        .flatten()
+        .flat_map(|of| [Some(of.value), of.lower, of.upper].into_iter().flatten());
+    let mut html = String::new();
+    match range(shown) {
+        Some(y) if values.iter().flatten().count() > 1 => {
+            let mut chart = Chart::new(
+                "History",
+                ("run, the newest at the right", (1.0, values.len() as f64)),
+                (metric, y),
+            );
+            for (at, value) in values.iter().enumerate() {
+                if let Some(of) = value {
+                    chart.point(at as f64 + 1.0, of.value, of.lower.zip(of.upper));
+                }
+            }
+            figure(
+                &mut html,
+                &format!("{metric} from run to run"),
+                chart,
+                &table,
+            );
+        }
+        _ => {
+            let _ = write!(html, "{table}");
+        }
+    }
+    html
+}
+
+/// A configuration on one line: `rounds 100, learning_rate 0.1`.
+pub(super) fn in_short(configuration: &Value) -> String {
+    match configuration {
+        Value::Null => String::new(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name} {value}"));
+            fields.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// A table a kind of name: trainers tell of features, permutations and contributions of raw columns.
-fn write_importances(page: &mut String, importances: &[Importance]) -> fmt::Result {
+fn importances(importances: &[Importance]) -> String {
+    let mut html = String::new();
+    let measures = by_measure(importances);
+    let mut rest = measures.as_slice();
+    while let Some((_, first)) = rest.first() {
+        let same = |other: &[&Importance]| {
+            let names = first.iter().map(|of| &of.feature);
+            names.eq(other.iter().map(|of| &of.feature))
+        };
+        let n = rest.iter().take_while(|(_, values)| same(values)).count();
+        write_importances(&mut html, &rest[..n]);
+        rest = &rest[n..];
+    }
+    html
+}
+
+/// The values of each measure, in their order.
+pub(super) fn by_measure(importances: &[Importance]) -> Vec<(&str, Vec<&Importance>)> {
     let mut measures: Vec<(&str, Vec<&Importance>)> = Vec::new();
     for importance in importances {
         match measures
@@ -29,139 +233,139 @@ fn write_importances(page: &mut String, importances: &[Importance]) -> fmt::Resu
             None => measures.push((&importance.measure, vec![importance])),
         }
     }
-    let names = |values: &[&Importance]| -> Vec<String> {
-        values
-            .iter()
-            .map(|importance| importance.feature.clone())
-            .collect()
-    };
-    let mut rest = measures.as_slice();
-    while let Some((_, first)) = rest.first() {
-        let of = names(first);
-        let n = rest
-            .iter()
-            .take_while(|(_, values)| names(values) == of)
-            .count();
-        write_table(page, &rest[..n])?;
-        rest = &rest[n..];
-    }
-    Ok(())
+    measures
 }
 
 /// Measures of the same names side by side, with bars of the first.
-fn write_table(page: &mut String, measures: &[(&str, Vec<&Importance>)]) -> fmt::Result {
-    let Some((_, first)) = measures.first() else {
-        return Ok(());
+fn write_importances(html: &mut String, measures: &[(&str, Vec<&Importance>)]) {
+    let Some((measure, first)) = measures.first() else {
+        return;
     };
     let mut order: Vec<usize> = (0..first.len()).collect();
     order.sort_by(|a, b| first[*b].value.total_cmp(&first[*a].value));
-    let most = order
-        .first()
-        .map_or(0.0, |at| first[*at].value)
-        .max(f64::MIN_POSITIVE);
-    page.push_str("<section><h2>What the model looks at</h2><table><tr><th>name</th>");
-    for (measure, _) in measures {
-        write!(page, "<th class=\"n\">{}</th>", Text(measure))?;
+    let most = order.first().map_or(0.0, |at| first[*at].value);
+    let table = Table::new(format!("By {measure}")).text("name").most(SHOWN);
+    let table = measures
+        .iter()
+        .fold(table, |table, (measure, _)| table.number(measure));
+    let mut table = table.text("drawn");
+    for at in order {
+        let name = &first[at].feature;
+        let values = measures
+            .iter()
+            .map(|(_, values)| Cell::number(values[at].value));
+        let picture = bar(name, first[at].value, most);
+        table.row(
+            [Cell::name(name)]
+                .into_iter()
+                .chain(values)
+                .chain([Cell::html(picture)]),
+        );
     }
-    page.push_str("<th></th></tr>");
-    for at in order.iter().take(SHOWN) {
-        write!(page, "<tr><td>{}</td>", Text(&first[*at].feature))?;
-        for (_, values) in measures {
-            write!(page, "<td class=\"n\">{}</td>", Number(values[*at].value))?;
-        }
-        let width = (100.0 * first[*at].value / most).clamp(0.0, 100.0);
-        write!(
-            page,
-            "<td style=\"width:40%\"><div class=\"bar\" style=\"width:{width:.0}%\"></div></td></tr>"
-        )?;
-    }
-    page.push_str("</table>");
-    if order.len() > SHOWN {
-        write!(
-            page,
-            "<p class=\"muted\">and {} more</p>",
-            order.len() - SHOWN
-        )?;
-    }
-    page.push_str("</section>");
-    Ok(())
+    let _ = write!(html, "{table}");
 }
 
-fn write_row(page: &mut String, row: &ExplainedRow) -> fmt::Result {
-    page.push_str(
-        "<section><h2>How one row is predicted</h2><p class=\"muted\">what each column adds to the output before the \
-         link, on the first row that was held out</p><table><tr><th>column</th>",
+fn explained(row: &ExplainedRow) -> String {
+    let table = Table::new(
+        "What each column adds to the output before the link, on the first row that was held out",
     );
-    for output in 0..row.outputs.len() {
-        write!(page, "<th class=\"n\">output {output}</th>")?;
+    let outputs = row.outputs.len().min(10);
+    let mut table = (0..outputs).fold(table.text("column").most(NAMES), |table, output| {
+        table.number(&format!("output {output}"))
+    });
+    if outputs == 1 {
+        table = table.text("drawn");
     }
-    page.push_str("</tr>");
-    for (at, name) in row.names.iter().enumerate() {
-        write!(page, "<tr><td>{}</td>", Text(name))?;
-        for output in &row.outputs {
-            let value = output.get(at).copied().unwrap_or(f64::NAN);
-            write!(page, "<td class=\"n\">{}</td>", Number(value))?;
-        }
-        page.push_str("</tr>");
+    let of = |output: usize, at: usize| row.outputs[output].get(at).copied().unwrap_or(f64::NAN);
+    let mut order: Vec<usize> = (0..row.names.len()).collect();
+    let size = |at: usize| {
+        (0..outputs)
+            .map(|output| of(output, at).abs())
+            .fold(0.0, f64::max)
+    };
+    order.sort_by(|a, b| size(*b).total_cmp(&size(*a)));
+    let most = order.first().map_or(0.0, |at| size(*at));
+    for at in order {
+        let values = (0..outputs).map(|output| Cell::number(of(output, at)));
+        let picture = (outputs == 1).then(|| Cell::html(bar(&row.names[at], of(0, at), most)));
+        table.row(
+            [Cell::html(Name(&row.names[at]))]
+                .into_iter()
+                .chain(values)
+                .chain(picture),
+        );
     }
-    page.push_str("</table></section>");
-    Ok(())
+    table.to_string()
 }
 
-fn write_curve(page: &mut String, training: &TrainingRecord) -> fmt::Result {
+fn curve(training: &TrainingRecord) -> String {
     let mut curves: BTreeMap<&str, Vec<&CurvePoint>> = BTreeMap::new();
     for point in &training.curve {
         curves.entry(&point.name).or_default().push(point);
     }
-    if curves.is_empty() {
-        return Ok(());
-    }
-    page.push_str("<section><h2>Training</h2><table>");
+    let mut html = String::new();
+    // Those of one measure are drawn together: `train_log_loss` and `tune_log_loss`.
+    let mut charts: BTreeMap<&str, Vec<(&str, Vec<&CurvePoint>)>> = BTreeMap::new();
     for (name, points) in curves {
-        let (Some(first), Some(last)) = (points.first(), points.last()) else {
+        let measure = ["train_", "tune_"]
+            .iter()
+            .find_map(|of| name.strip_prefix(of));
+        charts
+            .entry(measure.unwrap_or(name))
+            .or_default()
+            .push((name, points));
+    }
+    for (measure, curves) in charts.iter().take(12) {
+        let all = || curves.iter().flat_map(|(_, points)| points);
+        let x = range(all().map(|point| point.iteration as f64));
+        let (Some(x), Some(y)) = (x, range(all().map(|point| point.value))) else {
             continue;
         };
-        write!(page, "<tr><td>{}</td><td>", Text(name))?;
-        write_line(page, &points)?;
-        write!(
-            page,
-            "</td><td>{} at iteration {}, {} at {}</td></tr>",
-            Number(first.value),
-            first.iteration,
-            Number(last.value),
-            last.iteration
-        )?;
+        let mut chart = Chart::new("Learning curve", ("iteration", x), (*measure, y));
+        let mut legend = String::from("<p class=\"legend\">");
+        let mut table = Table::new("Points")
+            .text("curve")
+            .number("iteration")
+            .number("value");
+        for (at, (name, points)) in curves.iter().enumerate() {
+            let step = points.len().div_ceil(POINTS);
+            let drawn = points.iter().step_by(step).chain(points.last());
+            chart.line(
+                drawn.map(|point| (point.iteration as f64, point.value)),
+                ["l0", "l1", "l2", "l3"][at % 4],
+            );
+            let _ = write!(
+                legend,
+                "<span class=\"key f{}\"></span>{}",
+                at % 4,
+                Name(name)
+            );
+            for point in points.iter().step_by(points.len().div_ceil(20)) {
+                table.row([
+                    Cell::name(name),
+                    Cell::count(point.iteration),
+                    Cell::number(point.value),
+                ]);
+            }
+        }
+        legend.push_str("</p>");
+        figure(&mut html, measure, format!("{chart}{legend}"), &table);
     }
-    page.push_str("</table>");
+    if !html.is_empty() {
+        html = format!("<div class=\"figures\">{html}</div>");
+    }
     if let Some(best) = training.best_iteration {
-        write!(
-            page,
-            "<p class=\"muted\">the model is that of iteration {best}</p>"
-        )?;
+        let _ = write!(
+            html,
+            "<p class=\"muted\">The model is that of iteration {best}.</p>"
+        );
     }
-    page.push_str("</section>");
-    Ok(())
-}
-
-/// The values from left to right, 240 by 40 pixels.
-fn write_line(page: &mut String, points: &[&CurvePoint]) -> fmt::Result {
-    const POINTS: usize = 240;
-    let values = points.iter().map(|point| point.value);
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
-    if points.len() < 2 || high <= low {
-        return Ok(());
+    if let Some(threshold) = training.threshold {
+        let _ = write!(
+            html,
+            "<p class=\"muted\">It answers as positive above {}.</p>",
+            Number(threshold)
+        );
     }
-    page.push_str(
-        "<svg width=\"240\" height=\"40\" fill=\"none\" stroke=\"currentColor\" role=\"img\"><polyline points=\"",
-    );
-    let step = points.len().div_ceil(POINTS);
-    for (at, point) in points.iter().enumerate().step_by(step) {
-        let x = 240.0 * at as f64 / (points.len() - 1) as f64;
-        let y = 38.0 - 36.0 * (point.value - low) / (high - low);
-        write!(page, "{x:.1},{y:.1} ")?;
-    }
-    page.push_str("\"/></svg>");
-    Ok(())
+    html
 }

@@ -57,6 +57,7 @@ fn layers_point_down() {
         &[
             "metrics",
             "model",
+            "page",
             "placing",
             "schema",
             "statistics",
