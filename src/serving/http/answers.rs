@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body as AnyBody, Bytes};
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Body;
@@ -17,6 +17,7 @@ use serde::Serialize;
 use tower::Service;
 
 use super::body;
+use super::dashboard::{self, LastLook};
 use super::failure::Failure;
 use super::path::{About, Asked, Change, Route, Signature, Unknown};
 use super::{admin, open_inference, tf_serving};
@@ -62,6 +63,8 @@ pub(super) struct Shared {
     routes: Routes,
     /// The names that admin requests may call this server by; any if `None`.
     pub(super) admin_hosts: Option<Vec<String>>,
+    /// What the dashboard showed, if there is one.
+    dashboard: Option<LastLook>,
 }
 
 /// An answer, or that it is none.
@@ -87,6 +90,7 @@ impl Answers {
                 probe: Probe::new(options.readiness),
                 routes,
                 admin_hosts,
+                dashboard: options.dashboard.then(LastLook::default),
             }),
         }
     }
@@ -125,6 +129,7 @@ impl Answers {
         let served = match &route {
             Route::Admin(..) => shared.routes.admin,
             Route::Metrics => shared.metrics,
+            Route::Dashboard => shared.routes.admin && shared.dashboard.is_some(),
             Route::Live | Route::Ready => true,
             Route::Index => shared.routes.inference || shared.routes.admin,
             _ => shared.routes.inference,
@@ -175,6 +180,10 @@ impl Answers {
                 admin::change(shared, method, &model, change, &body).await
             }
             Route::Metrics => metrics(shared),
+            Route::Dashboard => {
+                super::head::check_site(head, shared.admin_hosts.as_deref())?;
+                dashboard(shared)
+            }
         }
     }
 }
@@ -369,6 +378,27 @@ fn metrics(shared: &Shared) -> Answer {
     let mut response = Response::new(Bytes::from(shared.core.metrics().encode()));
     let content = HeaderValue::from_static(Metrics::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, content);
+    Ok(response)
+}
+
+fn dashboard(shared: &Shared) -> Answer {
+    let last = shared.dashboard.as_ref();
+    let last = last.ok_or_else(|| Error::internal("there is no dashboard"))?;
+    let page = dashboard::page(&shared.core, last);
+    let mut response = Response::new(Bytes::from(page));
+    for (name, value) in [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        // Nothing is loaded or run, whatever a model or a column is called; nobody shows it within a page of theirs.
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
+        ),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
     Ok(response)
 }
 

@@ -33,6 +33,8 @@
 //! | `PUT`, `DELETE /v2/repository/models/{model}/labels/{label}` | `{"version": 3}`: the version has the label |
 //! | `PUT`, `DELETE /v2/repository/models/{model}/traffic` | `{"by": "key", "shares": [{"to": "stable", "weight": 95}, {"to": 3, "weight": 5}]}` |
 //!
+//! Where these are, there is `GET /dashboard`, too, if it is [on](super::ServerOptions::dashboard): a page for people.
+//!
 //! # Headers
 //!
 //! | of the request | meaning |
@@ -130,6 +132,7 @@
 mod admin;
 mod answers;
 mod body;
+mod dashboard;
 mod failure;
 mod head;
 mod open_inference;

@@ -20,6 +20,7 @@ pub(super) enum Route<'p> {
     /// `/v1/models/..`
     TensorFlow(Asked<'p>, Signature),
     Metrics,
+    Dashboard,
 }
 
 /// The model that a path names.
@@ -131,6 +132,7 @@ impl<'p> Route<'p> {
             ["v1", "models", about @ ..] => tensorflow(about).ok_or(Unknown::Malformed)?,
             ["v1", ..] => return Err(Unknown::Malformed),
             ["metrics"] => Route::Metrics,
+            ["dashboard"] => Route::Dashboard,
             _ => return Err(Unknown::Path),
         };
         Ok(route)
@@ -162,6 +164,7 @@ impl<'p> Route<'p> {
             Route::TensorFlow(_, Signature::Classify) => "/v1/models/{model}:classify",
             Route::TensorFlow(_, Signature::Regress) => "/v1/models/{model}:regress",
             Route::Metrics => "/metrics",
+            Route::Dashboard => "/dashboard",
         }
     }
 }

@@ -59,12 +59,16 @@ impl ServerOptions {
             admin: self.admin == Admin::SamePort,
         };
         let answers = mounted(self, &core.into(), routes);
+        let dashboard = answers.clone();
         let mut router = Router::new()
             .route_service("/v2", answers.clone())
             .route_service("/v2/{*path}", answers.clone())
             .route_service("/v1/{*path}", answers.clone());
         if self.metrics {
             router = router.route_service("/metrics", answers);
+        }
+        if self.dashboard && self.admin == Admin::SamePort {
+            router = router.route_service("/dashboard", dashboard);
         }
         router
     }

@@ -13,8 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::handles::{ModelMetrics, ShadowMetrics, VersionMetrics};
 use super::labels::{
-    Code, DriftLabels, LaneLabels, LoadLabels, LogLabels, ModelLabels, RequestLabels, ShadowLabels,
-    VersionLabels,
+    Code, DriftLabels, LaneLabels, LiveLabels, LoadLabels, LogLabels, ModelLabels, RequestLabels,
+    ShadowLabels, VersionLabels,
 };
 use crate::serving::core::Protocol;
 
@@ -56,6 +56,7 @@ struct Known {
     /// The models that were loaded.
     models: BTreeSet<String>,
     drift: BTreeSet<DriftLabels>,
+    live: BTreeSet<LiveLabels>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +77,7 @@ pub(super) struct Families {
     shadow_errors: Family<ShadowLabels, Counter>,
     shadow_dropped: Family<ShadowLabels, Counter>,
     drift: Family<DriftLabels, Gauge<f64, AtomicU64>>,
+    live: Family<LiveLabels, Gauge<f64, AtomicU64>>,
     log_dropped: Family<ModelLabels, Counter>,
     log_failed: Family<LogLabels, Counter>,
     log_writable: Family<LogLabels, Gauge<f64, AtomicU64>>,
@@ -103,6 +105,7 @@ impl Families {
             shadow_errors: Family::default(),
             shadow_dropped: Family::default(),
             drift: Family::default(),
+            live: Family::default(),
             log_dropped: Family::default(),
             log_failed: Family::default(),
             log_writable: Family::default(),
@@ -182,6 +185,11 @@ impl Families {
             all.drift,
         );
         registry.register(
+            "live_metric",
+            "A metric of requests whose labels have come, with the ends of its interval",
+            all.live,
+        );
+        registry.register(
             "request_log_dropped_rows",
             "Rows that a request log had no room for",
             all.log_dropped,
@@ -234,6 +242,35 @@ impl Families {
     pub(super) fn drift(&self, labels: &DriftLabels) -> Gauge<f64, AtomicU64> {
         self.known().drift.insert(labels.clone());
         self.drift.get_or_create_owned(labels)
+    }
+
+    /// Sets a live metric; an end of the interval that is not there is taken away.
+    pub(super) fn live(&self, model: &str, version: u64, metric: &str, values: [Option<f64>; 3]) {
+        for (of, value) in ["value", "lower", "upper"].into_iter().zip(values) {
+            let labels = LiveLabels {
+                model: model.into(),
+                version: version.into(),
+                metric: metric.into(),
+                of,
+            };
+            match value {
+                Some(value) => {
+                    self.known().live.insert(labels.clone());
+                    self.live.get_or_create_owned(&labels).set(value);
+                }
+                None => self.remove_live(|other| *other == labels),
+            }
+        }
+    }
+
+    fn remove_live(&self, is_gone: impl Fn(&LiveLabels) -> bool) {
+        self.known().live.retain(|labels| {
+            let is_gone = is_gone(labels);
+            if is_gone {
+                self.live.remove(labels);
+            }
+            !is_gone
+        });
     }
 
     pub(super) fn remove_drift(&self, is_gone: impl Fn(&DriftLabels) -> bool) {
@@ -301,6 +338,7 @@ impl Families {
         }
         if !go.is_empty() {
             self.remove_drift(|labels| go.contains(labels.model.as_str()));
+            self.remove_live(|labels| go.contains(labels.model.as_str()));
         }
     }
 
@@ -330,6 +368,7 @@ impl Families {
         }
         let (model, version) = (model.into(), version.into());
         self.remove_drift(|labels| labels.model == model && labels.version == version);
+        self.remove_live(|labels| labels.model == model && labels.version == version);
     }
 
     pub(super) fn retire_shadow(&self, model: &str, version: u64, shadow: u64) {

@@ -176,6 +176,15 @@ pub(super) struct DriftLabels {
     pub(super) measure: Text,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
+pub(super) struct LiveLabels {
+    pub(super) model: Text,
+    pub(super) version: Text,
+    pub(super) metric: Text,
+    /// `value`, `lower` or `upper`.
+    pub(super) of: &'static str,
+}
+
 impl DriftLabels {
     pub(super) fn new(model: &str, version: u64, column: &str, measure: &str) -> Self {
         DriftLabels {

@@ -22,6 +22,7 @@
 //! | `fourfold_shadow_errors_total` | counter | `model`, `version`, `shadow_version` | requests that the shadow version failed at |
 //! | `fourfold_shadow_dropped_total` | counter | `model`, `version`, `shadow_version` | requests that it was not asked, being behind |
 //! | `fourfold_drift` | gauge | `model`, `version`, `column`, `measure` | the distance of live data from the training data |
+//! | `fourfold_live_metric` | gauge | `model`, `version`, `metric`, `of` | a metric of requests whose labels have come: its `value`, and the `lower` and `upper` ends of its interval |
 //! | `fourfold_request_log_dropped_rows_total` | counter | `model` | rows that a request log had no room for |
 //! | `fourfold_request_log_failed_rows_total` | counter | `log` | rows that a request log could not write: the disk was full, say |
 //! | `fourfold_request_log_writable` | gauge | `log` | 1 while a request log can be written |
@@ -47,12 +48,15 @@
 //! assert!(page.ends_with("# EOF\n"));
 //! ```
 
+mod alerts;
 mod families;
 mod handles;
 mod labels;
 mod loops;
 #[cfg(test)]
 pub(crate) mod parse;
+#[cfg(feature = "http")]
+mod samples;
 mod states;
 
 use std::fmt;
@@ -64,12 +68,17 @@ use prometheus_client::encoding::text;
 use prometheus_client::metrics::{counter, gauge};
 use prometheus_client::registry::Registry;
 
+pub use self::alerts::Alert;
+use self::alerts::Alerts;
 use self::families::{Families, LOAD_RESULTS};
 pub(crate) use self::handles::{LaneMetrics, ModelMetrics, Retired, ShadowMetrics, VersionMetrics};
 pub(crate) use self::labels::Code;
 use self::labels::DriftLabels;
+#[cfg(feature = "http")]
+pub(crate) use self::samples::{Sample, samples};
 use self::states::States;
 use super::{Manager, State, StateChange, StateListener};
+use crate::metrics::MetricValue;
 
 /// The metrics of a server. Cheap to clone: clones count together.
 #[derive(Clone, Debug)]
@@ -82,6 +91,7 @@ struct Inner {
     families: Families,
     loops: loops::Loops,
     states: States,
+    alerts: Alerts,
     before_encode: Mutex<Vec<BeforeEncode>>,
 }
 
@@ -94,6 +104,7 @@ impl fmt::Debug for Inner {
             .field("registry", &self.registry)
             .field("families", &self.families)
             .field("states", &self.states)
+            .field("alerts", &self.alerts)
             .finish_non_exhaustive()
     }
 }
@@ -140,6 +151,12 @@ impl StateListener for Metrics {
         if let Some(took) = change.took {
             self.observe_load(&change.model, change.state == State::Available, took);
         }
+        if let (Some(reason), Some(_)) = (&change.reason, change.took) {
+            let StateChange { model, version, .. } = change;
+            self.alert(format!(
+                "version {version} of `{model}` cannot be loaded: {reason}"
+            ));
+        }
     }
 }
 
@@ -168,6 +185,7 @@ impl Metrics {
                 families,
                 loops,
                 states,
+                alerts: Alerts::default(),
                 before_encode: Mutex::default(),
             }),
         }
@@ -201,6 +219,31 @@ impl Metrics {
     pub fn remove_drift(&self, model: &str, version: u64, column: &str, measure: &str) {
         let gone = DriftLabels::new(model, version, column, measure);
         self.inner.families.remove_drift(|labels| *labels == gone);
+    }
+
+    /// Shows a metric of a version over the requests whose labels have come, with the interval if it has one.
+    pub fn live(&self, model: &str, version: u64, metric: &str, value: MetricValue) {
+        let values = [Some(value.value), value.lower, value.upper];
+        self.inner.families.live(model, version, metric, values);
+    }
+
+    /// Tells operators something: the newest 100 are on the [dashboard](super::ServerOptions::dashboard).
+    ///
+    /// ```
+    /// use fourfold::serving::metrics::Metrics;
+    ///
+    /// let metrics = Metrics::new();
+    /// metrics.alert("the flights of March are in another unit");
+    /// assert_eq!(metrics.alerts()[0].times, 1);
+    /// ```
+    pub fn alert(&self, text: impl AsRef<str>) {
+        self.inner.alerts.add(text.as_ref());
+    }
+
+    /// What operators were told lately, the newest last.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.inner.alerts.all()
     }
 
     /// The rows of a model that a request log had no room for.

@@ -281,10 +281,11 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// Whether a path changes what is served.
+/// Whether a path changes what is served, or is the dashboard.
 fn is_admin_path(path: &str) -> bool {
     // Below a path that it was nested at, too.
     path.contains("/v2/repository/models/")
+        || (path.ends_with("/dashboard") && !path.contains("/v2/") && !path.contains("/v1/"))
         || path.starts_with("/inference.GRPCInferenceService/RepositoryModel")
 }
 

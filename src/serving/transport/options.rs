@@ -35,6 +35,7 @@ use crate::serving::Readiness;
 /// | `readiness` | `loaded` | what `GET /v2/health/ready`, `ServerReady` and health checks answer by: see [`Readiness`] |
 /// | `admin` | off | see [`Admin`] |
 /// | `admin_hosts` | none | 403 for admin requests without tokens that call the server by a name that is not `localhost`, an address or here |
+/// | `dashboard` | off | `GET /dashboard` where the admin routes are |
 /// | `token_file` | none | see [`BearerToken`] |
 /// | `tls` | none | see `Tls` (feature `tls`) |
 ///
@@ -72,6 +73,7 @@ pub struct ServerOptions {
     pub(in crate::serving) readiness: Readiness,
     pub(in crate::serving) admin: Admin,
     pub(in crate::serving) admin_hosts: Vec<String>,
+    pub(in crate::serving) dashboard: bool,
     token_file: Option<PathBuf>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Tls>,
@@ -113,6 +115,7 @@ impl Default for ServerOptions {
             readiness: Readiness::Loaded,
             admin: Admin::Off,
             admin_hosts: Vec::new(),
+            dashboard: false,
             token_file: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -246,6 +249,15 @@ impl ServerOptions {
         self
     }
 
+    /// Whether `GET /dashboard` is answered where the admin routes are: versions, traffic, latency, drift, live metrics and
+    /// recent alerts as a page that a browser shows and asks for again every few seconds. Over tokens it is for those who
+    /// may change what is served.
+    #[must_use]
+    pub fn dashboard(mut self, on: bool) -> Self {
+        self.dashboard = on;
+        self
+    }
+
     /// Answers only who has a token.
     #[must_use]
     pub fn auth(mut self, tokens: BearerToken) -> Self {
@@ -308,6 +320,11 @@ impl ServerOptions {
         if self.auth.is_some() && self.token_file.is_some() {
             return Err(Error::config(
                 "`token_file` is set beside tokens, there must be one of them",
+            ));
+        }
+        if self.dashboard && self.admin == Admin::Off {
+            return Err(Error::config(
+                "`dashboard` is on, and `admin` is off, must be `same_port` or an address",
             ));
         }
         if let Admin::Address(address) = &self.admin {

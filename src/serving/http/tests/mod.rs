@@ -9,6 +9,7 @@ mod access_log;
 mod admin;
 mod auth;
 mod bounds;
+mod dashboard;
 mod drain;
 mod garbage;
 #[cfg(feature = "grpc")]

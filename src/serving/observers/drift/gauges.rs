@@ -34,6 +34,15 @@ impl Metrics {
                 metrics.remove_drift(&report.model, report.version, column, name);
             }
             *before = now;
+            let far: BTreeSet<&str> = report.too_far().collect();
+            if !far.is_empty() {
+                let far: Vec<&str> = far.into_iter().take(10).collect();
+                let DriftReport { model, version, .. } = report;
+                metrics.alert(format!(
+                    "version {version} of `{model}` drifts: {}",
+                    far.join(", ")
+                ));
+            }
         }
     }
 }

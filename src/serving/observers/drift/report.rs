@@ -54,15 +54,18 @@ impl DriftReport {
     /// Whether a column or the answers are farther than a threshold allows.
     #[must_use]
     pub fn has_drifted(&self) -> bool {
-        let all = self
-            .skew
-            .iter()
-            .chain(&self.predictions)
-            .chain(&self.previous);
-        all.into_iter().any(|comparison| {
+        self.too_far().next().is_some()
+    }
+
+    /// The columns that are farther than a threshold allows, once for each.
+    pub(super) fn too_far(&self) -> impl Iterator<Item = &str> {
+        let all = self.skew.iter();
+        let all = all.chain(&self.predictions).chain(&self.previous);
+        all.filter(|comparison| {
             let threshold = comparison.threshold;
             threshold.is_some_and(|threshold| comparison.measured > threshold)
         })
+        .map(|comparison| comparison.column.as_str())
     }
 
     /// All distances, as metrics name them.

@@ -1,0 +1,67 @@
+//! What operators were told lately.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// So many are kept.
+const KEPT: usize = 100;
+/// So many characters of one.
+const LONGEST: usize = 500;
+
+/// Something that operators were told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Alert {
+    /// When; the last time, if it was told several times in a row.
+    pub at: SystemTime,
+    /// What, in at most 500 characters.
+    pub text: String,
+    /// How often in a row.
+    pub times: u64,
+}
+
+/// The newest alerts, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Alerts(Mutex<VecDeque<Alert>>);
+
+impl Alerts {
+    pub(super) fn add(&self, text: &str) {
+        let text: String = text.chars().take(LONGEST).collect();
+        let mut alerts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = SystemTime::now();
+        if let Some(last) = alerts.back_mut().filter(|last| last.text == text) {
+            (last.at, last.times) = (at, last.times + 1);
+            return;
+        }
+        if alerts.len() == KEPT {
+            alerts.pop_front();
+        }
+        alerts.push_back(Alert { at, text, times: 1 });
+    }
+
+    pub(super) fn all(&self) -> Vec<Alert> {
+        let alerts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        alerts.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_kept_and_equal_ones_counted() {
+        let alerts = Alerts::default();
+        for n in 0..150 {
+            alerts.add(&format!("alert {n}"));
+        }
+        alerts.add(&"é".repeat(1_000));
+        alerts.add(&"é".repeat(1_000));
+        let all = alerts.all();
+        assert_eq!(all.len(), KEPT);
+        assert_eq!(all[0].text, "alert 51");
+        let last = all.last().unwrap();
+        assert_eq!((last.text.chars().count(), last.times), (LONGEST, 2));
+    }
+}
