@@ -1,5 +1,5 @@
-//! What runs have left: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | gc | compact |
-//! verify]`, or, in a build with the feature `sql`, `runs --root DIR --sql "select .."` over the tables `runs`, `executions`,
+//! What runs have left: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | report RUN |
+//! gc | compact | verify]`, or, in a build with the feature `sql`, `runs --root DIR --sql "select .."` over the tables `runs`, `executions`,
 //! `artifacts`, `edges`, `metrics` and `trials`.
 //!
 //! ```sh
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use fourfold::prelude::*;
+use fourfold::report;
 use fourfold::runs::{Execution, Keep, Lineage, Root, Run, ServingPeriod};
 use serde::Serialize;
 
@@ -47,6 +48,14 @@ enum What {
     Lineage { what: String },
     /// What differs between two runs.
     Compare { before: String, after: String },
+    /// A run as an HTML page, or two beside each other.
+    Report {
+        run: String,
+        after: Option<String>,
+        /// The file to write; the page goes to standard output unless told.
+        #[arg(long)]
+        output: Option<PathBuf>,
+    },
     /// What came of an input file or an artifact, what serves of it, and what to roll back to.
     Affected { what: String },
     /// When which model of a pipeline was deployed, and which was blessed last.
@@ -143,6 +152,19 @@ fn main() -> Result<()> {
                     value(metric.after),
                     paired.unwrap_or_default()
                 );
+            }
+        }
+        What::Report { run, after, output } => {
+            let page = match after {
+                Some(after) => report::of_runs(&root, &run, &after)?,
+                None => report::of_run(&root, &run)?,
+            };
+            match output {
+                Some(path) => std::fs::write(&path, page).map_err(|error| {
+                    let message = format!("`{}` cannot be written", path.display());
+                    Error::new(ErrorKind::Io, message).with_source(error)
+                })?,
+                None => println!("{page}"),
             }
         }
         What::Affected { what } => {

@@ -45,6 +45,9 @@ struct Arguments {
     /// too. Nowhere by default.
     #[arg(long)]
     admin: Option<String>,
+    /// Shows what is served, and how, at `/dashboard` beside the admin routes.
+    #[arg(long, requires = "admin")]
+    dashboard: bool,
     /// The certificate chain, in PEM.
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -84,6 +87,7 @@ impl Arguments {
     fn options(&self) -> Result<ServerOptions> {
         let mut options = ServerOptions::default()
             .metrics(!self.no_metrics)
+            .dashboard(self.dashboard)
             .drain_delay(Duration::from_millis(self.drain_delay))
             .admin(match self.admin.as_deref() {
                 None => Admin::Off,

@@ -22,6 +22,7 @@ use fourfold::arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_
 use fourfold::data::{DataSource, source_warnings};
 use fourfold::datafusion::prelude::{DataFrame, ident};
 use fourfold::prelude::*;
+use fourfold::report::Plots;
 use fourfold::schema::{FieldType, Schema, Validation};
 use fourfold::statistics::distance::{Categories, Distance};
 use fourfold::statistics::{ColumnStatistics, Histogram, Statistics, StatisticsOptions};
@@ -75,6 +76,7 @@ async fn statistics(args: &Args) -> Result<()> {
     print_columns(&statistics);
     print_top_values(&statistics);
     print_associations(&statistics, args.label.as_deref());
+    print!("\n{}", Plots::of_statistics(&statistics));
     print_pairs(&statistics);
     print_slices(&statistics);
     let baseline = match &args.baseline {

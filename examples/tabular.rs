@@ -24,6 +24,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use fourfold::pipeline::RunRecord;
 use fourfold::prelude::*;
+use fourfold::report::Plots;
 use fourfold::search::AutoTrainer;
 use fourfold::serving::PushedModel;
 use fourfold::training::{AnyTrainer, Constant, Trial};
@@ -232,6 +233,7 @@ fn print(run: &RunRecord) {
             value("skill")
         );
     }
+    print!("{}", Plots::of_run(run));
     for check in run.verdict.checks() {
         println!("{}: {}", check.outcome, check.message);
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use fourfold::pipeline::PipelineBuilder;
+use fourfold::runs::ModelCard;
 
 /// Where runs are kept, and whether they are used.
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,8 @@ impl Keeping {
         &self,
         builder: PipelineBuilder<D, T, V, R>,
     ) -> PipelineBuilder<D, T, V, R> {
+        let command: Vec<String> = std::env::args().collect();
+        let builder = builder.card(ModelCard::new().command(command.join(" ")));
         match &self.root {
             Some(root) => builder.root(root).cache(!self.no_cache),
             None => builder,
