@@ -46,8 +46,8 @@ use crate::stage::Stage;
 /// - **Types** of CSV and JSON, and of text in other files: whole numbers; floats, also with a decimal comma, marks between
 ///   thousands, a percent or a currency sign, and `Infinity` in any spelling; `true` and `false`; dates and times of ISO
 ///   8601, with the day or the month first where the values leave one reading, and with names of months. Blanks around
-///   them do not count. Codes (`02134`, `12E4`, whole numbers of more than 64 bits) are text, and so is a column of which a
-///   single value is none of these: which one is [told](super::source_warnings), as is every reading that is not the
+///   them do not count. Codes (`02134`, `12E4`, whole numbers of more than 64 bits) and dates whose years have two digits
+///   are text, and so is a column of which a single value is none of these: which one is [told](super::source_warnings), as is every reading that is not the
 ///   plain one. Timestamps are in UTC.
 /// - **NULL** is an empty field, and one of the usual words (`NA`, `null`, `NaN`, `?`, ..): but `NA`, `N/A`, `null`,
 ///   `None` and `nil` are values of a column of text where they are 5 % of it and 5 rows at least.

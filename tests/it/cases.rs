@@ -342,6 +342,19 @@ async fn json_is_read_as_csv_is() {
     assert!(matches!(batch.column(0).data_type(), DataType::Struct(_)));
     assert!(matches!(batch.column(1).data_type(), DataType::List(_)));
 
+    // A word for no value is one beside objects, too.
+    let text = "{\"a\": {\"b\": 1}}\n{\"a\": \"none\"}\n{\"a\": {\"b\": 2}}\n{\"a\": 7}\n";
+    let (_dir, path) = file("late_number.jsonl", text);
+    let source = FileSource::json(&path).infer_rows(3);
+    assert_eq!(
+        error(&source).await,
+        "`<file>` cannot be read: column `a` is `7` before line 5, must be an object like those of the first rows; `infer_rows` says how many are looked at"
+    );
+    let (_dir, path) = file("marked.jsonl", &text[..text.len() - 9]);
+    let (batch, _) = read(&FileSource::json(&path)).await;
+    assert!(matches!(batch.column(0).data_type(), DataType::Struct(_)));
+    assert_eq!((batch.num_rows(), batch.column(0).null_count()), (3, 1));
+
     let text = "{\"a\": 1}\n{\"a\": 2}\n{\"a\": [3]}\n{\"a\": 4, \"b\": 5}\n";
     let (_dir, path) = file("late.jsonl", text);
     let late = |n| FileSource::json(&path).infer_rows(n);

@@ -295,6 +295,18 @@ impl<'a> Inference<'a> {
         }
         let nearly = |n: u64| n as f64 >= NEARLY_ALL * known as f64;
         let times = tally.of(&TIMES);
+        let short = tally.of(&[Reading::ShortYear]);
+        if short > 0 && nearly(times + short) {
+            let n = times + short;
+            note(
+                "column_nearly_read",
+                format!(
+                    "text although {n} of {known} values are dates or times: years of two digits are of any century{}",
+                    self.such_as("such as ", tally.first_of(Reading::ShortYear))
+                ),
+            );
+            return;
+        }
         let booleans = tally.of(&[Reading::Boolean]);
         let with_codes = [&NUMBERS[..], &codes[..]].concat();
         let (n, what, readings): (u64, &str, &[Reading]) = if nearly(numbers) {

@@ -165,3 +165,15 @@ fn what_is_told_is_done() {
     );
     assert_eq!(choose(&["1.5"], &options).0, Kind::Float(PLAIN));
 }
+
+#[test]
+fn years_of_two_digits_are_text_and_told() {
+    check(
+        &["31/01/13", "01/02/13"],
+        Kind::Text,
+        Some(
+            "text although 2 of 2 values are dates or times: years of two digits are of any century (such as `31/01/13` in line 2)",
+        ),
+    );
+    check(&["31/01/13", "a"], Kind::Text, None);
+}

@@ -342,7 +342,10 @@ impl TextLook<'_> {
             let n_nested = tally.of(&[Reading::Nested]);
             if n_nested > 0 && n_nested == tally.known() && !column.is_told {
                 column.nested = nested::type_of(&tallies.nested[at]);
-                if column.nested.is_none() {
+                if column.nested.is_some() {
+                    // A word for no value that stands beside arrays and objects is one.
+                    column.marks = marks.clone();
+                } else {
                     notes.push(Remark::of_column(
                         name,
                         "column_mixed",

@@ -8,7 +8,7 @@ use arrow::array::{
     RecordBatchOptions, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::listing::PartitionedFile;
@@ -82,11 +82,7 @@ impl Rows {
             let Some(column) = table.columns.get(*at) else {
                 continue;
             };
-            let marks = match column.nested {
-                Some(_) => Marks::default(),
-                None => column.marks.clone(),
-            };
-            columns[*at] = Column::new(column.kind, marks);
+            columns[*at] = Column::new(column.kind, column.marks.clone());
         }
         Rows {
             table,
@@ -261,12 +257,16 @@ pub(in crate::data) fn array_of(column: &mut Column) -> Result<ArrayRef> {
 /// Which array or object is not of the type.
 fn odd_one(texts: &StringArray, column: &TextColumn, file: &str, line: u64) -> Error {
     let wanted = column.data_type();
+    let what = match wanted {
+        DataType::List(_) => "an array",
+        _ => "an object",
+    };
     let odd = (0..texts.len()).find(|row| nested::array(&texts.slice(*row, 1), &wanted).is_err());
     let value = odd.map_or("", |row| texts.value(row));
     failed(
         file,
         format!(
-            "column `{}` is `{}` before line {line}, must be {wanted} as in the first rows; `infer_rows` says how many are looked at",
+            "column `{}` is `{}` before line {line}, must be {what} like those of the first rows; `infer_rows` says how many are looked at",
             column.name,
             shown(value.as_bytes())
         ),

@@ -3,7 +3,7 @@
 use super::marks::Marks;
 use super::number::{ANY, float, infinity, integer, styles, styles_of_float, trimmed};
 use super::number::{PLAIN, WITH_COMMA};
-use super::time::{DMY, MDY, YMD, orders};
+use super::time::{DMY, MDY, YMD, has_short_year, orders};
 
 /// What one value can be read as. Each is of one reading: the narrowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,8 @@ pub enum Reading {
     Date,
     /// A day and a time.
     Timestamp,
+    /// A day, or a day and a time, whose year has two digits.
+    ShortYear,
     /// An array or an object of JSON.
     Nested,
     /// Anything else.
@@ -36,7 +38,7 @@ pub enum Reading {
 
 impl Reading {
     /// How many there are.
-    pub const N: usize = 12;
+    pub const N: usize = 13;
 }
 
 /// The first value of a reading.
@@ -182,6 +184,9 @@ impl Tally {
                 self.comma |= styles & !WITH_COMMA == 0;
                 self.percent += u64::from(percent);
                 return Reading::Styled;
+            }
+            if has_short_year(text) {
+                return Reading::ShortYear;
             }
         }
         Reading::Text
@@ -336,6 +341,8 @@ mod tests {
         check("31/01/2013", Reading::Date);
         check("2013-01-31 05:00", Reading::Timestamp);
         check("2013-13-31", Reading::Text);
+        check("31/01/13", Reading::ShortYear);
+        check("31.01.13 05:00", Reading::ShortYear);
         check("x", Reading::Text);
         check("1-2", Reading::Text);
         check("(1)", Reading::Text);

@@ -270,9 +270,64 @@ pub fn orders(text: &[u8]) -> (u8, bool) {
     (days.orders(), has_time)
 }
 
+/// Whether a text is a date, or a date and a time, whose year has two digits: `31/01/13`, `31-Jan-13 05:00`. Of which
+/// century it is, nothing says. With points, day and month have two digits too: `1.2.34` is a version.
+#[must_use]
+pub fn has_short_year(text: &[u8]) -> bool {
+    short_year(text).is_some_and(|rest| match rest {
+        [] => true,
+        [b'T' | b't' | b' ', rest @ ..] => time_of_day(rest.trim_ascii_start()).is_some(),
+        _ => false,
+    })
+}
+
+/// What is behind a date of two digits each, or of a month by its name.
+fn short_year(text: &[u8]) -> Option<&[u8]> {
+    let (first, n, rest) = digits(text, 2)?;
+    let (separator, rest) = rest.split_first()?;
+    if !b"-/. ".contains(separator) {
+        return None;
+    }
+    let (second, m, rest) = match month_name(rest) {
+        Some((month, rest)) => (month, 2, rest),
+        None if *separator != b' ' => digits(rest, 2)?,
+        None => return None,
+    };
+    let rest = rest.strip_prefix(std::slice::from_ref(separator))?;
+    let (year, 2, rest) = digits(rest, 2)? else {
+        return None;
+    };
+    // 2000 has every day.
+    let is_day = [(first, second), (second, first), (year, second)];
+    let is_day = is_day
+        .iter()
+        .any(|(day, month)| days(2000, *month, *day).is_some());
+    (is_day && (*separator != b'.' || n + m == 4)).then_some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn years_of_two_digits_are_seen() {
+        for (text, is_short) in [
+            ("31/01/13", true),
+            ("1/31/13", true),
+            ("31-Jan-13", true),
+            ("31.01.13", true),
+            ("31/01/13 05:00", true),
+            ("31/01/2013", false),
+            ("31/31/13", false),
+            ("1.2.34", false),
+            ("31/01/13 x", false),
+            ("31/01-13", false),
+            ("12", false),
+            ("", false),
+        ] {
+            assert_eq!(has_short_year(text.as_bytes()), is_short, "{text}");
+        }
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {
