@@ -23,7 +23,7 @@ pub struct ConformalModel {
     margins: Margins,
 }
 
-/// How far intervals reach beyond the prediction, or beyond the band.
+/// How far intervals reach beyond the prediction or the band, or the probabilities of a set's classes below 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Margins {
     pub(crate) coverage: f64,
@@ -42,27 +42,23 @@ impl ConformalModel {
         band: Option<[AnyModel; 2]>,
         margins: Margins,
     ) -> Result<Self> {
-        let others = band.iter().flatten();
+        let others: Vec<&AnyModel> = band.iter().flatten().collect();
         let same = |other: &AnyModel| {
             (other.n_features(), other.n_outputs(), other.takes())
                 == (model.n_features(), 1, model.takes())
         };
-        if model.n_outputs() != 1 || !others.into_iter().all(same) {
+        if model.n_outputs() != 1 || !others.iter().copied().all(same) {
             return Err(Error::model(
                 "intervals are made around models of one output and of the same features",
             ));
         }
-        let margin_values = margins.by_feature.values();
-        let finite =
-            margins.overall.is_finite() && margin_values.into_iter().all(|it| it.is_finite());
-        let in_range = margins
-            .by_feature
-            .keys()
-            .all(|place| *place < model.n_features());
-        if !finite || !in_range || margins.has_band != band.is_some() {
-            return Err(Error::model(
-                "margins that are not finite or not of the model's features",
-            ));
+        margins.check(&model)?;
+        if margins.has_band != band.is_some() {
+            return Err(Error::model(format!(
+                "`has_band` is {} of a model with {} quantiles",
+                margins.has_band,
+                others.len()
+            )));
         }
         Ok(ConformalModel {
             model,
@@ -111,7 +107,19 @@ impl ConformalModel {
 }
 
 impl Margins {
-    fn of(&self, row: ArrayView1<'_, f32>) -> f64 {
+    /// Whether they are finite, and of features that a model has.
+    pub(super) fn check(&self, model: &AnyModel) -> Result<()> {
+        let groups = &self.by_feature;
+        let finite = self.overall.is_finite() && groups.values().all(|it| it.is_finite());
+        if finite && groups.keys().all(|place| *place < model.n_features()) {
+            return Ok(());
+        }
+        Err(Error::model(
+            "margins that are not finite or not of the model's features",
+        ))
+    }
+
+    pub(super) fn of(&self, row: ArrayView1<'_, f32>) -> f64 {
         let group = self
             .by_feature
             .iter()

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::any::Saved;
 use super::{
-    AnyModel, BaggedModel, CalibratedModel, ConformalModel, ConstantModel, EnsembleModel,
-    ForestModel, LinearModel, Model, Predict, TreeModel,
+    AnyModel, BaggedModel, CalibratedModel, ConformalModel, ConformalSetsModel, ConstantModel,
+    EnsembleModel, ForestModel, LinearModel, Model, Predict, TreeModel,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::transform::{CustomOperation, Operations};
@@ -121,6 +121,7 @@ impl Default for Loaders {
             .with::<BaggedModel>()
             .with::<CalibratedModel>()
             .with::<ConformalModel>()
+            .with::<ConformalSetsModel>()
             .with::<ConstantModel>()
             .with::<EnsembleModel>()
             .with::<ForestModel>()

@@ -53,6 +53,7 @@ mod any;
 mod bagged;
 mod calibrated;
 mod conformal;
+mod conformal_sets;
 mod constant;
 mod contributions;
 mod ensemble;
@@ -89,6 +90,9 @@ pub use self::calibrated::{CalibratedModel, Calibration};
 pub use self::conformal::ConformalModel;
 #[cfg(feature = "datafusion")]
 pub(crate) use self::conformal::{Margins, band};
+pub use self::conformal_sets::ConformalSetsModel;
+#[cfg(feature = "datafusion")]
+pub(crate) use self::conformal_sets::miss_of;
 pub use self::constant::ConstantModel;
 pub use self::contributions::Contributions;
 pub use self::ensemble::EnsembleModel;

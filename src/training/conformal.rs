@@ -1,15 +1,13 @@
 //! Intervals that hold the label as often as they say.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::calibrated::check_hold_out;
+use super::margins::{Score, check_coverage, measured};
 use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::model::{AnyModel, ConformalModel, Margins, Predict, Task, band};
+use crate::model::{AnyModel, ConformalModel, Predict, Task, band};
 use crate::stage::Stage;
-use crate::warning::Warning;
 
 /// A regression with intervals: of rows to come that are like those to [tune](TrainArgs::tune) by, at least the coverage
 /// that was asked for lies within (where there are no such rows, a part of those to train on is held out for it).
@@ -98,12 +96,7 @@ impl<T: Trainer> Stage for Conformal<T> {
     }
 
     fn check(&self) -> Result<()> {
-        if !(self.coverage > 0.0 && self.coverage < 1.0) {
-            return Err(Error::config(format!(
-                "`coverage` is {}, must be above 0 and below 1",
-                self.coverage
-            )));
-        }
+        check_coverage(self.coverage)?;
         check_hold_out(self.hold_out)?;
         if let Some((low, high)) = &self.band {
             low.check()?;
@@ -120,7 +113,7 @@ impl<T: Trainer> Trainer for Conformal<T> {
         let target = args.target();
         if target.task() != Task::Regression {
             return Err(Error::config(format!(
-                "label `{}` makes a {} task, intervals are of numbers",
+                "label `{}` makes a {} task, intervals are of numbers: `ConformalSets` makes sets of classes",
                 target.label(),
                 target.task()
             )));
@@ -162,64 +155,10 @@ impl<T: Trainer> Trainer for Conformal<T> {
                 weight: weights.map_or(1.0, |weights| weights[row]),
             })
             .collect();
-        let overall = self.margin(scores.clone()).ok_or_else(|| {
-            Error::data(format!(
-                "{} rows to tune by are too few for intervals of coverage {}, must be at least {}",
-                scores.len(),
-                self.coverage,
-                (self.coverage / (1.0 - self.coverage)).ceil()
-            ))
-        })?;
-        let mut by_feature = BTreeMap::new();
-        let mut warnings = Vec::new();
-        if let Some(column) = &self.group {
-            let features = table.features();
-            let places = features
-                .info()
-                .iter()
-                .filter(|feature| feature.raw == [column.as_str()]);
-            let places: Vec<usize> = places
-                .flat_map(|feature| feature.first..feature.first + feature.width)
-                .collect();
-            let matrix = features.matrix();
-            let is_one_hot =
-                |place: &usize| matrix.column(*place).iter().all(|x| *x == 0.0 || *x == 1.0);
-            if places.is_empty() || !places.iter().all(is_one_hot) {
-                return Err(Error::config(format!(
-                    "intervals per group of column `{column}`, which is no category among the features"
-                )));
-            }
-            for place in places {
-                let own = matrix.column(place).into_iter().zip(&scores);
-                let own: Vec<Score> = own
-                    .filter(|(x, _)| **x != 0.0)
-                    .map(|(_, score)| *score)
-                    .collect();
-                let n = own.len();
-                match self.margin(own) {
-                    Some(margin) => {
-                        by_feature.insert(place, margin);
-                    }
-                    None => warnings.push(
-                        Warning::new(
-                            self.name(),
-                            "few_rows",
-                            format!(
-                                "`{}` has {n} rows to tune by, its intervals are those of all rows",
-                                features.names()[place]
-                            ),
-                        )
-                        .of_column(column),
-                    ),
-                }
-            }
-        }
-        let margins = Margins {
-            coverage: self.coverage,
-            overall,
-            by_feature,
-            has_band: ends.is_some(),
-        };
+        let group = self.group.as_deref();
+        let (mut margins, warnings) =
+            measured((self, "intervals"), self.coverage, group, &table, &scores)?;
+        margins.has_band = ends.is_some();
         let trained = Trained::new(ConformalModel::new(model, ends, margins)?).with_record(record);
         let trained = trained.with_fitted(fitted);
         Ok(warnings.into_iter().fold(trained, Trained::with_warning))
@@ -227,55 +166,5 @@ impl<T: Trainer> Trainer for Conformal<T> {
 
     fn capabilities(&self) -> Capabilities {
         self.trainer.capabilities()
-    }
-}
-
-/// By how much a label lies outside of an interval; below 0 within it.
-#[derive(Clone, Copy, Debug)]
-struct Score {
-    miss: f64,
-    weight: f64,
-}
-
-impl<T: Trainer> Conformal<T> {
-    /// The least margin that covers the share of rows asked for, and one row more; `None` if the rows are too few.
-    fn margin(&self, mut scores: Vec<Score>) -> Option<f64> {
-        scores.retain(|score| score.weight > 0.0);
-        scores.sort_by(|a, b| a.miss.total_cmp(&b.miss));
-        let total: f64 = scores.iter().map(|score| score.weight).sum();
-        let one_more = total / scores.len().max(1) as f64;
-        let wanted = self.coverage * (total + one_more);
-        let mut sum = 0.0;
-        scores.iter().find_map(|score| {
-            sum += score.weight;
-            // Sums of weights have rounding errors.
-            (sum >= wanted * (1.0 - 1e-12)).then_some(score.miss)
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::LinearRegression;
-    use super::*;
-
-    #[test]
-    fn the_margin_is_the_quantile_of_one_row_more() {
-        let scores = |n: usize, weight: f64| -> Vec<Score> {
-            (1..=n)
-                .rev()
-                .map(|miss| Score {
-                    miss: miss as f64,
-                    weight,
-                })
-                .collect()
-        };
-        let conformal = Conformal::new(LinearRegression::default(), 0.9);
-        // ceil(0.9 * 20) of 19, ceil(0.9 * 101) of 100.
-        assert_eq!(conformal.margin(scores(19, 1.0)), Some(18.0));
-        assert_eq!(conformal.margin(scores(100, 0.5)), Some(91.0));
-        assert_eq!(conformal.margin(scores(9, 1.0)), Some(9.0));
-        assert_eq!(conformal.margin(scores(8, 1.0)), None);
-        assert_eq!(conformal.margin(Vec::new()), None);
     }
 }

@@ -145,7 +145,9 @@
 //! | [`Calibrated`] | classes | probabilities that mean what they say |
 //! | [`Thresholded`] | two classes | the decision threshold that costs least |
 //! | [`Conformal`] | regression | intervals that hold the label as often as they say |
+//! | [`ConformalSets`] | classes | sets of classes that hold the label as often as they say |
 //! | [`Bagged`] | all | the mean of a model a fold, and predictions out of fold |
+//! | [`ByRows`] | all | one trainer for few rows, another for many |
 //! | [`Explained`] | all | permutation importances of the raw columns |
 //!
 //! How to write such a trainer, and to test one alone, is in `examples/extend.rs`.
@@ -156,9 +158,11 @@ mod args;
 mod auto;
 mod bagged;
 mod batches;
+mod by_rows;
 mod calibrated;
 mod capabilities;
 mod conformal;
+mod conformal_sets;
 mod constant;
 mod dataset;
 mod decision_tree;
@@ -171,6 +175,7 @@ mod linear_rows;
 #[cfg(feature = "linfa")]
 mod linfa;
 mod logistic_regression;
+mod margins;
 mod matrix;
 mod memory;
 mod parallel;
@@ -192,9 +197,11 @@ pub use self::args::TrainArgs;
 pub use self::auto::Linear;
 pub use self::bagged::{Bagged, OutOfFold};
 pub use self::batches::BatchOptions;
+pub use self::by_rows::ByRows;
 pub use self::calibrated::{Calibrated, CalibrationMethod};
 pub use self::capabilities::{Capabilities, WarmStart};
 pub use self::conformal::Conformal;
+pub use self::conformal_sets::ConformalSets;
 pub use self::constant::Constant;
 pub use self::dataset::Dataset;
 pub use self::decision_tree::DecisionTree;

@@ -15,7 +15,9 @@ use fourfold::model::{ConstantModel, Model, Predict, Target, load_json, save_jso
 use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
 use fourfold::serving::{Found, FoundModel, FoundVersion, Source};
-use fourfold::training::{Constant, Dataset, DecisionTree, LinearRegression};
+use fourfold::training::{
+    ByRows, ConformalSets, Constant, Dataset, DecisionTree, LinearRegression,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{JANUARY, parcels, write_csv};
@@ -69,6 +71,10 @@ fn trainers_and_their_models() {
     }
     conformance::trainer(&LogisticRegression::default(), &late()).unwrap();
     conformance::trainer(&DecisionTree::default(), &late()).unwrap();
+    let sets = ConformalSets::new(LogisticRegression::default(), 0.9);
+    conformance::trainer(&sets.per_group("road"), &late()).unwrap();
+    let by_rows = ByRows::up_to(600, DecisionTree::default(), GradientBoosting::default());
+    conformance::trainer(&by_rows, &late()).unwrap();
     conformance::trainer(&LinearRegression::default(), &kilograms()).unwrap();
 }
 

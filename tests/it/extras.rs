@@ -9,7 +9,7 @@ use fourfold::model::{ConformalModel, Servable, load_json, save_json};
 use fourfold::ndarray::{Array2, Axis, stack};
 use fourfold::prelude::*;
 use fourfold::serving::ServerCore;
-use fourfold::training::Conformal;
+use fourfold::training::{Conformal, ConformalSets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -197,6 +197,44 @@ async fn names_that_are_taken_do_not_serve() {
             "{error}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conformal_sets_are_served() {
+    let outcome = Pipeline::builder("parcels")
+        .data(
+            BatchSource::new("parcels", vec![parcels(2_000)])
+                .label("late")
+                .exclude(["id"]),
+        )
+        .train(ConformalSets::new(GradientBoosting::default(), 0.99))
+        .evaluate(Thresholds::new().better_than_constant())
+        .serve(InProcess::new().listen("127.0.0.1:0"))
+        .build()
+        .unwrap()
+        .run()
+        .await
+        .unwrap();
+    let endpoint: Endpoint = outcome.endpoint().unwrap();
+    let answers = endpoint.predict(&parcels(400)).unwrap();
+    assert_eq!(answers.extra_names(), ["set_no", "set_yes"]);
+    let sizes = answers.extra("set_no").unwrap().to_owned() + answers.extra("set_yes").unwrap();
+    // Some rows are not clear with 99 %, and none has no class.
+    assert!(sizes.iter().all(|size| *size == 1.0 || *size == 2.0));
+    assert!(sizes.iter().any(|size| *size == 2.0), "{sizes}");
+
+    let url = endpoint.url().unwrap();
+    let answer = tokio::task::spawn_blocking(move || {
+        let request = json!({"instances": [{"kilograms": 99.0, "road": "road"}]});
+        let answer = ureq::post(format!("{url}/v1/models/parcels:predict")).send_json(request);
+        let answer: Value = answer.unwrap().body_mut().read_json().unwrap();
+        answer["predictions"][0].clone()
+    });
+    let answer = answer.await.unwrap();
+    assert!(
+        answer["set_no"].is_number() && answer["set_yes"].is_number(),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use fourfold::Cancellation;
 use fourfold::accumulate::Accumulate;
-use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use fourfold::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
+use fourfold::arrow::datatypes::Float64Type;
 use fourfold::examples::Examples;
 use fourfold::features::{Features, Takes};
 use fourfold::model::{
-    BaggedModel, CalibratedModel, ClassWeights, ConformalModel, LinearModel, Link, Target,
-    Weighting,
+    BaggedModel, CalibratedModel, ClassWeights, ConformalModel, ConformalSetsModel, LinearModel,
+    Link, Target, Weighting,
 };
 use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
 use fourfold::progress::Meter;
 use fourfold::statistics::StatisticsAccumulator;
 use fourfold::training::{
-    Bagged, Calibrated, CalibrationMethod, Conformal, Dataset, Explained, GeneralizedLinear,
-    StreamingLogistic,
+    Bagged, Calibrated, CalibrationMethod, Conformal, ConformalSets, Dataset, Explained,
+    GeneralizedLinear, StreamingLogistic,
 };
 
 /// Numbers between 0 and 1, the same on every machine.
@@ -155,6 +156,107 @@ fn intervals_cover_as_often_as_they_say() {
             .to_string()
             .ends_with("are too few for intervals of coverage 0.99, must be at least 99"),
         "{error}"
+    );
+}
+
+/// Like [`rows`] of a label of three classes, which `x` tells, in group `d` hardly.
+fn kinds(n: usize, seed: u64) -> RecordBatch {
+    let mut random = Random(seed);
+    let plain = rows(n, seed + 1);
+    let x = plain["x"].as_primitive::<Float64Type>().values();
+    let group = plain["group"].as_string::<i32>();
+    let kinds = (0..n).map(|row| {
+        let steep = if group.value(row) == "d" { 0.3 } else { 2.5 };
+        let odds = [-steep * x[row], 0.0, steep * x[row]].map(f64::exp);
+        let place = random.next() * odds.iter().sum::<f64>();
+        match (place < odds[0], place < odds[0] + odds[1]) {
+            (true, _) => "low",
+            (_, true) => "middle",
+            _ => "high",
+        }
+    });
+    let kinds: ArrayRef = Arc::new(StringArray::from_iter_values(kinds));
+    let names = ["x", "noise", "group"];
+    let columns = names.map(|name| (name, Arc::clone(&plain[name])));
+    RecordBatch::try_from_iter(columns.into_iter().chain([("kind", kinds)])).unwrap()
+}
+
+#[test]
+fn sets_cover_as_often_as_they_say() {
+    let kind = || Target::classification("kind", ["high", "low", "middle"]).unwrap();
+    let train = dataset(&kinds(8_000, 11), kind());
+    let test = kinds(40_000, 12);
+    let (features, labels) = fresh(&train, &test);
+    let args = TrainArgs::new(train);
+    let group = test["group"].as_string::<i32>();
+    let accuracy = {
+        let model = LogisticRegression::default().train(&args).unwrap();
+        let outputs = model.model().predict(&features).unwrap();
+        let right = outputs.rows().into_iter().zip(&labels);
+        let right = right.filter(|(row, label)| {
+            let label = row[**label as usize];
+            row.iter().all(|other| *other <= label)
+        });
+        right.count() as f64 / labels.len() as f64
+    };
+    assert!(accuracy < 0.75, "{accuracy}");
+    // The shares of rows whose label is in the set, of all rows or those of a group, and how large sets are.
+    let coverage = |model: &ConformalSetsModel, only: Option<&str>| {
+        let (outputs, sets) = model.predict_with_extras(&features).unwrap();
+        assert_eq!(outputs, model.predict(&features).unwrap());
+        let rows =
+            (0..labels.len()).filter(|row| only.is_none_or(|name| group.value(*row) == name));
+        let (mut covered, mut classes, mut n) = (0.0, 0.0, 0.0);
+        for row in rows {
+            let set = sets.row(row);
+            assert!(set.iter().all(|is_in| [0.0, 1.0].contains(is_in)) && set.sum() > 0.0);
+            covered += set[labels[row] as usize];
+            classes += set.sum();
+            n += 1.0;
+        }
+        (covered / n, classes / n)
+    };
+    // As of intervals: three deviations of 1,600 rows to tune by.
+    for wanted in [0.8, 0.9] {
+        let one = ConformalSets::new(LogisticRegression::default(), wanted);
+        let model = one.train(&args).unwrap().into_model();
+        assert_eq!(model.extras(), ["set_high", "set_low", "set_middle"]);
+        let (found, size) = coverage(&model, None);
+        assert!((found - wanted).abs() < 0.035, "{found} of {wanted}");
+        assert!(1.0 < size && size < 2.5, "{size} classes");
+        assert_eq!(coverage(&saved_and_loaded(&model), None), (found, size));
+        assert!(coverage(&model, Some("d")).0 < wanted - 0.04);
+        let apart = one.per_group("group").train(&args).unwrap().into_model();
+        for name in GROUPS {
+            let (found, _) = coverage(&apart, Some(name));
+            assert!((found - wanted).abs() < 0.075, "{name}: {found}");
+        }
+    }
+
+    // Of two classes a model has one output, and a set of each.
+    let train = dataset(&rows(8_000, 1), rare());
+    let (features, labels) = fresh(&train, &rows(40_000, 2));
+    let args = TrainArgs::new(train);
+    let trainer = ConformalSets::new(LogisticRegression::default(), 0.97);
+    let model = trainer.train(&args).unwrap().into_model();
+    let (_, sets) = model.predict_with_extras(&features).unwrap();
+    let covered = sets.rows().into_iter().zip(&labels);
+    let covered: f64 = covered.map(|(set, label)| set[*label as usize]).sum();
+    let covered = covered / labels.len() as f64;
+    assert!((covered - 0.97).abs() < 0.015, "{covered}");
+
+    let few = TrainArgs::new(dataset(&rows(60, 3), rare()));
+    let error = |coverage| {
+        let trainer = ConformalSets::new(LogisticRegression::default(), coverage);
+        trainer.train(&few).unwrap_err().to_string()
+    };
+    let ending = "are too few for sets of coverage 0.99, must be at least 99";
+    assert!(error(0.99).ends_with(ending), "{}", error(0.99));
+    let numbers = TrainArgs::new(dataset(&rows(60, 3), number("amount")));
+    let error = ConformalSets::new(LinearRegression::default(), 0.9).train(&numbers);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "label `amount` makes a regression task, sets are of classes: `Conformal` makes intervals"
     );
 }
 
