@@ -46,11 +46,24 @@ impl TrainFacts {
         warnings.append(&mut training.warnings);
         TrainFacts {
             target: servable.manifest().target.clone(),
-            features: servable.transform().features().to_vec(),
+            features: features_of(servable),
             model_format: servable.manifest().model_format.clone(),
             decisions: fitted.decisions().to_vec(),
             warnings,
             training,
         }
+    }
+}
+
+/// The names of the features; of a model that takes raw rows, those of the columns that it reads.
+fn features_of(servable: &Servable) -> Vec<String> {
+    let transform = servable.transform();
+    match transform.features() {
+        [] => transform
+            .inputs()
+            .iter()
+            .map(|input| input.name.clone())
+            .collect(),
+        features => features.to_vec(),
     }
 }

@@ -17,6 +17,54 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
+//! # A service that retrains its model
+//!
+//! [`InProcess`](crate::serving::InProcess) is the server of this process: its endpoint is opened once, for the routes of
+//! the application, and follows every deployment. The whole service is `examples/retrain.rs`.
+//!
+//! ```no_run
+//! use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
+//! use fourfold::prelude::*;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Flight {
+//!     hour: i64,
+//!     carrier: String,
+//! }
+//!
+//! /// The probability, by the version that answers now.
+//! async fn late(
+//!     State(flights): State<Endpoint>,
+//!     Json(flight): Json<Flight>,
+//! ) -> Result<Json<f64>, (StatusCode, String)> {
+//!     let answer = (flights.predictor()).and_then(|now| now.typed()?.predict(&flight));
+//!     let failed = |error: Error| (StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}"));
+//!     answer.map(Json).map_err(failed)
+//! }
+//!
+//! /// A month of flights is in: a model of them is deployed, unless it is worse than the one that serves.
+//! async fn retrain(server: &InProcess, month: u32) -> Result<Outcome<Endpoint>> {
+//!     let flights = format!("examples/data/flights/2013-{month:02}.parquet");
+//!     let late = Label::at_least("arr_delay", 15.0).named("late");
+//!     let features = Transform::new().one_hot("hour").one_hot("carrier");
+//!     let pipeline = Pipeline::builder("late-flights")
+//!         .data(FileSource::parquet(flights).label(late).transform(features))
+//!         .train(LogisticRegression::default())
+//!         .evaluate(Thresholds::new().no_worse_than_baseline("auc", 0.02))
+//!         .serve(server.clone());
+//!     pipeline.build()?.run().await
+//! }
+//!
+//! # async fn service() -> Result<()> {
+//! let server = InProcess::at("models").keep_newest(3);
+//! let flights = server.open("late-flights").await?;
+//! let app: Router = Router::new().route("/late", post(late)).with_state(flights);
+//! # let _ = app;
+//! # retrain(&server, 1).await.map(drop)
+//! # }
+//! ```
+//!
 //! Architecture invariant: the four pipelines never import each other; only this module knows all of them. Held by
 //! `tests/it/tidy.rs`.
 
@@ -33,6 +81,7 @@ mod record;
 mod requirements;
 mod scoring;
 mod session;
+mod shown;
 mod stages;
 mod tasks;
 #[cfg(test)]

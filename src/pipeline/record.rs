@@ -47,7 +47,7 @@ pub struct RunRecord {
     pub unlabelled_rows: u64,
     /// What was predicted.
     pub target: Target,
-    /// The features' names.
+    /// The features' names; of a model that takes raw rows, those of the columns that it reads.
     pub features: Vec<String>,
     /// The tag of the model's format.
     pub model_format: String,

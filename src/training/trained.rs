@@ -1,5 +1,6 @@
 //! What a trainer gives.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ndarray::Axis;
@@ -155,6 +156,20 @@ impl Trial {
             error: None,
             share: None,
             seconds: None,
+        }
+    }
+}
+
+impl fmt::Display for Trial {
+    /// `log_loss 0.4213 ± 0.0120, boosting`, or `boosting: ` and why it came to no value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.stage["name"].as_str().unwrap_or("trial");
+        match (self.value, self.error) {
+            (Some(value), Some(error)) => {
+                write!(f, "{} {value:.4} ± {error:.4}, {name}", self.metric)
+            }
+            (Some(value), None) => write!(f, "{} {value:.4}, {name}", self.metric),
+            (None, _) => write!(f, "{name}: {}", self.reason.as_deref().unwrap_or_default()),
         }
     }
 }

@@ -372,3 +372,56 @@ fn a_regression_has_residuals() {
             .contains("residuals")
     );
 }
+
+#[test]
+fn a_record_is_told_at_a_terminal_and_to_scripts() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |at_least: f64| {
+        let pipeline = Pipeline::builder("parcels")
+            .data(
+                BatchSource::new("parcels", vec![parcels(2_000)])
+                    .label("late")
+                    .split(Split::by_hash(["id"], [("train", 3), ("eval", 1)]))
+                    .transform(Transform::new().z_score("kilograms").one_hot("road")),
+            )
+            .train(LogisticRegression::default())
+            .evaluate(Thresholds::new().at_least("auc", at_least))
+            .serve(ModelRepository::at(dir.path()))
+            .build()
+            .unwrap();
+        pipeline.run_blocking().unwrap().run().clone()
+    };
+    let record = run(0.6);
+    let text = record.to_string();
+    let skill = format!(
+        "\n  skill            {:.4}\n",
+        record.metrics.metric("skill").unwrap()
+    );
+    for part in [
+        "label: `late`, task: binary\nclasses: `no`, `yes` (positive)\ncolumns, 4 features of them:\n",
+        "  kilograms: z_score (as it was configured)\n",
+        skill.as_str(),
+        "\npassed: auc is ",
+        "\nblessed",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    let summary = record.summary();
+    assert_eq!(
+        (&summary["rows"], &summary["features"]),
+        (&2_000.into(), &4.into())
+    );
+    assert_eq!(
+        (&summary["task"], &summary["verdict"]),
+        (&"binary".into(), &"blessed".into())
+    );
+    assert_eq!(
+        summary["metrics"]["skill"],
+        record.metrics.metric("skill").unwrap()
+    );
+    assert!(summary["timings_s"]["train"].is_number(), "{summary}");
+    let rejected = run(0.999);
+    let summary = rejected.summary();
+    assert_eq!(summary["verdict"], "rejected");
+    assert_eq!(summary["reasons"][0], rejected.verdict.reasons()[0]);
+}

@@ -1,0 +1,87 @@
+//! A run's record as text, and in a few figures.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::record::RunRecord;
+use crate::metrics::MetricValue;
+
+impl fmt::Display for RunRecord {
+    /// What a person at a terminal wants to know: the rows, what is predicted, what became of each column, what was
+    /// decided or left out, what was tried, the metrics on the `eval` split by slice, and the checks with the verdict.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows.iter().map(|(split, n)| format!("{n} {split}"));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        let n = self.unlabelled_rows;
+        writeln!(f, "rows: {rows} ({n} without a label left out)")?;
+        let target = &self.target;
+        writeln!(f, "label: `{}`, task: {}", target.label(), target.task())?;
+        if let [negative, positive] = target.classes() {
+            writeln!(f, "classes: `{negative}`, `{positive}` (positive)")?;
+        }
+        match self.decisions[..] {
+            [] => writeln!(f, "features: {}", self.features.len())?,
+            _ => writeln!(f, "columns, {} features of them:", self.features.len())?,
+        }
+        for decision in &self.decisions {
+            writeln!(f, "  {decision}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        for (at, trial) in self.training.trials.iter().enumerate() {
+            writeln!(f, "trial {:3}: {trial}", at + 1)?;
+        }
+        writeln!(f, "metrics on the eval split:")?;
+        for (name, found) in &self.metrics.overall {
+            writeln!(f, "  {name:16} {found:.4}")?;
+        }
+        for slice in &self.metrics.slices {
+            write!(f, "  {}: {} rows", slice.slice, slice.n_rows())?;
+            match slice.metrics.get("skill") {
+                Some(skill) => writeln!(f, ", skill {skill:.4}")?,
+                None => writeln!(f)?,
+            }
+        }
+        for check in self.verdict.checks() {
+            writeln!(f, "{}: {}", check.outcome, check.message)?;
+        }
+        for note in self.verdict.notes() {
+            writeln!(f, "note: {note}")?;
+        }
+        if !self.reused.is_empty() {
+            let (reused, ran) = (self.reused.join(", "), self.ran.join(", "));
+            writeln!(f, "reused: {reused}; ran: {ran}")?;
+        }
+        write!(f, "{}", self.verdict)
+    }
+}
+
+impl RunRecord {
+    /// The figures that scripts ask for, as a JSON object: `rows` (those without a label too), `features` (their number),
+    /// `task`, `metrics` (on the `eval` split), `verdict` (`blessed` or `rejected`), `reasons`, `warnings`, `timings_s`,
+    /// `reused` and `ran`. The whole record is what serializing it gives.
+    #[must_use]
+    pub fn summary(&self) -> Value {
+        let metrics = self.metrics.overall.iter();
+        let metrics = metrics.map(|(name, MetricValue { value, .. })| (name, value));
+        let verdict = match self.verdict.is_blessed() {
+            true => "blessed",
+            false => "rejected",
+        };
+        json!({
+            "rows": self.rows.values().sum::<u64>() + self.unlabelled_rows,
+            "features": self.features.len(),
+            "task": self.target.task(),
+            "metrics": metrics.collect::<BTreeMap<_, _>>(),
+            "verdict": verdict,
+            "reasons": self.verdict.reasons(),
+            "warnings": self.warnings,
+            "timings_s": self.timings_s,
+            "reused": self.reused,
+            "ran": self.ran,
+        })
+    }
+}
