@@ -17,11 +17,9 @@ mod support;
 #[path = "support/keeping.rs"]
 mod keeping;
 
-use std::sync::Arc;
-
 use clap::Parser;
-use fourfold::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use fourfold::prelude::*;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::keeping::Keeping;
@@ -79,102 +77,52 @@ fn main() -> Result<()> {
     }
 
     // 3. Read, split, analyse, validate, fit, train, evaluate, bless, push, serve.
-    let (endpoint, run) = match pipeline.run_blocking()? {
-        Outcome::Deployed { endpoint, run } => (endpoint, run),
-        Outcome::Rejected { run } => {
-            println!("{}", run.verdict);
-            return Ok(());
-        }
+    let outcome = pipeline.run_blocking()?;
+    println!("{}", outcome.run());
+    let Some(endpoint) = outcome.endpoint() else {
+        return Ok(());
     };
-    let rows: Vec<String> = run
-        .rows
-        .iter()
-        .map(|(split, n)| format!("{n} {split}"))
-        .collect();
-    println!(
-        "rows      {} ({} never arrived)",
-        rows.join(", "),
-        run.unlabelled_rows
-    );
-    let delays = run.statistics.column("distance")?;
-    let median = delays.numeric.as_ref().and_then(|numeric| numeric.median());
-    println!(
-        "schema    {} columns, valid in every split; the median flight is {} miles long",
-        run.schema.fields.len(),
-        median.unwrap_or_default()
-    );
-    println!("features  {}", run.features.len());
-    println!(
-        "metrics   AUC {:.3}, log loss {:.3}",
-        run.metrics.metric("auc")?,
-        run.metrics.metric("log_loss")?
-    );
-    for slice in &run.metrics.slices {
-        if let Some(auc) = slice.metrics.get("auc").filter(|_| slice.n_rows() >= 1_000) {
-            println!("          {} AUC {auc:.3}", slice.slice);
-        }
-    }
-    for check in run.verdict.checks() {
-        println!("blessed   {}", check.message);
-    }
-    let predictor = endpoint.predictor()?;
-    println!(
-        "pushed    version {} of {}",
-        predictor.version(),
-        endpoint.name()
-    );
 
     // 4. One flight, asked over HTTP and in process: the same bits.
-    let over_http = ask(&endpoint.url()?)?;
-    let in_process = predictor.predict(&flight()?)?.outputs()[[0, 0]];
-    println!("served    at {}", endpoint.url()?);
-    println!("          an evening flight in July is late with probability {over_http} over HTTP");
-    println!("          {} {in_process} in process", " ".repeat(48));
-    assert_eq!(over_http, in_process);
-    if !run.reused.is_empty() {
-        println!(
-            "reused    {}; ran {}",
-            run.reused.join(", "),
-            run.ran.join(", ")
-        );
-    }
-    let seconds: f64 = run.timings_s.values().sum();
-    println!("done      in {seconds:.1} s");
+    let flight = Flight {
+        month: 7,
+        hour: 19,
+        distance: 1_400,
+        carrier: "UA",
+        origin: "EWR",
+    };
+    let late: Late = endpoint.predictor()?.typed()?.predict(&flight)?;
+    let over_http = ask(&endpoint.url()?, &flight)?;
+    println!("served at {}: an evening flight in July", endpoint.url()?);
+    println!("is late with probability {over_http} over HTTP");
+    println!("                         {} in process", late.probability);
+    assert_eq!(over_http, late.probability);
     Ok(())
 }
 
-/// One raw row: a flight of United from Newark, 1,400 miles, on a July evening.
-fn flight() -> Result<RecordBatch> {
-    let whole = |value| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
-    let text = |value| Arc::new(StringArray::from(vec![value])) as ArrayRef;
-    Ok(RecordBatch::try_from_iter([
-        ("month", whole(7)),
-        ("hour", whole(19)),
-        ("distance", whole(1_400)),
-        ("carrier", text("UA")),
-        ("origin", text("EWR")),
-    ])?)
+/// A raw row, as the application has it.
+#[derive(Serialize)]
+struct Flight {
+    month: i64,
+    hour: i64,
+    distance: i64,
+    carrier: &'static str,
+    origin: &'static str,
 }
 
-/// The same row in the Open Inference Protocol.
-fn ask(url: &str) -> Result<f64> {
-    let tensor = |name: &str, datatype: &str, value: Value| json!({"name": name, "shape": [1], "datatype": datatype, "data": [value]});
-    let request = json!({"inputs": [
-        tensor("month", "INT64", json!(7)),
-        tensor("hour", "INT64", json!(19)),
-        tensor("distance", "INT64", json!(1_400)),
-        tensor("carrier", "BYTES", json!("UA")),
-        tensor("origin", "BYTES", json!("EWR")),
-    ]});
-    let failed = |error: ureq::Error| Error::other("asking over HTTP", error);
-    let response: Value = ureq::post(format!("{url}/v2/models/late-flights/infer"))
-        .send_json(request)
-        .and_then(|mut response| response.body_mut().read_json())
-        .map_err(failed)?;
-    let outputs = response["outputs"].as_array().cloned().unwrap_or_default();
-    outputs
-        .iter()
-        .find(|output| output["name"] == "probability")
-        .and_then(|output| output["data"][0].as_f64())
-        .ok_or_else(|| Error::new(ErrorKind::Data, format!("no probability in {response}")))
+/// What of the answer the application wants.
+#[derive(Deserialize)]
+struct Late {
+    probability: f64,
+}
+
+/// The same row by TensorFlow Serving's REST; the Open Inference Protocol is answered at the same address.
+fn ask(url: &str, flight: &Flight) -> Result<f64> {
+    let answer = ureq::post(format!("{url}/v1/models/late-flights:predict"))
+        .send_json(json!({"instances": [flight]}))
+        .and_then(|mut response| response.body_mut().read_json::<Value>())
+        .map_err(|error| Error::other("asking over HTTP", error))?;
+    answer["predictions"][0]["probability"]
+        .as_f64()
+        .ok_or_else(|| Error::new(ErrorKind::Data, format!("no probability in {answer}")))
 }

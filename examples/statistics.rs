@@ -480,7 +480,8 @@ fn print_table(rows: &[Vec<String>]) {
         let cells = row
             .iter()
             .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+            // A name may have line breaks.
+            .map(|(cell, width)| format!("{:width$}", cell.replace(['\n', '\r'], " ")));
         println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
