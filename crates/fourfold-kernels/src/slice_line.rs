@@ -321,6 +321,68 @@ mod tests {
         assert_eq!(search.run(&views, &errors)[0].values, [(0, 1), (2, 3)]);
     }
 
+    /// Data and results of the tests of SystemDS' `slicefinder` (custom input 1), the authors' own implementation.
+    #[test]
+    fn the_best_ten_are_those_of_the_authors() {
+        let rows = [
+            "2112323312",
+            "2223412132",
+            "2133223114",
+            "1221323223",
+            "3234334113",
+            "4323443411",
+            "2224332212",
+            "1122332112",
+            "4321324243",
+            "1314133232",
+            "2431241324",
+            "3243142341",
+            "4124314213",
+            "1342431423",
+            "2413243142",
+            "3241342314",
+            "4132414231",
+            "1324134243",
+            "2413243124",
+            "2332142323",
+        ];
+        let errors = [
+            0.159, 0.588, 0.414, 0.305, 0.193, 0.195, 0.878, 0.149, 0.835, 0.344, 0.123, 0.456,
+            0.789, 0.987, 0.654, 0.321, 0.246, 0.135, 0.579, 0.802,
+        ];
+        let digit = |row: &str, at: usize| u32::from(row.as_bytes()[at] - b'0');
+        let columns: Vec<Vec<u32>> = (0..10)
+            .map(|at| rows.iter().map(|row| digit(row, at)).collect())
+            .collect();
+        let views: Vec<&[u32]> = columns.iter().map(Vec::as_slice).collect();
+        let search = Search {
+            alpha: 0.95,
+            min_rows: 4,
+            max_values: 10,
+            n_best: 10,
+            max_looked_at: 10_000,
+        };
+        let found = search.run(&views, &errors);
+        let expected = [
+            (0.307, 2.807, 4),
+            (0.307, 2.807, 4),
+            (0.282, 2.759, 4),
+            (0.157, 4.046, 7),
+            (0.127, 2.956, 5),
+            (0.122, 2.942, 5),
+            (0.074, 3.298, 6),
+            (0.064, 4.197, 8),
+            (0.061, 2.796, 5),
+            (0.038, 3.194, 6),
+        ];
+        assert_eq!(found.len(), 10);
+        for (found, (score, error, n_rows)) in found.iter().zip(expected) {
+            assert!((found.score - score).abs() < 6e-4, "{found:?}");
+            assert!((found.error - error).abs() < 6e-4, "{found:?}");
+            assert_eq!(found.n_rows, n_rows);
+        }
+    }
+
     #[test]
     fn no_errors_have_no_worst_slice() {
         let search = Search {
