@@ -228,7 +228,42 @@ fn metrics_agree_with_tensorflow_model_analysis() {
         &[("mae", 1.0), ("mse", 1.0), ("rmse", 1.0), ("r2", -1.0)],
     );
     let loss = Rows::new([(1.0, vec![0.05, 0.95, 0.0]), (2.0, vec![0.1, 0.8, 0.1])]);
-    assert!((evaluate(3, &loss, &[]).metric("log_loss").unwrap() - 1.176_939).abs() < 1e-6);
+    let log_loss =
+        |classes: usize, rows: &Rows| evaluate(classes, rows, &[]).overall["log_loss"].value;
+    assert!((log_loss(3, &loss) - 1.176_939).abs() < 1e-6);
+    let weighted = loss.weighted(|i| [0.3, 0.7][i]);
+    assert!((log_loss(3, &weighted) - 1.627_198).abs() < 1e-5);
+    let loss = Rows::new([(0.0, vec![0.6]), (1.0, vec![0.6])]).weighted(|i| [1.0, 0.8][i]);
+    assert!((log_loss(2, &loss) - 0.736_083).abs() < 1e-5);
+    let errors = Rows::new([
+        (0.1, vec![1.0]),
+        (0.3, vec![0.0]),
+        (0.5, vec![2.0]),
+        (1.0, vec![0.5]),
+        (2.0, vec![1.0]),
+        (3.0, vec![5.0]),
+        (3.0, vec![5.0]),
+    ])
+    .weighted(|i| [0.1, 0.5, 1.0].get(i).copied().unwrap_or(1.0));
+    let errors = evaluate(0, &errors, &[]);
+    for (name, expected) in [
+        ("mae", 1.292_857),
+        ("mse", 2.076_07),
+        ("mape", 1.202_380_95),
+        ("msle", 0.201_17),
+    ] {
+        let found = errors.metric(name).unwrap();
+        assert!((found - expected).abs() < 1e-5, "{name}: {found}");
+    }
+    // One row of one class: what divides by the rows of the other has no value.
+    let positive = evaluate(2, &Rows::new([(1.0, vec![1.0])]), &[]);
+    let negative = evaluate(2, &Rows::new([(0.0, vec![0.0])]), &[]);
+    for name in ["specificity", "false_positive_rate"] {
+        assert!(!positive.overall.contains_key(name), "{name}");
+    }
+    for name in ["precision", "recall", "f1", "mcc"] {
+        assert!(!negative.overall.contains_key(name), "{name}");
+    }
 }
 
 #[test]
