@@ -181,7 +181,7 @@ impl<L: DataSource> LabelledRequests<L> {
             .gt_eq(timestamp(requested_at()))
             .and(known_at().lt_eq(timestamp(requested_at()) + within));
         let columns = of_log.iter().chain([&self.label, &self.known_at]);
-        let columns = columns.map(|column| ident(column)).collect::<Vec<_>>();
+        let columns = columns.map(ident).collect::<Vec<_>>();
         let rows = joined.filter(in_time)?.select(columns)?;
         let Some(chosen) = &self.chosen else {
             return Ok(rows);

@@ -192,7 +192,7 @@ where
         let label = data.label_rule()?.source_column();
         let given = data.given_columns();
         let held = |column: &str| match &given {
-            Some(columns) => columns.iter().any(|known| *known == column),
+            Some(columns) => columns.contains(&column),
             None => column != label && !data.is_excluded(column),
         };
         let schemas = (data.given_schema(), store.state.schema.as_ref());

@@ -104,7 +104,6 @@ impl Signal {
     /// A listener for a [`DriftMonitor`](crate::serving::DriftMonitor): it trains anew when what a model is asked or answers
     /// has drifted.
     #[cfg(feature = "http")]
-    #[must_use]
     pub fn on_drift(
         &self,
         model: impl Into<String>,

@@ -99,8 +99,8 @@ fn roc(f: &mut fmt::Formatter<'_>, details: &Details) -> fmt::Result {
         return Ok(());
     }
     let mut grid = [[' '; WIDTH]; HEIGHT];
-    for column in 0..WIDTH {
-        let share = column as f64 / (WIDTH - 1) as f64;
+    let shares = (0..WIDTH).map(|column| column as f64 / (WIDTH - 1) as f64);
+    for (column, share) in shares.enumerate() {
         grid[HEIGHT - 1 - place(share, HEIGHT)][column] = '·';
         // The line through the points at this rate, so that no column is empty.
         let after = details
