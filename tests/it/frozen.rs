@@ -142,7 +142,7 @@ fn of<'e>(executions: &'e [Execution], stage: &str) -> &'e Execution {
 }
 
 /// Adds what a stage has made under its stage, name and version.
-fn add(all: &mut BTreeMap<String, Value>, what: &str, execution: &Execution, made: Value) {
+fn add(all: &mut BTreeMap<String, Value>, what: &str, execution: &Execution, made: &Value) {
     let name = format!("{} {}{what}", execution.stage, execution.name);
     all.insert(name, json!({ "version": execution.version, "made": made }));
 }
@@ -172,7 +172,7 @@ fn made() -> BTreeMap<String, Value> {
             &mut all,
             &format!(" of {form}"),
             of(&executions, "extract"),
-            made,
+            &made,
         );
     }
     for (label, trainer) in trainers() {
@@ -186,14 +186,14 @@ fn made() -> BTreeMap<String, Value> {
             "predictions": predictions(&root, evaluate),
             "manifest": { "target": manifest(&model)["target"] },
         });
-        add(&mut all, &format!(" of {label}"), train, made);
+        add(&mut all, &format!(" of {label}"), train, &made);
         if is_tree {
             let made = read(&root, prepare, "statistics", "summary.json");
-            add(&mut all, &format!(" of {label}"), prepare, made);
+            add(&mut all, &format!(" of {label}"), prepare, &made);
             let found = read(&root, evaluate, "evaluation", "evaluation.json");
             let made =
                 json!({ "overall": found["metrics"]["overall"], "changes": found["changes"] });
-            add(&mut all, &format!(" of {label}"), evaluate, made);
+            add(&mut all, &format!(" of {label}"), evaluate, &made);
             let verdict = of(&executions, "verdict");
             let checks = read(&root, verdict, "verdict", "verdict.json");
             let own = |check: &&Value| {
@@ -208,7 +208,7 @@ fn made() -> BTreeMap<String, Value> {
                 .filter(own)
                 .cloned()
                 .collect();
-            add(&mut all, &format!(" of {label}"), verdict, made);
+            add(&mut all, &format!(" of {label}"), verdict, &made);
         }
     }
     all
