@@ -50,6 +50,8 @@ mod stopping {
         below: PathBuf,
         at: usize,
         seen: usize,
+        /// As what the disk fails, if the process goes on.
+        fails: Option<io::ErrorKind>,
     }
 
     static ARMED: Mutex<Vec<Armed>> = Mutex::new(Vec::new());
@@ -60,18 +62,28 @@ mod stopping {
 
     impl Fault {
         pub(crate) fn at(below: &Path, at: usize) -> Self {
+            Fault::new(below, at, None)
+        }
+
+        /// From its `at`-th step on, the disk fails: it is full, or must not be written any more.
+        pub(crate) fn failing(below: &Path, at: usize, as_what: io::ErrorKind) -> Self {
+            Fault::new(below, at, Some(as_what))
+        }
+
+        fn new(below: &Path, at: usize, fails: Option<io::ErrorKind>) -> Self {
             let below = below.to_owned();
             armed(|all| {
                 all.push(Armed {
                     below: below.clone(),
                     at,
                     seen: 0,
+                    fails,
                 });
             });
             Fault(below)
         }
 
-        /// Whether the process was stopped.
+        /// Whether the process was stopped, or the disk failed.
         pub(crate) fn has_stopped(&self) -> bool {
             armed(|all| {
                 let own = all.iter().find(|armed| armed.below == self.0);
@@ -87,20 +99,22 @@ mod stopping {
     }
 
     pub(in super::super) fn step(step: Step, path: &Path) -> io::Result<()> {
-        let (first, stopped) = armed(|all| {
+        let (first, stopped, fails) = armed(|all| {
             let own = all.iter_mut().find(|armed| path.starts_with(&armed.below));
-            own.map_or((false, false), |own| {
+            own.map_or((false, false, None), |own| {
                 own.seen += 1;
-                (own.seen == own.at + 1, own.seen > own.at)
+                (own.seen == own.at + 1, own.seen > own.at, own.fails)
             })
         });
+        match (stopped, fails) {
+            (false, _) => return Ok(()),
+            (true, Some(kind)) => return Err(kind.into()),
+            (true, None) => {}
+        }
         if first {
             crash(step, path)?;
         }
-        match stopped {
-            true => Err(io::Error::other("the process was stopped")),
-            false => Ok(()),
-        }
+        Err(io::Error::other("the process was stopped"))
     }
 
     /// What a crash leaves: the process does not tidy up, and half of each file that was not synced is lost.
