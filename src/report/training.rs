@@ -170,7 +170,10 @@ fn history(run: &RunRecord, kept: Option<&Kept>) -> String {
         Some(y) if values.iter().flatten().count() > 1 => {
             let mut chart = Chart::new(
                 "History",
-                ("run, the newest at the right", (1.0, values.len() as f64)),
+                (
+                    "run, the newest at the right",
+                    (0.5, values.len() as f64 + 0.5),
+                ),
                 (metric, y),
             );
             for (at, value) in values.iter().enumerate() {
