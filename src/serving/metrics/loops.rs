@@ -43,7 +43,7 @@ impl Loops {
 /// For continuous pipelines.
 #[cfg_attr(
     not(feature = "datafusion"),
-    expect(dead_code, reason = "for continuous training")
+    allow(dead_code, reason = "for continuous training")
 )]
 impl Metrics {
     pub(crate) fn continuous_step(&self, model: &str, ended: &str) {
