@@ -143,10 +143,8 @@ fn lineage(kept: &Kept) -> String {
             .last()
             .map(ArtifactId::short)
             .unwrap_or_default();
-        let name: String = format!("{}: {}", execution.stage, execution.name)
-            .chars()
-            .take(28)
-            .collect();
+        // What ran is in the table: there is room for a word.
+        let name = execution.stage.chars().take(16).collect();
         steps.push((name, made));
         for (maker, earlier) in kept.executions[..at].iter().enumerate() {
             if execution
