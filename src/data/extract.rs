@@ -14,16 +14,13 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::DataFrame;
 use futures_util::StreamExt;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
-use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::load::Load;
 use super::source::check_names;
+use super::split_writer::SplitWriter;
 use super::text::{Remark, remarks_of};
 use super::turns::{Keys, Turns};
 use super::{Label, Split, TRAIN};
@@ -457,57 +454,4 @@ fn keyed(batch: &RecordBatch, keys: Vec<u64>) -> Result<RecordBatch> {
         with_row_key(&batch.schema()),
         columns,
     )?)
-}
-
-/// Writes one file of a split.
-pub(super) struct SplitWriter {
-    writer: ArrowWriter<File>,
-    file: ExampleFile,
-}
-
-impl SplitWriter {
-    pub(super) fn create(path: PathBuf, schema: &SchemaRef, row_group_rows: usize) -> Result<Self> {
-        let file = File::create(&path)
-            .map_err(|error| Error::io(format!("writing `{}`", path.display()), error))?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(row_group_rows))
-            // Nearly all keys are different, and none compresses.
-            .set_column_dictionary_enabled(ColumnPath::from(ROW_KEY), false)
-            .set_column_compression(ColumnPath::from(ROW_KEY), Compression::UNCOMPRESSED)
-            .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties))
-            .map_err(|error| write_failed(&path, error))?;
-        Ok(SplitWriter {
-            writer,
-            file: ExampleFile { path, n_rows: 0 },
-        })
-    }
-
-    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.file.n_rows += rows.num_rows();
-        self.writer
-            .write(rows)
-            .map_err(|error| write_failed(&self.file.path, error))
-    }
-
-    /// Bytes of rows that are not in the file yet.
-    fn held_bytes(&self) -> usize {
-        self.writer.memory_size()
-    }
-
-    pub(super) fn finish(self) -> Result<ExampleFile> {
-        self.writer
-            .close()
-            .map_err(|error| write_failed(&self.file.path, error))?;
-        Ok(self.file)
-    }
-}
-
-fn write_failed(path: &Path, error: parquet::errors::ParquetError) -> Error {
-    Error::new(
-        crate::ErrorKind::Io,
-        format!("`{}` cannot be written", path.display()),
-    )
-    .with_source(error)
 }

@@ -10,7 +10,7 @@ use arrow::util::display::array_value_to_string;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash64;
 
-use super::extract::SplitWriter;
+use super::split_writer::SplitWriter;
 use crate::error::{Error, Result};
 use crate::examples::{ExampleFile, ExamplePart};
 use crate::model::Target;

@@ -191,6 +191,7 @@ mod spans;
 mod spans_of;
 mod split;
 mod split_by;
+mod split_writer;
 #[cfg(feature = "sql")]
 mod sql_source;
 mod table_source;

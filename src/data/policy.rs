@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, Field as ArrowField, Schema as ArrowSchema, Sch
 use serde::{Deserialize, Serialize};
 
 use super::Split;
-use super::extract::{Extracted, NOTE, SplitWriter, reopen, split_dir};
+use super::extract::{Extracted, NOTE, reopen, split_dir};
+use super::split_writer::SplitWriter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::examples::Examples;
 use crate::model::{load_json, save_json};
