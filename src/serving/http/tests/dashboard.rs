@@ -5,7 +5,11 @@ use crate::metrics::MetricValue;
 use crate::serving::transport::{Admin, BearerToken};
 
 fn ask(server: &Running, path: &str, more: &str) -> (u16, String) {
-    let mut connection = server.connect();
+    // The URL may be that of the admin port.
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    let patience = Some(Duration::from_secs(30));
+    connection.set_read_timeout(patience).unwrap();
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n");
     connection.write_all(head.as_bytes()).unwrap();
     let answer = rest(&mut connection);
