@@ -14,6 +14,9 @@ use parquet::schema::types::ColumnPath;
 use crate::error::{Error, Result};
 use crate::examples::{ExampleFile, ROW_KEY};
 
+/// The table of a dictionary takes 64 kB before the first value: of many columns and splits, gigabytes.
+const MOST_WITH_DICTIONARIES: usize = 1_000;
+
 /// Writes one file of a split.
 pub(super) struct SplitWriter {
     writer: ArrowWriter<File>,
@@ -27,6 +30,7 @@ impl SplitWriter {
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(row_group_rows))
+            .set_dictionary_enabled(schema.fields().len() <= MOST_WITH_DICTIONARIES)
             // Nearly all keys are different, and none compresses.
             .set_column_dictionary_enabled(ColumnPath::from(ROW_KEY), false)
             .set_column_compression(ColumnPath::from(ROW_KEY), Compression::UNCOMPRESSED)

@@ -122,6 +122,8 @@ fn only_what_has_changed_is_run_again() {
         run.id = None;
         run.timings_s.clear();
         run.setup.ended.clear();
+        // Of the run that evaluated.
+        run.measured = None;
         (run.reused, run.ran) = (Vec::new(), Vec::new());
         run
     };

@@ -253,12 +253,9 @@ fn the_record_and_the_report_tell_of_quarantined_rows_and_of_drift() {
     let read: fourfold::pipeline::RunRecord = serde_json::from_str(&json).unwrap();
     assert_eq!(&read, run);
     let page = fourfold::report::html(run);
-    assert!(
-        page.contains(
-            "<td>quarantined</td><td>column `kilograms`: 20 rows (FLOAT_TYPE_BIG_FLOAT)</td>"
-        ),
-        "{page}"
-    );
+    for part in ["set aside", "20 rows", "FLOAT_TYPE_BIG_FLOAT"] {
+        assert!(page.contains(part), "{part} is not in: {page}");
+    }
 }
 
 #[tokio::test]
