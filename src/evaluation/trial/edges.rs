@@ -25,15 +25,16 @@ pub(super) struct Edge {
     pub(super) wanted: Wanted,
 }
 
-/// Of how many columns edges are tried.
-const MOST_COLUMNS: usize = 200;
+/// Edges are tried of as many columns as make about so many values in all, each edge being a row.
+const MOST_VALUES: usize = 1 << 20;
 
 /// Rows like a real one, in which one column is at an edge.
 pub(super) fn edges(schema: &Schema, real: &RecordBatch) -> Result<Vec<Edge>> {
     let mut edges = Vec::new();
-    // Of rows with thousands of columns some are looked at, evenly: each edge is a row as wide.
-    let every = schema.fields.len().div_ceil(MOST_COLUMNS);
-    for field in schema.fields.iter().step_by(every.max(1)) {
+    // Of rows with hundreds of columns some are looked at, evenly.
+    let n_columns = schema.fields.len().max(1);
+    let every = n_columns.div_ceil((MOST_VALUES / (EDGES_OF_A_COLUMN * n_columns)).max(1));
+    for field in schema.fields.iter().step_by(every) {
         let Some(column) = real.column_by_name(&field.name) else {
             continue;
         };
@@ -80,6 +81,9 @@ fn emptied(schema: &Schema, real: &RecordBatch) -> Result<RecordBatch> {
     });
     Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
 }
+
+/// The most edges that a column has.
+const EDGES_OF_A_COLUMN: usize = 7;
 
 fn values(field: &Field) -> Vec<(&'static str, ArrayRef, Wanted)> {
     let float = |value: f64| Arc::new(Float64Array::from(vec![value])) as ArrayRef;

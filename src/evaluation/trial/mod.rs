@@ -27,7 +27,7 @@ const N_ROWS: usize = 100;
 /// How a candidate is tried out before it is blessed: saved, loaded as a server loads it, and asked.
 ///
 /// It is asked with rows of the `eval` split, together and each alone, whose answers must be those of the trained model to
-/// the last bit; with rows at the edges of the schema (of 200 columns at most): NULL wherever it is allowed, extreme numbers, categories that were
+/// the last bit; with rows at the edges of the schema (of some columns, where there are hundreds): NULL wherever it is allowed, extreme numbers, categories that were
 /// never seen, the empty string, and texts in place of numbers, which must be refused; and with a burst of single rows from
 /// four threads. It must answer, or refuse the row for what it is, and not panic, hang, or answer what is no probability.
 /// Limits are judged if they are set.
