@@ -52,7 +52,7 @@ enum What {
     Report {
         run: String,
         after: Option<String>,
-        /// The file to write; the page goes to standard output unless told.
+        /// The file to write; standard output by default.
         #[arg(long)]
         output: Option<PathBuf>,
     },

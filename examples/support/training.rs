@@ -10,7 +10,7 @@ use fourfold::training::{AnyTrainer, ByRows, Constant};
 /// How to train.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Training {
-    /// How to train; unless told, 20 to 2,000 rows by a short search, and others by boosting.
+    /// How to train; by default, 20 to 2,000 rows by a short search, and others by boosting.
     #[arg(long, value_enum)]
     trainer: Option<Name>,
     /// The seconds that `--trainer auto` may take, such as 60 or 60s.

@@ -65,7 +65,7 @@ where
         }
     }
 
-    /// The directory in which it is kept where the loop stands: `continuous/<name>` in the pipeline's root unless told.
+    /// The directory in which it is kept where the loop stands: `continuous/<name>` in the pipeline's root by default.
     pub fn state(mut self, dir: impl Into<PathBuf>) -> Self {
         self.state = Some(dir.into());
         self

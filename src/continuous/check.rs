@@ -18,7 +18,7 @@ use crate::statistics::Statistics;
 /// columns and, in small shares, new values are taken in, with an [alert](super::AlertKind::NewValues). What a column that was
 /// always filled may lack is the share of [`missing`](SpanCheck::missing).
 ///
-/// Columns are held against the previous span's by the thresholds of their schema's
+/// Columns are compared with the previous span's by the thresholds of their schema's
 /// [`drift`](crate::schema::Field::drift). Those without one get these here, if the transform that was given reads them; where
 /// a transform is chosen, all columns but those of the label and those that are [left out](SpanCheck::leave_out).
 ///
@@ -83,7 +83,7 @@ impl SpanCheck {
         self
     }
 
-    /// Columns that are not held against the previous span, such as one of the day.
+    /// Columns that are not compared with the previous span, such as one of the day.
     #[must_use]
     pub fn leave_out<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.left_out.extend(columns.into_iter().map(Into::into));
@@ -132,7 +132,7 @@ impl SpanCheck {
         schema
     }
 
-    /// The schema with a threshold for each column that is held against the previous span.
+    /// The schema with a threshold for each column that is compared with the previous span.
     fn with_thresholds(&self, schema: &Schema, held: impl Fn(&str) -> bool) -> Schema {
         let mut schema = schema.clone();
         for field in &mut schema.fields {

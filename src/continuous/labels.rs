@@ -55,7 +55,7 @@ pub struct LabelledRequests<L> {
     on: Vec<String>,
     within: Duration,
     period: Duration,
-    /// The spans, all unless told.
+    /// The spans; all by default.
     chosen: Option<BTreeSet<i64>>,
 }
 
@@ -89,14 +89,14 @@ impl<L: DataSource> LabelledRequests<L> {
         self
     }
 
-    /// How long after its request a label may come; 30 days unless told. Later ones are not used.
+    /// How long after its request a label may come; 30 days by default. Later ones are not used.
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = time;
         self
     }
 
-    /// How long a span is; a day unless told.
+    /// How long a span is; a day by default.
     #[must_use]
     pub fn period(mut self, time: Duration) -> Self {
         self.period = time;

@@ -44,7 +44,7 @@ where
         self.look_at(None).await
     }
 
-    /// Looks at the spans that have arrived by now; at all that are there, unless told.
+    /// Looks at the spans that have arrived by now; at all that are there by default.
     pub(super) async fn look_at(&self, arrived: Option<&BTreeSet<i64>>) -> Result<Vec<Step>> {
         let mut store = self.store.lock().await;
         let mut steps = Vec::new();

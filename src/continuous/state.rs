@@ -112,7 +112,7 @@ impl State {
 ///
 /// ```text
 /// state.json            where the loop stands
-/// spans/<number>.json   the statistics of a good span, for the next one to be held against
+/// spans/<number>.json   the statistics of a good span, for the next one to be compared with
 /// steps/<number>.json   what was done
 /// lock                  held by the process that runs it
 /// ```

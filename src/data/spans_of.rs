@@ -205,7 +205,7 @@ pub struct RollingWindow<S> {
     source: S,
     n_spans: usize,
     hold_out: f64,
-    /// Those of the window, the newest last; the newest that are there unless told.
+    /// Those of the window, the newest last; the newest that are there by default.
     chosen: Option<Vec<i64>>,
 }
 

@@ -17,7 +17,7 @@ use crate::metrics::MetricValue;
 const NAME: usize = 80;
 /// The most characters of a label or a caption.
 const LABEL: usize = 200;
-/// The most characters that are shown of a text.
+/// The most characters of a string that are shown.
 const TEXT: usize = 4_000;
 
 /// Writes text so that it is nothing but text, whatever it holds, in attributes too.

@@ -165,7 +165,7 @@ fn anomalies(run: &RunRecord) -> String {
     table.to_string()
 }
 
-/// The distances, the furthest first of those that are held against a threshold, then the others.
+/// The distances, the furthest first of those that are compared with a threshold, then the others.
 fn drift(run: &RunRecord) -> String {
     let mut found: Vec<&Comparison> = run.comparisons.iter().collect();
     let excess = |of: &Comparison| {

@@ -270,7 +270,7 @@ pub fn orders(text: &[u8]) -> (u8, bool) {
     (days.orders(), has_time)
 }
 
-/// Whether a text is a date, or a date and a time, whose year has two digits: `31/01/13`, `31-Jan-13 05:00`. Of which
+/// Whether a string is a date, or a date and a time, whose year has two digits: `31/01/13`, `31-Jan-13 05:00`. Of which
 /// century it is, nothing says. With points, day and month have two digits too: `1.2.34` is a version.
 #[must_use]
 pub fn has_short_year(text: &[u8]) -> bool {
