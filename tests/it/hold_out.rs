@@ -46,7 +46,9 @@ fn data(rows: RecordBatch) -> DataPipeline<BatchSource> {
 }
 
 fn prepare(data: &DataPipeline<BatchSource>) -> PreparedData {
-    let place = tempfile::tempdir().unwrap().keep();
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .unwrap()
+        .keep();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let engine = Engine::new().unwrap();
     runtime

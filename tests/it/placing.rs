@@ -51,7 +51,9 @@ fn data(dir: &Path) -> DataPipeline<FileSource> {
 }
 
 fn prepare(data: &DataPipeline<FileSource>, threads: usize) -> PreparedData {
-    let place = tempfile::tempdir().unwrap().keep();
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .unwrap()
+        .keep();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()

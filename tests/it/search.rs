@@ -43,7 +43,9 @@ fn rings(n: usize) -> RecordBatch {
 
 fn train_set(rows: RecordBatch, label: &str, takes: Takes) -> Dataset {
     let data = BatchSource::new("rings", vec![rows]).label(label);
-    let place = tempfile::tempdir().unwrap().keep();
+    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .unwrap()
+        .keep();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let engine = Engine::new().unwrap();
     let prepared = runtime
