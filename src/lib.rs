@@ -54,39 +54,39 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! # What it holds to
+//! # Guarantees
 //!
 //! - **Nothing unvalidated is deployed.** A [server](serving::Server) takes a [`Blessed`](blessing::Blessed) model,
 //!   and only a passed validation makes one; the rest does not compile.
 //! - **No skew.** One piece of code turns raw rows into features, in training and in serving; it is fitted on the
 //!   `train` split only and saved with the model.
-//! - **Whole or not at all.** What is saved is written aside, synced, and renamed; loading checks digests.
-//! - **The same result on any number of threads.** See `engine`.
+//! - **Atomic writes.** Files are written to a temporary place, synced and renamed; loading checks digests.
+//! - **Determinism.** Results are the same on any number of threads, see `engine`.
 //! - **Bad input gets a clear error** that names the stage, the column and the value.
 //!
 //! # Modules
 //!
-//! | module | what it is |
+//! | module | purpose |
 //! | --- | --- |
 //! | `pipeline` | the typed builder and the run |
 //! | `continuous` | the loop: span after span is checked, trained on, evaluated and deployed; canaries, live metrics, replay |
 //! | `report` | a run as an HTML page |
-//! | `runs` | what runs leave: artifacts, records, lineage |
+//! | `runs` | records of runs: artifacts, executions, lineage |
 //! | `data` | `DataSource`, splits, extraction |
 //! | `training` | `Trainer`, boosting, forests, linear models, any estimator of linfa |
 //! | `search` | `Tune` and `AutoTrainer`: parameters, transforms and trainers searched by a trainer |
 //! | `evaluation` | `Validator`, thresholds |
 //! | [`serving`] | [`Server`](serving::Server), model repository, manager, HTTP |
 //! | [`blessing`] | verdicts and the token |
-//! | [`features`] | what a transform makes and models predict from: columns, and a matrix as their view |
-//! | [`model`], [`transform`], [`schema`], [`statistics`], [`metrics`] | what is saved, fitted, checked and computed |
-//! | [`accumulate`], `engine`, `examples` | how work over all rows runs |
+//! | [`features`] | the output of transforms and input of models: columns, and a matrix as their view |
+//! | [`model`], [`transform`], [`schema`], [`statistics`], [`metrics`] | models, feature transforms, requirements of data, statistics of columns, metrics of models |
+//! | [`accumulate`], `engine`, `examples` | analyses over all rows, and the engine that runs them |
 //! | [`conformance`] | tests for your own stages |
-//! | [`fingerprint`], `progress`, `clock` | what a result depends on; what a run tells |
+//! | [`fingerprint`], `progress`, `clock` | identities of configurations and data; events of runs; clocks |
 //!
 //! # Features
 //!
-//! | feature | default | what it brings |
+//! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `datafusion` | yes | the data, training and evaluation pipelines, and the builder |
 //! | `linfa` | yes | `Linfa`: any estimator of linfa as a trainer |
@@ -96,7 +96,7 @@
 //! | `tls` | | HTTP and gRPC over TLS (rustls) |
 //! | `notify` | | model directories are watched, so that a new version is seen at once |
 //! | `object-store` | | models in object stores |
-//! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions; `Root::sql`: queries over what runs have left |
+//! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions; `Root::sql`: queries over the records of runs |
 //! | `openlineage` | | runs as events of OpenLineage |
 //! | `compression` | | CSV and JSON files that end in `.gz`, `.bz2`, `.xz` or `.zst` |
 //! | `aws`, `azure`, `gcp` | | files in S3, Azure and Google object stores |
@@ -123,6 +123,7 @@ pub mod evaluation;
 #[cfg(feature = "datafusion")]
 pub mod examples;
 pub mod features;
+mod field_type;
 pub mod fingerprint;
 pub mod metrics;
 pub mod model;

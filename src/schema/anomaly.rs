@@ -1,4 +1,4 @@
-//! What does not fit a schema.
+//! Anomalies: what does not fit a schema.
 
 use std::fmt;
 
@@ -15,11 +15,11 @@ use super::{Bounds, Fix};
 pub struct Anomaly {
     /// The column: its path, `slice(key)::path` for a slice of the rows, empty for the whole data set.
     pub column: String,
-    /// What kind of thing.
+    /// The kind of anomaly.
     pub kind: AnomalyKind,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What was found and what would be allowed.
+    /// The value found and the values allowed.
     pub message: String,
     /// The number that was measured, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,7 +49,7 @@ impl Anomaly {
         }
     }
 
-    /// With the number that was measured and its range. JSON has no number that is not finite: it is left out.
+    /// Adds the number that was measured and its range. JSON has no number that is not finite: it is left out.
     pub(super) fn measured(mut self, measured: f64, allowed: Bounds) -> Self {
         self.measured = measured.is_finite().then_some(measured);
         self.allowed = allowed;
@@ -76,7 +76,7 @@ impl fmt::Display for Anomaly {
     }
 }
 
-/// How bad an anomaly is. A schema may give other severities than the default ones: by kind, for a
+/// The severity of an anomaly. A schema may give other severities than the default ones: by kind, for a
 /// [field](super::Field::severity), or for a kind in a field; the nearest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,7 +187,7 @@ kinds! {
     InvalidSchemaSpecification = "INVALID_SCHEMA_SPECIFICATION",
     /// A field without a name.
     FeatureMissingName = "FEATURE_MISSING_NAME",
-    /// The schema limits what the statistics do not tell. A warning where they list only some of the texts that a domain
+    /// The schema limits what the statistics do not contain. A warning where they list only some of the strings that a domain
     /// is about.
     StatsNotAvailable = "STATS_NOT_AVAILABLE",
     /// Mean, deviation, quantile or share outside of its bounds (no such kind in the reference).
@@ -202,7 +202,7 @@ kinds! {
     ComparatorPopulationStabilityIndexHigh = "COMPARATOR_POPULATION_STABILITY_INDEX_HIGH",
     /// The cumulative shares have moved too far (no such kind in the reference).
     ComparatorKolmogorovSmirnovHigh = "COMPARATOR_KOLMOGOROV_SMIRNOV_HIGH",
-    /// What is to be compared with has no such values.
+    /// The data that is compared with has no such values.
     ComparatorControlDataMissing = "COMPARATOR_CONTROL_DATA_MISSING",
     /// Too few rows for the number there was before.
     ComparatorLowNumExamples = "COMPARATOR_LOW_NUM_EXAMPLES",
@@ -217,7 +217,7 @@ kinds! {
 }
 
 impl AnomalyKind {
-    /// How bad it is unless the schema says otherwise: an error, but a new column is a warning (and so is what
+    /// The default severity: an error, but a new column is a warning (and so is what
     /// [`AnomalyKind::StatsNotAvailable`] says of itself).
     #[must_use]
     pub fn default_severity(self) -> Severity {

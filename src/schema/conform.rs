@@ -1,4 +1,4 @@
-//! Bringing rows from outside into the schema's shape.
+//! Conversion of rows from outside to the columns of a schema.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use fourfold_kernels::text::time;
 
-use super::checker::{Checker, Times};
-use super::field_type::to_physical;
-use super::rows::{find, value_text};
+use super::row_report::{find, value_text};
+use super::value_rules::{Times, ValueRules};
 use super::{Field, FieldType, Schema};
 use crate::error::{Error, Result};
+use crate::field_type::to_physical;
 
 impl Schema {
     /// Brings rows from outside into the schema's shape: its columns in its order, in their physical types. A
     /// column that is not there is all NULL, if the field allows that; columns that the schema does not know are
     /// left out. Whole numbers are taken for floats; floats for whole numbers where every one is whole, NaN
     /// meaning NULL, and none is past 2^53 on either side: a float does not hold every whole number from there on, so
-    /// that 2^53 + 1 comes as 2^53 and is taken for it. Times may be texts.
+    /// that 2^53 + 1 arrives as 2^53 and is taken for it. Times may be strings.
     ///
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a type does not fit, if a required field is missing or NULL, if
@@ -55,7 +55,7 @@ pub(crate) struct Conformer<F> {
 }
 
 impl<F: Borrow<Field>> Conformer<F> {
-    /// Of a field that has a type.
+    /// The conformer of a field that has a type.
     pub(crate) fn new(field: F) -> Option<Self> {
         let rules = field.borrow();
         let data_type = rules.data_type()?;
@@ -83,7 +83,7 @@ impl<F: Borrow<Field>> Conformer<F> {
                 let names = batch.schema_ref().fields().iter();
                 let names: Vec<&str> = names.map(|field| field.name().as_str()).collect();
                 Err(Error::data(format!(
-                    "field `{}` is missing and required; the rows have {names:?}",
+                    "field `{}` is required but missing; the rows have {names:?}",
                     field.name
                 )))
             }
@@ -103,14 +103,14 @@ impl<F: Borrow<Field>> Conformer<F> {
                 .find(|row| column.is_null(*row))
                 .unwrap_or_default();
             return Err(Error::data(format!(
-                "field `{}` is NULL in row {row}, and required",
+                "field `{}` is NULL in row {row}, but required",
                 field.name
             )));
         }
         if field.has_rules()
             && field.lifecycle.is_validated()
             && let Some((row, kind)) =
-                Checker::new(field, &column, self.times, true).first_break(&column)
+                ValueRules::new(field, &column, self.times, true).first_break(&column)
         {
             return Err(Error::data(format!(
                 "field `{}` is {} in row {row}, {}",
@@ -172,7 +172,7 @@ impl Field {
         }
     }
 
-    /// That values are of another type, or lists where they should not be, or the reverse.
+    /// The error of values of another type, or of lists where there should be none, or the reverse.
     pub(crate) fn of_wrong_type(&self, found: FieldType, lists: bool) -> Error {
         Error::data(format!(
             "field `{}` is of type {}, must be {}",

@@ -1,4 +1,4 @@
-//! What has changed between two schemas.
+//! Changes between two schemas.
 
 use std::fmt;
 
@@ -21,11 +21,11 @@ pub struct SchemaDiff {
 pub struct SchemaChange {
     /// The field; empty for the schema itself.
     pub field: String,
-    /// What of it, by its path in the file (`domain.range.min`); empty for a whole field.
+    /// The requirement, by its path in the file (`domain.range.min`); empty for a whole field.
     pub property: String,
-    /// What it was; `None` if it was not there.
+    /// The value before; `None` if there was none.
     pub before: Option<Value>,
-    /// What it is; `None` if it is no longer there.
+    /// The value after; `None` if there is none.
     pub after: Option<Value>,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for SchemaChange {
 }
 
 impl Schema {
-    /// What has changed from this schema to another. The order of fields takes no part, nor does that of values.
+    /// Returns the changes from this schema to another. The order of fields takes no part, nor does that of values.
     ///
     /// ```
     /// use fourfold::schema::{Domain, Field, FieldType, Schema};

@@ -1,4 +1,4 @@
-//! What one column must look like.
+//! Requirements of one column.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{AnomalyKind, Comparator, Counts, Distribution, FieldType, SERVING, Severity};
 
-/// What one column must look like. Made with [`Field::new`]; what is not set allows everything.
+/// The requirements of one column. Made with [`Field::new`]; a requirement that is not set allows everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -42,22 +42,22 @@ pub struct Field {
     /// Infinite numbers are not allowed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub disallow_inf: bool,
-    /// How many distinct values there must be (estimates past a few hundred).
+    /// The allowed number of distinct values (an estimate past a few hundred).
     #[serde(default, skip_serializing_if = "Counts::is_open")]
     pub unique: Counts,
-    /// What the distribution of the values must look like.
+    /// The requirements of the distribution of the values.
     #[serde(default, skip_serializing_if = "Distribution::is_open")]
     pub distribution: Distribution,
-    /// How far the values may be from those of the previous span.
+    /// The largest allowed distances to the values of the previous span.
     #[serde(default, skip_serializing_if = "Comparator::is_open")]
     pub drift: Comparator,
-    /// How far the values may be from those in serving.
+    /// The largest allowed distances to the values in serving.
     #[serde(default, skip_serializing_if = "Comparator::is_open")]
     pub skew: Comparator,
-    /// How far the values may be from those of the previous version of the same span.
+    /// The largest allowed distances to the values of the previous version of the same span.
     #[serde(default, skip_serializing_if = "Comparator::is_open")]
     pub version_change: Comparator,
-    /// How far the field has come. Of some stages the values are not checked.
+    /// The lifecycle of the field. In some of its stages the values are not checked.
     #[serde(default, skip_serializing_if = "is_production")]
     pub lifecycle: Lifecycle,
     /// Environments that have the field, whatever the schema's default environments.
@@ -72,20 +72,20 @@ pub struct Field {
         deserialize_with = "names_or_flag"
     )]
     pub not_in_environment: Vec<String>,
-    /// How bad all anomalies of the field are.
+    /// The severity of all anomalies of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    /// How bad anomalies of some kinds are in this field.
+    /// The severities of anomalies of some kinds in this field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub severities: BTreeMap<AnomalyKind, Severity>,
 }
 
-/// Which values a column may have; of a list, which items.
+/// The values that a column may have; of a list, its items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Domain {
-    /// These: of text, integer and boolean columns. An inferred list is at most 100 long.
+    /// A list of values, of text, integer and boolean columns. An inferred list is at most 100 long.
     Values(Vec<String>),
     /// Numbers from `min` to `max`, both included: of integer and float columns. Never inferred: the training
     /// data's range is not a rule. NaN is not outside of a range (see [`Field::disallow_nan`]), infinity is. Whole
@@ -108,12 +108,12 @@ pub enum Domain {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
-    /// True and false: 0 and 1 in integer and float columns, two texts in text columns.
+    /// True and false: 0 and 1 in integer and float columns, two strings in text columns.
     Boolean {
-        /// The text for true; `true` if it is not given.
+        /// The string for true; `true` if it is not given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         true_value: Option<String>,
-        /// The text for false; `false` if it is not given.
+        /// The string for false; `false` if it is not given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         false_value: Option<String>,
     },
@@ -137,7 +137,7 @@ pub enum Domain {
     },
 }
 
-/// How far a field has come.
+/// The lifecycle of a field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifecycle {
@@ -147,7 +147,7 @@ pub enum Lifecycle {
     Alpha,
     /// To be relied on soon.
     Beta,
-    /// In use.
+    /// The field is in use.
     #[default]
     Production,
     /// For finding faults, never a feature. Not checked.

@@ -84,7 +84,7 @@ pub enum Fix {
     Bound {
         /// The field.
         column: String,
-        /// What is bounded.
+        /// The moment that is bounded.
         of: Moment,
         /// The bounds.
         bounds: Bounds,
@@ -93,7 +93,7 @@ pub enum Fix {
     Threshold {
         /// The field.
         column: String,
-        /// What is compared with.
+        /// The data that is compared with.
         against: Against,
         /// The distance.
         distance: Distance,
@@ -107,14 +107,14 @@ pub enum Fix {
     },
     /// Sets how many times the rows of another data set there may be.
     RowRatio {
-        /// What is compared with.
+        /// The data that is compared with.
         against: Against,
         /// The ratio.
         ratio: Bounds,
     },
 }
 
-/// What of a distribution is bounded.
+/// A moment of a distribution that a schema can bound.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -169,7 +169,7 @@ impl fmt::Display for Fix {
             Fix::AddToEnvironment {
                 column,
                 environment,
-            } => write!(f, "have `{column}` in environment `{environment}`"),
+            } => write!(f, "add `{column}` to environment `{environment}`"),
             Fix::Presence {
                 column,
                 min_fraction,
@@ -198,7 +198,7 @@ impl fmt::Display for Fix {
             } => {
                 let limited = Field::new(column, super::FieldType::Text).domain(domain.clone());
                 let rule = limited.rule(super::AnomalyKind::OutOfRange);
-                write!(f, "let `{column}` have the rule: {rule}")
+                write!(f, "change the rule of `{column}` to: {rule}")
             }
             Fix::AllowNan { column } => write!(f, "allow NaN in `{column}`"),
             Fix::AllowInf { column } => write!(f, "allow infinite numbers in `{column}`"),
@@ -212,14 +212,14 @@ impl fmt::Display for Fix {
                 threshold: Some(threshold),
             } => write!(
                 f,
-                "let the {distance} of `{column}` to {against} be up to {threshold}"
+                "allow the {distance} of `{column}` to {against} up to {threshold}"
             ),
             Fix::Threshold {
                 column,
                 against,
                 distance,
                 threshold: None,
-            } => write!(f, "do not hold the {distance} of `{column}` to {against}"),
+            } => write!(f, "do not limit the {distance} of `{column}` to {against}"),
             Fix::Rows { rows } => write!(f, "allow {} rows", amount(*rows)),
             Fix::RowRatio { against, ratio } => {
                 write!(f, "allow {ratio} times the rows of {against}")
@@ -354,7 +354,7 @@ impl Schema {
     /// reference's `update_schema`. People decide whether to take it; [`Schema::diff`] shows what they would take.
     ///
     /// # Errors
-    /// None that data can cause.
+    /// No error that data can cause.
     pub fn update(&self, statistics: &Statistics) -> Result<Self> {
         let mut updated = self.clone();
         // What a fix uncovers is fixed in the next round: a field that is deprecated, a domain that is dropped.

@@ -3,11 +3,11 @@
 use super::{Counts, Domain, Field, FieldType, Schema};
 use crate::statistics::{ColumnStatistics, Statistics};
 
-/// How a schema is [inferred](Schema::infer_with).
+/// The options of [inferring](Schema::infer_with) a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InferOptions {
-    /// Texts with at most so many distinct values are limited to these. 100 unless told; more than 100 is as 100,
+    /// Columns of strings with at most this many distinct values are limited to these. 100 by default; more is as 100,
     /// since statistics list no more; 0 limits none.
     pub max_values: usize,
     /// Lists are limited to the numbers of items that were seen.

@@ -29,7 +29,7 @@ pub struct Counts {
     pub max: Option<u64>,
 }
 
-/// What the distribution of a column's values must look like.
+/// The requirements of the distribution of a column's values.
 ///
 /// ```
 /// use fourfold::schema::Schema;
@@ -91,7 +91,7 @@ pub struct QuantileBounds {
     pub max: Option<f64>,
 }
 
-/// How far two distributions of a column may be apart: a threshold for each [distance](crate::statistics::distance)
+/// The largest allowed distances between two distributions of a column: a threshold for each [distance](crate::statistics::distance)
 /// that is to be held. A distance above its threshold is an anomaly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -222,12 +222,12 @@ impl Comparator {
     }
 }
 
-/// What a data set must look like as a whole.
+/// The requirements of a data set as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Dataset {
-    /// How many rows there must be.
+    /// The allowed number of rows.
     #[serde(default, skip_serializing_if = "Counts::is_open")]
     pub rows: Counts,
     /// The number of rows by that of the previous span.

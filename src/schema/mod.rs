@@ -1,25 +1,25 @@
-//! What the data must look like: a schema, inferred once, owned by people, checked in training and in serving.
+//! Schemas: requirements of data, inferred once, owned by people, checked in training and in serving.
 //!
 //! A [`Schema`] is a small document, JSON or TOML. It is inferred from
 //! [`Statistics`](crate::statistics::Statistics), read and edited by hand, and
-//! then [validates](Schema::validate) the statistics of every later data set: what breaks it comes back as
+//! then [validates](Schema::validate) the statistics of every later data set: violations are returned as
 //! [`Anomaly`]s. The same schema [checks rows](Schema::check_rows), and in serving it
-//! [brings every request into shape](Schema::conform) and turns down what does not fit, naming the field and the row.
+//! [converts every request](Schema::conform) and rejects rows that do not fit, naming the field and the row.
 //!
 //! # Who owns the file
 //!
-//! The people who know the data, whether they write Rust or not. The way of a schema:
+//! The people who know the data own the schema, whether they write Rust or not:
 //!
-//! 1. [`Schema::infer`] from the first data set, [`Schema::save`] as `schema.toml`, and into version control.
-//! 2. Read it and say what the data cannot: a fare is never negative, the label is not there in serving, half of the
+//! 1. [`Schema::infer`] it from the first data set, [`Schema::save`] it as `schema.toml`, and keep it in version control.
+//! 2. Read it and add what the data cannot show: a fare is never negative, the label is missing in serving, half of the
 //!    rows must have an age, the positive class is a tenth to a third of all.
-//! 3. Hold every data set against it (`DataPipeline::schema`). By default an error stops the pipeline before
-//!    training; the message says what was found and what would be allowed.
-//! 4. Either the data is wrong, and is mended; or the world has changed, and so must the schema:
-//!    [`Schema::update`] proposes the next one, [`Schema::diff`] shows what would change, and a person takes it. Its
+//! 3. Validate every data set with it (`DataPipeline::schema`). By default an error stops the pipeline before
+//!    training; the message names the value found and the values allowed.
+//! 4. Either the data is wrong and must be corrected, or the world has changed and the schema must follow:
+//!    [`Schema::update`] proposes the next one, [`Schema::diff`] shows what would change, and a person accepts it. Its
 //!    [`version`](Schema::version) then is one higher.
 //!
-//! What is not said is allowed, and is not written:
+//! A requirement that is not set allows everything, and is not written:
 //!
 //! ```
 //! use fourfold::schema::Schema;
@@ -50,7 +50,7 @@
 //! [[fields]]
 //! name = "stops"
 //! type = "text"
-//! list = { min = 1, max = 20 }           # a list of texts
+//! list = { min = 1, max = 20 }           # a list of strings
 //!
 //! [[fields]]
 //! name = "late"
@@ -69,11 +69,11 @@
 //! # Ok::<(), fourfold::Error>(())
 //! ```
 //!
-//! Every format that was ever written stays readable: `tests/fixtures/schema.v1.json` is of the first.
+//! All earlier formats stay readable: `tests/fixtures/schema.v1.json` is of the first.
 //!
 //! # Environments
 //!
-//! `training` and `serving` are always there, and each name that a schema mentions. A field is in an environment if
+//! The environments are `training`, `serving`, and each other name that a schema mentions. A field is in an environment if
 //! its `in_environment` lists it; else, it is not if its `not_in_environment` lists it; else, if the schema's
 //! `default_environments` list it, or are empty. A column of the data whose field is not in the environment is a
 //! `SCHEMA_NEW_COLUMN`. Without an environment, a [`Validation`] expects all fields.
@@ -86,7 +86,7 @@
 //!
 //! | kind | when | the fix |
 //! | --- | --- | --- |
-//! | `DATA_MISSING` | there are no rows; nothing else is then said of columns | none |
+//! | `DATA_MISSING` | there are no rows; columns are then not checked | none |
 //! | `DATASET_LOW_NUM_EXAMPLES`, `DATASET_HIGH_NUM_EXAMPLES` | the number of rows is outside of `dataset.rows` | widen it |
 //! | `COMPARATOR_LOW_NUM_EXAMPLES`, `COMPARATOR_HIGH_NUM_EXAMPLES` | the rows, by those of the previous span or version, are outside of `dataset.drift_ratio` or `version_ratio` | widen it |
 //! | `SCHEMA_NEW_COLUMN` | a column has no field, or none in this environment | add it as it would be inferred |
@@ -99,44 +99,43 @@
 //! | `FEATURE_TYPE_LOW_NUMBER_VALUES`, `FEATURE_TYPE_HIGH_NUMBER_VALUES` | a list has fewer or more items than `list` allows | widen it |
 //! | `INVALID_FEATURE_SHAPE` | the same where `list` allows one number only | widen it |
 //! | `FEATURE_TYPE_LOW_UNIQUE`, `FEATURE_TYPE_HIGH_UNIQUE` | distinct values are fewer or more than `unique` allows | widen it |
-//! | `FEATURE_TYPE_NO_UNIQUE` | `unique` is limited and the number is not known | lift the limit |
+//! | `FEATURE_TYPE_NO_UNIQUE` | `unique` is limited and the number is unknown | lift the limit |
 //! | `ENUM_TYPE_UNEXPECTED_STRING_VALUES` | more than `1 - min_domain_mass` of the values are not in `domain.values` | add them; past 400 values, drop the domain |
 //! | `ENUM_TYPE_INVALID_UTF8` | values of a column with a domain are not UTF-8 | drop the domain |
 //! | `INT_TYPE_SMALL_INT`, `INT_TYPE_BIG_INT` | whole numbers are outside of the range | widen it |
-//! | `INT_TYPE_NOT_INT_STRING` | texts of `domain.integer_text` are no whole numbers | drop the domain |
+//! | `INT_TYPE_NOT_INT_STRING` | strings of `domain.integer_text` are not whole numbers | drop the domain |
 //! | `FLOAT_TYPE_SMALL_FLOAT`, `FLOAT_TYPE_BIG_FLOAT` | floats are outside of the range; compared as doubles (the reference: as singles) | widen it |
-//! | `FLOAT_TYPE_STRING_NOT_FLOAT` | texts of `domain.float_text` are no numbers | drop the domain |
+//! | `FLOAT_TYPE_STRING_NOT_FLOAT` | strings of `domain.float_text` are not numbers | drop the domain |
 //! | `FLOAT_TYPE_HAS_NAN`, `FLOAT_TYPE_HAS_INF` | there are such, and `disallow_nan` or `disallow_inf` is set | allow them |
 //! | `BOOL_TYPE_SMALL_INT`, `BOOL_TYPE_BIG_INT` | whole numbers of `domain.boolean` are below 0 or above 1 | drop the domain |
-//! | `BOOL_TYPE_UNEXPECTED_FLOAT`, `BOOL_TYPE_UNEXPECTED_STRING` | floats are neither 0 nor 1; texts neither of the two words | drop the domain |
+//! | `BOOL_TYPE_UNEXPECTED_FLOAT`, `BOOL_TYPE_UNEXPECTED_STRING` | floats are neither 0 nor 1; strings are neither of the two names | drop the domain |
 //! | `OUT_OF_RANGE` * | dates or timestamps are outside of `domain.times` | widen it |
 //! | `DISTRIBUTION_OUT_OF_BOUNDS` * | mean, deviation, a quantile, or a share is outside of `distribution` | widen it |
 //! | `COMPARATOR_L_INFTY_HIGH`, `COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH`, `COMPARATOR_NORMALIZED_ABSOLUTE_DIFFERENCE_HIGH`, `COMPARATOR_POPULATION_STABILITY_INDEX_HIGH` *, `COMPARATOR_KOLMOGOROV_SMIRNOV_HIGH` * | a [distance](crate::statistics::distance) is above its threshold | raise it to what was measured |
-//! | `COMPARATOR_CONTROL_DATA_MISSING` | what is to be compared with lacks the column, has no value in it, or another type | none |
-//! | `STATS_NOT_AVAILABLE` | the schema limits what the statistics do not tell | none |
+//! | `COMPARATOR_CONTROL_DATA_MISSING` | the data that is compared with lacks the column, has no value in it, or has another type | none |
+//! | `STATS_NOT_AVAILABLE` | the schema limits what the statistics do not contain | none |
 //! | `FEATURE_MISSING_NAME`, `INVALID_SCHEMA_SPECIFICATION`, `INVALID_DOMAIN_SPECIFICATION`, `DOMAIN_INVALID_FOR_TYPE` | the schema contradicts itself; [`Schema::check`] gives the same as an error | none |
 //!
 //! `MULTIPLE_REASONS` is not needed, `FEATURE_MISSING_TYPE` cannot be: a file without a type is not read. Kinds of
 //! the reference for images, natural language, sparse, weighted and derived features do not apply to tables.
 
 mod anomaly;
-mod check;
-mod checker;
-mod compare;
+mod column_checks;
+mod comparison;
 mod conform;
 mod diff;
+mod domain_checks;
 mod field;
-mod field_type;
+mod file;
 mod fix;
-mod format;
 mod infer;
 mod limits;
-mod rows;
+mod row_report;
 #[cfg(test)]
 mod tests;
-mod validate;
-mod validate_domain;
 mod validation;
+mod value_rules;
+mod well_formed;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -145,46 +144,46 @@ use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 pub use self::anomaly::{Anomaly, AnomalyKind, Severity};
-#[cfg(feature = "datafusion")]
-pub(crate) use self::checker::micros_of_text;
-pub use self::compare::{Against, Comparison};
+pub use self::comparison::{Against, Comparison};
 pub(crate) use self::conform::Conformer;
 pub use self::diff::{SchemaChange, SchemaDiff};
 pub use self::field::{Domain, Field, Lifecycle};
-pub(crate) use self::field_type::to_physical;
-pub use self::field_type::{FieldType, normalize_batch, normalized_schema};
 pub use self::fix::{Fix, Moment};
 pub use self::infer::InferOptions;
 pub use self::limits::{Bounds, Comparator, Counts, Dataset, Distribution, QuantileBounds};
-pub(crate) use self::rows::place_of;
-pub use self::rows::{RowExample, RowReason, RowReport};
+pub(crate) use self::row_report::place_of;
+pub use self::row_report::{RowExample, RowReason, RowReport};
 pub use self::validation::{Report, Validation};
+#[cfg(feature = "datafusion")]
+pub(crate) use self::value_rules::micros_of_text;
 use crate::error::{Error, Result, near_names};
+pub(crate) use crate::field_type::to_physical;
+pub use crate::field_type::{FieldType, normalize_batch, normalized_schema};
 
 /// The environment of the data that models are trained on.
 pub const TRAINING: &str = "training";
 /// The environment of requests.
 pub const SERVING: &str = "serving";
 
-/// What the data must look like.
+/// The requirements of a data set and of each of its columns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Schema {
     /// The version of this format.
-    #[serde(deserialize_with = "format::format_version")]
+    #[serde(deserialize_with = "file::format_version")]
     pub format_version: u32,
     /// The version of the schema: 0 as inferred, raised by people when they change it and by [`Schema::relax`] and
-    /// [`Schema::update`]. Nothing is read from it; it tells which schema a data set was held against.
+    /// [`Schema::update`]. Nothing is read from it; it tells which schema a data set was validated with.
     #[serde(default, skip_serializing_if = "is_first")]
     pub version: u64,
     /// Environments that fields are in unless they say otherwise; all, if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub default_environments: Vec<String>,
-    /// How bad anomalies of some kinds are, where the field does not say.
+    /// The severities of anomalies of some kinds, where the field does not say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub severities: BTreeMap<AnomalyKind, Severity>,
-    /// What the data set must look like.
+    /// The requirements of the data set as a whole.
     #[serde(default, skip_serializing_if = "Dataset::is_open")]
     pub dataset: Dataset,
     /// One entry per column.
@@ -194,7 +193,7 @@ pub struct Schema {
 impl Schema {
     /// The version of the format that this build writes.
     pub const FORMAT_VERSION: u32 = 2;
-    /// The longest list of allowed texts that is inferred.
+    /// The length of the longest list of allowed strings that is inferred.
     pub const MAX_INFERRED_VALUES: usize = 100;
 
     /// A schema of these fields.

@@ -1,19 +1,19 @@
-//! Validating a data set: by itself, in an environment, and beside others.
+//! Validation of a data set: by itself, in an environment, and compared with others.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Side;
-use super::validate::new_column;
+use super::column_checks::new_column;
+use super::comparison::Side;
 use super::{
     Against, Anomaly, AnomalyKind, Comparison, Counts, Dataset, Field, Fix, Schema, Severity,
 };
 use crate::error::Result;
 use crate::statistics::Statistics;
 
-/// A validation of statistics: a schema, and what else the data is held against.
+/// A validation of statistics: a schema, and the other data that is compared with.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -50,11 +50,11 @@ pub struct Validation<'a> {
     slices: bool,
 }
 
-/// What a validation has found.
+/// The result of a validation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// What does not fit the schema, in the order of its fields.
+    /// The anomalies, in the order of the schema's fields.
     pub anomalies: Vec<Anomaly>,
     /// All distances that were measured, too far or not.
     pub comparisons: Vec<Comparison>,
@@ -93,7 +93,7 @@ impl fmt::Display for Report {
 }
 
 impl Schema {
-    /// What in the statistics breaks the schema, in the order of its fields, new columns last. Empty means valid. For
+    /// Returns the anomalies of statistics, in the order of the schema's fields, new columns last. Empty means valid. For
     /// environments, drift and skew, see [`Validation`].
     #[must_use]
     pub fn validate(&self, statistics: &Statistics) -> Vec<Anomaly> {
@@ -103,7 +103,7 @@ impl Schema {
         report.anomalies
     }
 
-    /// How bad a kind of anomaly is in a field: as the field says for the kind, as it says for all, as the schema
+    /// The severity of a kind of anomaly in a field: as the field says for the kind, as it says for all, as the schema
     /// says for the kind, or the default of the kind.
     #[must_use]
     pub fn severity_of(&self, field: Option<&Field>, kind: AnomalyKind) -> Severity {
@@ -176,7 +176,7 @@ impl Schema {
                 (Some(field), Some(environment))
                     if !expected(field) && field.lifecycle.is_validated() =>
                 {
-                    let message = format!("is not in environment `{environment}`, and not used");
+                    let message = format!("is not in environment `{environment}` and is not used");
                     found.push(
                         Anomaly::new(&column.name, AnomalyKind::SchemaNewColumn, message).fix(
                             Fix::AddToEnvironment {
@@ -206,7 +206,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// In an environment: fields that are not in it must not be in the data. Without one, all fields are expected.
+    /// Validates in an environment: fields that are not in it must not be in the data. Without one, all fields are expected.
     #[must_use]
     pub fn environment(mut self, name: impl Into<String>) -> Self {
         self.environment = Some(name.into());

@@ -30,8 +30,8 @@ fn columns_that_are_new_or_missing() {
     let report = Validation::new(&schema).run(&statistics).unwrap();
     assert_eq!(
         report.to_string(),
-        "error SCHEMA_MISSING_COLUMN: column `gone`: is required and not in the data (fix: mark `gone` as deprecated)\n\
-         warning SCHEMA_NEW_COLUMN: column `new`: is not in the schema, and not used (fix: add field `new` of type text)"
+        "error SCHEMA_MISSING_COLUMN: column `gone`: is required but not in the data (fix: mark `gone` as deprecated)\n\
+         warning SCHEMA_NEW_COLUMN: column `new`: is not in the schema and is not used (fix: add field `new` of type text)"
     );
     let updated = schema.update(&statistics).unwrap();
     assert_eq!(updated.validate(&statistics), []);
@@ -76,7 +76,7 @@ fn presence() {
     check(
         field,
         texts(&[None, None]),
-        "error FEATURE_TYPE_NOT_PRESENT: column `x`: has no value in any of 2 rows, and is required (fix: set \
+        "error FEATURE_TYPE_NOT_PRESENT: column `x`: has no value in any of 2 rows, but is required (fix: set \
          min_fraction of `x` to 0 and min_count to 0)",
     );
     // One of a hundred thousand: what rounds to all of them is not proposed.
@@ -164,7 +164,7 @@ fn distinct_values() {
     check_statistics(
         field,
         &unknown,
-        "error FEATURE_TYPE_NO_UNIQUE: column `x`: must have at least 1 distinct values, their number is not known \
+        "error FEATURE_TYPE_NO_UNIQUE: column `x`: must have at least 1 distinct values, but their number is unknown \
          (fix: allow any number of distinct values in `x`)",
     );
 }
@@ -199,17 +199,17 @@ fn ranges() {
     check(
         x(FieldType::Integer).domain(range(0.0, 10.0)),
         whole(&[-1, 12]),
-        "error INT_TYPE_SMALL_INT: column `x`: has values down to -1, must be from 0 to 10 (fix: let `x` have the \
-         rule: must be from -1 to 12)\n\
-         error INT_TYPE_BIG_INT: column `x`: has values up to 12, must be from 0 to 10 (fix: let `x` have the rule: \
+        "error INT_TYPE_SMALL_INT: column `x`: has values down to -1, must be from 0 to 10 (fix: change the rule of `x` to: \
+          must be from -1 to 12)\n\
+         error INT_TYPE_BIG_INT: column `x`: has values up to 12, must be from 0 to 10 (fix: change the rule of `x` to: \
          must be from -1 to 12)",
     );
     // Oracle: observed 2.5..4.5 against 3..5 proposes 2.5..5.
     check(
         x(FieldType::Float).domain(range(3.0, 5.0)),
         floats(&[2.5, 4.5]),
-        "error FLOAT_TYPE_SMALL_FLOAT: column `x`: has values down to 2.5, must be from 3 to 5 (fix: let `x` have the \
-         rule: must be from 2.5 to 5)",
+        "error FLOAT_TYPE_SMALL_FLOAT: column `x`: has values down to 2.5, must be from 3 to 5 (fix: change the rule of `x` to: \
+          must be from 2.5 to 5)",
     );
     check(
         x(FieldType::Float).domain(range(3.0, 5.0)),
@@ -219,8 +219,8 @@ fn ranges() {
     check(
         x(FieldType::Float).domain(range(0.0, 5.0)),
         floats(&[f64::INFINITY]),
-        "error FLOAT_TYPE_BIG_FLOAT: column `x`: has values up to inf, must be from 0 to 5 (fix: let `x` have the \
-         rule: must be at least 0)",
+        "error FLOAT_TYPE_BIG_FLOAT: column `x`: has values up to inf, must be from 0 to 5 (fix: change the rule of `x` to: \
+          must be at least 0)",
     );
 }
 
@@ -279,7 +279,7 @@ fn texts_that_are_not_listed_may_be_wrong() {
     assert_eq!(
         report(&field).to_string(),
         format!(
-            "warning STATS_NOT_AVAILABLE: column `x`: is held against the {n} values that the statistics list; there \
+            "warning STATS_NOT_AVAILABLE: column `x`: is compared with the {n} values that the statistics list; there \
              are others"
         )
     );
@@ -308,8 +308,8 @@ fn times() {
     check(
         x(FieldType::Date).domain(domain),
         days,
-        "error OUT_OF_RANGE: column `x`: has values up to 2014-01-30, must be from 2013-01-01 to 2013-12-31 (fix: let \
-         `x` have the rule: must be from 2013-01-01 to 2014-01-30)",
+        "error OUT_OF_RANGE: column `x`: has values up to 2014-01-30, must be from 2013-01-01 to 2013-12-31 (fix: \
+         change the rule of `x` to: must be from 2013-01-01 to 2014-01-30)",
     );
     let domain = Domain::Times {
         from: Some("1970-01-02T00:00:00Z".to_owned()),
@@ -320,7 +320,7 @@ fn times() {
         x(FieldType::Timestamp).domain(domain),
         early,
         "error OUT_OF_RANGE: column `x`: has values from 1970-01-01T00:00:00.000001Z on, must be at \
-         1970-01-02T00:00:00Z or later (fix: let `x` have the rule: must be at 1970-01-01T00:00:00.000001Z or later)",
+         1970-01-02T00:00:00Z or later (fix: change the rule of `x` to: must be at 1970-01-01T00:00:00.000001Z or later)",
     );
 }
 
@@ -350,7 +350,7 @@ fn lists_of_values() {
         "error ENUM_TYPE_INVALID_UTF8: column `x`: has 2 values that are not UTF-8, must be text (fix: allow all \
          values in `x`)",
     );
-    // More values than are listed: the domain is dropped rather than grown for ever.
+    // More values than are listed: the domain is dropped rather than extended forever.
     let many: Vec<String> = (0..3_000).map(|i| format!("v{i:04}")).collect();
     let many: ArrayRef = Arc::new(StringArray::from(many));
     let statistics = statistics(vec![("x", many)]);
@@ -436,7 +436,7 @@ fn statistics_that_do_not_tell() {
     check_statistics(
         x(FieldType::Float).domain(range(0.0, None)),
         &stripped,
-        "error STATS_NOT_AVAILABLE: column `x`: has limits of numbers, which the statistics do not tell",
+        "error STATS_NOT_AVAILABLE: column `x`: has limits of numbers, which the statistics do not contain",
     );
 }
 

@@ -17,7 +17,7 @@ fn drift_and_skew_are_measured_alarm_or_not() {
     assert_eq!(
         report.to_string(),
         "error COMPARATOR_L_INFTY_HIGH: column `x`: the L-infinity distance to the previous span is 0.25, must be at \
-         most 0.01 (fix: let the L-infinity distance of `x` to the previous span be up to 0.25)\n\
+         most 0.01 (fix: allow the L-infinity distance of `x` to the previous span up to 0.25)\n\
          column `x`: the L-infinity distance to the previous span is 0.250000 (threshold 0.01)"
     );
     let relaxed = schema.relax(&report.anomalies).unwrap();
@@ -113,7 +113,7 @@ fn what_is_compared_with_may_lack_the_column() {
         report.to_string()
     };
     let prefix = "error COMPARATOR_CONTROL_DATA_MISSING: column `x`:";
-    let suffix = "the previous span, which it is to be compared with";
+    let suffix = "the previous span, so the two cannot be compared";
     assert_eq!(
         message(("y", words(&["a"]))),
         format!("{prefix} is not in {suffix}")

@@ -1,4 +1,4 @@
-//! Schemas held against statistics of real batches or, where these do not tell, made by hand.
+//! Validation of statistics of real batches or, where these do not suffice, of statistics made by hand.
 
 mod anomalies;
 mod comparisons;

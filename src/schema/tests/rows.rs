@@ -43,12 +43,12 @@ fn rows_that_break_rules() {
          column `road` must be one of `air`, `road`: 1 rows, row 0 is `sea`\n  \
          column `stops` must be at most 9: 1 rows, row 0 is `[1, 12, 13]`\n  \
          column `stops` must have at least 1 items: 1 rows, row 2 is `[]`\n  \
-         column `gone` must be there: 3 rows, row 0 is `NULL`\n  \
+         column `gone` must be present: 3 rows, row 0 is `NULL`\n  \
          column `kind` must be of type integer: 1 rows, row 1 is `a`"
     );
     assert!(schema.check_rows(&batch, 0).reasons[0].examples.is_empty());
 
-    // Serving takes unknown words unless it is told not to, and never what is out of a range.
+    // By default serving accepts unknown strings, but no number outside of a range.
     let one = batch.slice(0, 1);
     let projected = schema.project(["fare", "road"]);
     assert_eq!(projected.conform(&one).unwrap().num_rows(), 1);

@@ -24,12 +24,12 @@ fn environments() {
     assert_eq!(run(&schema, "serving", &serving).unwrap(), "no anomalies");
     assert_eq!(
         run(&schema, "serving", &training).unwrap(),
-        "warning SCHEMA_NEW_COLUMN: column `late`: is not in environment `serving`, and not used (fix: have `late` in \
+        "warning SCHEMA_NEW_COLUMN: column `late`: is not in environment `serving` and is not used (fix: add `late` to \
          environment `serving`)"
     );
     assert_eq!(
         run(&schema, "training", &serving).unwrap(),
-        "error SCHEMA_MISSING_COLUMN: column `late`: is required and not in the data (fix: mark `late` as deprecated)"
+        "error SCHEMA_MISSING_COLUMN: column `late`: is required but not in the data (fix: mark `late` as deprecated)"
     );
     assert_eq!(
         run(&schema, "servin", &serving).unwrap_err().to_string(),
@@ -181,7 +181,7 @@ fn a_schema_that_contradicts_itself() {
     );
     refused(
         x(FieldType::Text).domain(values(&["a", "b", "a"])),
-        "INVALID_DOMAIN_SPECIFICATION: field `x` has `a` twice in its domain",
+        "INVALID_DOMAIN_SPECIFICATION: field `x` has `a` more than once in its domain",
     );
     refused(
         x(FieldType::Date).domain(Domain::Times {
@@ -213,7 +213,7 @@ fn a_schema_that_contradicts_itself() {
     let twice = Schema::new([x(FieldType::Text), x(FieldType::Text)]);
     assert_eq!(
         twice.check().unwrap_err().to_string(),
-        "INVALID_SCHEMA_SPECIFICATION: field `x` is there twice; names must be unique"
+        "INVALID_SCHEMA_SPECIFICATION: field `x` is a duplicate; names must be unique"
     );
 }
 

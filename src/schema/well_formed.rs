@@ -1,8 +1,8 @@
-//! Whether a schema can be held at all.
+//! Checks of the schema itself: names, ranges, domains that fit their types.
 
 use std::collections::HashSet;
 
-use super::checker::Times;
+use super::value_rules::Times;
 use super::{
     Anomaly, AnomalyKind, Bounds, Comparator, Counts, Domain, Field, FieldType, Schema, TRAINING,
 };
@@ -24,7 +24,7 @@ impl Schema {
         }
     }
 
-    /// What is wrong with the schema itself.
+    /// The problems of the schema itself.
     pub(super) fn problems(&self) -> Vec<Anomaly> {
         let mut problems = Problems {
             column: "",
@@ -55,7 +55,7 @@ impl Schema {
             }
             problems.column = &field.name;
             if !seen.insert(field.name.as_str()) {
-                problems.schema("is there twice; names must be unique".to_owned());
+                problems.schema("is a duplicate; names must be unique".to_owned());
             }
             problems.field(field);
             problems.column = "";
@@ -186,7 +186,9 @@ impl Problems<'_> {
             .iter()
             .find(|name| field.not_in_environment.contains(name))
         {
-            self.schema(format!("is in environment `{name}` and not in it"));
+            self.schema(format!(
+                "is listed as both in and not in environment `{name}`"
+            ));
         }
         if let Some(problem) = field
             .domain
@@ -254,7 +256,7 @@ impl Problems<'_> {
     }
 }
 
-/// What is wrong with a domain.
+/// The problem of a domain, if it has one.
 fn domain_problem(field: &Field, domain: &Domain) -> Option<(AnomalyKind, String)> {
     let (name, fits): (&str, &[FieldType]) = match domain {
         Domain::Values(_) => (
@@ -286,7 +288,7 @@ fn domain_problem(field: &Field, domain: &Domain) -> Option<(AnomalyKind, String
         Domain::Values(values) => {
             let mut seen = HashSet::new();
             match values.iter().find(|value| !seen.insert(value.as_str())) {
-                Some(twice) => invalid(format!("has `{twice}` twice in its domain")),
+                Some(twice) => invalid(format!("has `{twice}` more than once in its domain")),
                 None => None,
             }
         }

@@ -1,4 +1,4 @@
-//! Holding a column's distribution against that of another data set.
+//! Comparisons of a column's distribution with that of another data set.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,17 +15,17 @@ use crate::statistics::{ColumnStatistics, Statistics};
 pub struct Comparison {
     /// The column; `slice(key)::path` for a slice of the rows.
     pub column: String,
-    /// What was compared with.
+    /// The data that was compared with.
     pub against: Against,
-    /// How.
+    /// The measure.
     pub distance: Distance,
-    /// The distance.
+    /// The distance measured.
     pub measured: f64,
     /// The threshold, if the schema has one.
     pub threshold: Option<f64>,
 }
 
-/// What a data set is compared with.
+/// The data that a data set is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Against {
@@ -71,7 +71,7 @@ impl fmt::Display for Comparison {
 pub(super) struct Side<'a> {
     statistics: &'a Statistics,
     columns: HashMap<&'a str, &'a ColumnStatistics>,
-    /// By the names of the slices, if these are compared too.
+    /// The slices by name, if these are compared too.
     slices: Vec<(&'a str, Side<'a>)>,
 }
 
@@ -153,7 +153,7 @@ impl Field {
                 report.anomalies.push(Anomaly::new(
                     path,
                     AnomalyKind::ComparatorControlDataMissing,
-                    format!("{reason} {against}, which it is to be compared with"),
+                    format!("{reason} {against}, so the two cannot be compared"),
                 ));
             }
             return;
@@ -238,7 +238,7 @@ impl Dataset {
             found.push(Anomaly::new(
                 "",
                 AnomalyKind::ComparatorControlDataMissing,
-                format!("there are no rows in {against}, which the number of rows is to be compared with"),
+                format!("there are no rows in {against}, so the number of rows cannot be compared"),
             ));
             return;
         }

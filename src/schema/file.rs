@@ -49,7 +49,7 @@ impl Schema {
     /// # Errors
     /// As [`Schema::load`].
     pub fn from_json(text: &str) -> Result<Self> {
-        // What is no JSON at all is told below.
+        // Input that is not JSON at all is reported below.
         if let Err(error) = written::check_json(text)
             && error.message().starts_with("duplicate field ")
         {

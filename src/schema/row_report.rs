@@ -1,4 +1,4 @@
-//! Which rows break which rule.
+//! Reports of the rows that break a schema.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use arrow::datatypes::{DataType, Fields};
 use arrow::util::display::array_value_to_string;
 use serde::Serialize;
 
-use super::checker::{Checker, OnBreak};
+use super::value_rules::{OnBreak, ValueRules};
 use super::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType, Schema, Severity};
 
-/// Which rows of a batch break which rule of a schema. See [`Schema::check_rows`].
+/// The rows of a batch that break rules of a schema. See [`Schema::check_rows`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RowReport {
-    /// How many rows were looked at.
+    /// The number of rows checked.
     pub n_rows: usize,
-    /// How many rows break a rule.
+    /// The number of rows that break a rule.
     pub n_broken: usize,
     /// The rules that are broken, in the order of the fields.
     pub reasons: Vec<RowReason>,
@@ -29,13 +29,13 @@ pub struct RowReport {
 pub struct RowReason {
     /// The column.
     pub column: String,
-    /// What kind of thing.
+    /// The kind of anomaly.
     pub kind: AnomalyKind,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
     /// The rule: `must be from 0 to 10`.
     pub rule: String,
-    /// How many rows break it.
+    /// The number of rows that break it.
     pub n_rows: usize,
     /// The first of them.
     pub examples: Vec<RowExample>,
@@ -47,7 +47,7 @@ pub struct RowReason {
 pub struct RowExample {
     /// Its place in the batch, from 0.
     pub row: usize,
-    /// The column's value, as text.
+    /// The column's value, as a string.
     pub value: String,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for RowReport {
 }
 
 impl Schema {
-    /// Which rows break which rule, with at most `n_examples` for each: the rules that a single row can break, which
+    /// Reports the rows that break rules, with at most `n_examples` for each: the rules that a single row can break, which
     /// are types, missing columns and NULL where every row must have a value, numbers of items, and domains (all of
     /// them, [strict](Field::strict) or not). The same schema so checks a data set, a batch, or one row online; where
     /// nothing is broken and the columns have their physical types, nothing is allocated. For the fields of an
@@ -151,7 +151,7 @@ impl Schema {
     }
 }
 
-/// A value as text.
+/// A value as a string.
 pub(super) fn value_text(column: Option<&ArrayRef>, row: usize) -> String {
     match column {
         Some(column) if !column.is_null(row) => {
@@ -212,7 +212,7 @@ impl Field {
         match self.brought_to_type(&column) {
             Ok(column) => {
                 self.each_null(&column, broken);
-                Checker::new(self, &column, None, false).each_break(&column, broken);
+                ValueRules::new(self, &column, None, false).each_break(&column, broken);
             }
             Err(kind) => {
                 for row in (0..column.len()).filter(|row| !column.is_null(*row)) {
@@ -274,7 +274,7 @@ impl Field {
             }
         };
         match (kind, &self.domain) {
-            (AnomalyKind::SchemaMissingColumn, _) => "must be there".to_owned(),
+            (AnomalyKind::SchemaMissingColumn, _) => "must be present".to_owned(),
             (AnomalyKind::FeatureTypeLowFractionPresent, _) => "must not be NULL".to_owned(),
             (AnomalyKind::UnexpectedDataType | AnomalyKind::ValueNestednessMismatch, _) => {
                 format!("must be of type {}", self.type_text())

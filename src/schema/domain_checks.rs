@@ -1,14 +1,14 @@
-//! Holding a column's values against its domain.
+//! Checks of a column's values by its domain.
 
-use super::checker::Times;
-use super::validate::{Check, total_and_rest};
+use super::column_checks::{ColumnCheck, total_and_rest};
+use super::value_rules::Times;
 use super::{Anomaly, AnomalyKind, Bounds, Domain, FieldType, Fix, Severity};
 use crate::statistics::{NumericStatistics, days_text, micros_text};
 
 /// The longest domain that is proposed; past it, the proposal is to drop the domain.
 const MAX_PROPOSED_VALUES: usize = 400;
 
-impl Check<'_> {
+impl ColumnCheck<'_> {
     pub(super) fn domain(&mut self) {
         let Some(domain) = &self.field.domain else {
             return;
@@ -171,7 +171,7 @@ impl Check<'_> {
         if problems.is_empty() && !self.column.top_values_exact {
             let n = self.column.top_values.len();
             let message = format!(
-                "is held against the {n} values that the statistics list; there are others"
+                "is compared with the {n} values that the statistics list; there are others"
             );
             let kind = AnomalyKind::StatsNotAvailable;
             self.anomalies.push(Anomaly {
@@ -270,14 +270,14 @@ impl Check<'_> {
         );
     }
 
-    /// Where no value stands out, there can only be more of them than are allowed.
+    /// Checks a column whose values are not listed: there can only be more of them than are allowed.
     fn no_values_listed(&mut self, allowed: &[String]) {
         let distinct = self.column.distinct;
         if distinct <= allowed.len() as u64 {
             return self.not_available("values");
         }
         let message = format!(
-            "has {distinct} distinct values, and only {} are allowed",
+            "has {distinct} distinct values, but only {} are allowed",
             allowed.len()
         );
         let fix = Fix::SetDomain {

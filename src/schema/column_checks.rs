@@ -1,16 +1,16 @@
-//! Holding a column's statistics against its field.
+//! Checks of a column's statistics by its field.
 
 use super::{Anomaly, AnomalyKind, Bounds, Field, FieldType, Fix, InferOptions, Moment};
 use crate::statistics::{ColumnStatistics, Statistics};
 
 impl Field {
-    /// What in a column breaks the field.
+    /// Returns the anomalies of a column.
     pub(super) fn validate(
         &self,
         statistics: &Statistics,
         column: &ColumnStatistics,
     ) -> Vec<Anomaly> {
-        let mut check = Check {
+        let mut check = ColumnCheck {
             field: self,
             column,
             anomalies: Vec::new(),
@@ -28,13 +28,13 @@ impl Field {
         check.anomalies
     }
 
-    /// A column that is not there.
+    /// The anomaly of a missing column.
     pub(super) fn missing_column(&self) -> Option<Anomaly> {
         (self.min_fraction > 0.0 || self.min_count > 0).then(|| {
             Anomaly::new(
                 &self.name,
                 AnomalyKind::SchemaMissingColumn,
-                "is required and not in the data",
+                "is required but not in the data",
             )
             .fix(Fix::Deprecate {
                 column: self.name.clone(),
@@ -48,20 +48,20 @@ pub(super) fn new_column(column: &ColumnStatistics) -> Anomaly {
     Anomaly::new(
         &column.name,
         AnomalyKind::SchemaNewColumn,
-        "is not in the schema, and not used",
+        "is not in the schema and is not used",
     )
     .fix(Fix::AddField {
         field: Box::new(Field::infer(column, InferOptions::default())),
     })
 }
 
-pub(super) struct Check<'a> {
+pub(super) struct ColumnCheck<'a> {
     pub(super) field: &'a Field,
     pub(super) column: &'a ColumnStatistics,
     pub(super) anomalies: Vec<Anomaly>,
 }
 
-impl Check<'_> {
+impl ColumnCheck<'_> {
     pub(super) fn name(&self) -> String {
         self.field.name.clone()
     }
@@ -91,12 +91,12 @@ impl Check<'_> {
     pub(super) fn not_available(&mut self, what: &str) {
         self.add(
             AnomalyKind::StatsNotAvailable,
-            format!("has limits of {what}, which the statistics do not tell"),
+            format!("has limits of {what}, which the statistics do not contain"),
             None,
         );
     }
 
-    /// Whether the rest can be held against the values.
+    /// Checks nesting and type; returns whether the values can be checked too.
     fn nesting_and_type(&mut self) -> bool {
         let (field, column) = (self.field, self.column);
         if column.count == 0 {
@@ -145,7 +145,7 @@ impl Check<'_> {
             min_count: field.min_count.min(column.count),
         };
         if column.count == 0 && (field.min_fraction > 0.0 || field.min_count > 0) {
-            let message = format!("has no value in any of {rows} rows, and is required");
+            let message = format!("has no value in any of {rows} rows, but is required");
             let allowed = Bounds::at_least(field.min_count.max(1) as f64);
             let kind = AnomalyKind::FeatureTypeNotPresent;
             self.measure(kind, message, 0.0, allowed, fix());
@@ -204,7 +204,7 @@ impl Check<'_> {
         if distinct == 0 {
             self.add(
                 AnomalyKind::FeatureTypeNoUnique,
-                format!("must have {bounds} distinct values, their number is not known"),
+                format!("must have {bounds} distinct values, but their number is unknown"),
                 Some(Fix::Unique {
                     column: self.field.name.clone(),
                     unique: super::Counts::default(),

@@ -10,13 +10,13 @@ use arrow::datatypes::{DataType, Date32Type};
 
 use super::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType};
 
-/// Called with a row, what it breaks, and the column if it is there.
+/// A callback that gets a row, the rule it breaks, and the column unless it is missing.
 pub(crate) type OnBreak<'a> = dyn FnMut(usize, AnomalyKind, Option<&ArrayRef>) + 'a;
 
 /// The rules of one field over the values of one column, in its physical type.
-pub(super) struct Checker<'a> {
+pub(super) struct ValueRules<'a> {
     values: Values<'a>,
-    /// Of a list column.
+    /// The allowed numbers of items and the offsets of a list column.
     list: Option<(Counts, &'a [i32])>,
 }
 
@@ -30,8 +30,8 @@ enum Values<'a> {
     Timestamp(&'a TimestampMicrosecondArray, Times),
 }
 
-impl<'a> Checker<'a> {
-    /// In `serving`, lists of values are only held if they are strict. `times` are those of the domain, if they are
+impl<'a> ValueRules<'a> {
+    /// In `serving`, lists of values are only checked if the field is strict. `times` are those of the domain, if they are
     /// known.
     pub(super) fn new(
         field: &'a Field,
@@ -80,7 +80,7 @@ impl<'a> Checker<'a> {
                 .map(|items| Values::Timestamp(items, times_of(FieldType::Timestamp, domain))),
             _ => None,
         };
-        Checker {
+        ValueRules {
             values: values.unwrap_or(Values::Free),
             list,
         }
@@ -134,7 +134,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What is wrong with a value. NULL is never.
+    /// The rule that a value breaks. NULL breaks none.
     fn value(&self, at: usize) -> Option<AnomalyKind> {
         match &self.values {
             Values::Free => None,
@@ -235,7 +235,7 @@ fn float(value: f64, field: &Field) -> Option<AnomalyKind> {
 }
 
 impl Counts {
-    /// What is wrong with a number of items.
+    /// The rule that a number of items breaks.
     pub(super) fn problem(self, n: u64) -> Option<AnomalyKind> {
         let fixed = self.min.is_some() && self.min == self.max;
         if self.min.is_some_and(|min| n < min) {
@@ -271,7 +271,7 @@ impl Domain {
         }
     }
 
-    /// What is wrong with a text.
+    /// The rule that a string breaks.
     pub(super) fn text_problem(&self, text: &str) -> Option<AnomalyKind> {
         let within = |value: f64, min: &Option<f64>, max: &Option<f64>| {
             Bounds {
@@ -323,7 +323,7 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// What cannot be read comes back as the error.
+    /// The error is the end that cannot be read.
     pub(super) fn parse<'t>(
         field_type: FieldType,
         from: Option<&'t str>,
