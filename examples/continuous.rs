@@ -1,12 +1,13 @@
 //! A year of flights in half a minute: `cargo run --example continuous`. Each month arrives on a virtual clock and is checked,
 //! trained on and judged, while clients ask the service. In April distances are in kilometres, in July a carrier is new, and
-//! of September half of the labels come a month late.
+//! half of the labels of September arrive a month late.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fourfold::Result;
 use fourfold::arrow::array::RecordBatch;
 use fourfold::arrow::datatypes::DataType;
 use fourfold::clock::{Clock, VirtualClock};
@@ -53,7 +54,7 @@ async fn arrivals(engine: &Engine, month: i64) -> Result<DataFrame> {
     })
 }
 
-/// Asks until it is told to stop: how many answers came, and how many requests failed.
+/// Sends requests until it is told to stop; returns the numbers of answers and of failed requests.
 fn ask(flights: &Endpoint, rows: &RecordBatch, stop: &AtomicBool) -> (u64, u64) {
     let (mut answered, mut failed) = (0, 0);
     while !stop.load(Ordering::Relaxed) {

@@ -4,13 +4,14 @@
 //! cargo run --example custom_stages
 //! ```
 //!
-//! A thermometer drifts with the temperature of its box. We learn the correction from two hundred measurements.
+//! A thermometer drifts with the temperature of its box. The model learns the correction from two hundred measurements.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch};
 use fourfold::blessing::Blessed;
 use fourfold::datafusion::prelude::DataFrame;
@@ -20,7 +21,7 @@ use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
 use serde::{Deserialize, Serialize};
 
-// 1. A data source says where raw rows come from. Its fields are its configuration.
+// 1. A data source reads raw rows. Its fields are its configuration.
 
 #[derive(Serialize)]
 struct Thermometer {
@@ -158,7 +159,7 @@ impl Validator<Line> for WarmsUp {
     }
 }
 
-// 4. A server takes a blessed model, of any type here, and says how it is reached.
+// 4. A server takes a blessed model, of any type here, and returns an endpoint.
 
 #[derive(Serialize)]
 struct Directory(PathBuf);
@@ -182,7 +183,7 @@ impl<M: Model> Server<M> for Directory {
 fn main() -> Result<()> {
     let dir = tempfile::tempdir()?;
 
-    // The four, composed. Leave one out, or take a validator of another model, and it does not compile.
+    // The four stages, composed. Without one of them, or with a validator of another model, this does not compile.
     let pipeline = Pipeline::builder("thermometer")
         .data(
             Thermometer {

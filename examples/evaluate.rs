@@ -4,13 +4,14 @@
 //! cargo run --example evaluate -- --model models/flights/1 --input flights.parquet --slice carrier --json result.json
 //! ```
 //!
-//! The label's rule is saved with the model. Gates are a TOML or JSON file; without one, nothing is judged.
+//! The rule of the label is saved with the model. Gates are in a TOML or JSON file; without one, no verdict is given.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::path::PathBuf;
 
 use clap::Parser;
+use fourfold::Result;
 use fourfold::evaluation::{Baseline, Gates, RubberStamp, WorstSlices};
 use fourfold::metrics::{MetricValue, Metrics};
 use fourfold::model::AnyModel;

@@ -1,5 +1,5 @@
-//! Stages of one's own around those that are there: bagging around any trainer, a gate beside ours in a file that a product
-//! manager owns, and both tested alone.
+//! Your own stages around existing ones: bagging around any trainer, a custom gate beside built-in ones in a file that a
+//! product manager owns, and tests of both without a pipeline.
 //!
 //! ```sh
 //! cargo run --example extend
@@ -8,12 +8,13 @@
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
+use fourfold::Result;
 use fourfold::evaluation::Gates;
 use fourfold::model::{AnyModel, BaggedModel};
 use fourfold::prelude::*;
 use serde::{Deserialize, Serialize};
 
-// 1. A trainer around any trainer: the mean of models, each of which was trained without one of `n` folds.
+// 1. A trainer around any trainer: the mean of models, each of which is trained without one of `n` folds.
 
 #[derive(Serialize)]
 struct Bagging<T: Trainer> {

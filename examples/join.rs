@@ -10,10 +10,11 @@
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
+use fourfold::Result;
 use fourfold::data::SqlSource;
 use fourfold::prelude::*;
 
-/// One row a flight. The weather is that of the hour before the one of departure: what is known in time. Names of
+/// One row per flight. The weather is that of the hour before the one of departure, which is known in time. Names of
 /// columns in the output must be unique, so each is selected by name.
 const QUERY: &str = "
     SELECT
@@ -31,7 +32,7 @@ const QUERY: &str = "
 fn main() -> Result<()> {
     let data = |name: &str| format!("{}/examples/data/{name}", env!("CARGO_MANIFEST_DIR"));
 
-    // 1. The source: a query, and what its tables are. Any source can be a table, so a CSV file of your own, rows in
+    // 1. The source: a query and its tables. Any source can be a table, so a CSV file of your own, rows in
     //    memory or another query can be joined too. The filter reaches the files: of the months from July on nothing is
     //    decoded.
     let flights = SqlSource::new(QUERY)

@@ -2,13 +2,13 @@
 //!
 //! ```sh
 //! cargo run --example quickstart
-//! cargo run --example quickstart -- --root runs   # kept there; the next time, only what has changed runs
+//! cargo run --example quickstart -- --root runs   # keeps the results; the next run repeats only what has changed
 //! ```
 //!
-//! A year of flights from New York (`examples/data`): will a flight arrive fifteen minutes late or more? We only use
-//! what is known before departure. `dep_delay`, `dep_time`, `arr_time` and `air_time` are in the data and say it almost
-//! all, but only once it is too late: using them would be leakage. `tailnum` leaks too, it is missing when a flight was
-//! cancelled. So the transform names its columns, and these are not among them.
+//! A year of flights from New York (`examples/data`): will a flight arrive fifteen minutes late or more? The features
+//! are known before departure. `dep_delay`, `dep_time`, `arr_time` and `air_time` would predict the label almost perfectly,
+//! but are only known after departure: using them would be leakage. `tailnum` leaks too, as it is missing for cancelled
+//! flights. So the transform names its columns, and these are not among them.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -18,6 +18,7 @@ mod support;
 mod keeping;
 
 use clap::Parser;
+use fourfold::Result;
 use fourfold::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ fn main() -> Result<()> {
         .one_hot("carrier")
         .one_hot("origin");
 
-    // 2. Four pipelines. A flight stays in its split for ever: the hash of its key decides.
+    // 2. Four pipelines. A flight always stays in its split, which is chosen by the hash of its key.
     let pipeline = Pipeline::builder("late-flights")
         .data(
             FileSource::parquet(flights)

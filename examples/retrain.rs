@@ -12,8 +12,8 @@ struct Flight {
     carrier: String,
 }
 
-/// The probability, by the version that answers now.
-async fn late(
+/// Returns the probability of a delay, by the version that is serving.
+async fn predict_late(
     State(flights): State<Endpoint>,
     Json(flight): Json<Flight>,
 ) -> Result<Json<f64>, (StatusCode, String)> {
@@ -22,8 +22,8 @@ async fn late(
     answer.map(Json).map_err(failed)
 }
 
-/// A month of flights is in: a model of them is deployed, unless it is worse than the one that serves.
-async fn retrain(server: &InProcess, month: u32) -> Result<Outcome<Endpoint>> {
+/// Trains a model of a month of flights, and deploys it unless it is worse than the one that is serving.
+async fn retrain(server: &InProcess, month: u32) -> fourfold::Result<Outcome<Endpoint>> {
     let flights = format!("examples/data/flights/2013-{month:02}.parquet");
     let late = Label::at_least("arr_delay", 15.0).named("late");
     let features = Transform::new().one_hot("hour").one_hot("carrier");
@@ -36,12 +36,14 @@ async fn retrain(server: &InProcess, month: u32) -> Result<Outcome<Endpoint>> {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> fourfold::Result<()> {
     let given = std::env::args().nth(1).unwrap_or_default();
     let duration = time::Duration::from_secs(given.parse().unwrap_or(20));
     let server = InProcess::at("target/retrain").keep_newest(3);
     let flights = server.open("late-flights").await?;
-    let app = Router::new().route("/late", post(late)).with_state(flights);
+    let app = Router::new()
+        .route("/late", post(predict_late))
+        .with_state(flights);
     let service = axum::serve(TcpListener::bind("127.0.0.1:3000").await?, app)
         .with_graceful_shutdown(time::sleep(duration));
     let service = tokio::spawn(service.into_future());

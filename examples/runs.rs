@@ -1,4 +1,4 @@
-//! What runs have left: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | report RUN |
+//! Queries over the records of runs: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | report RUN |
 //! gc | compact | verify]`, or, in a build with the feature `sql`, `runs --root DIR --sql "select .."` over the tables `runs`, `executions`,
 //! `artifacts`, `edges`, `metrics` and `trials`.
 //!
@@ -9,7 +9,7 @@
 //! cargo run --example runs --features sql -- --root root --sql "select name, value from metrics order by run desc"
 //! ```
 //!
-//! The root is files alone: a copy of it, on another machine, answers the same.
+//! The root consists of files alone: a copy of it on another machine gives the same answers.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -17,12 +17,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use fourfold::Result;
 use fourfold::prelude::*;
 use fourfold::report;
 use fourfold::runs::{Execution, Keep, Lineage, Root, Run, ServingPeriod};
 use serde::Serialize;
 
-/// Asks for what runs have left in a root.
+/// Queries the records of runs in a root.
 #[derive(Parser)]
 struct Args {
     /// The root of a pipeline.

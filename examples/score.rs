@@ -1,4 +1,4 @@
-//! Answers every row of a file with a saved model: `score --model DIR --input FILE --output FILE`.
+//! Predicts every row of a file with a saved model: `score --model DIR --input FILE --output FILE`.
 //!
 //! ```sh
 //! cargo run --example score -- --model models/flights/1 --input flights.parquet --output answers.parquet --key flight
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
+use fourfold::Result;
 use fourfold::model::Servable;
 use fourfold::prelude::*;
 
@@ -22,10 +23,10 @@ struct Args {
     /// A CSV, JSON, Parquet or Arrow file of raw rows, or a directory of them.
     #[arg(long)]
     input: PathBuf,
-    /// The Parquet file to write, which must not be there yet.
+    /// The Parquet file to write, which must not exist yet.
     #[arg(long)]
     output: PathBuf,
-    /// A column to keep beside the answers (may be repeated).
+    /// A column to keep beside the predictions (may be repeated).
     #[arg(long)]
     key: Vec<String>,
 }

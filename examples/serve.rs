@@ -5,9 +5,9 @@
 //! cargo run --example serve --no-default-features --features grpc -- --models models --grpc 127.0.0.1:8001
 //! ```
 //!
-//! With `--features http,tls`, `--tls-cert` and `--tls-key` encrypt; `--token-file` lets in only who has a token of the
-//! file, one a line. With `--features http,request-log`, `--request-log` keeps requests and their answers for
-//! retraining. With `--features http,notify`, new versions are taken up as soon as they are written.
+//! With `--features http,tls`, `--tls-cert` and `--tls-key` enable TLS; `--token-file` requires a token of the file, which
+//! has one per line. With `--features http,request-log`, `--request-log` keeps requests and their answers for
+//! retraining. With `--features http,notify`, new versions are loaded as soon as they are written.
 
 #![expect(clippy::print_stdout, reason = "a program that people read")]
 

@@ -1,4 +1,4 @@
-//! What is known of any file: `statistics --input FILE`.
+//! Statistics of any file: `statistics --input FILE`.
 //!
 //! ```sh
 //! cargo run --example statistics -- --input houses.csv
@@ -18,6 +18,7 @@ mod reading;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use fourfold::Result;
 use fourfold::arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
 use fourfold::data::{DataSource, source_warnings};
 use fourfold::datafusion::prelude::{DataFrame, ident};

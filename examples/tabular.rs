@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Types are inferred, features are chosen by the statistics, the model is trained, evaluated on rows it has not
-//! seen, and blessed if it is better than predicting the majority or the mean. `--http` serves it.
+//! seen, and blessed if it is better than a prediction of the majority or the mean. `--http` serves it.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
+use fourfold::Result;
 use fourfold::prelude::*;
 use fourfold::report::Plots;
 use fourfold::serving::PushedModel;
@@ -42,10 +43,10 @@ struct Args {
     /// The column to predict.
     #[arg(long)]
     label: String,
-    /// The class that is positive, of two; the last by name unless told.
+    /// The positive class, of two; by default the last by name.
     #[arg(long, value_name = "CLASS")]
     positive: Option<String>,
-    /// binary, multiclass or regression; told by the label unless told.
+    /// binary, multiclass or regression; by default it follows from the label.
     #[arg(long)]
     task: Option<Task>,
     #[command(flatten)]

@@ -1,17 +1,17 @@
-//! Where runs are kept, as options of a command line.
+//! Command line options: the root of runs.
 
 use std::path::PathBuf;
 
 use fourfold::pipeline::PipelineBuilder;
 use fourfold::runs::ModelCard;
 
-/// Where runs are kept, and whether they are used.
+/// The root of runs, and whether to reuse what it has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Keeping {
-    /// Keep what runs make here, and run again only what has changed.
+    /// Keep the results of runs in this directory, and run again only what has changed.
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// Say what would run and why, and stop.
+    /// Print what would run and why, and stop.
     #[arg(long, requires = "root")]
     pub(crate) explain: bool,
     /// Run everything, whatever is on record.

@@ -1,4 +1,4 @@
-//! How files are read, as options of a command line.
+//! Command line options: the reading of files.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use fourfold::data::FileSource;
 use fourfold::schema::FieldType;
 use fourfold::{Error, ErrorKind, Result};
 
-/// How files are read.
+/// The reading of files.
 #[derive(clap::Args)]
 pub(crate) struct Reading {
-    /// A word that stands for no value in CSV and JSON files, instead of the usual ones (may be repeated).
+    /// A string that marks a missing value in CSV and JSON files, instead of the default ones (may be repeated).
     #[arg(long = "null", value_name = "MARK")]
     nulls: Vec<String>,
     /// The type of a column: boolean, integer, float, text, date or timestamp (may be repeated).
     #[arg(long = "type", value_name = "COLUMN=TYPE")]
     types: Vec<String>,
-    /// How many rows of CSV and JSON files the types are inferred from.
+    /// The number of rows of CSV and JSON files that types are inferred from.
     #[arg(long, value_name = "N")]
     infer_rows: Option<usize>,
-    /// Commas in numbers are decimal ones, and points between thousands.
+    /// Numbers have decimal commas, and points between thousands.
     #[arg(long)]
     decimal_comma: bool,
 }
@@ -44,7 +44,7 @@ impl Reading {
     }
 }
 
-/// Of `zip=text`.
+/// A column and its type, such as `zip=text`.
 fn column_type(told: &str) -> Result<(&str, FieldType)> {
     let types = [
         FieldType::Boolean,
@@ -69,7 +69,7 @@ fn column_type(told: &str) -> Result<(&str, FieldType)> {
     Ok((column, field_type))
 }
 
-/// An error in the words of the command line.
+/// An error that names the options of the command line.
 pub(crate) fn in_options(error: Error) -> Error {
     if !error.message().contains("`infer_rows`") {
         return error;

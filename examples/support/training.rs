@@ -1,4 +1,4 @@
-//! How to train, as options of a command line.
+//! Command line options: training.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use fourfold::prelude::*;
 use fourfold::search::AutoTrainer;
 use fourfold::training::{AnyTrainer, ByRows, Constant};
 
-/// How to train.
+/// The options of training.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Training {
-    /// How to train; by default, 20 to 2,000 rows by a short search, and others by boosting.
+    /// The trainer; by default a short search for 20 to 2,000 rows, and boosting for others.
     #[arg(long, value_enum)]
     trainer: Option<Name>,
     /// The seconds that `--trainer auto` may take, such as 60 or 60s.
     #[arg(long, default_value = "60s", value_parser = seconds)]
     budget: Duration,
-    /// The seed of all that is random.
+    /// The seed of all randomness.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
@@ -35,7 +35,7 @@ enum Name {
     Linear,
     /// A decision tree.
     Tree,
-    /// The mean, or the classes' shares.
+    /// A constant: the mean, or the shares of the classes.
     Constant,
 }
 
