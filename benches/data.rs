@@ -25,6 +25,7 @@ use std::time::Duration;
 use criterion::{
     BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
+use fourfold::Result;
 use fourfold::accumulate::Accumulate;
 use fourfold::arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use fourfold::arrow::compute::concat_batches;

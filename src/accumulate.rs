@@ -1,6 +1,6 @@
-//! Mergeable analyses: how anything is learned from all rows of a data set.
+//! Mergeable analyses of all rows of a data set.
 //!
-//! An [`Accumulate`] sees the rows in batches, in any number of places at once; the partial results merge into the
+//! An [`Accumulate`] sees the rows in batches, in any number of parts at once; the partial results merge into the
 //! whole. Statistics, the fitting of transforms and metrics are all accumulators, and
 //! [`Engine::accumulate`](crate::engine::Engine::accumulate) runs any of them over a plan in one pass. So is
 //! yours:
@@ -36,10 +36,10 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// Something learned from rows, in parts that merge.
+/// An analysis of rows, in parts that merge.
 ///
 /// A value fresh from the caller is the *prototype*: every part starts as a clone of it, and the final result is
-/// the prototype merged with every part. Between places a part travels as its serialized form; what a prototype
+/// the prototype merged with every part. Between threads a part is passed in its serialized form; what a prototype
 /// needs to work but is not a result (a model to predict with, say) is marked `#[serde(skip)]`.
 pub trait Accumulate: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Takes in some rows.
@@ -57,8 +57,8 @@ pub trait Accumulate: Clone + Debug + Serialize + DeserializeOwned + Send + Sync
     /// The bytes of memory that it takes, which the engine counts against its
     /// [limit](crate::engine::Engine::memory_limit). It is asked for after the 1st, 2nd, 4th, 8th, .. batch.
     ///
-    /// By default, it is what the serialized form says: numbers by their widths, and 24 bytes for each text, list and
-    /// entry of a map beside what is in them. Tell it where much is held that does not travel.
+    /// The default goes by the serialized form: numbers by their widths, and 24 bytes for each string, list and
+    /// entry of a map beside what is in them. Override it where much is held that is not serialized.
     fn size(&self) -> usize {
         size_of_val(self) + size::serialized_size(self)
     }

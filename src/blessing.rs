@@ -55,14 +55,14 @@ use crate::model::{
 use crate::schema::Schema;
 use crate::transform::FittedTransform;
 
-/// What a server says of the model that is serving now.
+/// The answer of a server about the model that is serving now.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Serving {
     /// The server cannot tell: every check that needs to know fails.
     #[default]
     Unknown,
-    /// None yet: this is the first deployment. Nothing can be worse than it.
+    /// There is none yet: this is the first deployment, and every comparison passes.
     None,
     /// This one.
     Model(Arc<Servable>),
@@ -114,14 +114,14 @@ impl<M: Model> Candidate<M> {
         self
     }
 
-    /// What it can be loaded with once it is saved: the loaders of the application, of its own type, and the custom
+    /// The loaders that it can be loaded with once it is saved: those of the application, of its own type, and the custom
     /// operations of its transform.
     #[must_use]
     pub fn loaders(&self) -> &Loaders {
         &self.loaders
     }
 
-    /// With the statistics of what it was trained on, and perhaps evaluated on, which are saved with it and which serving
+    /// Adds the statistics of the data it was trained on, and perhaps evaluated on, which are saved with it and which serving
     /// is compared with. The evaluation pipeline adds those of its answers.
     #[must_use]
     pub fn with_reference(mut self, reference: &ReferenceStatistics) -> Self {
@@ -130,7 +130,7 @@ impl<M: Model> Candidate<M> {
         self
     }
 
-    /// With the rule by which its label is made, which is saved with it: raw rows alone then are enough to evaluate it.
+    /// Adds the rule of its label, which is saved with it, so that raw rows alone are enough to evaluate it.
     #[must_use]
     pub fn with_label(mut self, label: Label) -> Self {
         let servable = Arc::unwrap_or_clone(self.servable);
@@ -150,7 +150,7 @@ impl<M: Model> Candidate<M> {
         &self.servable
     }
 
-    /// With the artifact of a root that it is: what is deployed leads back to the run that made it.
+    /// Adds the artifact of a root that it is, so that a deployment leads back to the run that made it.
     #[cfg(feature = "datafusion")]
     pub(crate) fn with_origin(mut self, artifact: &str) -> Self {
         let servable = Arc::unwrap_or_clone(self.servable);
@@ -247,7 +247,7 @@ impl<M: Model> Blessed<M> {
         self.candidate.servable()
     }
 
-    /// What it can be loaded with once it is saved, see [`Candidate::loaders`].
+    /// The loaders that it can be loaded with once it is saved, see [`Candidate::loaders`].
     #[must_use]
     pub fn loaders(&self) -> &Loaders {
         &self.candidate.loaders

@@ -1,4 +1,4 @@
-//! What time it is, and waiting: by the machine's clock, or by one that a test or a replay moves.
+//! Clocks: the time and waiting, by the machine's clock or by one that a test or a replay moves.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What [`Clock::sleep`] gives.
+/// The future of [`Clock::sleep`].
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A clock: the time of day, and waiting by it.
@@ -19,7 +19,7 @@ pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// let clock = VirtualClock::at_seconds(1_357_000_000);
 /// let began = clock.now();
-/// clock.sleep(Duration::from_secs(86_400)).await; // a day, at once
+/// clock.sleep(Duration::from_secs(86_400)).await; // a day, without waiting
 /// assert_eq!(clock.now().duration_since(began)?, Duration::from_secs(86_400));
 /// # Ok::<(), std::time::SystemTimeError>(())
 /// # })?;

@@ -1,4 +1,4 @@
-//! Where the work over all rows runs: a DataFusion session.
+//! The engine: a DataFusion session that runs the work over all rows.
 //!
 //! Everything that is proportional to the data is a plan or an [`Accumulate`] over one. The engine runs it on
 //! every core, in bounded memory.
@@ -61,10 +61,10 @@ use futures_util::StreamExt;
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 
-/// How many of those who hold most an error names.
+/// The number of largest memory consumers that an error names.
 const SHOWN_CONSUMERS: usize = 3;
 
-/// Where plans run. Cheap to clone.
+/// An engine that runs plans. Cheap to clone.
 ///
 /// ```
 /// use fourfold::engine::Engine;
@@ -80,23 +80,23 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Into how many parts rows are cut unless told.
+    /// The default number of partitions.
     pub const DEFAULT_PARTITIONS: usize = 8;
 
-    /// An engine in this process, of [`Engine::DEFAULT_PARTITIONS`] and without a limit of memory.
+    /// An engine in this process with [`Engine::DEFAULT_PARTITIONS`] and without a memory limit.
     ///
     /// # Errors
-    /// None now; later ones may need something of the machine.
+    /// None at present; later versions may need resources of the machine.
     pub fn new() -> Result<Self> {
         Engine::with_partitions(Self::DEFAULT_PARTITIONS)
     }
 
-    /// An engine that cuts rows into so many parts, which is also the most threads that work at once. Results
+    /// An engine that divides rows into `partitions` parts, which is also the largest number of threads at work. Results
     /// that are sums of floats may differ in the last bits between different numbers of parts, and never between
     /// machines or runs with the same.
     ///
     /// # Errors
-    /// As [`Engine::new`]; [`ErrorKind::Config`](crate::ErrorKind::Config) for no parts.
+    /// As [`Engine::new`]; [`ErrorKind::Config`](crate::ErrorKind::Config) for 0 partitions.
     pub fn with_partitions(partitions: usize) -> Result<Self> {
         Engine::on(&SessionContext::new(), partitions)
     }
@@ -115,18 +115,18 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for no parts.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for 0 partitions.
     pub fn on(session: &SessionContext, partitions: usize) -> Result<Self> {
         if partitions == 0 {
             return Err(Error::config(
-                "an engine of 0 partitions, must be at least 1",
+                "the number of partitions is 0, must be at least 1",
             ));
         }
         let ours = SessionConfig::new()
             .with_target_partitions(partitions)
             // Which rows a part gets must not depend on which thread is free first.
             .with_round_robin_repartition(false);
-        // Its configuration knows that the default catalogue is there already, and must not be made anew.
+        // Its configuration records that the default catalogue exists, and must be kept.
         let mut state = SessionStateBuilder::new_from_existing(session.state());
         let options = state.config().get_or_insert_default().options_mut();
         options.execution = ours.options().execution.clone();
@@ -139,16 +139,16 @@ impl Engine {
         })
     }
 
-    /// The same with a limit of bytes for what is counted, in place of the session's pool of memory. What is counted is
-    /// told in [the module](crate::engine). Results do not depend on it.
+    /// The same engine with a memory limit in bytes, in place of the session's memory pool. [The module](crate::engine)
+    /// describes which memory is counted. Results do not depend on it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for no memory; [`ErrorKind::Io`](crate::ErrorKind::Io) if no
-    /// directory for spilling can be had.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for 0 bytes; [`ErrorKind::Io`](crate::ErrorKind::Io) if no
+    /// directory for spilling can be created.
     pub fn with_memory_limit(self, bytes: usize) -> Result<Self> {
         let Some(shown) = NonZeroUsize::new(SHOWN_CONSUMERS).filter(|_| bytes > 0) else {
             return Err(Error::config(
-                "a memory limit of 0 bytes, must be at least 1",
+                "the memory limit is 0 bytes, must be at least 1",
             ));
         };
         let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), shown);
@@ -221,7 +221,7 @@ impl Engine {
             .as_binary::<i32>()
             .value(0)
             .to_vec();
-        // The prototype brings what does not travel.
+        // The prototype has what is not serialized.
         let mut whole = prototype;
         whole.merge(A::from_state(&state)?)?;
         Ok(whole)
@@ -312,7 +312,7 @@ async fn merged<A: Accumulate>(
     Ok(whole)
 }
 
-/// With more columns an analysis runs part by part: plans take a time that is quadratic in them.
+/// The number of columns above which an analysis runs part by part: the time of plans is quadratic in them.
 pub(crate) const MANY_COLUMNS: usize = 500;
 
 impl fmt::Debug for Engine {
@@ -381,7 +381,7 @@ impl<A: Accumulate + Any> AggregateUDFImpl for AccumulateUdaf<A> {
     }
 }
 
-/// What one part of the rows has taught; or, in the final step, the states of all parts.
+/// The state of one part of the rows; or, in the final step, the states of all parts.
 #[derive(Debug)]
 struct Part<A> {
     own: A,

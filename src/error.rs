@@ -2,7 +2,7 @@
 //!
 //! An [`Error`] is one word wide, says what happened in its [`Display`](fmt::Display) text, which kind of thing
 //! went wrong in [`Error::kind`], where in [`Error::stage`], and keeps the cause in
-//! [`source`](std::error::Error::source). `{:#}` is the text with all causes on one line, for logs and messages; the
+//! [`source`](std::error::Error::source). `{:#}` is the message with all causes on one line, for logs and messages; the
 //! `Debug` text has a line for each, so that `fn main() -> fourfold::Result<()>` prints something a person can read.
 //!
 //! A model that a validator turns down is **not** an error: it is
@@ -18,7 +18,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// What kind of thing went wrong, for code that wants to act on it.
+/// The kind of an error, for code that acts on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -32,13 +32,13 @@ pub enum ErrorKind {
     Model,
     /// A file, a model or a version that was asked for is not there.
     NotFound,
-    /// What should be written is there already.
+    /// The thing to be written exists already.
     AlreadyExists,
-    /// What is stored is damaged or was changed after it was written.
+    /// Stored data is damaged or was changed after it was written.
     Corrupt,
     /// Reading, writing or the network failed.
     Io,
-    /// It is there, but cannot answer just now: it is being loaded, or the server is stopping. Worth trying again.
+    /// It exists but is unavailable at present: it is being loaded, or the server is stopping. A retry may succeed.
     Unavailable,
     /// A queue, a limit of concurrency or a memory budget is full. Worth trying again later.
     ResourceExhausted,
@@ -54,7 +54,7 @@ pub enum ErrorKind {
     Internal,
 }
 
-/// What went wrong, where, and why.
+/// An error: what went wrong, where, and why.
 ///
 /// ```
 /// use fourfold::{Error, ErrorKind};
@@ -114,7 +114,7 @@ impl Error {
         self
     }
 
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -206,7 +206,7 @@ impl fmt::Debug for Error {
 }
 
 impl From<std::io::Error> for Error {
-    /// What the system says; [`Error::io`] says what was being done, too. An [`Error`] that travelled through a reader
+    /// The message of the system; [`Error::io`] says what was being done, too. An [`Error`] that travelled through a reader
     /// comes out as it went in.
     fn from(source: std::io::Error) -> Self {
         match source.downcast::<Error>() {
@@ -217,7 +217,7 @@ impl From<std::io::Error> for Error {
 }
 
 impl From<arrow::error::ArrowError> for Error {
-    /// An [`Error`] that travelled through a reader comes out as it went in.
+    /// An [`Error`] that was passed through a reader is returned unchanged.
     fn from(source: arrow::error::ArrowError) -> Self {
         let source = match source {
             arrow::error::ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
@@ -232,7 +232,7 @@ impl From<arrow::error::ArrowError> for Error {
 
 #[cfg(feature = "datafusion")]
 impl From<datafusion::error::DataFusionError> for Error {
-    /// An [`Error`] that travelled through a plan comes out as it went in.
+    /// An [`Error`] that was passed through a plan is returned unchanged.
     fn from(source: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError;
         use parquet::errors::ParquetError;
@@ -263,7 +263,7 @@ impl From<datafusion::error::DataFusionError> for Error {
     }
 }
 
-/// An error that travelled in another library's.
+/// The fourfold error within the error of another library, if there is one.
 #[cfg(feature = "datafusion")]
 fn travelled(inner: Box<dyn StdError + Send + Sync>) -> Error {
     match inner.downcast::<Error>() {
@@ -298,7 +298,7 @@ const COMPARED_BYTES: usize = 256;
 /// The most names that one is compared with.
 const COMPARED_NAMES: usize = 256;
 
-/// A text from outside (a client, a file, a path) as an error or a log repeats it: at most 64 characters of it.
+/// A string from outside (a client, a file, a path) for an error or a log: at most 64 characters of it.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
@@ -335,7 +335,7 @@ pub(crate) fn near_names<'a>(name: &str, names: impl IntoIterator<Item = &'a str
     }
 }
 
-/// The most bytes of an error that a client is told.
+/// The largest number of bytes of an error that are sent to a client.
 const TOLD_BYTES: usize = 2048;
 
 /// An error with its causes on one line, each said once; of bounded length.
@@ -389,7 +389,7 @@ pub(crate) fn bounded(mut text: String) -> String {
     text
 }
 
-/// Of "unknown field `x`, expected one of `a`, `b` at line 1", the near name in place of all.
+/// Replaces the names in "unknown field `x`, expected one of `a`, `b` at line 1" by the nearest one.
 pub(crate) fn near_key(message: &str) -> String {
     let parts = message
         .split_once(", expected ")

@@ -51,9 +51,9 @@ enum Rows {
 /// A Parquet file of examples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExampleFile {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// How many rows it has.
+    /// The number of rows.
     pub n_rows: usize,
 }
 
@@ -123,7 +123,7 @@ impl Examples {
         }
     }
 
-    /// Runs an analysis over all rows, with these columns (all if none are named) in the order in which they are there.
+    /// Runs an analysis over all rows, with these columns (all if none are named) in the order of the schema.
     ///
     /// # Errors
     /// Those of reading the rows and of the analysis.
@@ -248,7 +248,7 @@ impl<'a> ExamplePart<'a> {
         self.read(&|_| true)
     }
 
-    /// Its rows with the columns of some names, in the order in which they are there.
+    /// Its rows with the columns of some names, in the order of the schema.
     pub(crate) fn read(
         self,
         wanted: &dyn Fn(&str) -> bool,

@@ -81,9 +81,9 @@ impl Fingerprint {
             .map_err(|error| error.in_stage(stage.name()))
     }
 
-    /// A fingerprint that no other is: of what cannot tell whether it has changed.
+    /// A fingerprint that differs from all others, for what cannot tell whether it has changed.
     #[cfg(feature = "datafusion")]
-    pub(crate) fn one_of_a_kind() -> Result<Self> {
+    pub(crate) fn unique() -> Result<Self> {
         #[derive(Serialize)]
         struct Moment(u128, u32, u64);
         static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! Where a row belongs: one rule for splits, samples, hold-outs and folds.
+//! Places of rows: one rule for splits, samples, hold-outs and folds.
 //!
 //! Every row has a *key* of 64 bits, and its place for any purpose is a hash of that key:
 //!
@@ -15,15 +15,14 @@
 
 use arrow::array::{Array, ArrayRef};
 use arrow::row::{RowConverter, SortField};
+use fourfold_kernels::hash::{unit, xxh64};
 pub(crate) use fourfold_kernels::occurrences::Occurrences;
 use fourfold_kernels::row_hashes::RowHashes;
-use twox_hash::XxHash64;
 
 use crate::error::Result;
 use crate::schema::FieldType;
 
-/// What rows are placed for. Places of different purposes are independent. Splits take the key itself, as they always
-/// have.
+/// The purpose that rows are placed for. Places of different purposes are independent. Splits use the key itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     /// A sample of all rows.
@@ -43,19 +42,13 @@ impl Purpose {
         }
     }
 
-    /// Where in 0..1 a row of this key lies.
+    /// The position in `0..1` of a row of this key.
     pub(crate) fn share(self, key: u64) -> f64 {
-        share(XxHash64::oneshot(self.seed(), &key.to_le_bytes()))
+        unit(xxh64(self.seed(), &key.to_le_bytes()))
     }
 }
 
-/// A hash as a number from 0 to below 1.
-pub(crate) fn share(hash: u64) -> f64 {
-    // 53 bits are what a float holds exactly.
-    (hash >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// A hash of each row's values in these columns; equal for ever. A whole number has the same hash as an integer or a
+/// A hash of each row's values in these columns, the same in all builds. A whole number has the same hash as an integer or a
 /// float, so that a column which a file's reader takes for the other type keeps its places.
 ///
 /// # Errors
@@ -90,7 +83,7 @@ mod tests {
             b"ab",
         ]
         .concat();
-        let wanted = XxHash64::oneshot(0, &bytes);
+        let wanted = xxh64(0, &bytes);
         assert_eq!(content_hashes(&[&id, &text], 1).unwrap(), [wanted]);
     }
 }

@@ -1,4 +1,6 @@
-//! What most programs need: `use fourfold::prelude::*;`.
+//! The types and traits that most programs need: `use fourfold::prelude::*;`.
+//!
+//! [`fourfold::Result`](crate::Result) is not among them, as its name is that of the standard library's.
 
 #[cfg(feature = "datafusion")]
 pub use crate::blessing::Verdict;
@@ -11,7 +13,7 @@ pub use crate::data::{
 };
 #[cfg(feature = "datafusion")]
 pub use crate::engine::Engine;
-pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::error::{Error, ErrorKind};
 #[cfg(feature = "datafusion")]
 pub use crate::evaluation::{EvalArgs, EvaluationPipeline, Thresholds, Validator};
 pub use crate::model::{ClassWeights, Loaders, Model, Predict, Task};

@@ -1,4 +1,4 @@
-//! What a running pipeline tells those who watch it.
+//! Progress events of a running pipeline.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,7 +81,7 @@ pub enum Event {
 
 type Listener = Arc<dyn Fn(&Event) + Send + Sync>;
 
-/// Where stages report to, and the clock of a run. Cheap to clone; the default tells nobody.
+/// The receiver of events of stages, and the clock of a run. Cheap to clone; the default ignores events.
 #[derive(Clone, Default)]
 pub struct Progress {
     listener: Option<Listener>,
@@ -124,7 +124,7 @@ impl Progress {
         }
     }
 
-    /// How long each ended step took, in their order.
+    /// The durations of the steps that have ended, in their order.
     #[must_use]
     pub fn timings(&self) -> Vec<(Step, Duration)> {
         self.timings
@@ -162,7 +162,7 @@ impl RunningStep {
 }
 
 impl RunningStep {
-    /// Where the work of this step tells how far it is, also from other threads.
+    /// The meter of this step, for use from other threads too.
     #[must_use]
     pub fn meter(&self) -> Meter {
         let (progress, step) = (self.progress.clone(), self.step);
@@ -170,7 +170,7 @@ impl RunningStep {
     }
 }
 
-/// Where work that takes long tells how far it is. Cheap to clone; the default tells nobody.
+/// A meter of work that takes long. Cheap to clone; the default ignores events.
 ///
 /// ```
 /// use std::sync::Mutex;

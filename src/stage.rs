@@ -1,4 +1,4 @@
-//! What every stage of a pipeline is: a plain struct whose fields are its configuration.
+//! Stages of a pipeline: plain structs whose fields are their configuration.
 //!
 //! ```
 //! use fourfold::{Error, ErrorKind, Result, Stage};
@@ -70,7 +70,7 @@ pub trait Stage: Configuration + Send + Sync + 'static {
         self.to_value()
     }
 
-    /// What identifies it: `{"name", "version", "configuration"}`.
+    /// The description that identifies it: `{"name", "version", "configuration"}`.
     ///
     /// # Errors
     /// As [`Stage::configuration`].
@@ -126,13 +126,13 @@ fn json_of(tree: Tree) -> Result<Value> {
                     Tree::Text(text) => text,
                     Tree::Integer(number) => i128::from(number).to_string(),
                     Tree::Bool(flag) => flag.to_string(),
-                    other => return Err(odd(format!("the key {other:?}, must be text"))),
+                    other => return Err(odd(format!("the key {other:?}, must be a string"))),
                 };
                 Ok((key, json_of(value)?))
             });
             Value::Object(entries.collect::<Result<Map<_, _>>>()?)
         }
-        other => return Err(odd(format!("{other:?}, which JSON has not"))),
+        other => return Err(odd(format!("{other:?}, which JSON cannot represent"))),
     })
 }
 
@@ -226,13 +226,13 @@ where
 
 const ALL_OF: &str = "all_of";
 
-/// That no two stages side by side are the same by name, version and configuration: closures have nothing else to tell
+/// Checks that no two stages side by side have the same name, version and configuration: closures have nothing else to tell
 /// them apart, and what is kept of one would be taken for the other's.
 fn differ(described: &[Value]) -> Result<()> {
     let twice = (1..described.len()).find(|at| described[..*at].contains(&described[*at]));
     match twice {
         Some(at) => Err(Error::config(format!(
-            "stage {} is there twice, with the same version and configuration; give the other another name or version",
+            "duplicate stage {}: another one has the same name, version and configuration; change its name or version",
             described[at]["name"]
         ))),
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! What a program decided on its own, or left out, for people to know.
+//! Warnings: decisions that a program made on its own, and what it left out, for people to know.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Warning {
-    /// The stage or step that tells it.
+    /// The stage or step that issues it.
     pub stage: String,
     /// The column that it is about, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
-    /// What kind it is, for programs: lower case, words joined by `_`. It stays the same between versions.
+    /// The kind, for programs: lower case, words joined by `_`. It stays the same between versions.
     pub code: String,
-    /// What it is, for people.
+    /// The message, for people.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! Files that a person writes: JSON or TOML, in which a key that is not known, or is there twice, is an error.
+//! Files that people write: JSON or TOML, in which an unknown or duplicate key is an error.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -61,7 +61,7 @@ pub(crate) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T> {
     })
 }
 
-/// That a JSON text has no key twice in one object.
+/// Checks that no object of a JSON document has a duplicate key.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the key and the line; also for what is no JSON.
@@ -70,7 +70,7 @@ pub(crate) fn check_json(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// That the objects below these keys, which are choices of one kind or another, have one key each.
+/// Checks that the objects below these keys, which are choices of one kind or another, have one key each.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the keys.

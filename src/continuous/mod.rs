@@ -42,7 +42,7 @@
 //! use fourfold::prelude::*;
 //!
 //! /// A day of parcels; one day their weight is in pounds.
-//! fn day(n: i64) -> Result<RecordBatch> {
+//! fn day(n: i64) -> fourfold::Result<RecordBatch> {
 //!     let unit = if n == 3 { 2.2 } else { 1.0 };
 //!     let kilograms = (0..400).map(|i| f64::from((i * 37 + n as i32) % 100));
 //!     let late = kilograms.clone().map(|kilograms| Some(kilograms > 60.0));

@@ -7,14 +7,14 @@ use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
+use fourfold_kernels::hash::{unit, xxh64};
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash64;
 
 use super::split_writer::SplitWriter;
 use crate::error::{Error, Result};
 use crate::examples::{ExampleFile, ExamplePart};
 use crate::model::Target;
-use crate::placing::{Purpose, share};
+use crate::placing::Purpose;
 
 /// How many rows are copied at once: a rare class may have many copies of each of its rows.
 const AT_ONCE: usize = 8_192;
@@ -184,8 +184,8 @@ impl Load {
                 let seen = seen.entry(class).or_default();
                 seen.n_rows += 1;
                 // Whole copies, and one more for some rows: those whose number's hash is small.
-                let hash = XxHash64::oneshot(2, &seen.n_rows.to_le_bytes());
-                let mut copies = factor as usize + usize::from(share(hash) < factor.fract());
+                let hash = xxh64(2, &seen.n_rows.to_le_bytes());
+                let mut copies = factor as usize + usize::from(unit(hash) < factor.fract());
                 seen.n_copies += copies as u64;
                 while copies > 0 {
                     let n = copies.min(AT_ONCE - rows.len());

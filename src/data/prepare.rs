@@ -179,7 +179,7 @@ impl<S: DataSource> DataPipeline<S> {
         let unchanged = snapshot.is_some();
         let snapshot = match snapshot {
             Some(snapshot) => snapshot,
-            None => Fingerprint::one_of_a_kind()?,
+            None => Fingerprint::unique()?,
         };
         let key = |configuration| key_of(&self.source, &snapshot, engine, configuration);
         let extraction = key(Configuration::Division(&self.plan.division))?;

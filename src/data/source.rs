@@ -104,7 +104,7 @@ pub(super) fn check_names<'a>(
     let mut names = names;
     match names.find(|name| !seen.insert(*name)) {
         Some(name) => Err(Error::data(format!(
-            "column name `{name}` is there twice; names must be unique"
+            "column name `{name}` is a duplicate; names must be unique"
         ))),
         None => Ok(()),
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int32Type;
+use fourfold_kernels::hash::xxh64;
 use fourfold_kernels::scores::times_drawn;
 use serde::Serialize;
-use twox_hash::XxHash64;
 
 use super::Predictions;
 use super::predictions::side_by_side;
@@ -37,7 +37,7 @@ pub(super) fn clusters_of(column: &str, rows: &RecordBatch) -> Result<Vec<u64>> 
         .ok_or_else(|| Error::internal("keys that are no dictionary"))?;
     let names = keys.values().as_string::<i32>().iter();
     let hashes: Vec<u64> = names
-        .map(|name| XxHash64::oneshot(SEED, name.unwrap_or_default().as_bytes()))
+        .map(|name| xxh64(SEED, name.unwrap_or_default().as_bytes()))
         .collect();
     let codes = keys.keys().values().iter();
     Ok(codes.map(|code| hashes[*code as usize]).collect())

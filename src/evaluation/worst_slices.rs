@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type};
+use fourfold_kernels::hash::xxh64;
 use fourfold_kernels::slice_line::Search;
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash64;
 
 use super::no_harm::{Correction, normal_below};
 use super::predictions::close;
@@ -244,7 +244,7 @@ impl Coded {
                 coded.weights.push(view.weight(row));
                 let place = start + row as u64;
                 let group = view.clusters.map_or(place, |clusters| clusters[row]);
-                let hash = XxHash64::oneshot(1, &group.to_le_bytes());
+                let hash = xxh64(1, &group.to_le_bytes());
                 coded.halves.push((hash & 1) as u8);
             }
         }

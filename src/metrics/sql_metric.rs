@@ -389,7 +389,7 @@ mod tests {
             "metric `m`: `abs(label - forecast)` names `forecast`, must name only `label`, `prediction`"
         );
         assert!(refused("sum(label)").contains("has the aggregate `sum`"));
-        assert!(refused("label ||").contains("is no SQL expression"));
+        assert!(refused("label ||").contains("is not a SQL expression"));
         assert_eq!(
             refused("concat(label, 'x')"),
             "metric `m`: `concat(label, 'x')` is of type Utf8, must be a number or a boolean"

@@ -244,7 +244,7 @@ impl Servable {
         match (self.manifest.artifact(), &self.saved) {
             (Some(artifact), _) => artifact.to_owned(),
             (None, Some(saved)) => format!("files/{saved}"),
-            (None, None) => match crate::fingerprint::Fingerprint::one_of_a_kind() {
+            (None, None) => match crate::fingerprint::Fingerprint::unique() {
                 Ok(unlike_any) => format!("unsaved/{unlike_any}"),
                 Err(error) => format!("unsaved: {error}"),
             },

@@ -163,9 +163,9 @@ impl Weighting {
         }
     }
 
-    /// Whether every row counts the same.
+    /// Whether every row has the same weight.
     #[must_use]
-    pub fn is_even(&self) -> bool {
+    pub fn is_uniform(&self) -> bool {
         self.column.is_none() && self.classes.is_none() && self.stands_for.is_none()
     }
 

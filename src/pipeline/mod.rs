@@ -34,7 +34,7 @@
 //! }
 //!
 //! /// The probability, by the version that answers now.
-//! async fn late(
+//! async fn predict_late(
 //!     State(flights): State<Endpoint>,
 //!     Json(flight): Json<Flight>,
 //! ) -> Result<Json<f64>, (StatusCode, String)> {
@@ -44,7 +44,7 @@
 //! }
 //!
 //! /// A month of flights is in: a model of them is deployed, unless it is worse than the one that serves.
-//! async fn retrain(server: &InProcess, month: u32) -> Result<Outcome<Endpoint>> {
+//! async fn retrain(server: &InProcess, month: u32) -> fourfold::Result<Outcome<Endpoint>> {
 //!     let flights = format!("examples/data/flights/2013-{month:02}.parquet");
 //!     let late = Label::at_least("arr_delay", 15.0).named("late");
 //!     let features = Transform::new().one_hot("hour").one_hot("carrier");
@@ -56,10 +56,10 @@
 //!     pipeline.build()?.run().await
 //! }
 //!
-//! # async fn service() -> Result<()> {
+//! # async fn service() -> fourfold::Result<()> {
 //! let server = InProcess::at("models").keep_newest(3);
 //! let flights = server.open("late-flights").await?;
-//! let app: Router = Router::new().route("/late", post(late)).with_state(flights);
+//! let app: Router = Router::new().route("/late", post(predict_late)).with_state(flights);
 //! # let _ = app;
 //! # retrain(&server, 1).await.map(drop)
 //! # }

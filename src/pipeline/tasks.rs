@@ -35,7 +35,7 @@ where
                 task.snapshot(Fingerprint::of(&used)?, used)
             }
             (None, Some(snapshot)) => task.snapshot(snapshot, Vec::new()),
-            (None, None) => task.snapshot(Fingerprint::one_of_a_kind()?, Vec::new()),
+            (None, None) => task.snapshot(Fingerprint::unique()?, Vec::new()),
         };
         Ok((task, files))
     }

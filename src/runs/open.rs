@@ -349,12 +349,12 @@ pub(super) fn is_alive(record: &Path) -> bool {
 
 /// An id that no other run has: `20261127T160512.345Z-1f00c2`.
 fn new_id(started_ms: u64) -> Result<String> {
-    let unlike_any = Fingerprint::one_of_a_kind()?;
+    let unique = Fingerprint::unique()?;
     let time = rfc3339(started_ms).replace(['-', ':'], "");
     Ok(format!(
         "{}.{:03}Z-{}",
         time.trim_end_matches('Z'),
         started_ms % 1_000,
-        &unlike_any.as_str()[..6]
+        &unique.as_str()[..6]
     ))
 }

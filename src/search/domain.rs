@@ -47,7 +47,7 @@ impl Domain {
             }
             Domain::Integer { low, high, log } => {
                 if low >= high {
-                    return refuse(format!("from {low} to {high}, must be rising"));
+                    return refuse(format!("from {low} to {high}, must be increasing"));
                 }
                 if *log && *low < 1 {
                     return refuse(format!("from {low} on in the logarithm, must be above 0"));

@@ -16,10 +16,10 @@ use super::saved::Sketches;
 use super::{SliceStatistics, Statistics, StatisticsOptions};
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
-use crate::schema::FieldType;
+use crate::field_type::FieldType;
 
 /// The analysis that makes [`Statistics`], of all columns in one pass, in memory that does not grow with the rows:
-/// about 100 KB a column, and the longest texts.
+/// about 100 KB a column, and the longest strings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatisticsAccumulator {
     options: StatisticsOptions,
@@ -29,7 +29,7 @@ pub struct StatisticsAccumulator {
     pairs: PairsAccumulator,
     slices: BTreeMap<String, StatisticsAccumulator>,
     labels: BTreeMap<String, StatisticsAccumulator>,
-    /// What the statistics of a slice begin as.
+    /// The empty statistics that those of each slice begin with.
     fresh: Option<Box<StatisticsAccumulator>>,
     #[serde(skip)]
     scratch: Scratch,
@@ -273,7 +273,7 @@ impl Accumulate for StatisticsAccumulator {
             mine.merge(theirs)?;
         }
         self.n_rows = self.n_rows.saturating_add(other.n_rows);
-        self.pairs.merge(&other.pairs);
+        self.pairs.merge(&other.pairs)?;
         for (parts, others) in [
             (&mut self.slices, other.slices),
             (&mut self.labels, other.labels),

@@ -1,4 +1,4 @@
-//! How much a column tells of the label: from its statistics within each label.
+//! The mutual information of a column and the label, from the statistics of the column within each label.
 
 use fourfold_kernels::sketches::number::number;
 use fourfold_kernels::sketches::quantiles::Points;
@@ -7,7 +7,7 @@ use fourfold_kernels::sketches::{NumberSketch, TextSketch};
 use super::column::{ColumnAccumulator, Values, key_text};
 use super::groups::bucket_text;
 use super::{Association, Lift};
-use crate::schema::FieldType;
+use crate::field_type::FieldType;
 
 /// The most values, by frequency, that are looked at each; the rest are one.
 const MAX_VALUES: usize = 1_000;
@@ -18,11 +18,11 @@ const BUCKETS: usize = 10;
 /// The most lifts of a label.
 const MAX_LIFTS: usize = 20;
 
-/// How often each value comes with each label.
+/// The number of rows of each pair of value and label.
 struct Joint {
-    /// With a name: a value; without: NULL, NaN, or all other values together.
+    /// The values by name; those without a name are NULL, NaN, or all other values together.
     values: Vec<Option<String>>,
-    /// By label, then by value.
+    /// The numbers of rows by label, then by value.
     counts: Vec<Vec<f64>>,
 }
 
@@ -174,7 +174,7 @@ fn of_numbers(
     }
 }
 
-/// How many of `n` values are below the first boundary, between each two, and at or above the last.
+/// The number of `n` values below the first boundary, between each two, and at or above the last.
 fn between(points: &Points, boundaries: &[f64], n: f64) -> Vec<f64> {
     let total = points.total();
     if total == 0.0 {

@@ -13,7 +13,7 @@ use super::read::{Items, each_value, items, keys, numbers};
 use super::weighted::WeightedAccumulator;
 use super::{ColumnStatistics, Histogram, Moments, NumericStatistics, TextStatistics, Valency};
 use crate::error::{Error, Result};
-use crate::schema::FieldType;
+use crate::field_type::FieldType;
 
 /// Most frequent values reported.
 const TOP_SHOWN: usize = 100;
@@ -68,7 +68,7 @@ fn is_bytes(data_type: &DataType) -> bool {
 }
 
 impl ColumnAccumulator {
-    /// Bytes held beside the struct itself.
+    /// The bytes held beside the struct itself.
     pub(super) fn held_bytes(&self) -> usize {
         let values = match &self.values {
             Values::Number(numbers) => numbers.held_bytes(),
@@ -239,7 +239,7 @@ impl ColumnAccumulator {
         }
         let apart = |name: &str| {
             Error::data(format!(
-                "statistics of different columns cannot be merged: `{name}` is of another type or place in the other"
+                "statistics of different columns cannot be merged: `{name}` has another type or position in the other"
             ))
         };
         if (&self.name, self.field_type, self.children.len())
@@ -365,7 +365,7 @@ fn item_field(data_type: &DataType) -> Option<&ArrowField> {
     }
 }
 
-/// A value as text.
+/// A value as a string.
 pub(super) fn key_text(field_type: FieldType, key: i64) -> String {
     match field_type {
         FieldType::Boolean => (key != 0).to_string(),

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Float64Type};
 use super::column::key_text;
 use super::read::keys;
 use crate::error::Result;
-use crate::schema::FieldType;
+use crate::field_type::FieldType;
 
 /// The values of a column in a batch by number, and the number of each row's value.
 struct Codes {

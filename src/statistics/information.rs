@@ -1,4 +1,4 @@
-//! Information theory on tables of counts: how much a value tells of a label.
+//! Mutual information of values and labels, from tables of counts.
 //!
 //! A value occurs in `x` of `n` rows, a label in `y` of them, both together in `n_xy`. The value's share of the mutual
 //! information between column and label, in bits and times `n`, is `n_xy * log2(n * n_xy / (x * y))`, summed over the
@@ -16,7 +16,7 @@ pub fn partial_mutual_information(n_xy: f64, x: f64, y: f64, n: f64) -> f64 {
     n_xy * (n.log2() + n_xy.log2() - x.log2() - y.log2())
 }
 
-/// What [`partial_mutual_information`] is on average if value and label have nothing to do with each other.
+/// The expected value of [`partial_mutual_information`] for a value and a label that are independent.
 ///
 /// It takes as many steps as the smaller of `x` and `y`.
 #[must_use]

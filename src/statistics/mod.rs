@@ -25,7 +25,7 @@
 //! # Ok::<(), fourfold::Error>(())
 //! ```
 //!
-//! # What is known of which column
+//! # Statistics by type of column
 //!
 //! | column | what |
 //! | --- | --- |
@@ -59,7 +59,7 @@
 //! | weighted frequent values | up to 2,048 values | too low by 1/1,024 of the weight at most |
 //! | mutual information, lift | as far as the values' counts and quantiles by label are | the same bounds within each label |
 //!
-//! The counts of a column's values are given up once 65,536 more rows have come and none is four times as frequent as
+//! The counts of a column's values are dropped once 65,536 more rows have come and none is four times as frequent as
 //! the error: keys and times have no frequent values. So they are for floats with more values than are counted
 //! exactly. Mutual information from few rows is too high by about `(values - 1) * (labels - 1) / (2 ln 2 * rows)` bits
 //! (Miller and Madow).
@@ -71,8 +71,6 @@ mod accumulator;
 mod association;
 pub(crate) mod base64;
 mod column;
-#[cfg(test)]
-mod compact_tests;
 pub mod distance;
 mod groups;
 mod histogram;
@@ -82,6 +80,8 @@ mod pairs;
 mod read;
 mod result;
 mod saved;
+#[cfg(test)]
+mod tests;
 mod weighted;
 
 use arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};

@@ -1,13 +1,13 @@
-//! What statistics are made of beside the default.
+//! Options of statistics.
 
 use arrow::datatypes::{DataType, Schema as ArrowSchema};
 use serde::{Deserialize, Serialize};
 
 use super::StatisticsAccumulator;
 use crate::error::{Error, Result, near_names};
-use crate::schema::FieldType;
+use crate::field_type::FieldType;
 
-/// What [`Statistics`](super::Statistics) hold beside those of every column: weights, slices, pairs of columns,
+/// The options of [`Statistics`](super::Statistics) beyond those of every column: weights, slices, pairs of columns,
 /// association with a label. All of it is computed in the same pass; none of it by default, for each has its cost.
 ///
 /// ```
@@ -107,7 +107,7 @@ impl StatisticsOptions {
         self
     }
 
-    /// Covariance and correlation of all pairs of columns of numbers (booleans too) with a single value a row.
+    /// Covariance and correlation of all pairs of columns of numbers (booleans too) with a single value per row.
     #[must_use]
     pub fn all_pairs(mut self) -> Self {
         self.pairs = Pairing::All;
@@ -134,7 +134,7 @@ impl StatisticsOptions {
         StatisticsAccumulator::with_options(schema, self)
     }
 
-    /// Where the columns are, checked.
+    /// The checked positions of the columns.
     pub(super) fn plan(&self, schema: &ArrowSchema) -> Result<Plan> {
         let of = |part: &str, column: &String, may: fn(FieldType) -> bool, must: &str| {
             let (at, field) = schema.column_with_name(column).ok_or_else(|| {
@@ -153,11 +153,11 @@ impl StatisticsOptions {
             )))
         };
         let single = |field_type| field_type != FieldType::Other;
-        let value = "a single value a row";
+        let value = "a single value per row";
         let boundaries = &self.label_boundaries;
         if !boundaries.is_sorted() || boundaries.iter().any(|boundary| boundary.is_nan()) {
             return Err(Error::config(format!(
-                "statistics: label boundaries are {boundaries:?}, must be rising"
+                "statistics: label boundaries are {boundaries:?}, must be increasing"
             )));
         }
         let label = match &self.label {
@@ -224,7 +224,7 @@ impl StatisticsOptions {
     }
 }
 
-/// Where the columns of the options are.
+/// The positions of the columns of the options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) weight: Option<usize>,

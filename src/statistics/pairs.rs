@@ -3,40 +3,82 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
+use fourfold_kernels::sketches::CoMoments;
 use serde::{Deserialize, Serialize};
 
 use super::PairStatistics;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// The second moments of pairs of columns, each over the rows in which both are finite; by blocks, merged by the
-/// pairwise update of Chan, Golub and LeVeque (1979).
+/// The co-moments of pairs of columns, each over the rows in which both are finite.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct PairsAccumulator {
-    sums: Vec<Sums>,
+    sums: Vec<Pair>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Sums {
+/// The co-moments of two columns.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+struct Pair(CoMoments);
+
+/// The form in saved sketches.
+#[derive(Serialize, Deserialize)]
+struct Stored {
     n: f64,
     mean_a: f64,
     mean_b: f64,
     aa: f64,
     bb: f64,
     ab: f64,
-    /// The lowest and the highest of each column; none in what was saved without them.
-    #[serde(default)]
+    /// The lowest and the highest of each column, which 0.1 wrote: its co-moments of a constant are rounding.
+    #[serde(default, skip_serializing)]
     ends: Option<[f64; 4]>,
 }
 
+impl From<Stored> for Pair {
+    fn from(stored: Stored) -> Self {
+        let (mut means, mut products) = (
+            vec![stored.mean_a, stored.mean_b],
+            vec![stored.aa, stored.ab, stored.bb],
+        );
+        if let Some([low_a, high_a, low_b, high_b]) = stored.ends {
+            if low_a == high_a {
+                means[0] = low_a;
+                (products[0], products[1]) = (0.0, 0.0);
+            }
+            if low_b == high_b {
+                means[1] = low_b;
+                (products[1], products[2]) = (0.0, 0.0);
+            }
+        }
+        Pair(CoMoments::new(stored.n, means, products))
+    }
+}
+
+impl From<Pair> for Stored {
+    fn from(Pair(sums): Pair) -> Self {
+        let mean = |at: usize| sums.means().get(at).copied().unwrap_or_default();
+        Stored {
+            n: sums.n(),
+            mean_a: mean(0),
+            mean_b: mean(1),
+            aa: sums.product(0, 0),
+            bb: sums.product(1, 1),
+            ab: sums.product(0, 1),
+            ends: None,
+        }
+    }
+}
+
 impl PairsAccumulator {
-    /// Bytes held beside the struct itself.
+    /// The bytes held beside the struct itself.
     pub(super) fn held_bytes(&self) -> usize {
-        self.sums.capacity() * size_of::<Sums>()
+        // Two means and three products of each, if there are rows.
+        self.sums.capacity() * (size_of::<Pair>() + 5 * size_of::<f64>())
     }
 
     pub(super) fn new(n: usize) -> Self {
         PairsAccumulator {
-            sums: vec![Sums::default(); n],
+            sums: vec![Pair::default(); n],
         }
     }
 
@@ -57,29 +99,41 @@ impl PairsAccumulator {
         };
         for (sums, (a, b)) in self.sums.iter_mut().zip(pairs) {
             let blocks = column(*a).chunks(1_024).zip(column(*b).chunks(1_024));
-            blocks.for_each(|(a, b)| sums.merge(&Sums::of(a, b)));
+            for (a, b) in blocks {
+                sums.merge(&Pair(CoMoments::of(&[a, b])))?;
+            }
         }
         Ok(())
     }
 
-    pub(super) fn merge(&mut self, other: &PairsAccumulator) {
-        for (mine, theirs) in self.sums.iter_mut().zip(&other.sums) {
-            mine.merge(theirs);
-        }
+    pub(super) fn merge(&mut self, other: &PairsAccumulator) -> Result<()> {
+        let mut pairs = self.sums.iter_mut().zip(&other.sums);
+        pairs.try_for_each(|(mine, theirs)| mine.merge(theirs))
     }
 
     pub(super) fn finish(&self, names: &[(&str, &str)]) -> Vec<PairStatistics> {
-        let finish = |(sums, (a, b)): (&Sums, &(&str, &str))| PairStatistics {
-            a: (*a).to_owned(),
-            b: (*b).to_owned(),
-            count: sums.n as u64,
-            covariance: if sums.n > 0.0 { sums.ab / sums.n } else { 0.0 },
-            // The rounding of a constant's mean would be a spread.
-            correlation: (sums.aa > 0.0 && sums.bb > 0.0 && sums.both_vary())
-                .then(|| (sums.ab / (sums.aa.sqrt() * sums.bb.sqrt())).clamp(-1.0, 1.0))
-                .filter(|correlation| correlation.is_finite()),
+        let finish = |(Pair(sums), (a, b)): (&Pair, &(&str, &str))| {
+            let (aa, bb, ab) = (sums.product(0, 0), sums.product(1, 1), sums.product(0, 1));
+            PairStatistics {
+                a: (*a).to_owned(),
+                b: (*b).to_owned(),
+                count: sums.n() as u64,
+                covariance: if sums.n() > 0.0 { ab / sums.n() } else { 0.0 },
+                correlation: (aa > 0.0 && bb > 0.0)
+                    .then(|| (ab / (aa.sqrt() * bb.sqrt())).clamp(-1.0, 1.0))
+                    .filter(|correlation| correlation.is_finite()),
+            }
         };
         self.sums.iter().zip(names).map(finish).collect()
+    }
+}
+
+impl Pair {
+    fn merge(&mut self, other: &Pair) -> Result<()> {
+        match self.0.merge(&other.0) {
+            true => Ok(()),
+            false => Err(Error::internal("co-moments of different columns merged")),
+        }
     }
 }
 
@@ -94,78 +148,4 @@ fn floats(batch: &RecordBatch, at: usize) -> Result<Vec<f64>> {
             .map(|value| value.unwrap_or(f64::NAN))
             .collect(),
     })
-}
-
-impl Sums {
-    fn of(a: &[f64], b: &[f64]) -> Self {
-        let both = || {
-            let finite = |(a, b): &(&f64, &f64)| a.is_finite() && b.is_finite();
-            a.iter().zip(b).filter(finite)
-        };
-        let (n, a, b) = both().fold((0.0, 0.0, 0.0), |(n, sum_a, sum_b), (a, b)| {
-            (n + 1.0, sum_a + a, sum_b + b)
-        });
-        if n == 0.0 {
-            return Sums::default();
-        }
-        let mut sums = Sums {
-            n,
-            mean_a: a / n,
-            mean_b: b / n,
-            ..Sums::default()
-        };
-        let mut ends = [
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-        ];
-        for (a, b) in both() {
-            ends = [
-                ends[0].min(*a),
-                ends[1].max(*a),
-                ends[2].min(*b),
-                ends[3].max(*b),
-            ];
-            let (a, b) = (a - sums.mean_a, b - sums.mean_b);
-            sums.aa += a * a;
-            sums.bb += b * b;
-            sums.ab += a * b;
-        }
-        sums.ends = Some(ends);
-        sums
-    }
-
-    fn both_vary(&self) -> bool {
-        self.ends
-            .is_none_or(|[low_a, high_a, low_b, high_b]| low_a < high_a && low_b < high_b)
-    }
-
-    fn merge(&mut self, other: &Sums) {
-        if other.n == 0.0 {
-            return;
-        }
-        // The square of a large mean would be infinite, and NaN times no rows.
-        if self.n == 0.0 {
-            *self = *other;
-            return;
-        }
-        let n = self.n + other.n;
-        let (a, b) = (other.mean_a - self.mean_a, other.mean_b - self.mean_b);
-        let weight = self.n * other.n / n;
-        self.mean_a += a * (other.n / n);
-        self.mean_b += b * (other.n / n);
-        self.aa += other.aa + a * a * weight;
-        self.bb += other.bb + b * b * weight;
-        self.ab += other.ab + a * b * weight;
-        self.ends = self.ends.zip(other.ends).map(|(own, other)| {
-            [
-                own[0].min(other[0]),
-                own[1].max(other[1]),
-                own[2].min(other[2]),
-                own[3].max(other[3]),
-            ]
-        });
-        self.n = n;
-    }
 }

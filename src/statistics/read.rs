@@ -9,7 +9,7 @@ use fourfold_kernels::sketches::NumberSketch;
 use fourfold_kernels::sketches::number::{Scratch, real_key};
 
 use crate::error::Result;
-use crate::schema::FieldType;
+use crate::field_type::FieldType;
 
 /// Takes the values of a column of numbers that are not NULL into a sketch.
 pub(super) fn numbers(
@@ -93,9 +93,9 @@ fn each_row<'a, T: AsRef<[u8]> + ?Sized + 'a>(
 /// The items of a column of lists.
 pub(super) struct Items {
     pub(super) values: ArrayRef,
-    /// How many items each row has that is not NULL.
+    /// The number of items of each row that is not NULL.
     pub(super) lengths: Vec<i64>,
-    /// Which rows these are.
+    /// The rows that are not NULL.
     pub(super) rows: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What is known of a data set, as people and programs read it.
+//! The statistics of a data set, as people and programs read them.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use super::Moments;
 use super::column::RANKS;
 use super::saved::{Sketches, float};
 use crate::error::{Error, Result, near_names};
-use crate::schema::FieldType;
+use crate::field_type::FieldType;
 
-/// What is known of a data set's columns.
+/// The statistics of the columns of a data set.
 ///
 /// Made by a [`StatisticsAccumulator`](super::StatisticsAccumulator); [merged](Statistics::merge),
 /// [saved](Statistics::save) and [loaded](Statistics::load). Two are equal if what they say is.
@@ -24,13 +24,13 @@ pub struct Statistics {
     /// One entry per column, in the order of the data. Fields of a struct follow it, named by their path
     /// (`trip.fare`).
     pub columns: Vec<ColumnStatistics>,
-    /// Of pairs of columns of single numbers.
+    /// The statistics of pairs of columns of single numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<PairStatistics>,
-    /// Of slices of the rows.
+    /// The statistics of slices of the rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slices: Vec<SliceStatistics>,
-    /// What merging needs.
+    /// The sketches that merging needs.
     #[serde(default, skip_serializing_if = "Sketches::is_none")]
     pub(super) sketches: Sketches,
 }
@@ -41,11 +41,11 @@ pub struct Statistics {
 pub struct SliceStatistics {
     /// `column=value`, or several joined by `, `.
     pub slice: String,
-    /// Of its rows; it has no slices of its own.
+    /// The statistics of its rows; it has no slices itself.
     pub statistics: Statistics,
 }
 
-/// How two columns of numbers move together, over the rows in which both are finite.
+/// The covariance and correlation of two columns of numbers, over the rows in which both are finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PairStatistics {
@@ -89,7 +89,7 @@ impl Statistics {
     }
 }
 
-/// What is known of one column.
+/// The statistics of one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ColumnStatistics {
@@ -104,17 +104,17 @@ pub struct ColumnStatistics {
     pub count: u64,
     /// Rows that are NULL.
     pub missing: u64,
-    /// How many items the rows of a list column have; absent for other columns.
+    /// The numbers of items of the rows of a list column; absent for other columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valency: Option<Valency>,
     /// Distinct values (NULL does not count): exact up to 4,096 of them, then a HyperLogLog estimate, with a standard
     /// error of 0.8 %. Of lists: of their items.
     pub distinct: u64,
-    /// Of booleans (0 and 1), integers, floats, dates (days since 1970-01-01) and timestamps (microseconds since).
+    /// The statistics of numbers: of booleans (0 and 1), integers, floats, dates (days since 1970-01-01) and timestamps (microseconds since).
     pub numeric: Option<NumericStatistics>,
-    /// Of text.
+    /// The statistics of a column of strings.
     pub text: Option<TextStatistics>,
-    /// The most frequent values as text with their counts, at most 100: by count from the highest, then by value.
+    /// The most frequent values as strings with their counts, at most 100: by count from the highest, then by value.
     /// Counts are exact up to 4,096 distinct values, and may be too low by 1/2,048 of the values after that. Empty
     /// for floats with more values, and where no value stands out of many (keys, times).
     pub top_values: Vec<(String, u64)>,
@@ -123,12 +123,12 @@ pub struct ColumnStatistics {
     /// The same with every row counted by its weight, if there is a weight column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weighted: Option<WeightedStatistics>,
-    /// How much the column tells of the label, if there is one.
+    /// The association with the label, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub association: Option<Association>,
 }
 
-/// How many items the rows of a list column have. Rows that are NULL take no part, an empty list has 0.
+/// The numbers of items of the rows of a list column. Rows that are NULL take no part, an empty list has 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Valency {
@@ -161,7 +161,7 @@ pub struct Bucket {
     /// The upper end.
     #[serde(with = "float")]
     pub high: f64,
-    /// How many values are in it: an estimate once there are more than the sketch holds, so not always whole.
+    /// The number of values in it: an estimate once there are more than the sketch holds, so not always whole.
     pub count: f64,
 }
 
@@ -185,7 +185,7 @@ pub struct WeightedStatistics {
     pub top_values: Vec<(String, f64)>,
 }
 
-/// How much a column tells of the label.
+/// The association of a column with the label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Association {
@@ -195,7 +195,7 @@ pub struct Association {
     pub lift: Vec<Lift>,
 }
 
-/// How much more (or less) often a label comes with a value than without.
+/// The lift of a value for a label: how much more (or less) often the label comes with the value than overall.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Lift {
@@ -221,7 +221,7 @@ impl ColumnStatistics {
         }
     }
 
-    /// How many values there are: of a list column, its items.
+    /// The number of values; of a list column, of its items.
     pub(super) fn n_values(&self) -> u64 {
         self.valency
             .as_ref()
@@ -238,7 +238,7 @@ impl ColumnStatistics {
     }
 }
 
-/// What is known of a column of numbers. Moments and quantiles are those of the finite values; infinities take
+/// The statistics of a column of numbers. Moments and quantiles are those of the finite values; infinities take
 /// part in quantiles only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -320,7 +320,7 @@ impl From<Lengths> for TextStatistics {
     }
 }
 
-/// What is known of a column of text.
+/// The statistics of a column of strings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TextStatistics {

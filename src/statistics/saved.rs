@@ -17,7 +17,7 @@ use super::{
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 
-/// What statistics were made from, which merges. It takes no part in comparing them.
+/// The sketches that statistics were made from, which merge. They take no part in comparisons of statistics.
 #[derive(Clone, Default)]
 pub(super) struct Sketches(Option<Arc<Kept>>);
 
@@ -27,7 +27,7 @@ struct Kept {
     quantiles: OnceLock<BTreeMap<String, QuantileSketch>>,
 }
 
-/// How sketches travel: an accumulator's state, or a sample of each column of numbers.
+/// The serialized form of sketches: an accumulator's state, or a sample of each column of numbers.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Saved {
@@ -43,7 +43,7 @@ impl Sketches {
         })))
     }
 
-    /// Of quantiles alone.
+    /// Sketches of quantiles alone.
     pub(super) fn of_quantiles(quantiles: BTreeMap<String, QuantileSketch>) -> Self {
         Sketches(Some(Arc::new(Kept {
             accumulator: None,
@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Sketches {
 const SAMPLE: usize = 1_000;
 
 impl ColumnStatistics {
-    /// With no more of the frequent values than there is room for.
+    /// The same statistics with as many of the frequent values as there is room for.
     fn with_short_list(&self) -> Self {
         const MOST_BYTES: usize = 1 << 16;
         let mut short = self.clone();
@@ -150,7 +150,7 @@ struct Document<S> {
 }
 
 impl Statistics {
-    /// What statistics can hold beside those of every column.
+    /// The statistics beyond those of every column.
     #[must_use]
     pub fn options() -> StatisticsOptions {
         StatisticsOptions::new()
@@ -212,7 +212,7 @@ impl Statistics {
         bare
     }
 
-    /// The statistics of some columns, small enough to travel with a model: at most about 100 KB a column of text and
+    /// The statistics of some columns, small enough to be saved with a model: at most about 100 KB a column of text and
     /// 20 KB another one, whatever they are of. They tell [distances](super::distance) to other data as the whole ones do,
     /// within a tenth of a percent of rank, and cannot be merged. Slices and pairs are left out.
     ///

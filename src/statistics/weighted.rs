@@ -2,46 +2,65 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
-use fourfold_kernels::sketches::hash::hash_u64;
+use fourfold_kernels::hash::{hash_u64, unit};
 use fourfold_kernels::sketches::quantiles::{Points, range};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Histogram, Moments, WeightedStatistics};
+use super::{Histogram, Moments, TopValues, WeightedStatistics};
 
 /// Values whose weights are kept, at most twice as many for a while.
 const TOP_CAPACITY: usize = 1_024;
 /// Values of a level of the sketch.
 const LEVEL: usize = 2_048;
 
-/// What is learned of a column with weights. `K` is what its values are counted by.
+/// The statistics of a column with weights, in the making. `K` is the type that its values are counted as.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound = "K: Serialize + for<'a> Deserialize<'a> + Ord")]
-pub(super) struct WeightedAccumulator<K: Ord> {
+#[serde(bound = "K: Serialize + for<'a> Deserialize<'a> + Eq + Hash + Ord + Clone")]
+pub(super) struct WeightedAccumulator<K> {
     count: f64,
     missing: f64,
     sum: f64,
     mean: f64,
     squares: f64,
     quantiles: WeightedQuantiles,
-    /// Misra and Gries with weights; see [`TopValues`](super::TopValues).
-    top: BTreeMap<K, f64>,
+    #[serde(with = "top")]
+    top: TopValues<K, f64>,
 }
 
-impl<K: Ord> WeightedAccumulator<K> {
-    /// Bytes held beside the struct itself; of each value so many.
+/// In saved sketches the weights are a map.
+mod top {
+    use super::*;
+
+    pub(super) fn serialize<K: Serialize + Ord, S: Serializer>(
+        top: &TopValues<K, f64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(top.iter().collect::<BTreeMap<_, _>>())
+    }
+
+    pub(super) fn deserialize<'de, K, D>(deserializer: D) -> Result<TopValues<K, f64>, D::Error>
+    where
+        K: Deserialize<'de> + Eq + Hash + Ord + Clone,
+        D: Deserializer<'de>,
+    {
+        let weights = BTreeMap::<K, f64>::deserialize(deserializer)?;
+        Ok(TopValues::from_counters(TOP_CAPACITY, weights, 0.0))
+    }
+}
+
+impl<K> WeightedAccumulator<K> {
+    /// The bytes held beside the struct itself, where a value holds `of_value` bytes.
     pub(super) fn held_bytes(&self, of_value: impl Fn(&K) -> usize) -> usize {
         let levels = self.quantiles.levels.iter();
         let levels =
             levels.map(|level| size_of_val(level) + level.capacity() * size_of::<(f64, f64)>());
-        // A node of the map has room for eleven, of which half may be free.
-        let entry = 2 * size_of::<(K, f64)>();
-        let values = self.top.keys().map(|value| entry + of_value(value));
-        levels.sum::<usize>() + values.sum::<usize>()
+        levels.sum::<usize>() + self.top.held_bytes(of_value)
     }
 }
 
-impl<K: Ord + Clone> Default for WeightedAccumulator<K> {
+impl<K: Eq + Hash + Ord + Clone> Default for WeightedAccumulator<K> {
     fn default() -> Self {
         WeightedAccumulator {
             count: 0.0,
@@ -50,12 +69,12 @@ impl<K: Ord + Clone> Default for WeightedAccumulator<K> {
             mean: 0.0,
             squares: 0.0,
             quantiles: WeightedQuantiles::default(),
-            top: BTreeMap::new(),
+            top: TopValues::new(TOP_CAPACITY),
         }
     }
 }
 
-impl<K: Ord + Clone> WeightedAccumulator<K> {
+impl<K: Eq + Hash + Ord + Clone> WeightedAccumulator<K> {
     pub(super) fn missing(&mut self, weight: f64) {
         self.missing += weight;
     }
@@ -69,7 +88,7 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
     pub(super) fn update<Q>(&mut self, value: &Q, number: Option<f64>, weight: f64)
     where
         K: Borrow<Q>,
-        Q: Ord + ToOwned<Owned = K> + ?Sized,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
         self.present(weight);
         if weight <= 0.0 {
@@ -86,26 +105,7 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
                 self.quantiles.update(number, weight);
             }
         }
-        if let Some(sum) = self.top.get_mut(value) {
-            *sum += weight;
-        } else {
-            self.top.insert(value.to_owned(), weight);
-            self.reduce();
-        }
-    }
-
-    fn reduce(&mut self) {
-        if self.top.len() <= 2 * TOP_CAPACITY {
-            return;
-        }
-        let mut weights: Vec<f64> = self.top.values().copied().collect();
-        let place = weights.len() - TOP_CAPACITY - 1;
-        let (_, cut, _) = weights.select_nth_unstable_by(place, f64::total_cmp);
-        let cut = *cut;
-        self.top.retain(|_, weight| {
-            *weight -= cut;
-            *weight > 0.0
-        });
+        self.top.add_weight(value, weight);
     }
 
     pub(super) fn merge(&mut self, other: Self) {
@@ -122,10 +122,7 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
             self.sum = sum;
         }
         self.quantiles.merge(&other.quantiles);
-        for (value, weight) in other.top {
-            *self.top.entry(value).or_default() += weight;
-        }
-        self.reduce();
+        self.top.merge(other.top);
     }
 
     /// The statistics; the moments of all rows say whether there are finite numbers.
@@ -140,9 +137,7 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
         let total = points.total();
         let (low, high) = (points.up_to(f64::NEG_INFINITY), points.below(f64::INFINITY));
         let middle = (low + high) / 2.0 / total;
-        let mut top: Vec<(&K, f64)> = self.top.iter().map(|(value, n)| (value, *n)).collect();
-        // Stable: equal weights stay in the order of values.
-        top.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let top = self.top.top(shown).into_iter();
         WeightedStatistics {
             count: self.count,
             missing: self.missing,
@@ -154,11 +149,7 @@ impl<K: Ord + Clone> WeightedAccumulator<K> {
                 None
             },
             histogram: Histogram::equal_width(&points),
-            top_values: top
-                .into_iter()
-                .take(shown)
-                .map(|(value, n)| (text(value), n))
-                .collect(),
+            top_values: top.map(|(value, n)| (text(&value), n)).collect(),
         }
     }
 }
@@ -222,7 +213,7 @@ impl WeightedQuantiles {
                 let n = pairs.len() / 2;
                 let step = total / n as f64;
                 self.coin = self.coin.wrapping_add(1);
-                let start = (hash_u64(self.coin) >> 11) as f64 / (1_u64 << 53) as f64;
+                let start = unit(hash_u64(self.coin));
                 let mut drawn = 0;
                 let mut seen = 0.0;
                 for (value, weight) in pairs {

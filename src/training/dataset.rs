@@ -90,7 +90,7 @@ impl Dataset {
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if rows do not all count the same.
     pub fn refuse_weights(&self, trainer: &str) -> Result<()> {
-        if self.weighting.is_even() {
+        if self.weighting.is_uniform() {
             return Ok(());
         }
         Err(Error::new(
@@ -234,15 +234,15 @@ impl Dataset {
         let n_all = n_rows.iter().sum();
         let mut features = Array2::zeros((n_all, self.n_features()));
         let mut labels = Array1::zeros(n_all);
-        let is_even = self.weighting.is_even();
-        let mut weights = Array1::zeros(if is_even { 0 } else { n_all });
+        let is_uniform = self.weighting.is_uniform();
+        let mut weights = Array1::zeros(if is_uniform { 0 } else { n_all });
         let columns = self.columns();
         let mut jobs = Vec::new();
         let mut rest = (features.view_mut(), labels.view_mut(), weights.view_mut());
         for (part, n_rows) in parts.into_iter().zip(n_rows) {
             let (mine, others) = rest.0.split_at(Axis(0), n_rows);
             let (my_labels, other_labels) = rest.1.split_at(Axis(0), n_rows);
-            let n_weights = if is_even { 0 } else { n_rows };
+            let n_weights = if is_uniform { 0 } else { n_rows };
             let (my_weights, other_weights) = rest.2.split_at(Axis(0), n_weights);
             let place = Place {
                 features: mine,
@@ -255,19 +255,19 @@ impl Dataset {
         side_by_side(self.threads, jobs, |(part, place)| {
             self.fill(part, &columns, place)
         })?;
-        if !is_even && weights.sum() == 0.0 {
+        if !is_uniform && weights.sum() == 0.0 {
             return Err(Error::data("the weights of all rows are 0"));
         }
         Ok(Matrix {
             features,
             labels,
-            weights: (!is_even).then_some(weights),
+            weights: (!is_uniform).then_some(weights),
         })
     }
 
     pub(super) fn convert(&self, batch: &RecordBatch) -> Result<Matrix> {
         let labels = self.labels_of(batch)?;
-        let weights = match self.weighting.is_even() {
+        let weights = match self.weighting.is_uniform() {
             true => None,
             false => Some(self.weighting.weights(batch, &labels)?.into()),
         };
@@ -311,7 +311,7 @@ impl Dataset {
         batches.map(|batch| {
             let batch = batch?;
             let labels = self.labels_of(&batch)?;
-            let weights = match self.weighting.is_even() {
+            let weights = match self.weighting.is_uniform() {
                 true => None,
                 false => Some(self.weighting.weights(&batch, &labels)?.into()),
             };
@@ -370,7 +370,7 @@ impl Dataset {
                 false => self.transform().apply_into(&batch, mine)?,
             }
             let values = self.labels_of(&batch)?;
-            if !self.weighting.is_even() {
+            if !self.weighting.is_uniform() {
                 let (mut mine, others) = weights.split_at(Axis(0), batch.num_rows());
                 mine.assign(&Array1::from(self.weighting.weights(&batch, &values)?));
                 weights = others;

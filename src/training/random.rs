@@ -1,5 +1,7 @@
 //! Randomness that follows from a seed.
 
+use fourfold_kernels::hash;
+
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 pub(crate) struct Random(u64);
 
@@ -14,16 +16,14 @@ impl Random {
     }
 
     fn next(&mut self) -> u64 {
+        let next = hash::hash_u64(self.0);
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        next
     }
 
     /// A number from 0 to below 1, each as likely.
     pub(crate) fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        hash::unit(self.next())
     }
 
     /// A number of the standard normal distribution (Box and Muller, 1958).

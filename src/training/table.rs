@@ -72,7 +72,7 @@ impl Dataset {
             .flat_map(|piece| &piece.weights)
             .flatten()
             .copied();
-        let weights = (!self.weighting().is_even()).then(|| weights.collect::<Array1<f64>>());
+        let weights = (!self.weighting().is_uniform()).then(|| weights.collect::<Array1<f64>>());
         if weights.as_ref().is_some_and(|weights| weights.sum() == 0.0) {
             return Err(Error::data("the weights of all rows are 0"));
         }
@@ -100,7 +100,7 @@ impl Dataset {
     /// The rows of a batch.
     pub(super) fn table_of(&self, batch: &RecordBatch, takes: Takes) -> Result<Table> {
         let labels = self.labels_of(batch)?;
-        let weights = match self.weighting().is_even() {
+        let weights = match self.weighting().is_uniform() {
             true => None,
             false => Some(self.weighting().weights(batch, &labels)?.into()),
         };

@@ -21,7 +21,7 @@ thread_local! {
     static SCRATCH: Cell<Vec<Value>> = const { Cell::new(Vec::new()) };
 }
 
-/// Where features are written to.
+/// The output that features are written to.
 enum Out<'a> {
     /// All rows of a row-major matrix, all zeros.
     Matrix(&'a mut [f32]),
@@ -29,7 +29,7 @@ enum Out<'a> {
 }
 
 impl FittedTransform {
-    /// So many rows go through all steps before the next: what they need stays in the cache.
+    /// The number of rows that go through all steps together, so that their values stay in the cache.
     const BLOCK: usize = 512;
 
     /// Turns raw rows into features `(n_rows, n_features)`.
@@ -67,7 +67,7 @@ impl FittedTransform {
         self.write_rows(batch, out, true)
     }
 
-    /// As [`FittedTransform::apply`], into rows of a matrix that is there already, all zeros. Rows that lie one
+    /// As [`FittedTransform::apply`], into rows of an existing matrix of zeros. Rows that lie one
     /// after the other in memory spare a copy.
     ///
     /// # Errors

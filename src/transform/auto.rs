@@ -11,10 +11,10 @@ use crate::features::Takes;
 use crate::schema::FieldType;
 use crate::statistics::{ColumnStatistics, NumericStatistics, Statistics};
 
-/// So few distinct whole numbers are categories, and no number.
+/// The most distinct whole numbers that are categories and not numbers.
 const SMALL: u64 = 12;
 
-/// So many rows, on average, has each value of all whole numbers that are one-hot.
+/// The least number of rows, on average, of each value of all whole numbers that are one-hot encoded.
 const ROWS_A_VALUE: u64 = 30;
 
 /// The most categories of a column.
@@ -49,7 +49,7 @@ pub struct AutoTransform {
     hash_buckets: usize,
 }
 
-/// How many standard deviations from the mean a chosen feature is at most.
+/// The largest distance of a chosen feature from the mean, in standard deviations.
 const FURTHEST: f64 = 1e6;
 
 impl Default for AutoTransform {
@@ -62,12 +62,12 @@ impl Default for AutoTransform {
     }
 }
 
-/// What was decided about a column, and why.
+/// The decision about a column, and its reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The column.
     pub column: String,
-    /// What becomes of it, such as `one-hot`.
+    /// The operations chosen for it, such as `one-hot`.
     pub action: String,
     /// Why, with the figures.
     pub reason: String,
@@ -104,7 +104,7 @@ impl AutoTransform {
     }
 
     /// The most distinct values of a column of whole numbers that is one-hot encoded, such as an hour of the day; 64
-    /// unless told.
+    /// by default.
     #[must_use]
     pub fn max_values(mut self, n: u64) -> Self {
         self.max_values = n;

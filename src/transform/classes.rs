@@ -66,7 +66,7 @@ impl Classes {
         Ok(())
     }
 
-    /// The places in the order of classes: numbers by value, texts by their bytes.
+    /// The places in the order of classes: numbers by value, strings by their bytes.
     pub(super) fn sorted(&self) -> Vec<usize> {
         let numbers: Option<Vec<f64>> = self.0.iter().map(|name| name.parse().ok()).collect();
         let mut places: Vec<usize> = (0..self.0.len()).collect();

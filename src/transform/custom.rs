@@ -99,16 +99,16 @@ use crate::error::{Error, ErrorKind, Result};
 pub trait CustomOperation:
     Clone + fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// Names it, with a version: `<owner>.<operation>.v<n>`. What is saved under a name must load for ever.
+    /// The name with a version: `<owner>.<operation>.v<n>`. Whatever is saved under a name must load in all later builds.
     const NAME: &'static str;
 
     /// Whether its learner sees the label, as the last column after the inputs.
     const NEEDS_LABEL: bool = false;
 
-    /// What is learned from the training rows; [`Nothing`] spares the pass over them.
+    /// The learner of the training rows; [`Nothing`] saves the pass over them.
     type Learned: Accumulate;
 
-    /// What it is once fitted; its serialized form is what is saved.
+    /// The fitted operation; its serialized form is saved.
     type Fitted: fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// Checks the configured values.
@@ -119,7 +119,7 @@ pub trait CustomOperation:
         Ok(())
     }
 
-    /// What learns, before it has seen a row. The batches it sees have the inputs as columns, in order.
+    /// The learner before it has seen a row. Its batches have the inputs as columns, in order.
     fn learner(&self) -> Self::Learned;
 
     /// The fitted operation.
@@ -136,7 +136,7 @@ pub trait CustomOperation:
     fn apply(fitted: &Self::Fitted, inputs: &[ArrayRef]) -> Result<Vec<ArrayRef>>;
 }
 
-/// What an operation learns that has nothing to learn.
+/// The learner of an operation that has nothing to learn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Nothing;
 
@@ -150,11 +150,11 @@ impl Accumulate for Nothing {
     }
 }
 
-/// Which code the names of custom operations mean: an explicit registry, nothing registers itself before `main`.
+/// A registry of custom operations by name. It is explicit: nothing registers itself before `main`.
 #[derive(Clone, Default)]
 pub struct Operations(BTreeMap<String, Entry>);
 
-/// How the two forms of an operation are read.
+/// The readers of the two forms of an operation.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     name: &'static str,
@@ -163,7 +163,7 @@ pub(super) struct Entry {
 }
 
 impl Operations {
-    /// None yet.
+    /// An empty registry.
     #[must_use]
     pub fn new() -> Self {
         Operations::default()
@@ -196,13 +196,13 @@ impl Operations {
         self.0.get(name).copied().ok_or_else(|| {
             let known: Vec<&str> = self.names().collect();
             let known = match known.len() {
-                0 => "none is known".to_owned(),
-                _ => format!("known are {}", known.join(", ")),
+                0 => "none is".to_owned(),
+                _ => format!("registered are {}", known.join(", ")),
             };
             Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "no code for the operation `{name}`; {known}. Add yours with `Operations::with`"
+                    "operation `{name}` is not registered; {known}; register it with `Operations::with`"
                 ),
             )
         })
@@ -242,7 +242,7 @@ impl Entry {
 
 fn read<O: CustomOperation, T: DeserializeOwned>(json: &Json) -> Result<T> {
     T::deserialize(json).map_err(|error| {
-        let text = format!("the operation `{}` does not read its JSON", O::NAME);
+        let text = format!("the operation `{}` cannot be read from its JSON", O::NAME);
         Error::corrupt(text).with_source(error)
     })
 }
@@ -253,7 +253,7 @@ pub(super) trait Configured: fmt::Debug + Send + Sync {
     fn needs_label(&self) -> bool;
     fn learner(&self) -> Option<CustomLearner>;
     fn fit(&self, learned: Option<&CustomLearner>) -> Result<FittedCustom>;
-    /// How it is read again.
+    /// The reader.
     fn entry(&self) -> Entry;
 }
 
@@ -281,7 +281,7 @@ impl<O: CustomOperation> Configured for O {
         };
         let learned = learned.ok_or_else(|| {
             Error::internal(format!(
-                "the operation `{}` learned the wrong thing",
+                "the operation `{}` has the learner of another operation",
                 O::NAME
             ))
         })?;
@@ -324,7 +324,7 @@ impl<O: CustomOperation> Fitted for FittedCode<O> {
     }
 }
 
-/// What a custom operation learns. Between places it is bytes, which only a live one can take in.
+/// The learner of a custom operation. In transit it is bytes, which only a live learner can merge.
 #[derive(Clone, Debug)]
 pub(super) struct CustomLearner(State);
 

@@ -143,7 +143,7 @@ pub struct FitPass {
     plan: Arc<Plan>,
 }
 
-/// What a pass needs to work, which does not travel.
+/// The parts of a pass that are not serialized.
 #[derive(Debug, Default)]
 struct Plan {
     inputs: Vec<InputColumn>,
@@ -152,15 +152,15 @@ struct Plan {
     places: Places,
     /// The steps that are fitted and that a lesson depends on.
     steps: Vec<Option<FittedStep>>,
-    /// How many columns each step writes.
+    /// The number of columns that each step writes.
     n_outputs: Vec<usize>,
     lessons: Vec<Lesson>,
 }
 
-/// What a learner is for.
+/// The task of a learner.
 #[derive(Debug)]
 struct Lesson {
-    /// What it looks at.
+    /// The columns that it reads.
     sources: Vec<usize>,
     with_label: bool,
     /// The steps that it answers; never none.

@@ -25,7 +25,7 @@ pub struct FittedTransform {
     pub(super) inputs: Vec<InputColumn>,
     pub(super) steps: Vec<FittedStep>,
     pub(super) layout: Arc<Layout>,
-    /// What chooses the folds of training rows besides the inputs, if a step needs folds.
+    /// The columns that choose the folds of training rows besides the inputs, if a step needs folds.
     pub(super) fold_by: Option<Vec<InputColumn>>,
     pub(super) places: Places,
     pub(super) written: Vec<Written>,
@@ -207,7 +207,7 @@ impl FittedTransform {
         self.layout.names()
     }
 
-    /// What the features are: of a category that is one-hot in the matrix, one.
+    /// The features; a category that is one-hot in the matrix is one feature.
     #[must_use]
     pub fn info(&self) -> &[Feature] {
         self.layout.features()

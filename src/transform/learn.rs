@@ -1,14 +1,14 @@
-//! What steps learn from the rows: learners that merge, shared where they are equal.
+//! Learners: what steps learn from the rows, in parts that merge, shared where they are equal.
 //!
 //! Steps whose learners are equal before they have seen anything, and whose inputs are the same columns, share one:
 //! two z-scores and a min-max of a column make one [`Moments`].
 
-use std::collections::{BTreeMap, HashMap};
-
-use serde::{Deserialize, Serialize, Serializer};
+use fourfold_kernels::sketches::CoMoments;
+use serde::{Deserialize, Serialize};
 
 use super::custom::CustomLearner;
-use super::ops::{CoMoments, Mode, SketchPerKey};
+use super::ops::Mode;
+use super::per_key::{MomentsPerKey, SketchPerKey};
 use super::target_table::TargetTable;
 use super::term_table::TermTable;
 use super::value::Value;
@@ -98,7 +98,7 @@ learners! {
     Moments,
     QuantileSketch,
     Top,
-    PerKey,
+    MomentsPerKey,
     SketchPerKey,
     CoMoments,
     Mode,
@@ -108,13 +108,14 @@ learners! {
 }
 
 impl Learner {
-    /// What was learned, of the type that the operation has asked for.
+    /// The learner as the type that the operation asks for.
     pub(super) fn get<L: Learn>(&self) -> Result<&L> {
-        L::of(self).ok_or_else(|| Error::internal("a transform step learned the wrong thing"))
+        L::of(self)
+            .ok_or_else(|| Error::internal("a transform step has the learner of another operation"))
     }
 }
 
-/// What there is to say if no number was seen.
+/// The error if no finite number was seen.
 pub(super) fn nothing_finite() -> Error {
     Error::data("the training split has no finite value to learn from")
 }
@@ -163,7 +164,7 @@ impl Top {
         }
     }
 
-    /// The `n` most frequent texts with their counts; equal counts by text, from the smallest.
+    /// The `n` most frequent values as strings with their counts; equal counts by string, from the smallest.
     pub(super) fn top(&self, n: usize) -> Vec<(String, u64)> {
         let mut top = self.texts.top(usize::MAX);
         let numbers = self.numbers.top(usize::MAX).into_iter();
@@ -197,67 +198,4 @@ impl Learn for Top {
     }
 
     learner_of!(Top);
-}
-
-/// The moments of the first input, of all rows and for each value of the second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct PerKey {
-    pub(super) all: Moments,
-    #[serde(serialize_with = "sorted")]
-    pub(super) keys: HashMap<String, Moments>,
-}
-
-/// Equal contents have equal bytes, which a map's own order does not give.
-fn sorted<S: Serializer>(
-    keys: &HashMap<String, Moments>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(keys.iter().collect::<BTreeMap<_, _>>())
-}
-
-impl PerKey {
-    /// The most keys: what fits into some 20 MB.
-    pub(super) const MAX_KEYS: usize = 100_000;
-
-    fn check(&self) -> Result<()> {
-        if self.keys.len() > Self::MAX_KEYS {
-            return Err(Error::data(format!(
-                "the key has more than {} distinct values",
-                Self::MAX_KEYS
-            )));
-        }
-        Ok(())
-    }
-}
-
-impl Learn for PerKey {
-    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        let [numbers, keys] = rows.inputs else {
-            return Err(Error::internal("scaling per key without a key"));
-        };
-        let numbers = numbers.numbers()?;
-        let mut numbers = numbers.iter();
-        keys.tokens()?.for_each(|key| {
-            let Some(number) = numbers.next().flatten() else {
-                return;
-            };
-            self.all.update(number);
-            let Some(key) = key else { return };
-            match self.keys.get_mut(key) {
-                Some(moments) => moments.update(number),
-                None => self.keys.entry(key.to_owned()).or_default().update(number),
-            }
-        });
-        self.check()
-    }
-
-    fn merge(&mut self, other: Self) -> Result<()> {
-        self.all.merge(&other.all);
-        for (key, moments) in other.keys {
-            self.keys.entry(key).or_default().merge(&moments);
-        }
-        self.check()
-    }
-
-    learner_of!(PerKey);
 }

@@ -1,4 +1,4 @@
-//! Turning raw columns into features: fitted on training data, saved with the model, applied by the same code in
+//! Transforms of raw columns into features: fitted on training data, saved with the model, applied by the same code in
 //! training and in serving.
 //!
 //! A [`Transform`] is a list of steps. Each step reads a column and writes one; a later step on the same name
@@ -27,11 +27,10 @@
 //! ```
 //!
 //! A step may read several columns ([`Transform::cross`], [`Transform::z_score_per_key`]) and write several; a column
-//! may hold a list of values a row ([`Transform::multi_hot`]). Operations of your own: [`custom`].
+//! may hold a list of values per row ([`Transform::multi_hot`]). [`custom`] is for your own operations.
 //!
-//! The features are all columns that a step has written, in the order of first writing, less the dropped ones. A
-//! raw column that no step names is not a feature. Fitting counts every row once; weights of rows are the
-//! models' matter.
+//! The features are all columns that a step has written, in the order of first writing, without the dropped ones. A
+//! raw column that no step names is not a feature. Fitting counts every row once; only models use the weights of rows.
 //!
 //! Architecture invariant: there is one implementation of applying a transform, [`FittedTransform::apply`], which writes
 //! a matrix or, by [`FittedTransform::apply_as`], columns. The training path, the in-process predictor and the servers
@@ -66,22 +65,21 @@
 //! | [`vocabulary`](Transform::vocabulary) | stays missing, in lists too | as NULL (raw float columns and fractions are refused) | its bucket, else the default id | |
 //! | [`one_hot_of`](Transform::one_hot_of) | all zeros | as NULL (raw float columns and fractions are refused) | its bucket, else all zeros | |
 //! | [`target_encode`](Transform::target_encode) | mean of all rows | as NULL (raw float columns and fractions are refused) | mean of all rows | near the mean of all rows |
-//! | [`hash`](Transform::hash) | all zeros, as an empty list; a NULL item is skipped | all zeros | hashed like any | |
-//! | [`cross`](Transform::cross) | missing if any part is | as NULL (raw float columns and fractions are refused) | a text like any | |
+//! | [`hash`](Transform::hash) | all zeros, as an empty list; a NULL item is skipped | all zeros | hashed like any other | |
+//! | [`cross`](Transform::cross) | missing if any part is | as NULL (raw float columns and fractions are refused) | a string like any other | |
 //! | [`derive`](Transform::derive) | as in SQL | as in SQL; float `x / 0` is infinite or NaN, whole `x / 0` NULL | | |
 //! | [`pca`](Transform::pca) | missing if any column is | NaN if any column is | | a column: takes no part |
 //! | [`text_length`](Transform::text_length), [`word_count`](Transform::word_count) | stays missing | | | |
 //! | [`tokens`](Transform::tokens), [`n_grams`](Transform::n_grams), [`deduplicate`](Transform::deduplicate) | NULL list; a NULL item is skipped | | | |
 //! | [`bag_of_words`](Transform::bag_of_words), [`tf_idf`](Transform::tf_idf) | all zeros, as an empty list; a NULL item is skipped | (lists of floats are refused) | its bucket, else no feature (but an item of the row) | |
 //!
-//! Numbers that are not finite take no part in fitting, nor do rows without a (finite) label in
-//! what learns from it. A value that is still missing or not finite when the
-//! features are written is NaN for a model that [takes](crate::features::Takes) it, and else an error that names the
-//! feature and the row.
+//! Fitting ignores numbers that are not finite; steps that learn from the label also ignore rows without a (finite)
+//! label. A value that is still missing or not finite when the features are written is NaN for a model that
+//! [takes](crate::features::Takes) it; for other models it is an error that names the feature and the row.
 //!
 //! # As a file
 //!
-//! [`Transform::load`] reads JSON and TOML. An example of every operation, as JSON; a step of one input that tells no
+//! [`Transform::load`] reads JSON and TOML. An example of every operation, as JSON; a step of one input that names no
 //! `output` continues the chain of its input:
 //!
 #![doc = concat!("```json\n", include_str!("operations.json"), "```")]
@@ -99,6 +97,7 @@ mod input;
 mod learn;
 mod numbers;
 pub mod ops;
+mod per_key;
 mod plan;
 mod program;
 #[cfg(feature = "sql")]
@@ -106,19 +105,13 @@ pub(crate) mod sql;
 mod step;
 mod tally;
 mod target_table;
-#[cfg(test)]
-mod target_tests;
 mod term_table;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod text_tests;
 mod texts;
 mod tokens;
 mod value;
 mod vocabulary;
-#[cfg(test)]
-mod vocabulary_tests;
 mod write;
 
 use std::collections::HashSet;
@@ -135,7 +128,7 @@ pub use self::plan::{FittedPlan, TransformChoice, TransformPlan};
 pub use self::step::Step;
 use crate::error::{Error, Result};
 
-/// How raw columns become features, not fitted yet.
+/// The steps that make features of raw columns, not fitted yet.
 ///
 /// It is data: it loads from JSON (or any serde format, or a file: [`Transform::load`]) as well as from code.
 ///

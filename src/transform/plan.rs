@@ -17,7 +17,7 @@ use crate::statistics::Statistics;
 use crate::warning::Warning;
 use arrow::datatypes::Schema as ArrowSchema;
 
-/// What a transform may be given as: a [`Transform`], or an [`AutoTransform`] that chooses one.
+/// A [`Transform`], or an [`AutoTransform`] that chooses one.
 #[derive(Clone, Debug, Serialize)]
 pub enum TransformChoice {
     /// It is chosen, for the statistics and the trainer.
@@ -109,7 +109,7 @@ impl TransformPlan {
         self
     }
 
-    /// What was configured, the columns that may be missing, and those that never came so far: with the statistics and
+    /// The configuration, the columns that may be missing, and those that never came so far: with the statistics and
     /// [`TransformPlan::columns`], all that it is.
     #[cfg(feature = "datafusion")]
     pub(crate) fn parts(&self) -> (&TransformChoice, &[String], &[Decision]) {
@@ -161,7 +161,7 @@ impl TransformPlan {
     pub(crate) fn rows(self: &Arc<Self>, schema: &ArrowSchema) -> Result<FittedPlan> {
         if let TransformChoice::Given(_) = self.choice {
             return Err(Error::config(
-                "a transform is given, and the trainer takes the raw rows; leave the transform out",
+                "a transform is configured, but the trainer takes raw rows; remove the transform",
             ));
         }
         let mut inputs = Vec::new();
@@ -218,7 +218,7 @@ fn name_of(op: &Op) -> String {
     op["op"].as_str().unwrap_or("custom").to_owned()
 }
 
-/// What a transform that is given makes of each column: the operations that its values go through, in order.
+/// The operations that a given transform applies to each column, in order.
 fn configured(transform: &Transform) -> Vec<Decision> {
     let decisions = transform.inputs().into_iter().map(|column| {
         let mut reached = BTreeSet::from([column]);
@@ -236,7 +236,7 @@ fn configured(transform: &Transform) -> Vec<Decision> {
         Decision {
             column: column.to_owned(),
             action: actions.join(", "),
-            reason: "as it was configured".to_owned(),
+            reason: "as configured".to_owned(),
         }
     });
     decisions.collect()
@@ -249,13 +249,13 @@ impl FittedPlan {
         &self.transform
     }
 
-    /// What became of each column, and why, if the transform was chosen.
+    /// The decision about each column, and its reason, if the transform was chosen.
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions
     }
 
-    /// What was decided, with another transform: one that passes raw columns on.
+    /// The decisions, with another transform: one that passes raw columns on.
     pub(crate) fn with_transform(self, transform: FittedTransform) -> Self {
         FittedPlan {
             transform: Arc::new(transform),

@@ -19,7 +19,7 @@ pub(super) struct Places {
     pub(super) outputs: Vec<usize>,
     /// Each written column in the order of first writing: its name, the step that wrote it last, its place.
     pub(super) written: Vec<(String, usize, usize)>,
-    /// How many places there are.
+    /// The number of places.
     pub(super) n: usize,
 }
 
@@ -39,7 +39,7 @@ impl Places {
             let sources = step.inputs.iter().map(|input| {
                 places.get(input.as_str()).copied().ok_or_else(|| {
                     Error::config(format!(
-                        "transform step {number} reads `{input}`, which is no input and not written before"
+                        "transform step {number} reads `{input}`, which is neither an input nor the output of an earlier step"
                     ))
                 })
             });
@@ -62,7 +62,7 @@ impl Places {
     }
 }
 
-/// Where the values of a place come from.
+/// The source of the values of a place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origin {
     /// The raw columns, by number, rising.

@@ -34,7 +34,7 @@ pub(crate) fn columns(expression: &str) -> Result<Vec<String>> {
     let dialect = SESSION.config().options().sql_parser.dialect;
     let parsed = SESSION.sql_to_expr(expression, &dialect).map_err(|error| {
         Error::config(format!(
-            "`{expression}` is no SQL expression: {}",
+            "`{expression}` is not a SQL expression: {}",
             text(&error)
         ))
     })?;
@@ -93,7 +93,7 @@ fn check_function(function: &ast::Function) -> Result<()> {
         return match known.signature().volatility {
             Volatility::Immutable => Ok(()),
             Volatility::Stable | Volatility::Volatile => Err(Error::config(format!(
-                "calls `{name}`, whose result is another each time; serving must compute what training has"
+                "calls `{name}`, whose result changes with each call; serving must compute what training did"
             ))),
         };
     }
@@ -114,7 +114,7 @@ fn check_function(function: &ast::Function) -> Result<()> {
         .collect();
     known.sort_unstable();
     Err(Error::config(format!(
-        "calls `{name}`, which is no function{}",
+        "calls `{name}`, which is not a function{}",
         near_names(&name, known)
     )))
 }

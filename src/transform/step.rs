@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// [`FittedOp`](super::FittedOp) what was learned.
 ///
 /// In JSON one column is `"input": "a"`, several are `"inputs": ["a", "b"]`; so for the outputs. A step of one
-/// input that tells no output continues the chain of its input.
+/// input that names no output continues the chain of its input.
 ///
 /// ```
 /// use fourfold::transform::Step;
@@ -29,7 +29,7 @@ pub struct Step<O = Op> {
     pub inputs: Vec<String>,
     /// The columns that are written; the name of an input continues its chain.
     pub outputs: Vec<String>,
-    /// What is done.
+    /// The operation.
     pub op: O,
 }
 
@@ -128,7 +128,7 @@ impl<O> TryFrom<Stored<O>> for Step<O> {
 }
 
 impl<O> Step<O> {
-    /// That it reads and writes a column.
+    /// Checks that it reads and writes a column.
     pub(super) fn check_columns(&self) -> Result<()> {
         if self.inputs.is_empty() || self.outputs.is_empty() {
             return Err(Error::config(format!(

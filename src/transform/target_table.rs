@@ -76,9 +76,9 @@ pub(super) struct TargetTable {
     categories: Tally<Category>,
 }
 
-/// What was learned, of the classes that become features.
+/// The means learned, of the classes that become features.
 pub(super) struct LearnedTarget {
-    /// None of a label that is a number.
+    /// The classes; empty for a label that is a number.
     pub(super) classes: Vec<String>,
     pub(super) all: Vec<LabelSums>,
     /// The most frequent first.
@@ -96,7 +96,7 @@ impl TargetTable {
         }
     }
 
-    /// What was learned of the `n` most frequent categories. Of two classes the second alone is kept, since its
+    /// The means of the `n` most frequent categories. Of two classes the second alone is kept, since its
     /// share says all.
     pub(super) fn learned(&self, n: usize) -> LearnedTarget {
         let mut places = self.classes.sorted();

@@ -1,4 +1,4 @@
-//! How often the terms of a column, or of its lists, are there, and in which rows.
+//! Counts of the terms of a column or of its lists, and of the rows that have them.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use super::value::Value;
 use crate::error::{Error, Result};
 use crate::statistics::{expected_partial_mutual_information, partial_mutual_information};
 
-/// The terms of a column: how often each is there, and in how many rows of each class of the label.
+/// The terms of a column, each with its number of occurrences and of rows of each class of the label.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TermTable {
     by_label: bool,
     /// One without a name if the label is not looked at.
     classes: Classes,
-    /// Of each class.
+    /// The number of rows of each class.
     rows: Vec<u64>,
     terms: Tally<Term>,
     /// A number for the row that is looked at, from 1.
@@ -27,7 +27,7 @@ pub(super) struct TermTable {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Term {
     pub(super) count: u64,
-    /// With the term, of each class.
+    /// The number of rows with the term, of each class.
     rows: Vec<u64>,
     /// The row that it was last seen in.
     #[serde(skip)]
@@ -41,7 +41,7 @@ impl Entry for Term {
 }
 
 impl Term {
-    /// In how many rows it is.
+    /// The number of rows with the term.
     pub(super) fn n_rows(&self) -> u64 {
         self.rows.iter().sum()
     }
@@ -65,7 +65,7 @@ impl TermTable {
         }
     }
 
-    /// How many rows were seen.
+    /// The number of rows seen.
     pub(super) fn n_rows(&self) -> u64 {
         self.rows.iter().sum()
     }
@@ -75,7 +75,7 @@ impl TermTable {
         self.terms.ranked()
     }
 
-    /// How much a term's being in a row tells of the label, in bits, times the number of rows; `adjusted` takes away
+    /// The mutual information of a term's presence and the label, in bits, times the number of rows; `adjusted` subtracts
     /// what chance would give.
     pub(super) fn mutual_information(&self, term: &Term, adjusted: bool) -> f64 {
         let (n, x) = (self.n_rows(), term.n_rows());
@@ -92,7 +92,7 @@ impl TermTable {
 }
 
 impl Value {
-    /// Calls `each` with the row and the text of every value, or of every item of lists, in order.
+    /// Calls `each` with the row and the string of every value, or of every item of lists, in order.
     pub(super) fn for_each_term(&self, mut each: impl FnMut(usize, Option<&str>)) -> Result<()> {
         let (mut row, mut at) = (0, 0);
         match self {
@@ -111,7 +111,7 @@ impl Value {
         Ok(())
     }
 
-    /// How many rows of terms there are.
+    /// The number of rows of terms.
     fn n_rows_of_terms(&self) -> Result<usize> {
         match self {
             Value::List(list) => Ok(list.offsets.len().saturating_sub(1)),

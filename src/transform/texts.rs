@@ -1,4 +1,4 @@
-//! Making lists of text.
+//! Builder of lists of strings.
 
 use arrow::array::{ArrayBuilder, StringBuilder};
 use arrow::buffer::NullBuffer;
@@ -6,7 +6,7 @@ use arrow::buffer::NullBuffer;
 use super::value::{List, Value};
 use crate::error::{Error, Result};
 
-/// A list of texts a row, row by row.
+/// A list of strings per row, row by row.
 pub(super) struct TextLists {
     items: StringBuilder,
     n_bytes: usize,
@@ -29,7 +29,7 @@ impl TextLists {
         self.n_bytes += item.len();
         if self.n_bytes > i32::MAX as usize {
             return Err(Error::data(
-                "the texts of one batch come to more than 2 GiB; use smaller batches",
+                "the strings of one batch take more than 2 GiB; use smaller batches",
             ));
         }
         self.items.append_value(item);

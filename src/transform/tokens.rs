@@ -4,14 +4,15 @@ use std::fmt::Write;
 
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
+use fourfold_kernels::hash::FastMap;
 
 use super::numbers::{Few, NumbersView};
 use super::value::{NO_CATEGORY, Value};
-use super::vocabulary::{FastMap, Vocabulary};
+use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 use crate::schema::FieldType;
 
-/// The values of a column as categories. Each has a text: whole numbers their digits, booleans `true` and `false`.
+/// The values of a column as categories. Each has a string: whole numbers their digits, booleans `true` and `false`.
 /// NULL, NaN and infinities have none.
 #[derive(Clone, Debug)]
 pub(super) enum Tokens<'a> {
@@ -77,7 +78,7 @@ fn digits(text: &mut String, number: impl std::fmt::Display) -> &str {
 }
 
 impl Tokens<'_> {
-    /// How many rows there are.
+    /// The number of rows.
     pub(super) fn len(&self) -> usize {
         match self {
             Tokens::Text(array) => array.len(),
@@ -87,7 +88,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// Calls `each` with the text of every row, in order.
+    /// Calls `each` with the string of every row, in order.
     pub(super) fn for_each(&self, mut each: impl FnMut(Option<&str>)) {
         let mut text = String::with_capacity(24);
         match self {
@@ -105,7 +106,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// Appends the text of a row; `false` if it has none.
+    /// Appends the string of a row; `false` if it has none.
     pub(super) fn append(&self, row: usize, out: &mut String) -> bool {
         match self {
             Tokens::Text(array) if array.is_valid(row) => out.push_str(array.value(row)),
@@ -129,7 +130,7 @@ impl Tokens<'_> {
         true
     }
 
-    /// The id of every row: that of the vocabulary, `other` for a text that is not in it, [`NO_CATEGORY`] for
+    /// The id of every row: that of the vocabulary, `other` for a value that is not in it, [`NO_CATEGORY`] for
     /// none.
     pub(super) fn ids(&self, vocabulary: &Vocabulary, other: u32) -> Few<u32> {
         let of_text = |text: &str| vocabulary.id_of(text).unwrap_or(other);
@@ -155,7 +156,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// Calls `text` and `number` with each distinct value and how often it is there, in the order of first
+    /// Calls `text` and `number` with each distinct value and its number of occurrences, in the order of first
     /// appearance.
     pub(super) fn count(&self, mut text: impl FnMut(&str, u64), mut number: impl FnMut(i64, u64)) {
         match self {

@@ -1,4 +1,4 @@
-//! What flows between the steps of a transform.
+//! Values that flow between the steps of a transform.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) const NO_CATEGORY: u32 = u32::MAX;
 pub(super) struct List {
     pub(super) offsets: Vec<usize>,
     pub(super) nulls: Option<NullBuffer>,
-    /// Of all rows, in order; a column like any.
+    /// The values of all rows, in order.
     pub(super) items: Value,
 }
 
@@ -104,7 +104,7 @@ impl Value {
         })
     }
 
-    /// How many features it makes.
+    /// The number of features it makes.
     pub(super) fn width(&self) -> usize {
         match self {
             Value::Raw(..) | Value::Numbers(_) | Value::Text(_) | Value::List(_) => 1,
@@ -154,7 +154,7 @@ impl Value {
         Ok(())
     }
 
-    /// The values as text.
+    /// The values as strings.
     pub(super) fn text(&self) -> Result<&StringArray> {
         match self {
             Value::Text(text) => Ok(text),
@@ -187,14 +187,14 @@ impl Value {
             Value::Raw(_, field_type) => format!("of type {field_type}"),
             Value::Numbers(_) => "of numbers that are not whole".to_owned(),
             Value::Text(_) => "of type text".to_owned(),
-            Value::Categories { .. } => "one-hot already".to_owned(),
-            Value::Columns(_) => "on a circle already".to_owned(),
+            Value::Categories { .. } => "already one-hot encoded".to_owned(),
+            Value::Columns(_) => "already encoded as sine and cosine".to_owned(),
             Value::List(list) => match &list.items {
                 Value::Raw(_, items) => format!("of lists of {items}"),
                 _ => "of lists".to_owned(),
             },
-            Value::Sparse(_) => "multi-hot already".to_owned(),
-            Value::Absent => "dropped already".to_owned(),
+            Value::Sparse(_) => "already multi-hot encoded".to_owned(),
+            Value::Absent => "already dropped".to_owned(),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use fourfold::arrow::datatypes::{DataType, Field, Schema};
 use fourfold::prelude::*;
@@ -234,13 +235,13 @@ fn a_feature_that_is_not_finite_is_named_with_its_row_unless_it_is_imputed() {
 fn a_column_name_that_is_there_twice_is_refused() {
     let place = Place::new();
     let file = place.file("twice.csv", csv("a,a,late", good_line));
-    assert_snapshot!(place.refusal(FileSource::csv(file).label("late")), @"Data | file: `<dir>/twice.csv` cannot be read: column name `a` is there twice; names must be unique");
+    assert_snapshot!(place.refusal(FileSource::csv(file).label("late")), @"Data | file: `<dir>/twice.csv` cannot be read: column name `a` is a duplicate; names must be unique");
 
     let fields = ["a", "a", "late"].map(|name| Field::new(name, DataType::Int64, true));
     let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..300));
     let columns = vec![Arc::clone(&column), Arc::clone(&column), column];
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns).unwrap();
-    assert_snapshot!(place.refusal(in_memory(batch)), @"Data | parcels: column name `a` is there twice; names must be unique");
+    assert_snapshot!(place.refusal(in_memory(batch)), @"Data | parcels: column name `a` is a duplicate; names must be unique");
 }
 
 #[test]

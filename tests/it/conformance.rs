@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fourfold::Result;
 use fourfold::conformance;
 use fourfold::data::{BatchSource, DataSource, FileSource};
 use fourfold::datafusion::prelude::DataFrame;
@@ -37,14 +38,14 @@ fn args(label: &str, target: Target) -> TrainArgs {
     ))
 }
 
-fn late() -> TrainArgs {
+fn classification_args() -> TrainArgs {
     args(
         "late",
         Target::classification("late", ["no", "yes"]).unwrap(),
     )
 }
 
-fn kilograms() -> TrainArgs {
+fn regression_args() -> TrainArgs {
     args("kilograms", Target::regression("kilograms"))
 }
 
@@ -66,16 +67,16 @@ async fn sources() {
 
 #[test]
 fn trainers_and_their_models() {
-    for args in [late(), kilograms()] {
+    for args in [classification_args(), regression_args()] {
         conformance::trainer(&Constant, &args).unwrap();
     }
-    conformance::trainer(&LogisticRegression::default(), &late()).unwrap();
-    conformance::trainer(&DecisionTree::default(), &late()).unwrap();
+    conformance::trainer(&LogisticRegression::default(), &classification_args()).unwrap();
+    conformance::trainer(&DecisionTree::default(), &classification_args()).unwrap();
     let sets = ConformalSets::new(LogisticRegression::default(), 0.9);
-    conformance::trainer(&sets.per_group("road"), &late()).unwrap();
+    conformance::trainer(&sets.per_group("road"), &classification_args()).unwrap();
     let by_rows = ByRows::up_to(600, DecisionTree::default(), GradientBoosting::default());
-    conformance::trainer(&by_rows, &late()).unwrap();
-    conformance::trainer(&LinearRegression::default(), &kilograms()).unwrap();
+    conformance::trainer(&by_rows, &classification_args()).unwrap();
+    conformance::trainer(&LinearRegression::default(), &regression_args()).unwrap();
 }
 
 fn pipeline<R: Server<ConstantModel>>(server: R) -> Pipeline<BatchSource, Constant, Thresholds, R> {
@@ -203,7 +204,7 @@ impl Model for Broken {
 #[test]
 fn what_breaks_a_contract_of_training_is_found() {
     let found = |breaks: Breaks| {
-        conformance::trainer(&breaks, &late())
+        conformance::trainer(&breaks, &classification_args())
             .unwrap_err()
             .to_string()
     };

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fourfold::Result;
 use fourfold::StageFn;
 use fourfold::arrow;
 use fourfold::arrow::array::{

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::accumulate::Accumulate;
 use fourfold::arrow::array::{
     ArrayRef, AsArray, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
@@ -140,7 +141,7 @@ fn it_is_fitted_on_the_label_saved_loaded_and_served() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert_eq!(
         error.to_string(),
-        "no code for the operation `parcels.share_of.v1`; none is known. Add yours with `Operations::with`"
+        "operation `parcels.share_of.v1` is not registered; none is; register it with `Operations::with`"
     );
 
     let loaders = Loaders::default().with_operation::<ShareOf>();

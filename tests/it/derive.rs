@@ -150,7 +150,7 @@ fn saved_it_is_readable_and_loads_to_the_same() {
 #[test]
 fn refused_expressions() {
     let cases = [
-        ("tips +", "is no SQL expression: "),
+        ("tips +", "is not a SQL expression: "),
         ("1 + 1", "names no column, must name at least one"),
         (
             "sum(tips)",
@@ -170,19 +170,19 @@ fn refused_expressions() {
         ),
         (
             "tips * random()",
-            "calls `random`, whose result is another each time; serving must compute what training has",
+            "calls `random`, whose result changes with each call; serving must compute what training did",
         ),
         (
             "now() - at",
-            "calls `now`, whose result is another each time; serving must compute what training has",
+            "calls `now`, whose result changes with each call; serving must compute what training did",
         ),
         (
             "date_part('year', current_date) - tips",
-            "calls `current_date`, whose result is another each time; serving must compute what training has",
+            "calls `current_date`, whose result changes with each call; serving must compute what training did",
         ),
         (
             "round(tips) + logg(tips)",
-            "calls `logg`, which is no function; did you mean `log`?",
+            "calls `logg`, which is not a function; did you mean `log`?",
         ),
         (
             "trips.fare * 2",

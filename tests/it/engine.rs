@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
+use fourfold::Result;
 use fourfold::accumulate::Accumulate;
 use fourfold::arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchIterator};
 use fourfold::blessing::Verdict;
@@ -103,7 +104,7 @@ async fn what_does_not_fit_into_memory_is_refused_by_name() {
             .with_memory_limit(0)
             .unwrap_err()
             .to_string(),
-        "a memory limit of 0 bytes, must be at least 1"
+        "the memory limit is 0 bytes, must be at least 1"
     );
 }
 

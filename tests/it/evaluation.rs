@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
 use fourfold::arrow::datatypes::Float64Type;
 use fourfold::blessing::Verdict;
@@ -489,6 +490,6 @@ fn slices_and_metrics_in_sql_are_as_good_as_others() {
     );
     assert!(
         refused(SliceBy::sql("kilograms >"))
-            .starts_with("build: evaluate: `kilograms >` is no SQL expression")
+            .starts_with("build: evaluate: `kilograms >` is not a SQL expression")
     );
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fourfold::Result;
 use fourfold::arrow::array::{AsArray, RecordBatch};
 use fourfold::arrow::datatypes::Float64Type;
 use fourfold::features::Features;

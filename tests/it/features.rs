@@ -54,7 +54,7 @@ fn fitted(rows: &RecordBatch) -> FittedTransform {
         .step_to(
             "colour",
             "hashed",
-            fourfold::transform::ops::Hash {
+            fourfold::transform::ops::HashBuckets {
                 n_buckets: 3,
                 key: 0,
             },
@@ -68,7 +68,7 @@ fn fitted(rows: &RecordBatch) -> FittedTransform {
         .step_to(
             "tags",
             "counted",
-            fourfold::transform::ops::Hash {
+            fourfold::transform::ops::HashBuckets {
                 n_buckets: 2,
                 key: 0,
             },

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use fourfold::blessing::{Blessed, CheckOutcome, Verdict};
 use fourfold::evaluation::{Gates, Needs};

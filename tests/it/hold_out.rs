@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
 use fourfold::data::{PreparedData, Rebalance, TEST, TRAIN, TUNE};
 use fourfold::examples::Examples;

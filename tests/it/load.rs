@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
 use fourfold::arrow::compute::{concat_batches, take_record_batch};
 use fourfold::arrow::datatypes::{Int64Type, TimestampMicrosecondType};

@@ -1,5 +1,6 @@
 //! Mistakes that people made, with the words that they are told. What does not compile is in `compile_fail.rs`.
 
+use fourfold::Result;
 use fourfold::blessing::Verdict;
 use fourfold::model::{LinearModel, Predict};
 use fourfold::prelude::*;
@@ -82,7 +83,7 @@ fn two_stages_that_nothing_tells_apart_are_refused() {
     let error = (one(), one()).check().unwrap_err();
     assert_eq!(
         error.message(),
-        "stage \"mine\" is there twice, with the same version and configuration; give the other another name or version"
+        "duplicate stage \"mine\": another one has the same name, version and configuration; change its name or version"
     );
     // Thresholds of two kinds side by side are told apart by what they are configured with.
     (good(), Thresholds::new().better_than_constant())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use fourfold::features::{Features, Takes};
 use fourfold::model::{load_json, save_json};

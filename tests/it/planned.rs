@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use fourfold::features::{FeatureKind, Features, Takes};
 use fourfold::model::AnyModel;

@@ -14,7 +14,7 @@ use fourfold::fingerprint::Fingerprint;
 use fourfold::schema::{AnomalyKind, Bounds, Counts, Domain, Field, FieldType, Schema, Severity};
 use fourfold::statistics::distance::{Categories, Distance};
 use fourfold::statistics::{Moments, QuantileSketch, Statistics, StatisticsAccumulator, TopValues};
-use fourfold::transform::ops::{Bucketize, Hash, SplitAt, SplitText, Terms, ToIds};
+use fourfold::transform::ops::{Bucketize, HashBuckets, SplitAt, SplitText, Terms, ToIds};
 use fourfold::transform::{DatePart, Fill, FittedTransform, Transform};
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -419,7 +419,7 @@ fn transform() -> Transform {
         .step_to(
             "text",
             "text_hash",
-            Hash {
+            HashBuckets {
                 n_buckets: 5,
                 key: 0,
             },

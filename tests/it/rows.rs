@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use fourfold::Result;
 use fourfold::arrow::array::AsArray;
 use fourfold::arrow::datatypes::{
     Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use fourfold::Result;
 use fourfold::model::ConstantModel;
 use fourfold::pipeline::{Retry, RunRecord};
 use fourfold::prelude::*;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fourfold::Result;
 use fourfold::prelude::*;
 use fourfold::runs::{ArtifactId, Keep, Root};
 use fourfold::{Error, ErrorKind};

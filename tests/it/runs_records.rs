@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use fourfold::Result;
 use fourfold::prelude::*;
 use fourfold::runs::{Keep, Root, State};
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use fourfold::Cancellation;
+use fourfold::Result;
 use fourfold::model::ForestModel;
 use fourfold::prelude::*;
 use fourfold::runs::{Execution, Root, State};

@@ -49,7 +49,7 @@ fn january() -> RecordBatch {
     let rows: Vec<RecordBatch> = reader
         .build()
         .unwrap()
-        .map(std::result::Result::unwrap)
+        .map(Result::unwrap)
         .collect();
     let rows = concat_batches(&schema, &rows).unwrap();
     // Those that have arrived: the others are in no split, and the model asks for a tail number.

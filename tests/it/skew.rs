@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{Array, AsArray, RecordBatch};
 use fourfold::arrow::compute::{cast, concat_batches};
 use fourfold::arrow::datatypes::{DataType, Float64Type, Int64Type};

@@ -203,7 +203,7 @@ async fn a_column_that_is_there_twice_is_named() {
         assert_eq!(
             source.read(&engine).await.unwrap_err().to_string(),
             format!(
-                "`{}` cannot be read: column name `id` is there twice; names must be unique",
+                "`{}` cannot be read: column name `id` is a duplicate; names must be unique",
                 path.display()
             )
         );

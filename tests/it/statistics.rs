@@ -536,7 +536,7 @@ fn options_that_do_not_fit_are_named() {
         ),
         (
             Statistics::options().slice_by(["tags"]),
-            "statistics: slice column `tags` is of type List(Float64), must be a single value a row",
+            "statistics: slice column `tags` is of type List(Float64), must be a single value per row",
         ),
         (
             Statistics::options().label("kind").label_boundaries([1.0]),
@@ -546,7 +546,7 @@ fn options_that_do_not_fit_are_named() {
             Statistics::options()
                 .label("fare")
                 .label_boundaries([2.0, 1.0]),
-            "statistics: label boundaries are [2.0, 1.0], must be rising",
+            "statistics: label boundaries are [2.0, 1.0], must be increasing",
         ),
     ];
     for (options, message) in cases {
@@ -724,7 +724,7 @@ fn a_day_without_a_value_merges_with_any() {
     assert_eq!(nothing.merge(&some).unwrap(), expected);
     assert_eq!(
         some.merge(&of_column(texts(&["a"]))).unwrap_err().message(),
-        "statistics of different columns cannot be merged: `x` is of another type or place in the other"
+        "statistics of different columns cannot be merged: `x` has another type or position in the other"
     );
 }
 

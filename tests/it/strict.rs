@@ -1,5 +1,6 @@
 //! In every file that a person writes, a key that is not known, or is there twice, is an error that names it.
 
+use fourfold::Result;
 use fourfold::prelude::*;
 use fourfold::schema::Schema;
 use serde_json::{Map, Value, json};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use fourfold::evaluation::EvaluationPipeline;
 use fourfold::examples::Examples;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use fourfold::arrow::compute::concat_batches;
 use fourfold::data::{EVAL, TRAIN};
@@ -82,7 +83,7 @@ fn transform() -> Transform {
         .step_to(
             "text",
             "hashes",
-            fourfold::transform::ops::Hash {
+            fourfold::transform::ops::HashBuckets {
                 n_buckets: 8,
                 key: 7,
             },

@@ -1,5 +1,6 @@
-//! What reviewers would have to look for.
+//! Rules of the sources that reviewers would otherwise have to check.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,74 +38,180 @@ fn code(path: &Path) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The layers of the top-level modules, from the bottom.
+const LAYERS: &[&[&str]] = &[
+    &["error", "warning"],
+    &[
+        "accumulate",
+        "cancellation",
+        "clock",
+        "engine",
+        "examples",
+        "features",
+        "field_type",
+        "fingerprint",
+        "progress",
+        "stage",
+        "written",
+    ],
+    &[
+        "metrics",
+        "model",
+        "page",
+        "placing",
+        "schema",
+        "statistics",
+        "store",
+        "transform",
+    ],
+    &["blessing"],
+    &["runs"],
+    &["data", "evaluation", "serving", "training"],
+    &["conformance", "pipeline", "report", "search"],
+    &["continuous"],
+];
+
+/// The path of a module in a text, such as `["schema", "field"]` of `schema::field`.
+fn segments(text: &str) -> Vec<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let end = text.find(|c| !is_name(c) && c != ':').unwrap_or(text.len());
+    let parts = text[..end].split("::").map(str::to_owned);
+    parts.filter(|part| !part.is_empty()).collect()
+}
+
+/// The path of the module that a file of `src` holds.
+fn module_of(relative: &Path) -> Vec<String> {
+    let path = relative.with_extension("");
+    let parts = path.iter().map(|part| part.to_string_lossy().into_owned());
+    parts
+        .filter(|part| part != "mod" && part != "lib")
+        .collect()
+}
+
+/// The paths that a module's code names by `crate::` or `super::`, from the root of the crate; those of tests too if
+/// they are asked for.
+fn named_paths(path: &Path, module: &[String], with_tests: bool) -> BTreeSet<Vec<String>> {
+    let mut named = BTreeSet::new();
+    let mut inline: Vec<(usize, String)> = Vec::new();
+    for line in code(path).lines() {
+        let indent = line.len() - line.trim_start().len();
+        let line = line.trim();
+        // The sources are formatted: a module ends at the brace in the column where it begins.
+        if line == "}" && inline.last().is_some_and(|(start, _)| *start == indent) {
+            inline.pop();
+            continue;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let [.., "mod", name, "{"] = words[..] {
+            inline.push((indent, name.to_owned()));
+            continue;
+        }
+        if !with_tests && inline.iter().any(|(_, name)| name == "tests") {
+            continue;
+        }
+        let own = module.iter().chain(inline.iter().map(|(_, name)| name));
+        let own: Vec<&String> = own.collect();
+        for (at, _) in line.match_indices("crate::") {
+            named.insert(segments(&line[at + "crate::".len()..]));
+        }
+        for (at, _) in line.match_indices("super::") {
+            if line[..at].ends_with("super::") {
+                continue;
+            }
+            let mut rest = &line[at..];
+            let mut depth = own.len();
+            while let Some(after) = rest.strip_prefix("super::") {
+                rest = after;
+                depth = depth.saturating_sub(1);
+            }
+            let parents = own[..depth].iter().map(|part| (*part).clone());
+            named.insert(parents.chain(segments(rest)).collect());
+        }
+    }
+    named
+}
+
 /// Imports point down: a module may use those of lower layers, and within its own.
 #[test]
 fn layers_point_down() {
-    let layers: &[&[&str]] = &[
-        &["error", "warning"],
-        &[
-            "accumulate",
-            "cancellation",
-            "clock",
-            "engine",
-            "examples",
-            "features",
-            "fingerprint",
-            "progress",
-            "stage",
-            "written",
-        ],
-        &[
-            "metrics",
-            "model",
-            "page",
-            "placing",
-            "schema",
-            "statistics",
-            "store",
-            "transform",
-        ],
-        &["blessing"],
-        &["runs"],
-        &["data", "evaluation", "serving", "training"],
-        &["conformance", "pipeline", "report", "search"],
-        &["continuous"],
-    ];
-    let layer_of = |module: &str| layers.iter().position(|layer| layer.contains(&module));
+    let layer_of = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
     let src = root().join("src");
     let mut wrong = Vec::new();
     for path in rust_files(&src) {
-        let relative = path.strip_prefix(&src).unwrap().to_path_buf();
-        let first = relative
-            .components()
-            .next()
-            .unwrap()
-            .as_os_str()
-            .to_string_lossy()
-            .into_owned();
-        let module = first.trim_end_matches(".rs").to_owned();
-        let Some(own) = layer_of(&module) else {
+        let relative = path.strip_prefix(&src).unwrap();
+        let module = module_of(relative);
+        let first = module.first().map_or("lib", String::as_str);
+        let Some(own) = layer_of(first) else {
             assert!(
-                ["lib", "prelude"].contains(&module.as_str()),
-                "{module} is in no layer"
+                ["lib", "prelude"].contains(&first),
+                "{first} is in no layer"
             );
             continue;
         };
-        for used in code(&path).split("crate::").skip(1) {
-            let used: String = used
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
-            let Some(layer) = layer_of(&used) else {
+        for used in named_paths(&path, &module, true) {
+            let Some(used) = used.first().filter(|used| *used != first) else {
                 continue;
             };
-            let sideways = own == 5 && layer == 5 && used != module;
+            let Some(layer) = layer_of(used) else {
+                continue;
+            };
+            let sideways = own == 5 && layer == 5;
             if layer > own || sideways {
                 wrong.push(format!("{} uses `{used}`", relative.display()));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Modules side by side do not use each other in circles: those of the crate, and the files of some folders.
+#[test]
+fn modules_form_no_cycle() {
+    let src = root().join("src");
+    let folders: [&[&str]; 4] = [&[], &["data"], &["schema"], &["statistics"]];
+    for folder in folders {
+        let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for path in rust_files(&src) {
+            if is_in(&path, "tests") || path.ends_with("tests.rs") {
+                continue;
+            }
+            let module = module_of(path.strip_prefix(&src).unwrap());
+            // The child of the folder that a path is in.
+            let child = |path: &[String]| {
+                let inside =
+                    path.len() > folder.len() && path.iter().zip(folder).all(|(a, b)| a == b);
+                inside.then(|| path[folder.len()].clone())
+            };
+            let Some(own) = child(&module) else {
+                continue;
+            };
+            let named = named_paths(&path, &module, false);
+            let others = named.iter().filter_map(|path| child(path));
+            uses.entry(own.clone())
+                .or_default()
+                .extend(others.filter(|other| *other != own));
+        }
+        // Whatever uses nothing that is left leaves; a cycle stays.
+        loop {
+            let left: BTreeSet<String> = uses.keys().cloned().collect();
+            uses.retain(|_, others| others.iter().any(|other| left.contains(other)));
+            if uses.len() == left.len() {
+                break;
+            }
+        }
+        assert!(uses.is_empty(), "{folder:?} has a cycle within {uses:#?}");
+    }
+}
+
+/// Unit tests are in `mod tests` of a file, or in `tests.rs` or `tests/` of a folder.
+#[test]
+fn tests_are_where_they_are_looked_for() {
+    let mut sources = rust_files(&root().join("src"));
+    sources.extend(rust_files(&root().join("crates")));
+    let elsewhere = sources
+        .iter()
+        .filter(|path| path.to_string_lossy().ends_with("_tests.rs"));
+    assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 }
 
 #[test]
@@ -117,6 +224,29 @@ fn files_hold_one_idea() {
         .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "{long:#?}");
+}
+
+/// Types and traits do not have the names of the standard library's prelude.
+#[test]
+fn public_names_shadow_no_others() {
+    let taken = [
+        "Box", "Clone", "Copy", "Default", "Drop", "Eq", "Err", "From", "Hash", "Into", "Iterator",
+        "None", "Ok", "Option", "Ord", "Send", "Some", "String", "Sync", "ToString", "Vec",
+    ];
+    let mut shadowing = Vec::new();
+    for path in rust_files(&root().join("src")) {
+        for line in code(&path).lines() {
+            let words: Vec<&str> = line.split_whitespace().take(3).collect();
+            let ["pub", "struct" | "enum" | "trait" | "type", name] = words[..] else {
+                continue;
+            };
+            let name = segments(name).pop();
+            if name.is_some_and(|name| taken.contains(&name.as_str())) {
+                shadowing.push(format!("{}: {line}", path.display()));
+            }
+        }
+    }
+    assert!(shadowing.is_empty(), "{shadowing:#?}");
 }
 
 #[test]

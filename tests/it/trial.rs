@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fourfold::Result;
 use fourfold::evaluation::{RubberStamp, Trial};
 use fourfold::features::Features;
 use fourfold::ndarray::Array2;

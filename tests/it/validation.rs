@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use fourfold::Result;
 use fourfold::arrow::array::{
     ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray,
 };
@@ -272,9 +273,9 @@ async fn what_no_row_is_at_fault_for_stops_a_quarantine_too() {
     assert_eq!(
         error.to_string(),
         "validate: the data breaks its schema:\n  \
-         column `driver`: is required and not in the data (split `eval`)\n  \
-         column `driver`: is required and not in the data (split `test`)\n  \
-         column `driver`: is required and not in the data (split `train`)"
+         column `driver`: is required but not in the data (split `eval`)\n  \
+         column `driver`: is required but not in the data (split `test`)\n  \
+         column `driver`: is required but not in the data (split `train`)"
     );
     // Nothing is copied for a rule that no row can break.
     let mut many = schema();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fourfold::Result;
 use fourfold::arrow::array::UInt64Array;
 use fourfold::arrow::compute::{concat_batches, take_record_batch};
 use fourfold::examples::Examples;

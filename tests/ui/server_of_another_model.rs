@@ -15,7 +15,7 @@ impl Stage for TreesOnly {
 impl Server<TreeModel> for TreesOnly {
     type Endpoint = ();
 
-    async fn deploy(&self, _model: Blessed<TreeModel>) -> Result<()> {
+    async fn deploy(&self, _model: Blessed<TreeModel>) -> fourfold::Result<()> {
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ impl Stage for TreesOnly {
 }
 
 impl Validator<TreeModel> for TreesOnly {
-    fn validate(&self, _args: EvalArgs<'_, TreeModel>) -> Result<fourfold::blessing::Verdict> {
+    fn validate(&self, _args: EvalArgs<'_, TreeModel>) -> fourfold::Result<fourfold::blessing::Verdict> {
         unimplemented!()
     }
 }

@@ -2,7 +2,8 @@
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use twox_hash::XxHash64;
+
+use crate::hash::xxh64;
 
 /// How often each row has been seen.
 ///
@@ -47,7 +48,7 @@ impl Occurrences {
             match entry {
                 Entry::Occupied(mut entry) => {
                     let (_, n) = entry.get_mut();
-                    *hash = XxHash64::oneshot(*n, &content.to_le_bytes());
+                    *hash = xxh64(*n, &content.to_le_bytes());
                     *n = n.saturating_add(1);
                 }
                 Entry::Vacant(entry) => {

@@ -2,22 +2,22 @@
 
 use std::hash::Hasher;
 
+use crate::hash::Xxh64;
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_schema::{DataType, TimeUnit};
-use twox_hash::XxHash64;
 
 /// A hash of each row's values in some columns: XXH64 of a run of bytes, a tag and the value for each column. A whole
 /// number has the same bytes as an integer or a float.
 #[derive(Debug)]
-pub struct RowHashes(Vec<XxHash64>);
+pub struct RowHashes(Vec<Xxh64>);
 
 impl RowHashes {
     /// Of rows without columns yet.
     #[must_use]
     pub fn new(n_rows: usize) -> Self {
-        RowHashes(vec![XxHash64::with_seed(0); n_rows])
+        RowHashes(vec![Xxh64::with_seed(0); n_rows])
     }
 
     /// Appends the values of an array `(n_rows)`: booleans, 64-bit integers and floats, text, dates, timestamps in
@@ -93,7 +93,7 @@ impl RowHashes {
     }
 
     #[inline]
-    fn each(&mut self, column: &dyn Array, value: impl Fn(usize, &mut XxHash64)) {
+    fn each(&mut self, column: &dyn Array, value: impl Fn(usize, &mut Xxh64)) {
         let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
         for (row, key) in self.0.iter_mut().enumerate() {
             match nulls {
@@ -104,7 +104,7 @@ impl RowHashes {
     }
 }
 
-fn whole(value: i64, key: &mut XxHash64) {
+fn whole(value: i64, key: &mut Xxh64) {
     key.write(&tagged(1, value.to_le_bytes()));
 }
 
@@ -131,7 +131,7 @@ mod tests {
         ]
         .concat();
         let second = [0, 4, 0, 0, 0, 0, 0, 0, 0, 0];
-        let wanted = [first.as_slice(), &second].map(|bytes| XxHash64::oneshot(0, bytes));
+        let wanted = [first.as_slice(), &second].map(|bytes| crate::hash::xxh64(0, bytes));
         assert_eq!(hashes.finish(), wanted);
     }
 

@@ -1,9 +1,13 @@
 //! Texts that have a number each.
 
+use std::hash::Hasher;
+
 use arrow_array::{Array, StringArray};
 
-/// The number of each of some texts, found without allocation: open addressing over hashes of eight bytes at a time (the
-/// construction of rustc's `FxHasher`), half of the slots empty.
+use crate::hash::FastHasher;
+
+/// The number of each of some texts, found without allocation: open addressing with [`FastHasher`],
+/// half of the slots empty.
 ///
 /// ```
 /// use fourfold_kernels::terms::TermIndex;
@@ -85,19 +89,9 @@ impl TermIndex {
 }
 
 fn hash(bytes: &[u8]) -> u64 {
-    let mut hash = bytes.len() as u64;
-    let mut add = |word: u64| {
-        hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    words.iter().for_each(|word| add(u64::from_le_bytes(*word)));
-    if !rest.is_empty() {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        add(u64::from_le_bytes(word));
-    }
-    // The low bits of a product are its weakest, and choose the slot.
-    hash.rotate_left(26)
+    let mut hasher = FastHasher::default();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 #[cfg(test)]

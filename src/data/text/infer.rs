@@ -409,5 +409,4 @@ impl<'a> Inference<'a> {
 }
 
 #[cfg(test)]
-#[path = "infer_tests.rs"]
 mod tests;

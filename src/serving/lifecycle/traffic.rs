@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use fourfold_kernels::hash::xxh64;
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash64;
 
 use super::VersionChoice;
 use crate::error::{Error, Result, shortened};
@@ -248,10 +248,10 @@ impl Traffic {
         let mut best = (f64::INFINITY, &self.shares[0].to);
         for share in self.shares.iter().filter(|share| share.weight > 0) {
             let salt = match &share.to {
-                VersionRef::Number(version) => XxHash64::oneshot(self.seed, &version.to_le_bytes()),
-                VersionRef::Label(label) => XxHash64::oneshot(!self.seed, label.as_bytes()),
+                VersionRef::Number(version) => xxh64(self.seed, &version.to_le_bytes()),
+                VersionRef::Label(label) => xxh64(!self.seed, label.as_bytes()),
             };
-            let hash = XxHash64::oneshot(salt, key.as_bytes());
+            let hash = xxh64(salt, key.as_bytes());
             let uniform = (hash as f64 + 0.5) / 2_f64.powi(64);
             let draw = -uniform.ln() / f64::from(share.weight);
             if draw < best.0 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use twox_hash::XxHash64;
+use fourfold_kernels::hash::{unit, xxh64};
 
 use crate::error::{Error, Result};
 
@@ -46,14 +46,13 @@ impl Sampling {
             return false;
         }
         let hash = match id {
-            Some(id) => XxHash64::oneshot(0, id.as_bytes()),
+            Some(id) => xxh64(0, id.as_bytes()),
             None => {
                 let number = self.n_seen.fetch_add(1, Ordering::Relaxed);
-                XxHash64::oneshot(1, &number.to_le_bytes())
+                xxh64(1, &number.to_le_bytes())
             }
         };
-        // The upper 53 bits, as many as a float holds.
-        ((hash >> 11) as f64) < share * (1_u64 << 53) as f64
+        unit(hash) < share
     }
 }
 

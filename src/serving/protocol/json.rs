@@ -410,3 +410,6 @@ impl OpenOnes {
         Some((self.words[last / 64] >> (last % 64)) & 1 == 1)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,6 @@ mod datatype;
 mod json;
 mod json_data;
 mod json_fields;
-#[cfg(test)]
-mod json_tests;
 mod json_write;
 mod oip;
 mod output;

@@ -1,4 +1,4 @@
-//! How far two distributions of a column are apart.
+//! Distances between two distributions of a column.
 //!
 //! | distance | of | range | what it is |
 //! | --- | --- | --- | --- |
@@ -8,7 +8,7 @@
 //! | population stability index | both | 0.. | `sum (p - q) ln(p / q)`; a share below 0.0001 is taken for 0.0001 |
 //! | Kolmogorov-Smirnov | numbers | 0..=1 | the largest difference of the cumulative shares |
 //!
-//! **Categories** are the values of texts and booleans, and of whole numbers whose domain lists them. Statistics list
+//! **Categories** are the values of strings and booleans, and of whole numbers whose domain lists them. Statistics list
 //! the 100 most frequent values of a column; the others are one category, "the rest". A value that one side lists and
 //! the other does not, since its list is full, is taken there to be as frequent as it can be without showing, up to
 //! what the first side has: a list that is cut off never makes a difference of its own.
@@ -142,7 +142,7 @@ impl Distance {
     }
 }
 
-/// How often each value of a column is there.
+/// The frequency of each value of a column.
 ///
 /// ```
 /// use fourfold::statistics::distance::{Categories, Distance};
@@ -156,7 +156,7 @@ impl Distance {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Categories {
     counts: BTreeMap<String, f64>,
-    /// Of values that are not listed.
+    /// The count of values that are not listed.
     rest: f64,
     /// The most that one of them can have.
     hidden: f64,

@@ -4,7 +4,7 @@ use fourfold_kernels::sketches::quantiles;
 
 use crate::statistics::{Bucket, ColumnStatistics, Histogram, Statistics};
 
-/// What is known of a column's numbers.
+/// The numbers of a column, as far as statistics contain them.
 pub(super) struct Numbers {
     /// Finite values of equal weight, sorted.
     sample: Option<Vec<f64>>,
@@ -17,7 +17,7 @@ pub(super) struct Numbers {
 impl Numbers {
     const SAMPLE: usize = 2_000;
 
-    /// Of a column of the statistics; `None` if there are no numbers.
+    /// The numbers of a column of the statistics; `None` if there are none.
     pub(super) fn of(statistics: &Statistics, column: &ColumnStatistics) -> Option<Self> {
         let numeric = column.numeric.as_ref()?;
         let all = column

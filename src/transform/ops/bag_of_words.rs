@@ -10,18 +10,18 @@ use crate::transform::learn::Learner;
 use crate::transform::term_table::TermTable;
 use crate::transform::value::{List, NO_CATEGORY, Sparse, Value};
 
-/// How often each term is in the row's list.
+/// The number of occurrences of each term in the row's list.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BagOfWords {
-    /// Which terms become features.
+    /// The terms that become features.
     #[serde(flatten)]
     pub terms: Terms,
 }
 
-/// How much each term says of the row's list.
+/// The tf-idf weight of each term in the row's list.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TfIdf {
-    /// Which terms become features.
+    /// The terms that become features.
     #[serde(flatten)]
     pub terms: Terms,
 }
@@ -127,7 +127,7 @@ pub(super) fn features(
     }))
 }
 
-/// How often each term is in the row's list.
+/// The number of occurrences of each term in the row's list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TermCounts {
     /// The terms.
@@ -148,7 +148,7 @@ impl Apply for TermCounts {
     }
 }
 
-/// How much each term says of the row's list.
+/// The tf-idf weight of each term in the row's list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredWeights", into = "StoredWeights")]
 pub struct TermWeights {

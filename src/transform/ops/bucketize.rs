@@ -12,7 +12,7 @@ use crate::transform::value::Value;
 /// The number of the quantile bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bucketize {
-    /// How many buckets.
+    /// The number of buckets.
     pub n_buckets: usize,
 }
 

@@ -1,23 +1,23 @@
 //! The number of a bucket among the rows of the same key.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
 use super::bucketize::equal_shares;
-use super::{Apply, Buckets, FittedOp, Operation, Vocabulary, size};
-use crate::error::{Error, Result};
+use super::{Apply, Buckets, FittedOp, KeyTable, Operation, size};
+use crate::error::Result;
 use crate::statistics::QuantileSketch;
 use crate::transform::Transform;
-use crate::transform::learn::{Learn, Learner, Rows, learner_of, nothing_finite};
+use crate::transform::learn::Learner;
 use crate::transform::numbers::{Few, Numbers};
-use crate::transform::value::{NO_CATEGORY, Value};
+use crate::transform::per_key::SketchPerKey;
+use crate::transform::value::Value;
 
 /// The number of the quantile bucket among the rows of the same key. Inputs: the numbers, the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BucketizePerKey {
-    /// How many buckets.
+    /// The number of buckets.
     pub n_buckets: usize,
 }
 
@@ -67,137 +67,26 @@ impl Operation for BucketizePerKey {
     }
 
     fn fit(&self, learned: &Learner) -> Result<FittedOp> {
-        let learned: &SketchPerKey = learned.get()?;
-        if learned.all.count() == 0 {
-            return Err(nothing_finite());
-        }
-        let of = |sketch: &QuantileSketch| Buckets {
-            boundaries: equal_shares(sketch, self.n_buckets),
+        let buckets = |sketch: &QuantileSketch| {
+            (sketch.count() > 0).then(|| Buckets {
+                boundaries: equal_shares(sketch, self.n_buckets),
+            })
         };
-        let keys = learned.keys.iter();
-        let keys = keys.map(|(key, sketch)| (key.clone(), of(sketch)));
-        Ok(BucketsPerKey::new(keys.collect(), of(&learned.all)).into())
+        Ok(BucketsPerKey::fit(learned.get::<SketchPerKey>()?, buckets)?.into())
     }
 }
 
 /// The index of the bucket by the boundaries of a key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
-pub struct BucketsPerKey {
-    keys: Vocabulary,
-    buckets: Vec<Buckets>,
-    other: Buckets,
-}
-
-/// Readable: each key with its boundaries.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    keys: BTreeMap<String, Buckets>,
-    other: Buckets,
-}
-
-impl BucketsPerKey {
-    /// The buckets of each key, and those of all other rows.
-    #[must_use]
-    pub fn new(keys: BTreeMap<String, Buckets>, other: Buckets) -> Self {
-        let (keys, buckets): (Vec<String>, Vec<Buckets>) = keys.into_iter().unzip();
-        BucketsPerKey {
-            keys: keys.into(),
-            buckets,
-            other,
-        }
-    }
-}
-
-impl From<Stored> for BucketsPerKey {
-    fn from(stored: Stored) -> Self {
-        BucketsPerKey::new(stored.keys, stored.other)
-    }
-}
-
-impl From<BucketsPerKey> for Stored {
-    fn from(per_key: BucketsPerKey) -> Self {
-        let keys = per_key.keys.values().iter().cloned();
-        Stored {
-            keys: keys.zip(per_key.buckets).collect(),
-            other: per_key.other,
-        }
-    }
-}
+pub type BucketsPerKey = KeyTable<Buckets>;
 
 impl Apply for BucketsPerKey {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
-        let [numbers, keys] = inputs else {
-            return Err(Error::internal("buckets per key without a key"));
-        };
-        let ids = keys.tokens()?.ids(&self.keys, NO_CATEGORY);
-        let numbers = numbers.numbers()?;
-        let found: Few<f64> = numbers
-            .values()
-            .iter()
-            .zip(ids.iter())
-            .map(|(x, id)| self.buckets.get(*id as usize).unwrap_or(&self.other).of(*x))
-            .collect();
+        let (numbers, buckets) = self.rows(inputs)?;
+        let found = numbers.values().iter().zip(buckets.iter());
+        let found: Few<f64> = found.map(|(x, buckets)| buckets.of(*x)).collect();
         let nulls = numbers.nulls().cloned();
         Ok(Value::Numbers(Numbers::new(found, nulls)))
     }
-}
-
-/// The quantiles of the first input, of all rows and for each value of the second. Keys without a finite number have
-/// none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::transform) struct SketchPerKey {
-    pub(super) all: QuantileSketch,
-    pub(super) keys: BTreeMap<String, QuantileSketch>,
-}
-
-impl SketchPerKey {
-    /// The most keys: what fits into some 100 MB where each has a thousand rows, and into some 300 MB where each has
-    /// many more.
-    const MAX_KEYS: usize = 10_000;
-
-    fn check(&self) -> Result<()> {
-        if self.keys.len() > Self::MAX_KEYS {
-            return Err(Error::data(format!(
-                "the key has more than {} distinct values",
-                Self::MAX_KEYS
-            )));
-        }
-        Ok(())
-    }
-}
-
-impl Learn for SketchPerKey {
-    fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        let [numbers, keys] = rows.inputs else {
-            return Err(Error::internal("buckets per key without a key"));
-        };
-        let numbers = numbers.numbers()?;
-        let mut numbers = numbers.iter();
-        keys.tokens()?.for_each(|key| {
-            let number = numbers.next().flatten();
-            let Some(number) = number.filter(|number| number.is_finite()) else {
-                return;
-            };
-            self.all.update(number);
-            let Some(key) = key else { return };
-            match self.keys.get_mut(key) {
-                Some(sketch) => sketch.update(number),
-                None => self.keys.entry(key.to_owned()).or_default().update(number),
-            }
-        });
-        self.check()
-    }
-
-    fn merge(&mut self, other: Self) -> Result<()> {
-        self.all.merge(&other.all);
-        for (key, sketch) in other.keys {
-            self.keys.entry(key).or_default().merge(&sketch);
-        }
-        self.check()
-    }
-
-    learner_of!(SketchPerKey);
 }
 
 #[cfg(test)]
@@ -210,12 +99,7 @@ mod tests {
         let mut learned = SketchPerKey::default();
         for number in 1..=99 {
             let key = if number < 50 { "a" } else { "b" };
-            learned
-                .keys
-                .entry(key.to_owned())
-                .or_default()
-                .update(f64::from(number));
-            learned.all.update(f64::from(number));
+            learned.add(f64::from(number), Some(key));
         }
         let fitted = BucketizePerKey { n_buckets: 3 }
             .fit(&learned.into())

@@ -98,7 +98,7 @@ fn without_code(name: &str, of: &str) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         format!(
-            "the operation `{name}` was loaded without its code; add it with `{of}::with_operations`"
+            "the operation `{name}` was loaded without its code; register it with `{of}::with_operations`"
         ),
     )
 }
@@ -170,7 +170,7 @@ impl FittedCustom {
         }
     }
 
-    /// Where its code was found.
+    /// The registered code.
     pub(in crate::transform) fn entry(&self) -> Option<Entry> {
         self.code.as_ref().map(|(_, entry)| *entry)
     }

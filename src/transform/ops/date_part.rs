@@ -16,7 +16,7 @@ use crate::transform::value::Value;
 /// A part of a date or timestamp as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartOfDate {
-    /// Which part.
+    /// The part.
     pub part: DatePart,
 }
 
@@ -122,7 +122,7 @@ impl DatePart {
         }
     }
 
-    /// Of the beginning of a day.
+    /// The parts of the beginning of a day.
     fn of_days(self, day: i64) -> f64 {
         match self {
             DatePart::Hour => 0.0,

@@ -56,7 +56,7 @@ impl Transform {
     /// # Ok::<(), fourfold::Error>(())
     /// ```
     ///
-    /// What is wrong with an expression is told by [`Transform::check`]: the syntax, a function that is not there or
+    /// [`Transform::check`] reports the problems of an expression: the syntax, a function that does not exist or
     /// refused; a build without `sql` is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     #[must_use]
     pub fn derive(self, output: impl Into<String>, expression: impl Into<String>) -> Self {
@@ -69,7 +69,7 @@ impl Transform {
     }
 }
 
-/// That a build without `sql` cannot evaluate expressions.
+/// The error of a build without `sql`, which cannot evaluate expressions.
 #[cfg(not(feature = "sql"))]
 fn unsupported(expression: &str) -> Error {
     Error::new(
@@ -134,7 +134,7 @@ struct Ready {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     expression: String,
-    /// In the order of the step's inputs.
+    /// The columns in the order of the step's inputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     columns: Vec<InputColumn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,7 +163,7 @@ impl Derived {
         self.ready.get().map(|ready| ready.output)
     }
 
-    /// That this build can evaluate it.
+    /// Checks that this build can evaluate it.
     pub(in crate::transform) fn check_build(&self) -> Result<()> {
         #[cfg(not(feature = "sql"))]
         return Err(unsupported(&self.expression));

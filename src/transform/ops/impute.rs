@@ -14,7 +14,7 @@ use crate::transform::learn::{Learn, Learner, Rows, learner_of, nothing_finite};
 use crate::transform::numbers::Numbers;
 use crate::transform::value::Value;
 
-/// What [`Transform::impute`] puts in place of a missing value.
+/// The replacement of a missing value, for [`Transform::impute`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -28,14 +28,14 @@ pub enum Fill {
     Mode,
     /// A number.
     Number(f64),
-    /// A text.
+    /// A string.
     Text(String),
 }
 
 /// Missing values filled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Impute {
-    /// With what.
+    /// The replacement.
     pub fill: Fill,
 }
 
@@ -97,7 +97,7 @@ impl Operation for Impute {
 /// Missing numbers replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImputeNumber {
-    /// By what.
+    /// The replacement.
     pub value: f64,
 }
 
@@ -118,7 +118,7 @@ impl Apply for ImputeNumber {
 /// Missing text replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImputeText {
-    /// By what.
+    /// The replacement.
     pub value: String,
 }
 

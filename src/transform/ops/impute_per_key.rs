@@ -1,23 +1,22 @@
 //! Missing numbers filled by the rows of the same key.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::bucketize_per_key::SketchPerKey;
-use super::{Apply, Fill, FittedOp, Operation, Vocabulary};
+use super::{Apply, Fill, FittedOp, KeyTable, Operation};
 use crate::error::{Error, Result};
 use crate::statistics::{Moments, QuantileSketch};
 use crate::transform::Transform;
-use crate::transform::learn::{Learner, PerKey, nothing_finite};
+use crate::transform::learn::Learner;
 use crate::transform::numbers::Numbers;
-use crate::transform::value::{NO_CATEGORY, Value};
+use crate::transform::per_key::{MomentsPerKey, SketchPerKey};
+use crate::transform::value::Value;
 
 /// Missing numbers filled by the rows of the same key. Inputs: the numbers, the keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImputePerKey {
-    /// With what: the mean or the median.
+    /// The replacement: the mean or the median.
     pub fill: Fill,
 }
 
@@ -25,8 +24,8 @@ impl Transform {
     /// Fills NULL, NaN and infinity with the mean or median of the training rows of the same key (text, whole
     /// numbers or booleans; at most 100,000 distinct, 10,000 for the median).
     ///
-    /// Of a key that training has not seen, or saw without a finite number, and of a NULL key: with that of all
-    /// training rows.
+    /// The rows of a key that training has not seen, or saw without a finite number, and of a NULL key are filled with
+    /// that of all training rows.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -74,83 +73,30 @@ impl Operation for ImputePerKey {
     fn learner(&self) -> Option<Learner> {
         Some(match self.fill {
             Fill::Median => SketchPerKey::default().into(),
-            _ => PerKey::default().into(),
+            _ => MomentsPerKey::default().into(),
         })
     }
 
     fn fit(&self, learned: &Learner) -> Result<FittedOp> {
-        let (keys, other) = if self.fill == Fill::Median {
-            let learned: &SketchPerKey = learned.get()?;
-            let of = |sketch: &QuantileSketch| sketch.quantiles(&[0.5]).first().copied();
-            let keys = learned.keys.iter();
-            let keys = keys.filter_map(|(key, sketch)| Some((key.clone(), of(sketch)?)));
-            (keys.collect(), of(&learned.all))
+        let fills = if self.fill == Fill::Median {
+            let median = |sketch: &QuantileSketch| sketch.quantiles(&[0.5]).first().copied();
+            FillsPerKey::fit(learned.get::<SketchPerKey>()?, median)
         } else {
-            let learned: &PerKey = learned.get()?;
-            let keys = learned.keys.iter();
-            let keys =
-                keys.filter_map(|(key, moments)| Some((key.clone(), Moments::mean(moments)?)));
-            (keys.collect(), learned.all.mean())
+            FillsPerKey::fit(learned.get::<MomentsPerKey>()?, Moments::mean)
         };
-        Ok(FillsPerKey::new(keys, other.ok_or_else(nothing_finite)?).into())
+        Ok(fills?.into())
     }
 }
 
 /// Missing numbers replaced by the number of a key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
-pub struct FillsPerKey {
-    keys: Vocabulary,
-    fills: Vec<f64>,
-    other: f64,
-}
-
-/// Readable: each key with its number.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    keys: BTreeMap<String, f64>,
-    other: f64,
-}
-
-impl FillsPerKey {
-    /// The number of each key, and that of all other rows.
-    #[must_use]
-    pub fn new(keys: BTreeMap<String, f64>, other: f64) -> Self {
-        let (keys, fills): (Vec<String>, Vec<f64>) = keys.into_iter().unzip();
-        FillsPerKey {
-            keys: keys.into(),
-            fills,
-            other,
-        }
-    }
-}
-
-impl From<Stored> for FillsPerKey {
-    fn from(stored: Stored) -> Self {
-        FillsPerKey::new(stored.keys, stored.other)
-    }
-}
-
-impl From<FillsPerKey> for Stored {
-    fn from(per_key: FillsPerKey) -> Self {
-        let keys = per_key.keys.values().iter().cloned();
-        Stored {
-            keys: keys.zip(per_key.fills).collect(),
-            other: per_key.other,
-        }
-    }
-}
+pub type FillsPerKey = KeyTable<f64>;
 
 impl Apply for FillsPerKey {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
-        let [numbers, keys] = inputs else {
-            return Err(Error::internal("imputation per key without a key"));
-        };
-        let ids = keys.tokens()?.ids(&self.keys, NO_CATEGORY);
-        let numbers = numbers.numbers()?;
-        let filled = numbers.iter().zip(ids.iter()).map(|(x, id)| match x {
+        let (numbers, fills) = self.rows(inputs)?;
+        let filled = numbers.iter().zip(fills.iter()).map(|(x, fill)| match x {
             Some(x) if x.is_finite() => x,
-            _ => self.fills.get(*id as usize).copied().unwrap_or(self.other),
+            _ => **fill,
         });
         Ok(Value::Numbers(Numbers::all(filled)))
     }

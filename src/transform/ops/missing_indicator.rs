@@ -15,7 +15,7 @@ pub struct MissingIndicator {}
 
 impl Transform {
     /// Adds the feature `<column>_missing`: 1 where the column is NULL, NaN or infinite. Of lists: where they are
-    /// NULL; an empty list is there.
+    /// NULL; an empty list is not missing.
     #[must_use]
     pub fn missing_indicator(self, column: impl Into<String>) -> Self {
         let column = column.into();

@@ -16,11 +16,12 @@ mod custom;
 mod cyclic;
 mod date_part;
 mod derive;
-mod drop;
-mod hash;
+mod drop_column;
+mod hash_buckets;
 mod impute;
 mod impute_per_key;
 mod interpolate;
+mod key_table;
 mod log;
 mod missing_indicator;
 mod multi_hot;
@@ -45,7 +46,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::bag_of_words::{BagOfWords, TermCounts, TermWeights, TfIdf};
 pub use self::bucketize::{Bucketize, BucketizeAt, Buckets};
-pub(super) use self::bucketize_per_key::SketchPerKey;
 pub use self::bucketize_per_key::{BucketizePerKey, BucketsPerKey};
 pub use self::clip::{Clip, ClipTo};
 pub use self::clip_values::ClipValues;
@@ -54,19 +54,19 @@ pub use self::custom::{Custom, FittedCustom};
 pub use self::cyclic::Cyclic;
 pub use self::date_part::{DatePart, PartOfDate};
 pub use self::derive::{Derive, Derived};
-pub use self::drop::Drop;
-pub use self::hash::Hash;
+pub use self::drop_column::DropColumn;
+pub use self::hash_buckets::HashBuckets;
 pub(super) use self::impute::Mode;
 pub use self::impute::{Fill, Impute, ImputeNumber, ImputeText};
 pub use self::impute_per_key::{FillsPerKey, ImputePerKey};
 pub use self::interpolate::{Interpolate, InterpolateAt};
+pub use self::key_table::KeyTable;
 pub use self::log::{Log, Log1p};
 pub use self::missing_indicator::MissingIndicator;
 pub use self::multi_hot::{Items, MultiHot};
 pub use self::n_grams::NGrams;
 pub use self::number::Number;
 pub use self::one_hot::{Categories, OneHot};
-pub(super) use self::pca::CoMoments;
 pub use self::pca::{Component, Components, Pca};
 pub use self::per_key::{LinearPerKey, MinMaxPerKey, ZScorePerKey};
 pub use self::power::Power;
@@ -84,14 +84,14 @@ pub use super::vocabulary::Vocabulary;
 use crate::error::{Error, Result};
 use crate::features::FeatureKind;
 
-/// What is configured. Errors are named after the step by the caller.
+/// An operation as configured. The caller adds the step to its errors.
 pub(super) trait Operation {
     /// Checks the configured values.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    /// How many inputs it takes.
+    /// The number of inputs it takes.
     fn n_inputs(&self) -> RangeInclusive<usize> {
         1..=1
     }
@@ -112,7 +112,7 @@ pub(super) trait Operation {
         None
     }
 
-    /// What it has to learn, if anything.
+    /// The learner, if it has to learn anything.
     fn learner(&self) -> Option<Learner> {
         None
     }
@@ -128,7 +128,7 @@ pub(super) trait Operation {
     }
 }
 
-/// What was learned, and what it does.
+/// A fitted operation.
 pub(super) trait Apply {
     /// The output column of one that writes one. Rows do not influence each other.
     fn apply(&self, inputs: &[&Value]) -> Result<Value>;
@@ -257,7 +257,7 @@ tagged! {
     /// One feature per frequent item of lists.
     MultiHot(MultiHot),
     /// One feature per bucket of the value's hash.
-    Hash(Hash),
+    Hash(HashBuckets),
     /// The values of several columns as one.
     Cross(Cross),
     /// A SQL expression.
@@ -278,9 +278,9 @@ tagged! {
     Deduplicate(Deduplicate),
     /// The number of words of text, or of items of lists.
     WordCount(WordCount),
-    /// How often each term is in the row's list.
+    /// The number of occurrences of each term in the row's list.
     BagOfWords(BagOfWords),
-    /// How much each term says of the row's list.
+    /// The tf-idf weight of each term in the row's list.
     TfIdf(TfIdf),
     /// The mean of the label by category, cross-fitted.
     TargetEncode(TargetEncode),
@@ -289,7 +289,7 @@ tagged! {
     /// An operation of your own.
     Custom(Custom),
     /// Not a feature after all.
-    Drop(Drop),
+    Drop(DropColumn),
 }
 
 tagged! {
@@ -334,7 +334,7 @@ tagged! {
     /// One feature an item and one for all others.
     MultiHot(Items),
     /// One feature a hash bucket.
-    Hash(Hash),
+    Hash(HashBuckets),
     /// The values of several columns as one.
     Cross(Cross),
     /// A SQL expression.
@@ -355,9 +355,9 @@ tagged! {
     Deduplicate(Deduplicate),
     /// The number of words of text, or of items of lists.
     WordCount(WordCount),
-    /// How often each term is in the row's list.
+    /// The number of occurrences of each term in the row's list.
     BagOfWords(TermCounts),
-    /// How much each term says of the row's list.
+    /// The tf-idf weight of each term in the row's list.
     TfIdf(TermWeights),
     /// The label by category and fold.
     TargetEncode(TargetMeans),
@@ -366,11 +366,11 @@ tagged! {
     /// An operation of your own.
     Custom(FittedCustom),
     /// Not a feature.
-    Drop(Drop),
+    Drop(DropColumn),
 }
 
 impl FittedOp {
-    /// What the features of its output are, for inputs that are lists or not.
+    /// The kind of the features of its output, for inputs that are lists or not.
     pub(super) fn kind(&self, of_lists: bool) -> FeatureKind {
         match self {
             FittedOp::OneHot(_) | FittedOp::OneHotTerms(_) => FeatureKind::Category,
@@ -413,7 +413,7 @@ fn map(inputs: &[&Value], each: impl Fn(f64) -> f64) -> Result<Value> {
     Ok(Value::Numbers(only(inputs)?.numbers()?.map(each)))
 }
 
-/// That a configured number is large enough.
+/// Checks that a configured number is large enough.
 fn at_least(what: &str, n: usize, low: usize) -> Result<()> {
     if n < low {
         return Err(Error::config(format!(
@@ -426,7 +426,7 @@ fn at_least(what: &str, n: usize, low: usize) -> Result<()> {
 /// The most features, buckets or categories that a number may ask for: 2^20.
 const MAX_SIZE: usize = 1 << 20;
 
-/// That a configured number is one that memory is there for.
+/// Checks that a configured size is within what memory allows.
 fn size(what: &str, n: usize, low: usize) -> Result<()> {
     at_least(what, n, low)?;
     if n > MAX_SIZE {
@@ -447,7 +447,7 @@ fn read_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Err
     Ok(n)
 }
 
-/// That configured boundaries are at least `low`, finite and rising.
+/// Checks that configured boundaries are at least `low`, finite and increasing.
 fn check_boundaries(op: &str, boundaries: &[f64], low: usize) -> Result<()> {
     at_least(
         &format!("the number of boundaries of {op}"),
@@ -461,7 +461,7 @@ fn check_boundaries(op: &str, boundaries: &[f64], low: usize) -> Result<()> {
     }
     match boundaries.windows(2).find(|pair| pair[0] >= pair[1]) {
         Some(pair) => Err(Error::config(format!(
-            "the boundaries of {op} go from {} to {}, must rise",
+            "the boundaries of {op} go from {} to {}, must increase",
             pair[0], pair[1]
         ))),
         None => Ok(()),

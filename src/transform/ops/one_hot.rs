@@ -33,7 +33,7 @@ impl Transform {
     }
 }
 
-/// What has to be counted for the `n` most frequent values.
+/// The learner of the `n` most frequent values.
 pub(super) fn counter(n: usize) -> Learner {
     Top::new(n.saturating_mul(10).max(1_024)).into()
 }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use arrow::buffer::NullBuffer;
+use fourfold_kernels::sketches::CoMoments;
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use crate::transform::value::Value;
 /// The first principal components of several columns, each an output.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pca {
-    /// How many; at most as many as there are columns.
+    /// The number of components; at most that of columns.
     pub n_components: usize,
     /// Whether each is scaled to variance 1.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -105,7 +106,7 @@ impl Operation for Pca {
 
     fn fit(&self, learned: &Learner) -> Result<FittedOp> {
         let learned: &CoMoments = learned.get()?;
-        let covariance = learned.covariance().ok_or_else(|| {
+        let covariance = covariance(learned).ok_or_else(|| {
             Error::data("the training split has no row in which every column is finite")
         })?;
         if !covariance.iter().all(|x| x.is_finite()) {
@@ -128,7 +129,7 @@ impl Operation for Pca {
                 coefficients: vector.to_vec(),
             });
         Ok(Components {
-            means: learned.means.clone(),
+            means: learned.means().to_vec(),
             components: components.collect(),
         }
         .into())
@@ -196,105 +197,29 @@ impl Apply for Components {
     }
 }
 
-/// Means and co-moments (sums of products of distances from the means) of the rows in which every column is finite.
-///
-/// Parts merge by the pairwise update of Chan, Golub and LeVeque (1979), here of pairs of columns.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(in crate::transform) struct CoMoments {
-    n: u64,
-    means: Vec<f64>,
-    /// Row by row the lower triangle, with the diagonal.
-    products: Vec<f64>,
-}
-
-impl CoMoments {
-    /// Of columns of one length, all finite.
-    fn of(columns: &[Vec<f64>]) -> Self {
-        let n = columns.first().map_or(0, Vec::len);
-        let mut means = Vec::with_capacity(columns.len());
-        let mut centred: Vec<Vec<f64>> = Vec::with_capacity(columns.len());
-        for column in columns {
-            // Of distances from the first value, whose sum does not overflow or round where that of the values would.
-            let first = column.first().copied().unwrap_or_default();
-            let mean = first + column.iter().map(|x| x - first).sum::<f64>() / n.max(1) as f64;
-            means.push(mean);
-            centred.push(column.iter().map(|x| x - mean).collect());
-        }
-        let products = centred.iter().enumerate().flat_map(|(i, a)| {
-            let dot = move |b: &Vec<f64>| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-            centred.iter().take(i + 1).map(dot)
-        });
-        CoMoments {
-            n: n as u64,
-            products: products.collect(),
-            means,
-        }
-    }
-
-    /// Population covariances; `None` without a row.
-    fn covariance(&self) -> Option<Array2<f64>> {
-        let n = self.means.len();
-        let of = |i: usize, j: usize| self.products[i.max(j) * (i.max(j) + 1) / 2 + i.min(j)];
-        (self.n > 0).then(|| Array2::from_shape_fn((n, n), |(i, j)| of(i, j) / self.n as f64))
-    }
+/// Population covariances; `None` without a row.
+fn covariance(sums: &CoMoments) -> Option<Array2<f64>> {
+    let n = sums.means().len();
+    (sums.n() > 0.0).then(|| Array2::from_shape_fn((n, n), |(i, j)| sums.product(i, j) / sums.n()))
 }
 
 impl Learn for CoMoments {
     fn update(&mut self, rows: Rows<'_>) -> Result<()> {
-        let columns = rows
-            .inputs
-            .iter()
-            .map(|input| input.numbers())
-            .collect::<Result<Vec<_>>>()?;
-        let n_rows = columns.first().map_or(0, NumbersView::len);
-        let mut complete = vec![true; n_rows];
-        for column in &columns {
-            for (there, x) in complete.iter_mut().zip(column.iter()) {
-                *there &= x.is_some_and(f64::is_finite);
-            }
-        }
-        let kept = |column: &NumbersView<'_>| {
-            let values = column.values().iter().zip(&complete);
-            values
-                .filter_map(|(x, there)| there.then_some(*x))
-                .collect()
-        };
-        let kept: Vec<Vec<f64>> = columns.iter().map(kept).collect();
-        self.merge(CoMoments::of(&kept))
+        let columns = rows.inputs.iter().map(|input| {
+            let numbers = input.numbers()?;
+            let numbers = numbers.iter().map(|x| x.unwrap_or(f64::NAN));
+            Ok(numbers.collect::<Vec<f64>>())
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        Learn::merge(self, CoMoments::of(&columns))
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {
-        if other.n == 0 {
-            return Ok(());
+        match CoMoments::merge(self, &other) {
+            true => Ok(()),
+            false => Err(Error::internal("co-moments of different columns merged")),
         }
-        if self.n == 0 {
-            *self = other;
-            return Ok(());
-        }
-        if self.means.len() != other.means.len() {
-            return Err(Error::internal("co-moments of different columns merged"));
-        }
-        let (a, b) = (self.n as f64, other.n as f64);
-        let n = a + b;
-        let deltas: Vec<f64> = other
-            .means
-            .iter()
-            .zip(&self.means)
-            .map(|(x, y)| x - y)
-            .collect();
-        let pairs = deltas
-            .iter()
-            .enumerate()
-            .flat_map(|(i, x)| deltas.iter().take(i + 1).map(move |y| x * y));
-        let theirs = other.products.iter().zip(pairs);
-        for (mine, (theirs, pair)) in self.products.iter_mut().zip(theirs) {
-            *mine += theirs + pair * (a * b / n);
-        }
-        for (mean, delta) in self.means.iter_mut().zip(&deltas) {
-            *mean += delta * (b / n);
-        }
-        self.n += other.n;
-        Ok(())
     }
 
     learner_of!(CoMoments);
@@ -304,29 +229,11 @@ impl Learn for CoMoments {
 mod tests {
     use super::*;
 
-    fn covariance(columns: &[&[f64]]) -> Array2<f64> {
-        let columns: Vec<Vec<f64>> = columns.iter().map(|column| column.to_vec()).collect();
-        CoMoments::of(&columns).covariance().unwrap()
-    }
-
     fn fit(columns: &[&[f64]], op: Pca) -> Components {
-        let columns: Vec<Vec<f64>> = columns.iter().map(|column| column.to_vec()).collect();
-        match op.fit(&CoMoments::of(&columns).into()).unwrap() {
+        match op.fit(&CoMoments::of(columns).into()).unwrap() {
             FittedOp::Pca(components) => components,
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn covariances_of_the_reference() {
-        // tf.Transform's own tests.
-        let found = covariance(&[&[0.0, 4.0, 2.0, 2.0], &[0.0, 0.0, -2.0, 2.0]]);
-        assert_eq!(found, ndarray::array![[2.0, 0.0], [0.0, 2.0]]);
-        assert_eq!(covariance(&[&[0.0, 2.0, 4.0, 6.0]]), ndarray::array![[5.0]]);
-        assert_eq!(
-            covariance(&[&[2e15, -2e15, 1e15, -1e15]]),
-            ndarray::array![[2.5e30]]
-        );
     }
 
     #[test]
@@ -360,25 +267,5 @@ mod tests {
         );
         assert!((found.components[0].scale - (3.0_f64 / 4.0).sqrt()).abs() < 1e-12);
         assert_eq!(found.components[1].scale, 1.0);
-    }
-
-    #[test]
-    fn parts_merge_to_the_whole() {
-        let x: Vec<f64> = (0..50).map(|i| 1e9 + f64::from(i * 37 % 50)).collect();
-        let y: Vec<f64> = (0..50).map(|i| f64::from(i * 11 % 50)).collect();
-        let whole = covariance(&[&x, &y]);
-        for cut in [0, 1, 7, 25, 49, 50] {
-            let mut parts = CoMoments::of(&[x[..cut].to_vec(), y[..cut].to_vec()]);
-            Learn::merge(
-                &mut parts,
-                CoMoments::of(&[x[cut..].to_vec(), y[cut..].to_vec()]),
-            )
-            .unwrap();
-            let merged = parts.covariance().unwrap();
-            assert!(
-                (merged - &whole).iter().all(|d| d.abs() < 1e-5),
-                "cut at {cut}"
-            );
-        }
     }
 }

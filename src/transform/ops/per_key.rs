@@ -1,17 +1,16 @@
 //! Scaling of a column by the rows of the same key.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, FittedOp, Linear, Operation, Vocabulary};
-use crate::error::{Error, Result};
-use crate::statistics::Moments;
+use super::{Apply, FittedOp, KeyTable, Linear, Operation};
+use crate::error::Result;
 use crate::transform::Transform;
-use crate::transform::learn::{Learner, PerKey, nothing_finite};
+use crate::transform::learn::Learner;
 use crate::transform::numbers::{Few, Numbers};
-use crate::transform::value::{NO_CATEGORY, Value};
+use crate::transform::per_key::MomentsPerKey;
+use crate::transform::value::Value;
 
 /// `(x - mean) / std` of the rows of the same key. Inputs: the numbers, the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,11 +59,11 @@ impl Operation for ZScorePerKey {
     }
 
     fn learner(&self) -> Option<Learner> {
-        Some(PerKey::default().into())
+        Some(MomentsPerKey::default().into())
     }
 
     fn fit(&self, learned: &Learner) -> Result<FittedOp> {
-        Ok(LinearPerKey::fit(learned.get()?, Linear::z_score)?.into())
+        Ok(LinearPerKey::fit(learned.get::<MomentsPerKey>()?, Linear::z_score)?.into())
     }
 }
 
@@ -74,84 +73,22 @@ impl Operation for MinMaxPerKey {
     }
 
     fn learner(&self) -> Option<Learner> {
-        Some(PerKey::default().into())
+        Some(MomentsPerKey::default().into())
     }
 
     fn fit(&self, learned: &Learner) -> Result<FittedOp> {
-        Ok(LinearPerKey::fit(learned.get()?, Linear::min_max)?.into())
+        Ok(LinearPerKey::fit(learned.get::<MomentsPerKey>()?, Linear::min_max)?.into())
     }
 }
 
 /// `(x - offset) * scale` with the numbers of a key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
-pub struct LinearPerKey {
-    keys: Vocabulary,
-    scalings: Vec<Linear>,
-    other: Linear,
-}
-
-/// Readable: each key with its numbers.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    keys: BTreeMap<String, Linear>,
-    other: Linear,
-}
-
-impl LinearPerKey {
-    /// The scaling of each key, and that of all other rows.
-    #[must_use]
-    pub fn new(keys: BTreeMap<String, Linear>, other: Linear) -> Self {
-        let (keys, scalings): (Vec<String>, Vec<Linear>) = keys.into_iter().unzip();
-        LinearPerKey {
-            keys: keys.into(),
-            scalings,
-            other,
-        }
-    }
-
-    fn fit(learned: &PerKey, of: impl Fn(&Moments) -> Option<Linear>) -> Result<Self> {
-        let other = of(&learned.all).ok_or_else(nothing_finite)?;
-        let keys = learned.keys.iter();
-        let keys = keys.filter_map(|(key, moments)| Some((key.clone(), of(moments)?)));
-        Ok(LinearPerKey::new(keys.collect(), other))
-    }
-}
-
-impl From<Stored> for LinearPerKey {
-    fn from(stored: Stored) -> Self {
-        LinearPerKey::new(stored.keys, stored.other)
-    }
-}
-
-impl From<LinearPerKey> for Stored {
-    fn from(per_key: LinearPerKey) -> Self {
-        let keys = per_key.keys.values().iter().cloned();
-        Stored {
-            keys: keys.zip(per_key.scalings).collect(),
-            other: per_key.other,
-        }
-    }
-}
+pub type LinearPerKey = KeyTable<Linear>;
 
 impl Apply for LinearPerKey {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
-        let [numbers, keys] = inputs else {
-            return Err(Error::internal("scaling per key without a key"));
-        };
-        let ids = keys.tokens()?.ids(&self.keys, NO_CATEGORY);
-        let numbers = numbers.numbers()?;
-        let scaled: Few<f64> = numbers
-            .values()
-            .iter()
-            .zip(ids.iter())
-            .map(|(x, id)| {
-                self.scalings
-                    .get(*id as usize)
-                    .unwrap_or(&self.other)
-                    .of(*x)
-            })
-            .collect();
+        let (numbers, scalings) = self.rows(inputs)?;
+        let scaled = numbers.values().iter().zip(scalings.iter());
+        let scaled: Few<f64> = scaled.map(|(x, scaling)| scaling.of(*x)).collect();
         Ok(Value::Numbers(Numbers::new(
             scaled,
             numbers.nulls().cloned(),

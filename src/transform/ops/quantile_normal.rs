@@ -97,7 +97,7 @@ impl NormalAt {
         let rise = quantiles.windows(2).all(|pair| pair[0] <= pair[1]);
         if quantiles.is_empty() || !rise || quantiles.iter().any(|x| !x.is_finite()) {
             return Err(Error::config(
-                "the quantiles of quantile_normal must be finite, not fall, and be at least one",
+                "the quantiles of quantile_normal must be at least one, finite and non-decreasing",
             ));
         }
         Ok(NormalAt { quantiles })

@@ -94,9 +94,9 @@ impl Operation for RobustScale {
 /// `(x - offset) * scale`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linear {
-    /// What is taken away.
+    /// The number subtracted first.
     pub offset: f64,
-    /// What is multiplied with.
+    /// The factor.
     pub scale: f64,
 }
 

@@ -12,9 +12,9 @@ use crate::transform::value::Value;
 /// Scaled to `out_min..=out_max`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxTo {
-    /// What the smallest training value becomes.
+    /// The output for the smallest training value.
     pub out_min: f64,
-    /// What the largest training value becomes.
+    /// The output for the largest training value.
     pub out_max: f64,
 }
 
@@ -74,11 +74,11 @@ impl Operation for MinMaxTo {
 /// `(x - offset) * scale + plus`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinearTo {
-    /// What is taken away.
+    /// The number subtracted first.
     pub offset: f64,
-    /// What is multiplied with.
+    /// The factor.
     pub scale: f64,
-    /// What is added.
+    /// The number added last.
     pub plus: f64,
 }
 

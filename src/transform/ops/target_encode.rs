@@ -24,11 +24,11 @@ use crate::transform::value::{NO_CATEGORY, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TargetEncode {
-    /// How many rows of the overall mean each category's own rows are mixed with; 10 unless told.
+    /// The number of rows of the overall mean that each category's own rows are mixed with; 10 by default.
     pub smoothing: f64,
-    /// Into how many folds the training rows fall; 5 unless told.
+    /// The number of folds of the training rows; 5 by default.
     pub n_folds: usize,
-    /// At most so many categories, the most frequent ones; 10,000 unless told.
+    /// The largest number of categories, of which the most frequent ones stay; 10,000 by default.
     pub max_categories: usize,
     /// Whether a label of numbers is classes.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -51,21 +51,21 @@ impl Default for TargetEncode {
 }
 
 impl TargetEncode {
-    /// With another weight of the overall mean, in rows; 0 trusts a category of one row.
+    /// Sets the weight of the overall mean, in rows; 0 trusts a category of one row.
     #[must_use]
     pub fn smoothing(mut self, rows: f64) -> Self {
         self.smoothing = rows;
         self
     }
 
-    /// With another number of folds.
+    /// Sets the number of folds.
     #[must_use]
     pub fn folds(mut self, n: usize) -> Self {
         self.n_folds = n;
         self
     }
 
-    /// With another limit of categories.
+    /// Sets the largest number of categories.
     #[must_use]
     pub fn max_categories(mut self, n: usize) -> Self {
         self.max_categories = n;
@@ -179,7 +179,7 @@ pub struct TargetMeans {
     all: Vec<LabelSums>,
     names: Vocabulary,
     categories: Vec<Vec<LabelSums>>,
-    /// By all folds: of each category the mean of each output, then those of all others.
+    /// The means over all folds: of each category the mean of each output, then those of all others.
     served: Vec<f64>,
 }
 

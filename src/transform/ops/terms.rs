@@ -1,7 +1,7 @@
-//! Which values of a column a step knows, in which order, and what becomes of the others.
+//! The values of a column that a step knows, their order, and the treatment of all others.
 
+use fourfold_kernels::hash::xxh64;
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash64;
 
 use super::Vocabulary;
 use crate::error::{Error, Result};
@@ -11,8 +11,8 @@ use crate::transform::term_table::TermTable;
 use crate::transform::tokens::Tokens;
 use crate::transform::value::NO_CATEGORY;
 
-/// Which values of a column, or which items of its lists, a step knows: the most frequent ones, or those that tell
-/// most of the label; and how many features or ids all others share.
+/// The values of a column, or the items of its lists, that a step knows: the most frequent ones, or those with the
+/// most information about the label; and the number of features or ids that all others share.
 ///
 /// ```
 /// use fourfold::transform::Transform;
@@ -37,15 +37,15 @@ pub struct Terms {
     /// Only values that occur so often.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub min_count: u64,
-    /// How many ids or features all other values share, by their hash.
+    /// The number of ids or features that all other values share, by their hash.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_oov: usize,
-    /// Which come first.
+    /// The order.
     #[serde(default, skip_serializing_if = "is_default")]
     pub order: TermOrder,
 }
 
-/// Which terms come first.
+/// The order of terms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -86,7 +86,7 @@ impl Default for Terms {
 /// A term that was chosen.
 pub(super) struct Chosen {
     pub(super) value: String,
-    /// How many rows have it; 0 if only counts were learned.
+    /// The number of rows that have it; 0 if only counts were learned.
     pub(super) n_rows: u64,
 }
 
@@ -175,7 +175,7 @@ impl Terms {
         self.limit().saturating_mul(10).clamp(1_024, Self::MAX)
     }
 
-    /// What has to be counted.
+    /// The learner.
     pub(super) fn learner(&self) -> Learner {
         match self.order {
             TermOrder::Count => Top::new(self.capacity()).into(),
@@ -183,7 +183,7 @@ impl Terms {
         }
     }
 
-    /// What has to be counted if the numbers of rows matter.
+    /// The learner where the numbers of rows matter.
     pub(super) fn row_learner(&self) -> Learner {
         TermTable::new(self.capacity(), self.needs_label()).into()
     }
@@ -245,7 +245,7 @@ impl Terms {
 pub struct KnownTerms {
     /// The terms by their ids.
     pub values: Vocabulary,
-    /// How many ids after them all others share.
+    /// The number of ids after them that all others share.
     #[serde(
         default,
         skip_serializing_if = "is_zero",
@@ -254,7 +254,7 @@ pub struct KnownTerms {
     pub n_oov: usize,
 }
 
-/// The id of a value that is there, but is no term and has no bucket.
+/// The id of a value that is neither missing nor a term, and has no bucket.
 pub(super) const UNKNOWN: u32 = NO_CATEGORY - 1;
 
 impl KnownTerms {
@@ -275,8 +275,7 @@ impl KnownTerms {
                 if let (Some(id), Some(text)) = (at.next(), text)
                     && *id == UNKNOWN
                 {
-                    *id =
-                        (first + XxHash64::oneshot(0, text.as_bytes()) % self.n_oov as u64) as u32;
+                    *id = (first + xxh64(0, text.as_bytes()) % self.n_oov as u64) as u32;
                 }
             });
         }

@@ -14,7 +14,7 @@ use crate::transform::value::Value;
 pub struct TextLength {}
 
 impl Transform {
-    /// Adds the column `<column>_length`: the number of characters (Unicode scalar values, not bytes) of a text.
+    /// Adds the column `<column>_length`: the number of characters (Unicode scalar values, not bytes) of a string.
     #[must_use]
     pub fn text_length(self, column: impl Into<String>) -> Self {
         let column = column.into();
@@ -32,7 +32,7 @@ impl Operation for TextLength {
 impl Apply for TextLength {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         let text = only(inputs)?.text()?;
-        // A NULL text has no bytes to count, or some that nobody sees.
+        // The bytes of a NULL string are not counted.
         let lengths: Few<f64> = (0..text.len())
             .map(|row| text.value(row).chars().count() as f64)
             .collect();

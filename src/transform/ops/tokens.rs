@@ -15,13 +15,13 @@ use crate::transform::value::Value;
 /// Text split into words.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SplitText {
-    /// Where it is split.
+    /// The rule by which it is split.
     pub at: SplitAt,
     /// Whether words are lower-cased.
     pub lower_case: bool,
 }
 
-/// Where text is split into words.
+/// The rule by which strings are split into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -42,7 +42,7 @@ pub struct WordCount {}
 
 impl Transform {
     /// Splits text into its words, lower-cased: at every character that is neither a letter nor a digit of Unicode.
-    /// They are a list for later steps such as [`Transform::n_grams`] and [`Transform::bag_of_words`]; an empty text
+    /// They are a list for later steps such as [`Transform::n_grams`] and [`Transform::bag_of_words`]; an empty string
     /// has none.
     ///
     /// ```
@@ -81,7 +81,7 @@ impl Transform {
         self.step(column, Deduplicate {})
     }
 
-    /// Adds the feature `<column>_words`: the number of words of a text as [`Transform::tokens`] splits it, or of
+    /// Adds the feature `<column>_words`: the number of words of a string as [`Transform::tokens`] splits it, or of
     /// items of a list.
     #[must_use]
     pub fn word_count(self, column: impl Into<String>) -> Self {

@@ -12,7 +12,7 @@ use crate::transform::value::{List, NO_CATEGORY, Value};
 /// The id of each value in a vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToIds {
-    /// What the vocabulary holds.
+    /// The terms of the vocabulary.
     #[serde(flatten)]
     pub terms: Terms,
     /// The id of all other values where there are no buckets for them.
@@ -23,7 +23,7 @@ pub struct ToIds {
 /// One feature for each term of a vocabulary.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OneHotTerms {
-    /// What the vocabulary holds.
+    /// The terms of the vocabulary.
     #[serde(flatten)]
     pub terms: Terms,
 }
@@ -61,7 +61,7 @@ impl Transform {
         self.step(column, ToIds { terms, default_id })
     }
 
-    /// As [`Transform::one_hot`] with a vocabulary of one's own choice: one feature for each term, and one for each
+    /// As [`Transform::one_hot`] with a chosen vocabulary: one feature for each term, and one for each
     /// bucket of all other values. Without buckets they are all zeros.
     #[must_use]
     pub fn one_hot_of(self, column: impl Into<String>, terms: Terms) -> Self {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::design::{Design, add_entries};
 use crate::columns::Column;
 use crate::parallel;
+use crate::sketches::comoments;
 
 /// Rows that are packed at once.
 const BLOCK: usize = 512;
@@ -70,23 +71,16 @@ impl Gram {
         if other.weight == 0.0 {
             return;
         }
-        let total = self.weight + other.weight;
-        let share = other.weight / total;
-        let factor = self.weight * share;
-        let pairs = other.means.iter().zip(&self.means);
-        let deltas: Vec<f64> = pairs.map(|(other, own)| other - own).collect();
-        let rows = self.products.chunks_exact_mut(deltas.len());
-        let rows = rows.zip(other.products.chunks_exact(deltas.len()));
-        for ((own, other), row_delta) in rows.zip(&deltas) {
-            let row_delta = factor * row_delta;
-            for ((own, other), delta) in own.iter_mut().zip(other).zip(&deltas) {
-                *own += other + row_delta * delta;
-            }
+        if self.weight == 0.0 {
+            self.clone_from(other);
+            return;
         }
-        for (mean, delta) in self.means.iter_mut().zip(&deltas) {
-            *mean += share * delta;
-        }
-        self.weight = total;
+        let width = self.means.len();
+        let rows = self.products.chunks_exact_mut(width);
+        let rows = rows.zip(other.products.chunks_exact(width));
+        let weights = (self.weight, other.weight);
+        comoments::merge(weights, &mut self.means, &other.means, rows);
+        self.weight += other.weight;
     }
 }
 

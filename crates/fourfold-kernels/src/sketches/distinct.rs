@@ -114,8 +114,8 @@ fn tau(mut x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::hash::{hash_bytes, hash_u64};
     use super::*;
+    use crate::hash::{hash_bytes, hash_u64};
 
     fn of(hashes: impl Iterator<Item = u64>) -> DistinctSketch {
         let mut sketch = DistinctSketch::default();

@@ -5,19 +5,20 @@
 
 mod arrays;
 pub mod bytes;
+pub(crate) mod comoments;
 mod distinct;
-pub mod hash;
 mod moments;
 pub mod number;
-#[cfg(test)]
-mod number_tests;
 pub mod quantiles;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod top_values;
 
+pub use self::comoments::CoMoments;
 pub use self::distinct::DistinctSketch;
 pub use self::moments::Moments;
 pub use self::number::NumberSketch;
 pub use self::quantiles::QuantileSketch;
 pub use self::text::TextSketch;
-pub use self::top_values::TopValues;
+pub use self::top_values::{Counter, TopValues};

@@ -7,10 +7,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::distinct::DistinctSketch;
-use super::hash::hash_u64;
 use super::moments::Moments;
 use super::quantiles::{self, Points, QuantileSketch, from_order_key, order_key};
 use super::top_values::TopValues;
+use crate::hash::hash_u64;
 
 /// Values counted in a table: the double of this.
 pub const TOP_CAPACITY: usize = 2_048;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Floats;
-use super::hash::hash_u64;
+use crate::hash::hash_u64;
 
 /// A KLL sketch of `f64` values (Karnin, Lang, Liberty 2016: "Optimal quantile approximation in streams").
 ///

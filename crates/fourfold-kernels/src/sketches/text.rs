@@ -10,9 +10,9 @@ use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
 use super::distinct::DistinctSketch;
-use super::hash::hash_bytes;
 use super::number::{TOP_CAPACITY, stands_out_not};
 use super::top_values::TopValues;
+use crate::hash::hash_bytes;
 
 /// After so many values past the exact ones it is looked at whether some value stands out.
 const PATIENCE: u64 = 1 << 16;

@@ -1,16 +1,15 @@
 //! Randomness as a function of what it is for: equal on any number of threads.
 
-/// A number that depends on a seed and a place (splitmix64, Steele et al. 2014).
+use crate::hash;
+
+/// A number that depends on a seed and a place (SplitMix64, Steele et al. 2014).
 pub(super) fn mix(seed: u64, at: u64) -> u64 {
-    let mut z = seed ^ at.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    hash::finalize(seed ^ at.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// The same, from 0 to below 1.
 pub(super) fn unit(seed: u64, at: u64) -> f64 {
-    (mix(seed, at) >> 11) as f64 / (1_u64 << 53) as f64
+    hash::unit(mix(seed, at))
 }
 
 /// A Poisson number of mean 1: how often a row stands in a bootstrap sample of many rows.

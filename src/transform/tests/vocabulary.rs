@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, ListArray, RecordBatch, StringArray};
 
-use super::learn::{Learn, Rows};
-use super::ops::{FittedOp, Terms};
-use super::term_table::TermTable;
-use super::text_tests::{batch, fit, fit_with, lists, rows_of, texts, whole};
-use super::value::Value;
-use super::{Roles, Transform};
+use super::text::{batch, fit, fit_with, lists, rows_of, texts, whole};
 use crate::schema::FieldType;
+use crate::transform::learn::{Learn, Rows};
+use crate::transform::ops::{FittedOp, Terms};
+use crate::transform::term_table::TermTable;
+use crate::transform::value::Value;
+use crate::transform::{Roles, Transform};
 
 /// The terms of a vocabulary, in order.
 #[track_caller]

@@ -7,11 +7,11 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 
-use super::custom::Nothing;
-use super::{CustomOperation, FittedTransform, Operations, Roles, Transform};
 use crate::accumulate::Accumulate;
 use crate::error::Result;
+use crate::transform::custom::Nothing;
 use crate::transform::ops::{Bucketize, MinMax, ZScore};
+use crate::transform::{CustomOperation, FittedTransform, Operations, Roles, Transform};
 
 fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
     let columns = columns.map(|(name, column)| (name, column, true));
@@ -126,7 +126,7 @@ fn given_boundaries_learn_nothing() {
         ),
         (
             vec![1.0, 1.0],
-            "the boundaries of bucketize go from 1 to 1, must rise",
+            "the boundaries of bucketize go from 1 to 1, must increase",
         ),
         (
             vec![f64::INFINITY],
@@ -276,7 +276,7 @@ fn many_rows_are_as_few_rows() {
         .multi_hot("l");
     assert!(refusal(&transform, &rows).contains("the column is of lists of integer"));
     let transform = Transform::new()
-        .impute("x", super::Fill::Median)
+        .impute("x", crate::transform::Fill::Median)
         .z_score_per_key("x", "key")
         .one_hot("key")
         .multi_hot("l");
@@ -380,7 +380,7 @@ fn an_operation_of_ones_own_writes_several_columns() {
     let error = loaded.apply(&rows).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "transform of `a`, `b`: the operation `test.sum_and_difference.v1` was loaded without its code; add it with `FittedTransform::with_operations`"
+        "transform of `a`, `b`: the operation `test.sum_and_difference.v1` was loaded without its code; register it with `FittedTransform::with_operations`"
     );
     let error = loaded
         .clone()
@@ -388,7 +388,7 @@ fn an_operation_of_ones_own_writes_several_columns() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no code for the operation `test.sum_and_difference.v1`; known are test.mean_label.v1. Add yours with `Operations::with`"
+        "operation `test.sum_and_difference.v1` is not registered; registered are test.mean_label.v1; register it with `Operations::with`"
     );
     assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
     let loaded = loaded.with_operations(&fitted.operations()).unwrap();
@@ -429,14 +429,14 @@ fn a_pass_sees_the_label_where_a_step_needs_it() {
     let features = fitted.apply(&batch([("a", floats([9.0]))])).unwrap();
     assert_eq!(features.row(0).to_vec(), [1.5, 9.0]);
 
-    // A part that has travelled as bytes merges into one that has its code.
+    // A part that was read from bytes merges into one that has its code.
     let mut fitting = transform
         .fitting(&rows.schema(), Roles::label("y"))
         .unwrap();
     let mut whole = fitting.pass().unwrap().unwrap();
     let mut part = whole.clone();
     part.update(&rows).unwrap();
-    let travelled = super::FitPass::from_state(&part.state().unwrap()).unwrap();
+    let travelled = crate::transform::FitPass::from_state(&part.state().unwrap()).unwrap();
     whole.merge(travelled).unwrap();
     fitting.absorb(whole).unwrap();
     assert_eq!(fitting.finish().unwrap(), fitted);

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::column::Element;
-use super::json::Reader;
+use super::Reader;
+use crate::serving::protocol::column::Element;
 
 fn is_fine(json: &[u8]) -> bool {
     Reader::new(json)

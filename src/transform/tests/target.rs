@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 
-use super::ops::TargetEncode;
-use super::{FittedTransform, Roles, Transform};
+use crate::transform::ops::TargetEncode;
+use crate::transform::{FittedTransform, Roles, Transform};
 
 const LABEL: Roles<'static> = Roles { label: Some("y") };
 
@@ -16,7 +16,7 @@ fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
 
 /// Numbers in 0..1 that look random.
 fn noise(seed: u64, n: usize) -> Vec<f64> {
-    let bits = |i: usize| twox_hash::XxHash64::oneshot(seed, &(i as u64).to_le_bytes());
+    let bits = |i: usize| fourfold_kernels::hash::xxh64(seed, &(i as u64).to_le_bytes());
     (0..n)
         .map(|i| (bits(i) >> 11) as f64 / (1_u64 << 53) as f64)
         .collect()
@@ -97,7 +97,7 @@ fn a_training_row_is_encoded_by_the_other_folds_and_a_served_one_by_all() {
     let fitted = fit(&Transform::new().step("category", encode), &rows);
     let categories: &Int64Array = rows.column(0).as_any().downcast_ref().unwrap();
     let inputs = [0, 1].map(|at| ArrayRef::clone(rows.column(at)));
-    let folds = super::folds::row_hashes(&inputs).unwrap();
+    let folds = crate::transform::folds::row_hashes(&inputs).unwrap();
     let mean = |of: &dyn Fn(usize) -> bool| -> (f64, f64) {
         let rows = (0..y.len()).filter(|row| of(*row));
         rows.fold((0.0, 0.0), |(n, sum), row| (n + 1.0, sum + y[row]))

@@ -1,7 +1,7 @@
 //! One feature per bucket of the value's hash.
 
+use fourfold_kernels::hash::xxh64;
 use serde::{Deserialize, Serialize};
-use twox_hash::XxHash64;
 
 use super::bag_of_words::features;
 use super::{Apply, FittedOp, Operation, only, size};
@@ -13,11 +13,11 @@ use crate::transform::value::{NO_CATEGORY, Value};
 
 /// One feature per bucket of the value's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Hash {
-    /// How many buckets: 1 to 2^20.
+pub struct HashBuckets {
+    /// The number of buckets: 1 to 2^20.
     #[serde(deserialize_with = "super::read_size")]
     pub n_buckets: usize,
-    /// Another key, other buckets.
+    /// The seed of the hash: another key gives other buckets.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub key: u64,
 }
@@ -28,7 +28,7 @@ fn is_zero(key: &u64) -> bool {
 }
 
 impl Transform {
-    /// One feature for each of `n_buckets` buckets (1 to 2^20) of the value's hash (XXH64 of its text), for columns with very
+    /// One feature for each of `n_buckets` buckets (1 to 2^20) of the value's hash (XXH64 of its string), for columns with very
     /// many values. Of lists (words, n-grams, ...) a feature is how many items of the row's list fall into its bucket:
     /// feature hashing, a bag of words without a vocabulary.
     #[must_use]
@@ -40,11 +40,11 @@ impl Transform {
     /// It is no secret that guards against chosen values.
     #[must_use]
     pub fn hash_with_key(self, column: impl Into<String>, n_buckets: usize, key: u64) -> Self {
-        self.step(column, Hash { n_buckets, key })
+        self.step(column, HashBuckets { n_buckets, key })
     }
 }
 
-impl Operation for Hash {
+impl Operation for HashBuckets {
     fn check(&self) -> Result<()> {
         size("`n_buckets` of hash", self.n_buckets, 1)
     }
@@ -54,20 +54,20 @@ impl Operation for Hash {
     }
 }
 
-impl Hash {
+impl HashBuckets {
     fn ids(&self, tokens: &Tokens<'_>) -> Few<u32> {
         let n_buckets = self.n_buckets.max(1) as u64;
         let mut ids = Vec::with_capacity(tokens.len());
         tokens.for_each(|text| {
             ids.push(text.map_or(NO_CATEGORY, |text| {
-                (XxHash64::oneshot(self.key, text.as_bytes()) % n_buckets) as u32
+                (xxh64(self.key, text.as_bytes()) % n_buckets) as u32
             }));
         });
         ids.into()
     }
 }
 
-impl Apply for Hash {
+impl Apply for HashBuckets {
     fn apply(&self, inputs: &[&Value]) -> Result<Value> {
         Ok(match only(inputs)? {
             Value::List(list) => {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn there_are_buckets_for_which_there_is_memory() {
-        let check = |n_buckets| Hash { n_buckets, key: 0 }.check();
+        let check = |n_buckets| HashBuckets { n_buckets, key: 0 }.check();
         check(1 << 20).unwrap();
         let error = check((1 << 20) + 1).unwrap_err();
         let expected = "`n_buckets` of hash is 1048577, must be 1 to 1048576";

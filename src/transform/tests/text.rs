@@ -7,12 +7,12 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 
-use super::fit::FitPass;
-use super::ops::Terms;
-use super::value::Value;
-use super::{FittedTransform, Roles, Transform};
 use crate::accumulate::Accumulate;
 use crate::schema::FieldType;
+use crate::transform::fit::FitPass;
+use crate::transform::ops::Terms;
+use crate::transform::value::Value;
+use crate::transform::{FittedTransform, Roles, Transform};
 
 pub(super) fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
     let columns = columns.map(|(name, column)| (name, column, true));
