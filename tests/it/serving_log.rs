@@ -46,11 +46,7 @@ fn january() -> RecordBatch {
     let file = std::fs::File::open(JANUARY).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     let schema = std::sync::Arc::clone(reader.schema());
-    let rows: Vec<RecordBatch> = reader
-        .build()
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let rows: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
     let rows = concat_batches(&schema, &rows).unwrap();
     // Those that have arrived: the others are in no split, and the model asks for a tail number.
     let has_arrived = is_not_null(rows.column_by_name("arr_delay").unwrap()).unwrap();
