@@ -26,10 +26,10 @@ pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The time.
+    /// The current time.
     fn now(&self) -> SystemTime;
 
-    /// Waits. A clock of a test may come to the end of the wait at once.
+    /// Waits. A clock for tests may skip the wait.
     fn sleep(&self, time: Duration) -> Sleep<'_>;
 
     /// Milliseconds since 1970-01-01T00:00:00Z; 0 before.
@@ -53,7 +53,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved: a year of waiting takes no time. Clones are one clock.
+/// A clock that stands still until it is moved: a year of waiting takes no time. Clones share one time.
 #[derive(Clone, Debug)]
 pub struct VirtualClock {
     now: Arc<Mutex<SystemTime>>,

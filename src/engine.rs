@@ -6,32 +6,32 @@
 //! # An application's own session
 //!
 //! [`Engine::on`] takes an application's `SessionContext`: its catalogue and tables, functions, optimizer rules, object
-//! stores, memory pool and spill directories. How plans are cut and run stays the engine's, because results depend on
-//! it: the options under `datafusion.execution` and `datafusion.optimizer` are those of [`Engine::new`], whatever the
+//! stores, memory pool and spill directories. The engine still decides how plans are partitioned and run, because
+//! results depend on it: the options under `datafusion.execution` and `datafusion.optimizer` are those of [`Engine::new`], whatever the
 //! session has set.
 //!
 //! # Memory
 //!
-//! Under a [limit](Engine::with_memory_limit), DataFusion's sorts, aggregations and merge joins spill to disk; what
-//! cannot is refused with [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted), naming who asked. Counted
-//! are: what analyses hold ([`Accumulate::size`]), the table of equal rows by which rows are placed, row groups of examples
-//! that are not written yet, and DataFusion's sorts, joins and aggregations. **Not** counted are:
+//! Under a [limit](Engine::with_memory_limit), DataFusion's sorts, aggregations and merge joins spill to disk; operators
+//! that cannot spill fail with [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted), naming the largest
+//! consumers. The limit covers the memory of analyses ([`Accumulate::size`]), the table of equal rows that places rows, row groups of examples
+//! that are not written yet, and DataFusion's sorts, joins and aggregations. It does **not** cover:
 //!
-//! - batches on their way: some of 8,192 rows for each of the [parts](Engine::partitions), and what the decoder of a file
-//!   holds of it: a row group of Parquet by columns, a piece of a CSV or JSON file;
-//! - what a [`ReaderSource`](crate::data::ReaderSource) or a table of the application holds;
-//! - merging: the states of all parts, of which the whole is made, once each;
-//! - training: matrices (`4 * n_rows * n_features` bytes), models, and what a trainer takes;
-//! - predicting: features and predictions of a batch.
+//! - batches between operators: some of 8,192 rows for each of the [parts](Engine::partitions), and the buffers of
+//!   the decoder of a file: a row group of Parquet by columns, a piece of a CSV or JSON file;
+//! - memory of a [`ReaderSource`](crate::data::ReaderSource) or a table of the application;
+//! - merging: the states of all parts, once each;
+//! - training: matrices (`4 * n_rows * n_features` bytes), models, and the working memory of trainers;
+//! - prediction: features and predictions of a batch.
 //!
 //! # Threads
 //!
-//! Plans run on the async threads of the runtime that calls; what waits for a disk or a network in a blocking way
+//! Plans run on the async threads of the calling runtime; code that blocks on a disk or a network
 //! (a trainer, a validator, the reader of a [`ReaderSource`](crate::data::ReaderSource), the built-in servers) runs on the
 //! runtime's threads for blocking work. Each trait says which of its methods run where.
 //!
-//! Architecture invariant: results do not depend on the number of threads. The rows are always cut into the same
-//! [`Engine::partitions`], whatever the machine; the parts' results are merged in an order that depends on their
+//! Architecture invariant: results do not depend on the number of threads. The rows are always divided into the same
+//! [`Engine::partitions`] on any machine; the parts' results are merged in an order that depends on their
 //! content only. Held by `tests/it/determinism.rs`.
 
 use std::any::Any;

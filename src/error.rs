@@ -1,11 +1,10 @@
 //! The one error type of the crate.
 //!
-//! An [`Error`] is one word wide, says what happened in its [`Display`](fmt::Display) text, which kind of thing
-//! went wrong in [`Error::kind`], where in [`Error::stage`], and keeps the cause in
-//! [`source`](std::error::Error::source). `{:#}` is the message with all causes on one line, for logs and messages; the
-//! `Debug` text has a line for each, so that `fn main() -> fourfold::Result<()>` prints something a person can read.
+//! An [`Error`] is one word wide. Its [`Display`](fmt::Display) message says what happened, [`Error::kind`] is its kind,
+//! [`Error::stage`] the stage that failed, and [`source`](std::error::Error::source) the cause. `{:#}` is the message with all causes on one line, for logs and messages; the
+//! `Debug` output has a line for each, so that `fn main() -> fourfold::Result<()>` prints a readable message.
 //!
-//! A model that a validator turns down is **not** an error: it is
+//! A model that a validator rejects is **not** an error: it is
 //! [`Outcome::Rejected`](crate::pipeline::Outcome), a value.
 
 use std::any::Any;
@@ -13,7 +12,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-/// The result of everything in this crate that can fail.
+/// The result of the fallible functions of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -30,7 +29,7 @@ pub enum ErrorKind {
     Schema,
     /// Training or predicting failed.
     Model,
-    /// A file, a model or a version that was asked for is not there.
+    /// A file, a model or a version does not exist.
     NotFound,
     /// The thing to be written exists already.
     AlreadyExists,
@@ -40,15 +39,15 @@ pub enum ErrorKind {
     Io,
     /// It exists but is unavailable at present: it is being loaded, or the server is stopping. A retry may succeed.
     Unavailable,
-    /// A queue, a limit of concurrency or a memory budget is full. Worth trying again later.
+    /// A queue, a limit of concurrency or a memory budget is full. A retry may succeed later.
     ResourceExhausted,
-    /// It was not done by the time it had to be.
+    /// The operation did not finish before its deadline.
     DeadlineExceeded,
-    /// It was asked to stop before it was done, see [`Cancellation`](crate::Cancellation).
+    /// The operation was cancelled, see [`Cancellation`](crate::Cancellation).
     Cancelled,
-    /// Asked for something that this build or this format does not do.
+    /// This build or this format does not support the operation.
     Unsupported,
-    /// Code that is not this crate's failed: a driver, a client, a stage of an application. See [`Error::other`].
+    /// Code outside of this crate failed: a driver, a client, a stage of an application. See [`Error::other`].
     Other,
     /// A bug in this crate.
     Internal,

@@ -58,7 +58,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -73,7 +73,7 @@ pub enum Event {
         /// All units.
         total: Option<u64>,
     },
-    /// Something that a person should know, told when it is seen.
+    /// A warning, as soon as it is found.
     Warned(Warning),
     /// A step has ended.
     Finished(Step, Duration),
@@ -89,7 +89,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Tells a listener, which is called from several threads and should return soon.
+    /// Sends events to a listener, which is called from several threads and should return soon.
     #[must_use]
     pub fn to(listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         Progress {
@@ -98,7 +98,7 @@ impl Progress {
         }
     }
 
-    /// Tells an event.
+    /// Sends an event.
     pub fn tell(&self, event: &Event) {
         if let Some(listener) = &self.listener {
             listener(event);

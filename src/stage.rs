@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 /// A named, versioned, serializable unit of work.
 ///
 /// The struct's fields are its configuration. Its serialized form, with [`name`](Stage::name) and
-/// [`version`](Stage::version), is what a [`Fingerprint`](crate::fingerprint::Fingerprint) is made of.
+/// [`version`](Stage::version), makes its [`Fingerprint`](crate::fingerprint::Fingerprint).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a pipeline stage",
     label = "this is not a `Stage`",
@@ -47,7 +47,7 @@ pub trait Stage: Configuration + Send + Sync + 'static {
     /// The name of the stage: in errors, reports and fingerprints.
     fn name(&self) -> &str;
 
-    /// Raised by its author when the meaning of the code changes while its configuration does not.
+    /// The version of the code, to be raised when its behaviour changes while its configuration does not.
     fn version(&self) -> u32 {
         1
     }

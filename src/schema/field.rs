@@ -19,7 +19,7 @@ pub struct Field {
     /// Its type; that of the items, if it is a list.
     #[serde(rename = "type")]
     pub field_type: FieldType,
-    /// The column is of lists, with so many items in each row that is not NULL.
+    /// The allowed number of items in each row that is not NULL, for a column of lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<Counts>,
     /// The least share of rows that must have a value, in `0..=1`; 1 means that NULL is not allowed.
@@ -31,15 +31,15 @@ pub struct Field {
     /// The values that are allowed, if only some are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domain: Option<Domain>,
-    /// Serving turns down a value outside of [values](Domain::Values) and [booleans](Domain::Boolean), too. Without
-    /// it such a value is an anomaly of a data set and no error of a request, since transforms have a place for
-    /// values that they have never seen. Values outside of a range are always turned down.
+    /// Whether serving rejects a value outside of [values](Domain::Values) and [booleans](Domain::Boolean) too. By default
+    /// such a value is an anomaly of a data set but no error of a request, since transforms have features for unseen
+    /// values. Values outside of a range are always rejected.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
-    /// NaN is not allowed.
+    /// Whether NaN is disallowed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub disallow_nan: bool,
-    /// Infinite numbers are not allowed.
+    /// Whether infinite numbers are disallowed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub disallow_inf: bool,
     /// The allowed number of distinct values (an estimate past a few hundred).
@@ -63,7 +63,7 @@ pub struct Field {
     /// Environments that have the field, whatever the schema's default environments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_environment: Vec<String>,
-    /// Environments that do not have the field: a label, a weight are not there in `serving`. `training_only =
+    /// Environments that do not have the field: labels and weights are missing in `serving`. `training_only =
     /// true` is short for `not_in_environment = ["serving"]`.
     #[serde(
         default,
@@ -87,8 +87,8 @@ pub struct Field {
 pub enum Domain {
     /// A list of values, of text, integer and boolean columns. An inferred list is at most 100 long.
     Values(Vec<String>),
-    /// Numbers from `min` to `max`, both included: of integer and float columns. Never inferred: the training
-    /// data's range is not a rule. NaN is not outside of a range (see [`Field::disallow_nan`]), infinity is. Whole
+    /// Numbers from `min` to `max`, both included, of integer and float columns. They are never inferred, as the range
+    /// of the training data is not a rule. NaN is not outside of a range (see [`Field::disallow_nan`]), infinity is. Whole
     /// numbers past 2^53 are compared as doubles.
     Range {
         /// The lowest number allowed.
@@ -98,7 +98,7 @@ pub enum Domain {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max: Option<f64>,
     },
-    /// Days or points in time, both ends included: of date and timestamp columns. Written as ISO 8601:
+    /// Days or points in time, both ends included, of date and timestamp columns, written as ISO 8601:
     /// `2013-01-31`, `2013-01-31T05:00:00Z`.
     Times {
         /// The earliest allowed.
@@ -141,20 +141,20 @@ pub enum Domain {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifecycle {
-    /// Not there yet. Not checked.
+    /// The field does not exist yet. Its values are not checked.
     Planned,
-    /// There, and not to be relied on. Not checked.
+    /// The field exists but is unreliable. Its values are not checked.
     Alpha,
-    /// To be relied on soon.
+    /// The field will be reliable soon.
     Beta,
     /// The field is in use.
     #[default]
     Production,
-    /// For finding faults, never a feature. Not checked.
+    /// The field is for debugging and never a feature. Its values are not checked.
     DebugOnly,
-    /// On its way out, never a feature. Not checked.
+    /// The field will be removed and is never a feature. Its values are not checked.
     Deprecated,
-    /// Out, never a feature. Not checked.
+    /// The field was removed and is never a feature. Its values are not checked.
     Disabled,
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Error, Result, near_names};
 use crate::field_type::FieldType;
 
 /// The options of [`Statistics`](super::Statistics) beyond those of every column: weights, slices, pairs of columns,
-/// association with a label. All of it is computed in the same pass; none of it by default, for each has its cost.
+/// association with a label. All are computed in the same pass; all are off by default, since each has a cost.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -47,12 +47,12 @@ pub(super) enum Pairing {
 }
 
 impl StatisticsOptions {
-    /// The most slices, all together. More are an error: a slice costs as much memory as the statistics of all rows
+    /// The largest number of slices, all together. More are an error: a slice costs as much memory as the statistics of all rows
     /// with few values, up to a megabyte.
     pub const MAX_SLICES: usize = 100;
-    /// The most values of a label. More are an error: cut it by [boundaries](StatisticsOptions::label_boundaries).
+    /// The largest number of values of a label. More are an error: use [boundaries](StatisticsOptions::label_boundaries).
     pub const MAX_LABELS: usize = 100;
-    /// The most columns of numbers of which all pairs are looked at. More are an error: list the pairs.
+    /// The largest number of columns of numbers for statistics of all pairs. More are an error: list the pairs.
     pub const MAX_PAIRED: usize = 64;
 
     /// The largest weight of a row, so that the sum over any number of rows is finite.
@@ -64,7 +64,7 @@ impl StatisticsOptions {
         StatisticsOptions::default()
     }
 
-    /// A column of numbers that says how much each row counts in the [weighted
+    /// Sets the column of the weights of rows in the [weighted
     /// statistics](super::WeightedStatistics). A row without a weight, or with one that is negative, not finite or
     /// above [`StatisticsOptions::MAX_WEIGHT`], is an error.
     #[must_use]
@@ -73,15 +73,15 @@ impl StatisticsOptions {
         self
     }
 
-    /// A column of which it is computed how much the others [tell](super::Association). Rows where it is NULL take no
-    /// part.
+    /// Sets the label, whose [association](super::Association) with the other columns is computed. Rows where it is NULL
+    /// take no part.
     #[must_use]
     pub fn label(mut self, column: impl Into<String>) -> Self {
         self.label = Some(column.into());
         self
     }
 
-    /// Cuts a label of numbers into buckets: `[a, b]` makes `(-inf, a)`, `[a, b)` and `[b, inf)`. Without them every
+    /// Divides a label of numbers into buckets: `[a, b]` makes `(-inf, a)`, `[a, b)` and `[b, inf)`. Without them every
     /// value is a label of its own.
     #[must_use]
     pub fn label_boundaries(mut self, boundaries: impl IntoIterator<Item = f64>) -> Self {
@@ -89,7 +89,7 @@ impl StatisticsOptions {
         self
     }
 
-    /// Statistics of the rows of each value of these columns, one column at a time. Rows where the column is NULL are
+    /// Adds statistics of the rows of each value of these columns, one column at a time. Rows where the column is NULL are
     /// in no slice of it.
     #[must_use]
     pub fn slice_by<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
@@ -98,8 +98,8 @@ impl StatisticsOptions {
         self
     }
 
-    /// Statistics of the rows of each combination of values of these columns. A slice is known by its name alone: text
-    /// with `, ` and the name of another column in it may make one name of two slices.
+    /// Adds statistics of the rows of each combination of values of these columns. A slice is identified by its name
+    /// alone: a string with `, ` and the name of another column in it may give two slices the same name.
     #[must_use]
     pub fn slice_by_all<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.slices
@@ -107,14 +107,14 @@ impl StatisticsOptions {
         self
     }
 
-    /// Covariance and correlation of all pairs of columns of numbers (booleans too) with a single value per row.
+    /// Adds covariance and correlation of all pairs of columns of numbers (booleans too) with a single value per row.
     #[must_use]
     pub fn all_pairs(mut self) -> Self {
         self.pairs = Pairing::All;
         self
     }
 
-    /// Covariance and correlation of these pairs of columns.
+    /// Adds covariance and correlation of these pairs of columns.
     #[must_use]
     pub fn pairs<A: Into<String>, B: Into<String>>(
         mut self,
@@ -128,8 +128,8 @@ impl StatisticsOptions {
     /// The analysis, for batches of an Arrow schema.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a column that is not there, with the near ones, or is not
-    /// of a type for its part.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a missing column, with similar names, or one whose
+    /// type does not fit its use.
     pub fn accumulator(&self, schema: &ArrowSchema) -> Result<StatisticsAccumulator> {
         StatisticsAccumulator::with_options(schema, self)
     }

@@ -1,4 +1,4 @@
-//! A sensible transform for a table that nobody has looked at yet.
+//! The automatic choice of a transform by the statistics of a table.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,10 +17,10 @@ const SMALL: u64 = 12;
 /// The least number of rows, on average, of each value of all whole numbers that are one-hot encoded.
 const ROWS_A_VALUE: u64 = 30;
 
-/// The most categories of a column.
+/// The largest number of categories of a column.
 const MAX_CODES: usize = 4_096;
 
-/// Chooses a [`Transform`] from the statistics of the training split, and says why.
+/// Chooses a [`Transform`] by the statistics of the training split, with a reason for each decision.
 ///
 /// The rules, in order, for each column:
 ///
@@ -29,15 +29,15 @@ const MAX_CODES: usize = 4_096;
 /// | all NULL, constant, of another type | dropped |
 /// | text or whole numbers, nearly all distinct, and named or spaced like a key | dropped |
 /// | boolean | 0 or 1; all-zero where missing |
-/// | whole numbers, 3 to 12 distinct, if there are the rows for it | one-hot |
-/// | whole numbers, up to `max_values` distinct, if there are the rows for it | one-hot besides the number |
+/// | whole numbers, 3 to 12 distinct, if there are enough rows | one-hot |
+/// | whole numbers, up to `max_values` distinct, if there are enough rows | one-hot besides the number |
 /// | numbers | median imputation and an indicator if any are missing, `ln(1 + max(x, 0))` if heavy-tailed, z-score, within a million |
 /// | text, at most `max_one_hot` distinct | one-hot |
 /// | other text | hashed to `hash_buckets` features; dropped if values hardly repeat |
 /// | dates and timestamps | hour, weekday, day, month and year, as far as they vary |
 ///
-/// There are the rows for one-hot whole numbers as long as their values together, those of columns with fewer values first,
-/// have 30 rows each on average: a weight a value is not learned from less.
+/// There are enough rows for one-hot whole numbers as long as all their values, those of columns with fewer values first,
+/// have 30 rows each on average: fewer are too few to learn a weight per value.
 ///
 /// For a trainer that [takes](Takes) numbers with gaps (boosting, trees), booleans, numbers and parts of dates stay as
 /// they are; for one that takes codes, text is categories, of the 4,096 most frequent values.
@@ -69,7 +69,7 @@ pub struct Decision {
     pub column: String,
     /// The operations chosen for it, such as `one-hot`.
     pub action: String,
-    /// Why, with the figures.
+    /// The reason, with figures.
     pub reason: String,
 }
 
@@ -103,30 +103,30 @@ impl AutoTransform {
         AutoTransform::default()
     }
 
-    /// The most distinct values of a column of whole numbers that is one-hot encoded, such as an hour of the day; 64
-    /// by default.
+    /// Sets the largest number of distinct values of a column of whole numbers that is one-hot encoded, such as an hour
+    /// of the day; the default is 64.
     #[must_use]
     pub fn max_values(mut self, n: u64) -> Self {
         self.max_values = n;
         self
     }
 
-    /// The most distinct values of a text column that is one-hot encoded; the default is 400.
+    /// Sets the largest number of distinct values of a text column that is one-hot encoded; the default is 400.
     #[must_use]
     pub fn max_one_hot(mut self, n: u64) -> Self {
         self.max_one_hot = n;
         self
     }
 
-    /// The number of buckets that text with more values is hashed to; the default is 64.
+    /// Sets the number of buckets that text with more values is hashed to; the default is 64.
     #[must_use]
     pub fn hash_buckets(mut self, n: usize) -> Self {
         self.hash_buckets = n.max(1);
         self
     }
 
-    /// The transform for what a trainer takes, and the reason for each column's part in it. `optional` says whether a
-    /// column may be missing although the training split has no gap in it.
+    /// Returns the transform for what a trainer takes, and the decision about each column. `optional` tells whether a
+    /// column may be missing although the training split has all its values.
     #[must_use]
     pub fn plan(
         &self,

@@ -399,7 +399,7 @@ fn a_record_is_told_at_a_terminal_and_to_scripts() {
     );
     for part in [
         "label: `late`, task: binary\nclasses: `no`, `yes` (positive)\ncolumns, 4 features of them:\n",
-        "  kilograms: z_score (as it was configured)\n",
+        "  kilograms: z_score (as configured)\n",
         skill.as_str(),
         "\npassed: auc is ",
         "\nblessed",

@@ -72,15 +72,15 @@ impl TargetEncode {
         self
     }
 
-    /// Takes a label of whole numbers as classes: one feature a class.
+    /// Treats a label of whole numbers as classes: one feature per class.
     #[must_use]
     pub fn classes(mut self) -> Self {
         self.classes = true;
         self
     }
 
-    /// Raw columns that choose the fold of a row, besides all inputs of the transform: a key of the rows, say. They
-    /// are read in training only. They must not tell the label.
+    /// Sets raw columns, such as a key of the rows, that choose the fold of a row besides all inputs of the transform.
+    /// They are read in training only, and must not determine the label.
     #[must_use]
     pub fn fold_by<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.fold_by = columns.into_iter().map(Into::into).collect();
@@ -92,16 +92,16 @@ impl Transform {
     /// Replaces a category (text, whole numbers, booleans) by the mean of the label over the training rows of that
     /// category, drawn towards the mean over all rows: `(sum + m * prior) / (n + m)`, `m` = 10 rows.
     ///
-    /// Of a label that is a number or a boolean it is the mean; text is classes: of two the share of the second,
-    /// feature `column`, of more the share of each, features `column->class`. For whole numbers that are classes say
-    /// [`TargetEncode::classes`].
+    /// For a label that is a number or a boolean it is the mean. A label of text is classes: of two, the feature `column`
+    /// is the share of the second; of more, the features `column->class` are the share of each. For whole numbers that are
+    /// classes use [`TargetEncode::classes`].
     ///
     /// A training row must not see its own label in its features. So the rows fall into five folds, and a row *of
     /// the training data* is encoded by the rows of the other folds
     /// ([`FittedTransform::apply_training`](crate::transform::FittedTransform::apply_training), which the `train`
     /// split's data set calls); every other row is encoded by all training rows. The fold follows from a hash of the
     /// row's raw input columns (and those of [`TargetEncode::fold_by`]), never of the label: rows of equal inputs
-    /// are in one fold and do not see each other's labels either. If inputs tell rows too little apart, such as when
+    /// are in one fold and do not see each other's labels either. If the inputs do not distinguish rows, such as when
     /// this category is the only input, name a key with `fold_by`.
     ///
     /// A NULL, an unseen category and one past the 10,000 most frequent are the mean over all rows.

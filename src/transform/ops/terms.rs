@@ -24,17 +24,17 @@ use crate::transform::value::NO_CATEGORY;
 /// ```
 ///
 /// Equal counts (or mutual informations) are ordered by value, from the smallest. (tf.Transform orders them by their
-/// bytes from the largest, which says nothing either.) Counts are exact for up to `20 * top_k` distinct values, at
-/// least 2,048 and at most two million; past that the values that make up more than one in `10 * top_k`, in 1,024 at
-/// least and in a million at most, are certainly known, wherever they come, with counts that are too low by as much
-/// at most. The order by mutual information wants a label of at most 100 classes and counts rows, a value that is twice
-/// in a row's list once.
+/// bytes from the largest.) Counts are exact for up to `20 * top_k` distinct values, at
+/// least 2,048 and at most two million. Past that, all values with a share of more than one in `10 * top_k` (at least
+/// 1,024, at most a million) are known, in any order of rows, and their counts are too low by at most that share. The
+/// order by mutual information needs a label of at most 100 classes and counts rows: duplicates in the list of a row
+/// count once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
-    /// At most so many; if not told, all, up to a million.
+    /// The largest number of terms; by default all, up to a million.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<usize>,
-    /// Only values that occur so often.
+    /// The least number of occurrences of a term.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub min_count: u64,
     /// The number of ids or features that all other values share, by their hash.
@@ -50,12 +50,12 @@ pub struct Terms {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TermOrder {
-    /// Those that occur most often.
+    /// By the number of occurrences.
     #[default]
     Count,
-    /// Those that tell most of the label: by mutual information.
+    /// By mutual information with the label.
     MutualInformation,
-    /// The same, less what chance would give: a rare term gains nothing by luck.
+    /// By mutual information less its expected value for independent terms, so that rare terms gain nothing by chance.
     AdjustedMutualInformation,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Chosen {
 }
 
 impl Terms {
-    /// The most terms there may be.
+    /// The largest number of terms.
     pub const MAX: usize = 1_000_000;
 
     /// All values (of more than a million the most frequent million).
@@ -114,15 +114,15 @@ impl Terms {
         }
     }
 
-    /// Only values that occur at least `n` times.
+    /// Keeps only values that occur at least `n` times.
     #[must_use]
     pub fn min_count(mut self, n: u64) -> Self {
         self.min_count = n;
         self
     }
 
-    /// `n` ids or features after those of the terms for all other values, chosen by the hash of the value (XXH64).
-    /// Without, they have no feature, and the default id.
+    /// Adds `n` ids or features after those of the terms for all other values, chosen by the hash of the value (XXH64).
+    /// By default these have no feature, and the default id.
     #[must_use]
     pub fn oov(mut self, n: usize) -> Self {
         self.n_oov = n;

@@ -226,11 +226,11 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             json!({"inputs": [tensor("fare", "FP64", json!([1]))]}),
-            "field `age` is missing and required",
+            "field `age` is required but missing",
         ),
         (
             json!({"inputs": [tensor("age", "INT64", json!([1, null]))]}),
-            "field `age` is NULL in row 1, and required",
+            "field `age` is NULL in row 1, but required",
         ),
         (
             json!({"inputs": [tensor("age", "FP64", json!([1, 1.5]))]}),

@@ -186,7 +186,7 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             r#"{"instances": [{"fare": 1}]}"#,
-            "field `age` is missing and required",
+            "field `age` is required but missing",
         ),
         (
             r#"{"instances": [{"age": 1}, {"fare": 1}]}"#,

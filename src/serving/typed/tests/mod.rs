@@ -337,11 +337,11 @@ fn errors_name_the_field_and_the_row() {
     let cases = [
         (
             json!({"deck": "A"}),
-            "field `age` is NULL in row 2, and required",
+            "field `age` is NULL in row 2, but required",
         ),
         (
             json!({"age": null}),
-            "field `age` is NULL in row 2, and required",
+            "field `age` is NULL in row 2, but required",
         ),
         (
             json!({"age": 131}),
