@@ -86,7 +86,7 @@ fn transform(rows: &RecordBatch, scaled: bool) -> Arc<FittedTransform> {
             true => transform.impute(name, Fill::Median).z_score(name),
             false => transform.number(name),
         });
-    let categories = ["pickup_zone", "dropoff_zone", "company", "payment"];
+    let categories = ["pickup_zone", "dropoff_zone", "company", "payment_type"];
     let transform = categories
         .into_iter()
         .fold(transform, |transform, name| transform.one_hot(name));
