@@ -270,7 +270,7 @@ fn copies_of_rebalanced_rows_stay_together_and_are_weighted_back() {
         for k in 0..5 {
             let parts = whole.fold(k, 5).unwrap();
             assert_divided(&whole, &parts);
-            assert!(parts.train.weighting().is_even());
+            assert!(parts.train.weighting().is_uniform());
             let held = parts.held_out.matrix().unwrap();
             for (label, weight) in held.labels().iter().zip(held.weights().unwrap()) {
                 seen[*label as usize] += weight;
