@@ -1,11 +1,11 @@
-//! How often each row has been seen.
+//! The number of times that each row has been seen.
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use crate::hash::xxh64;
 
-/// How often each row has been seen.
+/// The number of times that each row has been seen.
 ///
 /// It holds 17 bytes for each distinct row, in a table that doubles: at most 285 MB, and while it grows for the last time
 /// half as much again. That is enough for [`Occurrences::CAPACITY`] distinct rows, about 14 million. When there are more,
@@ -25,7 +25,7 @@ impl Default for Occurrences {
 }
 
 impl Occurrences {
-    /// What a table of 2^24 buckets holds.
+    /// The capacity of a table of 2^24 buckets.
     pub const CAPACITY: usize = (1 << 24) / 8 * 7;
 
     fn with_capacity(capacity: usize) -> Self {

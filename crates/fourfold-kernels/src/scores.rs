@@ -483,7 +483,7 @@ pub fn bootstrap(
     values
 }
 
-/// How often a row counts in a resample of all rows: a Poisson number of mean 1, from a hash of what the row belongs to, the
+/// The number of times that a row counts in a resample of all rows: a Poisson number of mean 1, from a hash of what the row belongs to, the
 /// resample and a seed. It does not depend on the order of the rows, nor on where they are counted.
 #[must_use]
 pub fn times_drawn(group: u64, replicate: u32, seed: u64) -> u32 {

@@ -7,16 +7,16 @@
 
 use std::collections::HashMap;
 
-/// What is searched for.
+/// The options of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Search {
-    /// How much the size of errors counts against that of the slice: from 0 to 1.
+    /// The weight of the errors' size against the slice's size, from 0 to 1.
     pub alpha: f64,
     /// The least rows of a slice.
     pub min_rows: usize,
     /// The most values that a slice is the conjunction of.
     pub max_values: usize,
-    /// How many slices are wanted.
+    /// The number of slices to find.
     pub n_best: usize,
     /// The most slices that are looked at on a level; more are left out, those with the lowest bounds.
     pub max_looked_at: usize,

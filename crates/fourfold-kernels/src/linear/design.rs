@@ -246,7 +246,7 @@ fn dot(residuals: &[f64], values: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + tail
 }
 
-/// What is not 0 of a column in a row, with its place: the column's ids begin at `first`.
+/// The values of a column in a row that are not 0, with their places: the column's ids begin at `first`.
 pub(super) fn add_entries(
     column: &Column<'_>,
     row: usize,

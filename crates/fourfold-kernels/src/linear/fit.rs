@@ -11,7 +11,7 @@ use crate::parallel;
 /// Rows of a block: its scores stay in the processor's first cache.
 const BLOCK: usize = 1_024;
 
-/// What is minimized, by weights `w` and intercepts `b`:
+/// The objective, minimized by weights `w` and intercepts `b`:
 /// `sum(weight * loss) / sum(weight) + l2 / 2 * |w|² + l1 * |w|`. Intercepts are not penalized.
 #[derive(Clone, Copy, Debug)]
 pub struct Problem<'a> {
@@ -19,9 +19,9 @@ pub struct Problem<'a> {
     pub design: &'a Design<'a>,
     /// The label of each row, as the loss has it.
     pub labels: &'a [f64],
-    /// How much each row counts, at least 0 and not all 0; `None` where all count the same.
+    /// The weights of the rows, at least 0 and not all 0; `None` where all are equal.
     pub weights: Option<&'a [f64]>,
-    /// What a row costs.
+    /// The loss of a row.
     pub loss: Loss,
     /// The weight of half the squared weights.
     pub l2: f64,
@@ -64,7 +64,7 @@ impl Coefficients {
 /// A fitted model.
 #[derive(Clone, Debug)]
 pub struct Fit {
-    /// What was found.
+    /// The coefficients that were found.
     pub coefficients: Coefficients,
     /// The weighted mean of each expanded feature.
     pub means: Vec<f64>,
@@ -131,7 +131,7 @@ pub fn fit(
     }
 }
 
-/// What is minimized, at some coefficients, with its gradient by weights and intercepts (without that of the L1 part).
+/// The objective at some coefficients, with its gradient by weights and intercepts (without that of the L1 part).
 #[must_use]
 pub fn objective(
     problem: &Problem<'_>,

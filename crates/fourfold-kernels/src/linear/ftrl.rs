@@ -7,9 +7,9 @@ use super::loss::Loss;
 /// The rates and penalties of [`Ftrl`].
 #[derive(Clone, Copy, Debug)]
 pub struct FtrlOptions {
-    /// How far a step goes: `alpha`.
+    /// The size of a step: `alpha`.
     pub rate: f64,
-    /// How many gradients of 1 the rate waits for before it falls: `beta`.
+    /// The number of gradients of 1 before the rate falls: `beta`.
     pub smoothing: f64,
     /// The weight of the absolute weights.
     pub l1: f64,
@@ -131,7 +131,7 @@ impl Ftrl {
     }
 }
 
-/// What is not 0 of a row.
+/// The values of a row that are not 0.
 fn entries_of(design: &Design<'_>, row: usize, entries: &mut Vec<(usize, f64)>) {
     for (column, first) in design.placed() {
         add_entries(column, row, first, entries);

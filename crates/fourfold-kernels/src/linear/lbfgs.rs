@@ -33,7 +33,7 @@ pub(super) struct Minimum {
     pub(super) stop: Stop,
 }
 
-/// How many steps are remembered.
+/// The number of steps that are remembered.
 const MEMORY: usize = 10;
 /// The share of the expected decrease that a step must bring.
 const ARMIJO: f64 = 1e-4;

@@ -1,4 +1,4 @@
-//! What a row costs, and by how much its score is off.
+//! The losses of rows, and their derivatives by the score.
 
 use super::exp::exp;
 

@@ -1,4 +1,4 @@
-//! How many distinct values a stream has, in bounded memory.
+//! The number of distinct values of a stream, in bounded memory.
 //!
 //! Why not a crate: the published sketches hash every value once more, by a hash that is slower than the rest of
 //! the statistics of a value together; here one hash serves counts and distinct values.

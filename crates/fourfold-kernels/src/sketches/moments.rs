@@ -112,13 +112,13 @@ impl Moments {
         self.squares += other.squares + delta * delta * (a * b / n);
     }
 
-    /// How many finite numbers were seen.
+    /// The number of finite values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// How many were NaN or infinite.
+    /// The number of NaN and infinite values.
     #[must_use]
     pub fn non_finite(&self) -> u64 {
         (self.nan)
@@ -126,25 +126,25 @@ impl Moments {
             .saturating_add(self.negative_infinity)
     }
 
-    /// How many were NaN.
+    /// The number of NaN values.
     #[must_use]
     pub fn nan(&self) -> u64 {
         self.nan
     }
 
-    /// How many were positive infinity.
+    /// The number of positive infinities.
     #[must_use]
     pub fn positive_infinity(&self) -> u64 {
         self.positive_infinity
     }
 
-    /// How many were negative infinity.
+    /// The number of negative infinities.
     #[must_use]
     pub fn negative_infinity(&self) -> u64 {
         self.negative_infinity
     }
 
-    /// How many were zero.
+    /// The number of zeros.
     #[must_use]
     pub fn zeros(&self) -> u64 {
         self.zeros

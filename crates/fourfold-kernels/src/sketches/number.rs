@@ -1,4 +1,4 @@
-//! What is learned of a column of numbers.
+//! A sketch of a column of numbers.
 //!
 //! While a column has few values, they are counted, and everything else follows from the counts, exactly: whole
 //! numbers of a small range in an array, other numbers in a table. Once there are more, sketches take over, and the
@@ -19,7 +19,7 @@ const DENSE_RANGE: i64 = 1 << 14;
 /// After so many values past the exact ones it is looked at whether some value stands out.
 const PATIENCE: u64 = 1 << 16;
 
-/// What is learned of a column of numbers. They are counted by a key that orders as they do: a whole number's value, a float's
+/// A sketch of a column of numbers. Values are counted by a key that orders as they do: a whole number's value, a float's
 /// [order key](super::quantiles::order_key).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NumberSketch {
@@ -41,7 +41,7 @@ enum Counts {
     Table(TopValues<i64>),
 }
 
-/// How counts travel.
+/// The serialized form of counts.
 #[derive(Serialize, Deserialize)]
 struct Pairs {
     dense: bool,
@@ -320,7 +320,7 @@ impl NumberSketch {
         }
     }
 
-    /// How many distinct values there are, exactly or as estimated.
+    /// The number of distinct values, exact or estimated.
     #[must_use]
     pub fn distinct(&self) -> u64 {
         match &self.state {

@@ -132,7 +132,7 @@ impl QuantileSketch {
         self.compress();
     }
 
-    /// How many values were seen.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count

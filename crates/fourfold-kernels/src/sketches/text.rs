@@ -1,4 +1,4 @@
-//! What is learned of a column of text, or of bytes.
+//! A sketch of a column of strings, or of bytes.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::ArrowDictionaryKeyType;
@@ -17,7 +17,7 @@ use crate::hash::hash_bytes;
 /// After so many values past the exact ones it is looked at whether some value stands out.
 const PATIENCE: u64 = 1 << 16;
 
-/// What is learned of a column of text or bytes: counts while there are few values, as with
+/// A sketch of a column of strings or bytes: counts while there are few values, as with
 /// [numbers](super::number).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TextSketch {
@@ -276,7 +276,7 @@ impl TextSketch {
         self.patience = self.patience.min(other.patience);
     }
 
-    /// How many distinct values there are, exactly or as estimated.
+    /// The number of distinct values, exact or estimated.
     #[must_use]
     pub fn distinct(&self) -> u64 {
         match (&self.distinct, &self.top) {
@@ -299,7 +299,7 @@ impl TextSketch {
         Some((top.top(n), self.distinct.is_none() && top.len() <= n))
     }
 
-    /// What the lengths are; `None` if nothing was seen.
+    /// The lengths; `None` if no value was seen.
     #[must_use]
     pub fn lengths(&self) -> Option<Lengths> {
         (self.n > 0).then(|| Lengths {

@@ -4,7 +4,7 @@ use super::marks::Marks;
 use super::number::{PLAIN, float, integer, number, trimmed};
 use super::time::{date, timestamp};
 
-/// What the values of a column are read as.
+/// The type that the values of a column are read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `true` or `false` in any case.
@@ -174,7 +174,7 @@ impl Column {
         self.n_missing += 1;
     }
 
-    /// What the values are read as.
+    /// The type that the values are read as.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind

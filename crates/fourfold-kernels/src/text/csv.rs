@@ -11,12 +11,12 @@ use super::marks::Marks;
 use super::tally::Tally;
 use super::{Fault, FaultKind};
 
-/// How records are written.
+/// The dialect of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// What is between fields.
+    /// The delimiter of fields.
     pub delimiter: u8,
-    /// What ends a record: a line feed, or a carriage return alone.
+    /// The terminator of records: a line feed, or a carriage return alone.
     pub terminator: u8,
     /// Whether blanks before a field are none of it.
     pub skip_blanks: bool,
@@ -75,7 +75,7 @@ pub fn cut(chunk: &[u8], dialect: &Dialect) -> Option<usize> {
     }
 }
 
-/// What is done with fields.
+/// The receiver of fields.
 trait Visitor {
     /// A field of a record that begins at a byte.
     fn field(&mut self, index: usize, text: &[u8], at: usize) -> Result<(), FaultKind>;

@@ -105,7 +105,7 @@ pub fn is_lines(chunk: &[u8]) -> bool {
     n > 0 && whole * 10 >= n * 9
 }
 
-/// How many bytes stand before the next record: blanks, and what arrays have between their items.
+/// The number of bytes before the next record: blanks, and what arrays have between their items.
 fn between(chunk: &[u8]) -> usize {
     let is_one = |byte: &&u8| byte.is_ascii_whitespace() || b"[],".contains(byte);
     chunk.iter().take_while(is_one).count()
@@ -331,7 +331,7 @@ impl Tallies {
     /// records are taken, and their number comes back.
     ///
     /// # Errors
-    /// What is not JSON, and a field that is there twice.
+    /// Invalid JSON and duplicate fields.
     pub fn see(
         &mut self,
         chunk: &[u8],
@@ -418,7 +418,7 @@ impl Tallies {
 /// column of [`Kind::Text`].
 ///
 /// # Errors
-/// What is not JSON, a field that is no column or is there twice, or a value that is not of its column's kind.
+/// Invalid JSON, a field that is no column, a duplicate field, or a value that is not of its column's type.
 pub fn read(chunk: &[u8], fields: &Fields, columns: &mut [Column]) -> Result<usize, Fault> {
     struct Reading<'a> {
         fields: &'a Fields,

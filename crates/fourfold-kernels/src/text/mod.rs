@@ -16,16 +16,16 @@ pub use self::column::{Bits, Column, Kind, Values};
 pub use self::marks::Marks;
 pub use self::tally::{First, Reading, Tally};
 
-/// What keeps a record from being read.
+/// The reason that a record cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Where the record begins, in bytes from the beginning of the chunk.
     pub at: usize,
-    /// What is wrong.
+    /// The fault.
     pub kind: FaultKind,
 }
 
-/// What is wrong with a record.
+/// The kind of a fault in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// A value that is not of the column's kind.
@@ -41,13 +41,13 @@ pub enum FaultKind {
     UnknownField(Vec<u8>),
     /// A field that is there twice.
     RepeatedField(Vec<u8>),
-    /// What is not JSON, from this byte of the chunk on.
+    /// Invalid JSON, from this byte of the chunk on.
     Syntax(usize),
     /// The chunk ends within the record.
     Unfinished,
 }
 
-/// How many times a byte is in a chunk.
+/// The number of times that a byte is in a chunk.
 #[must_use]
 pub fn count(byte: u8, chunk: &[u8]) -> usize {
     memchr::memchr_iter(byte, chunk).count()

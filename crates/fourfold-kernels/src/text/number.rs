@@ -17,7 +17,7 @@ pub const ANY: u8 = 63;
 /// The styles of a decimal comma.
 pub const WITH_COMMA: u8 = COMMA | DOT_GROUPS | BLANK_GROUPS_COMMA;
 
-/// What is exact in double precision.
+/// The greatest number up to which all integers are exact in double precision.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
@@ -208,7 +208,7 @@ pub fn styles_of_float(text: &[u8]) -> u8 {
 
 const CURRENCIES: [&[u8]; 4] = [b"$", "€".as_bytes(), "£".as_bytes(), "¥".as_bytes()];
 
-/// What stands between thousands beside points and commas: blanks, no-break and thin ones, apostrophes.
+/// Separators of thousands beside points and commas: blanks, no-break and thin ones, apostrophes.
 const BLANKS: [&[u8]; 6] = [
     b" ",
     b"'",
@@ -222,7 +222,7 @@ fn without_currency(text: &[u8]) -> Option<&[u8]> {
     CURRENCIES.iter().find_map(|sign| text.strip_prefix(*sign))
 }
 
-/// How many bytes stand between thousands here, if any.
+/// The number of bytes of a separator of thousands here, if there is one.
 fn separator(text: &[u8], style: u8) -> usize {
     let first = |bytes: &[u8]| usize::from(text.starts_with(bytes)) * bytes.len();
     match style {

@@ -1,11 +1,11 @@
-//! What the values of a column can be read as, counted.
+//! Counts of the types that the values of a column can be read as.
 
 use super::marks::Marks;
 use super::number::{ANY, float, infinity, integer, styles, styles_of_float, trimmed};
 use super::number::{PLAIN, WITH_COMMA};
 use super::time::{DMY, MDY, YMD, has_short_year, orders};
 
-/// What one value can be read as. Each is of one reading: the narrowest.
+/// A type that a value can be read as. Each value counts as the narrowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reading {
     /// A whole number of 64 bits.
@@ -37,7 +37,7 @@ pub enum Reading {
 }
 
 impl Reading {
-    /// How many there are.
+    /// Their number.
     pub const N: usize = 13;
 }
 
@@ -65,7 +65,7 @@ pub struct Tally {
     orders: u8,
 }
 
-/// How many bytes of a value are shown.
+/// The number of bytes of a value that are shown.
 const SHOWN: usize = 60;
 
 impl Tally {
@@ -214,13 +214,13 @@ impl Tally {
         self.orders &= later.orders;
     }
 
-    /// How many rows were seen.
+    /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.n
     }
 
-    /// How many fields were empty or blank.
+    /// The number of empty and blank fields.
     #[must_use]
     pub fn empty(&self) -> u64 {
         self.empty
@@ -232,19 +232,19 @@ impl Tally {
         self.blank
     }
 
-    /// How many values were each of the marks.
+    /// The number of values that were each of the marks.
     #[must_use]
     pub fn marked(&self) -> &[u64] {
         &self.marked
     }
 
-    /// How many values were neither empty nor a mark.
+    /// The number of values that were neither empty nor a mark.
     #[must_use]
     pub fn known(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many values were of one of the readings.
+    /// The number of values of one of the readings.
     #[must_use]
     pub fn of(&self, readings: &[Reading]) -> u64 {
         readings
@@ -287,7 +287,7 @@ impl Tally {
         self.comma
     }
 
-    /// How many numbers had a percent sign.
+    /// The number of values with a percent sign.
     #[must_use]
     pub fn percent(&self) -> u64 {
         self.percent

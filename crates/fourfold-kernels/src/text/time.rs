@@ -204,7 +204,7 @@ fn time_of_day(text: &[u8]) -> Option<i64> {
     Some(seconds * 1_000_000 + micros - zone(rest)? * 1_000_000)
 }
 
-/// How many seconds a zone is ahead of UTC.
+/// The number of seconds that a zone is ahead of UTC.
 fn zone(text: &[u8]) -> Option<i64> {
     let (east, rest) = match text {
         b"" | b"Z" | b"z" | b"UTC" | b"GMT" => return Some(0),

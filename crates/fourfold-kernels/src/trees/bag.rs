@@ -15,7 +15,7 @@ use super::split::Cut;
 use super::{Forest, ForestBuilder, Malformed, Node, Outcome};
 use crate::parallel;
 
-/// How a forest is grown.
+/// The options of a forest.
 #[derive(Clone, Debug)]
 pub struct BagOptions {
     /// The number of trees.
@@ -24,13 +24,13 @@ pub struct BagOptions {
     pub max_depth: usize,
     /// The fewest rows of a leaf, from 1. A row counts as much as it weighs, times how often it is drawn.
     pub min_rows_leaf: usize,
-    /// How many features that vary are tried at a split.
+    /// The number of features that vary which are tried at a split.
     pub features_per_split: usize,
     /// Whether each tree sees a bootstrap sample: each row a Poisson number of times, of mean 1.
     pub bootstrap: bool,
     /// Whether each feature is tried with one random cut rather than all.
     pub random_cuts: bool,
-    /// What is added to the weight of each class in each leaf.
+    /// The amount that is added to the weight of each class in each leaf.
     pub smoothing: f64,
     /// The most bins of a number, from 2 to 254.
     pub max_bins: usize,
@@ -42,7 +42,7 @@ pub struct BagOptions {
     pub threads: usize,
 }
 
-/// What came of it.
+/// The result of growing a forest.
 #[derive(Clone, Debug)]
 pub struct Bagged {
     /// The trees, whose mean is the prediction.
@@ -281,7 +281,7 @@ impl<'a> TreeGrower<'a> {
         (n_below, cut)
     }
 
-    /// What a leaf must weigh, but for rounding.
+    /// The least weight of a leaf, but for rounding.
     fn fewest(&self) -> f64 {
         self.options.min_rows_leaf as f64 * (1.0 - 1e-9)
     }

@@ -13,7 +13,7 @@ pub(super) const MISSING_BIN: usize = 0;
 /// Cut points are learned from so many rows.
 const SAMPLE: usize = 200_000;
 
-/// How the values of the features that can be split fall into bins.
+/// The bins of the features that can be split.
 #[derive(Debug)]
 pub(super) struct Bins {
     pub(super) features: Vec<FeatureBins>,

@@ -29,12 +29,12 @@ pub struct Examples<'a> {
     pub base: Option<&'a [f64]>,
 }
 
-/// How trees are boosted.
+/// The options of boosting.
 #[derive(Clone, Debug)]
 pub struct BoostOptions {
     /// The most rounds.
     pub rounds: usize,
-    /// What a tree's answers are multiplied by.
+    /// The factor of a tree's answers.
     pub learning_rate: f64,
     /// The most leaves of a tree, from 2.
     pub max_leaves: usize,
@@ -96,7 +96,7 @@ pub struct Round {
     pub loss: Option<f64>,
 }
 
-/// What came of boosting.
+/// The result of boosting.
 #[derive(Clone, Debug)]
 pub struct Boosted {
     /// The trees of the rounds up to the one of the lowest loss on the tuning rows; of all rounds without such rows.

@@ -71,7 +71,7 @@ impl Forest {
             let word = if node.is_set() {
                 node.place
             } else {
-                node.threshold.to_bits()
+                node.threshold().to_bits()
             };
             bytes.extend(word.to_le_bytes());
         }
@@ -241,7 +241,7 @@ impl Forest {
                             "a stored forest splits by a set that is not there",
                         ));
                     }
-                    FlatNode::set(slot, word, first)
+                    FlatNode::set(slot, word, size, first)
                 } else {
                     let threshold = f32::from_bits(word);
                     if threshold.is_nan() {
@@ -274,7 +274,7 @@ fn wide(n_features: usize) -> bool {
     n_features > 1 << 16
 }
 
-/// What is left to read.
+/// The bytes that are left to read.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {

@@ -1,4 +1,4 @@
-//! What each feature adds to an output: exact Shapley values of trees.
+//! The contribution of each feature to an output: exact Shapley values of trees.
 //!
 //! TreeSHAP with the trees' own covers as the distribution of the features (Lundberg, Erion, Lee: Consistent
 //! individualized feature attribution for tree ensembles, 2018, algorithm 2).

@@ -86,59 +86,106 @@ pub struct Forest {
 }
 
 /// A split; or a leaf, which leads to itself, so that rows that arrive early wait for the others.
+///
+/// A row stands before the walk as four words a feature (see [`words_of`]), so that one comparison of integers decides
+/// where it goes, a missing value included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct FlatNode {
-    /// Infinity in a leaf.
-    pub(super) threshold: f32,
-    /// The place in `used` and two flags.
-    slot: u32,
+    /// The row goes to the second child if its word is higher. Of a leaf, the highest; of a split by a set, the number of
+    /// words of the set.
+    pub(super) key: u32,
+    /// The word of a row that is compared: four times the place in `used`, and the kind.
+    pub(super) word: u32,
     /// The first child; the second is the next node. Of a leaf, the leaf.
     pub(super) first: u32,
     /// Of a leaf, where its outputs begin. Of a split by a set, where the set begins.
     pub(super) place: u32,
 }
 
-const IS_SET: u32 = 1 << 31;
-const MISSING_ABOVE: u32 = 1 << 30;
+/// Words of a row for each feature that is used.
+pub(super) const WORDS: usize = 4;
+/// The kinds of nodes, and the words that they look at.
+const MISSING_ABOVE: u32 = 0;
+const MISSING_BELOW: u32 = 1;
+const SET: u32 = 2;
+
+/// A value as nodes look at it: numbers as integers of the same order, a missing one above all and below all, and the
+/// category, of a missing or negative value one that is in no set.
+#[inline]
+pub(super) fn words_of(value: f32) -> [u32; WORDS] {
+    let key = key_of(value);
+    let code = if value >= 0.0 { value as u32 } else { u32::MAX };
+    match value.is_nan() {
+        true => [u32::MAX, 0, code, 0],
+        false => [key, key, code, 0],
+    }
+}
+
+/// An integer of the same order as the number; equal for both zeros.
+#[inline]
+fn key_of(value: f32) -> u32 {
+    let bits = (value + 0.0).to_bits();
+    bits ^ match bits >> 31 {
+        0 => 1 << 31,
+        _ => u32::MAX,
+    }
+}
 
 impl FlatNode {
     pub(super) fn leaf(at: u32, outputs: u32) -> Self {
         FlatNode {
-            threshold: f32::INFINITY,
-            slot: 0,
+            key: u32::MAX,
+            word: 0,
             first: at,
             place: outputs,
         }
     }
 
     pub(super) fn numbers(slot: u32, threshold: f32, missing_below: bool, first: u32) -> Self {
+        let kind = match missing_below {
+            true => MISSING_BELOW,
+            false => MISSING_ABOVE,
+        };
         FlatNode {
-            threshold,
-            slot: slot | if missing_below { 0 } else { MISSING_ABOVE },
+            key: key_of(threshold),
+            word: slot * WORDS as u32 + kind,
             first,
             place: 0,
         }
     }
 
-    pub(super) fn set(slot: u32, set: u32, first: u32) -> Self {
+    pub(super) fn set(slot: u32, set: u32, n_words: u32, first: u32) -> Self {
         FlatNode {
-            threshold: 0.0,
-            slot: slot | IS_SET,
+            key: n_words,
+            word: slot * WORDS as u32 + SET,
             first,
             place: set,
         }
     }
 
+    /// The threshold of a split by numbers.
+    pub(super) fn threshold(self) -> f32 {
+        f32::from_bits(match self.key >> 31 {
+            1 => self.key ^ 1 << 31,
+            _ => !self.key,
+        })
+    }
+
     pub(super) fn is_set(self) -> bool {
-        self.slot & IS_SET != 0
+        self.word % WORDS as u32 == SET
+    }
+
+    /// All bits of a split by a set, none of others.
+    pub(super) fn set_mask(self) -> u32 {
+        (self.word >> 1 & 1).wrapping_neg()
     }
 
     pub(super) fn missing_above(self) -> bool {
-        self.slot & MISSING_ABOVE != 0
+        self.word % WORDS as u32 == MISSING_ABOVE
     }
 
     pub(super) fn slot(self) -> usize {
-        (self.slot & !(IS_SET | MISSING_ABOVE)) as usize
+        self.word as usize / WORDS
     }
 }
 
@@ -216,7 +263,7 @@ impl Forest {
             };
         }
         Rule::AtMost {
-            threshold: node.threshold,
+            threshold: node.threshold(),
             missing_below: !node.missing_above(),
         }
     }
@@ -455,9 +502,10 @@ fn add_tree(forest: &mut Forest, slots: &mut Slots, nodes: &[Node]) -> Result<bo
                             )));
                         }
                         let set = u32::try_from(forest.sets.len()).map_err(|_| too_many())?;
-                        forest.sets.push(words.len() as u32);
+                        let n_words = words.len() as u32;
+                        forest.sets.push(n_words);
                         forest.sets.extend(words);
-                        FlatNode::set(slot, set, first)
+                        FlatNode::set(slot, set, n_words, first)
                     }
                 });
                 forest.covers.push(0.0);

@@ -9,7 +9,7 @@ use super::split::{Candidate, Cut, LeafSums, Limits, Search};
 use super::{Node, Rule};
 use crate::parallel;
 
-/// What is the same for all trees.
+/// The state that all trees share.
 pub(super) struct Grower<'a> {
     pub(super) bins: &'a Bins,
     pub(super) columns: &'a [Vec<u8>],

@@ -30,7 +30,7 @@ pub use self::outcome::Outcome;
 pub use self::walk::Places;
 use crate::columns::Column;
 
-/// How many features of a forest a column makes: one, or one an id of sparse rows.
+/// The number of features that a column makes in a forest: one, or one for each id of sparse rows.
 #[must_use]
 pub fn tree_width(column: &Column<'_>) -> usize {
     match column {

@@ -1,4 +1,4 @@
-//! What boosting minimizes.
+//! The losses that boosting minimizes.
 
 use std::sync::{Mutex, PoisonError};
 

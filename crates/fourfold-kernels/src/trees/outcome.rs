@@ -1,6 +1,6 @@
-//! What the leaves of random forests answer, and how pure they are.
+//! The answers of leaves of random forests, and their purity.
 
-/// What the leaves of a tree answer.
+/// The answers of a tree's leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The mean of the labels.

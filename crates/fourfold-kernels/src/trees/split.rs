@@ -2,7 +2,7 @@
 
 use super::bins::{Bins, FeatureBins, Kind, MISSING_BIN};
 
-/// What leaves must be like.
+/// The limits of leaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) min_rows: f64,
@@ -57,7 +57,7 @@ impl Cut {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeafSums {
     pub(super) sums: [f64; 2],
-    /// What its rows weigh, by default 1 a row.
+    /// The weight of its rows, by default 1 a row.
     pub(super) weight: f64,
     /// Between which outputs of the leaf must stay, for the sake of monotone features.
     pub(super) bounds: [f64; 2],
@@ -160,7 +160,7 @@ type Found = (f64, Cut, [f64; 2]);
 
 struct Best {
     score: f64,
-    /// What a better score is above: sums of equal rows may differ by rounding, and the first of equal splits is taken.
+    /// The least relative gain of a better score: sums of equal rows may differ by rounding, and the first of equal splits is taken.
     bar: f64,
     found: Option<(Cut, [f64; 2])>,
 }
@@ -181,7 +181,7 @@ impl Best {
     }
 }
 
-/// How much better two leaves are than nothing; higher is better.
+/// The score of two leaves; higher is better.
 trait Gain: Copy {
     fn one(self, sums: [f64; 2]) -> f64;
 

@@ -1,8 +1,9 @@
 //! Rows down the trees.
 
 use std::ops::Range;
+use std::slice::ChunksExact;
 
-use super::forest::FlatNode;
+use super::forest::{FlatNode, WORDS, words_of};
 use super::{Forest, tree_width};
 use crate::columns::{Column, MISSING_CODE};
 use crate::parallel;
@@ -15,22 +16,26 @@ const LANES: usize = 8;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places(Vec<Vec<(u32, u32)>>);
 
-/// As many rows as stay in the cache while all trees pass by.
-const BLOCK: usize = 64;
+/// As many rows as stay in the cache while all trees pass by, of rows of so many words.
+fn block(n_words: usize) -> usize {
+    ((1 << 15) / n_words).clamp(LANES, 64)
+}
 
 impl Forest {
     /// Adds the outputs of all trees for a row to `sums`, tree by tree. The row is `n_features` wide.
     pub fn add_row(&self, row: &[f32], sums: &mut [f64]) {
-        const ROOM: usize = 64;
-        let mut room = [0.0; ROOM];
+        const ROOM: usize = 32;
+        let values = self.used.iter().map(|feature| row[*feature as usize]);
         if self.used.len() <= ROOM {
-            let slots = &mut room[..self.used.len().max(1)];
-            self.gather(row, slots);
-            self.add_gathered(slots, sums);
+            let mut words = [[0; WORDS]; ROOM];
+            for (words, value) in words.iter_mut().zip(values) {
+                *words = words_of(value);
+            }
+            let n = self.used.len().max(1) * WORDS;
+            self.add_words(&words.as_flattened()[..n], sums);
         } else {
-            let mut slots = vec![0.0; self.used.len()];
-            self.gather(row, &mut slots);
-            self.add_gathered(&slots, sums);
+            let words: Vec<u32> = values.flat_map(words_of).collect();
+            self.add_words(&words, sums);
         }
     }
 
@@ -80,15 +85,29 @@ impl Forest {
             return Vec::new();
         }
         let stride = self.used.len().max(1);
-        let parts = parallel::parts(n_rows, 32 * BLOCK, 1 << 16);
+        let block = block(stride * WORDS);
+        let parts = parallel::parts(n_rows, 2048, 1 << 16);
         let sums = parallel::map(&parts, threads, |part| {
             let mut sums = base.repeat(part.len());
-            let mut slots = vec![0.0; stride * BLOCK.min(part.len())];
-            let starts = part.clone().step_by(BLOCK);
-            for (start, sums) in starts.zip(sums.chunks_mut(BLOCK * self.n_outputs)) {
+            let mut values = vec![0.0; stride * block.min(part.len())];
+            let mut words = vec![[0; WORDS]; values.len()];
+            let starts = part.clone().step_by(block);
+            for (start, sums) in starts.zip(sums.chunks_mut(block * self.n_outputs)) {
                 let n = sums.len() / self.n_outputs;
-                fill(start..start + n, &mut slots, stride);
-                self.add_block(&slots[..n * stride], stride, sums);
+                let values = &mut values[..n * stride];
+                fill(start..start + n, values, stride);
+                for (words, value) in words.iter_mut().zip(&*values) {
+                    *words = words_of(*value);
+                }
+                let rows = words[..values.len()].as_flattened();
+                let rows = rows.chunks_exact(stride * WORDS);
+                if n < LANES {
+                    // Lanes of trees are fuller than lanes of rows.
+                    rows.zip(sums.chunks_exact_mut(self.n_outputs))
+                        .for_each(|(row, sums)| self.add_words(row, sums));
+                } else {
+                    self.add_block(rows, sums);
+                }
             }
             sums
         });
@@ -123,28 +142,44 @@ impl Forest {
         Places(widths.iter().map(of).collect())
     }
 
-    fn add_gathered(&self, row: &[f32], sums: &mut [f64]) {
+    fn has_sets(&self) -> bool {
+        !self.sets.is_empty()
+    }
+
+    /// Adds the outputs of all trees for one row, several trees at a time.
+    fn add_words(&self, row: &[u32], sums: &mut [f64]) {
         for (group, roots) in self.roots.chunks(LANES).enumerate() {
             let mut at = [roots[0]; LANES];
             at[..roots.len()].copy_from_slice(roots);
-            self.walk(&mut at, &[row; LANES]);
+            if self.has_sets() {
+                self.descend(&mut at, |_, node| self.child::<true>(node, row));
+            } else {
+                self.descend(&mut at, |_, node| self.child::<false>(node, row));
+            }
             for (lane, leaf) in at[..roots.len()].iter().enumerate() {
                 self.add_leaf(group * LANES + lane, *leaf, sums);
             }
         }
     }
 
-    fn add_block(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
+    /// Adds the outputs of all trees for some rows, several rows at a time.
+    fn add_block(&self, rows: ChunksExact<'_, u32>, sums: &mut [f64]) {
         let n_outputs = self.n_outputs;
         for (tree, root) in self.roots.iter().enumerate() {
-            let lanes = rows.chunks(LANES * stride);
-            for (rows, sums) in lanes.zip(sums.chunks_mut(LANES * n_outputs)) {
-                let mut lanes = [&rows[..stride]; LANES];
-                for (lane, row) in lanes.iter_mut().zip(rows.chunks_exact(stride)) {
-                    *lane = row;
-                }
+            let mut rows = rows.clone();
+            // Lanes without a row go on with the row that they had.
+            let mut lanes: [&[u32]; LANES] = [&[]; LANES];
+            for sums in sums.chunks_mut(LANES * n_outputs) {
+                lanes
+                    .iter_mut()
+                    .zip(&mut rows)
+                    .for_each(|(lane, row)| *lane = row);
                 let mut at = [*root; LANES];
-                self.walk(&mut at, &lanes);
+                if self.has_sets() {
+                    self.descend(&mut at, |lane, node| self.child::<true>(node, lanes[lane]));
+                } else {
+                    self.descend(&mut at, |lane, node| self.child::<false>(node, lanes[lane]));
+                }
                 for (leaf, sums) in at.iter().zip(sums.chunks_exact_mut(n_outputs)) {
                     self.add_leaf(tree, *leaf, sums);
                 }
@@ -152,51 +187,50 @@ impl Forest {
         }
     }
 
-    fn walk(&self, at: &mut [u32; LANES], rows: &[&[f32]; LANES]) {
-        if self.sets.is_empty() {
-            self.walk_by::<false>(at, rows);
-        } else {
-            self.walk_by::<true>(at, rows);
-        }
-    }
-
+    /// Goes down from the nodes `at` until all are leaves. `child` gives the next node of a lane.
     #[inline]
-    fn walk_by<const SETS: bool>(&self, at: &mut [u32; LANES], rows: &[&[f32]; LANES]) {
+    fn descend(&self, at: &mut [u32; LANES], child: impl Fn(usize, FlatNode) -> u32) {
         loop {
-            let mut moved = false;
-            for (at, row) in at.iter_mut().zip(rows) {
-                let node = self.nodes[*at as usize];
-                // A leaf, which leads to itself, asks for the first.
-                let value = row[node.slot()];
-                let above = if SETS && node.is_set() {
-                    !self.is_in_set(node, value)
-                } else {
-                    (value > node.threshold) | (value.is_nan() & node.missing_above())
-                };
-                let next = node.first + u32::from(above);
-                moved |= next != *at;
+            let mut moved = 0;
+            for (lane, at) in at.iter_mut().enumerate() {
+                // A leaf leads to itself.
+                let next = child(lane, self.nodes[*at as usize]);
+                moved |= next ^ *at;
                 *at = next;
             }
-            if !moved {
+            if moved == 0 {
                 return;
             }
         }
     }
 
-    fn is_in_set(&self, node: FlatNode, value: f32) -> bool {
-        let set = node.place as usize;
-        let code = value as usize;
-        let is_there = value >= 0.0 && code / 32 < self.sets[set] as usize;
-        is_there && self.sets[set + 1 + code / 32] >> (code % 32) & 1 == 1
+    /// The child of a node that a row goes to, by arithmetic alone: which way rows go cannot be guessed. Both kinds of
+    /// splits are evaluated and one of the results is taken.
+    #[inline]
+    fn child<const SETS: bool>(&self, node: FlatNode, row: &[u32]) -> u32 {
+        let word = row[node.word as usize];
+        let above = u32::from(word > node.key);
+        if !SETS {
+            return node.first + above;
+        }
+        let code = word / 32;
+        let is_set = node.set_mask();
+        let is_within = u32::from(code < node.key);
+        // Of what is no set or not within it, the first word, whose bits do not count.
+        let at = node.place.wrapping_add(1 + code) & is_set & is_within.wrapping_neg();
+        let is_outside = !(self.sets[at as usize] >> (word % 32) & is_within) & 1;
+        node.first + ((above & !is_set) | (is_outside & is_set))
     }
 
     /// The second child rather than the first, for a row that holds the features that are used.
     pub(super) fn goes_above(&self, node: FlatNode, slots: &[f32]) -> bool {
-        let value = slots[node.slot()];
-        if node.is_set() {
-            return !self.is_in_set(node, value);
+        let word = words_of(slots[node.slot()])[node.word as usize % WORDS];
+        if !node.is_set() {
+            return word > node.key;
         }
-        value > node.threshold || value.is_nan() && node.missing_above()
+        let is_in = word / 32 < node.key
+            && self.sets[(node.place + 1 + word / 32) as usize] >> (word % 32) & 1 == 1;
+        !is_in
     }
 
     /// The features that are used of some rows of columns, row by row.
