@@ -130,6 +130,8 @@ pub mod model;
 #[cfg(any(feature = "datafusion", feature = "http"))]
 mod page;
 #[cfg(feature = "datafusion")]
+mod parallel;
+#[cfg(feature = "datafusion")]
 pub mod pipeline;
 #[cfg(feature = "datafusion")]
 mod placing;

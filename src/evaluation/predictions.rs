@@ -1,8 +1,7 @@
 //! Labelled raw rows become predictions, once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -19,6 +18,7 @@ use crate::metrics::{
     residuals,
 };
 use crate::model::{Prediction, Servable, Target, Task, Weighting};
+use crate::parallel::side_by_side;
 use crate::statistics::{Statistics, StatisticsAccumulator};
 
 /// So many batches are scored at a time.
@@ -134,8 +134,7 @@ impl Predictions {
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if a column to slice by has too many values.
     pub fn evaluate(&self, evaluator: &Evaluator) -> Result<Evaluator> {
         let chunks: Vec<&[RecordBatch]> = self.batches.chunks(AT_A_TIME).collect();
-        let parts = side_by_side(chunks.len(), |at| {
-            let chunk = chunks[at];
+        let parts = side_by_side(0, chunks, |chunk| {
             let mut part = evaluator.clone();
             part.update(&concat_batches(&chunk[0].schema(), chunk)?)?;
             Ok(part)
@@ -156,9 +155,9 @@ impl Predictions {
             return Ok(());
         };
         let chunks: Vec<&[RecordBatch]> = self.batches.chunks(AT_A_TIME).collect();
-        let parts = side_by_side(chunks.len(), |at| {
+        let parts = side_by_side(0, chunks, |chunk| {
             let mut part = ranks.start();
-            let mut batches = chunks[at].iter();
+            let mut batches = chunk.iter();
             batches.try_for_each(|batch| part.add(&ranks, evaluated, batch))?;
             Ok(part)
         })?;
@@ -213,40 +212,14 @@ impl Predictions {
     }
 }
 
-/// Runs jobs on every core; their results in the order of the jobs, or the first error in it.
-pub(super) fn side_by_side<T: Send>(
-    jobs: usize,
-    run: impl Fn(usize) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<Result<T>>>> = (0..jobs).map(|_| Mutex::new(None)).collect();
-    let work = || {
-        loop {
-            let job = next.fetch_add(1, Ordering::Relaxed);
-            let Some(place) = results.get(job) else {
-                return;
-            };
-            let result = catch_unwind(AssertUnwindSafe(|| run(job))).unwrap_or_else(|panic| {
-                Err(Error::model(format!(
-                    "the model panicked{}",
-                    panic_text(&*panic)
-                )))
-            });
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        }
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(jobs) {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let results = results.into_iter().map(|result| {
-        let result = result.into_inner().unwrap_or_else(PoisonError::into_inner);
-        result.unwrap_or_else(|| Err(Error::internal("a job was not done")))
-    });
-    results.collect()
+/// The result of code of a model, which may panic.
+fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(Error::model(format!(
+            "the model panicked{}",
+            panic_text(&*panic)
+        )))
+    })
 }
 
 /// Which raw columns say what beside the label.
@@ -310,7 +283,7 @@ pub(super) fn predict(
         }
     });
     let parts: Vec<ExamplePart<'_>> = parts.collect();
-    let parts = side_by_side(parts.len(), |at| part(parts[at]))?;
+    let parts = side_by_side(0, parts, |rows| caught(|| part(rows)))?;
     let mut distribution = candidate.target().distribution();
     let (mut all, mut unusable) = (Vec::new(), None);
     for part in parts {

@@ -10,12 +10,12 @@ use fourfold_kernels::scores::times_drawn;
 use serde::Serialize;
 
 use super::Predictions;
-use super::predictions::side_by_side;
 use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 use crate::metrics::{
     Catalogue, Evaluation, Evaluator, MetricValue, Metrics, Slice, SliceBy, SliceMetrics, View,
 };
+use crate::parallel::side_by_side;
 
 /// The seed of all resampling.
 const SEED: u64 = 20_131_127;
@@ -182,9 +182,9 @@ impl Resampling {
         }
         let jobs = self.replicates.div_ceil(AT_A_TIME);
         let centers = &*found;
-        let parts = side_by_side(jobs as usize, |job| {
+        let parts = side_by_side(0, (0..jobs).collect(), |job| {
             let mut sums = [Sums::default(), Sums::default(), Sums::default()];
-            let first = job as u32 * AT_A_TIME;
+            let first = job * AT_A_TIME;
             for replicate in first..(first + AT_A_TIME).min(self.replicates) {
                 let (candidate, baseline) = self.draw(&chunks, evaluator, replicate)?.quick()?;
                 if compared {

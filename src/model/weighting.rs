@@ -1,4 +1,4 @@
-//! How much each row counts when a model is trained.
+//! The weights of rows in training.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::statistics::ColumnStatistics;
 
 use super::Target;
 
-/// How much the rows of each class count in training.
+/// The weights of classes in training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassWeights {
@@ -101,7 +101,7 @@ impl ClassWeights {
     }
 }
 
-/// How much each row counts in training: the value of a column, times the weight of its class.
+/// The weight of each row in training: the value of a column, times the weight of its class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Weighting {
     column: Option<String>,

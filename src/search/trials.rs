@@ -9,9 +9,10 @@ use super::folds::{Fit, Folds, Validation};
 use super::judge::Judge;
 use super::space::{Point, Space};
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel::side_by_side;
 use crate::runs::{Task, TrialLog};
 use crate::stage::Stage;
-use crate::training::{TrainArgs, Trial, side_by_side};
+use crate::training::{TrainArgs, Trial};
 
 /// Raised when a trial comes to something else while its configuration does not change.
 const VERSION: u32 = 1;

@@ -1,9 +1,9 @@
 //! Mergeable analyses of features.
 
-use super::parallel::side_by_side;
 use super::{Dataset, Table};
 use crate::error::Result;
 use crate::features::Takes;
+use crate::parallel::side_by_side;
 
 /// Something learned from features, labels and weights, in parts that merge; as
 /// [`Accumulate`](crate::accumulate::Accumulate) is from raw rows.

@@ -1,17 +1,17 @@
-//! What a trainer is given.
+//! The arguments of a trainer.
 
 use std::sync::Arc;
 
 use super::Dataset;
-use super::parallel::at_most;
 use crate::cancellation::Cancellation;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::model::{Model, Predict, Target};
+use crate::parallel::at_most;
 use crate::progress::Meter;
 use crate::runs::TrialLog;
 
-/// What a trainer is given: the rows, and what it may use. Cheap to clone.
+/// The arguments of a trainer: rows, and the resources that it may use. Cheap to clone.
 ///
 /// Anyone can make them: to test a trainer alone, or to call a trainer from within another one with other rows.
 ///
@@ -110,7 +110,7 @@ impl TrainArgs {
         self
     }
 
-    /// What tells the trainer to stop.
+    /// Sets the cancellation that stops the trainer.
     #[must_use]
     pub fn with_cancellation(mut self, cancellation: Cancellation) -> Self {
         self.cancellation = cancellation;
@@ -164,7 +164,7 @@ impl TrainArgs {
         self.tune.as_ref()
     }
 
-    /// What is predicted.
+    /// The target.
     #[must_use]
     pub fn target(&self) -> &Target {
         self.train.target()

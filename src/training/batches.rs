@@ -7,16 +7,16 @@ use std::thread;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 
-use super::parallel::at_most;
 use super::random::Random;
 use super::{Dataset, Matrix, Table};
 use crate::error::{Error, Result};
 use crate::features::Takes;
+use crate::parallel::at_most;
 
-/// How many batches wait at either end of a worker.
+/// The number of batches that wait at either end of a worker.
 const WAITING: usize = 2;
 
-/// How the rows of a [`Dataset`] come batch by batch.
+/// Options of reading a [`Dataset`] batch by batch.
 ///
 /// ```
 /// use fourfold::training::BatchOptions;

@@ -7,12 +7,12 @@ use ndarray::{Array1, Array2, ArrayViewMut1, ArrayViewMut2, Axis};
 
 use super::Matrix;
 use super::hold_out::{HoldOutBy, Selection};
-use super::parallel::side_by_side;
 use crate::accumulate::Accumulate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::examples::{ExamplePart, Examples};
 use crate::features::{Features, Takes};
 use crate::model::{Target, Weighting};
+use crate::parallel::side_by_side;
 use crate::transform::{FittedPlan, FittedTransform, Roles, TransformChoice, TransformPlan};
 
 /// A split as a trainer sees it: features `(n_rows, n_features)` and labels `(n_rows)`, computed when asked for.
@@ -79,7 +79,7 @@ impl Dataset {
         self
     }
 
-    /// How much each row counts.
+    /// The weighting of the rows.
     #[must_use]
     pub fn weighting(&self) -> &Weighting {
         &self.weighting
@@ -199,7 +199,7 @@ impl Dataset {
         self.fitted.transform()
     }
 
-    /// What is predicted.
+    /// The target.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target

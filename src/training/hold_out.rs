@@ -12,14 +12,14 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Date32Type, Float64Type, TimestampMicrosecondType, UInt64Type};
 
 use super::Dataset;
-use super::parallel::side_by_side;
 use crate::error::{Error, Result, near_names};
 use crate::examples::{ExamplePart, ROW_KEY, with_row_key};
 use crate::model::Target;
+use crate::parallel::side_by_side;
 use crate::placing::{Occurrences, Purpose, content_hashes};
 use crate::schema::FieldType;
 
-/// What decides which rows of a [`Dataset`] are held out.
+/// The rule that selects the rows of a [`Dataset`] that are held out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HoldOutBy {
     /// Each row independently of all others, as [splits](crate::data::Split) place them: rows that are added move none of
@@ -63,7 +63,7 @@ pub struct HoldOut {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selection {
     cuts: Vec<Cut>,
-    /// How many rows of each part are left, if there are cuts.
+    /// The number of rows of each part that are left, if there are cuts.
     n_rows: Arc<[usize]>,
 }
 
@@ -89,7 +89,7 @@ fn below(end: f64) -> (f64, f64) {
 }
 
 impl Selection {
-    /// How often rows were held out.
+    /// The number of times that rows were held out.
     fn depth(&self) -> u64 {
         self.cuts.len() as u64
     }
@@ -184,7 +184,7 @@ impl Measure {
         matches!(self.by, HoldOutBy::Row | HoldOutBy::Group(_))
     }
 
-    /// How many classes of rows are divided each for itself.
+    /// The number of classes of rows that are divided separately.
     fn n_strata(&self, target: &Target) -> usize {
         match self.by {
             // One more for classes that the target does not know.
@@ -437,7 +437,7 @@ impl Dataset {
         Ok(Some(HoldOut { train, held_out }))
     }
 
-    /// How many rows are in each range of an unstratified measure.
+    /// The number of rows in each range of an unstratified measure.
     fn count(&self, measure: &Measure, ranges: &[(f64, f64)]) -> Result<Vec<usize>> {
         let parts = self.each_part(measure, |batches| {
             let mut counts = vec![0; ranges.len()];

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::generalized_linear::{check_penalty, check_solver};
 use super::linear_rows::{LinearRows, Solver, TAKES};
-use super::parallel::side_by_side;
 use super::{Capabilities, TrainArgs, Trained, Trainer, WarmStart};
 use crate::error::{Error, Result};
 use crate::examples::ExamplePart;
 use crate::model::{LinearModel, Link, Task};
+use crate::parallel::side_by_side;
 use crate::stage::Stage;
 
 /// Linear regression with an elastic-net penalty: least squares, ridge, lasso and what lies between.
@@ -141,7 +141,7 @@ impl Trainer for LinearRegression {
 
 /// The cross products of all rows, which are read batch by batch and side by side.
 fn gram(args: &TrainArgs) -> Result<Gram> {
-    /// What the groups of parts may take together, before there are fewer of them.
+    /// The memory of all groups of parts together; where it would be more, there are fewer groups.
     const BYTES: usize = 256 << 20;
     let rows = args.train();
     let columns = rows.columns();

@@ -150,7 +150,7 @@
 //! | [`ByRows`] | all | one trainer for few rows, another for many |
 //! | [`Explained`] | all | permutation importances of the raw columns |
 //!
-//! How to write such a trainer, and to test one alone, is in `examples/extend.rs`.
+//! `examples/extend.rs` shows such a trainer and a test of it alone.
 
 mod accumulating;
 mod any;
@@ -178,7 +178,6 @@ mod logistic_regression;
 mod margins;
 mod matrix;
 mod memory;
-mod parallel;
 mod random;
 mod random_forest;
 mod scored;
@@ -214,7 +213,6 @@ pub use self::linear_regression::LinearRegression;
 pub use self::linfa::Linfa;
 pub use self::logistic_regression::LogisticRegression;
 pub use self::matrix::Matrix;
-pub(crate) use self::parallel::side_by_side;
 pub(crate) use self::random::Random;
 pub use self::random_forest::RandomForest;
 pub use self::streaming_logistic::StreamingLogistic;
@@ -249,7 +247,7 @@ pub trait Trainer: Stage {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the trainer does not do the task.
     fn train(&self, args: &TrainArgs) -> Result<Trained<Self::Model>>;
 
-    /// What it takes of the rows and what it can do; by default, a matrix of finite numbers and no more.
+    /// The features that it takes, and its abilities; by default, a matrix of finite numbers and no more.
     fn capabilities(&self) -> Capabilities {
         Capabilities::new()
     }

@@ -5,10 +5,10 @@ use ndarray::{Array1, ArrayView1};
 
 use super::Dataset;
 use super::matrix::classes_of;
-use super::parallel::side_by_side;
 use crate::error::{Error, Result};
 use crate::examples::ExamplePart;
 use crate::features::{Features, Takes};
+use crate::parallel::side_by_side;
 
 /// Features, labels and weights of some rows, in the form that a trainer takes.
 #[derive(Clone, Debug)]

@@ -50,6 +50,7 @@ const LAYERS: &[&[&str]] = &[
         "features",
         "field_type",
         "fingerprint",
+        "parallel",
         "progress",
         "stage",
         "written",

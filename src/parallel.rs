@@ -1,11 +1,11 @@
-//! Work on parts, side by side.
+//! Independent jobs on several threads.
 
 use std::sync::Mutex;
 
 use crate::error::{Error, Result};
 
 /// How many threads to keep busy where no more than so many may be; 0 is all that the machine has.
-pub(super) fn at_most(threads: usize) -> usize {
+pub(crate) fn at_most(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
