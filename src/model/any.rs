@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ndarray::{Array2, Array3};
 
-use super::{Loaders, Model, Predict, load_json, save_json};
+use super::{Link, Loaders, Model, Predict, load_json, save_json};
 use crate::error::Result;
 use crate::features::{Features, Takes};
 
@@ -97,6 +97,10 @@ impl Predict for AnyModel {
 
     fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
         self.0.predict_with_extras(features)
+    }
+
+    fn link(&self) -> Link {
+        self.0.link()
     }
 
     fn contributions(&self, features: &Features) -> Result<Array3<f64>> {

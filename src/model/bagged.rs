@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, Array3};
 
-use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
+use super::wrapping::check_one_link;
+use super::{
+    AnyModel, Link, Loaders, Model, Predict, load_json, load_model, save_json, save_model,
+};
 use crate::error::{Error, Result};
 use crate::features::{Features, Takes};
 
@@ -59,6 +62,27 @@ impl Predict for BaggedModel {
         let mut sum = self.models[0].predict(features)?;
         for model in &self.models[1..] {
             sum += &model.predict(features)?;
+        }
+        sum /= self.models.len() as f64;
+        Ok(sum)
+    }
+
+    /// That of the models.
+    fn link(&self) -> Link {
+        self.models[0].link()
+    }
+
+    /// The mean of the models' contributions. Added up, they are the mean of the models' outputs before their link: the
+    /// prediction itself where the link is the identity; of probabilities the mean of the log odds, from which the mean
+    /// probability differs a little.
+    ///
+    /// # Errors
+    /// Those of the models; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if their links differ.
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        check_one_link(&self.models)?;
+        let mut sum = self.models[0].contributions(features)?;
+        for model in &self.models[1..] {
+            sum += &model.contributions(features)?;
         }
         sum /= self.models.len() as f64;
         Ok(sum)

@@ -1,15 +1,16 @@
-//! A classifier whose probabilities are put right.
+//! A classifier with calibrated probabilities.
 
 use std::path::Path;
 
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use super::wrapping::forward_to_model;
 use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
 use crate::error::{Error, Result};
-use crate::features::{Features, Takes};
+use crate::features::Features;
 
-/// What a probability is turned into.
+/// The function of a probability that calibrates it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -25,7 +26,7 @@ pub enum Calibration {
     Isotonic {
         /// Probabilities of the model, ascending.
         from: Vec<f64>,
-        /// What each is turned into, never falling.
+        /// The calibrated probability of each, never falling.
         to: Vec<f64>,
     },
 }
@@ -37,7 +38,7 @@ pub(crate) fn logit(p: f64) -> f64 {
 }
 
 impl Calibration {
-    /// What a probability is turned into.
+    /// The calibrated probability.
     #[must_use]
     pub fn apply(&self, p: f64) -> f64 {
         match self {
@@ -72,8 +73,10 @@ impl Calibration {
     }
 }
 
-/// A classifier and what its probabilities are turned into: one function for two classes, one a class for more, whose
+/// A classifier and the functions that calibrate its probabilities: one function for two classes, one a class for more, whose
 /// values are then divided by their sum.
+///
+/// Its contributions are those of the classifier: added up, they are its output before the link and before calibration.
 #[derive(Clone, Debug)]
 pub struct CalibratedModel {
     model: AnyModel,
@@ -113,7 +116,7 @@ impl CalibratedModel {
         &self.model
     }
 
-    /// What each output is turned into.
+    /// The function of each output.
     #[must_use]
     pub fn calibrations(&self) -> &[Calibration] {
         &self.calibrations
@@ -121,17 +124,7 @@ impl CalibratedModel {
 }
 
 impl Predict for CalibratedModel {
-    fn n_features(&self) -> usize {
-        self.model.n_features()
-    }
-
-    fn n_outputs(&self) -> usize {
-        self.model.n_outputs()
-    }
-
-    fn takes(&self) -> Takes {
-        self.model.takes()
-    }
+    forward_to_model!();
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         let mut outputs = self.model.predict(features)?;
@@ -149,11 +142,6 @@ impl Predict for CalibratedModel {
             }
         }
         Ok(outputs)
-    }
-
-    /// Those of the model within: added up, they are its output before the link, not yet calibrated.
-    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
-        self.model.contributions(features)
     }
 }
 

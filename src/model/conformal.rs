@@ -6,9 +6,10 @@ use std::path::Path;
 use ndarray::{Array2, ArrayView1, Axis, stack};
 use serde::{Deserialize, Serialize};
 
+use super::wrapping::forward_to_model;
 use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
 use crate::error::{Error, Result};
-use crate::features::{Features, Takes};
+use crate::features::Features;
 
 /// A regression whose intervals hold the label with a given probability, as long as rows to come are like those that the
 /// margins were measured on: split conformal intervals (Papadopoulos, 2002), or, with models of a lower and an upper
@@ -23,7 +24,7 @@ pub struct ConformalModel {
     margins: Margins,
 }
 
-/// How far intervals reach beyond the prediction or the band, or the probabilities of a set's classes below 1.
+/// The distances of an interval's ends from the prediction or the band, or of a set's probabilities below 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Margins {
     pub(crate) coverage: f64,
@@ -128,7 +129,7 @@ impl Margins {
     }
 }
 
-/// What margins are added to `(n_rows, 2)`: the prediction, twice, or the lower and the upper quantile.
+/// The ends before margins are added `(n_rows, 2)`: the prediction, twice, or the lower and the upper quantile.
 pub(crate) fn band(
     model: &AnyModel,
     band: Option<&[AnyModel; 2]>,
@@ -149,17 +150,7 @@ fn ends(low: &Array2<f64>, high: &Array2<f64>) -> Array2<f64> {
 }
 
 impl Predict for ConformalModel {
-    fn n_features(&self) -> usize {
-        self.model.n_features()
-    }
-
-    fn n_outputs(&self) -> usize {
-        self.model.n_outputs()
-    }
-
-    fn takes(&self) -> Takes {
-        self.model.takes()
-    }
+    forward_to_model!();
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         self.model.predict(features)

@@ -6,9 +6,10 @@ use ndarray::{Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
 use super::conformal::Margins;
+use super::wrapping::forward_to_model;
 use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
 use crate::error::{Error, Result};
-use crate::features::{Features, Takes};
+use crate::features::Features;
 
 /// A classifier whose sets of classes hold the label with a given probability, as long as rows to come are like those that
 /// the sets were measured on: conformal sets (Vovk, Gammerman and Shafer, 2005) by the probability of each class.
@@ -25,13 +26,13 @@ pub struct ConformalSetsModel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Sets {
     classes: Vec<String>,
-    /// How far below 1 the probability of a class may be.
+    /// The greatest distance of a class's probability below 1.
     margins: Margins,
 }
 
 const FILE: &str = "sets.json";
 
-/// How far below 1 the probability of a class is; infinite of a class that the model does not know.
+/// The distance of a class's probability below 1; infinite for a class that the model does not know.
 pub(crate) fn miss_of(outputs: ArrayView1<'_, f64>, class: f64) -> f64 {
     let probability = match outputs.len() {
         1 if class == 0.0 => Some(1.0 - outputs[0]),
@@ -101,17 +102,7 @@ impl ConformalSetsModel {
 }
 
 impl Predict for ConformalSetsModel {
-    fn n_features(&self) -> usize {
-        self.model.n_features()
-    }
-
-    fn n_outputs(&self) -> usize {
-        self.model.n_outputs()
-    }
-
-    fn takes(&self) -> Takes {
-        self.model.takes()
-    }
+    forward_to_model!();
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         self.model.predict(features)

@@ -1,15 +1,16 @@
-//! Why a prediction is what it is, by raw column.
+//! Contributions of raw columns to predictions.
 
 use std::sync::Arc;
 
+use arrow::datatypes::FieldRef;
 #[cfg(feature = "http")]
 use ndarray::concatenate;
 use ndarray::{Array3, Axis};
 
 use crate::error::{Error, Result};
-use crate::features::Feature;
+use crate::features::{Feature, FeatureKind, Features};
 
-/// What each raw column contributes to the outputs of some rows, before the link: exact Shapley values of the features,
+/// The contribution of each raw column to the outputs of some rows, before the link: exact Shapley values of the features,
 /// added up by the raw columns that they are made from. See [`Predict::contributions`](super::Predict::contributions).
 ///
 /// Added up over the names, they are the output before the link: the log odds of a binary classification, the logarithm of
@@ -24,11 +25,31 @@ pub struct Contributions {
 const BASE: &str = "base";
 
 impl Contributions {
+    /// The sums by raw column of what a model found for these features.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if it found another number of contributions.
+    pub(crate) fn of(features: &Features, values: &Array3<f64>) -> Result<Self> {
+        let Ok(rows) = features.rows() else {
+            return Contributions::by_column(features.info(), values);
+        };
+        let schema = rows.schema();
+        let column = |(first, field): (usize, &FieldRef)| Feature {
+            name: field.name().clone(),
+            raw: vec![field.name().clone()],
+            kind: FeatureKind::Number,
+            first,
+            width: 1,
+        };
+        let columns: Vec<Feature> = schema.fields().iter().enumerate().map(column).collect();
+        Contributions::by_column(&columns, values)
+    }
+
     /// Of `(n_rows, n_outputs, n + 1)` contributions of `n` features, the base last.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if they are of another number of features.
-    pub(crate) fn by_column(features: &[Feature], values: &Array3<f64>) -> Result<Self> {
+    fn by_column(features: &[Feature], values: &Array3<f64>) -> Result<Self> {
         let (n_rows, n_outputs, width) = values.dim();
         if width != features.len() + 1 {
             return Err(Error::model(format!(
@@ -92,7 +113,6 @@ impl Contributions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::features::FeatureKind;
     use ndarray::array;
 
     fn feature(name: &str, raw: &[&str]) -> Feature {

@@ -3,11 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::Array2;
+use ndarray::{Array2, Array3, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::{AnyModel, Loaders, Model, Predict, load_json, load_model, save_json, save_model};
-use crate::error::{Error, Result};
+use super::wrapping::check_one_link;
+use super::{
+    AnyModel, Contributions, Link, Loaders, Model, Predict, load_json, load_model, save_json,
+    save_model,
+};
+use crate::error::{Error, ErrorKind, Result};
 use crate::features::{Features, Takes};
 use crate::transform::FittedTransform;
 
@@ -33,7 +37,7 @@ const FILE: &str = "ensemble.json";
 /// More would be no ensemble but a mistake in a file.
 const MAX_MEMBERS: usize = 10_000;
 
-/// What is saved beside the models and transforms.
+/// The file beside the models and transforms.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     n_transforms: usize,
@@ -110,6 +114,28 @@ impl EnsembleModel {
             .map(move |member| (&member.model, share(member)))
     }
 
+    /// Calls `f` with each model and its features of raw rows. What a transform makes is made once in each form.
+    fn for_each_member(
+        &self,
+        features: &Features,
+        mut f: impl FnMut(&Member, &Features) -> Result<()>,
+    ) -> Result<()> {
+        let rows = features.rows()?;
+        for (at, transform) in self.transforms.iter().enumerate() {
+            let mut made: Vec<(Takes, Features)> = Vec::new();
+            for member in self.members.iter().filter(|member| member.transform == at) {
+                let takes = member.model.takes();
+                if !made.iter().any(|(known, _)| *known == takes) {
+                    made.push((takes, transform.apply_as(rows, takes)?));
+                }
+                if let Some((_, features)) = made.iter().find(|(known, _)| *known == takes) {
+                    f(member, features)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The transforms that models stand behind.
     #[must_use]
     pub fn transforms(&self) -> &[Arc<FittedTransform>] {
@@ -131,21 +157,54 @@ impl Predict for EnsembleModel {
     }
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
-        let rows = features.rows()?;
         let mut sum = Array2::zeros((features.n_rows(), self.n_outputs));
-        for (at, transform) in self.transforms.iter().enumerate() {
-            let mut made: Vec<(Takes, Features)> = Vec::new();
-            for member in self.members.iter().filter(|member| member.transform == at) {
-                let takes = member.model.takes();
-                if !made.iter().any(|(known, _)| *known == takes) {
-                    made.push((takes, transform.apply_as(rows, takes)?));
-                }
-                let features = made.iter().find(|(known, _)| *known == takes);
-                if let Some((_, features)) = features {
-                    sum.scaled_add(member.weight, &member.model.predict(features)?);
-                }
+        self.for_each_member(features, |member, features| {
+            sum.scaled_add(member.weight, &member.model.predict(features)?);
+            Ok(())
+        })?;
+        sum /= self.total;
+        Ok(sum)
+    }
+
+    /// That of the models.
+    fn link(&self) -> Link {
+        self.members[0].model.link()
+    }
+
+    /// The weighted mean of the models' contributions, for each raw column. Added up, they are the weighted mean of the
+    /// models' outputs before their link: the prediction itself where the link is the identity.
+    ///
+    /// # Errors
+    /// Those of the models; [`ErrorKind::Unsupported`] if their links differ, or if a feature is made of several raw
+    /// columns, among which its contribution cannot be divided.
+    fn contributions(&self, features: &Features) -> Result<Array3<f64>> {
+        check_one_link(self.members.iter().map(|member| &member.model))?;
+        let schema = features.rows()?.schema();
+        let n_columns = schema.fields().len();
+        let mut sum = Array3::zeros((features.n_rows(), self.n_outputs, n_columns + 1));
+        self.for_each_member(features, |member, features| {
+            let found = Contributions::of(features, &member.model.contributions(features)?)?;
+            // The base is the last in both.
+            let columns = found.names().len() - 1;
+            for (from, name) in found.names().iter().enumerate() {
+                let to = match from == columns {
+                    true => n_columns,
+                    false => schema.index_of(name).map_err(|_| {
+                        Error::new(
+                            ErrorKind::Unsupported,
+                            format!(
+                                "a feature is made of `{name}`, no single raw column, and the models of an ensemble \
+                                 share nothing but these"
+                            ),
+                        )
+                    })?,
+                };
+                let own = found.values().index_axis(Axis(2), from);
+                sum.index_axis_mut(Axis(2), to)
+                    .scaled_add(member.weight, &own);
             }
-        }
+            Ok(())
+        })?;
         sum /= self.total;
         Ok(sum)
     }

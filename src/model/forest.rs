@@ -1,4 +1,4 @@
-//! Forests: many trees that answer as one.
+//! Forests: many decision trees as one model.
 #![cfg_attr(
     not(feature = "datafusion"),
     allow(dead_code, reason = "only trainers make forests of columns")
@@ -19,7 +19,7 @@ use crate::features::{Features, Takes};
 
 mod v1;
 
-/// How the trees of a [`ForestModel`] answer as one.
+/// The way in which the outputs of a [`ForestModel`]'s trees are combined.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -30,12 +30,12 @@ pub enum Combine {
     Sum {
         /// Where each output begins.
         base: Vec<f64>,
-        /// What is done with the sums.
+        /// The function from sums to outputs.
         link: Link,
     },
 }
 
-/// Many decision trees that answer as one: a random forest ([`Combine::Mean`]) or boosted trees ([`Combine::Sum`]).
+/// Many decision trees as one model: a random forest ([`Combine::Mean`]) or boosted trees ([`Combine::Sum`]).
 ///
 /// Trees that were trained here split by numbers, by sets of categories, and know which way missing values go; what they
 /// were trained on is what they [take](Predict::takes). Trees of another trainer come as [`TreeModel`]s of a matrix: a
@@ -216,13 +216,13 @@ impl ForestModel {
         })
     }
 
-    /// How many trees there are.
+    /// The number of trees.
     #[must_use]
     pub fn n_trees(&self) -> usize {
         self.forest.n_trees()
     }
 
-    /// How the trees answer as one.
+    /// The way in which the trees' outputs are combined.
     #[must_use]
     pub fn combine(&self) -> &Combine {
         &self.header.combine
@@ -410,7 +410,14 @@ impl Predict for ForestModel {
             .map_err(|error| Error::internal("outputs of a wrong shape").with_source(error))
     }
 
-    /// What each feature contributes to the outputs of each row before the link: exact Shapley values of the trees, by
+    fn link(&self) -> Link {
+        match self.header.combine {
+            Combine::Mean => Link::Identity,
+            Combine::Sum { link, .. } => link,
+        }
+    }
+
+    /// The contribution of each feature to the outputs of each row before the link: exact Shapley values of the trees, by
     /// the share of the training rows that went each way (TreeSHAP; Lundberg, Erion, Lee: Consistent individualized
     /// feature attribution for tree ensembles, 2018).
     ///

@@ -1,4 +1,4 @@
-//! What is to be learned.
+//! The label.
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use super::{Loaders, Model, Predict, check_width, load_json, matrix_for, save_js
 use crate::error::{Error, Result};
 use crate::features::{Column, Features, Takes};
 
-/// What is done with the linear scores.
+/// The function from linear scores to outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
@@ -99,7 +99,7 @@ impl LinearModel {
         &self.means
     }
 
-    /// What is done with the scores.
+    /// The function from scores to outputs.
     #[must_use]
     pub fn link(&self) -> Link {
         self.link
@@ -173,7 +173,11 @@ impl Predict for LinearModel {
             .map_err(|error| Error::internal("outputs of a wrong shape").with_source(error))
     }
 
-    /// What each feature contributes to the scores of each row, before the link: its weight times its distance from its
+    fn link(&self) -> Link {
+        self.link
+    }
+
+    /// The contribution of each feature to the scores of each row, before the link: its weight times its distance from its
     /// mean over the training rows. These are the Shapley values of a linear model (with features taken as independent;
     /// Lundberg and Lee, 2017).
     ///

@@ -37,7 +37,7 @@ pub trait LinfaEstimator: Serialize + Send + Sync + 'static {
     /// `f32` or `f64`: what the matrix of features holds, `(n_rows, n_features)`.
     type Float: linfa::Float;
 
-    /// What is learned: `usize` for classes, `f32` or `f64` for values.
+    /// The type of the labels: `usize` for classes, `f32` or `f64` for values.
     type Label: LinfaLabel;
 
     /// The error of fitting.
@@ -46,7 +46,7 @@ pub trait LinfaEstimator: Serialize + Send + Sync + 'static {
     /// The hyperparameters as linfa takes them. linfa checks them when it fits.
     type Params: Fit<Array2<Self::Float>, Array1<Self::Label>, Self::Error, Object = Self::Fitted>;
 
-    /// What is fitted.
+    /// The fitted model.
     type Fitted: PredictInplace<Array2<Self::Float>, Array1<Self::Label>>
         + Serialize
         + DeserializeOwned
@@ -59,7 +59,7 @@ pub trait LinfaEstimator: Serialize + Send + Sync + 'static {
     fn params(&self, seed: u64) -> Self::Params;
 }
 
-/// What an estimator of linfa learns: `usize` (the index of a class), `f32` or `f64` (a value). Sealed.
+/// A label of an estimator of linfa: `usize` (the index of a class), `f32` or `f64` (a value). Sealed.
 pub trait LinfaLabel: Copy + fmt::Debug + Send + Sync + sealed::Sealed + 'static {
     /// Whether it is a class.
     const IS_CLASS: bool;
@@ -115,7 +115,7 @@ impl LinfaLabel for f64 {
     }
 }
 
-/// What an estimator of linfa has fitted.
+/// A fitted model of an estimator of linfa.
 ///
 /// linfa's classifiers answer with a class: its probability is given as 1, that of the others as 0. Such a model has no
 /// use for a decision threshold, and its log loss says little; its accuracy holds. A panic of linfa's is an error.
@@ -159,7 +159,7 @@ impl<E: LinfaEstimator> LinfaModel<E> {
         })
     }
 
-    /// What linfa has fitted.
+    /// The fitted model of linfa.
     #[must_use]
     pub fn fitted(&self) -> &E::Fitted {
         &self.fitted

@@ -1,4 +1,4 @@
-//! Models: what a trainer makes, what is saved, what answers.
+//! Models: made by trainers, saved, and asked for predictions.
 //!
 //! A model is two traits. [`Predict`] is what answering needs, and is object-safe: features in, outputs out.
 //! [`Model`] adds saving and loading under a format tag. [`Loaders`] finds the loader for a tag that is read from
@@ -72,6 +72,7 @@ mod target;
 mod task;
 mod tree;
 mod weighting;
+mod wrapping;
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -123,7 +124,7 @@ use crate::features::{Features, Takes};
 
 /// Features in, outputs out.
 ///
-/// What the outputs mean is the [`Target`]'s to say: one value for a regression, the probability of the second
+/// The [`Target`] says what the outputs mean: one value for a regression, the probability of the second
 /// class for a binary classification, one probability a class for a multi-class one.
 pub trait Predict: Any + Debug + Send + Sync {
     /// The number of features the model was trained on: the columns of their matrix. 0 of a model that takes
@@ -133,7 +134,7 @@ pub trait Predict: Any + Debug + Send + Sync {
     /// The number of outputs for each row.
     fn n_outputs(&self) -> usize;
 
-    /// What it takes: by default, a matrix of finite numbers.
+    /// The form of the features that it takes; by default, a matrix of finite numbers.
     fn takes(&self) -> Takes {
         Takes::FINITE
     }
@@ -165,9 +166,16 @@ pub trait Predict: Any + Debug + Send + Sync {
         ))
     }
 
-    /// What each feature contributes to the outputs of each row before the link: Shapley values, `(n_rows, n_outputs,
-    /// n + 1)` for `n` of [`Features::info`]; the last is the mean over the training rows. Added up, they are the output
-    /// before the link. By default, a model has none.
+    /// The function that turns what [contributions](Predict::contributions) add up to into the outputs; the identity by
+    /// default.
+    fn link(&self) -> Link {
+        Link::Identity
+    }
+
+    /// The contribution of each feature to the outputs of each row before the [link](Predict::link): Shapley values,
+    /// `(n_rows, n_outputs, n + 1)` for `n` of [`Features::info`], or of the columns of [`Features::rows`] where the model
+    /// takes [raw rows](Takes::ROWS); the last is the mean over the training rows. Added up, they are the output before the
+    /// link. By default, a model has none.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if models of this kind have none;
@@ -301,6 +309,10 @@ impl<M: Predict + ?Sized> Predict for Arc<M> {
 
     fn predict_with_extras(&self, features: &Features) -> Result<(Array2<f64>, Array2<f64>)> {
         (**self).predict_with_extras(features)
+    }
+
+    fn link(&self) -> Link {
+        (**self).link()
     }
 
     fn contributions(&self, features: &Features) -> Result<Array3<f64>> {

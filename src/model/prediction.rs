@@ -26,7 +26,7 @@ pub struct Prediction {
     contributions: Option<Arc<Contributions>>,
 }
 
-/// What a model answers with beside its outputs.
+/// The columns that a model answers with beside its outputs.
 #[derive(Clone, Debug, PartialEq)]
 struct Extras {
     names: Arc<[String]>,
@@ -92,7 +92,7 @@ impl Prediction {
         Prediction::new(Arc::clone(&self.target), outputs)
     }
 
-    /// What was predicted.
+    /// The target.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
@@ -126,7 +126,7 @@ impl Prediction {
         }
     }
 
-    /// What each raw column contributes, where it was asked for.
+    /// The contributions of the raw columns, if they were requested.
     #[must_use]
     pub fn contributions(&self) -> Option<&Contributions> {
         self.contributions.as_deref()

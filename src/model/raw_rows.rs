@@ -27,7 +27,7 @@ pub(crate) struct RawColumn {
 }
 
 impl RawColumn {
-    /// What the transform reads.
+    /// The column that the transform reads.
     pub(crate) fn input(&self) -> &InputColumn {
         &self.input
     }

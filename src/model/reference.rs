@@ -1,4 +1,4 @@
-//! What a model was trained and evaluated on, in brief: what serving is held against.
+//! A summary of the rows that a model was trained and evaluated on, which serving is compared with.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

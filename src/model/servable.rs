@@ -1,4 +1,4 @@
-//! What is served: transform, model and schema as one.
+//! Servables: transform, model and schema as one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ const SCHEMA: &str = "schema.json";
 const TRANSFORM: &str = "transform.json";
 const MODEL: &str = "model";
 
-/// What a saved servable says of itself.
+/// The description of a saved servable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "SavedManifest")]
 pub struct Manifest {
@@ -34,12 +34,12 @@ pub struct Manifest {
     pub name: String,
     /// The tag of the model's format, see [`Loaders`].
     pub model_format: String,
-    /// What is predicted.
+    /// The target.
     pub target: Target,
-    /// How the label is made of raw rows; models that were saved before it was kept have none.
+    /// The label's derivation from raw rows; models saved by older releases have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// What else is known: metrics, the verdict, where it came from.
+    /// More facts: metrics, the verdict, its origin.
     pub details: BTreeMap<String, serde_json::Value>,
 }
 
@@ -312,7 +312,7 @@ impl Servable {
         model.save(&model_dir)
     }
 
-    /// What it says of itself.
+    /// Its description.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -342,7 +342,7 @@ impl Servable {
         &self.transform
     }
 
-    /// What is predicted.
+    /// The target.
     #[must_use]
     pub fn target(&self) -> &Arc<Target> {
         &self.target
@@ -386,14 +386,14 @@ impl Servable {
         self.answer(&self.features(rows)?)
     }
 
-    /// What each raw column contributes to the predictions for raw rows.
+    /// The contribution of each raw column to the predictions for raw rows.
     ///
     /// # Errors
     /// As [`Servable::features`]; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the model does not say.
     pub fn contributions(&self, rows: &RecordBatch) -> Result<Contributions> {
         let features = self.features(rows)?;
         let values = self.model.contributions(&features)?;
-        Contributions::by_column(features.info(), &values)
+        Contributions::of(&features, &values)
     }
 
     /// The predictions for columns that come in the order of [`RawRows::columns`].

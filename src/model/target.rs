@@ -1,4 +1,4 @@
-//! What is predicted.
+//! The target of a prediction.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 use crate::statistics::ColumnStatistics;
 
-/// The threshold unless told.
+/// The default of the threshold.
 const HALF: f64 = 0.5;
 
 /// What is predicted: the label's column, what a model's outputs mean, and what else is known of the rows it is learned
@@ -112,7 +112,7 @@ impl Target {
     /// One of these classes; the second of two is the positive one.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there are fewer than two, or one is there twice.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there are fewer than two, or duplicates.
     pub fn classification<C: Into<String>>(
         label: impl Into<String>,
         classes: impl IntoIterator<Item = C>,
@@ -128,7 +128,7 @@ impl Target {
         let mut known = HashSet::new();
         if let Some(twice) = classes.iter().find(|class| !known.insert(class.as_str())) {
             return Err(Error::config(format!(
-                "class `{twice}` of label `{label}` is there twice"
+                "duplicate class `{twice}` of label `{label}`"
             )));
         }
         let task = match classes.len() {
@@ -344,7 +344,7 @@ impl Target {
         &self.classes
     }
 
-    /// The probability of the positive class above which it is the answer: one half unless told.
+    /// The probability of the positive class above which it is the answer: one half by default.
     #[must_use]
     pub fn threshold(&self) -> f64 {
         self.threshold.unwrap_or(HALF)

@@ -1,4 +1,4 @@
-//! What kind of thing is learned.
+//! The kind of a prediction.
 
 use std::fmt;
 
@@ -47,7 +47,7 @@ impl std::str::FromStr for Task {
 }
 
 impl Task {
-    /// What a label's statistics suggest, see [`Target::infer`](super::Target::infer).
+    /// The task that a label's statistics suggest, see [`Target::infer`](super::Target::infer).
     pub(super) fn of(label: &ColumnStatistics) -> Self {
         let classes = label.top_values.len();
         let whole_run = || {

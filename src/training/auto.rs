@@ -25,14 +25,14 @@ impl Linear {
         Linear::default()
     }
 
-    /// How classes are learned.
+    /// The trainer of classes.
     #[must_use]
     pub fn classes(mut self, trainer: LogisticRegression) -> Self {
         self.classes = trainer;
         self
     }
 
-    /// How numbers are learned.
+    /// The trainer of numbers.
     #[must_use]
     pub fn numbers(mut self, trainer: LinearRegression) -> Self {
         self.numbers = trainer;

@@ -15,7 +15,7 @@ use crate::stage::Stage;
 /// The mean of a model a fold: each is trained without its fold, which it gets to [tune](TrainArgs::tune) by (to stop
 /// early, say), unless there are other rows for that.
 ///
-/// What each model predicts for its own fold is an honest prediction of all rows; see [`Bagged::train_out_of_fold`].
+/// The predictions of each model for its own fold are honest predictions of all rows; see [`Bagged::train_out_of_fold`].
 /// Folds are those of [`Dataset::fold`](super::Dataset::fold).
 #[derive(Clone, Debug, Serialize)]
 pub struct Bagged<T: Trainer> {
@@ -24,7 +24,7 @@ pub struct Bagged<T: Trainer> {
     folds: usize,
 }
 
-/// What models predicted for rows that they were not trained on, fold after fold.
+/// The predictions of models for rows that they were not trained on, fold after fold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutOfFold {
     /// `(n_rows, n_outputs)`.

@@ -6,13 +6,13 @@ use fourfold_kernels::columns::Column;
 use fourfold_kernels::linear::{Design, Loss, Options, Problem, fit};
 use serde::{Deserialize, Serialize};
 
-use super::scored::Scored;
+use super::scored::{Inner, Scored};
 use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::model::{AnyModel, CalibratedModel, Calibration, logit};
+use crate::model::{CalibratedModel, Calibration, logit};
 use crate::stage::Stage;
 
-/// How probabilities are put right.
+/// The method that calibrates probabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CalibrationMethod {
@@ -56,7 +56,7 @@ impl<T: Trainer> Calibrated<T> {
         }
     }
 
-    /// How probabilities are put right.
+    /// Sets the method that calibrates probabilities.
     #[must_use]
     pub fn method(mut self, method: CalibrationMethod) -> Self {
         self.method = method;
@@ -103,17 +103,8 @@ impl<T: Trainer> Trainer for Calibrated<T> {
                 args.target().label()
             )));
         }
-        let args = args.with_rows_to_tune(self.hold_out)?;
-        let inner = args
-            .clone()
-            .warm_start_within::<CalibratedModel>(CalibratedModel::model);
-        let trained = self.trainer.train(&inner)?;
-        let args = args.behind_that_of(&trained);
-        let fitted = trained.fitted().cloned();
-        let (model, record) = trained.into_parts();
-        args.cancellation().check()?;
-        let model = AnyModel::new(model);
-        let scored = Scored::of(&model, args.rows_to_tune()?)?;
+        let inner = Inner::train(&self.trainer, args, self.hold_out, CalibratedModel::model)?;
+        let scored = Scored::of(&inner.model, &inner.rows_to_tune()?)?;
         let calibrations = (0..scored.outputs.ncols()).map(|output| {
             let class = if n_classes == 2 { 1 } else { output };
             let rows = scored.rows_of(output, class);
@@ -123,9 +114,8 @@ impl<T: Trainer> Trainer for Calibrated<T> {
             }
         });
         let calibrations = calibrations.collect::<Result<_>>()?;
-        let model = CalibratedModel::new(model, calibrations)?;
-        let trained = Trained::new(model).with_record(record);
-        Ok(trained.with_fitted(fitted))
+        let model = CalibratedModel::new(inner.model.clone(), calibrations)?;
+        Ok(inner.finish(model, Vec::new()))
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -1,11 +1,11 @@
-//! What a trainer takes, and what it can do.
+//! The capabilities of a trainer.
 
 use std::collections::BTreeMap;
 
 use super::Direction;
 use crate::features::Takes;
 
-/// What a trainer takes of the rows, and what it can do with them: see [`Trainer::capabilities`](super::Trainer::capabilities).
+/// The features that a trainer takes, and its abilities: see [`Trainer::capabilities`](super::Trainer::capabilities).
 /// A trainer around another passes on what that one says.
 ///
 /// ```

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::calibrated::check_hold_out;
-use super::margins::{Score, check_coverage, measured};
+use super::margins::{Coverage, Score, coverage_setters, measured};
+use super::scored::Inner;
+use super::trained::other_transform;
 use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
 use crate::model::{AnyModel, ConformalModel, Predict, Task, band};
@@ -34,9 +35,8 @@ pub struct Conformal<T: Trainer> {
     trainer: T,
     #[serde(serialize_with = "serialize_band")]
     band: Option<(T, T)>,
-    coverage: f64,
-    group: Option<String>,
-    hold_out: f64,
+    #[serde(flatten)]
+    coverage: Coverage,
 }
 
 fn serialize_band<T: Trainer, S: serde::Serializer>(
@@ -60,9 +60,7 @@ impl<T: Trainer> Conformal<T> {
         Conformal {
             trainer,
             band: None,
-            coverage,
-            group: None,
-            hold_out: 0.2,
+            coverage: Coverage::of(coverage),
         }
     }
 
@@ -74,20 +72,7 @@ impl<T: Trainer> Conformal<T> {
         self
     }
 
-    /// Measures the rows apart by the value of a raw column that the features have as a category (a one-hot). Values with
-    /// too few rows get what all rows together have.
-    #[must_use]
-    pub fn per_group(mut self, column: impl Into<String>) -> Self {
-        self.group = Some(column.into());
-        self
-    }
-
-    /// The share of rows that is held out where there are none to tune by; the default is 0.2.
-    #[must_use]
-    pub fn hold_out(mut self, fraction: f64) -> Self {
-        self.hold_out = fraction;
-        self
-    }
+    coverage_setters!();
 }
 
 impl<T: Trainer> Stage for Conformal<T> {
@@ -96,8 +81,7 @@ impl<T: Trainer> Stage for Conformal<T> {
     }
 
     fn check(&self) -> Result<()> {
-        check_coverage(self.coverage)?;
-        check_hold_out(self.hold_out)?;
+        self.coverage.check()?;
         if let Some((low, high)) = &self.band {
             low.check()?;
             high.check()?;
@@ -118,25 +102,19 @@ impl<T: Trainer> Trainer for Conformal<T> {
                 target.task()
             )));
         }
-        let args = args.with_rows_to_tune(self.hold_out)?;
-        let inner = args
-            .clone()
-            .warm_start_within::<ConformalModel>(ConformalModel::model);
-        let trained = self.trainer.train(&inner)?;
-        if self.band.is_some() {
-            trained.refuse_other_transform(&args, self.name())?;
+        let hold_out = self.coverage.hold_out;
+        let inner = Inner::train(&self.trainer, args, hold_out, ConformalModel::model)?;
+        let (model, args) = (&inner.model, &inner.args);
+        if self.band.is_some() && inner.has_own_transform() {
+            return Err(other_transform(self.name()));
         }
-        let tuned = args.clone().behind_that_of(&trained);
-        let fitted = trained.fitted().cloned();
-        let (model, record) = trained.into_parts();
-        let model = AnyModel::new(model);
         let ends = match &self.band {
             None => None,
             Some((low, high)) => {
                 let train = |trainer: &T| {
                     args.cancellation().check()?;
-                    let trained = trainer.train(&args)?;
-                    trained.refuse_other_transform(&args, self.name())?;
+                    let trained = trainer.train(args)?;
+                    trained.refuse_other_transform(args, self.name())?;
                     Ok::<_, Error>(AnyModel::new(trained.into_model()))
                 };
                 Some([train(low)?, train(high)?])
@@ -144,9 +122,8 @@ impl<T: Trainer> Trainer for Conformal<T> {
         };
         args.cancellation().check()?;
 
-        let rows = tuned.rows_to_tune()?;
-        let table = rows.table(model.takes())?;
-        let intervals = band(&model, ends.as_ref(), table.features())?;
+        let table = inner.rows_to_tune()?.table(model.takes())?;
+        let intervals = band(model, ends.as_ref(), table.features())?;
         let weights = table.weights();
         let scores = intervals.rows().into_iter().zip(table.labels()).enumerate();
         let scores: Vec<Score> = scores
@@ -155,13 +132,11 @@ impl<T: Trainer> Trainer for Conformal<T> {
                 weight: weights.map_or(1.0, |weights| weights[row]),
             })
             .collect();
-        let group = self.group.as_deref();
         let (mut margins, warnings) =
-            measured((self, "intervals"), self.coverage, group, &table, &scores)?;
+            measured((self, "intervals"), &self.coverage, &table, &scores)?;
         margins.has_band = ends.is_some();
-        let trained = Trained::new(ConformalModel::new(model, ends, margins)?).with_record(record);
-        let trained = trained.with_fitted(fitted);
-        Ok(warnings.into_iter().fold(trained, Trained::with_warning))
+        let model = ConformalModel::new(model.clone(), ends, margins)?;
+        Ok(inner.finish(model, warnings))
     }
 
     fn capabilities(&self) -> Capabilities {

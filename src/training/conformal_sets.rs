@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::calibrated::check_hold_out;
-use super::margins::{Score, check_coverage, measured};
+use super::margins::{Coverage, Score, coverage_setters, measured};
+use super::scored::Inner;
 use super::{Capabilities, TrainArgs, Trained, Trainer};
 use crate::error::{Error, Result};
-use crate::model::{AnyModel, ConformalSetsModel, Predict, miss_of};
+use crate::model::{ConformalSetsModel, Predict, miss_of};
 use crate::stage::Stage;
 
 /// A classifier with sets of classes: of rows to come that are like those to [tune](TrainArgs::tune) by, at least the
@@ -34,9 +34,8 @@ use crate::stage::Stage;
 pub struct ConformalSets<T: Trainer> {
     #[serde(serialize_with = "crate::serialize_stage")]
     trainer: T,
-    coverage: f64,
-    group: Option<String>,
-    hold_out: f64,
+    #[serde(flatten)]
+    coverage: Coverage,
 }
 
 impl<T: Trainer> ConformalSets<T> {
@@ -45,26 +44,11 @@ impl<T: Trainer> ConformalSets<T> {
     pub fn new(trainer: T, coverage: f64) -> Self {
         ConformalSets {
             trainer,
-            coverage,
-            group: None,
-            hold_out: 0.2,
+            coverage: Coverage::of(coverage),
         }
     }
 
-    /// Measures the rows apart by the value of a raw column that the features have as a category (a one-hot). Values with
-    /// too few rows get what all rows together have.
-    #[must_use]
-    pub fn per_group(mut self, column: impl Into<String>) -> Self {
-        self.group = Some(column.into());
-        self
-    }
-
-    /// The share of rows that is held out where there are none to tune by; the default is 0.2.
-    #[must_use]
-    pub fn hold_out(mut self, fraction: f64) -> Self {
-        self.hold_out = fraction;
-        self
-    }
+    coverage_setters!();
 }
 
 impl<T: Trainer> Stage for ConformalSets<T> {
@@ -73,8 +57,7 @@ impl<T: Trainer> Stage for ConformalSets<T> {
     }
 
     fn check(&self) -> Result<()> {
-        check_coverage(self.coverage)?;
-        check_hold_out(self.hold_out)?;
+        self.coverage.check()?;
         self.trainer.check()
     }
 }
@@ -90,19 +73,11 @@ impl<T: Trainer> Trainer for ConformalSets<T> {
                 args.target().label()
             )));
         }
-        let args = args.with_rows_to_tune(self.hold_out)?;
-        let inner = args
-            .clone()
-            .warm_start_within::<ConformalSetsModel>(ConformalSetsModel::model);
-        let trained = self.trainer.train(&inner)?;
-        let tuned = args.clone().behind_that_of(&trained);
-        let fitted = trained.fitted().cloned();
-        let (model, record) = trained.into_parts();
-        args.cancellation().check()?;
-
-        let model = AnyModel::new(model);
+        let hold_out = self.coverage.hold_out;
+        let inner = Inner::train(&self.trainer, args, hold_out, ConformalSetsModel::model)?;
+        let model = &inner.model;
         // The rows count as they do where the model will be used.
-        let rows = tuned.rows_to_tune()?.clone();
+        let rows = inner.rows_to_tune()?;
         let weighting = rows.weighting().clone().without_classes();
         let table = rows.weighted(weighting).table(model.takes())?;
         let outputs = model.predict(table.features())?;
@@ -114,11 +89,9 @@ impl<T: Trainer> Trainer for ConformalSets<T> {
                 weight: weights.map_or(1.0, |weights| weights[row]),
             })
             .collect();
-        let group = self.group.as_deref();
-        let (margins, warnings) = measured((self, "sets"), self.coverage, group, &table, &scores)?;
-        let model = ConformalSetsModel::new(model, classes, margins)?;
-        let trained = Trained::new(model).with_record(record).with_fitted(fitted);
-        Ok(warnings.into_iter().fold(trained, Trained::with_warning))
+        let (margins, warnings) = measured((self, "sets"), &self.coverage, &table, &scores)?;
+        let model = ConformalSetsModel::new(model.clone(), classes, margins)?;
+        Ok(inner.finish(model, warnings))
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::{LinearModel, Link, Task};
 use crate::stage::Stage;
 
-/// How labels scatter around their mean.
+/// The distribution of labels around their mean.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Family {

@@ -10,10 +10,11 @@ use crate::error::{Error, Result};
 use crate::features::Direction;
 use crate::stage::Stage;
 
+mod rounds;
 mod train;
 mod warm;
 
-/// What boosting minimizes where numbers are predicted. Classes are predicted by their log loss.
+/// The loss that boosting minimizes for numbers. For classes it is the log loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -42,7 +43,8 @@ pub enum RegressionLoss {
 /// row twice.
 ///
 /// With rows to [tune by](super::TrainArgs::tune), the rounds up to the lowest loss on them are kept, and the losses are the
-/// [curve](super::TrainingRecord::curve). Cancelled, it gives the best rounds so far, with a warning. A [warm
+/// [curve](super::TrainingRecord::curve). Without such rows, few rows choose the [number of rounds](Self::rounds) by cross-validation,
+/// so that the defaults do not overfit small tables. Cancelled, it gives the best rounds so far, with a warning. A [warm
 /// start](super::TrainArgs::warm_start) keeps the trees of the previous model and adds its rounds to them. Where features
 /// or categories have changed, the trees are kept by name: splits by what is gone are left out, and a warning says so.
 ///
@@ -68,7 +70,8 @@ pub enum RegressionLoss {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GradientBoosting {
-    rounds: usize,
+    /// `None` where the trainer chooses.
+    rounds: Option<usize>,
     learning_rate: f64,
     max_leaves: usize,
     max_depth: Option<usize>,
@@ -86,12 +89,12 @@ pub struct GradientBoosting {
 }
 
 impl Default for GradientBoosting {
-    /// 100 rounds of at most 31 leaves of at least 20 rows, learning rate 0.1; no penalty, sampling, constraint or
+    /// At most 100 rounds of at most 31 leaves of at least 20 rows, learning rate 0.1; no penalty, sampling, constraint or
     /// patience.
     fn default() -> Self {
         let options = BoostOptions::default();
         GradientBoosting {
-            rounds: options.rounds,
+            rounds: None,
             learning_rate: options.learning_rate,
             max_leaves: options.max_leaves,
             max_depth: None,
@@ -120,14 +123,19 @@ impl GradientBoosting {
         GradientBoosting::default()
     }
 
-    /// The most rounds, from 1 to 100,000; the default is 100. With a warm start they come on top of its own.
+    /// The most rounds, from 1 to 100,000. With a warm start they come on top of its own.
+    ///
+    /// By default the trainer chooses: 100, or fewer on at most 10,000 rows where neither rows to [tune
+    /// by](super::TrainArgs::tune) nor a warm start are given. There it trains three times without a third of the rows
+    /// ([`Dataset::fold`](super::Dataset::fold)), and takes the number of rounds with the lowest mean loss on the rows that
+    /// were left out.
     #[must_use]
     pub fn rounds(mut self, rounds: usize) -> Self {
-        self.rounds = rounds;
+        self.rounds = Some(rounds);
         self
     }
 
-    /// What the answers of each tree are multiplied by, above 0 and at most 1; the default is 0.1.
+    /// The factor of each tree's answers, above 0 and at most 1; the default is 0.1.
     #[must_use]
     pub fn learning_rate(mut self, rate: f64) -> Self {
         self.learning_rate = rate;
@@ -192,7 +200,7 @@ impl GradientBoosting {
         self
     }
 
-    /// What is minimized where numbers are predicted; the default is the squared error.
+    /// The loss that is minimized for numbers; the default is the squared error.
     #[must_use]
     pub fn loss(mut self, loss: RegressionLoss) -> Self {
         self.loss = loss;
@@ -238,7 +246,9 @@ impl Stage for GradientBoosting {
     }
 
     fn check(&self) -> Result<()> {
-        check_range("rounds", self.rounds, 1, 100_000)?;
+        if let Some(rounds) = self.rounds {
+            check_range("rounds", rounds, 1, 100_000)?;
+        }
         check_positive("learning_rate", self.learning_rate, 1.0)?;
         check_range("max_leaves", self.max_leaves, 2, 1 << 16)?;
         if let Some(depth) = self.max_depth {

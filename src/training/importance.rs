@@ -1,4 +1,4 @@
-//! How much a model uses each raw column.
+//! Importances of raw columns.
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take};
@@ -44,7 +44,7 @@ impl<T: Trainer> Explained<T> {
         }
     }
 
-    /// How often each column is shuffled; the default is 5.
+    /// The number of shuffles of each column; the default is 5.
     #[must_use]
     pub fn repeats(mut self, n: usize) -> Self {
         self.repeats = n;
@@ -137,7 +137,7 @@ impl<T: Trainer> Explained<T> {
         let table = rows.table(model.takes())?;
         let features = table.features();
         match model.contributions(features) {
-            Ok(values) => Contributions::by_column(features.info(), &values).map(Some),
+            Ok(values) => Contributions::of(features, &values).map(Some),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
             Err(error) => Err(error),
         }

@@ -12,7 +12,7 @@ use crate::features::Takes;
 use crate::model::{LinearModel, Link, Predict};
 use crate::warning::Warning;
 
-/// What linear trainers take: columns of finite numbers, and of codes.
+/// The features that linear trainers take: columns of finite numbers, and of codes.
 pub(super) const TAKES: Takes = Takes {
     missing: false,
     ..Takes::CODES
@@ -25,7 +25,7 @@ pub(super) struct LinearRows {
     weights: Option<Vec<f64>>,
 }
 
-/// How the iterative solver ends, and what it penalizes beside the weighted mean loss.
+/// The tolerance of the iterative solver, and the penalty that it adds to the weighted mean loss.
 pub(super) struct Solver {
     pub(super) loss: Loss,
     pub(super) link: Link,

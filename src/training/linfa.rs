@@ -134,7 +134,7 @@ fn check_task<E: LinfaEstimator>(target: &Target) -> Result<()> {
     )))
 }
 
-/// What the matrix takes.
+/// The memory of the matrix.
 fn cost<E: LinfaEstimator>(n_rows: usize, n_features: usize) -> Warning {
     let size = size_of::<E::Float>();
     let bytes = |n_rows: usize| {

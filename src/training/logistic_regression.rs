@@ -120,7 +120,7 @@ impl Trainer for LogisticRegression {
     }
 }
 
-/// How classes are learned.
+/// The trainer of classes.
 pub(super) fn of_classes(target: &Target) -> Result<(Loss, Link)> {
     match target.classes().len() {
         0 => Err(Error::config(format!(

@@ -1,8 +1,11 @@
-//! How far something must reach to hold for a share of the rows: what conformal intervals and sets are measured by.
+//! The margins of conformal intervals and sets: how far they must reach to hold the label of a share of the rows.
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::Table;
+use super::calibrated::check_hold_out;
 use crate::error::{Error, Result};
 use crate::model::Margins;
 use crate::stage::Stage;
@@ -30,25 +33,68 @@ fn margin(coverage: f64, mut scores: Vec<Score>) -> Option<f64> {
     })
 }
 
-/// A share of labels between 0 and 1.
-pub(super) fn check_coverage(coverage: f64) -> Result<()> {
-    match coverage > 0.0 && coverage < 1.0 {
-        true => Ok(()),
-        false => Err(Error::config(format!(
-            "`coverage` is {coverage}, must be above 0 and below 1"
-        ))),
+/// The configuration that conformal intervals and sets share.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Coverage {
+    pub(super) coverage: f64,
+    pub(super) group: Option<String>,
+    pub(super) hold_out: f64,
+}
+
+impl Coverage {
+    /// A share of all labels, measured on a fifth of the rows.
+    pub(super) fn of(coverage: f64) -> Self {
+        Coverage {
+            coverage,
+            group: None,
+            hold_out: 0.2,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let coverage = self.coverage;
+        if !(coverage > 0.0 && coverage < 1.0) {
+            return Err(Error::config(format!(
+                "`coverage` is {coverage}, must be above 0 and below 1"
+            )));
+        }
+        check_hold_out(self.hold_out)
     }
 }
+
+/// The setters of a trainer's [`Coverage`].
+macro_rules! coverage_setters {
+    () => {
+        /// Measures the rows apart by the value of a raw column that the features have as a category (a one-hot). Values
+        /// with too few rows get the margin of all rows together.
+        #[must_use]
+        pub fn per_group(mut self, column: impl Into<String>) -> Self {
+            self.coverage.group = Some(column.into());
+            self
+        }
+
+        /// The share of rows that is held out where there are none to tune by; the default is 0.2.
+        #[must_use]
+        pub fn hold_out(mut self, fraction: f64) -> Self {
+            self.coverage.hold_out = fraction;
+            self
+        }
+    };
+}
+
+pub(super) use coverage_setters;
 
 /// The margins of all rows, and of those of each group: a category among the features, by its raw column. Groups of too
 /// few rows are warned of. `what` is made of them, such as `intervals`.
 pub(super) fn measured(
     (stage, what): (&dyn Stage, &str),
-    coverage: f64,
-    group: Option<&str>,
+    Coverage {
+        coverage, group, ..
+    }: &Coverage,
     table: &Table,
     scores: &[Score],
 ) -> Result<(Margins, Vec<Warning>)> {
+    let coverage = *coverage;
     let overall = margin(coverage, scores.to_vec()).ok_or_else(|| {
         Error::data(format!(
             "{} rows to tune by are too few for {what} of coverage {coverage}, must be at least {}",
@@ -63,7 +109,7 @@ pub(super) fn measured(
         has_band: false,
     };
     let mut warnings = Vec::new();
-    let Some(column) = group else {
+    let Some(column) = group.as_deref() else {
         return Ok((margins, warnings));
     };
     let features = table.features();

@@ -1,4 +1,4 @@
-//! What training takes, estimated before it begins.
+//! The memory that training takes, estimated before it begins.
 
 use super::{Dataset, TrainArgs};
 use crate::error::{Error, ErrorKind, Result};

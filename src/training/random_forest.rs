@@ -182,7 +182,7 @@ impl Trainer for RandomForest {
     }
 }
 
-/// What training takes at its peak, of trees as large as they may be.
+/// The memory of training at its peak, with trees of the largest size.
 pub(super) fn bytes(args: &TrainArgs, trees: usize, min_rows_leaf: usize) -> u64 {
     let rows = args.train();
     let n_rows = rows.n_rows() as u64;

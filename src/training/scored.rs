@@ -1,13 +1,15 @@
-//! What wrappers around trainers share: rows to tune by, and what a model makes of them.
+//! The parts that trainers around a trainer share: its model, rows to tune by, and the model's outputs for them.
 
 use std::sync::Arc;
 
 use ndarray::{Array1, Array2};
 
 use super::calibrated::ScoredRow;
-use super::{Dataset, TrainArgs, Trained};
+use super::{Dataset, TrainArgs, Trained, Trainer, TrainingRecord};
 use crate::error::{Error, Result};
 use crate::model::{AnyModel, Model, Predict};
+use crate::transform::FittedPlan;
+use crate::warning::Warning;
 
 impl TrainArgs {
     /// With rows to tune by: those that are there, or a share held out of the rows to train on.
@@ -42,6 +44,63 @@ impl TrainArgs {
             Some((model, names)) => self.with_warm_start_of(Arc::new(model), names),
             None => self,
         }
+    }
+}
+
+/// The model of the trainer within a trainer, and the rows that it was trained and will be measured on.
+pub(super) struct Inner {
+    pub(super) model: AnyModel,
+    /// With rows to tune by.
+    pub(super) args: TrainArgs,
+    /// The transform that the model was trained behind, where it is another one.
+    fitted: Option<FittedPlan>,
+    record: TrainingRecord,
+}
+
+impl Inner {
+    /// Trains `trainer`, starting from the model within a previous model of type `M`. Where there are no rows to tune by, a
+    /// share of the rows is held out.
+    pub(super) fn train<T: Trainer, M: Model>(
+        trainer: &T,
+        args: &TrainArgs,
+        hold_out: f64,
+        within: fn(&M) -> &AnyModel,
+    ) -> Result<Self> {
+        let args = args.with_rows_to_tune(hold_out)?;
+        let trained = trainer.train(&args.clone().warm_start_within(within))?;
+        args.cancellation().check()?;
+        let fitted = trained.fitted().cloned();
+        let (model, record) = trained.into_parts();
+        Ok(Inner {
+            model: AnyModel::new(model),
+            args,
+            fitted,
+            record,
+        })
+    }
+
+    /// The rows to tune by behind the transform of the model.
+    pub(super) fn rows_to_tune(&self) -> Result<Dataset> {
+        let rows = self.args.rows_to_tune()?.clone();
+        Ok(match &self.fitted {
+            Some(fitted) => rows.with_transform(fitted.clone()),
+            None => rows,
+        })
+    }
+
+    /// Whether the model stands behind another transform than the rows.
+    pub(super) fn has_own_transform(&self) -> bool {
+        let ours = self.args.train().transform();
+        let own = self.fitted.as_ref();
+        own.is_some_and(|fitted| !Arc::ptr_eq(fitted.transform(), ours))
+    }
+
+    /// A model around this one, with its record and more warnings.
+    pub(super) fn finish<M>(self, model: M, warnings: Vec<Warning>) -> Trained<M> {
+        let trained = Trained::new(model)
+            .with_record(self.record)
+            .with_fitted(self.fitted);
+        warnings.into_iter().fold(trained, Trained::with_warning)
     }
 }
 

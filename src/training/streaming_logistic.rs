@@ -51,14 +51,14 @@ impl Default for StreamingLogistic {
 }
 
 impl StreamingLogistic {
-    /// How often each row is learned from; the default is 2.
+    /// The number of passes over the rows; the default is 2.
     #[must_use]
     pub fn epochs(mut self, n: u32) -> Self {
         self.epochs = n;
         self
     }
 
-    /// How far a step goes at first; the default is 0.05.
+    /// The size of the first steps; the default is 0.05.
     #[must_use]
     pub fn rate(mut self, rate: f64) -> Self {
         self.rate = rate;

@@ -43,7 +43,7 @@ pub struct Thresholded<T: Trainer> {
     hold_out: f64,
 }
 
-/// What an answer costs, by what it is and what is true.
+/// The cost of an answer, by the answer and the true class.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Costs {
     false_positive: f64,
@@ -68,28 +68,28 @@ impl<T: Trainer> Thresholded<T> {
         }
     }
 
-    /// What it costs to answer a negative row as positive; the default is 1.
+    /// The cost of a negative row that is answered as positive; the default is 1.
     #[must_use]
     pub fn false_positive(mut self, cost: f64) -> Self {
         self.costs.false_positive = cost;
         self
     }
 
-    /// What it costs to answer a positive row as negative; the default is 1.
+    /// The cost of a positive row that is answered as negative; the default is 1.
     #[must_use]
     pub fn false_negative(mut self, cost: f64) -> Self {
         self.costs.false_negative = cost;
         self
     }
 
-    /// What it costs to find a positive row, less than to miss it; below 0 it is a gain. The default is 0.
+    /// The cost of a positive row that is found, less than that of one missed; below 0 it is a gain. The default is 0.
     #[must_use]
     pub fn true_positive(mut self, cost: f64) -> Self {
         self.costs.true_positive = cost;
         self
     }
 
-    /// What it costs to leave a negative row alone, less than a false alarm; below 0 it is a gain. The default is 0.
+    /// The cost of a negative row that is answered as such, less than that of a false alarm; below 0 it is a gain. The default is 0.
     #[must_use]
     pub fn true_negative(mut self, cost: f64) -> Self {
         self.costs.true_negative = cost;
@@ -260,7 +260,7 @@ mod tests {
         rows.iter().map(row).collect()
     }
 
-    /// What all answers cost, counted row by row.
+    /// The cost of all answers, counted row by row.
     fn cost_of(rows: &[ScoredRow], costs: &Costs, threshold: f64) -> f64 {
         let of_row = |row: &ScoredRow| {
             row.weight

@@ -1,4 +1,4 @@
-//! What a trainer gives.
+//! The result of training.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct Trained<M> {
     fitted: Option<FittedPlan>,
 }
 
-/// How a model came to be: the part of a [`Trained`] that goes into a run's record and report.
+/// The record of a training: the part of a [`Trained`] that goes into a run's record and report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -43,7 +43,7 @@ pub struct TrainingRecord {
     pub curve: Vec<CurvePoint>,
     /// The iteration that the model is of, where training went on after it.
     pub best_iteration: Option<u64>,
-    /// How much the model uses each feature.
+    /// The importance of each feature to the model.
     pub importances: Vec<Importance>,
     /// One row, with what each raw column contributes to its prediction.
     pub explained: Option<ExplainedRow>,
@@ -52,14 +52,14 @@ pub struct TrainingRecord {
     /// The decision threshold that was chosen for the model, see [`Trained::with_threshold`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// What the trainer decided on its own or left out.
+    /// Warnings of what the trainer decided on its own or left out.
     pub warnings: Vec<Warning>,
 }
 
 /// A point of a curve by iteration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// What was measured and where, such as `train_log_loss`.
+    /// The measure and the rows, such as `train_log_loss`.
     pub name: String,
     /// The iteration, from 1 on.
     pub iteration: u64,
@@ -67,18 +67,18 @@ pub struct CurvePoint {
     pub value: f64,
 }
 
-/// How much a model uses a feature.
+/// The importance of a feature to a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Importance {
     /// The feature's name.
     pub feature: String,
-    /// What was measured, such as `gain` or `permutation`.
+    /// The measure, such as `gain` or `permutation`.
     pub measure: String,
     /// The value, finite; the larger, the more.
     pub value: f64,
 }
 
-/// What each raw column contributes to the prediction for one row, see [`Contributions`].
+/// The contribution of each raw column to the prediction for one row, see [`Contributions`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExplainedRow {
     /// The raw columns; the last is `base`, the mean over the training rows.
@@ -109,7 +109,7 @@ impl ExplainedRow {
 pub struct Trial {
     /// The stage that was tried, see [`Stage::describe`](crate::Stage::describe).
     pub stage: Value,
-    /// What it was measured by, such as `log_loss`.
+    /// The metric, such as `log_loss`.
     pub metric: String,
     /// The value; `None` if the trial came to none.
     pub value: Option<f64>,
@@ -121,7 +121,7 @@ pub struct Trial {
     /// The share of the rows that it learned from, above 0 and at most 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
-    /// How long it took, in seconds.
+    /// Its duration in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
@@ -216,12 +216,7 @@ impl<M> Trained<M> {
     pub(super) fn refuse_other_transform(&self, args: &TrainArgs, trainer: &str) -> Result<()> {
         let ours = args.train().transform();
         match &self.fitted {
-            Some(fitted) if !Arc::ptr_eq(fitted.transform(), ours) => Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "{trainer} cannot put models together that stand behind transforms of their own"
-                ),
-            )),
+            Some(fitted) if !Arc::ptr_eq(fitted.transform(), ours) => Err(other_transform(trainer)),
             _ => Ok(()),
         }
     }
@@ -275,7 +270,7 @@ impl<M> Trained<M> {
     }
 
     /// Says from which probability of the positive class on it is the answer: the model is saved with it, and label
-    /// predictions, metrics and served answers go by it. One half unless told. The positive class is the answer *above*
+    /// predictions, metrics and served answers go by it. One half by default. The positive class is the answer *above*
     /// it; it is from 0 to 1, and of two classes only.
     #[must_use]
     pub fn with_threshold(mut self, threshold: f64) -> Self {
@@ -321,7 +316,7 @@ impl<M> Trained<M> {
         &self.model
     }
 
-    /// How it came to be.
+    /// The record of the training.
     #[must_use]
     pub fn record(&self) -> &TrainingRecord {
         &self.record
@@ -359,7 +354,7 @@ pub(super) fn threshold_left_out(threshold: f64) -> Warning {
     Warning::new("train", "threshold_left_out", message)
 }
 
-/// What a closure that trains may return: a model, or a [`Trained`] one.
+/// A return value of a closure that trains: a model, or a [`Trained`] one.
 pub trait IntoTrained {
     /// The model.
     type Model: Model;
@@ -382,4 +377,12 @@ impl<M: Model> IntoTrained for Trained<M> {
     fn into_trained(self) -> Trained<M> {
         self
     }
+}
+
+/// The error of a trainer that puts models behind one transform.
+pub(super) fn other_transform(trainer: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("{trainer} cannot put models together that stand behind transforms of their own"),
+    )
 }

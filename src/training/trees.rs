@@ -1,4 +1,4 @@
-//! What the trainers of trees share.
+//! Code that the trainers of trees share.
 
 use fourfold_kernels::columns::Column;
 use fourfold_kernels::trees::Examples;

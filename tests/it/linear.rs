@@ -9,10 +9,10 @@ use fourfold::arrow::datatypes::Float64Type;
 use fourfold::examples::Examples;
 use fourfold::features::{Features, Takes};
 use fourfold::model::{
-    BaggedModel, CalibratedModel, ClassWeights, ConformalModel, ConformalSetsModel, LinearModel,
-    Link, Target, Weighting,
+    AnyModel, BaggedModel, CalibratedModel, ClassWeights, ConformalModel, ConformalSetsModel,
+    EnsembleModel, LinearModel, Link, Target, Weighting,
 };
-use fourfold::ndarray::Array2;
+use fourfold::ndarray::{Array2, Axis, array};
 use fourfold::prelude::*;
 use fourfold::progress::Meter;
 use fourfold::statistics::StatisticsAccumulator;
@@ -598,4 +598,122 @@ fn a_model_saved_without_means_loads_with_the_same_bits() {
     model.save(dir.path()).unwrap();
     let saved = std::fs::read_to_string(dir.path().join("linear.json")).unwrap();
     assert!(!saved.contains("means"), "{saved}");
+}
+
+/// The files of a release that wrote `fourfold.conformal.v1`, and its intervals.
+#[test]
+fn intervals_of_the_first_format_load_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| {
+        let path = dir.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let margins = r#"{"coverage":0.9,"overall":0.5,"by_feature":{"1":0.25},"has_band":true}"#;
+    write("margins.json", margins);
+    for (name, intercept) in [("model", "1.0"), ("low", "-0.5"), ("high", "2.5")] {
+        let model = format!(
+            r#"{{"link":"identity","n_features":2,"intercepts":[{intercept}],"weights":[[2.0,1.0]]}}"#
+        );
+        write(&format!("{name}/linear.json"), &model);
+        write(&format!("{name}/format.json"), r#""fourfold.linear.v1""#);
+    }
+    let model = ConformalModel::load(dir.path(), &Loaders::default()).unwrap();
+    assert_eq!(model.coverage(), 0.9);
+    // The second row is of the group with a margin of its own.
+    let features: Features = array![[0.5_f32, 0.0], [0.5, 1.0]].into();
+    let (outputs, ends) = model.predict_with_extras(&features).unwrap();
+    assert_eq!(outputs, array![[2.0], [3.0]]);
+    assert_eq!(ends, array![[0.0, 4.0], [1.25, 4.75]]);
+    assert_eq!(saved_and_loaded(&model).intervals(&features).unwrap(), ends);
+    write("margins.json", &margins.replace("\"1\"", "\"7\""));
+    assert!(ConformalModel::load(dir.path(), &Loaders::default()).is_err());
+}
+
+/// Whether contributions add up to these numbers.
+fn add_up(contributions: &fourfold::ndarray::Array3<f64>, to: &Array2<f64>) -> bool {
+    let sums = contributions.sum_axis(Axis(2));
+    (&sums - to).iter().all(|off| off.abs() < 1e-6)
+}
+
+#[test]
+fn contributions_of_models_around_models() {
+    let amounts = dataset(&rows(3_000, 31), number("amount"));
+    let (features, _) = fresh(&amounts, &rows(200, 32));
+    let args = TrainArgs::new(amounts);
+    let linear = LinearRegression::default;
+
+    let intervals = Conformal::new(linear(), 0.9).train(&args).unwrap();
+    let intervals = intervals.into_model();
+    let found = intervals.contributions(&features).unwrap();
+    assert!(add_up(&found, &intervals.predict(&features).unwrap()));
+    let bag = Bagged::new(linear()).train(&args).unwrap().into_model();
+    let found = bag.contributions(&features).unwrap();
+    assert!(add_up(&found, &bag.predict(&features).unwrap()));
+
+    let args = TrainArgs::new(dataset(&rows(3_000, 33), rare()));
+    let logistic = LogisticRegression::default;
+    let margin = |model: &dyn Predict| {
+        assert_eq!(model.link(), Link::Logistic);
+        model
+            .predict(&features)
+            .unwrap()
+            .mapv(|p| (p / (1.0 - p)).ln())
+    };
+    let sets = ConformalSets::new(logistic(), 0.9).train(&args).unwrap();
+    let sets = sets.into_model();
+    assert!(add_up(
+        &sets.contributions(&features).unwrap(),
+        &margin(&sets)
+    ));
+    // Of probabilities, the mean of the log odds.
+    let bag = Bagged::new(logistic())
+        .folds(2)
+        .train(&args)
+        .unwrap()
+        .into_model();
+    let odds = bag.models().iter().map(|model| margin(model));
+    let odds = odds.reduce(|a, b| a + b).unwrap() / 2.0;
+    assert!(add_up(&bag.contributions(&features).unwrap(), &odds));
+
+    // Log odds and probabilities have no mean.
+    let of = |link| LinearModel::new(link, &array![[1.0, 2.0]], &array![0.5]).unwrap();
+    let models = [Link::Logistic, Link::Identity].map(|link| AnyModel::new(of(link)));
+    let mixed = BaggedModel::new(models.to_vec()).unwrap();
+    let error = mixed.contributions(&array![[1.0_f32, 2.0]].into());
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn contributions_of_an_ensemble_are_those_of_raw_columns() {
+    let train = rows(3_000, 35);
+    let behind = |transform: Transform| {
+        let fitted = Arc::new(transform.fit(std::slice::from_ref(&train)).unwrap());
+        let examples = Examples::from_batches(train.schema(), vec![train.clone()]).unwrap();
+        let target = Arc::new(number("amount"));
+        let args = TrainArgs::new(Dataset::new(examples, Arc::clone(&fitted), target));
+        let model = LinearRegression::default().train(&args).unwrap();
+        (fitted, AnyModel::new(model.into_model()))
+    };
+    let (both, first) = behind(Transform::new().z_score("x").one_hot("group"));
+    let (alone, second) = behind(Transform::new().z_score("x"));
+    let fresh = rows(100, 36);
+    // The columns of the first transform are all that there are.
+    let raw = both.apply_as(&fresh, Takes::ROWS).unwrap();
+    let members = [
+        (Arc::clone(&both), first.clone(), 3.0),
+        (alone, second, 1.0),
+    ];
+    let model = EnsembleModel::new(members).unwrap();
+    let found = model.contributions(&raw).unwrap();
+    assert_eq!(found.dim(), (100, 1, 3));
+    assert!(add_up(&found, &model.predict(&raw).unwrap()));
+    // Only the first model sees the group.
+    let of_first = first
+        .contributions(&both.apply_as(&fresh, Takes::FINITE).unwrap())
+        .unwrap();
+    let group = raw.rows().unwrap().schema().index_of("group").unwrap();
+    for row in 0..100 {
+        assert!((found[[row, 0, group]] - 0.75 * of_first[[row, 0, 1]]).abs() < 1e-12);
+    }
 }

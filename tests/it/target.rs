@@ -78,7 +78,7 @@ fn targets_that_make_no_sense_are_refused() {
         ),
         (
             binary(json!(["no", "no"]), Value::Null),
-            "class `no` of label `late` is there twice",
+            "duplicate class `no` of label `late`",
         ),
         (
             binary(json!(["a", "b", "c"]), Value::Null),

@@ -255,6 +255,76 @@ fn cancelled_training_keeps_what_is_best() {
     );
 }
 
+/// A rare class that features tell little of: in 100 rounds trees learn the noise.
+#[test]
+fn few_rows_choose_the_number_of_rounds() {
+    let noisy = |n: usize, from: usize| {
+        let rows = rows(n, from);
+        let hash =
+            |row: usize| (row as u64 + from as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let rare = (0..n).map(|row| {
+            if hash(row).is_multiple_of(16) {
+                "yes"
+            } else {
+                "no"
+            }
+        });
+        let mut columns: Vec<(String, ArrayRef)> = (rows.schema().fields().iter())
+            .zip(rows.columns())
+            .map(|(field, column)| (field.name().clone(), Arc::clone(column)))
+            .collect();
+        columns.push((
+            "rare".to_owned(),
+            Arc::new(StringArray::from_iter_values(rare)),
+        ));
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let examples = Examples::from_batches(rows.schema(), vec![rows]).unwrap();
+        let target = Target::classification("rare", ["no", "yes"]).unwrap();
+        Dataset::new(examples, transform(), Arc::new(target))
+    };
+    let args = TrainArgs::new(noisy(2_000, 0));
+    let chosen = GradientBoosting::default().train(&args).unwrap();
+    let record = chosen.record();
+    let best = record.best_iteration.unwrap();
+    assert!((1..50).contains(&best), "{best}");
+    assert_eq!(chosen.model().n_trees() as u64, best);
+    assert_eq!(record.curve.len(), 100);
+    let lowest = record
+        .curve
+        .iter()
+        .min_by(|a, b| a.value.total_cmp(&b.value));
+    assert_eq!(lowest.unwrap().iteration, best);
+    // The model is that of so many rounds, and better than that of a hundred.
+    let so_many = GradientBoosting::default().rounds(best as usize);
+    let so_many = so_many.train(&args).unwrap().into_model();
+    assert_eq!(files(&so_many), files(chosen.model()));
+    let table = noisy(2_000, 50_000).table(Takes::CODES).unwrap();
+    let loss = |model: &ForestModel| {
+        let outputs = model.predict(table.features()).unwrap();
+        let rows = outputs.column(0).into_iter().zip(table.labels());
+        rows.map(|(p, label)| -(if *label == 1.0 { *p } else { 1.0 - p }).ln())
+            .sum::<f64>()
+    };
+    let all = GradientBoosting::default()
+        .rounds(100)
+        .train(&args)
+        .unwrap();
+    assert!(loss(chosen.model()) < 0.95 * loss(all.model()));
+    // One that was said, rows to tune by and a model to go on from leave no choice.
+    let tuned = args.clone().with_tune(noisy(500, 90_000));
+    let tuned = GradientBoosting::default().train(&tuned).unwrap();
+    assert!(
+        tuned
+            .record()
+            .curve
+            .iter()
+            .all(|point| point.name == "tune_log_loss")
+    );
+    let started = args.with_warm_start(Arc::new(so_many.clone()));
+    let started = GradientBoosting::default().train(&started).unwrap();
+    assert_eq!(started.model().n_trees(), so_many.n_trees() + 100);
+}
+
 #[test]
 fn a_warm_start_adds_rounds() {
     let first = boosting().train(&args("late")).unwrap().into_model();

@@ -30,9 +30,14 @@ impl GradientBoosting {
         }
     }
 
-    fn options(&self, args: &TrainArgs, features: &Features) -> Result<BoostOptions> {
+    fn options(
+        &self,
+        rounds: usize,
+        args: &TrainArgs,
+        features: &Features,
+    ) -> Result<BoostOptions> {
         Ok(BoostOptions {
-            rounds: self.rounds,
+            rounds,
             learning_rate: self.learning_rate,
             max_leaves: self.max_leaves,
             max_depth: self.max_depth.unwrap_or(MOST_DEPTH),
@@ -163,6 +168,35 @@ impl Trainer for GradientBoosting {
     type Model = ForestModel;
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<ForestModel>> {
+        match self.rounds {
+            Some(rounds) => self.train_rounds(rounds, args),
+            None => self.train_chosen_rounds(args),
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let takes = Capabilities::from(Takes::CODES).directions(self.monotone.clone());
+        match self.continue_serving {
+            true => takes.warm_start(WarmStart::ByName),
+            false => takes,
+        }
+    }
+}
+
+/// Whether trees can be added to those of a model.
+fn can_go_on(model: &ForestModel, objective: Objective) -> bool {
+    let same_link =
+        matches!(model.combine(), Combine::Sum { link: own, .. } if *own == link(objective));
+    same_link && model.forest().n_outputs() == objective.n_outputs()
+}
+
+impl GradientBoosting {
+    /// Trains for a number of rounds; fewer where there are rows to tune by.
+    pub(super) fn train_rounds(
+        &self,
+        n_rounds: usize,
+        args: &TrainArgs,
+    ) -> Result<Trained<ForestModel>> {
         let objective = self.objective(args.target());
         args.check_memory(self.bytes(args, objective))?;
         let rows = Rows::read(args.train())?;
@@ -177,7 +211,7 @@ impl Trainer for GradientBoosting {
         args.cancellation().check()?;
         let columns = rows.features().columns();
         let shapes = shapes(&columns)?;
-        let options = self.options(args, rows.features())?;
+        let options = self.options(n_rounds, args, rows.features())?;
         let previous = args.warm_start_by_name::<ForestModel>();
         let moved = match previous {
             Some((model, names)) if can_go_on(model, objective) => {
@@ -224,24 +258,7 @@ impl Trainer for GradientBoosting {
         with_importances(trained, rows.features())
     }
 
-    fn capabilities(&self) -> Capabilities {
-        let takes = Capabilities::from(Takes::CODES).directions(self.monotone.clone());
-        match self.continue_serving {
-            true => takes.warm_start(WarmStart::ByName),
-            false => takes,
-        }
-    }
-}
-
-/// Whether trees can be added to those of a model.
-fn can_go_on(model: &ForestModel, objective: Objective) -> bool {
-    let same_link =
-        matches!(model.combine(), Combine::Sum { link: own, .. } if *own == link(objective));
-    same_link && model.forest().n_outputs() == objective.n_outputs()
-}
-
-impl GradientBoosting {
-    /// What training takes at its peak.
+    /// The memory of training at its peak.
     fn bytes(&self, args: &TrainArgs, objective: Objective) -> u64 {
         /// Cells of all histograms that are kept, and of those that are being made.
         const MOST_CELLS: u64 = 1 << 24;
@@ -265,7 +282,7 @@ impl GradientBoosting {
         options: &BoostOptions,
     ) -> Boosted {
         let is_cancelled = || args.cancellation().is_cancelled();
-        let total = self.rounds as u64;
+        let total = options.rounds as u64;
         let mut watch = |round: Round| {
             args.progress().advance(round.done as u64, total);
             match is_cancelled() {

@@ -15,7 +15,7 @@ use crate::model::{ForestColumn, ForestModel, Predict};
 /// The previous model on the features of now.
 pub(super) struct Moved {
     pub(super) model: ForestModel,
-    /// What had to be left out, in words; `None` if the features are the same.
+    /// A description of the splits that had to be left out; `None` if the features are the same.
     pub(super) change: Option<String>,
 }
 

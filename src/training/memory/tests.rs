@@ -109,7 +109,7 @@ fn what_is_beyond_the_engines_limit_is_refused_before_it_is_read() {
 const FILE: &str = "FOURFOLD_ROWS";
 const ROWS: usize = 20_000;
 const TIMES: usize = 24;
-/// What the child may take beyond what it took to train on a few rows.
+/// The memory that the child may take beyond that of training on a few rows.
 const ROOM: usize = 24 << 20;
 
 #[test]
