@@ -2,10 +2,11 @@
 //! --bench training`.
 //!
 //! Measured: boosting, logistic and linear regression and a random forest on 100,000 rows in memory, the transform
-//! included, at their defaults (20 trees of the forest); one row through 100 boosted trees of 31 leaves, and 100,000; loading
-//! 2,000 such trees from their compact form, beside the older JSON of the same trees; what each feature contributes to the
-//! prediction for a row. Corpus: made-up taxi trips (`benches/trips`): 6 numbers, 2 whole numbers, 4 texts. Seed:
-//! `trips::SEED`.
+//! included, at their defaults (20 trees of the forest); the same on more rows, to see that the time per row stays flat (a
+//! million, or up to `FOURFOLD_BENCH_ROWS`, boosting up to 2 million; 10 million take about 12 GB); one row through 100
+//! boosted trees of 31 leaves, and 100,000; loading 2,000 such trees from their compact form, beside the older JSON of the
+//! same trees; the contribution of each feature to the prediction for a row. Corpus: generated taxi trips (`benches/trips`):
+//! 6 numbers, 2 whole numbers, 4 strings. Seed: `trips::SEED`.
 //!
 //! Beside LightGBM and scikit-learn: `benches/peers/boosting.py`, `benches/peers/linear.py`.
 
@@ -21,7 +22,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
 use fourfold::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
 use fourfold::arrow::compute::concat_batches;
 use fourfold::arrow::datatypes::Float64Type;
@@ -35,8 +38,8 @@ use fourfold::transform::FittedTransform;
 const ROWS: usize = 100_000;
 
 /// Trips, with whether the tip is a fifth of the fare or more, and the total, 0 where it is not known.
-fn rows() -> RecordBatch {
-    let batches = trips::batches(ROWS, ROWS);
+fn rows(n: usize) -> RecordBatch {
+    let batches = trips::batches(n, trips::ROW_GROUP);
     let all = concat_batches(&batches[0].schema(), &batches).unwrap();
     let number = |name: &str| {
         all.column_by_name(name)
@@ -107,7 +110,7 @@ fn generous() -> Target {
 }
 
 fn train(c: &mut Criterion) {
-    let rows = rows();
+    let rows = rows(ROWS);
     let mut group = c.benchmark_group("train");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.sampling_mode(SamplingMode::Flat);
@@ -148,9 +151,49 @@ fn train(c: &mut Criterion) {
     group.finish();
 }
 
+/// Training on ten and a hundred times the rows. The rows a second should be those of 100,000 rows.
+fn flat(c: &mut Criterion) {
+    let most = std::env::var("FOURFOLD_BENCH_ROWS").map_or(1_000_000, |n| n.parse().unwrap());
+    let mut group = c.benchmark_group("flat");
+    group.sampling_mode(SamplingMode::Flat);
+    group.sample_size(10);
+    let sizes = [ROWS, 1_000_000, 2_000_000, 10_000_000];
+    for n in sizes.into_iter().filter(|n| *n <= most) {
+        let all = rows(n);
+        group.throughput(Throughput::Elements(n as u64));
+        let numbers = args(&all, Target::regression("amount"), true);
+        group.bench_function(BenchmarkId::new("linear", n), |b| {
+            b.iter(|| {
+                LinearRegression::default()
+                    .train(black_box(&numbers))
+                    .unwrap()
+            });
+        });
+        let scaled = args(&all, generous(), true);
+        group.bench_function(BenchmarkId::new("logistic", n), |b| {
+            b.iter(|| {
+                LogisticRegression::default()
+                    .train(black_box(&scaled))
+                    .unwrap()
+            });
+        });
+        if n <= 2_000_000 {
+            let classes = args(&all, generous(), false);
+            group.bench_function(BenchmarkId::new("boosting", n), |b| {
+                b.iter(|| {
+                    GradientBoosting::default()
+                        .train(black_box(&classes))
+                        .unwrap()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 /// 100 trees of 31 leaves, and features of the rows.
 fn boosted() -> (ForestModel, Arc<FittedTransform>, RecordBatch) {
-    let rows = rows();
+    let rows = rows(ROWS);
     let trained = GradientBoosting::default()
         .train(&args(&rows, generous(), false))
         .unwrap();
@@ -232,5 +275,5 @@ fn load(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, train, predict, load);
+criterion_group!(benches, train, flat, predict, load);
 criterion_main!(benches);
