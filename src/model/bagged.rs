@@ -32,7 +32,7 @@ impl BaggedModel {
         let first = models.first().map(shape);
         if first.is_none() || models.iter().any(|model| Some(shape(model)) != first) {
             return Err(Error::model(
-                "a bag of no models, or of models that differ in features, outputs or what they take",
+                "a bag needs at least one model, and models of equal features, outputs and form of features",
             ));
         }
         Ok(BaggedModel { models })
@@ -102,11 +102,11 @@ impl Model for BaggedModel {
         let n: usize = load_json(dir, FILE)?;
         if n > MAX_MODELS {
             return Err(Error::corrupt(format!(
-                "`{FILE}` tells of {n} models, at most {MAX_MODELS} are allowed"
+                "`{FILE}` lists {n} models, at most {MAX_MODELS} are allowed"
             )));
         }
         let models = (0..n).map(|number| load_model(dir, &format!("model-{number}"), loaders));
         BaggedModel::new(models.collect::<Result<_>>()?)
-            .map_err(|error| Error::corrupt("models that are no bag").with_source(error))
+            .map_err(|error| Error::corrupt("models that do not form a bag").with_source(error))
     }
 }

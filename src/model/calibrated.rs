@@ -100,9 +100,7 @@ impl CalibratedModel {
             )));
         }
         if !calibrations.iter().all(Calibration::is_sound) {
-            return Err(Error::model(
-                "a calibration that is not finite or not ascending",
-            ));
+            return Err(Error::model("a calibration must be finite and ascending"));
         }
         Ok(CalibratedModel {
             model,

@@ -116,7 +116,7 @@ impl Margins {
             return Ok(());
         }
         Err(Error::model(
-            "margins that are not finite or not of the model's features",
+            "margins must be finite, and of features of the model",
         ))
     }
 

@@ -80,7 +80,7 @@ impl EnsembleModel {
 
     fn of(transforms: Vec<Arc<FittedTransform>>, members: Vec<Member>) -> Result<Self> {
         let n_outputs = members.first().map(|member| member.model.n_outputs());
-        let n_outputs = n_outputs.ok_or_else(|| Error::model("an ensemble of no model"))?;
+        let n_outputs = n_outputs.ok_or_else(|| Error::model("an ensemble without a model"))?;
         for (at, member) in members.iter().enumerate() {
             let (features, outputs) = (member.model.n_features(), member.model.n_outputs());
             let wanted = transforms[member.transform].features().len();
@@ -236,7 +236,7 @@ impl Model for EnsembleModel {
         let is_within = |member: &SavedMember| member.transform < saved.n_transforms;
         if n > MAX_MEMBERS || saved.n_transforms > n || !saved.members.iter().all(is_within) {
             return Err(Error::corrupt(format!(
-                "`{FILE}` tells of {n} models and {} transforms, at most {MAX_MEMBERS} models are allowed, each with a transform",
+                "`{FILE}` lists {n} models and {} transforms, at most {MAX_MEMBERS} models are allowed, each with a transform",
                 saved.n_transforms
             )));
         }
@@ -252,7 +252,8 @@ impl Model for EnsembleModel {
                 model: load_model(dir, &format!("model-{at}"), loaders)?,
             })
         });
-        EnsembleModel::of(transforms, members.collect::<Result<_>>()?)
-            .map_err(|error| Error::corrupt("models that are no ensemble").with_source(error))
+        EnsembleModel::of(transforms, members.collect::<Result<_>>()?).map_err(|error| {
+            Error::corrupt("models that do not form an ensemble").with_source(error)
+        })
     }
 }

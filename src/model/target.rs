@@ -227,7 +227,7 @@ impl Target {
     pub fn with_positive(mut self, class: &str) -> Result<Self> {
         if self.task != Task::Binary {
             return Err(Error::config(format!(
-                "`{class}` is to be the positive class, and label `{}` makes a {} task, which has none",
+                "`{class}` is configured as the positive class, but label `{}` defines a {} task, which has none",
                 self.label, self.task
             )));
         }
@@ -236,7 +236,7 @@ impl Target {
             Some(_) => {}
             None => {
                 return Err(Error::config(format!(
-                    "`{class}` is to be the positive class and is no class of label `{}`{}",
+                    "`{class}` is configured as the positive class, but is not a class of label `{}`{}",
                     self.label,
                     near_names(class, self.classes.iter().map(String::as_str))
                 )));
@@ -252,7 +252,7 @@ impl Target {
     pub fn with_threshold(mut self, threshold: f64) -> Result<Self> {
         if self.task != Task::Binary {
             return Err(Error::config(format!(
-                "label `{}` makes a {} task, a decision threshold is of two classes",
+                "label `{}` defines a {} task, but a decision threshold requires two classes",
                 self.label, self.task
             )));
         }

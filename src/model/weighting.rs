@@ -59,7 +59,7 @@ impl ClassWeights {
         let classes = target.classes();
         if classes.is_empty() {
             return Err(Error::config(format!(
-                "class weights are asked for, and label `{}` makes a regression task, which has no classes",
+                "class weights are configured, but label `{}` defines a regression task, which has no classes",
                 target.label()
             )));
         }
@@ -80,7 +80,7 @@ impl ClassWeights {
                 let known = || classes.iter().map(String::as_str);
                 if let Some(unknown) = weights.keys().find(|class| !classes.contains(class)) {
                     return Err(Error::config(format!(
-                        "class `{unknown}` has a weight and is no class of label `{}`{}",
+                        "class `{unknown}` has a weight, but is not a class of label `{}`{}",
                         target.label(),
                         near_names(unknown, known())
                     )));

@@ -99,7 +99,7 @@ impl<T: Trainer> Trainer for Calibrated<T> {
         let n_classes = args.target().classes().len();
         if n_classes == 0 {
             return Err(Error::config(format!(
-                "label `{}` makes a regression task, which has no probabilities to calibrate",
+                "label `{}` defines a regression task, which has no probabilities to calibrate",
                 args.target().label()
             )));
         }

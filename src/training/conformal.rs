@@ -97,7 +97,7 @@ impl<T: Trainer> Trainer for Conformal<T> {
         let target = args.target();
         if target.task() != Task::Regression {
             return Err(Error::config(format!(
-                "label `{}` makes a {} task, intervals are of numbers: `ConformalSets` makes sets of classes",
+                "label `{}` defines a {} task, but intervals require numbers: `ConformalSets` makes sets of classes",
                 target.label(),
                 target.task()
             )));

@@ -69,7 +69,7 @@ impl<T: Trainer> Trainer for ConformalSets<T> {
         let classes = args.target().classes().to_vec();
         if classes.is_empty() {
             return Err(Error::config(format!(
-                "label `{}` makes a regression task, sets are of classes: `Conformal` makes intervals",
+                "label `{}` defines a regression task, but sets require classes: `Conformal` makes intervals",
                 args.target().label()
             )));
         }

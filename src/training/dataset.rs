@@ -148,7 +148,7 @@ impl Dataset {
 
     fn plan(&self) -> Result<&Arc<TransformPlan>> {
         self.fitted.plan().ok_or_else(|| {
-            Error::config("a data set of a transform that came fitted cannot be fitted anew")
+            Error::config("a data set whose transform was given fitted cannot be fitted again")
         })
     }
 

@@ -137,7 +137,7 @@ impl Trainer for GeneralizedLinear {
         let target = args.target();
         if target.task() != Task::Regression {
             return Err(Error::config(format!(
-                "label `{}` makes a {} task, {} predicts numbers",
+                "label `{}` defines a {} task, but {} predicts numbers",
                 target.label(),
                 target.task(),
                 self.name()

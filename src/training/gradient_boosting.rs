@@ -43,10 +43,11 @@ pub enum RegressionLoss {
 /// row twice.
 ///
 /// With rows to [tune by](super::TrainArgs::tune), the rounds up to the lowest loss on them are kept, and the losses are the
-/// [curve](super::TrainingRecord::curve). Without such rows, few rows choose the [number of rounds](Self::rounds) by cross-validation,
-/// so that the defaults do not overfit small tables. Cancelled, it gives the best rounds so far, with a warning. A [warm
-/// start](super::TrainArgs::warm_start) keeps the trees of the previous model and adds its rounds to them. Where features
-/// or categories have changed, the trees are kept by name: splits by what is gone are left out, and a warning says so.
+/// [curve](super::TrainingRecord::curve). Without, few rows choose the [number of rounds](Self::rounds) by
+/// cross-validation, so that the defaults do not overfit small tables. Cancelled, training returns the best rounds so far,
+/// with a warning. A [warm start](super::TrainArgs::warm_start) keeps the trees of the previous model and adds its rounds
+/// to them. Where features or categories have changed, the trees are kept by name: splits by features that no longer exist
+/// are left out, and a warning says so.
 ///
 /// In memory: the features as they come (4 bytes a number or category), then 2 bytes each, and 24 bytes a row and class.
 /// The model is the same, byte by byte, on any number of threads.

@@ -199,7 +199,7 @@ impl Dataset {
             }
         }
         let schema = batches.first().map(RecordBatch::schema);
-        let schema = schema.ok_or_else(|| Error::data("there is no row to tune by"))?;
+        let schema = schema.ok_or_else(|| Error::data("there are no rows to tune by"))?;
         Ok(concat_batches(&schema, &batches)?)
     }
 

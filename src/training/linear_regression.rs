@@ -102,7 +102,7 @@ impl Trainer for LinearRegression {
     fn train(&self, args: &TrainArgs) -> Result<Trained<LinearModel>> {
         if args.target().task() != Task::Regression {
             return Err(Error::config(format!(
-                "label `{}` makes a {} task, linear regression predicts numbers",
+                "label `{}` defines a {} task, but linear regression predicts numbers",
                 args.target().label(),
                 args.target().task()
             )));
@@ -178,7 +178,7 @@ fn gram(args: &TrainArgs) -> Result<Gram> {
     match whole.weight > 0.0 {
         true => Ok(whole),
         false => Err(Error::data(
-            "there is no row to train on, or the weights of all rows are 0",
+            "there are no rows to train on, or all weights are 0",
         )),
     }
 }

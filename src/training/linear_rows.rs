@@ -186,7 +186,7 @@ impl Start {
         let n_gone = names.len() + n_new - features.len();
         let warning = (n_new + n_gone > 0).then(|| {
             let message = format!(
-                "training starts from the serving model by the features' names: {n_new} of {} are new, {n_gone} are gone",
+                "training starts from the serving model by the features' names: {n_new} of {} are new, {n_gone} no longer exist",
                 features.len()
             );
             Warning::new("train", "warm_start_by_name", message)

@@ -124,7 +124,7 @@ impl Trainer for LogisticRegression {
 pub(super) fn of_classes(target: &Target) -> Result<(Loss, Link)> {
     match target.classes().len() {
         0 => Err(Error::config(format!(
-            "label `{}` makes a regression task, logistic regression predicts classes",
+            "label `{}` defines a regression task, but logistic regression predicts classes",
             target.label()
         ))),
         2 => Ok((Loss::Logistic, Link::Logistic)),

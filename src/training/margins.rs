@@ -120,7 +120,7 @@ pub(super) fn measured(
     let is_one_hot = |place: &usize| matrix.column(*place).iter().all(|x| *x == 0.0 || *x == 1.0);
     if places.is_empty() || !places.iter().all(is_one_hot) {
         return Err(Error::config(format!(
-            "{what} per group of column `{column}`, which is no category among the features"
+            "{what} per group require column `{column}` as a category among the features"
         )));
     }
     for place in places {

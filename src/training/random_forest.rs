@@ -236,7 +236,7 @@ pub(super) fn grow(
     let mut trained = with_importances(Trained::new(model), rows.features())?;
     if bagged.was_stopped {
         let n = bagged.forest.n_trees();
-        let message = format!("it was cancelled; the model has the {n} trees until then");
+        let message = format!("training was cancelled; the model has the {n} trees so far");
         trained = trained.with_warning(Warning::new(stage, "cancelled", message));
     }
     Ok((trained, bagged))

@@ -154,7 +154,7 @@ impl Trainer for StreamingLogistic {
             }
             if total == 0.0 {
                 return Err(Error::data(
-                    "there is no row to train on, or the weights of all rows are 0",
+                    "there are no rows to train on, or all weights are 0",
                 ));
             }
             curve.push(sum / total);

@@ -62,7 +62,7 @@ impl Dataset {
         })?;
         let pieces: Vec<Table> = made.into_iter().flatten().collect();
         if pieces.is_empty() {
-            return Err(Error::data("there is no row to train on"));
+            return Err(Error::data("there are no rows to train on"));
         }
         let features: Vec<&Features> = pieces.iter().map(Table::features).collect();
         let features = Features::concat(&features)?;

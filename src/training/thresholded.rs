@@ -155,7 +155,7 @@ impl<T: Trainer> Trainer for Thresholded<T> {
         let target = args.target();
         if target.task() != Task::Binary {
             return Err(Error::config(format!(
-                "label `{}` makes a {} task, a decision threshold is of two classes",
+                "label `{}` defines a {} task, but a decision threshold requires two classes",
                 target.label(),
                 target.task()
             )));

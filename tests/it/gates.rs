@@ -428,7 +428,7 @@ fn the_positive_class_can_be_chosen_and_its_rule_is_saved() {
     let error = run(Label::column("late").positive("nope")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "label: `nope` is to be the positive class and is no class of label `late`; did you mean `no`?"
+        "label: `nope` is configured as the positive class, but is not a class of label `late`; did you mean `no`?"
     );
 }
 

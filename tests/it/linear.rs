@@ -12,7 +12,7 @@ use fourfold::model::{
     AnyModel, BaggedModel, CalibratedModel, ClassWeights, ConformalModel, ConformalSetsModel,
     EnsembleModel, LinearModel, Link, Target, Weighting,
 };
-use fourfold::ndarray::{Array2, Axis, array};
+use fourfold::ndarray::{Array2, Array3, Axis, array};
 use fourfold::prelude::*;
 use fourfold::progress::Meter;
 use fourfold::statistics::StatisticsAccumulator;
@@ -256,7 +256,7 @@ fn sets_cover_as_often_as_they_say() {
     let error = ConformalSets::new(LinearRegression::default(), 0.9).train(&numbers);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "label `amount` makes a regression task, sets are of classes: `Conformal` makes intervals"
+        "label `amount` defines a regression task, but sets require classes: `Conformal` makes intervals"
     );
 }
 
@@ -575,7 +575,7 @@ fn a_start_from_other_features_never_misaligns() {
     assert!(
         warning
             .message
-            .ends_with(&format!("1 of {} are new, 1 are gone", names.len())),
+            .ends_with(&format!("1 of {} are new, 1 no longer exist", names.len())),
         "{}",
         warning.message
     );
@@ -631,7 +631,7 @@ fn intervals_of_the_first_format_load_with_the_same_bits() {
 }
 
 /// Whether contributions add up to these numbers.
-fn add_up(contributions: &fourfold::ndarray::Array3<f64>, to: &Array2<f64>) -> bool {
+fn add_up(contributions: &Array3<f64>, to: &Array2<f64>) -> bool {
     let sums = contributions.sum_axis(Axis(2));
     (&sums - to).iter().all(|off| off.abs() < 1e-6)
 }

@@ -382,7 +382,7 @@ fn weights_that_are_none_are_refused() {
     );
     assert_eq!(
         refusal(data().class_weights(ClassWeights::given([("yes", 2.0), ("on", 1.0)]))),
-        "Config | weights: class `on` has a weight and is no class of label `late`; there are `no`, `yes`"
+        "Config | weights: class `on` has a weight, but is not a class of label `late`; there are `no`, `yes`"
     );
     assert_eq!(
         refusal(data().class_weights(ClassWeights::given([("yes", -2.0)]))),

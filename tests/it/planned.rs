@@ -281,6 +281,6 @@ async fn a_plan_is_fitted_as_often_as_is_wanted() {
             .refit(Takes::CODES)
             .unwrap_err()
             .message()
-            .contains("came fitted")
+            .contains("was given fitted")
     );
 }

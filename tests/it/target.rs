@@ -90,7 +90,7 @@ fn targets_that_make_no_sense_are_refused() {
         ),
         (
             of(json!({"task": "regression", "label": "price", "threshold": 0.4})),
-            "label `price` makes a regression task, a decision threshold is of two classes",
+            "label `price` defines a regression task, but a decision threshold requires two classes",
         ),
     ] {
         assert!(error.contains(wanted), "{error}");

@@ -520,7 +520,7 @@ fn constraints_name_features() {
     for (trainer, message) in [
         (
             boosting().monotone("hours", Direction::Rising),
-            "`monotone` names `hours`, and there is no such feature; did you mean `hour`?",
+            "`monotone` names the unknown feature `hours`; did you mean `hour`?",
         ),
         (
             boosting().monotone("carrier", Direction::Rising),
@@ -528,7 +528,7 @@ fn constraints_name_features() {
         ),
         (
             boosting().interaction(["mile", "hour"]),
-            "`interaction` names `mile`, and there is no such feature; did you mean `miles`?",
+            "`interaction` names the unknown feature `mile`; did you mean `miles`?",
         ),
     ] {
         let error = trainer.train(&args("late")).unwrap_err();

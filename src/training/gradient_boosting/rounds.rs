@@ -60,7 +60,7 @@ impl GradientBoosting {
         trained.with_warning(Warning::new(
             self.name(),
             "cancelled",
-            "it was cancelled while the number of rounds was chosen; the model has seen two thirds of the rows",
+            "training was cancelled while the number of rounds was chosen; the model was trained on two thirds of the rows",
         ))
     }
 }

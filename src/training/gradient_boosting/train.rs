@@ -140,7 +140,7 @@ fn places(features: &Features) -> Vec<(&Feature, Range<u32>)> {
 fn no_feature(what: &str, name: &str, features: &Features) -> Error {
     let names = features.info().iter().map(|info| info.name.as_str());
     Error::config(format!(
-        "`{what}` names `{name}`, and there is no such feature{}",
+        "`{what}` names the unknown feature `{name}`{}",
         near_names(name, names)
     ))
 }
@@ -331,13 +331,13 @@ impl GradientBoosting {
             let rounds = boosted.rounds;
             warnings.push(warning(
                 "cancelled",
-                format!("it was cancelled; the model has the best {rounds} rounds until then"),
+                format!("training was cancelled; the model has the best {rounds} rounds so far"),
             ));
         }
         if started_anew {
             warnings.push(warning(
                 "cold_start",
-                "the previous model has other features, outputs or another loss; training began anew".to_owned(),
+                "the previous model differs in features, outputs or loss; training started from scratch".to_owned(),
             ));
         }
         if let Some(weights) = rows.weights() {

@@ -146,7 +146,7 @@ pub(super) fn moved(
     let is_known = |name: &&String| names.contains(name);
     let n_kept = names_now.iter().filter(is_known).count();
     let change = format!(
-        "training goes on from the previous trees by the features' names: {} of {} are new, {} are gone",
+        "training continues the previous trees by the features' names: {} of {} are new, {} no longer exist",
         names_now.len() - n_kept,
         names_now.len(),
         names.len() - n_kept.min(names.len())
