@@ -19,12 +19,9 @@ use clap::Parser;
 use fourfold::Result;
 use fourfold::model::Loaders;
 use fourfold::schema::{Field, FieldType};
-use fourfold::serving::metrics::Metrics;
-use fourfold::serving::transport::Admin;
-use fourfold::serving::{
-    DriftMonitor, DriftOptions, Manager, ModelRepository, Observer, Predictor, ServerCore,
-    ServerHandle, ServerOptions, shutdown_signal,
-};
+use fourfold::serving::http::{Admin, ServerHandle, ServerOptions, shutdown_signal};
+use fourfold::serving::observe::{DriftMonitor, DriftOptions, Metrics, Observer};
+use fourfold::serving::{Manager, ModelRepository, Predictor, ServerCore};
 #[cfg(not(all(feature = "grpc", feature = "tls", feature = "request-log")))]
 use fourfold::{Error, ErrorKind};
 use serde_json::{Value, json};
@@ -122,7 +119,7 @@ fn open(arguments: &Arguments, metrics: &Metrics) -> Result<Arc<Manager>> {
 fn core(arguments: &Arguments, manager: &Arc<Manager>, metrics: &Metrics) -> Result<ServerCore> {
     let mut builder = ServerCore::builder(Arc::clone(manager)).metrics(metrics.clone());
     if arguments.drift {
-        let monitor = DriftMonitor::start(DriftOptions::new(), metrics.on_drift())?;
+        let monitor = DriftMonitor::start(DriftOptions::default(), metrics.on_drift())?;
         builder = builder.observer(Arc::new(monitor));
     }
     if let Some(directory) = &arguments.request_log {
@@ -133,9 +130,9 @@ fn core(arguments: &Arguments, manager: &Arc<Manager>, metrics: &Metrics) -> Res
 
 #[cfg(feature = "request-log")]
 fn request_log(directory: &Path, sample: f64, metrics: &Metrics) -> Result<Arc<dyn Observer>> {
-    use fourfold::serving::{RequestLog, RequestLogOptions};
+    use fourfold::serving::observe::{RequestLog, RequestLogOptions};
 
-    let log = RequestLog::open(directory, RequestLogOptions::new().share(sample))?;
+    let log = RequestLog::open(directory, RequestLogOptions::default().share(sample))?;
     Ok(Arc::new(log.metrics(metrics)))
 }
 
@@ -154,7 +151,7 @@ fn encrypted(
     certificate: &PathBuf,
     key: &PathBuf,
 ) -> Result<ServerOptions> {
-    Ok(options.tls(fourfold::serving::transport::Tls::files(certificate, key)))
+    Ok(options.tls(fourfold::serving::http::Tls::files(certificate, key)))
 }
 
 #[cfg(not(feature = "tls"))]

@@ -11,11 +11,10 @@
 //! | `trainer` | a `Trainer`, and the model it makes |
 //! | [`model`] | a [`Model`](crate::model::Model) |
 //! | `server` | a `Server` |
-//! | [`source`] | a [`Source`](crate::serving::Source) of models |
+//! | [`source`] | a [`Source`](crate::serving::lifecycle::Source) of models |
 //!
 //! ```
-//! use fourfold::conformance;
-//! use fourfold::{Result, Stage};
+//! use fourfold::{Result, Stage, conformance};
 //! use serde::Serialize;
 //!
 //! #[derive(Serialize)]

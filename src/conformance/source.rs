@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Violation, holds, without_panic};
 use crate::error::{Error, ErrorKind, Result};
-use crate::serving::{FoundModel, Source};
+use crate::serving::lifecycle::{FoundModel, Source};
 
 /// Holds a source against the contract of [`Source`]: while nothing changes, it finds the same; what it found can be
 /// fetched, twice and by two threads at once, and is a directory then; versions that are wanted stay; a change that fails
@@ -89,7 +89,7 @@ fn poll(source: &dyn Source, who: &str) -> Result<Vec<FoundModel>, Violation> {
 /// That two polls found the same.
 fn same(before: &[FoundModel], after: &[FoundModel], who: &str) -> Result<(), Violation> {
     let sorted = |models: &[FoundModel]| {
-        let mut all: Vec<(String, Option<crate::serving::Found>)> = models
+        let mut all: Vec<(String, Option<crate::serving::lifecycle::Found>)> = models
             .iter()
             .map(|model| (model.name().to_owned(), model.found().ok().cloned()))
             .collect();
@@ -106,7 +106,7 @@ fn same(before: &[FoundModel], after: &[FoundModel], who: &str) -> Result<(), Vi
 fn refused_change(source: &dyn Source, who: &str, model: &str) -> Result<(), Violation> {
     let refused = Error::new(ErrorKind::Config, "not this change");
     let mut refused = Some(refused);
-    let mut change = |_: &mut crate::serving::Control| match refused.take() {
+    let mut change = |_: &mut crate::serving::lifecycle::Control| match refused.take() {
         Some(error) => Err(error),
         None => Err(Error::new(ErrorKind::Config, "not this change, once more")),
     };

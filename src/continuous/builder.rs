@@ -110,9 +110,9 @@ where
     }
 
     /// Shows steps, alerts, live metrics and the evidence of a canary in a server's
-    /// [metrics](crate::serving::metrics).
+    /// [metrics](crate::serving::observe::Metrics).
     #[cfg(feature = "http")]
-    pub fn metrics(mut self, metrics: &crate::serving::metrics::Metrics) -> Self {
+    pub fn metrics(mut self, metrics: &crate::serving::observe::Metrics) -> Self {
         self.setup.gauges = Gauges::of(metrics);
         self
     }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::live::Loss;
 use super::sequential::{Decision, Evidence, SequentialTest};
 use crate::error::{Error, Result};
-use crate::serving::{Endpoint, Manager, Traffic, VersionRef};
+use crate::serving::lifecycle::{Traffic, VersionRef};
+use crate::serving::{Endpoint, Manager};
 
 /// The label of the version that has the traffic; a [`Manager`] answers with it where no version is named.
 pub(super) const STABLE: &str = "stable";

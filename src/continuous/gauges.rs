@@ -5,7 +5,7 @@ use super::live::LiveMetrics;
 use super::sequential::Evidence;
 use super::step::Step;
 #[cfg(feature = "http")]
-use crate::serving::metrics::Metrics;
+use crate::serving::observe::Metrics;
 
 /// The metrics of a server, if they were given.
 #[derive(Clone, Debug, Default)]

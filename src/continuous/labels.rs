@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::stage::{Stage, serialize_stage};
 
-/// The requests of a [`RequestLog`](crate::serving::RequestLog) whose labels have come: the raw rows as they were asked, what
+/// The requests of a [`RequestLog`](crate::serving::observe::RequestLog) whose labels have come: the raw rows as they were asked, what
 /// was answered by which version, and the label.
 ///
 /// Labels come from any source, as a table of a key, the label, and when it was known. By default the key is the

@@ -54,13 +54,13 @@ impl Trigger {
 ///
 /// ```
 /// use fourfold::continuous::Signal;
-/// use fourfold::serving::{DriftMonitor, DriftOptions};
+/// use fourfold::serving::observe::{DriftMonitor, DriftOptions};
 ///
 /// let signal = Signal::new();
 /// signal.look(); // a file has arrived
 /// signal.retrain("prices have changed");
 /// // What is served is no longer like what was trained on: train anew.
-/// let monitor = DriftMonitor::start(DriftOptions::new(), signal.on_drift("flights"))?;
+/// let monitor = DriftMonitor::start(DriftOptions::default(), signal.on_drift("flights"))?;
 /// # let _ = monitor;
 /// # Ok::<(), fourfold::Error>(())
 /// ```
@@ -101,13 +101,13 @@ impl Signal {
         });
     }
 
-    /// A listener for a [`DriftMonitor`](crate::serving::DriftMonitor): it trains anew when what a model is asked or answers
+    /// A listener for a [`DriftMonitor`](crate::serving::observe::DriftMonitor): it trains anew when what a model is asked or answers
     /// has drifted.
     #[cfg(feature = "http")]
     pub fn on_drift(
         &self,
         model: impl Into<String>,
-    ) -> impl Fn(&crate::serving::DriftReport) + Send + Sync + 'static {
+    ) -> impl Fn(&crate::serving::observe::DriftReport) + Send + Sync + 'static {
         let (signal, model) = (self.clone(), model.into());
         move |report| {
             if report.model == model && report.has_enough_rows && report.has_drifted() {

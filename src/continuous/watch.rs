@@ -8,11 +8,12 @@ use super::live::{Answers, LiveMetrics};
 use super::state::Store;
 use super::step::{Ended, Step};
 use super::{AlertKind, ContinuousPipeline, blocking};
+use crate::blessing::Serving;
 use crate::data::SpanSource;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Validator;
-use crate::serving::{Server, Serving};
+use crate::serving::Server;
 use crate::training::Trainer;
 
 impl<S, T, V, R> ContinuousPipeline<S, T, V, R>

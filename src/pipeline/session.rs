@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Pipeline, STAGES};
+use crate::blessing::Serving;
 use crate::data::DataSource;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,7 +14,7 @@ use crate::evaluation::Validator;
 use crate::model::{Loaders, Servable};
 use crate::progress::Progress;
 use crate::runs::{Ended, Execution, OpenRun, Outputs, Task};
-use crate::serving::{Server, Serving};
+use crate::serving::Server;
 use crate::training::Trainer;
 
 /// A run under way.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::facts::TrainFacts;
 use super::preparing::Data;
 use super::session::{Session, blocking, identity};
-use crate::blessing::{Candidate, Verdict};
+use crate::blessing::{Candidate, Serving, Verdict};
 use crate::data::{DataSource, EVAL, EXAMPLES, TEST};
 use crate::error::{Error, Result};
 use crate::evaluation::{
@@ -14,7 +14,7 @@ use crate::evaluation::{
 use crate::model::{Servable, save_json};
 use crate::progress::Step;
 use crate::runs::{Artifact, ArtifactId, OpenRun, Outputs, Root, Task, TrialLog};
-use crate::serving::{Server, Serving};
+use crate::serving::Server;
 use crate::training::Trainer;
 
 /// The artifacts that a training leaves beside [`TrainFacts`].

@@ -2,13 +2,14 @@
 
 use super::Pipeline;
 use super::session::{blocking, identity};
+use crate::blessing::Serving;
 use crate::data::{DataSource, EXAMPLES, PREPARED, SCHEMA, STATISTICS};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::evaluation::Validator;
 use crate::fingerprint::Fingerprint;
 use crate::runs::{InputFile, Outputs, Root, Task};
-use crate::serving::{Server, Serving};
+use crate::serving::Server;
 use crate::training::Trainer;
 
 impl<S, T, V, R> Pipeline<S, T, V, R>

@@ -4,12 +4,19 @@
 //!
 //! | server | endpoint |
 //! | --- | --- |
-//! | [`InProcess`] | an [`Endpoint`]: this process answers, over HTTP and gRPC too if it is to |
+//! | [`InProcess`] | an [`Endpoint`] of this process, over HTTP and gRPC too if it listens |
 //! | [`ModelRepository`] | a [`PushedModel`]: a version directory that any server process can load |
 //! | `ObjectStoreRepository` (feature `object-store`) | a [`PushedModel`], in S3 or another object store |
 //!
 //! Serving alone, without the pipelines that make models, is a [`Manager`] over a repository directory. It needs
 //! neither DataFusion nor linfa: `cargo build --no-default-features --features http`.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`lifecycle`] | sources, loaders, versions, policies, traffic: what a [`Manager`] is made of |
+//! | `http` (feature `http`) | the HTTP server; options, limits and handles of servers over HTTP and gRPC |
+//! | `grpc` (feature `grpc`) | the gRPC server |
+//! | `observe` (feature `http`) | metrics, statistics, request logs and drift |
 //!
 //! A [`Predictor`] answers in process: Arrow batches ([`Predictor::predict`]), or rows of your own types
 //! ([`Predictor::typed`], [`Predictor::predict_row`]). Both go through the same schema, transform and model.
@@ -47,17 +54,17 @@
 
 mod blocking;
 #[cfg(feature = "http")]
-mod core;
+mod durations;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
 mod in_process;
-mod lifecycle;
+pub mod lifecycle;
 #[cfg(feature = "http")]
-pub mod metrics;
+mod metrics;
 #[cfg(feature = "http")]
-mod observers;
+pub mod observe;
 mod predictor;
 #[cfg(feature = "http")]
 mod protocol;
@@ -65,41 +72,25 @@ mod protocol;
 mod readiness;
 mod repository;
 #[cfg(feature = "http")]
-pub mod transport;
+mod requests;
+#[cfg(feature = "http")]
+mod transport;
 mod typed;
 
 use std::future::Future;
 
 use serde::Serialize;
 
-#[cfg(feature = "http")]
-pub use self::core::{
-    Batching, Limits, Observation, Observer, ServerCore, ServerCoreBuilder, ShadowObservation,
-};
 pub use self::in_process::{Endpoint, InProcess};
+pub use self::lifecycle::Manager;
 #[cfg(feature = "object-store")]
 pub use self::lifecycle::ObjectStoreRepository;
-pub use self::lifecycle::{
-    AvailabilityPreserving, Control, Found, FoundModel, FoundVersion, Loader, Manager,
-    ManagerBuilder, ModelState, ResourcePreserving, Route, Router, ServableLoader, Share, Source,
-    SourceAdapter, SplitBy, State, StateChange, StateListener, Traffic, Transition,
-    TransitionPolicy, VersionChoice, VersionPolicy, VersionRef, VersionState, VersionStatus, Watch,
-};
-#[cfg(feature = "http")]
-pub use self::observers::{DriftMeasure, DriftMonitor, DriftOptions, DriftReport};
-#[cfg(all(feature = "http", feature = "request-log"))]
-pub use self::observers::{RequestLog, RequestLogCounts, RequestLogOptions};
 pub use self::predictor::Predictor;
-#[cfg(feature = "http")]
-pub use self::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
-#[cfg(feature = "http")]
-pub use self::readiness::Readiness;
 pub use self::repository::{ModelRepository, PushedModel};
 #[cfg(feature = "http")]
-pub use self::transport::{ServerHandle, ServerOptions, shutdown_signal};
+pub use self::requests::ServerCore;
 pub use self::typed::Typed;
-use crate::blessing::Blessed;
-pub use crate::blessing::Serving;
+use crate::blessing::{Blessed, Serving};
 use crate::error::Result;
 use crate::model::{Loaders, Model};
 use crate::stage::Stage;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Manager, ModelState, ServerCore, State, VersionState};
+use super::lifecycle::{ModelState, State, VersionState};
+use super::{Manager, ServerCore};
 
 /// When a server says that it is ready, which is when load balancers and orchestrators send it requests.
 ///

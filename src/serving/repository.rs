@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Server;
 use super::blocking::off_async_threads;
 use super::lifecycle::Looking;
-use super::{Server, Serving};
-use crate::blessing::Blessed;
+use crate::blessing::{Blessed, Serving};
 use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::model::{Loaders, Manifest, Model, Servable};
 use crate::stage::Stage;
@@ -21,13 +21,14 @@ use crate::transform::{CustomOperation, Operations};
 /// As a server it pushes: a version is written aside and renamed to its place, so a server process that watches the
 /// directory (a [`Manager`](super::Manager), or several, on other machines) sees it whole or not at all.
 ///
-/// As a [`Source`](super::Source) it says which versions are there, as TensorFlow Serving reads directories: a name of
+/// As a [`Source`](super::lifecycle::Source) it says which versions are there, as TensorFlow Serving reads directories: a name of
 /// decimal digits is a version (`00017` is 17), other names and those that start with a dot are not looked at. Labels,
-/// traffic split and rollbacks of a model stand in its [`Control`](super::Control) file, `<root>/<name>/serving.json`,
+/// traffic split and rollbacks of a model stand in its [`Control`](super::lifecycle::Control) file, `<root>/<name>/serving.json`,
 /// and are changed by the methods below or by hand.
 ///
 /// ```
-/// use fourfold::serving::{ModelRepository, Source, Traffic};
+/// use fourfold::serving::ModelRepository;
+/// use fourfold::serving::lifecycle::{Source, Traffic};
 ///
 /// let root = tempfile::tempdir().unwrap();
 /// let repository = ModelRepository::at(root.path());

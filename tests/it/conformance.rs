@@ -15,7 +15,7 @@ use fourfold::fingerprint::Fingerprint;
 use fourfold::model::{ConstantModel, Model, Predict, Target, load_json, save_json};
 use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
-use fourfold::serving::{Found, FoundModel, FoundVersion, Source};
+use fourfold::serving::lifecycle::{Found, FoundModel, FoundVersion, Source};
 use fourfold::training::{
     ByRows, ConformalSets, Constant, Dataset, DecisionTree, LinearRegression,
 };

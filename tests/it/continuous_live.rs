@@ -17,8 +17,9 @@ use fourfold::continuous::{
 use fourfold::data::{RollingWindow, SpanBatches, SpanSource};
 use fourfold::model::ConstantModel;
 use fourfold::prelude::*;
-use fourfold::serving::metrics::Metrics;
-use fourfold::serving::{DriftMonitor, DriftOptions, RequestLog, RequestLogOptions};
+use fourfold::serving::observe::{
+    DriftMonitor, DriftOptions, Metrics, RequestLog, RequestLogOptions,
+};
 use fourfold::training::Linear;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -59,7 +60,7 @@ struct Service {
 
 impl Service {
     async fn start(server: &InProcess, dir: &Path) -> Self {
-        let options = RequestLogOptions::new().max_queued_bytes(1 << 30);
+        let options = RequestLogOptions::default().max_queued_bytes(1 << 30);
         Service {
             endpoint: server.open("loans").await.unwrap(),
             log: RequestLog::open(dir, options).unwrap(),
@@ -355,7 +356,7 @@ async fn drift_in_serving_trains_anew() {
     let of = ContinuousPipeline::of(of).trigger(Trigger::signal(&signal));
     let loop_of_loans = Arc::new(of.build().unwrap());
     loop_of_loans.look().await.unwrap();
-    let options = DriftOptions::new().window_rows(200).min_rows(100);
+    let options = DriftOptions::default().window_rows(200).min_rows(100);
     let monitor = DriftMonitor::start(options, signal.on_drift("loans")).unwrap();
     let ask = |from: i64, to: i64| {
         let x: ArrayRef = Arc::new(Float64Array::from_iter_values(

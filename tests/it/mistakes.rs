@@ -4,7 +4,7 @@ use fourfold::Result;
 use fourfold::blessing::Verdict;
 use fourfold::model::{LinearModel, Predict};
 use fourfold::prelude::*;
-use fourfold::serving::VersionChoice;
+use fourfold::serving::lifecycle::VersionChoice;
 use serde::{Deserialize, Serialize};
 
 use crate::support::parcels;

@@ -10,8 +10,9 @@ use fourfold::features::{Features, Takes};
 use fourfold::model::{load_json, save_json};
 use fourfold::ndarray::Array2;
 use fourfold::prelude::*;
-use fourfold::serving::{Batching, Limits};
-use fourfold::serving::{DriftMonitor, DriftOptions, ServerCore};
+use fourfold::serving::ServerCore;
+use fourfold::serving::http::{Batching, Limits};
+use fourfold::serving::observe::{DriftMonitor, DriftOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -200,7 +201,8 @@ async fn it_is_pushed_served_swapped_and_watched() {
     assert!(swapped[0] < 0.3 && swapped[1] > 0.4, "{swapped:?}");
 
     // Held against the notes that it was trained on.
-    let monitor = DriftMonitor::start(DriftOptions::new().window_rows(1_000_000), |_| ()).unwrap();
+    let monitor =
+        DriftMonitor::start(DriftOptions::default().window_rows(1_000_000), |_| ()).unwrap();
     let predictor = endpoint.predictor().unwrap();
     let watch = |rows: &RecordBatch| {
         for from in (0..rows.num_rows()).step_by(500) {
@@ -224,7 +226,7 @@ async fn its_rows_wait_for_batches_as_others_do() {
     let loaders = Loaders::default().with::<Words>();
     let manager = Manager::open(ModelRepository::at(models.path()), loaders).unwrap();
     let servable = manager.get("notes", None).unwrap();
-    let limits = Limits::default().with_max_concurrency(1);
+    let limits = Limits::default().max_concurrency(1);
     let core = ServerCore::builder(Arc::new(manager))
         .limits(limits)
         .batching(Batching::default())

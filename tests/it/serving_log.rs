@@ -11,9 +11,8 @@ use fourfold::data::TRAIN;
 use fourfold::model::{Loaders, Prediction};
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
-use fourfold::serving::{
-    DriftMonitor, DriftOptions, Manager, Predictor, RequestLog, RequestLogOptions,
-};
+use fourfold::serving::observe::{DriftMonitor, DriftOptions, RequestLog, RequestLogOptions};
+use fourfold::serving::{Manager, Predictor};
 use fourfold::statistics::StatisticsAccumulator;
 use fourfold::training::Linear;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -54,7 +53,7 @@ fn january() -> RecordBatch {
 }
 
 /// Asks in requests of 500 rows, each with an id.
-fn ask(model: &Predictor, rows: &RecordBatch, observer: &dyn fourfold::serving::Observer) {
+fn ask(model: &Predictor, rows: &RecordBatch, observer: &dyn fourfold::serving::observe::Observer) {
     for from in (0..rows.num_rows()).step_by(500) {
         let these = rows.slice(from, 500.min(rows.num_rows() - from));
         let id = format!("request {from:06}");
@@ -66,7 +65,7 @@ fn ask(model: &Predictor, rows: &RecordBatch, observer: &dyn fourfold::serving::
 async fn a_log_is_a_source_with_the_same_rows_and_the_same_answers() {
     let (models, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (model, _) = served(models.path()).await;
-    let options = RequestLogOptions::new()
+    let options = RequestLogOptions::default()
         .max_file_rows(5_000)
         .max_queued_bytes(1 << 30);
     let log = RequestLog::open(dir.path(), options).unwrap();
@@ -140,7 +139,7 @@ async fn serving_is_held_against_the_statistics_saved_with_the_model() {
     assert_eq!(reference.training().unwrap().columns.len(), inputs);
 
     // Room for all rows: what is asked while the queue is full is not watched.
-    let options = DriftOptions::new()
+    let options = DriftOptions::default()
         .window_rows(1_000_000)
         .max_queued_bytes(1 << 30);
     let monitor = DriftMonitor::start(options, |_| ()).unwrap();

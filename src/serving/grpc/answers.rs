@@ -8,8 +8,9 @@ use super::proto::{
     RepositoryIndexResponse, ServerMetadataResponse, StatisticDuration,
 };
 use crate::schema::FieldType;
+use crate::serving::lifecycle::VersionChoice;
 use crate::serving::protocol::{Datatype, Input, Output, Plan, repository_index};
-use crate::serving::{self, Predictor, ServerCore, VersionChoice};
+use crate::serving::{self, Predictor, ServerCore};
 
 /// A version as requests name it: a number, a label, or empty.
 pub(super) fn version(name: &str) -> VersionChoice<'_> {
@@ -153,20 +154,20 @@ pub(super) fn index(core: &ServerCore, ready: bool) -> RepositoryIndexResponse {
 }
 
 /// What versions have done.
-pub(super) fn statistics(models: &[serving::ModelStatistics]) -> ModelStatisticsResponse {
-    let spent = |spent: serving::Spent| {
+pub(super) fn statistics(models: &[serving::protocol::ModelStatistics]) -> ModelStatisticsResponse {
+    let spent = |spent: serving::protocol::Spent| {
         Some(StatisticDuration {
             count: spent.count,
             ns: spent.ns,
         })
     };
-    let batch = |batch: &serving::BatchStatistics| InferBatchStatistics {
+    let batch = |batch: &serving::protocol::BatchStatistics| InferBatchStatistics {
         batch_size: batch.batch_size,
         compute_input: spent(batch.compute_input),
         compute_infer: spent(batch.compute_infer),
         compute_output: spent(batch.compute_output),
     };
-    let model = |model: &serving::ModelStatistics| {
+    let model = |model: &serving::protocol::ModelStatistics| {
         let all = &model.inference_stats;
         ModelStatistics {
             name: model.name.clone(),

@@ -15,10 +15,10 @@ use super::proto::{InferParameter, InferTensorContents, ModelInferRequest, Model
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Prediction;
 use crate::serving::Predictor;
-use crate::serving::core::Exchange;
 use crate::serving::protocol::{
     self, AskedOutput, InputTensor, OutputData, Outputs, Plan, TensorData,
 };
+use crate::serving::requests::Exchange;
 
 /// An inference request over gRPC.
 #[derive(Debug)]

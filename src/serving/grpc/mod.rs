@@ -2,7 +2,7 @@
 //!
 //! | call | answer |
 //! | --- | --- |
-//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server is there, is ready (see [`Readiness`](super::Readiness)), and a model answers |
+//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server is there, is ready (see [`Readiness`](super::readiness::Readiness)), and a model answers |
 //! | `ServerMetadata`, `ModelMetadata`, `ModelConfig` | what is served: inputs and outputs |
 //! | `ModelInfer` | predictions |
 //! | `ModelStreamInfer` | predictions for many requests on one stream, in their order |
@@ -41,8 +41,8 @@
 //! | `Model`, `Io`, `Internal` | `INTERNAL` |
 //!
 //! `UNAVAILABLE` and `RESOURCE_EXHAUSTED` come with `grpc-retry-pushback-ms`: when to try again.
-//! A message that is larger than [`ServerOptions::max_body_bytes`](super::ServerOptions::max_body_bytes) or the model's [`Limits`](super::Limits) is
-//! `OUT_OF_RANGE`, one that does not come in time ([`ServerOptions::body_timeout`](super::ServerOptions::body_timeout)) `DEADLINE_EXCEEDED`, and one that is
+//! A message that is larger than [`ServerOptions::max_body_bytes`](super::transport::ServerOptions::max_body_bytes) or the model's [`Limits`](super::requests::Limits) is
+//! `OUT_OF_RANGE`, one that does not come in time ([`ServerOptions::body_timeout`](super::transport::ServerOptions::body_timeout)) `DEADLINE_EXCEEDED`, and one that is
 //! not Protocol Buffers `INTERNAL`. `ModelReady` says of a model that is not there that it is not ready.
 //!
 //! ```no_run

@@ -28,8 +28,10 @@ use super::standing::Standing;
 use super::status::status;
 use super::{MODEL_VERSION, deadline};
 use crate::error::{Error, Result, shortened};
-use crate::serving::transport::{Budget, Payload, Phase, RequestBody, Seen, Start};
-use crate::serving::{ServerCore, ServerHandle, ServerOptions};
+use crate::serving::ServerCore;
+use crate::serving::transport::{
+    Budget, Payload, Phase, RequestBody, Seen, ServerHandle, ServerOptions, Start,
+};
 
 /// Answers over gRPC with the models of a manager, with the defaults of [`ServerOptions`].
 ///
@@ -149,7 +151,7 @@ impl Calls {
             server,
             limits: MessageLimits {
                 max_bytes: options.max_body_bytes,
-                timeout: options.body_time(),
+                timeout: options.body_timeout,
             },
             budget: Arc::clone(budget),
         };

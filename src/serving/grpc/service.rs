@@ -14,10 +14,11 @@ use super::standing::Standing;
 use super::status::{status, try_again_after};
 use super::{answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
-use crate::serving::core::{Call, Protocol};
+use crate::serving::lifecycle::VersionChoice;
 use crate::serving::protocol::check_id;
-use crate::serving::transport::Admin;
-use crate::serving::{Manager, Predictor, ServerCore, ServerOptions, VersionChoice};
+use crate::serving::requests::{Call, Protocol};
+use crate::serving::transport::{Admin, ServerOptions};
+use crate::serving::{Manager, Predictor, ServerCore};
 
 const ROUTING_KEY: &str = "x-routing-key";
 const REQUEST_ID: &str = "x-request-id";
@@ -37,7 +38,7 @@ impl Served {
     pub(super) fn new(core: ServerCore, options: &ServerOptions, standing: Arc<Standing>) -> Self {
         Served {
             core,
-            request_time: options.request_time(),
+            request_time: options.request_timeout,
             is_admin: options.admin == Admin::SamePort,
             standing,
         }
@@ -65,7 +66,7 @@ impl Served {
         let own = infer::timeout(&request.parameters).map_err(|error| status(&error))?;
         let deadline = deadline.into_iter().chain(deadline::after(own)).min();
         let model = std::mem::take(&mut request.model_name);
-        let most = self.core.limits(&model).max_body();
+        let most = self.core.limits(&model).max_body;
         if n_bytes > most {
             return Err(Status::out_of_range(format!(
                 "the message has {n_bytes} bytes, must be at most {most} for this model"

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::serving::readiness::Probe;
+use crate::serving::ServerCore;
+use crate::serving::readiness::{Probe, Readiness};
 use crate::serving::transport::Phase;
-use crate::serving::{Readiness, ServerCore};
 
 /// How often the models are looked at while somebody wants to know.
 const INTERVAL: Duration = Duration::from_millis(200);

@@ -11,7 +11,8 @@ use super::answers::{Answer, Shared, json};
 use super::failure::Failure;
 use super::path::Change;
 use crate::error::{Error, ErrorKind, Result, chain, shortened};
-use crate::serving::{Manager, Traffic, protocol};
+use crate::serving::lifecycle::Traffic;
+use crate::serving::{Manager, protocol};
 
 /// Which version a label is for.
 #[derive(Deserialize)]

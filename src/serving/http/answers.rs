@@ -16,16 +16,15 @@ use hyper::body::Body;
 use serde::Serialize;
 use tower::Service;
 
-use super::body;
 use super::dashboard::{self, LastLook};
 use super::failure::Failure;
 use super::path::{About, Asked, Change, Route, Signature, Unknown};
-use super::{admin, open_inference, tf_serving};
+use super::{admin, body, open_inference, tf_serving};
 use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::serving::ServerCore;
-use crate::serving::core::{Call, Exchange, Protocol};
 use crate::serving::metrics::Metrics;
 use crate::serving::readiness::Probe;
+use crate::serving::requests::{Call, Exchange, Protocol};
 use crate::serving::transport::{Anonymous, Budget, RequestBody, Seen, ServerOptions};
 
 /// The id of a request, in its logs and in its answer.
@@ -83,9 +82,9 @@ impl Answers {
             shared: Arc::new(Shared {
                 core: core.clone(),
                 max_body_bytes: options.max_body_bytes,
-                body_time: options.body_time(),
+                body_time: options.body_timeout,
                 budget: Arc::clone(budget),
-                request_time: options.request_time(),
+                request_time: options.request_timeout,
                 metrics: options.metrics,
                 probe: Probe::new(options.readiness),
                 routes,
@@ -233,7 +232,7 @@ impl Asking<'_> {
         {
             return Err(error.into());
         }
-        let max_bytes = core.limits(&asked.model).max_body().min(*max_body_bytes);
+        let max_bytes = core.limits(&asked.model).max_body.min(*max_body_bytes);
         let body = self.read_up_to(max_bytes, body, seen).await?;
         Ok(Question {
             body,

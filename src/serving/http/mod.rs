@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | `GET /v2` | the server's metadata |
 //! | `GET /v2/health/live` | 200 |
-//! | `GET /v2/health/ready` | 200, or 503 with the reasons: see [`Readiness`](super::Readiness) |
+//! | `GET /v2/health/ready` | 200, or 503 with the reasons: see [`Readiness`] |
 //! | `GET /v2/models` | the names of the models |
 //! | `GET /v2/models/{model}` | the model's metadata: its versions, inputs and outputs |
 //! | `GET /v2/models/{model}/config` | its configuration as Triton's clients read it |
@@ -16,13 +16,13 @@
 //! | `GET /v1/models/{model}` | the states of the model's versions |
 //! | `GET /v1/models/{model}/metadata` | its signature |
 //! | `POST /v1/models/{model}:predict`, `:classify`, `:regress` | predictions by row or by column |
-//! | `GET /metrics` | what Prometheus reads, unless it is [off](super::ServerOptions::metrics) |
+//! | `GET /metrics` | what Prometheus reads, unless it is [off](ServerOptions::metrics) |
 //!
 //! The routes of a model exist for a version and for a label, too: `/v2/models/{model}/versions/{version}/..`,
 //! `/v2/models/{model}/labels/{label}/..`, `/v1/models/{model}/versions/{version}:predict` and so on. Tensors are JSON, or
 //! binary as in Triton's binary-data extension.
 //!
-//! Where they are [on](super::transport::Admin), these change what is served:
+//! Where they are [on](Admin), these change what is served:
 //!
 //! | route | effect |
 //! | --- | --- |
@@ -33,7 +33,7 @@
 //! | `PUT`, `DELETE /v2/repository/models/{model}/labels/{label}` | `{"version": 3}`: the version has the label |
 //! | `PUT`, `DELETE /v2/repository/models/{model}/traffic` | `{"by": "key", "shares": [{"to": "stable", "weight": 95}, {"to": 3, "weight": 5}]}` |
 //!
-//! Where these are, there is `GET /dashboard`, too, if it is [on](super::ServerOptions::dashboard): a page for people.
+//! Where these are, there is `GET /dashboard`, too, if it is [on](ServerOptions::dashboard): a page for people.
 //!
 //! # Headers
 //!
@@ -80,8 +80,8 @@
 //! use std::sync::Arc;
 //!
 //! use fourfold::model::Loaders;
-//! use fourfold::serving::transport::BearerToken;
-//! use fourfold::serving::{Manager, ModelRepository, ServerOptions, shutdown_signal};
+//! use fourfold::serving::http::{BearerToken, ServerOptions, shutdown_signal};
+//! use fourfold::serving::{Manager, ModelRepository};
 //!
 //! # async fn main_of_an_application() -> fourfold::Result<()> {
 //! let manager = Manager::open(ModelRepository::at("models"), Loaders::default())?;
@@ -93,21 +93,22 @@
 //! # }
 //! ```
 //!
-//! [`ServerOptions`](super::ServerOptions) has the limits on what clients may send and on how long they may take, TLS,
-//! tokens and admin routes: see [`transport`](super::transport).
+//! [`ServerOptions`] has the limits on what clients may send and on how long they may take, TLS,
+//! tokens and admin routes. One transport serves HTTP and gRPC with one set of options. By default there is neither encryption
+//! nor authorisation: the port is for a trusted network, or for a proxy that has these.
 //!
 //! # In a server of your own
 //!
 //! [`router`] is an [`axum::Router`]: merge it into yours, nest it, put `tower` layers over it, and serve it with what
-//! you have. [`ServerOptions::serve_router`](super::ServerOptions::serve_router) serves such a router with the limits, the TLS and the draining of this module.
+//! you have. [`ServerOptions::serve_router`] serves such a router with the limits, the TLS and the draining of this module.
 //!
 //! ```no_run
 //! use std::sync::Arc;
 //!
 //! use axum::Router;
 //! use axum::routing::get;
-//! use fourfold::serving::transport::BearerToken;
-//! use fourfold::serving::{Manager, ServerCore, ServerOptions, http};
+//! use fourfold::serving::http::{BearerToken, ServerOptions};
+//! use fourfold::serving::{Manager, ServerCore, http};
 //!
 //! # async fn main_of_an_application(manager: Arc<Manager>) -> fourfold::Result<()> {
 //! let core = ServerCore::new(manager);
@@ -149,3 +150,11 @@ pub(super) use self::head::check as check_head;
 pub use self::routes::{BODY_LIMIT, admin_router, router};
 pub use self::server::serve;
 pub use super::protocol::MAX_ROWS;
+pub use super::readiness::Readiness;
+pub use super::requests::{Batching, Limits, ServerCoreBuilder};
+#[cfg(feature = "tls")]
+pub use super::transport::Tls;
+pub use super::transport::{
+    Admin, BearerToken, BearerTokenService, Guarded, GuardedBody, ServerHandle, ServerOptions,
+    shutdown_signal,
+};

@@ -9,9 +9,9 @@ use super::answers::{Answer, Asking, Question, Shared, json, json_text};
 use super::failure::Failure;
 use super::path::{About, Asked};
 use crate::error::{Error, Result};
-use crate::serving::VersionChoice;
-use crate::serving::core::Protocol;
+use crate::serving::lifecycle::VersionChoice;
 use crate::serving::protocol::{self, InferExchange, Reply};
+use crate::serving::requests::Protocol;
 use crate::serving::transport::{RequestBody, Seen};
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");

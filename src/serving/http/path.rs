@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::serving::VersionChoice;
+use crate::serving::lifecycle::VersionChoice;
 
 /// What a path asks for.
 #[derive(Debug, PartialEq)]

@@ -3,8 +3,8 @@
 use axum::Router;
 
 use super::answers::{Answers, Routes};
-use crate::serving::transport::{Admin, Budget};
-use crate::serving::{ServerCore, ServerOptions};
+use crate::serving::ServerCore;
+use crate::serving::transport::{Admin, Budget, ServerOptions};
 
 /// The most bytes that the body of a request may have by default.
 pub const BODY_LIMIT: usize = 64 << 20;

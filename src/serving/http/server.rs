@@ -1,7 +1,8 @@
 //! Answering over HTTP alone.
 
 use crate::error::Result;
-use crate::serving::{ServerCore, ServerHandle, ServerOptions};
+use crate::serving::ServerCore;
+use crate::serving::transport::{ServerHandle, ServerOptions};
 
 /// Answers over HTTP with the models of a manager, with the defaults of [`ServerOptions`].
 ///

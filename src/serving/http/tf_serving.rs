@@ -6,9 +6,9 @@ use super::answers::{Answer, Asking, Question, json};
 use super::failure::Failure;
 use super::open_inference::{identity, written};
 use super::path::{Asked, Signature};
-use crate::serving::VersionChoice;
-use crate::serving::core::Protocol;
+use crate::serving::lifecycle::VersionChoice;
 use crate::serving::protocol::{PredictExchange, PredictMethod, model_status, signatures};
+use crate::serving::requests::Protocol;
 use crate::serving::transport::{RequestBody, Seen};
 
 pub(super) async fn answer(

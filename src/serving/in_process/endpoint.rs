@@ -107,7 +107,7 @@ impl Endpoint {
         })
     }
 
-    /// Ends what is answered over the port as [`ServerHandle::shutdown`](crate::serving::ServerHandle::shutdown) does, for
+    /// Ends what is answered over the port as [`ServerHandle::shutdown`](crate::serving::transport::ServerHandle::shutdown) does, for
     /// all endpoints; in process they go on answering until they are dropped.
     ///
     /// # Errors

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::model::Servable;
-use crate::serving::{Control, Found, FoundModel, FoundVersion, Loader, Source, SourceAdapter};
+use crate::serving::lifecycle::{
+    Control, Found, FoundModel, FoundVersion, Loader, Source, SourceAdapter,
+};
 
 /// The models, by name and version.
 #[derive(Debug, Default)]

@@ -16,11 +16,13 @@ use self::memory::Memory;
 use self::running::Running;
 use super::blocking::off_async_threads;
 #[cfg(feature = "http")]
-use super::transport::{Ports, check_address};
-use super::{ModelRepository, Server, Serving};
+use super::requests::ServerCoreBuilder;
 #[cfg(feature = "http")]
-use super::{ServerCoreBuilder, ServerOptions};
-use crate::blessing::Blessed;
+use super::transport::ServerOptions;
+#[cfg(feature = "http")]
+use super::transport::{Ports, check_address};
+use super::{ModelRepository, Server};
+use crate::blessing::{Blessed, Serving};
 use crate::error::{Error, Result};
 use crate::model::{Loaders, Model};
 use crate::stage::Stage;

@@ -7,13 +7,16 @@ use super::memory::InMemory;
 use super::{InProcess, Place};
 use crate::error::{Error, Result};
 use crate::model::Loaders;
-use crate::serving::{FoundVersion, Loader, Manager, Router, SourceAdapter};
+use crate::serving::Manager;
 #[cfg(feature = "http")]
-use crate::serving::{
-    ServerCore, ServerCoreBuilder, ServerHandle,
-    metrics::Metrics,
-    transport::{Ports, Spoken},
-};
+use crate::serving::ServerCore;
+use crate::serving::lifecycle::{FoundVersion, Loader, Router, SourceAdapter};
+#[cfg(feature = "http")]
+use crate::serving::metrics::Metrics;
+#[cfg(feature = "http")]
+use crate::serving::requests::ServerCoreBuilder;
+#[cfg(feature = "http")]
+use crate::serving::transport::{Ports, ServerHandle, Spoken};
 
 /// A server that runs.
 #[derive(Debug)]

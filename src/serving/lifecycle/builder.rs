@@ -22,7 +22,8 @@ use crate::model::Loaders;
 /// ```no_run
 /// use std::time::Duration;
 ///
-/// use fourfold::serving::{Manager, ModelRepository, ResourcePreserving, VersionPolicy};
+/// use fourfold::serving::{Manager, ModelRepository};
+/// use fourfold::serving::lifecycle::{ResourcePreserving, VersionPolicy};
 ///
 /// let manager = Manager::builder(ModelRepository::at("models"))
 ///     .versions(VersionPolicy::Latest(2))

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result, near_key, near_names, shortened};
 /// remembers.
 ///
 /// ```
-/// use fourfold::serving::{Control, Traffic};
+/// use fourfold::serving::lifecycle::{Control, Traffic};
 ///
 /// let mut control = Control::default();
 /// control.set_label("stable", 4)?;

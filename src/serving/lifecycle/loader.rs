@@ -16,10 +16,11 @@ use crate::model::{Loaders, Servable};
 /// # use arrow::array::{Float64Array, RecordBatch};
 /// use fourfold::model::{ConstantModel, Manifest, Servable, Target};
 /// use fourfold::schema::{Field, FieldType, Schema};
-/// use fourfold::serving::{
-///     Control, Found, FoundModel, FoundVersion, Loader, Manager, Source, SourceAdapter, Transition,
+/// use fourfold::serving::lifecycle::{
+///     Control, Found, FoundModel, FoundVersion, Loader, Source, SourceAdapter, Transition,
 ///     TransitionPolicy, VersionStatus,
 /// };
+/// use fourfold::serving::Manager;
 /// use fourfold::transform::{FittedTransform, InputColumn};
 /// use fourfold::{Error, Result};
 /// # use fourfold::transform::{FittedStep, ops::ImputeNumber};
@@ -85,7 +86,7 @@ use crate::model::{Loaders, Servable};
 ///
 /// impl TransitionPolicy for Careful {
 ///     fn next(&self, versions: &[VersionStatus]) -> Option<Transition> {
-///         use fourfold::serving::State;
+///         use fourfold::serving::lifecycle::State;
 ///         let mut wanted = versions.iter().filter(|status| status.is_wanted());
 ///         if let Some(new) = wanted.clone().find(|status| status.state() == State::Start) {
 ///             return Some(Transition::Load(new.version()));

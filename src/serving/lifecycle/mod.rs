@@ -1,4 +1,4 @@
-//! The life of a version: found, loaded, answering, unloaded.
+//! The lifecycle of versions: found, loaded, answering, unloaded.
 //!
 //! ```text
 //! Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ handles

@@ -98,7 +98,7 @@ impl Share {
 /// keeps the keys it has; one that shrinks gains none.
 ///
 /// ```
-/// use fourfold::serving::{Traffic, VersionRef};
+/// use fourfold::serving::lifecycle::{Traffic, VersionRef};
 ///
 /// let traffic = Traffic::by_key([("stable", 95), ("canary", 5)])?;
 /// let chosen = traffic.choose(Some("customer 17"), 0);

@@ -56,7 +56,9 @@ pub enum Transition {
 /// is asked again after every step, until there is none.
 ///
 /// ```
-/// use fourfold::serving::{AvailabilityPreserving, State, Transition, TransitionPolicy, VersionStatus};
+/// use fourfold::serving::lifecycle::{
+///     AvailabilityPreserving, State, Transition, TransitionPolicy, VersionStatus,
+/// };
 ///
 /// let swap = [
 ///     VersionStatus::new(1, State::Available, false),

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// ```
 /// use std::collections::BTreeSet;
 ///
-/// use fourfold::serving::VersionPolicy;
+/// use fourfold::serving::lifecycle::VersionPolicy;
 ///
 /// let rolled_back = BTreeSet::from([4]);
 /// assert_eq!(VersionPolicy::default().aspired(&[1, 2, 3, 4], &rolled_back), [3]);

@@ -134,8 +134,8 @@ fn rows_of(record: Value, version: u64, servable: &Servable) -> Result<RecordBat
 #[cfg(feature = "http")]
 fn request(record: Map<String, Value>, version: u64, servable: &Servable) -> Result<RecordBatch> {
     use crate::serving::Predictor;
-    use crate::serving::core::Exchange;
     use crate::serving::protocol::InferExchange;
+    use crate::serving::requests::Exchange;
 
     let body = Value::Object(record).to_string();
     let predictor = Predictor::new(version, Arc::new(servable.clone()));

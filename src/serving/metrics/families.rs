@@ -16,7 +16,7 @@ use super::labels::{
     Code, DriftLabels, LaneLabels, LiveLabels, LoadLabels, LogLabels, ModelLabels, RequestLabels,
     ShadowLabels, VersionLabels,
 };
-use crate::serving::core::Protocol;
+use crate::serving::requests::Protocol;
 
 /// Upper ends of the histograms' buckets, in seconds.
 const SECONDS: [f64; 18] = [

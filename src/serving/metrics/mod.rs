@@ -1,52 +1,4 @@
-//! What a server tells a monitoring system.
-//!
-//! [`ServerCore`](super::ServerCore) counts what it answers here, whatever protocol it came by. [`Metrics::encode`] is
-//! the page that Prometheus reads, in the OpenMetrics text format:
-//!
-//! | metric | type | labels | what it is |
-//! | --- | --- | --- | --- |
-//! | `fourfold_requests_total` | counter | `model`, `version`, `protocol`, `code` | requests answered; `code` is `OK`, or the gRPC name of the error |
-//! | `fourfold_request_duration_seconds` | histogram | `model`, `version`, `protocol` | from the request's arrival to its answer, waiting included |
-//! | `fourfold_rows_total` | counter | `model`, `version`, `protocol` | rows predicted |
-//! | `fourfold_requests_in_flight` | gauge | `model` | requests that are being answered or wait |
-//! | `fourfold_queue_length` | gauge | `model` | requests that wait to be computed |
-//! | `fourfold_queue_duration_seconds` | histogram | `model` | how long those that waited or went to another thread did |
-//! | `fourfold_inference_duration_seconds` | histogram | `model`, `version` | one call of a model |
-//! | `fourfold_batch_rows` | histogram | `model`, `version` | rows of one call of a model |
-//! | `fourfold_model_version_state` | gauge | `model`, `version`, `state` | 1 for the state that a version is in |
-//! | `fourfold_model_loads_total` | counter | `model`, `result` | loads of versions, `ok` or `error` |
-//! | `fourfold_load_duration_seconds` | histogram | `model` | how long loading took |
-//! | `fourfold_shadow_rows_total` | counter | `model`, `version`, `shadow_version` | rows that a shadow version was asked, too |
-//! | `fourfold_shadow_differing_rows_total` | counter | `model`, `version`, `shadow_version` | of those, the ones with another class (or value, in a regression) |
-//! | `fourfold_shadow_max_difference` | gauge | `model`, `version`, `shadow_version` | the largest difference of an output seen |
-//! | `fourfold_shadow_errors_total` | counter | `model`, `version`, `shadow_version` | requests that the shadow version failed at |
-//! | `fourfold_shadow_dropped_total` | counter | `model`, `version`, `shadow_version` | requests that it was not asked, being behind |
-//! | `fourfold_drift` | gauge | `model`, `version`, `column`, `measure` | the distance of live data from the training data |
-//! | `fourfold_live_metric` | gauge | `model`, `version`, `metric`, `of` | a metric of requests whose labels have come: its `value`, and the `lower` and `upper` ends of its interval |
-//! | `fourfold_request_log_dropped_rows_total` | counter | `model` | rows that a request log had no room for |
-//! | `fourfold_request_log_failed_rows_total` | counter | `log` | rows that a request log could not write: the disk was full, say |
-//! | `fourfold_request_log_writable` | gauge | `log` | 1 while a request log can be written |
-//! | `fourfold_continuous_steps_total` | counter | `model`, `ended` | steps of [continuous training](crate::continuous), by how they ended |
-//! | `fourfold_continuous_alerts_total` | counter | `model`, `kind` | its alerts |
-//! | `fourfold_live_metric` | gauge | `model`, `version`, `metric`, `of` | a metric of the answers whose labels have come; `of` is `value`, `lower` or `upper` |
-//! | `fourfold_canary_evidence` | gauge | `model`, `version`, `of` | what a canary's labels have shown: `difference` of the losses, its `lower` and `upper` end, e-values for `harm` and for `no_worse` |
-//! | `fourfold_model_readable` | gauge | `model` | 1 if the model and what an operator says about it could be read the last time |
-//! | `fourfold_source_readable` | gauge | | 1 if it could be read the last time which models there are |
-//!
-//! The series of a version go when the version goes, and those of a model with the model: at the latest when the page is
-//! read. Requests for models that are not there have empty labels `model`
-//! and `version`, so that wrong names cost no memory.
-//!
-//! ```
-//! use fourfold::serving::metrics::Metrics;
-//!
-//! let metrics = Metrics::new();
-//! metrics.drift("flights", 3, "distance", "psi").set(0.25);
-//! let page = metrics.encode();
-//! let series = r#"fourfold_drift{model="flights",version="3",column="distance",measure="psi"} 0.25"#;
-//! assert!(page.contains(series));
-//! assert!(page.ends_with("# EOF\n"));
-//! ```
+//! Metrics of a server, for monitoring systems.
 
 mod alerts;
 mod families;
@@ -77,10 +29,58 @@ use self::labels::DriftLabels;
 #[cfg(feature = "http")]
 pub(crate) use self::samples::{Sample, samples};
 use self::states::States;
-use super::{Manager, State, StateChange, StateListener};
+use super::Manager;
+use super::lifecycle::{State, StateChange, StateListener};
 use crate::metrics::MetricValue;
 
 /// The metrics of a server. Cheap to clone: clones count together.
+///
+/// [`ServerCore`](super::ServerCore) counts its answers here, over every protocol. [`Metrics::encode`] gives
+/// the page that Prometheus scrapes, in the OpenMetrics text format:
+///
+/// | metric | type | labels | what it is |
+/// | --- | --- | --- | --- |
+/// | `fourfold_requests_total` | counter | `model`, `version`, `protocol`, `code` | requests answered; `code` is `OK`, or the gRPC name of the error |
+/// | `fourfold_request_duration_seconds` | histogram | `model`, `version`, `protocol` | from the request's arrival to its answer, waiting included |
+/// | `fourfold_rows_total` | counter | `model`, `version`, `protocol` | rows predicted |
+/// | `fourfold_requests_in_flight` | gauge | `model` | requests that are being answered or wait |
+/// | `fourfold_queue_length` | gauge | `model` | requests that wait to be computed |
+/// | `fourfold_queue_duration_seconds` | histogram | `model` | how long those that waited or went to another thread did |
+/// | `fourfold_inference_duration_seconds` | histogram | `model`, `version` | one call of a model |
+/// | `fourfold_batch_rows` | histogram | `model`, `version` | rows of one call of a model |
+/// | `fourfold_model_version_state` | gauge | `model`, `version`, `state` | 1 for the state that a version is in |
+/// | `fourfold_model_loads_total` | counter | `model`, `result` | loads of versions, `ok` or `error` |
+/// | `fourfold_load_duration_seconds` | histogram | `model` | how long loading took |
+/// | `fourfold_shadow_rows_total` | counter | `model`, `version`, `shadow_version` | rows that a shadow version was asked, too |
+/// | `fourfold_shadow_differing_rows_total` | counter | `model`, `version`, `shadow_version` | of those, the ones with another class (or value, in a regression) |
+/// | `fourfold_shadow_max_difference` | gauge | `model`, `version`, `shadow_version` | the largest difference of an output seen |
+/// | `fourfold_shadow_errors_total` | counter | `model`, `version`, `shadow_version` | requests that the shadow version failed at |
+/// | `fourfold_shadow_dropped_total` | counter | `model`, `version`, `shadow_version` | requests that it was not asked, being behind |
+/// | `fourfold_drift` | gauge | `model`, `version`, `column`, `measure` | the distance of live data from the training data |
+/// | `fourfold_live_metric` | gauge | `model`, `version`, `metric`, `of` | a metric of requests whose labels have come: its `value`, and the `lower` and `upper` ends of its interval |
+/// | `fourfold_request_log_dropped_rows_total` | counter | `model` | rows that a request log had no room for |
+/// | `fourfold_request_log_failed_rows_total` | counter | `log` | rows that a request log could not write: the disk was full, say |
+/// | `fourfold_request_log_writable` | gauge | `log` | 1 while a request log can be written |
+/// | `fourfold_continuous_steps_total` | counter | `model`, `ended` | steps of [continuous training](crate::continuous), by how they ended |
+/// | `fourfold_continuous_alerts_total` | counter | `model`, `kind` | its alerts |
+/// | `fourfold_canary_evidence` | gauge | `model`, `version`, `of` | what a canary's labels have shown: `difference` of the losses, its `lower` and `upper` end, e-values for `harm` and for `no_worse` |
+/// | `fourfold_model_readable` | gauge | `model` | 1 if the model and what an operator says about it could be read the last time |
+/// | `fourfold_source_readable` | gauge | | 1 if it could be read the last time which models there are |
+///
+/// The series of a version go when the version goes, and those of a model with the model: at the latest when the page is
+/// read. Requests for models that are not there have empty labels `model`
+/// and `version`, so that wrong names cost no memory.
+///
+/// ```
+/// use fourfold::serving::observe::Metrics;
+///
+/// let metrics = Metrics::new();
+/// metrics.drift("flights", 3, "distance", "psi").set(0.25);
+/// let page = metrics.encode();
+/// let series = r#"fourfold_drift{model="flights",version="3",column="distance",measure="psi"} 0.25"#;
+/// assert!(page.contains(series));
+/// assert!(page.ends_with("# EOF\n"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Metrics {
     inner: Arc<Inner>,
@@ -144,8 +144,8 @@ impl Counter {
 }
 
 /// Counts loads: give a clone to the manager's builder as its
-/// [listener](crate::serving::ManagerBuilder::listener), and to
-/// [`ServerCoreBuilder::metrics`](super::ServerCoreBuilder::metrics).
+/// [listener](crate::serving::lifecycle::ManagerBuilder::listener), and to
+/// [`ServerCoreBuilder::metrics`](super::requests::ServerCoreBuilder::metrics).
 impl StateListener for Metrics {
     fn changed(&self, change: &StateChange) {
         if let Some(took) = change.took {
@@ -227,10 +227,10 @@ impl Metrics {
         self.inner.families.live(model, version, metric, values);
     }
 
-    /// Tells operators something: the newest 100 are on the [dashboard](super::ServerOptions::dashboard).
+    /// Tells operators something: the newest 100 are on the [dashboard](super::transport::ServerOptions::dashboard).
     ///
     /// ```
-    /// use fourfold::serving::metrics::Metrics;
+    /// use fourfold::serving::observe::Metrics;
     ///
     /// let metrics = Metrics::new();
     /// metrics.alert("the flights of March are in another unit");

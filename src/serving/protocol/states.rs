@@ -1,6 +1,6 @@
 //! The states of versions, as the protocols name them.
 
-use crate::serving::{State, VersionState};
+use crate::serving::lifecycle::{State, VersionState};
 
 /// TensorFlow Serving's name: `START`, `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
 pub(super) fn tf_serving(version: &VersionState) -> &'static str {

@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::model::{LinearModel, Link, Manifest, Predict, Servable, Target};
 use crate::schema::{Counts, Field, FieldType, Schema};
 use crate::serving::Predictor;
-use crate::serving::core::Exchange;
+use crate::serving::requests::Exchange;
 use crate::transform::ops::{Categories, ImputeNumber, Items, Linear};
 use crate::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
 

@@ -41,7 +41,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Only digests of the tokens are kept, compared in constant time; they are never written to a log or shown.
 ///
 /// ```
-/// use fourfold::serving::transport::BearerToken;
+/// use fourfold::serving::http::BearerToken;
 ///
 /// let tokens = BearerToken::new(["for-the-shop", "for-the-app"]).admin(["for-operators"]);
 /// assert!(!format!("{tokens:?}").contains("shop"));

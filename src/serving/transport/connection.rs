@@ -65,8 +65,8 @@ impl Protocols {
             .max_concurrent_streams(options.max_streams)
             .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
             // A client that answers no ping is gone.
-            .keep_alive_interval(options.keep_alive_interval())
-            .keep_alive_timeout(options.keep_alive_time());
+            .keep_alive_interval(options.keep_alive)
+            .keep_alive_timeout(options.keep_alive_timeout);
         Protocols {
             front,
             security: Arc::new(security),

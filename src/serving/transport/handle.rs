@@ -169,7 +169,7 @@ impl ServerHandle {
     pub async fn shutdown(mut self) -> Result<()> {
         self.core.drain();
         self.phase.send_replace(Phase::Leaving);
-        let delay = self.options.drain_before();
+        let delay = self.options.drain_delay;
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
@@ -181,7 +181,7 @@ impl ServerHandle {
             }
             Ok(())
         };
-        match tokio::time::timeout(self.options.drain_time(), all).await {
+        match tokio::time::timeout(self.options.drain_timeout, all).await {
             Ok(ended) => ended,
             Err(_) => {
                 for task in &tasks {
@@ -287,7 +287,7 @@ impl Ports {
             };
             ports.push((listener, App::Own(app), own));
         }
-        let patience = Patience::new(options.header_time(), options.idle_time());
+        let patience = Patience::new(options.header_timeout, options.idle_timeout);
         let accepting = ports.into_iter().map(|(listener, app, start)| {
             let front = Front {
                 app,

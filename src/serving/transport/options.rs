@@ -10,14 +10,15 @@ use super::BearerToken;
 #[cfg(feature = "tls")]
 use super::Tls;
 use crate::error::{Error, Result};
-use crate::serving::Readiness;
+use crate::serving::durations::{millis, optional_millis};
+use crate::serving::readiness::Readiness;
 
 /// Limits, protection and extras of a server, over HTTP and gRPC alike. The defaults suit a server behind a proxy or in a trusted
 /// network; in a file, what is left out has its default.
 ///
 /// | option | default | what happens beyond it (over gRPC) |
 /// | --- | --- | --- |
-/// | `max_body_bytes` | 64 MiB | 413 (`OUT_OF_RANGE`, for answers, too); a model's [`Limits`](crate::serving::Limits) may have less |
+/// | `max_body_bytes` | 64 MiB | 413 (`OUT_OF_RANGE`, for answers, too); a model's [`Limits`](crate::serving::requests::Limits) may have less |
 /// | `max_buffered_bytes` | 1 GiB | 503 (`RESOURCE_EXHAUSTED`), and the client that has kept the server waiting with the most bytes is let go |
 /// | `max_header_bytes` | 64 KiB | 431, or 414 if the path alone is longer |
 /// | `header_timeout_ms` | 10 s | a connection that does not send a whole head is closed |
@@ -42,7 +43,7 @@ use crate::serving::Readiness;
 /// ```
 /// use std::time::Duration;
 ///
-/// use fourfold::serving::transport::{Admin, BearerToken, ServerOptions};
+/// use fourfold::serving::http::{Admin, BearerToken, ServerOptions};
 ///
 /// let options = ServerOptions::default()
 ///     .max_body_bytes(1 << 20)
@@ -58,16 +59,24 @@ pub struct ServerOptions {
     pub(in crate::serving) max_body_bytes: usize,
     pub(in crate::serving) max_buffered_bytes: usize,
     pub(in crate::serving) max_header_bytes: usize,
-    header_timeout_ms: u64,
-    body_timeout_ms: u64,
-    idle_timeout_ms: u64,
-    request_timeout_ms: Option<u64>,
+    #[serde(rename = "header_timeout_ms", with = "millis")]
+    pub(super) header_timeout: Duration,
+    #[serde(rename = "body_timeout_ms", with = "millis")]
+    pub(in crate::serving) body_timeout: Duration,
+    #[serde(rename = "idle_timeout_ms", with = "millis")]
+    pub(super) idle_timeout: Duration,
+    #[serde(rename = "request_timeout_ms", with = "optional_millis")]
+    pub(in crate::serving) request_timeout: Option<Duration>,
     pub(super) max_connections: usize,
     pub(super) max_streams: u32,
-    keep_alive_ms: u64,
-    keep_alive_timeout_ms: u64,
-    drain_delay_ms: u64,
-    drain_timeout_ms: u64,
+    #[serde(rename = "keep_alive_ms", with = "millis")]
+    pub(super) keep_alive: Duration,
+    #[serde(rename = "keep_alive_timeout_ms", with = "millis")]
+    pub(super) keep_alive_timeout: Duration,
+    #[serde(rename = "drain_delay_ms", with = "millis")]
+    pub(super) drain_delay: Duration,
+    #[serde(rename = "drain_timeout_ms", with = "millis")]
+    pub(super) drain_timeout: Duration,
     pub(in crate::serving) metrics: bool,
     pub(in crate::serving) reflection: bool,
     pub(in crate::serving) readiness: Readiness,
@@ -100,16 +109,16 @@ impl Default for ServerOptions {
             max_body_bytes: 64 << 20,
             max_buffered_bytes: 1 << 30,
             max_header_bytes: 64 << 10,
-            header_timeout_ms: 10_000,
-            body_timeout_ms: 30_000,
-            idle_timeout_ms: 75_000,
-            request_timeout_ms: None,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            request_timeout: None,
             max_connections: 8192,
             max_streams: 256,
-            keep_alive_ms: 60_000,
-            keep_alive_timeout_ms: 20_000,
-            drain_delay_ms: 0,
-            drain_timeout_ms: 10_000,
+            keep_alive: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(20),
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(10),
             metrics: true,
             reflection: true,
             readiness: Readiness::Loaded,
@@ -150,28 +159,28 @@ impl ServerOptions {
     /// How long a client may take to send the head of a request, and to shake hands.
     #[must_use]
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
-        self.header_timeout_ms = millis(timeout);
+        self.header_timeout = timeout;
         self
     }
 
     /// How long a client may take to send the body of a request.
     #[must_use]
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
-        self.body_timeout_ms = millis(timeout);
+        self.body_timeout = timeout;
         self
     }
 
     /// How long a connection is kept that has no request, or whose client does not read its answer.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout_ms = millis(timeout);
+        self.idle_timeout = timeout;
         self
     }
 
     /// How long a request may take once its body is there.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout_ms = Some(millis(timeout));
+        self.request_timeout = Some(timeout);
         self
     }
 
@@ -192,8 +201,8 @@ impl ServerOptions {
     /// After how long without a word a client of HTTP/2 is asked whether it is there, and how long it may take to answer.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.keep_alive_ms = millis(interval);
-        self.keep_alive_timeout_ms = millis(timeout);
+        self.keep_alive = interval;
+        self.keep_alive_timeout = timeout;
         self
     }
 
@@ -201,14 +210,14 @@ impl ServerOptions {
     /// to notice.
     #[must_use]
     pub fn drain_delay(mut self, delay: Duration) -> Self {
-        self.drain_delay_ms = millis(delay);
+        self.drain_delay = delay;
         self
     }
 
     /// How long a server that stops waits for the requests that are being answered.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain_timeout_ms = millis(timeout);
+        self.drain_timeout = timeout;
         self
     }
 
@@ -298,15 +307,21 @@ impl ServerOptions {
             ("max_body_bytes", self.max_body_bytes as u64),
             ("max_connections", self.max_connections as u64),
             ("max_streams", u64::from(self.max_streams)),
-            ("keep_alive_ms", self.keep_alive_ms),
-            ("keep_alive_timeout_ms", self.keep_alive_timeout_ms),
-            ("header_timeout_ms", self.header_timeout_ms),
-            ("body_timeout_ms", self.body_timeout_ms),
-            ("idle_timeout_ms", self.idle_timeout_ms),
-            ("request_timeout_ms", self.request_timeout_ms.unwrap_or(1)),
         ] {
             if value == 0 {
                 return refuse(option, value, "at least 1");
+            }
+        }
+        for (option, time) in [
+            ("keep_alive_ms", Some(self.keep_alive)),
+            ("keep_alive_timeout_ms", Some(self.keep_alive_timeout)),
+            ("header_timeout_ms", Some(self.header_timeout)),
+            ("body_timeout_ms", Some(self.body_timeout)),
+            ("idle_timeout_ms", Some(self.idle_timeout)),
+            ("request_timeout_ms", self.request_timeout),
+        ] {
+            if time.is_some_and(|time| time.is_zero()) {
+                return refuse(option, 0, "at least 1");
             }
         }
         if self.max_buffered_bytes < self.max_body_bytes {
@@ -348,44 +363,6 @@ impl ServerOptions {
         let is_encrypted = false;
         is_encrypted
     }
-
-    pub(super) fn keep_alive_interval(&self) -> Duration {
-        Duration::from_millis(self.keep_alive_ms)
-    }
-
-    pub(super) fn keep_alive_time(&self) -> Duration {
-        Duration::from_millis(self.keep_alive_timeout_ms)
-    }
-
-    pub(super) fn header_time(&self) -> Duration {
-        Duration::from_millis(self.header_timeout_ms)
-    }
-
-    pub(in crate::serving) fn body_time(&self) -> Duration {
-        Duration::from_millis(self.body_timeout_ms)
-    }
-
-    pub(super) fn idle_time(&self) -> Duration {
-        Duration::from_millis(self.idle_timeout_ms)
-    }
-
-    pub(in crate::serving) fn request_time(&self) -> Option<Duration> {
-        self.request_timeout_ms.map(Duration::from_millis)
-    }
-
-    pub(super) fn drain_before(&self) -> Duration {
-        Duration::from_millis(self.drain_delay_ms)
-    }
-
-    pub(super) fn drain_time(&self) -> Duration {
-        Duration::from_millis(self.drain_timeout_ms)
-    }
-}
-
-/// Whole milliseconds, at least one of what is more than nothing.
-fn millis(time: Duration) -> u64 {
-    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    millis.max(u64::from(!time.is_zero()))
 }
 
 /// Checks an address to listen on.

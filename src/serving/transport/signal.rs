@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// ```no_run
 /// # async fn serve(manager: std::sync::Arc<fourfold::serving::Manager>) -> fourfold::Result<()> {
-/// use fourfold::serving::{http, shutdown_signal};
+/// use fourfold::serving::http;
+/// use fourfold::serving::http::shutdown_signal;
 ///
 /// let server = http::serve(manager, "127.0.0.1:8000").await?;
 /// shutdown_signal().await?;

@@ -1,10 +1,9 @@
 //! Encryption: certificates, their keys, and taking up new ones.
 
-use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use std::{fmt, fs};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -23,7 +22,7 @@ use crate::error::{Error, Result};
 /// read leaves the old one in use.
 ///
 /// ```
-/// use fourfold::serving::transport::{ServerOptions, Tls};
+/// use fourfold::serving::http::{ServerOptions, Tls};
 ///
 /// let options = ServerOptions::default().tls(Tls::files("cert.pem", "key.pem").client_ca("ca.pem"));
 /// # options.check()?;

@@ -4,7 +4,6 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::*;
-use crate::serving::Readiness;
 use crate::serving::grpc::proto::model_repository_parameter::ParameterChoice as Choice;
 use crate::serving::grpc::proto::{
     ModelReadyResponse, ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse,
@@ -12,6 +11,7 @@ use crate::serving::grpc::proto::{
     RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
     ServerReadyRequest, ServerReadyResponse,
 };
+use crate::serving::readiness::Readiness;
 use crate::serving::transport::{Admin, BearerToken};
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";

@@ -1,8 +1,8 @@
 //! What clients may hold: time, bytes, connections.
 
 use super::*;
-use crate::serving::Limits;
 use crate::serving::grpc::proto::ModelStreamInferResponse;
+use crate::serving::requests::Limits;
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
@@ -133,7 +133,7 @@ fn a_message_in_many_parts_is_read() {
 
 #[test]
 fn a_model_may_take_less_than_the_server() {
-    let limits = Limits::default().with_max_body(100);
+    let limits = Limits::default().max_body(100);
     let running = Running::over(&ServerOptions::default(), |manager| {
         let core = ServerCore::builder(manager).model_limits("late", limits);
         core.build().unwrap()

@@ -35,9 +35,9 @@ use crate::error::Result;
 use crate::features::Features;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
-use crate::serving::{
-    Manager, ManagerBuilder, ModelRepository, ServerCore, ServerHandle, ServerOptions,
-};
+use crate::serving::lifecycle::ManagerBuilder;
+use crate::serving::transport::{ServerHandle, ServerOptions};
+use crate::serving::{Manager, ModelRepository, ServerCore};
 use crate::transform::ops::{Categories, ImputeNumber};
 use crate::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::features::Takes;
 use crate::model::{load_json, save_json};
-use crate::serving::{DriftMonitor, DriftOptions};
+use crate::serving::observe::{DriftMonitor, DriftOptions};
 
 /// Sure of notes with one word in them, in any case of letters.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ fn notes(notes: &[&'static str]) -> ModelInferRequest {
 #[test]
 fn texts_are_answered_swapped_and_watched() {
     static REPORTED: AtomicBool = AtomicBool::new(false);
-    let options = DriftOptions::new().window_rows(4).min_rows(4);
+    let options = DriftOptions::default().window_rows(4).min_rows(4);
     let monitor = DriftMonitor::start(options, |_| REPORTED.store(true, Ordering::SeqCst)).unwrap();
     let monitor = Arc::new(monitor);
     let watching = Arc::clone(&monitor);

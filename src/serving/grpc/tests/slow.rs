@@ -1,7 +1,7 @@
 //! A model that takes its time: deadlines, clients that leave, limits, and a server that stops meanwhile.
 
 use super::*;
-use crate::serving::Limits;
+use crate::serving::requests::Limits;
 
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
@@ -97,7 +97,7 @@ fn a_client_that_leaves_a_slow_call_is_counted_as_gone() {
 
 #[test]
 fn who_is_too_many_is_told_when_to_come_again() {
-    let limits = Limits::default().with_max_concurrency(1).with_max_queue(0);
+    let limits = Limits::default().max_concurrency(1).max_queue(0);
     let running = Running::over(&ServerOptions::default(), |manager| {
         let core = ServerCore::builder(manager).model_limits("gate", limits);
         core.build().unwrap()

@@ -1,7 +1,7 @@
 //! What clients may not do: send too much, take too long, come in too great numbers.
 
 use super::*;
-use crate::serving::Limits;
+use crate::serving::requests::Limits;
 
 fn milliseconds(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -22,7 +22,7 @@ fn a_body_has_a_size() {
 fn a_model_has_a_limit_of_its_own() {
     let server = Running::start();
     let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
-    let limits = Limits::default().with_max_body(50);
+    let limits = Limits::default().max_body(50);
     let core = ServerCore::builder(manager).model_limits("late", limits);
     let options = ServerOptions::default();
     let serving = options.serve(core.build().unwrap(), "127.0.0.1:0");
@@ -353,7 +353,7 @@ fn too_many_requests_of_a_model_are_turned_away_and_others_answered() {
         late("late", 0.1).save(&root.join("late/1")).unwrap();
     });
     let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
-    let limits = Limits::default().with_max_concurrency(1).with_max_queue(1);
+    let limits = Limits::default().max_concurrency(1).max_queue(1);
     let core = ServerCore::builder(manager).limits(limits).build().unwrap();
     let serving = ServerOptions::default();
     let handle = server

@@ -42,7 +42,8 @@ use crate::error::Result;
 use crate::features::Features;
 use crate::model::{LinearModel, Link, Loaders, Model, Predict, Target};
 use crate::schema::{Field, FieldType, Schema};
-use crate::serving::{Manager, ModelRepository, ServerCore, ServerHandle, ServerOptions};
+use crate::serving::transport::{ServerHandle, ServerOptions};
+use crate::serving::{Manager, ModelRepository, ServerCore};
 use crate::transform::ops::{Categories, ImputeNumber, Linear, PartOfDate};
 use crate::transform::{DatePart, FittedOp, FittedStep, FittedTransform, InputColumn};
 

@@ -1,7 +1,8 @@
 //! When a server says that it is ready.
 
 use super::*;
-use crate::serving::{Readiness, VersionChoice};
+use crate::serving::lifecycle::VersionChoice;
+use crate::serving::readiness::Readiness;
 
 fn damage(version: &Path) {
     let file = version.join("model/linear.json");

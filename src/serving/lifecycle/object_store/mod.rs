@@ -16,10 +16,10 @@ use serde::{Serialize, Serializer};
 use self::background::{Background, late, panicked};
 use self::remote::{Controls, Listed, Remote};
 use super::{Control, Found, FoundModel, FoundVersion, Looking, Source};
-use crate::blessing::Blessed;
+use crate::blessing::{Blessed, Serving};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Loaders, Manifest, Model, Servable};
-use crate::serving::{PushedModel, Server, Serving};
+use crate::serving::{PushedModel, Server};
 use crate::stage::Stage;
 use crate::store;
 use crate::transform::{CustomOperation, Operations};
@@ -40,7 +40,8 @@ use crate::transform::{CustomOperation, Operations};
 ///
 /// use fourfold::object_store::memory::InMemory;
 /// use fourfold::object_store::{ObjectStore, ObjectStoreExt};
-/// use fourfold::serving::{ObjectStoreRepository, Source};
+/// use fourfold::serving::ObjectStoreRepository;
+/// use fourfold::serving::lifecycle::Source;
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());

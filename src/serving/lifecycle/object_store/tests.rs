@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::serving::lifecycle::directory::tests::{constant, constant_with};
-use crate::serving::{Traffic, VersionPolicy};
+use crate::serving::lifecycle::{Traffic, VersionPolicy};
 
 /// A store in memory with its models.
 struct Stored {

@@ -24,7 +24,7 @@ use super::output::Outputs;
 use crate::error::Result;
 use crate::model::Prediction;
 use crate::serving::Predictor;
-use crate::serving::core::Exchange;
+use crate::serving::requests::Exchange;
 
 /// An inference request over HTTP.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result, shortened};
+use crate::serving::Manager;
+use crate::serving::lifecycle::ModelState;
 use crate::serving::protocol::states;
-use crate::serving::{Manager, ModelState};
 
 /// What of the repository is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -144,7 +145,7 @@ pub(crate) fn check_unload_request(body: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serving::{State, VersionState};
+    use crate::serving::lifecycle::{State, VersionState};
 
     #[test]
     fn requests_are_read() {

@@ -34,7 +34,7 @@ use super::Reply;
 use crate::error::Result;
 use crate::model::Prediction;
 use crate::serving::Predictor;
-use crate::serving::core::Exchange;
+use crate::serving::requests::Exchange;
 
 /// What is asked of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::request::SIGNATURE;
 use crate::error::{Error, Result};
+use crate::serving::Predictor;
+use crate::serving::lifecycle::{ModelState, VersionState};
 use crate::serving::protocol::{Datatype, Plan, states};
-use crate::serving::{ModelState, Predictor, VersionState};
 
 /// The states of a model's versions, or of one of them: newest first.
 ///

@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::error::Error;
+use crate::serving::lifecycle::{ModelState, State, VersionState};
 use crate::serving::protocol::tests::{answer, half_plus_two, late, meal, try_mutated};
-use crate::serving::{ModelState, State, VersionState};
 
 fn ask(predictor: &Predictor, method: PredictMethod, body: &str) -> Result<Value> {
     let reply = answer(predictor, PredictExchange::new(Vec::from(body), method))?;
