@@ -329,6 +329,11 @@ impl Activity {
         }
     }
 
+    /// Whether the head of a request is being read.
+    pub(super) fn is_reading_head(&self) -> bool {
+        self.phase.load(Relaxed) == HEAD
+    }
+
     /// Whether the client sends nothing more, and waits.
     pub(super) fn is_half_closed(&self) -> bool {
         self.half_closed.load(Relaxed)

@@ -39,6 +39,7 @@ pub(super) struct Protocols {
     front: Front,
     pub(super) security: Arc<Security>,
     pub(super) budget: Arc<Budget>,
+    max_header_bytes: usize,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
@@ -71,6 +72,7 @@ impl Protocols {
             front,
             security: Arc::new(security),
             budget,
+            max_header_bytes: options.max_header_bytes,
             http1,
             http2,
         }
@@ -115,7 +117,7 @@ impl Connection {
             mut phase,
             close,
         } = self;
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity), protocols.max_header_bytes));
         let asked = Asked {
             protocols: Arc::clone(&protocols),
             activity: Arc::clone(&activity),

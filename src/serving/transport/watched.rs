@@ -1,4 +1,4 @@
-//! A stream that writes down when something comes and goes.
+//! A stream that records when something is read and written.
 
 use std::io;
 use std::pin::Pin;
@@ -9,17 +9,49 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 
-/// A stream that writes down when something comes and goes. A client that ends its half of it is told of once its
-/// answer is written.
+/// The status line of hyper for a head that does not fit into its buffer, and the one for a path that does not: of the same
+/// length, so that it does not matter how much of it is written at once.
+const HEAD_TOO_LONG: &[u8; 46] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n";
+const PATH_TOO_LONG: &[u8; 46] = b"HTTP/1.1 414 URI Too Long                   \r\n";
+
+/// A stream that records when something is read and written. If the client closes its half while an answer is due, the end
+/// of the stream is reported only after the answer was written.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
+    /// The bytes of the line that the head of a request ends with so far.
+    line: usize,
+    max_line: usize,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Watched { stream, activity }
+    /// A request line of more than `max_line` bytes that hyper refuses as a head is refused as a path.
+    pub(super) fn new(stream: S, activity: Arc<Activity>, max_line: usize) -> Self {
+        Watched {
+            stream,
+            activity,
+            line: 0,
+            max_line,
+        }
+    }
+
+    fn has_read(&mut self, bytes: &[u8]) {
+        self.activity.has_read(bytes.len());
+        if !self.activity.is_reading_head() {
+            self.line = 0;
+            return;
+        }
+        match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(at) => self.line = bytes.len() - at - 1,
+            None => self.line += bytes.len(),
+        }
+    }
+
+    /// The answer to a path that is too long, if that is what hyper writes.
+    fn instead_of(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let rest = bytes.strip_prefix(HEAD_TOO_LONG)?;
+        (self.line > self.max_line).then(|| [PATH_TOO_LONG, rest].concat())
     }
 
     fn written(&self, written: &Poll<io::Result<usize>>) {
@@ -42,7 +74,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let n_bytes = buffer.filled().len() - before;
         if n_bytes > 0 {
-            self.activity.has_read(n_bytes);
+            self.has_read(&buffer.filled()[before..]);
         } else if matches!(read, Poll::Ready(Ok(()))) && room > 0 && self.activity.half_close() {
             return self.activity.poll_answered(context).map(Ok);
         }
@@ -56,6 +88,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let instead = self.instead_of(bytes);
+        let bytes = instead.as_deref().unwrap_or(bytes);
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.written(&written);
         written
@@ -66,7 +100,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let instead = slices.first().and_then(|first| self.instead_of(first));
+        let written = match &instead {
+            Some(bytes) => Pin::new(&mut self.stream).poll_write(context, bytes),
+            None => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
+        };
         self.written(&written);
         written
     }

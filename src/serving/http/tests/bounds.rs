@@ -82,15 +82,18 @@ fn a_path_has_a_size() {
         (2000, 3000, "414"),
         (64 << 10, 60_000, "404"),
         (64 << 10, 66_000, "414"),
+        (2000, 500_000, "414"),
+        (64 << 10, 500_000, "414"),
     ] {
         let server = Running::late(&ServerOptions::default().max_header_bytes(limit));
         let mut connection = server.connect();
         let path = "a".repeat(length);
         let head = format!("GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        connection.write_all(head.as_bytes()).unwrap();
+        // The server may close before it has read all of it.
+        let _ = connection.write_all(head.as_bytes());
         let answer = rest(&mut connection);
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{limit} {length}: {answer}"
         );
     }
