@@ -84,13 +84,15 @@ impl Arguments {
     fn options(&self) -> Result<ServerOptions> {
         let mut options = ServerOptions::default()
             .metrics(!self.no_metrics)
-            .dashboard(self.dashboard)
             .drain_delay(Duration::from_millis(self.drain_delay))
             .admin(match self.admin.as_deref() {
                 None => Admin::Off,
                 Some("same-port") => Admin::SamePort,
                 Some(address) => Admin::Address(address.to_owned()),
             });
+        if self.dashboard {
+            options = options.dashboard();
+        }
         if let Some(path) = &self.token_file {
             options = options.token_file(path);
         }
@@ -107,8 +109,10 @@ fn open(arguments: &Arguments, metrics: &Metrics) -> Result<Arc<Manager>> {
     let mut builder = Manager::builder(ModelRepository::at(&arguments.models))
         .loaders(Loaders::default())
         .poll_interval(Duration::from_millis(arguments.poll))
-        .lazy(arguments.lazy)
         .listener(Arc::new(metrics.clone()));
+    if arguments.lazy {
+        builder = builder.lazy();
+    }
     if let Some(n_bytes) = arguments.memory_budget {
         builder = builder.memory_budget(n_bytes);
     }

@@ -100,11 +100,11 @@ impl ModelRepository {
         self
     }
 
-    /// Whether a model of which no version is there any more keeps the versions that are loaded, as an accident of the
-    /// storage, instead of unloading them. TensorFlow Serving's option of the same name; off unless set.
+    /// Keeps the loaded versions of a model whose versions are all gone from the storage, instead of unloading them.
+    /// TensorFlow Serving's option of the same name; off by default.
     #[must_use]
-    pub fn servable_versions_always_present(mut self, always: bool) -> Self {
-        self.versions_always_present = always;
+    pub fn servable_versions_always_present(mut self) -> Self {
+        self.versions_always_present = true;
         self
     }
 

@@ -32,7 +32,7 @@ use crate::model::Loaders;
 ///     .poll_interval(Duration::from_millis(200))
 ///     .retries(3, Duration::from_secs(5))
 ///     .memory_budget(2 << 30)
-///     .lazy(true)
+///     .lazy()
 ///     .open()?;
 /// # Ok::<(), fourfold::Error>(())
 /// ```
@@ -166,8 +166,8 @@ impl ManagerBuilder {
     /// Loads a version only once it is asked for, by [`Manager::wait_for`] or [`Manager::load`]. Where one that is loaded
     /// answers a request that names none, what the request should have gone to, its shadow and the shares of the traffic
     /// are loaded for the next.
-    pub fn lazy(mut self, is_lazy: bool) -> Self {
-        self.is_lazy = is_lazy;
+    pub fn lazy(mut self) -> Self {
+        self.is_lazy = true;
         self
     }
 

@@ -258,12 +258,11 @@ impl ServerOptions {
         self
     }
 
-    /// Whether `GET /dashboard` is answered where the admin routes are: versions, traffic, latency, drift, live metrics and
-    /// recent alerts as a page that a browser shows and asks for again every few seconds. Over tokens it is for those who
-    /// may change what is served.
+    /// Answers `GET /dashboard` where the admin routes are: versions, traffic, latency, drift, live metrics and recent alerts
+    /// as a page that a browser reloads every few seconds. Where there are tokens, it needs one that allows admin requests.
     #[must_use]
-    pub fn dashboard(mut self, on: bool) -> Self {
-        self.dashboard = on;
+    pub fn dashboard(mut self) -> Self {
+        self.dashboard = true;
         self
     }
 

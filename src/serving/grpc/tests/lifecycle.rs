@@ -127,7 +127,7 @@ fn models_at_rest_do_not_count_against_readiness() {
             });
             assert!(is_ready(&running), "{model} is unloaded, {readiness:?}");
         }
-        let lazy = Running::managed(&options, ServerCore::new, |manager| manager.lazy(true));
+        let lazy = Running::managed(&options, ServerCore::new, |manager| manager.lazy());
         assert!(is_ready(&lazy), "lazy, {readiness:?}");
     }
 }

@@ -24,7 +24,7 @@ fn it_is_off_unless_told_and_with_the_admin_routes_alone() {
         assert_eq!(ask(&server, "/dashboard", "").0, 404);
     }
     let error = ServerOptions::default()
-        .dashboard(true)
+        .dashboard()
         .check()
         .unwrap_err();
     assert_eq!(
@@ -32,7 +32,7 @@ fn it_is_off_unless_told_and_with_the_admin_routes_alone() {
         "`dashboard` is on, and `admin` is off, must be `same_port` or an address"
     );
     let own = Admin::Address("127.0.0.1:0".to_owned());
-    let mut server = Running::late(&ServerOptions::default().admin(own).dashboard(true));
+    let mut server = Running::late(&ServerOptions::default().admin(own).dashboard());
     assert_eq!(ask(&server, "/dashboard", "").0, 404);
     let admin = server.handle.as_ref().unwrap().admin_address().unwrap();
     server.url = format!("http://{admin}");
@@ -46,7 +46,7 @@ fn it_is_off_unless_told_and_with_the_admin_routes_alone() {
     let tokens = BearerToken::new(["for-the-shop"]).admin(["for-operators"]);
     let options = ServerOptions::default()
         .admin(Admin::SamePort)
-        .dashboard(true);
+        .dashboard();
     let server = Running::late(&options.auth(tokens));
     for (token, status) in [
         ("for-the-shop", 403),
@@ -67,7 +67,7 @@ fn it_shows_what_is_served_and_how() {
     let server = Running::routed(|core| {
         found = Some(core.clone());
         let options = ServerOptions::default().admin(Admin::SamePort);
-        options.dashboard(true).router(core)
+        options.dashboard().router(core)
     });
     let core = found.unwrap();
     let (_, empty) = ask(&server, "/dashboard", "");

@@ -74,7 +74,7 @@ fn a_missing_root_is_an_error_and_a_missing_version_unloads() {
     let repository = ModelRepository::at(root.path());
     assert!(found(&repository, "a").unwrap().versions().is_empty());
     // An accident of the storage is not to unload the last version.
-    let careful = repository.servable_versions_always_present(true);
+    let careful = repository.servable_versions_always_present();
     assert!(found(&careful, "a").is_err());
     fs::create_dir(root.path().join("a/1")).unwrap();
     assert_eq!(found(&careful, "a").unwrap().numbers(), [1]);

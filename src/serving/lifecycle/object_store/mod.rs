@@ -120,11 +120,11 @@ impl ObjectStoreRepository {
         self
     }
 
-    /// Whether a model of which no version is there any more keeps the versions that are loaded, as
+    /// Keeps the loaded versions of a model whose versions are all gone from the storage, as
     /// [`ModelRepository::servable_versions_always_present`](crate::serving::ModelRepository::servable_versions_always_present).
     #[must_use]
-    pub fn servable_versions_always_present(mut self, always: bool) -> Self {
-        self.versions_always_present = always;
+    pub fn servable_versions_always_present(mut self) -> Self {
+        self.versions_always_present = true;
         self
     }
 

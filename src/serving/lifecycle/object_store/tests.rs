@@ -266,7 +266,7 @@ fn a_model_without_versions_keeps_what_is_loaded_if_told_so() {
     let stored = Stored::new();
     stored.put("all/models/price/serving.json", r#"{"format_version": 1}"#);
     assert!(stored.found("price").unwrap().versions().is_empty());
-    let careful = stored.models.clone().servable_versions_always_present(true);
+    let careful = stored.models.clone().servable_versions_always_present();
     assert!(careful.poll().unwrap()[0].found().is_err());
 }
 

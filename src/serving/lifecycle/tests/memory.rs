@@ -7,7 +7,7 @@ const WAIT: Duration = Duration::from_secs(20);
 #[test]
 fn what_is_lazy_is_loaded_when_it_is_asked_for() {
     let world = World::of(&[("a", 1), ("b", 1)]);
-    let manager = world.builder().lazy(true).open().unwrap();
+    let manager = world.builder().lazy().open().unwrap();
     let error = manager.get("a", None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(
@@ -44,7 +44,7 @@ fn waiting_ends_with_the_failure_or_the_time() {
     world.tell("hangs", 1, Does::Hangs);
     let manager = world
         .builder()
-        .lazy(true)
+        .lazy()
         .retries(0, Duration::ZERO)
         .open()
         .unwrap();
@@ -62,7 +62,7 @@ fn waiting_ends_with_the_failure_or_the_time() {
 #[test]
 fn the_least_recently_used_makes_room() {
     let world = World::of(&[("a", 1), ("b", 1), ("c", 1)]);
-    let manager = world.builder().lazy(true).memory_budget(20).open().unwrap();
+    let manager = world.builder().lazy().memory_budget(20).open().unwrap();
     let ask = |model: &str| manager.wait_for(model, None, WAIT).unwrap().version();
     ask("a");
     ask("b");
@@ -122,7 +122,7 @@ fn a_successor_that_fails_is_tried_again_lazily() {
     world.tell("m", 2, Does::Fails);
     let manager = world
         .builder()
-        .lazy(true)
+        .lazy()
         .retries(u32::MAX, Duration::from_millis(2))
         .open()
         .unwrap();
@@ -139,7 +139,7 @@ fn a_successor_that_fails_is_tried_again_lazily() {
 #[test]
 fn a_lazy_version_stands_in_for_no_other() {
     let world = World::of(&[("m", 1), ("m", 2)]);
-    let builder = || world.builder().lazy(true).versions(VersionPolicy::All);
+    let builder = || world.builder().lazy().versions(VersionPolicy::All);
     let manager = builder().open().unwrap();
     manager.wait_for("m", 1, WAIT).unwrap();
     eventually("the newest answers", || version(&manager, "m") == 2);
@@ -166,7 +166,7 @@ fn what_a_request_goes_to_beside_is_loaded_lazily() {
         control.set_shadow(Some(VersionRef::Number(1)))
     };
     world.update("m", &mut share).unwrap();
-    let manager = world.builder().lazy(true).open().unwrap();
+    let manager = world.builder().lazy().open().unwrap();
     assert_eq!(manager.wait_for("m", None, WAIT).unwrap().version(), 3);
     eventually("all are asked", || {
         let routes = (0..50).map(|key| {
@@ -188,7 +188,7 @@ fn a_label_moves_to_a_version_that_made_room() {
     let world = World::of(&[("m", 1), ("m", 2), ("other", 1)]);
     let manager = world
         .builder()
-        .lazy(true)
+        .lazy()
         .versions(VersionPolicy::All)
         .memory_budget(20)
         .open()
@@ -209,7 +209,7 @@ fn what_nobody_asks_for_is_at_rest() {
     let world = World::of(&[("m", 1), ("fails", 1), ("hangs", 1)]);
     world.tell("fails", 1, Does::Fails);
     world.tell("hangs", 1, Does::Hangs);
-    let lazy = world.builder().lazy(true).open().unwrap();
+    let lazy = world.builder().lazy().open().unwrap();
     assert!(lazy.states().iter().all(ModelState::is_at_rest));
     let is_at_rest = |manager: &Manager, model: &str| manager.state(model).unwrap().is_at_rest();
     assert!(lazy.wait_for("fails", None, WAIT).is_err());

@@ -144,7 +144,7 @@ fn a_lazy_model_is_loaded_for_who_asks_first() {
     let metrics = Metrics::new();
     let manager = Manager::builder(ModelRepository::at(models.path()))
         .loaders(loaders())
-        .lazy(true)
+        .lazy()
         .listener(Arc::new(metrics.clone()))
         .open()
         .unwrap();
