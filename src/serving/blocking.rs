@@ -9,7 +9,7 @@ pub(super) async fn off_async_threads<T: Send + 'static>(
     #[cfg(any(feature = "datafusion", feature = "http", feature = "object-store"))]
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         return runtime.spawn_blocking(work).await.map_err(|error| {
-            crate::error::Error::internal("work on a disk panicked").with_source(error)
+            crate::error::Error::internal("work on a blocking thread panicked").with_source(error)
         })?;
     }
     work()

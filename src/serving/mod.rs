@@ -106,7 +106,7 @@ use crate::stage::Stage;
             or use `ModelRepository` or `InProcess`, which serve every model"
 )]
 pub trait Server<M: Model>: Stage {
-    /// What the deployed model is reached by.
+    /// The handle of a deployed model.
     type Endpoint: Send + 'static;
 
     /// Deploys.

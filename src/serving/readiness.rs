@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::lifecycle::{ModelState, State, VersionState};
 use super::{Manager, ServerCore};
 
-/// When a server says that it is ready, which is when load balancers and orchestrators send it requests.
+/// The condition under which a server reports that it is ready, so that load balancers and orchestrators send it requests.
 ///
 /// A model that was unloaded, or that waits to be asked for because models are loaded lazily, never counts against it.
 /// A server without models is ready, and one that stops is not.
@@ -31,20 +31,20 @@ pub(in crate::serving) struct Probe {
     has_loaded: AtomicBool,
 }
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Debug)]
 pub(in crate::serving) struct Health {
     pub(in crate::serving) is_ready: bool,
-    /// Why it is not ready, or what is wrong although it is.
+    /// The reasons why it is not ready, or the problems although it is.
     pub(in crate::serving) reasons: Vec<Reason>,
 }
 
 /// Something that is wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::serving) struct Reason {
-    /// What, in words that anybody may read.
+    /// The problem, without details that are for operators only.
     pub(in crate::serving) what: String,
-    /// Why: there may be paths in it, and what else is an operator's.
+    /// The details, which may have paths in them: for operators only.
     pub(in crate::serving) why: Option<String>,
 }
 
@@ -107,12 +107,15 @@ impl Probe {
         let unread = states.iter().filter(|model| model.is_available());
         reasons.extend(unread.filter_map(|model| {
             Some(Reason {
-                what: format!("model `{}` cannot be read and stays as it is", model.name),
+                what: format!(
+                    "model `{}` cannot be read; its last known state stays in use",
+                    model.name
+                ),
                 why: Some(model.reason.clone()?),
             })
         }));
         reasons.extend(manager.source_failure().map(|why| Reason {
-            what: "models cannot be looked for, and stay as they are".to_owned(),
+            what: "the source of models cannot be polled; loaded models go on serving".to_owned(),
             why: Some(why),
         }));
         Health { is_ready, reasons }
@@ -131,7 +134,7 @@ fn why_silent(model: &ModelState) -> Reason {
     let mut newest = model.versions.iter().rev();
     let reason = newest.find_map(|version| version.reason.as_deref());
     let reason = reason.or(model.reason.as_deref());
-    let what = format!("model `{}` does not answer", model.name);
+    let what = format!("model `{}` is not available", model.name);
     Reason {
         what,
         why: reason.map(str::to_owned),

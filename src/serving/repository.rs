@@ -59,7 +59,7 @@ pub struct ModelRepository {
     keep_newest: Option<usize>,
     #[serde(skip)]
     operations: Operations,
-    /// What is remembered from one poll to the next; clones remember together.
+    /// State from one poll to the next; clones share it.
     #[serde(skip)]
     looking: Arc<Looking>,
 }
@@ -159,7 +159,7 @@ impl ModelRepository {
             return Ok(self.root.join(name));
         }
         Err(Error::not_found(format!(
-            "there is no model {:?}: that is no name of a directory",
+            "{:?} is not a model: the name is not a valid directory name",
             shortened(name)
         )))
     }
@@ -272,7 +272,7 @@ impl ModelRepository {
         };
         match self.collect_garbage(name, n) {
             Ok(removed) if removed.is_empty() => {}
-            Ok(removed) => tracing::info!(model = name, ?removed, "old versions are removed"),
+            Ok(removed) => tracing::info!(model = name, ?removed, "removed old versions"),
             Err(error) => {
                 tracing::warn!(model = name, error = %format_args!("{error:#}"), "old versions cannot be removed");
             }
@@ -312,7 +312,7 @@ impl Stage for ModelRepository {
     fn check(&self) -> Result<()> {
         if self.root.is_file() {
             return Err(Error::config(format!(
-                "`{}` is a file, a model repository is a directory",
+                "`{}` is a file, must be a directory",
                 self.root.display()
             )));
         }

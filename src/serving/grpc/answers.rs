@@ -1,4 +1,4 @@
-//! What the server and its models say of themselves.
+//! Metadata of the server and its models.
 
 use super::proto::model_metadata_response::TensorMetadata;
 use super::proto::repository_index_response::ModelIndex;
@@ -76,7 +76,7 @@ fn available(core: &ServerCore, predictor: &Predictor) -> Vec<String> {
     versions.iter().map(u64::to_string).collect()
 }
 
-/// What of a model is not in its metadata: which inputs may be left out, the `task` and the `label`, and as
+/// The configuration of a model beyond its metadata: which inputs are optional, the `task` and the `label`, and as
 /// `format.{input}` which texts are a `date` or a `timestamp`.
 pub(super) fn model_config(predictor: &Predictor) -> ModelConfig {
     let servable = predictor.servable();
@@ -153,9 +153,9 @@ pub(super) fn index(core: &ServerCore, ready: bool) -> RepositoryIndexResponse {
     }
 }
 
-/// What versions have done.
+/// Statistics of versions.
 pub(super) fn statistics(models: &[serving::protocol::ModelStatistics]) -> ModelStatisticsResponse {
-    let spent = |spent: serving::protocol::Spent| {
+    let spent = |spent: serving::protocol::StatisticDuration| {
         Some(StatisticDuration {
             count: spent.count,
             ns: spent.ns,

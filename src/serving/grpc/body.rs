@@ -15,14 +15,14 @@ use crate::serving::transport::{BodyError, RequestBody};
 /// The bytes before a message: whether it is compressed, and its length.
 pub(super) const HEAD: usize = 5;
 
-/// What is set aside for a message before all of it is there.
+/// Bytes allocated for a message before all of it has arrived.
 const FIRST_RESERVE: usize = 1 << 20;
 
-/// What a message may be.
+/// Limits of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageLimits {
     pub(super) max_bytes: usize,
-    /// How long it may take to come.
+    /// The time within which it must arrive.
     pub(super) timeout: Duration,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Limited {
     /// Of a call with one message, the limit is on all of the body; else on each message.
     is_stream: bool,
     head: [u8; HEAD],
-    /// How much of the head is there, and how much of the message behind it is missing.
+    /// The bytes of the head that have arrived, and those of the message that are missing.
     n_head: usize,
     missing: usize,
     timer: Option<Pin<Box<Sleep>>>,
@@ -67,7 +67,7 @@ impl Limited {
             if self.n_head == HEAD && self.missing == 0 {
                 if !self.is_stream {
                     return Err(Status::invalid_argument(
-                        "there is more than the one message of this call",
+                        "a unary call must have exactly one message",
                     ));
                 }
                 self.n_head = 0;
@@ -98,14 +98,14 @@ impl Limited {
         let [flag, length @ ..] = self.head;
         if flag != 0 {
             return Err(Status::unimplemented(
-                "the message is compressed, which is not read here",
+                "the message is compressed, must be uncompressed",
             ));
         }
         let length = u32::from_be_bytes(length) as usize;
         let most = self.limits.max_bytes;
         if length > most {
             return Err(Status::out_of_range(format!(
-                "the message has {length} bytes, must be at most {most}"
+                "the message has {length} bytes, must have at most {most}"
             )));
         }
         self.missing = length;
@@ -155,7 +155,7 @@ impl Limited {
             return Ok(());
         }
         Err(Status::internal(
-            "the message ends before the length that it has",
+            "the message is shorter than its length prefix",
         ))
     }
 
@@ -190,7 +190,7 @@ impl Body for Limited {
         let frame = match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Pending if this.is_late(context) => {
                 let millis = this.limits.timeout.as_millis();
-                let text = format!("the message did not come by its deadline, within {millis} ms");
+                let text = format!("the message did not arrive within {millis} ms");
                 return Poll::Ready(Some(Err(Status::deadline_exceeded(text))));
             }
             polled => ready!(polled),

@@ -1,4 +1,4 @@
-//! How long a client waits.
+//! Deadlines of clients.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(super) fn after(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
-/// That it has not passed.
+/// Checks that the deadline has not passed.
 pub(super) fn check(deadline: Option<Instant>) -> Result<()> {
     match deadline {
         Some(deadline) if deadline <= Instant::now() => Err(passed()),
@@ -53,7 +53,7 @@ pub(super) fn check(deadline: Option<Instant>) -> Result<()> {
 pub(super) fn passed() -> Error {
     Error::new(
         ErrorKind::DeadlineExceeded,
-        "the answer was not there by the request's deadline",
+        "the request was not answered by its deadline",
     )
 }
 

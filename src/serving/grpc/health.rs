@@ -56,7 +56,7 @@ impl HealthCalls for Health {
             return Ok(Response::new(response(status(self.standing.is_ready()))));
         }
         Err(Status::not_found(format!(
-            "there is no such service; there are \"\" and \"{}\"",
+            "unknown service, must be \"\" or \"{}\"",
             Inference::NAME
         )))
     }

@@ -138,14 +138,14 @@ fn input_tensor<'a>(
         (Some(bytes), None) => TensorData::Raw(bytes),
         (Some(_), Some(_)) => Err(named(
             &input.name,
-            &Error::data("both `contents` and `raw_input_contents`, must be one"),
+            &Error::data("has both `contents` and `raw_input_contents`, must have one of them"),
         ))?,
         (None, Some(contents)) => {
             typed(contents, &input.datatype).map_err(|error| named(&input.name, &error))?
         }
         (None, None) => Err(named(
             &input.name,
-            &Error::data("neither `contents` nor `raw_input_contents`, must be one"),
+            &Error::data("has neither `contents` nor `raw_input_contents`, must have one of them"),
         ))?,
     };
     Ok(InputTensor {
@@ -182,7 +182,7 @@ fn typed<'a>(contents: &'a InferTensorContents, datatype: &str) -> Result<Tensor
     let list = match (filled.next(), filled.next()) {
         (Some(_), Some(_)) => {
             return Err(Error::data(
-                "more than one list of its `contents` is filled, must be that of its datatype",
+                "more than one list of `contents` has values, must be only that of the datatype",
             ));
         }
         (Some((_, list)), None) => *list,
@@ -239,11 +239,11 @@ fn asked_output(output: &InferRequestedOutputTensor) -> Result<AskedOutput<'_>> 
 fn no_shared_memory() -> Error {
     Error::new(
         ErrorKind::Unsupported,
-        "`shared_memory_region`: tensors are taken from the message only",
+        "`shared_memory_region` is not supported: the message must contain the tensors",
     )
 }
 
-/// How long the request's parameter `timeout` says that its sender waits.
+/// The timeout of the request's parameter `timeout`.
 pub(super) fn timeout(parameters: &Parameters) -> Result<Option<Duration>> {
     // Nothing means no limit, as the public clients send it.
     let micros = whole(parameters, "timeout")?.filter(|micros| *micros > 0);
@@ -266,7 +266,7 @@ fn text<'a>(parameters: &'a Parameters, name: &str) -> Result<Option<&'a str>> {
     match choice(parameters, name) {
         None => Ok(None),
         Some(ParameterChoice::StringParam(value)) => Ok(Some(value)),
-        Some(_) => Err(Error::data(format!("parameter `{name}` must be a text"))),
+        Some(_) => Err(Error::data(format!("parameter `{name}` must be a string"))),
     }
 }
 

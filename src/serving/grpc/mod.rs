@@ -2,31 +2,31 @@
 //!
 //! | call | answer |
 //! | --- | --- |
-//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server is there, is ready (see [`Readiness`](super::readiness::Readiness)), and a model answers |
-//! | `ServerMetadata`, `ModelMetadata`, `ModelConfig` | what is served: inputs and outputs |
+//! | `ServerLive`, `ServerReady`, `ModelReady` | whether the server is there, is ready (see [`Readiness`](super::http::Readiness)), and a model answers |
+//! | `ServerMetadata`, `ModelMetadata`, `ModelConfig` | metadata: inputs and outputs |
 //! | `ModelInfer` | predictions |
 //! | `ModelStreamInfer` | predictions for many requests on one stream, in their order |
 //! | `ModelStatistics` | counts and times of the requests |
 //! | `RepositoryIndex` | every version of every model, with its state and why it does not answer |
-//! | `RepositoryModelLoad`, `RepositoryModelUnload` | where admin routes are on: see [`Admin`](super::transport::Admin) |
+//! | `RepositoryModelLoad`, `RepositoryModelUnload` | where admin routes are on: see [`Admin`](super::http::Admin) |
 //!
-//! Beside it stand `grpc.health.v1.Health` (for the names `""` and `inference.GRPCInferenceService`; it follows
+//! The server also has `grpc.health.v1.Health` (for the names `""` and `inference.GRPCInferenceService`; it follows
 //! `ServerReady`) and reflection, versions 1 and 1alpha. Triton's calls about shared memory, tracing and logging are
 //! `UNIMPLEMENTED`.
 //!
-//! Tensors are typed `contents` or `raw_input_contents`, for all inputs alike, and are answered in the form they were
-//! sent in; the request's parameter `binary_data_output` (a boolean) says otherwise. `model_version` is a number, a
-//! label, or empty. The request's parameter `null_value` names a text that stands for NULL; `contributions` (a
+//! Tensors are typed `contents` or `raw_input_contents`, the same for all inputs, and answers have the form of the
+//! request unless its parameter `binary_data_output` (a boolean) overrides it. `model_version` is a number, a
+//! label, or empty. The request's parameter `null_value` names a string that means NULL; `contributions` (a
 //! boolean) asks what each column contributes, as over HTTP.
 //!
 //! | metadata of the request | |
 //! | --- | --- |
-//! | `grpc-timeout` | when the client no longer waits: work stops then. The parameter `timeout` (microseconds) does the same |
-//! | `x-routing-key` | what a traffic split by key goes by |
+//! | `grpc-timeout` | the timeout of the client, after which the work stops. The parameter `timeout` (microseconds) does the same |
+//! | `x-routing-key` | the key of a traffic split by key |
 //! | `x-request-id` | the request's id for logs, where the message has none |
 //!
-//! An answer has the version that it is of in `model_version`, and in the metadata `fourfold-model-version`. What fails is
-//! told as:
+//! `model_version` of an answer, and the metadata `fourfold-model-version`, are the version that gave it. Errors map to
+//! codes:
 //!
 //! | kind of error | code |
 //! | --- | --- |
@@ -41,9 +41,9 @@
 //! | `Model`, `Io`, `Internal` | `INTERNAL` |
 //!
 //! `UNAVAILABLE` and `RESOURCE_EXHAUSTED` come with `grpc-retry-pushback-ms`: when to try again.
-//! A message that is larger than [`ServerOptions::max_body_bytes`](super::transport::ServerOptions::max_body_bytes) or the model's [`Limits`](super::requests::Limits) is
-//! `OUT_OF_RANGE`, one that does not come in time ([`ServerOptions::body_timeout`](super::transport::ServerOptions::body_timeout)) `DEADLINE_EXCEEDED`, and one that is
-//! not Protocol Buffers `INTERNAL`. `ModelReady` says of a model that is not there that it is not ready.
+//! A message that is larger than [`max_body_bytes`](super::http::ServerOptions::max_body_bytes) or the model's [`Limits`](super::http::Limits) is
+//! `OUT_OF_RANGE`, one that does not arrive within [`body_timeout`](super::http::ServerOptions::body_timeout) `DEADLINE_EXCEEDED`, and one that
+//! is not Protocol Buffers `INTERNAL`. For an unknown model, `ModelReady` answers that it is not ready.
 //!
 //! ```no_run
 //! use std::sync::Arc;

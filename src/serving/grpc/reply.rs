@@ -15,7 +15,7 @@ pub(super) fn framed(message: &impl Message, max_bytes: usize) -> Result<Bytes, 
     let head = u32::try_from(length).ok().filter(|_| length <= max_bytes);
     let Some(head) = head else {
         return Err(Status::out_of_range(format!(
-            "the answer has {length} bytes, must be at most {max_bytes}"
+            "the answer has {length} bytes, must have at most {max_bytes}"
         )));
     };
     let mut bytes = BytesMut::with_capacity(HEAD + length);

@@ -136,7 +136,7 @@ impl Calls {
                     .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             };
             let failed = |error: tonic_reflection::server::Error| {
-                Error::internal("the protocol's description is damaged").with_source(error)
+                Error::internal("the descriptors of the protocol are damaged").with_source(error)
             };
             others = others
                 .add_service(builder().build_v1().map_err(failed)?)
@@ -192,7 +192,7 @@ impl Calls {
     }
 }
 
-/// What a log has of an answer: the code of one without a message is in its head; others have one behind it, which is
+/// The fields of an answer for the access log: the code of one without a message is in its head; others have one behind it, which is
 /// good.
 fn seen_of(response: http::Response<Payload>) -> (http::Response<Payload>, Seen) {
     let headers = response.headers();
@@ -289,7 +289,7 @@ impl Inference {
             return response;
         }
         let (name, call) = (Self::NAME, shortened(call));
-        Status::unimplemented(format!("`{name}` has no call `{call}`")).into_http()
+        Status::unimplemented(format!("service `{name}` has no method `{call}`")).into_http()
     }
 }
 

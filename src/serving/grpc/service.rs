@@ -23,7 +23,7 @@ use crate::serving::{Manager, Predictor, ServerCore};
 const ROUTING_KEY: &str = "x-routing-key";
 const REQUEST_ID: &str = "x-request-id";
 
-/// What answers the calls.
+/// The implementation of the service.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     core: ServerCore,
@@ -49,7 +49,7 @@ impl Served {
         found.map_err(|error| status(&error))
     }
 
-    /// When a request that is there now must be answered, by its client and the server's limit.
+    /// The deadline of a request that has arrived, by its client and the server's limit.
     pub(super) fn deadline(&self, ends: Option<Instant>) -> Option<Instant> {
         let limit = deadline::after(self.request_time);
         ends.into_iter().chain(limit).min()
@@ -66,10 +66,10 @@ impl Served {
         let own = infer::timeout(&request.parameters).map_err(|error| status(&error))?;
         let deadline = deadline.into_iter().chain(deadline::after(own)).min();
         let model = std::mem::take(&mut request.model_name);
-        let most = self.core.limits(&model).max_body;
+        let most = self.core.limits(&model).max_body_bytes;
         if n_bytes > most {
             return Err(Status::out_of_range(format!(
-                "the message has {n_bytes} bytes, must be at most {most} for this model"
+                "the message has {n_bytes} bytes, must have at most {most} for this model"
             )));
         }
         let version = std::mem::take(&mut request.model_version);
@@ -108,7 +108,7 @@ impl Served {
         }
         let name: String = name.chars().take(64).collect();
         Err(status(&Error::not_found(format!(
-            "there is no repository `{name}`; there is one, whose name is left out"
+            "unknown repository `{name}`: the only one has an empty name"
         ))))
     }
 
@@ -119,7 +119,7 @@ impl Served {
     ) -> Result<(), Status> {
         let manager = Arc::clone(self.core.manager());
         let changed = tokio::task::spawn_blocking(move || change(&manager)).await;
-        let failed = |error| Error::internal("a change was not made").with_source(error);
+        let failed = |error| Error::internal("the change failed").with_source(error);
         let changed = changed.map_err(failed).and_then(|changed| changed);
         changed.map_err(|error| status(&error))
     }
@@ -129,7 +129,7 @@ impl Served {
             return Ok(());
         }
         Err(Status::permission_denied(format!(
-            "`{call}` is not answered here: the server's option `admin` is off on this port"
+            "`{call}` is disabled: the server's option `admin` is off for this port"
         )))
     }
 }
@@ -138,7 +138,7 @@ fn not_a_parameter(name: &str, why: &str) -> Status {
     let name: String = name.chars().take(64).collect();
     status(&Error::new(
         ErrorKind::Unsupported,
-        format!("parameter `{name}` is not taken: {why}"),
+        format!("parameter `{name}` is not supported: {why}"),
     ))
 }
 
@@ -190,7 +190,7 @@ impl GrpcInferenceService for Served {
 
     /// Not called: it is answered without tonic, by `Inference::infer`.
     async fn model_infer(&self, _: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        Err(Status::internal("this call does not come here"))
+        Err(Status::internal("this method is answered elsewhere"))
     }
 
     type ModelStreamInferStream = BoxStream<ModelStreamInferResponse>;
@@ -223,7 +223,7 @@ impl GrpcInferenceService for Served {
         let version = match (model, answers::version(version)) {
             (_, VersionChoice::Default) => None,
             (None, _) => {
-                let error = Error::data("`version` is there without `name`");
+                let error = Error::data("`version` is given without `name`");
                 return Err(status(&error));
             }
             (Some(_), VersionChoice::Number(number)) => Some(number),
@@ -257,7 +257,7 @@ impl GrpcInferenceService for Served {
         if let Some(name) = request.parameters.keys().next() {
             return Err(not_a_parameter(
                 name,
-                "a model is loaded as it is in the repository",
+                "models are loaded as they are in the repository",
             ));
         }
         self.change(move |manager| manager.load(&request.model_name))
@@ -275,7 +275,10 @@ impl GrpcInferenceService for Served {
         // Models do not depend on each other, so it is passed over.
         let mut names = request.parameters.keys();
         if let Some(name) = names.find(|name| *name != "unload_dependents") {
-            return Err(not_a_parameter(name, "there is only `unload_dependents`"));
+            return Err(not_a_parameter(
+                name,
+                "the only parameter is `unload_dependents`",
+            ));
         }
         self.change(move |manager| manager.unload(&request.model_name))
             .await?;

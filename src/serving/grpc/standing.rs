@@ -10,10 +10,10 @@ use crate::serving::ServerCore;
 use crate::serving::readiness::{Probe, Readiness};
 use crate::serving::transport::Phase;
 
-/// How often the models are looked at while somebody wants to know.
+/// The interval at which models are polled while somebody watches.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// What whoever watches is told.
+/// The state that watchers receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) is_ready: bool,
@@ -28,7 +28,7 @@ pub(super) struct Standing {
     /// None for services that an application mounts, which has a server of its own.
     phase: Option<watch::Receiver<Phase>>,
     seen: watch::Sender<Seen>,
-    is_looking: AtomicBool,
+    is_polling: AtomicBool,
 }
 
 impl Standing {
@@ -46,7 +46,7 @@ impl Standing {
             probe: Probe::new(readiness),
             phase,
             seen: watch::Sender::new(nothing),
-            is_looking: AtomicBool::new(false),
+            is_polling: AtomicBool::new(false),
         })
     }
 
@@ -62,7 +62,7 @@ impl Standing {
         self.phase() == Phase::Serving && self.probe.look(&self.core).is_ready
     }
 
-    fn look(&self) {
+    fn poll(&self) {
         let now = Seen {
             is_ready: self.is_ready(),
             ends: self.phase() == Phase::Ending,
@@ -71,18 +71,18 @@ impl Standing {
             .send_if_modified(|seen| std::mem::replace(seen, now) != now);
     }
 
-    /// What is seen from now on.
+    /// The state from now on.
     pub(super) fn watch(self: &Arc<Self>) -> watch::Receiver<Seen> {
-        self.look();
+        self.poll();
         let watching = self.seen.subscribe();
-        if !self.is_looking.swap(true, Ordering::AcqRel) {
-            tokio::spawn(Arc::clone(self).go_on_looking());
+        if !self.is_polling.swap(true, Ordering::AcqRel) {
+            tokio::spawn(Arc::clone(self).poll_while_watched());
         }
         watching
     }
 
-    async fn go_on_looking(self: Arc<Self>) {
-        let mut looking = Looking(&self.is_looking);
+    async fn poll_while_watched(self: Arc<Self>) {
+        let mut polling = Polling(&self.is_polling);
         let mut phase = self.phase.clone();
         loop {
             let changed = async {
@@ -98,14 +98,14 @@ impl Standing {
                 () = tokio::time::sleep(INTERVAL) => {}
                 () = changed => {}
             }
-            self.look();
+            self.poll();
             if self.seen.receiver_count() == 0 {
-                drop(looking);
+                drop(polling);
                 // Somebody may have come in between, and found that this goes on.
-                if self.seen.receiver_count() == 0 || self.is_looking.swap(true, Ordering::AcqRel) {
+                if self.seen.receiver_count() == 0 || self.is_polling.swap(true, Ordering::AcqRel) {
                     return;
                 }
-                looking = Looking(&self.is_looking);
+                polling = Polling(&self.is_polling);
             }
         }
     }
@@ -122,10 +122,10 @@ impl Standing {
     }
 }
 
-/// Looking, until it is dropped: with its runtime, too.
-struct Looking<'a>(&'a AtomicBool);
+/// Polling, until it is dropped: with its runtime, too.
+struct Polling<'a>(&'a AtomicBool);
 
-impl Drop for Looking<'_> {
+impl Drop for Polling<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }

@@ -16,7 +16,7 @@ use super::service::Served;
 use super::{deadline, infer, status};
 use crate::error::Result;
 
-/// How many requests of a stream are worked on at once, so that they can share a batch.
+/// The most requests of a stream that are answered at once, so that they can share a batch.
 const CONCURRENCY: usize = 16;
 
 /// A client asks with this parameter to be told which response is a request's last: every one is.

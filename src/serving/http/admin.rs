@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result, chain, shortened};
 use crate::serving::lifecycle::Traffic;
 use crate::serving::{Manager, protocol};
 
-/// Which version a label is for.
+/// The body of a request for a label.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LabelRequest {

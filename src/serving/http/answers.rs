@@ -39,16 +39,16 @@ pub(in crate::serving) struct Answers {
     shared: Arc<Shared>,
 }
 
-/// Which routes are there, beside health and metrics.
+/// The groups of routes beside health and metrics.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serving) struct Routes {
-    /// Those that ask models.
+    /// Inference and metadata.
     pub(in crate::serving) inference: bool,
-    /// Those that change what is served.
+    /// Changes of what is served.
     pub(in crate::serving) admin: bool,
 }
 
-/// What answers have in common.
+/// State that all answers share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) core: ServerCore,
@@ -62,7 +62,7 @@ pub(super) struct Shared {
     routes: Routes,
     /// The names that admin requests may call this server by; any if `None`.
     pub(super) admin_hosts: Option<Vec<String>>,
-    /// What the dashboard showed, if there is one.
+    /// The last state that the dashboard showed, if there is one.
     dashboard: Option<LastLook>,
 }
 
@@ -187,7 +187,7 @@ impl Answers {
     }
 }
 
-/// What a model is asked.
+/// A request for a model.
 pub(super) struct Question {
     pub(super) body: Bytes,
     /// Until when the client waits.
@@ -232,7 +232,10 @@ impl Asking<'_> {
         {
             return Err(error.into());
         }
-        let max_bytes = core.limits(&asked.model).max_body.min(*max_body_bytes);
+        let max_bytes = core
+            .limits(&asked.model)
+            .max_body_bytes
+            .min(*max_body_bytes);
         let body = self.read_up_to(max_bytes, body, seen).await?;
         Ok(Question {
             body,
@@ -256,7 +259,7 @@ impl Asking<'_> {
         self.head.headers.get(name)?.to_str().ok()
     }
 
-    /// How long the client waits.
+    /// The timeout of the client.
     fn timeout(&self) -> Result<Option<Duration>, Failure> {
         let asked = match self.head.headers.get(TIMEOUT) {
             None => None,
@@ -361,7 +364,7 @@ impl<E: Exchange> Exchange for Noting<E> {
 /// A JSON document as an answer.
 pub(super) fn json<T: Serialize>(value: &T) -> Answer {
     let text = serde_json::to_vec(value)
-        .map_err(|error| Error::internal("an answer cannot be written").with_source(error))?;
+        .map_err(|error| Error::internal("an answer cannot be serialized").with_source(error))?;
     Ok(json_text(text))
 }
 
@@ -420,7 +423,10 @@ fn wrong_method(route: &Route<'_>, head: &Parts, allowed: &'static str) -> Answe
         return Err(unknown_path(Unknown::Malformed, head));
     }
     let path = shortened(head.uri.path());
-    let text = format!("`{path}` does not take {}", shortened(head.method.as_str()));
+    let text = format!(
+        "`{path}` does not support the method {}",
+        shortened(head.method.as_str())
+    );
     let mut response = Failure::new(StatusCode::METHOD_NOT_ALLOWED, text).into_response();
     let allowed = HeaderValue::from_static(allowed);
     response.headers_mut().insert(ALLOW, allowed);

@@ -16,10 +16,10 @@ use crate::serving::transport::{BodyError, RequestBody};
 /// The most of a body that is read for nothing, so that its connection is kept.
 const MAX_DISCARD: usize = 256 << 10;
 
-/// How long that may take.
+/// The time within which that must be done.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// What is set aside for a body before any of it is there.
+/// Bytes allocated for a body before any of it has arrived.
 const FIRST_RESERVE: usize = 1 << 20;
 
 /// Bodies of at most this are small: nothing is asked before they are read.
@@ -54,7 +54,7 @@ pub(super) async fn read(
     tokio::time::timeout(timeout, reading)
         .await
         .unwrap_or_else(|_| {
-            let text = format!("the body did not come within {} ms", timeout.as_millis());
+            let text = format!("the body did not arrive within {} ms", timeout.as_millis());
             Err(Failure::new(StatusCode::REQUEST_TIMEOUT, text).closing())
         })
 }

@@ -1,4 +1,4 @@
-//! What is served, how much is asked and how fast it is answered, as a page that people look at.
+//! A page for people: models, versions, traffic, latency and drift.
 //!
 //! It shows what the metrics say, drawn by the server, and asks for itself again every few seconds. No script, no network.
 
@@ -12,19 +12,19 @@ use crate::page::{Cell, FOOT, Number, Seconds, Table, Text, head, section};
 use crate::serving::ServerCore;
 use crate::serving::metrics::{Sample, samples};
 
-/// How often a browser asks again.
+/// The interval at which a browser reloads the page.
 const REFRESH_S: u64 = 5;
 /// So many rows a table has.
 const ROWS: usize = 200;
 
-/// What was counted when somebody looked the last time.
+/// The counts at the previous view.
 #[derive(Debug, Default)]
 pub(super) struct LastLook(Mutex<Option<(Instant, BTreeMap<Key, f64>)>>);
 
 /// A version of a model.
 type Key = (String, String);
 
-/// What is known of a version.
+/// The figures of a version.
 #[derive(Debug, Default)]
 struct Version {
     answered: f64,

@@ -16,7 +16,7 @@ pub(in crate::serving) struct Failure {
     error: String,
     /// Whether what is left of the request is not read.
     closes: bool,
-    /// When it is worth to ask again, if that is worth anything.
+    /// The time after which a retry may help, if any.
     retry_after: Duration,
 }
 

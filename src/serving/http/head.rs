@@ -18,7 +18,7 @@ pub(in crate::serving) fn check<B>(request: &Request<B>, max_bytes: usize) -> Re
     let headers = request.headers();
     let refuse = |text: &str| Err(Failure::new(StatusCode::BAD_REQUEST, text).closing());
     if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
-        return refuse("there must be one header `Host`");
+        return refuse("the request must have exactly one header `Host`");
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next()
@@ -79,7 +79,7 @@ pub(super) fn check_site(head: &Parts, hosts: Option<&[String]>) -> Result<(), F
         if !is_own {
             let host = shortened(host);
             return refuse(format!(
-                "`{host}` is not a name of this server: without a token, those of the option `admin_hosts` are"
+                "`{host}` is not a name of this server: set the option `admin_hosts`, or tokens"
             ));
         }
     }

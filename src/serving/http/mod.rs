@@ -11,50 +11,51 @@
 //! | `GET /v2/models/{model}/config` | its configuration as Triton's clients read it |
 //! | `GET /v2/models/{model}/ready` | 200, or 404 or 503 with the reason |
 //! | `POST /v2/models/{model}/infer` | predictions |
-//! | `GET /v2/models/{model}/stats`, `GET /v2/models/stats` | how much was asked, and how long it took, as Triton counts |
+//! | `GET /v2/models/{model}/stats`, `GET /v2/models/stats` | counts and times of requests, as Triton reports them |
 //! | `POST /v2/repository/index` | every version of every model, with its state and why it does not answer |
 //! | `GET /v1/models/{model}` | the states of the model's versions |
 //! | `GET /v1/models/{model}/metadata` | its signature |
 //! | `POST /v1/models/{model}:predict`, `:classify`, `:regress` | predictions by row or by column |
-//! | `GET /metrics` | what Prometheus reads, unless it is [off](ServerOptions::metrics) |
+//! | `GET /metrics` | metrics for Prometheus, unless they are [off](ServerOptions::metrics) |
 //!
 //! The routes of a model exist for a version and for a label, too: `/v2/models/{model}/versions/{version}/..`,
 //! `/v2/models/{model}/labels/{label}/..`, `/v1/models/{model}/versions/{version}:predict` and so on. Tensors are JSON, or
 //! binary as in Triton's binary-data extension.
 //!
-//! Where they are [on](Admin), these change what is served:
+//! Where admin routes are [on](Admin), these routes change what is served:
 //!
 //! | route | effect |
 //! | --- | --- |
-//! | `POST /v2/repository/models/{model}/load` | loads a model, and answers once it does |
-//! | `POST /v2/repository/models/{model}/unload` | takes it out until it is loaded |
-//! | `POST /v2/repository/models/{model}/rollback` | back to the version before, which is answered: `{"name": "m", "version": "2"}` |
+//! | `POST /v2/repository/models/{model}/load` | loads a model, and answers once the model is available |
+//! | `POST /v2/repository/models/{model}/unload` | unloads it until it is loaded again |
+//! | `POST /v2/repository/models/{model}/rollback` | rolls back to the version before, and answers with it: `{"name": "m", "version": "2"}` |
 //! | `GET /v2/repository/models/{model}/labels` | `{"name": "m", "labels": {"stable": 2}}` |
 //! | `PUT`, `DELETE /v2/repository/models/{model}/labels/{label}` | `{"version": 3}`: the version has the label |
 //! | `PUT`, `DELETE /v2/repository/models/{model}/traffic` | `{"by": "key", "shares": [{"to": "stable", "weight": 95}, {"to": 3, "weight": 5}]}` |
 //!
-//! Where these are, there is `GET /dashboard`, too, if it is [on](ServerOptions::dashboard): a page for people.
+//! `GET /dashboard` is beside them if it is [on](ServerOptions::dashboard): a page for people.
 //!
 //! # Headers
 //!
 //! | of the request | meaning |
 //! | --- | --- |
-//! | `X-Request-Id` | comes back with the answer, and stands in the logs |
-//! | `X-Routing-Key` | what a traffic split by key goes by, such as a customer's number |
-//! | `Request-Timeout` | how many seconds the client waits, such as `0.25`: then 504, and the work stops |
+//! | `X-Request-Id` | an id that the answer and the logs repeat |
+//! | `X-Routing-Key` | the key of a traffic split by key, such as a customer's number |
+//! | `Request-Timeout` | the timeout of the client in seconds, such as `0.25`: then 504, and the work stops |
 //! | `traceparent` | a field of the request's span |
 //!
-//! The request parameter `timeout` of Triton's clients has no effect here, where it stands within the body: the header
-//! `Request-Timeout` has. An answer has the version that gave it in `Fourfold-Model-Version`.
+//! The request parameter `timeout` of Triton's clients has no effect over HTTP, because it is within the body; use the header
+//! `Request-Timeout`. The header `Fourfold-Model-Version` of an answer is the version that gave it.
 //!
 //! # Errors
 //!
-//! They are `{"error": ".."}`: 400 for a bad request, naming the input; 401 and 403 for who may not ask; 404 for what is not
-//! there; 405, 408, 413, 414, 415 and 431 for what is wrong with the request itself; 429 with `Retry-After` for too many
-//! requests of a model (where there are very many, up to a second late); 500 for a model that fails; 503 with `Retry-After` for a model that is not loaded yet, or too many
-//! connections; 504 for what took too long. Below `/v1` a path that is none and a label that a model does not have are
-//! 400, as in TensorFlow Serving. Who leaves before the answer is not worked for any longer: who resets the connection, or ends
-//! its half of it more than a second after asking. Who ends its half right after asking waits for the answer.
+//! An error is `{"error": ".."}`: 400 for a bad request, naming the input; 401 and 403 for a client without the right token; 404
+//! for an unknown path, model or version; 405, 408, 413, 414, 415 and 431 for a malformed, slow or oversized request; 429 with
+//! `Retry-After` for a model at capacity (under a flood of requests, delayed by up to a second); 500 for a model that fails;
+//! 503 with `Retry-After` for a model that is not loaded yet, or too many connections; 504 for a timeout. Below `/v1` an
+//! unknown path and an unknown label are 400, as in TensorFlow Serving. The work for a request stops when its client leaves:
+//! when it resets the connection, or closes its half more than a second after the request. A client that closes its half
+//! right after the request gets its answer.
 //!
 //! ```text
 //! curl http://127.0.0.1:8000/v2/models/flights/infer --json '{"inputs": [
@@ -65,7 +66,7 @@
 //! ```
 //!
 //! Inputs that are left out, and `null` among JSON data, are NULL. For clients that cannot send `null`, the request
-//! parameter `null_value` names a text that means it.
+//! parameter `null_value` names a string that means NULL.
 //!
 //! With the request parameter `contributions` of the Open Inference Protocol, the answer says what each column contributes
 //! to the outputs before the link: `contributions`, of shape `[rows, outputs, names]`, with `contribution_names`. They add

@@ -66,7 +66,7 @@ pub(super) fn identity(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-/// What is asked of a model but predictions.
+/// Answers requests about a model other than predictions.
 pub(super) fn about(shared: &Shared, asked: &Asked<'_>, about: About) -> Answer {
     if about == About::Statistics {
         return statistics(shared, Some(asked));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::serving::lifecycle::VersionChoice;
 
-/// What a path asks for.
+/// The route of a path.
 #[derive(Debug, PartialEq)]
 pub(super) enum Route<'p> {
     Server,
@@ -47,7 +47,7 @@ impl Asked<'_> {
     }
 }
 
-/// What of a model is asked for.
+/// The resource of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum About {
     Metadata,
@@ -57,7 +57,7 @@ pub(super) enum About {
     Statistics,
 }
 
-/// What TensorFlow Serving answers of a model.
+/// A resource of TensorFlow Serving.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Signature {
     Status,
@@ -67,7 +67,7 @@ pub(super) enum Signature {
     Regress,
 }
 
-/// What is to be changed of a model.
+/// A change of a model.
 #[derive(Debug, PartialEq)]
 pub(super) enum Change<'p> {
     Load,
@@ -78,7 +78,7 @@ pub(super) enum Change<'p> {
     Traffic,
 }
 
-/// Why a path asks for nothing.
+/// The reason why a path has no route.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Unknown<'p> {
     /// There is no such path.
@@ -184,7 +184,7 @@ fn version<'s, 'p>(parts: &'s [&'p str]) -> Result<(Version<'p>, &'s [&'p str]),
     }
 }
 
-/// What follows `/v1/models/`.
+/// Parses the path after `/v1/models/`.
 fn tensorflow<'p>(parts: &[&'p str]) -> Option<Route<'p>> {
     let (parts, signature) = match parts {
         [parts @ .., "metadata"] if !parts.is_empty() => (parts, Some(Signature::Metadata)),

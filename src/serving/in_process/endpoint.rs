@@ -1,4 +1,4 @@
-//! What a deployed model is reached by.
+//! The endpoint of a deployed model.
 
 #[cfg(feature = "http")]
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ impl Endpoint {
             if manager.state(&self.model).is_ok() {
                 return error;
             }
-            let message = format!("model `{}` was not deployed yet", self.model);
+            let message = format!("model `{}` has not been deployed yet", self.model);
             Error::new(ErrorKind::Unavailable, message)
         })
     }
@@ -67,13 +67,13 @@ impl Endpoint {
         self.predictor()?.predict(rows)
     }
 
-    /// What is served, with its states, labels and traffic.
+    /// The manager of the served models, with their states, labels and traffic.
     #[must_use]
     pub fn manager(&self) -> &Arc<Manager> {
         &self.running.manager
     }
 
-    /// What answers with limits, batching and metrics; [`http::router`](crate::serving::http::router) puts it into a router
+    /// The core that answers with limits, batching and metrics; [`http::router`](crate::serving::http::router) puts it into a router
     /// of the application's.
     #[cfg(feature = "http")]
     #[must_use]
@@ -103,7 +103,7 @@ impl Endpoint {
     fn port(&self) -> Result<&super::running::Port> {
         let port = self.running.port.as_ref();
         port.ok_or_else(|| {
-            Error::config("the server listens nowhere: `InProcess::listen` says at which address")
+            Error::config("the server does not listen: set an address with `InProcess::listen`")
         })
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Memory {
 #[derive(Debug, Default)]
 struct Kept {
     versions: BTreeMap<u64, Arc<Servable>>,
-    /// Those that a manager has loaded or wants.
+    /// The versions that a manager has loaded or wants.
     in_use: BTreeSet<u64>,
 }
 
@@ -88,7 +88,7 @@ impl SourceAdapter for InMemory {
         let number = version.version();
         let servable = self.0.get(model, number).ok_or_else(|| {
             Error::not_found(format!(
-                "version {number} of model `{model}` is not kept any more"
+                "version {number} of model `{model}` is no longer kept"
             ))
         })?;
         Ok(Box::new(Ready(servable)))

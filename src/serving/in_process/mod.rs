@@ -27,8 +27,8 @@ use crate::error::{Error, Result};
 use crate::model::{Loaders, Model};
 use crate::stage::Stage;
 
-/// The server of this process: it takes up what is deployed at once, beside what answers, and swaps it in; requests finish
-/// on the version that they began with. It answers the application itself, by an [`Endpoint`], and, if it
+/// The server of this process: it loads a deployed model at once, beside the one that answers, and swaps them; requests
+/// finish on the version that they began with. It answers the application through an [`Endpoint`], and, if it
 /// [listens](InProcess::listen), over HTTP and gRPC on one port.
 ///
 /// Models are kept [in memory](InProcess::new), or in a [repository](InProcess::at), where the next process finds them. All
@@ -65,12 +65,12 @@ pub struct InProcess {
     core: Option<running::CoreSetup>,
     #[serde(skip)]
     loaders: Loaders,
-    /// What all endpoints share, while there is one.
+    /// State that all endpoints share, while there is one.
     #[serde(skip)]
     running: Arc<Mutex<Weak<Running>>>,
 }
 
-/// Where models are kept.
+/// The storage of models.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
@@ -89,8 +89,8 @@ impl Default for InProcess {
 }
 
 impl InProcess {
-    /// A server that keeps models in memory: what answers and the version before, unless it is told to
-    /// [keep more](InProcess::keep_newest).
+    /// A server that keeps models in memory: by default the version that answers and the one before; see
+    /// [`keep_newest`](InProcess::keep_newest).
     #[must_use]
     pub fn new() -> Self {
         InProcess::of(Place::Memory {
@@ -99,8 +99,8 @@ impl InProcess {
         })
     }
 
-    /// A server that keeps models in a repository, such as `InProcess::at("models")`: the directory is made if it is not
-    /// there. What other processes push to it is taken up within a second.
+    /// A server that keeps models in a repository, such as `InProcess::at("models")`: the directory is created if it is
+    /// missing. Versions that other processes push to it are loaded within a second.
     #[must_use]
     pub fn at(repository: impl Into<ModelRepository>) -> Self {
         InProcess::of(Place::Repository(repository.into()))
@@ -252,7 +252,7 @@ impl<M: Model> Server<M> for InProcess {
                 } => models.push(model.name(), Arc::clone(model.servable()), *keep_newest),
                 Place::Repository(repository) => repository.push(&model)?.version,
             };
-            running.manager.take_up(model.name(), version)?;
+            running.manager.load_pushed(model.name(), version)?;
             Ok(Endpoint::new(
                 running,
                 model.name().to_owned(),

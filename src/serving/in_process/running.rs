@@ -1,4 +1,4 @@
-//! What all endpoints of a stage share.
+//! State that all endpoints of a stage share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ pub(super) struct Port {
     handle: Mutex<Option<ServerHandle>>,
 }
 
-/// How the core is set up.
+/// The function that configures the core.
 #[cfg(feature = "http")]
 #[derive(Clone)]
 pub(super) struct CoreSetup(

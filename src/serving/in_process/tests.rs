@@ -88,7 +88,7 @@ fn it_opens_before_the_first_model_and_swaps_at_once() {
             assert_eq!((opened.name(), opened.version()), ("answer", None));
             let error = opened.predictor().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable);
-            assert_eq!(error.message(), "model `answer` was not deployed yet");
+            assert_eq!(error.message(), "model `answer` has not been deployed yet");
             assert!(matches!(serving(&server).await, Serving::None));
             for version in 1..=3_u32 {
                 let held = opened.predictor().ok();

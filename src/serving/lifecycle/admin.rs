@@ -1,4 +1,4 @@
-//! What an operator tells a running manager.
+//! Changes by operators of a running manager.
 
 use super::registry::Registry;
 use super::shared::{lock, until};
@@ -20,7 +20,11 @@ impl Manager {
         match self.shared.poll_within(time.min(self.timeout)) {
             // What is known is loaded all the same.
             Err(error) if error.kind() == ErrorKind::DeadlineExceeded => {
-                tracing::warn!(?error, model = name, "loaded as it was found before");
+                tracing::warn!(
+                    ?error,
+                    model = name,
+                    "the source does not answer; loading the model as last found"
+                );
             }
             polled => polled?,
         }
@@ -69,7 +73,7 @@ impl Manager {
         let _operating = lock(&operating);
         let current = self.shared.table.load().find(name)?.default_version();
         let current = current
-            .ok_or_else(|| Error::not_found(format!("no version of model `{name}` answers")))?;
+            .ok_or_else(|| Error::not_found(format!("model `{name}` has no available version")))?;
         let (policy, to) = self.shared.with(|registry| -> Result<_> {
             let policy = registry.policy_of(name).clone();
             let loads_first = registry.loads_first();
@@ -193,7 +197,7 @@ impl Manager {
             let is_missing = |version: &&u64| model.found.version(**version).is_none();
             if let Some(version) = named.iter().find(is_missing) {
                 return Err(Error::not_found(format!(
-                    "there is no version {version} of model `{name}`; there are {:?}",
+                    "model `{name}` has no version {version}; available: {:?}",
                     model.found.numbers()
                 )));
             }

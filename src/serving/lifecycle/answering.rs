@@ -1,4 +1,4 @@
-//! Which version answers where none is named, and which should.
+//! The version that answers where none is named, and the one that should.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ impl ModelVersions {
         })
     }
 
-    /// What requests that name no version go to and is not loaded nor asked for yet: what answers by default, shares of
+    /// Versions for requests that name none, which are neither loaded nor requested yet: what answers by default, shares of
     /// the traffic, the shadow.
     pub(super) fn missing(&self) -> Vec<u64> {
         let control = self.control();

@@ -1,13 +1,13 @@
 //! Whether a version fits into memory, and what has to go for it.
 
-/// What memory there is, in bytes.
+/// The memory, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
-    /// What may be taken.
+    /// The limit.
     pub(super) limit: u64,
-    /// What is taken.
+    /// The bytes in use.
     pub(super) used: u64,
-    /// What of that is about to be free: versions that are being unloaded.
+    /// The bytes in use by versions that are being unloaded.
     pub(super) leaving: u64,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Evictable<K> {
     pub(super) n_bytes: u64,
 }
 
-/// What to do for something to fit.
+/// The steps that make a version fit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Room<K> {
     Fits,

@@ -1,4 +1,4 @@
-//! How a manager is set up.
+//! The builder of a manager.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,40 +100,40 @@ impl ManagerBuilder {
         self
     }
 
-    /// Which versions are loaded; the newest, if nothing is said.
+    /// The policy for the versions to load; the newest one by default.
     pub fn versions(mut self, policy: VersionPolicy) -> Self {
         self.versions = policy;
         self
     }
 
-    /// Which versions of one model are loaded.
+    /// The policy for the versions of one model.
     pub fn model_versions(mut self, model: impl Into<String>, policy: VersionPolicy) -> Self {
         self.model_versions.insert(model.into(), policy);
         self
     }
 
-    /// In which order versions are loaded and unloaded; [`AvailabilityPreserving`], if nothing is said.
+    /// The order in which versions are loaded and unloaded; [`AvailabilityPreserving`] by default.
     pub fn transition(mut self, policy: impl TransitionPolicy) -> Self {
         self.transition = Arc::new(policy);
         self
     }
 
-    /// How often the source is polled; a second, if nothing is said. `None` is never: then only
+    /// The interval at which the source is polled; a second by default. `None` is never: then only
     /// [`Manager::refresh`], and a source that can watch, find new versions.
     pub fn poll_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.poll_interval = interval.into();
         self
     }
 
-    /// How many versions are loaded at the same time; 2, if nothing is said. A load that is
+    /// The most versions that are loaded at the same time; 2 by default. A load that is
     /// [slow](ManagerBuilder::slow_after) does not count.
     pub fn load_threads(mut self, n: usize) -> Self {
         self.n_load_threads = n;
         self
     }
 
-    /// How far the threads that load and unload stand back behind those that answer, where the processor is busy: their nice
-    /// value, at most 19; 10, if nothing is said, and 0 leaves them as they are. A thread that a loader starts has the nice
+    /// The priority of the threads that load and unload below those that answer, where the processor is busy: their nice
+    /// value, at most 19; 10 by default, and 0 leaves it unchanged. A thread that a loader starts has the nice
     /// value too: a model with a pool of its own for answering wants 0, or makes the pool with its first request. Linux
     /// only.
     pub fn load_niceness(mut self, niceness: u8) -> Self {
@@ -141,15 +141,15 @@ impl ManagerBuilder {
         self
     }
 
-    /// After what time a load is slow: it goes on, but no longer holds up those that wait for its thread, nor a newer
-    /// version of its model, nor the calls that wait for what is under way, such as [`open`](ManagerBuilder::open). Five seconds, if nothing is said.
+    /// The time after which a load counts as slow: it goes on, but no longer holds up those that wait for its thread, nor a newer
+    /// version of its model, nor the calls that wait for what is under way, such as [`open`](ManagerBuilder::open). Five seconds by default.
     pub fn slow_after(mut self, time: Duration) -> Self {
         self.slow_after = time;
         self
     }
 
-    /// How often a version that cannot be loaded is tried again, and how long after the first failure; 8 times and a
-    /// second, if nothing is said. The time doubles with every try, to a minute. Then the version stays out until its files
+    /// The most retries of a version that cannot be loaded, and the delay after the first failure; 8 times and a
+    /// second by default. The time doubles with every try, to a minute. Then the version stays out until its files
     /// are written anew, or [`Manager::load`].
     pub fn retries(mut self, n: u32, backoff: Duration) -> Self {
         self.retries = Retries { n, backoff };
@@ -157,15 +157,15 @@ impl ManagerBuilder {
     }
 
     /// The memory that all versions together may take, in bytes, as their loaders estimate it. A version that does not fit
-    /// waits. With [`lazy`](ManagerBuilder::lazy), what was asked longest ago is unloaded for it.
+    /// waits. With [`lazy`](ManagerBuilder::lazy), the least recently used version is unloaded for it.
     pub fn memory_budget(mut self, n_bytes: u64) -> Self {
         self.memory_budget = Some(n_bytes);
         self
     }
 
-    /// Loads a version only once it is asked for, by [`Manager::wait_for`] or [`Manager::load`]. Where one that is loaded
-    /// answers a request that names none, what the request should have gone to, its shadow and the shares of the traffic
-    /// are loaded for the next.
+    /// Loads a version only on demand, by [`Manager::wait_for`] or [`Manager::load`]; off by default. If a loaded version
+    /// answers a request in place of one that is not loaded, the version that the request was meant for, its shadow and the
+    /// versions of the traffic split are loaded for the next request.
     pub fn lazy(mut self) -> Self {
         self.is_lazy = true;
         self
@@ -180,14 +180,14 @@ impl ManagerBuilder {
         self
     }
 
-    /// Somebody who hears of every change of a state.
+    /// Adds a listener for every change of a state.
     pub fn listener(mut self, listener: Arc<dyn StateListener>) -> Self {
         self.listeners.push(listener);
         self
     }
 
-    /// How long [`open`](ManagerBuilder::open) and the calls that change something wait for versions to be loaded; a
-    /// minute, if nothing is said. What is not loaded by then goes on loading.
+    /// The time that [`open`](ManagerBuilder::open) and the calls that change something wait for versions to be loaded; a
+    /// minute by default. Loads that take longer go on.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
         self

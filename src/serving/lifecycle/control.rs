@@ -1,4 +1,4 @@
-//! What an operator has said about a model's versions.
+//! The control file of a model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Traffic, VersionPolicy, VersionRef};
 use crate::error::{Error, ErrorKind, Result, near_key, near_names, shortened};
 
-/// What an operator has said about a model's versions: labels, traffic split, shadow traffic, what is rolled back, and
+/// The control file of a model, `serving.json`: labels, traffic split, shadow traffic, versions that are rolled back, and
 /// which to load. `<models>/<name>/serving.json` holds it, so every server that watches the models follows, and a restart
 /// remembers.
 ///
@@ -90,7 +90,7 @@ impl Control {
         &self.labels
     }
 
-    /// How requests that name no version are shared; `None` if one version gets them all.
+    /// The traffic split of requests that name no version; `None` if one version gets them all.
     #[must_use]
     pub fn traffic(&self) -> Option<&Traffic> {
         self.traffic.as_ref()
@@ -108,7 +108,7 @@ impl Control {
         &self.rolled_back
     }
 
-    /// Which versions to load, in place of the server's own policy.
+    /// The policy for the versions to load, in place of the server's.
     #[must_use]
     pub fn versions(&self) -> Option<&VersionPolicy> {
         self.versions.as_ref()

@@ -48,7 +48,7 @@ impl Source for ModelRepository {
     fn watch(&self, wake: Arc<dyn Fn() + Send + Sync>) -> Result<super::Watch> {
         super::notify::watch(self.root(), wake).or_else(|error| {
             let directory = self.root().display();
-            tracing::warn!(%directory, error = ?error, "cannot be watched, changes are found by polling");
+            tracing::warn!(%directory, error = ?error, "the directory cannot be watched; changes are found by polling");
             Ok(super::Watch::none())
         })
     }
@@ -76,7 +76,7 @@ impl ModelRepository {
         let dirs = self.version_dirs(name)?;
         if dirs.is_empty() && self.keeps_last_versions() {
             return Err(Error::not_found(format!(
-                "no version of model `{name}` is there any more"
+                "all versions of model `{name}` are gone"
             )));
         }
         let versions = dirs.into_iter().map(|(version, path)| {
@@ -113,7 +113,7 @@ impl ModelRepository {
         open().map_err(|error| Error::io(format!("locking `{}`", path.display()), error))
     }
 
-    /// What an operator has said about a model's versions; the default if nothing.
+    /// The control file of a model; the default if there is none.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it;
@@ -204,7 +204,7 @@ impl ModelRepository {
             let found = self.versions(name)?;
             to = control.previous_version(&found, version).ok_or_else(|| {
                 Error::not_found(format!(
-                    "model `{name}` has no version before {version} to go back to"
+                    "model `{name}` has no version before {version} to roll back to"
                 ))
             })?;
             control.roll_back(version, to)
@@ -266,7 +266,7 @@ impl ModelRepository {
             return Ok(());
         }
         Err(Error::not_found(format!(
-            "model `{name}` has no version {version}; there are {found:?}"
+            "model `{name}` has no version {version}; available: {found:?}"
         )))
     }
 }
@@ -299,7 +299,7 @@ fn read_control(dir: &Path) -> Result<Control> {
     Ok(looking::read(dir, CONTROL)?.unwrap_or_default())
 }
 
-/// What a file's text says; errors name the file.
+/// Parses the text of a file; errors name the file.
 pub(super) fn control_of(text: &str, place: impl std::fmt::Display) -> Result<Control> {
     Control::from_json(text).map_err(|error| {
         Error::new(error.kind(), format!("`{place}`: {}", error.message())).with_source(error)

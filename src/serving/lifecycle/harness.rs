@@ -24,15 +24,15 @@ pub(super) struct Harness {
     pub(super) is_blocked: bool,
     pub(super) phase: Phase,
     pub(super) failure: Option<Failure>,
-    /// What it waits for.
+    /// The reason why it waits.
     pub(super) note: Option<String>,
     /// The memory that it takes, in bytes, from before it is loaded until it is dropped.
     pub(super) reserved: u64,
-    /// What its loader said it takes.
+    /// The memory that its loader estimated.
     pub(super) estimate: Option<u64>,
 }
 
-/// What happens to a version.
+/// The phase of a version.
 #[derive(Debug)]
 pub(super) enum Phase {
     Idle,
@@ -60,20 +60,20 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     pub(super) servable: Arc<Servable>,
-    /// When it was last looked up, in the manager's milliseconds.
+    /// The time of the last lookup, in the manager's milliseconds.
     pub(super) used: Arc<AtomicU64>,
 }
 
-/// Why a version could not be loaded.
+/// The reason why a version could not be loaded.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) reason: String,
     pub(super) n_tries: u32,
-    /// When it is tried again; `None` if it is not.
+    /// The time of the next attempt; `None` without one.
     pub(super) due: Option<Instant>,
 }
 
-/// How often a version that cannot be loaded is tried again.
+/// The retries of a version that cannot be loaded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retries {
     pub(super) n: u32,
@@ -84,7 +84,7 @@ impl Retries {
     /// The longest time between two tries, where the first is shorter.
     const LONGEST: Duration = Duration::from_secs(60);
 
-    /// When to try again after so many tries.
+    /// The time of the next attempt after this number of attempts.
     pub(super) fn due(&self, n_tries: u32, now: Instant) -> Option<Instant> {
         if n_tries > self.n {
             return None;
@@ -140,7 +140,7 @@ impl Harness {
         }
     }
 
-    /// Why it does not answer.
+    /// The reason why it does not answer.
     pub(super) fn reason(&self) -> Option<&str> {
         match &self.phase {
             Phase::Available(_) => None,
@@ -158,7 +158,7 @@ impl Harness {
     }
 
     /// Whether it is being loaded, and not for long.
-    pub(super) fn is_loading_briskly(&self) -> bool {
+    pub(super) fn is_loading_in_time(&self) -> bool {
         matches!(self.phase, Phase::Loading { is_slow: false, .. })
     }
 
@@ -194,7 +194,7 @@ impl Harness {
             .is_none_or(|failure| failure.due.is_some_and(|due| due <= now))
     }
 
-    /// What it is thought to take before its loader was asked. It looks at no files: where nobody has said their size, that
+    /// The estimated memory before its loader was asked. It reads no files: where their size is unknown, that
     /// is found out on the thread that loads it.
     pub(super) fn guess(&self) -> u64 {
         let of_files = || self.found.known_n_bytes().map(with_margin);

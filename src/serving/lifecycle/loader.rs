@@ -1,4 +1,4 @@
-//! How a version's files become something that answers.
+//! Loading the files of a version.
 
 use std::fmt::Debug;
 use std::fs;
@@ -8,7 +8,7 @@ use super::FoundVersion;
 use crate::error::Result;
 use crate::model::{Loaders, Servable};
 
-/// Loads one version: the place to bring in a framework of your own.
+/// Loads one version: the extension point for models of other frameworks.
 ///
 /// ```
 /// # use std::collections::BTreeMap;
@@ -114,16 +114,16 @@ use crate::model::{Loaders, Servable};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It is made for one try and used on one of the manager's loader threads, so it may take its time. A panic is a failure
-/// like any other.
+/// A loader is made for one attempt and runs on one of the manager's loading threads, where it may block. A panic counts as a
+/// failure.
 pub trait Loader: Debug + Send {
-    /// How much memory the version will take, in bytes; asked before [`Loader::load`].
+    /// The memory that the version will take, in bytes; called before [`Loader::load`].
     fn estimate(&self) -> u64;
 
     /// Loads the version. What it returns is dropped on an unloading thread once the last request that holds it has ended.
     ///
     /// # Errors
-    /// Whatever is wrong; the error is shown as the reason why the version does not answer, and there are further tries.
+    /// Any error is shown as the reason why the version does not answer, and loading is tried again.
     fn load(&self) -> Result<Servable>;
 }
 
@@ -136,8 +136,8 @@ pub trait SourceAdapter: Debug + Send + Sync + 'static {
     fn adapt(&self, model: &str, version: &FoundVersion) -> Result<Box<dyn Loader>>;
 }
 
-/// Loads what [`Servable::load`] loads, by the format tags of [`Loaders`]. Of memory it estimates the size of the files and
-/// a fifth.
+/// Loads directories with [`Servable::load`], by the format tags of [`Loaders`]. It estimates memory as 1.2 times the size of
+/// the files.
 #[derive(Debug)]
 pub struct ServableLoader {
     path: PathBuf,
@@ -170,7 +170,7 @@ impl Loader for ServableLoader {
     }
 }
 
-/// What files of a size are estimated to take in memory.
+/// The estimated memory of files of a size.
 pub(super) fn with_margin(n_bytes: u64) -> u64 {
     n_bytes.saturating_add(n_bytes / 5)
 }

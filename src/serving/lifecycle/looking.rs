@@ -12,16 +12,16 @@ use super::{Control, Found, FoundModel, FoundVersion};
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::store;
 
-/// How long a model's directory may take before the others are looked at without it.
+/// The time after which the other models are polled without one whose directory does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often what killed writers have left is swept, in polls.
+/// The number of polls between sweeps of directories that killed writers have left.
 const SWEEP_EVERY: u64 = 60;
 
 /// The copy of the last control file that was read and understood, for a start when the file itself cannot be.
 const LAST: &str = ".serving.last.json";
 
-/// What is remembered of a repository's models from one poll to the next.
+/// State of a repository's models from one poll to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Looking {
     /// Models whose directories have not answered, and since when. A thread waits for each.
@@ -40,7 +40,7 @@ type Look = dyn Fn(&str) -> Result<Option<Found>> + Send + Sync;
 
 type Looked = Receiver<(String, Result<Option<Found>>)>;
 
-/// What a thread that looks has sent, unless it is waited for no longer.
+/// A result of a polling thread, unless it is too late.
 struct Walk {
     sender: Sender<(String, Result<Option<Found>>)>,
     is_left: Mutex<bool>,
@@ -100,7 +100,7 @@ impl Looking {
                 let name = left.remove(0);
                 found.push(FoundModel::new(name, Err(blocks(patience))));
             }
-            debug_assert!(left.len() < before, "each round has an end");
+            debug_assert!(left.len() < before, "each round makes progress");
         }
         found
     }
@@ -132,7 +132,7 @@ impl Looking {
         Some((walk, receiver))
     }
 
-    /// What was found of the model that comes next; none if it blocks.
+    /// The result for the next model; `None` if its directory blocks.
     fn next_of(
         &self,
         walk: &Walk,
@@ -157,7 +157,7 @@ impl Looking {
     /// that could stands in, with a warning; `dir` is where a copy of it is kept.
     ///
     /// # Errors
-    /// Why it could not be read, where none was before.
+    /// The reason why it could not be read, if there was none before.
     pub(super) fn found(
         &self,
         name: &str,
@@ -202,7 +202,7 @@ impl Looking {
             tracing::debug!(
                 model = name,
                 ?error,
-                "the control file is not kept for a restart"
+                "the control file cannot be kept for a restart"
             );
         }
         understood.insert(name.to_owned(), control);
@@ -229,7 +229,7 @@ fn blocks(time: Duration) -> Error {
     Error::new(
         ErrorKind::DeadlineExceeded,
         format!(
-            "its directory has not answered for {} s",
+            "the directory has not answered for {} s",
             time.as_secs().max(1)
         ),
     )

@@ -1,4 +1,4 @@
-//! Which versions answer: loading, swapping and finding models.
+//! The manager: loading, swapping and finding models.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Loaders;
 use crate::serving::{ModelRepository, Predictor};
 
-/// How long a manager that is dropped waits for what is under way.
+/// The time that a manager waits on drop for loads and unloads.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Serves the versions of every model of a source, and swaps them when that changes.
+/// Serves the versions of every model of a source, and swaps them when the source changes.
 ///
 /// ```text
 /// Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ Predictor
 /// ```
 ///
-/// | part | says | yours instead |
+/// | part | decides | replaced by |
 /// | --- | --- | --- |
-/// | [`Source`] | which models and versions are there | [`Manager::builder`] |
+/// | [`Source`] | which models and versions exist | [`Manager::builder`] |
 /// | [`VersionPolicy`](super::VersionPolicy), [`Control`](super::Control) | which of them are wanted | [`ManagerBuilder::versions`] |
 /// | [`TransitionPolicy`](super::TransitionPolicy) | which is loaded or unloaded next | [`ManagerBuilder::transition`] |
-/// | [`Router`](super::Router), [`SourceAdapter`](super::SourceAdapter) | who loads it | [`ManagerBuilder::adapter`], [`ManagerBuilder::source_adapter`] |
-/// | [`Loader`](super::Loader) | how, and what it takes | by its adapter; see there for an example |
-/// | [`StateListener`](super::StateListener) | nothing: it hears what happened | [`ManagerBuilder::listener`] |
+/// | [`Router`](super::Router), [`SourceAdapter`](super::SourceAdapter) | which loader loads it | [`ManagerBuilder::adapter`], [`ManagerBuilder::source_adapter`] |
+/// | [`Loader`](super::Loader) | how it is loaded, and its memory | its adapter, with an example |
+/// | [`StateListener`](super::StateListener) | nothing: it receives changes of states | [`ManagerBuilder::listener`] |
 ///
 /// ```
 /// use fourfold::model::Loaders;
@@ -41,15 +41,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// # Ok::<(), fourfold::Error>(())
 /// ```
 ///
-/// Each model stands for itself: one that cannot be loaded, or takes for ever, is [reported](Manager::states), and the
-/// others serve. Requests that hold a [`Predictor`] finish on their version, which is dropped on a thread of its own after
+/// Models are independent: one that cannot be loaded, or that hangs, is [reported](Manager::states), and the others go on
+/// serving. Requests that hold a [`Predictor`] finish on their version, which is dropped on a thread of its own after
 /// the last of them. Looking a model up takes no lock.
 ///
 /// Dropping the manager stops its threads.
 pub struct Manager {
     pub(super) shared: Arc<Shared>,
     pub(super) timeout: Duration,
-    /// How many changes there were when [`Manager::refresh`] was asked last.
+    /// The number of changes at the last call of [`Manager::refresh`].
     n_seen: std::sync::atomic::AtomicU64,
     threads: Vec<JoinHandle<()>>,
     watch: Watch,
@@ -86,7 +86,7 @@ impl Manager {
         manager.shared.poll()?;
         manager.spawn("fourfold-manage", |shared| shared.keep_time())?;
         manager.spawn("fourfold-poll", move |shared| {
-            shared.poll_for_ever(poll_interval);
+            shared.poll_until_stopped(poll_interval);
         })?;
         let shared = Arc::downgrade(&manager.shared);
         let wake = Arc::new(move || {
@@ -126,7 +126,7 @@ impl Manager {
     pub(super) fn settle(&self, model: Option<&str>) {
         let settled = |registry: &Registry| registry.is_settled(model).then_some(());
         if self.shared.wait(until(self.timeout), settled).is_none() {
-            tracing::warn!("models are still being loaded");
+            tracing::warn!("models are still loading");
         }
     }
 
@@ -152,7 +152,7 @@ impl Manager {
 
     /// Takes up a version that was pushed just now, and returns once it answers. Where an operator has said that others
     /// are to be loaded, that stands.
-    pub(in crate::serving) fn take_up(&self, name: &str, version: u64) -> Result<()> {
+    pub(in crate::serving) fn load_pushed(&self, name: &str, version: u64) -> Result<()> {
         self.shared.poll_within(self.timeout)?;
         let Err(error) = self.wait_for(name, version, self.timeout) else {
             return Ok(());
@@ -168,12 +168,12 @@ impl Manager {
         tracing::warn!(
             model = name,
             version,
-            "pushed and not loaded: other versions are wanted"
+            "the pushed version is not loaded: operators chose others"
         );
         Ok(())
     }
 
-    /// What answers where no version is named and no traffic is split.
+    /// The version that answers where none is named and no traffic is split.
     pub(crate) fn answering(&self, name: &str) -> Option<Predictor> {
         let table = self.shared.table.load();
         let version = table.find(name).ok()?.default_version()?;
@@ -196,7 +196,7 @@ impl Manager {
         Ok(predictor)
     }
 
-    /// What answers a request, and which version gets a copy of it. Where no version is named, the model's traffic split
+    /// The version that answers a request, and the one that gets a copy of it. Where no version is named, the model's traffic split
     /// decides, by the key if it goes by keys; else the label `stable`; else the newest version.
     ///
     /// # Errors
@@ -271,7 +271,7 @@ impl Manager {
         self.shared.read(|registry| registry.is_lazy())
     }
 
-    /// Why the source could not be asked the last time, or that it has not answered for long; `None` if all is well. What
+    /// The reason why the last poll of the source failed, or that it has not answered for long; `None` if all is well. What
     /// is loaded goes on serving then, and nothing changes.
     #[must_use]
     pub fn source_failure(&self) -> Option<String> {

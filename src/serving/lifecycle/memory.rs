@@ -1,4 +1,4 @@
-//! Who gets memory: the registry's side of the budget.
+//! Allocation of memory: the registry's side of the budget.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,7 +59,7 @@ impl Registry {
             Room::Wait | Room::Never => {}
         }
         let note = format!(
-            "it waits for memory: it needs {needed} bytes, and {} of {limit} are taken",
+            "waiting for memory: it needs {needed} bytes, and {} of {limit} are in use",
             memory.used
         );
         if let Some(harness) = self.harness(name, version)
@@ -81,7 +81,7 @@ impl Registry {
         }
         if let Some(limit) = self.settings.memory_budget.filter(|limit| needed > *limit) {
             return Err(format!(
-                "it needs {needed} bytes of memory, the memory budget is {limit}"
+                "it needs {needed} bytes of memory, more than the memory budget of {limit}"
             ));
         }
         let fits = self.make_room(&job.model, version, needed);

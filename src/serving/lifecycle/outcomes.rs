@@ -1,4 +1,4 @@
-//! What came of a task: the registry is told here.
+//! Results of tasks, applied to the registry.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -64,7 +64,7 @@ impl Registry {
             n_tries,
             is_given_up = due.is_none(),
             reason,
-            "cannot be loaded"
+            "a version cannot be loaded"
         );
         // Files that were written anew meanwhile are found at the next look.
         harness.failure = Some(Failure {
@@ -113,7 +113,7 @@ impl Registry {
             for version in versions {
                 model.drain(
                     version,
-                    "the server stops".to_owned(),
+                    "the server is stopping".to_owned(),
                     false,
                     &mut self.changes,
                 );

@@ -13,10 +13,10 @@ use super::{
 use crate::error::chain;
 use crate::model::Servable;
 
-/// How soon it is looked again whether requests hold a version that is to be dropped.
+/// The interval at which it is checked whether requests still hold a version that is to be dropped.
 const REAP_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a manager was told to do.
+/// The settings of a manager.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) versions: VersionPolicy,
@@ -54,7 +54,7 @@ pub(super) struct Job {
 pub(super) struct Registry {
     pub(super) settings: Settings,
     pub(super) models: BTreeMap<Arc<str>, ModelVersions>,
-    /// What is to be loaded, in the order in which it was asked for.
+    /// The versions to load, in the order of the requests.
     pub(super) queue: VecDeque<(Arc<str>, u64)>,
     pub(super) changes: Changes,
     /// Counts what operators say.
@@ -64,9 +64,9 @@ pub(super) struct Registry {
     is_asked: bool,
     /// The tasks that are not done.
     pub(super) n_tasks: usize,
-    /// When it was looked last which versions nobody holds.
+    /// The time of the last check for versions that nobody holds.
     pub(super) reaped: Instant,
-    /// When it was decided last what is to be done.
+    /// The time of the last decision on the next steps.
     advanced: Instant,
 }
 
@@ -140,9 +140,9 @@ impl Registry {
                     Some(reason) => tracing::warn!(
                         model = &*model.name,
                         reason,
-                        "cannot be read whole; what is known of it goes on"
+                        "a model cannot be read; its last known state stays in use"
                     ),
-                    None => tracing::info!(model = &*model.name, "can be read again"),
+                    None => tracing::info!(model = &*model.name, "a model can be read again"),
                 }
                 model.listing = listing;
                 self.changes.models.insert(Arc::clone(&model.name));
@@ -208,7 +208,7 @@ impl Registry {
         let mut waiting = VecDeque::new();
         let mut n_loading = self
             .harnesses()
-            .filter(|(_, harness)| harness.is_loading_briskly())
+            .filter(|(_, harness)| harness.is_loading_in_time())
             .count();
         while let Some((name, version)) = self.queue.pop_front() {
             let Some(model) = self.models.get(&name) else {
@@ -220,7 +220,7 @@ impl Registry {
             if !matches!(harness.phase, Phase::Queued) {
                 continue;
             }
-            let is_busy = model.versions.values().any(Harness::is_loading_briskly);
+            let is_busy = model.versions.values().any(Harness::is_loading_in_time);
             if is_busy || n_loading >= self.settings.n_load_threads {
                 waiting.push_back((name, version));
                 continue;
@@ -288,7 +288,7 @@ impl Registry {
         models.all(|one| model.is_some_and(|model| *one.name != *model) || one.is_settled())
     }
 
-    /// When something has to be done although nothing happens.
+    /// The time at which something is due without an event.
     pub(super) fn next_due(&self) -> Option<Instant> {
         if self.is_asked {
             return Some(self.advanced);

@@ -1,4 +1,4 @@
-//! Which adapter takes a version, by the tag of its format.
+//! Adapters of versions, by the tag of their format.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Router {
     loaders: Loaders,
 }
 
-/// What is read of a manifest.
+/// The fields of a manifest that routing needs.
 #[derive(Deserialize)]
 struct Tagged {
     model_format: String,

@@ -12,7 +12,7 @@ use super::{ModelState, State, Traffic, VersionChoice, VersionRef, VersionState}
 use crate::error::{Error, ErrorKind, Result, near_names, shortened};
 use crate::serving::Predictor;
 
-/// What answers a request: a version, and the one that gets a copy of what is asked.
+/// The version that answers a request, and the one that gets a copy of it.
 #[derive(Clone, Debug)]
 pub struct Route {
     predictor: Predictor,
@@ -26,7 +26,7 @@ impl Route {
         &self.predictor
     }
 
-    /// The version that is asked as well, its answers compared and recorded and never returned.
+    /// The shadow version: its answers are compared and recorded, but never returned.
     #[must_use]
     pub fn shadow(&self) -> Option<&Predictor> {
         self.shadow.as_ref()
@@ -45,18 +45,18 @@ pub(super) struct Table {
     models: BTreeMap<Arc<str>, Arc<Routes>>,
 }
 
-/// What a lookup finds of one model.
+/// The routes of one model.
 #[derive(Debug)]
 pub(super) struct Routes {
     name: Arc<str>,
     versions: BTreeMap<u64, Slot>,
-    /// What answers where no version is named and no split says otherwise.
+    /// The version that answers where none is named and no split applies.
     default: Option<Live>,
     split: Option<Traffic>,
     shadow: Option<Live>,
     /// The version that each label stands for now.
     labels: BTreeMap<String, u64>,
-    /// What is to be loaded once somebody asks, lazily.
+    /// Versions that are loaded lazily, on the first request.
     missing: Vec<u64>,
     state: ModelState,
     is_unloaded: bool,
@@ -65,9 +65,9 @@ pub(super) struct Routes {
 #[derive(Debug)]
 enum Slot {
     Live(Live),
-    /// It may come.
+    /// It may become available.
     Waiting(String),
-    /// It will not come by itself.
+    /// It will not become available by itself.
     Out(String),
 }
 
@@ -174,7 +174,7 @@ impl Routes {
         &self.state
     }
 
-    /// What is to be loaded now that somebody asks.
+    /// Versions to load because of a request.
     pub(super) fn missing(&self, choice: VersionChoice<'_>) -> Option<&[u64]> {
         let asks = matches!(choice, VersionChoice::Default) && !self.missing.is_empty();
         asks.then_some(&self.missing)
@@ -248,7 +248,7 @@ impl Routes {
         Err(match self.versions.get(&version) {
             Some(Slot::Live(live)) => return Ok(live.take(now)),
             Some(Slot::Waiting(reason)) => unavailable(format!(
-                "version {version} of model `{name}` does not answer yet: {reason}"
+                "version {version} of model `{name}` is not available yet: {reason}"
             )),
             Some(Slot::Out(reason)) => Error::not_found(format!(
                 "version {version} of model `{name}` could not be loaded: {reason}"
@@ -261,7 +261,7 @@ impl Routes {
         })
     }
 
-    /// Which versions are loaded, as far as people want to read them.
+    /// The newest loaded versions, for an error.
     fn loaded(&self) -> String {
         let live = self.versions.iter().rev();
         let live = live.filter(|(_, slot)| matches!(slot, Slot::Live(_)));
@@ -275,7 +275,7 @@ impl Routes {
         }
     }
 
-    /// Why no version answers.
+    /// The error that says why no version answers.
     fn why_none(&self) -> Error {
         let name = &self.name;
         if self.is_unloaded {
@@ -288,7 +288,7 @@ impl Routes {
         });
         if let Some((version, reason)) = waiting {
             return unavailable(format!(
-                "model `{name}` does not answer yet; the newest version, {version}: {reason}"
+                "model `{name}` is not available yet; newest version {version}: {reason}"
             ));
         }
         let out = newest.clone().find_map(|(version, slot)| match slot {
@@ -297,7 +297,7 @@ impl Routes {
         });
         match (out, &self.state.reason) {
             (Some((version, reason)), _) => Error::not_found(format!(
-                "no version of model `{name}` could be loaded; the newest, {version}: {reason}"
+                "no version of model `{name}` could be loaded; newest version {version}: {reason}"
             )),
             (None, Some(reason)) => {
                 unavailable(format!("model `{name}` could not be listed: {reason}"))
@@ -320,13 +320,13 @@ fn why_not(harness: &Harness, is_lazy: bool) -> Slot {
             return Slot::Out(ROLLED_BACK.to_owned());
         }
         (Phase::Draining { .. } | Phase::Dropping { .. }, reason) => {
-            format!("it is being unloaded: {}", reason.unwrap_or_default())
+            format!("unloading: {}", reason.unwrap_or_default())
         }
         (_, Some(reason)) => reason.to_owned(),
         (Phase::Idle, None) if is_lazy && !harness.is_demanded => {
-            "it is loaded when it is asked for".to_owned()
+            "loaded on the first request".to_owned()
         }
-        _ => "it is being loaded".to_owned(),
+        _ => "loading".to_owned(),
     };
     Slot::Waiting(reason)
 }

@@ -1,4 +1,4 @@
-//! What a manager's threads share.
+//! State that a manager's threads share.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use super::warm_up::WarmUp;
 use super::{Source, SourceAdapter, StateChange, StateListener, workers};
 use crate::error::{Error, ErrorKind, Result, chain};
 
-/// What a manager's threads share: the registry behind a lock, and the table that lookups read without one.
+/// State that a manager's threads share: the registry behind a lock, and the table that lookups read without one.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) source: Arc<dyn Source>,
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     registry: Mutex<Registry>,
     /// Something in the registry has changed.
     changed: Condvar,
-    /// What listeners have not heard yet.
+    /// Changes that listeners have not received yet.
     untold: Mutex<VecDeque<StateChange>>,
     telling: Mutex<()>,
     /// One poll at a time, so that an older answer does not replace a newer one.
@@ -41,21 +41,21 @@ pub(super) struct Shared {
 /// A poll that takes longer than this is spoken of.
 const SLOW_POLL: Duration = Duration::from_secs(10);
 
-/// What the polling thread is told, and what it answers.
+/// Requests to the polling thread, and its answers.
 #[derive(Debug, Default)]
 struct Signal {
-    /// How often it was asked for a poll.
+    /// The number of requested polls.
     n_asked: u64,
-    /// How many of these it has answered.
+    /// The number of answered requests.
     n_answered: u64,
-    /// Why the last poll failed.
+    /// The reason why the last poll failed.
     failure: Option<(ErrorKind, String)>,
     /// Since when the poll that is under way is.
     polling_since: Option<Instant>,
     is_stopping: bool,
 }
 
-/// When a time is over, from now on; for a time that is too long for a clock, not within a lifetime.
+/// The deadline after a time from now; for a time that is too long for the clock, one that is never reached.
 pub(super) fn until(time: Duration) -> Instant {
     const LONG: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
     let now = Instant::now();
@@ -226,7 +226,7 @@ impl Shared {
             if left.is_zero() || signal.is_stopping {
                 return Err(Error::new(
                     ErrorKind::DeadlineExceeded,
-                    format!("the source of models did not answer within {time:?}"),
+                    format!("the source did not answer within {time:?}"),
                 ));
             }
             let waited = self.signalled.wait_timeout(signal, left);
@@ -238,7 +238,7 @@ impl Shared {
         }
     }
 
-    /// Why it is not known what is there: the last poll failed, or has not come back.
+    /// The reason why the models are not known: the last poll failed, or has not returned.
     pub(super) fn source_failure(&self) -> Option<String> {
         let signal = lock(&self.signal);
         let polling = signal.polling_since.map(|since| since.elapsed());
@@ -288,14 +288,18 @@ impl Shared {
                 Ok(Ok(())) => {
                     retained.insert(name, versions);
                 }
-                Ok(Err(error)) => tracing::debug!(model = &*name, ?error, "files are left over"),
+                Ok(Err(error)) => tracing::debug!(
+                    model = &*name,
+                    ?error,
+                    "the source cannot remove files that are no longer used"
+                ),
                 Err(_) => tracing::error!(model = &*name, "the source of models panicked"),
             }
         }
     }
 
     /// Polls at an interval, if there is one, and when it is asked to, until the end.
-    pub(super) fn poll_for_ever(self: &Arc<Self>, interval: Option<Duration>) {
+    pub(super) fn poll_until_stopped(self: &Arc<Self>, interval: Option<Duration>) {
         let mut is_failing = false;
         loop {
             let mut next = interval.and_then(|interval| Instant::now().checked_add(interval));
@@ -332,7 +336,7 @@ impl Shared {
             if let Some(error) = failed.as_ref().filter(|_| !is_failing) {
                 tracing::warn!(
                     ?error,
-                    "models cannot be looked for; what is loaded goes on serving"
+                    "the source cannot be polled; loaded models go on serving"
                 );
             }
             is_failing = failed.is_some();
@@ -397,7 +401,7 @@ impl Shared {
         while registry.n_tasks > 0 {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                tracing::warn!("stopped while versions were being loaded or unloaded");
+                tracing::warn!("the manager stopped while versions were loading or unloading");
                 break;
             }
             registry = self.pause(registry, left);

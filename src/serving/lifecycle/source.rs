@@ -1,4 +1,4 @@
-//! Where models come from.
+//! Sources of models.
 
 use std::any::Any;
 use std::fmt;
@@ -10,50 +10,51 @@ use super::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store;
 
-/// Where models come from: says which models and versions are there.
+/// A source of models: lists the models and versions that exist.
 ///
-/// A [`ModelRepository`](crate::serving::ModelRepository) is one. Everything here is called on the manager's own threads
+/// A [`ModelRepository`](crate::serving::ModelRepository) is a source. All methods are called on the manager's own threads
 /// and may block.
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Every model that is there with its versions. A model that cannot be listed just now is an error of its own, and
-    /// keeps what it has; a model that is not in the list is gone.
+    /// Lists every model with its versions. A model that cannot be listed for now is an error of its own and keeps its
+    /// versions; a model that is missing in the list is removed.
     ///
     /// # Errors
-    /// If nothing can be said just now: no model changes then.
+    /// If no model can be listed for now: no model changes then.
     fn poll(&self) -> Result<Vec<FoundModel>>;
 
-    /// Calls `wake` soon after something changed, from any thread, until the [`Watch`] is dropped. A manager polls at
-    /// its interval anyhow, so a source that cannot know of changes returns [`Watch::none`], as the default does.
+    /// Calls `wake` soon after a change, from any thread, until the [`Watch`] is dropped. A manager polls at its interval
+    /// in any case, so a source that cannot watch returns [`Watch::none`], which is the default.
     ///
     /// # Errors
-    /// If it cannot watch just now; the manager goes on polling.
+    /// If it cannot watch for now; the manager goes on polling.
     fn watch(&self, _wake: Arc<dyn Fn() + Send + Sync>) -> Result<Watch> {
         Ok(Watch::none())
     }
 
-    /// Brings a version's files to its [path](FoundVersion::path), if they are not there. Called before it is loaded, by
-    /// the thread that loads it.
+    /// Copies the files of a version to its [path](FoundVersion::path), if they are missing. Called on the thread that loads
+    /// the version, before it does.
     ///
     /// # Errors
-    /// If they cannot be brought; there is nothing at the path then.
+    /// If they cannot be copied; nothing is left at the path then.
     fn fetch(&self, _model: &str, _version: &FoundVersion) -> Result<()> {
         Ok(())
     }
 
-    /// Says which versions of a model are wanted or loaded still: what [`fetch`](Source::fetch) brought for others may go.
+    /// Receives the versions of a model that are wanted or loaded: the files of others, which [`fetch`](Source::fetch) copied,
+    /// may be removed.
     ///
     /// # Errors
-    /// If something could not be removed; nothing depends on it.
+    /// If files cannot be removed; nothing depends on it.
     fn retain(&self, _model: &str, _versions: &[u64]) -> Result<()> {
         Ok(())
     }
 
-    /// Changes what is said about a model's versions, where that is kept; answers with what is said then. The change
-    /// may be called more than once, if another process changes it at the same time.
+    /// Changes the [`Control`] of a model where it is stored, and returns it. `change` may be called more than once, if another
+    /// process changes it at the same time.
     ///
     /// # Errors
-    /// Those of the change, which changes nothing then; [`ErrorKind::Unsupported`] if this source does not keep it, as by
-    /// default; [`ErrorKind::NotFound`] if there is no such model.
+    /// Those of `change`, after which nothing has changed; [`ErrorKind::Unsupported`] if this source does not store it, which
+    /// is the default; [`ErrorKind::NotFound`] if there is no such model.
     fn update(
         &self,
         model: &str,
@@ -61,28 +62,28 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Control> {
         Err(Error::new(
             ErrorKind::Unsupported,
-            format!("the source of model `{model}` does not keep labels, traffic or rollbacks"),
+            format!("the source of model `{model}` does not store labels, traffic or rollbacks"),
         ))
     }
 }
 
-/// What keeps a source calling when something changes. Dropping it stops that.
+/// The guard of a watch on a source. Dropping it ends the watch.
 pub struct Watch(Option<Box<dyn Any + Send + Sync>>);
 
 impl Watch {
-    /// One that lives as long as what watches.
+    /// A watch that owns whatever watches.
     #[must_use]
     pub fn new(watcher: impl Any + Send + Sync) -> Self {
         Watch(Some(Box::new(watcher)))
     }
 
-    /// No watching: changes are found by polling.
+    /// No watch: changes are found by polling.
     #[must_use]
     pub fn none() -> Self {
         Watch(None)
     }
 
-    /// Whether something is watching.
+    /// Whether it watches.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.0.is_some()
@@ -122,21 +123,21 @@ impl FoundModel {
         &self.name
     }
 
-    /// What was found.
+    /// The result of the poll.
     ///
     /// # Errors
-    /// Why it could not be listed; what is loaded of it goes on serving.
+    /// The reason why it could not be listed; its loaded versions go on serving.
     pub fn found(&self) -> Result<&Found, &Error> {
         self.found.as_ref()
     }
 
-    /// The name and what was found.
+    /// The name and the result.
     pub fn into_parts(self) -> (String, Result<Found>) {
         (self.name, self.found)
     }
 }
 
-/// The versions of a model that are there, and what is said about them.
+/// The versions of a model, and their control.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     versions: Vec<FoundVersion>,
@@ -145,7 +146,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Versions, in any order; of two with the same number the first is taken.
+    /// Versions, in any order; of two with the same number the first counts.
     #[must_use]
     pub fn new(mut versions: Vec<FoundVersion>, control: Control) -> Self {
         versions.sort_by_key(|version| version.version);
@@ -157,15 +158,15 @@ impl Found {
         }
     }
 
-    /// The same, with what is wrong although the versions are known: that what an operator says could not be read, say, and
-    /// the control is an older one. It shows in the model's [`reason`](super::ModelState::reason).
+    /// The same, with a problem that leaves the versions known: for example, the control file cannot be read, and the control
+    /// is an older one. It is shown in the model's [`reason`](super::ModelState::reason).
     #[must_use]
     pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
         self.warning = Some(warning.into());
         self
     }
 
-    /// What is wrong, if something is.
+    /// The warning, if there is one.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
@@ -192,14 +193,14 @@ impl Found {
         self.versions.iter().map(|found| found.version).collect()
     }
 
-    /// What an operator has said about them.
+    /// The control file of the operators.
     #[must_use]
     pub fn control(&self) -> &Control {
         &self.control
     }
 }
 
-/// A version that is there.
+/// A version that a [`Source`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundVersion {
     version: u64,
@@ -209,7 +210,7 @@ pub struct FoundVersion {
 }
 
 impl FoundVersion {
-    /// A version by its number, and where its files are on this machine or [will be](Source::fetch).
+    /// A version by its number, and the directory on this machine that has its files, or [will have](Source::fetch) them.
     #[must_use]
     pub fn new(version: u64, path: impl Into<PathBuf>) -> Self {
         FoundVersion {
@@ -220,7 +221,7 @@ impl FoundVersion {
         }
     }
 
-    /// When it was written; another time means another content, worth another try.
+    /// The time at which it was written; another time means other content, which is tried anew.
     #[must_use]
     pub fn with_written(mut self, written: Option<SystemTime>) -> Self {
         self.written = written;
@@ -246,19 +247,19 @@ impl FoundVersion {
         &self.path
     }
 
-    /// When it was written, where that is known.
+    /// The time at which it was written, where it is known.
     #[must_use]
     pub fn written(&self) -> Option<SystemTime> {
         self.written
     }
 
-    /// The size of its files in bytes. Where the source has not said it, the files are looked at now.
+    /// The size of its files in bytes. Unless the source gave it, the files are examined now.
     #[must_use]
     pub fn n_bytes(&self) -> u64 {
         self.n_bytes.unwrap_or_else(|| store::n_bytes(&self.path))
     }
 
-    /// The size of its files in bytes, where the source has said it.
+    /// The size of its files in bytes, if the source gave it.
     pub(super) fn known_n_bytes(&self) -> Option<u64> {
         self.n_bytes
     }

@@ -1,4 +1,4 @@
-//! What a version is doing, and who hears of it.
+//! States of versions, and their listeners.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a version is in its life.
+/// A state in the lifecycle of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is known and wanted, and not loaded: it waits for its turn, for memory, for another try after a failure, or,
-    /// lazily, to be asked for.
+    /// Known and wanted, but not loaded: it waits for a loading thread, for memory, for a retry after a failure, or, lazily, for
+    /// a request.
     Start,
-    /// It is being loaded and warmed up.
+    /// Loading and warming up.
     Loading,
-    /// It answers.
+    /// Available: it answers requests.
     Available,
-    /// It takes no new requests; those that hold it finish, then it is dropped.
+    /// Unloading: it takes no new requests, and is dropped when those that hold it have finished.
     Unloading,
-    /// It does not answer and will not: it could not be loaded, is unloaded or rolled back.
+    /// Not available any more: it failed to load, was unloaded or rolled back.
     End,
 }
 
 impl State {
-    /// All of them, in the order of a life.
+    /// All states, in the order of the lifecycle.
     pub const ALL: [State; 5] = [
         State::Start,
         State::Loading,
@@ -60,8 +60,7 @@ pub struct ModelState {
     pub name: String,
     /// Each version with its state, rising.
     pub versions: Vec<VersionState>,
-    /// Why the model, or what an operator says about it, could not be read the last time; its versions go on as they
-    /// were then.
+    /// The reason why the model or its control file could not be read the last time; its last known state stays in use.
     pub reason: Option<String>,
 }
 
@@ -72,27 +71,27 @@ impl ModelState {
         self.versions.iter().any(VersionState::is_available)
     }
 
-    /// Whether no version answers because nobody asks for one: the model was unloaded by hand, or is loaded lazily and
-    /// waits to be asked for. It is as it should be then.
+    /// Whether no version is available on purpose: the model was unloaded by an operator, or is loaded lazily and has had no
+    /// request yet.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         !self.versions.is_empty() && self.versions.iter().all(|version| version.is_at_rest)
     }
 }
 
-/// What a version is doing.
+/// The state of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct VersionState {
     /// The version.
     pub version: u64,
-    /// Where it is in its life.
+    /// Its state in the lifecycle.
     pub state: State,
-    /// Why it does not answer.
+    /// The reason why it does not answer.
     pub reason: Option<String>,
     /// The labels it has, sorted.
     pub labels: Vec<String>,
-    /// Whether it does not answer because nobody asks for it.
+    /// Whether it is not loaded on purpose: it is loaded lazily and has had no request yet.
     #[serde(skip)]
     pub(crate) is_at_rest: bool,
 }
@@ -105,7 +104,7 @@ impl VersionState {
     }
 }
 
-/// A version went from one state to the next.
+/// A change of a version's state.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StateChange {
@@ -115,17 +114,17 @@ pub struct StateChange {
     pub version: u64,
     /// The state it is in now.
     pub state: State,
-    /// Why, where it does not answer.
+    /// The reason, if it does not answer.
     pub reason: Option<String>,
-    /// How long loading took, once it is loaded or could not be.
+    /// The time that loading took, once it has succeeded or failed.
     pub took: Option<Duration>,
 }
 
-/// Hears of every change of a version's state, in their order: metrics and logs are listeners, and yours may be.
+/// Receives every change of a version's state, in order: metrics and logs are listeners.
 ///
-/// It is called on the thread that made the change, one change at a time, so it must be quick. It may look models up; the
-/// calls that change something, such as `Manager::load`, are not for it.
+/// It is called on the thread that made the change, one change at a time, so it must be quick. It may look models up, but must
+/// not call methods that change something, such as `Manager::load`.
 pub trait StateListener: fmt::Debug + Send + Sync + 'static {
-    /// A version is in another state.
+    /// Receives a change.
     fn changed(&self, change: &StateChange);
 }

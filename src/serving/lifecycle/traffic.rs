@@ -1,4 +1,4 @@
-//! How requests that name no version are shared between versions.
+//! Traffic splits of requests that name no version.
 
 use std::fmt;
 
@@ -8,12 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::VersionChoice;
 use crate::error::{Error, Result, shortened};
 
-/// A version as an operator names it: by its number, or by a label such as `"stable"`. In a file, `5` or `"stable"`.
+/// A reference to a version: its number, or a label such as `"stable"`. In a file, `5` or `"stable"`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a version is a whole number, or the text of a label"
-)]
+#[serde(untagged, expecting = "a version number or a label")]
 pub enum VersionRef {
     /// The number.
     Number(u64),
@@ -22,7 +19,7 @@ pub enum VersionRef {
 }
 
 impl VersionRef {
-    /// What a request for it would ask for.
+    /// The choice of version for it.
     #[must_use]
     pub fn as_choice(&self) -> VersionChoice<'_> {
         match self {
@@ -59,14 +56,14 @@ impl From<String> for VersionRef {
     }
 }
 
-/// What decides which share of the traffic a request falls into.
+/// The criterion that assigns a request to a share of the traffic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitBy {
-    /// Chance: every request is drawn anew.
+    /// At random, for each request.
     #[default]
     Weight,
-    /// The request's routing key: a key always gets the same version. A request without a key is drawn by chance.
+    /// The request's routing key: a key always gets the same version. A request without a key gets one at random.
     Key,
 }
 
@@ -92,7 +89,7 @@ impl Share {
     }
 }
 
-/// How requests that name no version are shared between versions: by chance, or by their routing key.
+/// A traffic split of requests that name no version: at random, or by their routing key.
 ///
 /// A key's version depends on the key, the shares and the seed alone, so every server gives the same. A share that grows
 /// keeps the keys it has; one that shrinks gains none.
@@ -114,7 +111,7 @@ pub struct Traffic {
     shares: Vec<Share>,
 }
 
-/// What a file says, not checked yet.
+/// The content of a file, not checked yet.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -142,17 +139,17 @@ fn is_zero(seed: &u64) -> bool {
 }
 
 impl Traffic {
-    /// Shares that requests fall into by chance: each a version and its weight.
+    /// A split at random: versions and their weights.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no share, no weight above 0, or a version twice.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no share, no weight above 0, or a duplicate version.
     pub fn by_weight<V: Into<VersionRef>>(
         shares: impl IntoIterator<Item = (V, u32)>,
     ) -> Result<Self> {
         Traffic::new(SplitBy::Weight, shares)
     }
 
-    /// Shares that requests fall into by their routing key: each a version and its weight.
+    /// A split by routing key: versions and their weights.
     ///
     /// # Errors
     /// As [`Traffic::by_weight`].
@@ -177,15 +174,15 @@ impl Traffic {
         Ok(traffic)
     }
 
-    /// Draws the keys anew: with another seed, other keys fall into a small share. Without, the same keys would try every
-    /// canary of every model first.
+    /// The seed of the assignment of keys: with another seed, other keys fall into a small share. With one seed for all models,
+    /// the same keys would get every canary.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// What decides which share a request falls into.
+    /// The criterion that assigns a request to a share.
     #[must_use]
     pub fn by(&self) -> SplitBy {
         self.by
@@ -265,13 +262,13 @@ impl Traffic {
     fn check(&self) -> Result<()> {
         if self.shares.iter().all(|share| share.weight == 0) {
             return Err(Error::config(
-                "traffic: there is no share with a weight above 0, must be at least one",
+                "traffic: at least one share must have a weight above 0",
             ));
         }
         for (at, share) in self.shares.iter().enumerate() {
             if self.shares[..at].iter().any(|other| other.to == share.to) {
                 return Err(Error::config(format!(
-                    "traffic: {} has two shares, may have one",
+                    "traffic: {} has two shares, must have one",
                     share.to
                 )));
             }

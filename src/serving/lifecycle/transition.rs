@@ -1,10 +1,10 @@
-//! Which step comes next when versions change.
+//! Policies for the order in which versions are loaded and unloaded.
 
 use std::fmt::Debug;
 
 use super::State;
 
-/// A version as a [`TransitionPolicy`] sees it.
+/// The view of a version that a [`TransitionPolicy`] gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionStatus {
     version: u64,
@@ -29,8 +29,8 @@ impl VersionStatus {
         self.version
     }
 
-    /// The state it is in. [`State::Start`] is one that may be loaded now; one that has failed, or is not to be loaded yet,
-    /// is in [`State::End`].
+    /// Its state. A version in [`State::Start`] may be loaded now; one that has failed, or is not to be loaded yet, is in
+    /// [`State::End`].
     #[must_use]
     pub fn state(&self) -> State {
         self.state
@@ -52,8 +52,8 @@ pub enum Transition {
     Unload(u64),
 }
 
-/// Says, of the versions of one model, what to do next. It keeps nothing: the same versions always give the same step. It
-/// is asked again after every step, until there is none.
+/// Chooses the next step for the versions of one model. It has no state: the same versions always give the same step. It is
+/// called again after every step, until there is none.
 ///
 /// ```
 /// use fourfold::serving::lifecycle::{

@@ -1,9 +1,9 @@
-//! Which version of a model a request is for.
+//! The version that a request asks for.
 
-/// Which version of a model is asked for.
+/// The version of a model that a request asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VersionChoice<'a> {
-    /// The server's choice: what labels, traffic split and policy say.
+    /// The server's choice, by traffic split and policy.
     #[default]
     Default,
     /// A version by its number.

@@ -1,4 +1,4 @@
-//! Which of the versions that are there should be loaded.
+//! Policies for the versions to load.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Which of a model's versions should be loaded: the newest ones, all, or those of a list.
+/// A policy for the versions of a model to load: the newest ones, all, or a list.
 ///
 /// In a file: `{ latest = 2 }`, `"all"` or `{ specific = [3, 5] }`. Versions that labels, the traffic split or shadow
 /// traffic name are loaded beside these, see [`Control::aspired`](super::Control::aspired).
@@ -24,11 +24,11 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionPolicy {
-    /// The newest ones, so many; at least 1.
+    /// This number of the newest versions; at least 1.
     Latest(usize),
     /// Every version.
     All,
-    /// These, where they are there. An empty list means none.
+    /// These versions, if they exist. An empty list means none.
     Specific(Vec<u64>),
 }
 
@@ -39,8 +39,8 @@ impl Default for VersionPolicy {
 }
 
 impl VersionPolicy {
-    /// The versions that should be loaded, rising, of those that were found. Versions that are rolled back are as if they
-    /// were not there.
+    /// The versions that should be loaded, rising, of those that were found. Versions that are rolled back do
+    /// not count.
     #[must_use]
     pub fn aspired(&self, found: &[u64], rolled_back: &BTreeSet<u64>) -> Vec<u64> {
         let found = found

@@ -15,13 +15,13 @@ use super::{
 pub(super) struct ModelVersions {
     pub(super) name: Arc<str>,
     pub(super) found: Found,
-    /// Why it could not be listed the last time.
+    /// The reason why it could not be listed the last time.
     pub(super) listing: Option<String>,
-    /// What an operator has said, while it is tried out and not kept yet.
+    /// A change by an operator that is tried out and not stored yet.
     pub(super) tried: Option<Control>,
-    /// What an operator has said, where the source does not keep it.
+    /// The control, where the source does not store it.
     pub(super) local: Option<Control>,
-    /// When an operator last said something: what was read before does not count.
+    /// The epoch of the last change by an operator: polls that began before do not count.
     pub(super) control_epoch: u64,
     /// Versions that are loaded because an operator is about to name them.
     pub(super) pinned: BTreeSet<u64>,
@@ -38,11 +38,11 @@ pub(super) struct Changes {
     pub(super) changes: Vec<StateChange>,
     /// The models whose routes are to be made anew.
     pub(super) models: BTreeSet<Arc<str>>,
-    /// How many there have been.
+    /// The number of changes.
     pub(super) n: u64,
 }
 
-/// What a step goes by, beside the versions.
+/// The inputs of a step beside the versions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Given<'g> {
     pub(super) policy: &'g dyn TransitionPolicy,
@@ -76,12 +76,12 @@ impl ModelVersions {
         }
     }
 
-    /// What an operator has said.
+    /// The control in effect.
     pub(super) fn control(&self) -> &Control {
         self.tried.as_ref().unwrap_or_else(|| self.kept())
     }
 
-    /// What an operator has said that is kept.
+    /// The control that is stored.
     pub(super) fn kept(&self) -> &Control {
         self.local.as_ref().unwrap_or_else(|| self.found.control())
     }
@@ -120,7 +120,7 @@ impl ModelVersions {
         wanted
     }
 
-    /// Which versions the labels stand for. A label that moves to a version that does not answer yet stays where it was.
+    /// The versions of the labels. A label that moves to a version that is not available yet stays where it was.
     fn labels_now(&self) -> BTreeMap<String, u64> {
         let now = self.control().labels().iter().map(|(label, version)| {
             let before = self.labels.get(label);
@@ -143,7 +143,7 @@ impl ModelVersions {
         self.with_older(|numbers| policy.aspired(numbers, control.rolled_back()))
     }
 
-    /// What is aspired to of the versions that were found, and, where that has failed, of the others.
+    /// The aspired versions among those found, and, where they have failed, among the others.
     fn with_older(&self, aspired: impl Fn(&[u64]) -> Vec<u64>) -> BTreeSet<u64> {
         let mut numbers = self.found.numbers();
         let mut wanted: BTreeSet<u64> = aspired(&numbers).into_iter().collect();
@@ -202,7 +202,7 @@ impl ModelVersions {
         self.take_back(changes);
     }
 
-    /// What is wanted again and still in memory answers at once.
+    /// Versions that are wanted again and still in memory answer at once.
     fn take_back(&mut self, changes: &mut Changes) {
         let mut back = Vec::new();
         for (version, harness) in &mut self.versions {
@@ -345,16 +345,16 @@ impl ModelVersions {
         }
     }
 
-    /// Why a version that is loaded is to go.
+    /// The reason why a loaded version is to be unloaded.
     fn why_unwanted(&self, version: u64) -> String {
         let reason = if self.control().rolled_back().contains(&version) {
             ROLLED_BACK
         } else if self.is_unloaded {
             UNLOADED
         } else if self.found.version(version).is_none() {
-            "its files are gone"
+            "its files were removed"
         } else {
-            "another version takes its place"
+            "replaced by another version"
         };
         reason.to_owned()
     }
@@ -398,7 +398,7 @@ impl ModelVersions {
         harness.is_some_and(Harness::is_available)
     }
 
-    /// Why a version could not be loaded.
+    /// The reason why a version could not be loaded.
     pub(super) fn failure(&self, version: u64) -> Option<&str> {
         let failure = self.versions.get(&version)?.failure.as_ref()?;
         Some(&failure.reason)
@@ -424,7 +424,7 @@ impl ModelVersions {
     }
 }
 
-/// Why a version that was rolled back does not answer.
+/// The reason of a version that was rolled back.
 pub(super) const ROLLED_BACK: &str = "rolled back";
-/// Why a version that was unloaded by hand does not answer.
+/// The reason of a version that an operator unloaded.
 pub(super) const UNLOADED: &str = "unloaded";

@@ -24,7 +24,7 @@ const MAX_RECORDS: usize = 1_000;
 /// The files that are looked for: one record a line, or an array of records.
 const FILES: [&str; 2] = ["warmup.jsonl", "warmup.json"];
 
-/// What new versions are warmed up with.
+/// Requests that warm up new versions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WarmUp {
     rows: BTreeMap<String, RecordBatch>,
@@ -200,7 +200,7 @@ fn column(values: &[Value]) -> Result<ArrayRef> {
         )))
     } else {
         Err(Error::data(
-            "a value must be a number, a text, true, false, null, or a list of one of these",
+            "a value must be a number, a string, true, false, null, or a list of these",
         ))
     }
 }

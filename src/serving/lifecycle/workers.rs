@@ -18,10 +18,10 @@ pub(super) fn start(shared: &Arc<Shared>, task: Task) {
             let failed = job.clone();
             let thread = thread::Builder::new().name("fourfold-load".to_owned());
             if let Err(error) = thread.spawn(move || {
-                stand_back(&on_thread);
+                lower_priority(&on_thread);
                 load(&on_thread, &job);
             }) {
-                let reason = format!("no thread to load it: {error}");
+                let reason = format!("starting a thread to load it: {error}");
                 let now = Instant::now();
                 shared.done(|registry| {
                     registry.failed(&failed, reason, false, now, now.elapsed());
@@ -36,9 +36,13 @@ pub(super) fn start(shared: &Arc<Shared>, task: Task) {
             let dropped = Arc::clone(&model);
             let thread = thread::Builder::new().name("fourfold-unload".to_owned());
             let spawned = thread.spawn(move || {
-                stand_back(&on_thread);
+                lower_priority(&on_thread);
                 if catch_unwind(AssertUnwindSafe(|| drop(servable))).is_err() {
-                    tracing::error!(model = &*model, version, "panicked when it was dropped");
+                    tracing::error!(
+                        model = &*model,
+                        version,
+                        "a model panicked when it was dropped"
+                    );
                 }
                 on_thread.done(|registry| registry.dropped(&model, version));
             });
@@ -52,7 +56,7 @@ pub(super) fn start(shared: &Arc<Shared>, task: Task) {
 
 /// Leaves the processor to the threads that answer, where that can be had.
 #[cfg(target_os = "linux")]
-fn stand_back(shared: &Shared) {
+fn lower_priority(shared: &Shared) {
     use rustix::process::{getpriority_process, setpriority_process};
     let niceness = shared.read(|registry| i32::from(registry.settings.load_niceness));
     // On Linux a priority is a thread's own.
@@ -60,14 +64,14 @@ fn stand_back(shared: &Shared) {
     if getpriority_process(thread).is_ok_and(|own| own < niceness)
         && let Err(error) = setpriority_process(thread, niceness)
     {
-        tracing::debug!(%error, "a thread that loads cannot stand back");
+        tracing::debug!(%error, "the priority of a loading thread cannot be lowered");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn stand_back(_: &Shared) {}
+fn lower_priority(_: &Shared) {}
 
-/// What came of a try.
+/// The result of an attempt.
 enum Outcome {
     Loaded(Box<Servable>),
     /// There is no memory for it just now; it waits already.
@@ -94,7 +98,7 @@ fn load(shared: &Arc<Shared>, job: &Job) {
             });
             // Here and not on a thread that answers or decides.
             if catch_unwind(AssertUnwindSafe(|| drop(unwanted))).is_err() {
-                tracing::error!(model = &*job.model, "panicked when it was dropped");
+                tracing::error!(model = &*job.model, "a model panicked when it was dropped");
             }
         }
         Outcome::NoRoom => shared.done(|_| ()),

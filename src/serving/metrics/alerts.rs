@@ -1,4 +1,4 @@
-//! What operators were told lately.
+//! Recent alerts.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -13,11 +13,11 @@ const LONGEST: usize = 500;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alert {
-    /// When; the last time, if it was told several times in a row.
+    /// The time; of several equal alerts in a row, that of the last.
     pub at: SystemTime,
-    /// What, in at most 500 characters.
+    /// The text, of at most 500 characters.
     pub text: String,
-    /// How often in a row.
+    /// The number of times in a row.
     pub times: u64,
 }
 

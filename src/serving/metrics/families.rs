@@ -27,7 +27,7 @@ const SECONDS: [f64; 18] = [
 const LOAD_SECONDS: [f64; 12] = [
     1e-3, 5e-3, 10e-3, 50e-3, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
-/// How loads end.
+/// Results of loads.
 pub(super) const LOAD_RESULTS: [&str; 2] = ["ok", "error"];
 const ROWS: [f64; 12] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0, 8_192.0, 65_536.0,
@@ -81,12 +81,12 @@ pub(super) struct Families {
     log_dropped: Family<ModelLabels, Counter>,
     log_failed: Family<LogLabels, Counter>,
     log_writable: Family<LogLabels, Gauge<f64, AtomicU64>>,
-    /// What has series that are not found otherwise.
+    /// Label sets whose series are not found otherwise.
     known: Arc<Mutex<Known>>,
 }
 
 impl Families {
-    /// Those that nobody reads.
+    /// Series that no scrape reads any more.
     pub(super) fn unread() -> Self {
         Families {
             requests: Family::default(),
@@ -119,89 +119,85 @@ impl Families {
         registry.register("requests", "Requests answered", all.requests);
         registry.register_with_unit(
             "request_duration",
-            "From a request's arrival to its answer",
+            "Time from the arrival of a request to its answer",
             Unit::Seconds,
             all.request_duration,
         );
         registry.register("rows", "Rows predicted", all.rows);
         registry.register(
             "requests_in_flight",
-            "Requests that are being answered or wait",
+            "Requests that are computed or queued",
             all.in_flight,
         );
-        registry.register(
-            "queue_length",
-            "Requests that wait to be computed",
-            all.queue_length,
-        );
+        registry.register("queue_length", "Requests that are queued", all.queue_length);
         registry.register_with_unit(
             "queue_duration",
-            "How long requests waited to be computed",
+            "Time that requests were queued",
             Unit::Seconds,
             all.queue_duration,
         );
         registry.register_with_unit(
             "inference_duration",
-            "One call of a model",
+            "Time of one call of a model",
             Unit::Seconds,
             all.inference_duration,
         );
-        registry.register("batch_rows", "Rows of one call of a model", all.batch_rows);
+        registry.register("batch_rows", "Rows in one call of a model", all.batch_rows);
         registry.register("model_loads", "Loads of versions", all.loads);
         registry.register_with_unit(
             "load_duration",
-            "How long loading a version took",
+            "Time to load a version",
             Unit::Seconds,
             all.load_duration,
         );
         registry.register(
             "shadow_rows",
-            "Rows that a shadow version was asked",
+            "Rows sent to a shadow version",
             all.shadow_rows,
         );
         registry.register(
             "shadow_differing_rows",
-            "Rows that a shadow version answered otherwise",
+            "Rows for which a shadow version gave another answer",
             all.shadow_differing,
         );
         registry.register(
             "shadow_max_difference",
-            "The largest difference of an output of a shadow version",
+            "Largest difference between outputs of a shadow version and the serving one",
             all.shadow_difference,
         );
         registry.register(
             "shadow_errors",
-            "Requests that a shadow version failed at",
+            "Requests for which a shadow version failed",
             all.shadow_errors,
         );
         registry.register(
             "shadow_dropped",
-            "Requests that a shadow version was not asked, being behind",
+            "Requests not sent to a shadow version because its queue was full",
             all.shadow_dropped,
         );
         registry.register(
             "drift",
-            "The distance of live data from the training data",
+            "Distance of live data from the training data",
             all.drift,
         );
         registry.register(
             "live_metric",
-            "A metric of requests whose labels have come, with the ends of its interval",
+            "Metric of labelled requests, with the bounds of its confidence interval",
             all.live,
         );
         registry.register(
             "request_log_dropped_rows",
-            "Rows that a request log had no room for",
+            "Rows dropped because the queue of the request log was full",
             all.log_dropped,
         );
         registry.register(
             "request_log_failed_rows",
-            "Rows that a request log could not write",
+            "Rows lost because the request log could not be written",
             all.log_failed,
         );
         registry.register(
             "request_log_writable",
-            "1 while a request log can be written",
+            "1 while the request log can be written",
             all.log_writable,
         );
         families

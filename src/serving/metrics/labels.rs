@@ -1,4 +1,4 @@
-//! What tells the series of a metric apart.
+//! Labels of metrics.
 
 use std::fmt::{self, Write};
 
@@ -6,7 +6,7 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 
 use crate::error::{Error, ErrorKind};
 
-/// How a request ended, in the words of gRPC.
+/// The outcome of a request, as a gRPC code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
     Ok,

@@ -1,4 +1,4 @@
-//! What continuous training shows.
+//! Metrics of continuous training.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -28,13 +28,13 @@ impl Loops {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let loops = Loops::default();
         let all = loops.clone();
-        let help = "Steps of continuous training, by how they ended";
+        let help = "Steps of continuous training by outcome";
         registry.register("continuous_steps", help, all.steps);
         let help = "Alerts of continuous training";
         registry.register("continuous_alerts", help, all.alerts);
-        let help = "Metrics of labelled answers, with the ends of their intervals";
+        let help = "Metrics of labelled answers, with the bounds of their confidence intervals";
         registry.register("live_metric", help, all.live);
-        let help = "What the labels of a canary have shown";
+        let help = "Evidence from the labels of a canary";
         registry.register("canary_evidence", help, all.canary);
         loops
     }

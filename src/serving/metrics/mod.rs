@@ -60,11 +60,11 @@ use crate::metrics::MetricValue;
 /// | `fourfold_live_metric` | gauge | `model`, `version`, `metric`, `of` | a metric of requests whose labels have come: its `value`, and the `lower` and `upper` ends of its interval |
 /// | `fourfold_request_log_dropped_rows_total` | counter | `model` | rows that a request log had no room for |
 /// | `fourfold_request_log_failed_rows_total` | counter | `log` | rows that a request log could not write: the disk was full, say |
-/// | `fourfold_request_log_writable` | gauge | `log` | 1 while a request log can be written |
+/// | `fourfold_request_log_writable` | gauge | `log` | 1 while the request log can be written |
 /// | `fourfold_continuous_steps_total` | counter | `model`, `ended` | steps of [continuous training](crate::continuous), by how they ended |
 /// | `fourfold_continuous_alerts_total` | counter | `model`, `kind` | its alerts |
 /// | `fourfold_canary_evidence` | gauge | `model`, `version`, `of` | what a canary's labels have shown: `difference` of the losses, its `lower` and `upper` end, e-values for `harm` and for `no_worse` |
-/// | `fourfold_model_readable` | gauge | `model` | 1 if the model and what an operator says about it could be read the last time |
+/// | `fourfold_model_readable` | gauge | `model` | 1 if the model and its control file could be read the last time |
 /// | `fourfold_source_readable` | gauge | | 1 if it could be read the last time which models there are |
 ///
 /// The series of a version go when the version goes, and those of a model with the model: at the latest when the page is
@@ -167,7 +167,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// What [`Metrics::encode`] makes, for the header `Content-Type`.
+    /// The content type of [`Metrics::encode`], for the header `Content-Type`.
     pub const CONTENT_TYPE: &'static str =
         "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -208,7 +208,7 @@ impl Metrics {
         page
     }
 
-    /// How far the live values of a column are from those that the version was trained on, by a measure such as `psi`.
+    /// The distance of a column's live values from those that the version was trained on, by a measure such as `psi`.
     #[must_use]
     pub fn drift(&self, model: &str, version: u64, column: &str, measure: &str) -> Gauge {
         let labels = DriftLabels::new(model, version, column, measure);
@@ -240,7 +240,7 @@ impl Metrics {
         self.inner.alerts.add(text.as_ref());
     }
 
-    /// What operators were told lately, the newest last.
+    /// Recent alerts, the newest last.
     #[must_use]
     pub fn alerts(&self) -> Vec<Alert> {
         self.inner.alerts.all()

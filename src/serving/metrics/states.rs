@@ -32,7 +32,7 @@ impl Collector for States {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut states = encoder.encode_descriptor(
             "model_version_state",
-            "1 for the state that a version of a model is in",
+            "1 for the current state of a version",
             None,
             MetricType::Gauge,
         )?;
@@ -52,7 +52,7 @@ impl Collector for States {
         }
         let mut readable = encoder.encode_descriptor(
             "model_readable",
-            "1 if the model and what an operator says about it could be read",
+            "1 if the model and its control file could be read",
             None,
             MetricType::Gauge,
         )?;
@@ -63,7 +63,7 @@ impl Collector for States {
         }
         let source = encoder.encode_descriptor(
             "source_readable",
-            "1 if it could be read which models there are",
+            "1 if the list of models could be read",
             None,
             MetricType::Gauge,
         )?;

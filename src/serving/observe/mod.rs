@@ -23,7 +23,9 @@ pub use self::drift::{DriftMeasure, DriftMonitor, DriftOptions, DriftReport};
 pub use self::request_log::{RequestLog, RequestLogCounts, RequestLogOptions};
 use super::Predictor;
 pub use super::metrics::{Alert, Counter, Gauge, Metrics};
-pub use super::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
+pub use super::protocol::{
+    BatchStatistics, InferenceStatistics, ModelStatistics, StatisticDuration,
+};
 pub use super::requests::{Observation, Observer, ShadowObservation};
 use crate::error::Result;
 use crate::model::Prediction;

@@ -14,7 +14,7 @@ use super::record::Record;
 use crate::error::{Error, Result};
 use crate::model::Prediction;
 
-/// What works the records off, on a thread of its own.
+/// The consumer of the records, on a thread of its own.
 pub(super) trait Worker: Send + 'static {
     /// Works off some records.
     fn take(&mut self, records: Vec<Record>);
@@ -37,7 +37,7 @@ pub(super) struct Queue {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// How much of something.
+/// An amount of rows and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Size {
     pub(super) rows: usize,
@@ -57,7 +57,7 @@ impl Size {
     }
 }
 
-/// What waits.
+/// The queued records.
 #[derive(Debug, Default)]
 struct Queued {
     rows: AtomicUsize,
@@ -143,7 +143,7 @@ impl Drop for Queue {
         if let Some(thread) = thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("an observer's thread has panicked");
+            tracing::error!("the thread of an observer panicked");
         }
     }
 }

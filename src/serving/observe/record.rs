@@ -1,4 +1,4 @@
-//! What is kept of an observation until a thread has time for it.
+//! A copy of an observation, queued for a thread.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -51,7 +51,7 @@ impl Record {
         Size::of(&self.rows, &self.prediction)
     }
 
-    /// When it was answered, in microseconds since 1970-01-01 in UTC.
+    /// The time of the answer, in microseconds since 1970-01-01 in UTC.
     pub(super) fn micros(&self) -> i64 {
         micros(self.at)
     }

@@ -1,4 +1,4 @@
-//! Which requests are looked at.
+//! Sampling of requests.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What the tests of observers share: a model, and requests that it has answered.
+//! Fixtures of the observers' tests: a model, and requests that it has answered.
 
 use std::path::Path;
 use std::sync::Arc;

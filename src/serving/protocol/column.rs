@@ -127,7 +127,7 @@ pub(super) struct Column {
     layout: Layout,
     filled: usize,
     values: Values,
-    /// Where the rows of a ragged column end, and which are NULL.
+    /// The ends of the rows of a ragged column, and which rows are NULL.
     ends: Vec<i32>,
     rows: NullBufferBuilder,
 }
@@ -140,7 +140,7 @@ enum Values {
     Texts(StringBuilder),
 }
 
-/// What an element is, as it was sent.
+/// An element as it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Element<'a> {
     Null,
@@ -192,7 +192,7 @@ impl Column {
         self.datatype
     }
 
-    /// How many elements there are so far.
+    /// The number of elements so far.
     pub(super) fn filled(&self) -> usize {
         self.filled
     }
@@ -217,7 +217,7 @@ impl Column {
             }
             (Values::Texts(values), Element::Text(text)) => {
                 if values.values_slice().len().saturating_add(text.len()) > MAX_TEXT {
-                    return Err(Error::data("texts of 2 GiB or more in one column"));
+                    return Err(Error::data("strings of 2 GiB or more in one column"));
                 }
                 values.append_value(text);
                 true
@@ -304,7 +304,7 @@ impl Column {
         Ok(())
     }
 
-    /// How many rows have ended.
+    /// The number of complete rows.
     pub(super) fn n_rows(&self) -> usize {
         match self.layout.items {
             Items::One => self.filled,

@@ -70,7 +70,7 @@ impl Datatype {
             .find(|datatype| datatype.name() == name)
             .ok_or_else(|| {
                 Error::data(format!(
-                    "there is no datatype `{}`{}",
+                    "unknown datatype `{}`{}",
                     shortened(name),
                     near_names(&shortened(name), Datatype::ALL.map(Datatype::name))
                 ))
@@ -93,7 +93,7 @@ impl Datatype {
         }
     }
 
-    /// That a tensor of this datatype may fill a column.
+    /// Checks that a tensor of this datatype fits a column.
     pub(super) fn check_fits(self, input: &Input) -> Result<()> {
         let described = input.datatype();
         if described == self || (described.is_numeric() && self.is_numeric()) {

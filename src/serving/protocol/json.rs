@@ -17,7 +17,7 @@ pub(super) struct Reader<'a> {
     lenient: bool,
 }
 
-/// What kind of value comes next.
+/// The kind of the next value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Object,
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         self
     }
 
-    /// How many bytes are left: no value has more elements.
+    /// The number of bytes left: no value has more elements.
     pub(super) fn left(&self) -> usize {
         self.text.len() - self.at
     }
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
         Err(self.unexpected(wanted))
     }
 
-    /// What kind of value comes next.
+    /// The kind of the next value.
     pub(super) fn next(&mut self) -> Result<Next> {
         match self.peek() {
             Some(b'{') => Ok(Next::Object),
@@ -148,7 +148,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// That the document ends here.
+    /// Checks that the document ends here.
     pub(super) fn end(&mut self) -> Result<()> {
         match self.peek() {
             None => Ok(()),
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
             Ok(text) => Ok(Cow::Owned(text)),
             Err(_) => {
                 self.at = start;
-                Err(self.error("a text with a wrong escape"))
+                Err(self.error("a string with an invalid escape"))
             }
         }
     }
@@ -197,11 +197,11 @@ impl<'a> Reader<'a> {
                 Some(byte) if *byte >= 0x20 => at += 1,
                 Some(_) => {
                     self.at = at;
-                    return Err(self.error("a control character in a text"));
+                    return Err(self.error("a control character in a string"));
                 }
                 None => {
                     self.at = bytes.len();
-                    return Err(self.error("a text that does not end"));
+                    return Err(self.error("an unterminated string"));
                 }
             }
         }
@@ -335,7 +335,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(b'"') => {
                     if self.string_is_wrong()? {
-                        return Err(self.error("a text with a wrong escape"));
+                        return Err(self.error("a string with an invalid escape"));
                     }
                 }
                 _ => {

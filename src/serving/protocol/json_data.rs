@@ -7,7 +7,7 @@ use super::datatype::Datatype;
 use super::json::{Next, Reader};
 use crate::error::{Error, Result};
 
-/// How deep lists may be within `data`.
+/// The most levels of lists within `data`.
 const MAX_DEPTH: usize = 16;
 
 impl Column {
@@ -32,7 +32,7 @@ impl Column {
             if depth > 0 && !reader.element(&mut is_first)? {
                 if depth == 2 && width.is_some_and(|width| self.filled() - row_starts != width) {
                     return Err(Error::data(format!(
-                        "a row of {} items, its shape has {} in each",
+                        "a row of {} items, its shape says {} in each",
                         self.filled() - row_starts,
                         width.unwrap_or_default()
                     )));
@@ -192,7 +192,7 @@ mod tests {
             (
                 &[2, 2],
                 "[[1, 2, 3], [4]]",
-                "a row of 3 items, its shape has 2",
+                "a row of 3 items, its shape says 2 in each",
             ),
             (&[2, 2], "[[1, 2], [3]]", "a row of 1 items"),
             (&[1, 2], "[[1, 2], [3, 4]]", "more elements than the 2"),
@@ -261,7 +261,7 @@ mod tests {
             (
                 Datatype::Bytes,
                 "[\"a\", 1]",
-                "element 1 is 1, must be a text (BYTES)",
+                "element 1 is 1, must be a string (BYTES)",
             ),
             (Datatype::Fp64, "[{}, 1]", "element 0 is an object"),
             (Datatype::Fp64, "[1]", "1 elements, its shape has 2"),

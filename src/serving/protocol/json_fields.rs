@@ -15,7 +15,7 @@ pub(super) fn named(key: &str, error: &Error) -> Error {
 pub(super) fn once<T>(place: &mut Option<T>, value: T, key: &str) -> Result<()> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Error::data(format!("`{key}` is there twice"))),
+        Some(_) => Err(Error::data(format!("duplicate `{key}`"))),
     }
 }
 
@@ -25,7 +25,7 @@ pub(super) fn nullable_text(reader: &mut Reader<'_>) -> Result<Option<String>> {
     match scalar(reader, &mut text)? {
         Element::Text(text) => Ok(Some(text.to_owned())),
         Element::Null => Ok(None),
-        other => Err(Error::data(format!("{other}, must be a text"))),
+        other => Err(Error::data(format!("{other}, must be a string"))),
     }
 }
 

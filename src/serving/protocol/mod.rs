@@ -61,7 +61,9 @@ pub(crate) use self::oip::{
 pub(crate) use self::output::{AskedOutput, Output, OutputData, Outputs};
 pub(crate) use self::plan::{Input, Plan};
 pub(crate) use self::statistics::statistics;
-pub use self::statistics::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
+pub use self::statistics::{
+    BatchStatistics, InferenceStatistics, ModelStatistics, StatisticDuration,
+};
 pub(crate) use self::tensor::{InputTensor, TensorData, rows};
 pub(crate) use self::tf_serving::{PredictExchange, PredictMethod, model_status, signatures};
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! What a model answers with, as tensors.
+//! Outputs of a model as tensors.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ enum OutputKind {
     Class,
     Probability,
     Probabilities,
-    /// What the model answers with beside the outputs of its target.
+    /// The named columns of a model beside the outputs of its target.
     Extra(String),
 }
 
@@ -184,7 +184,7 @@ impl Outputs {
                     ))
                 })?;
             if wanted.iter().any(|wanted| wanted.place == place) {
-                return Err(Error::data(format!("output `{name}` is asked for twice")));
+                return Err(Error::data(format!("duplicate output `{name}`")));
             }
             let of_classes = matches!(
                 plan.outputs()[place].kind,
@@ -194,7 +194,7 @@ impl Outputs {
                 None => None,
                 Some(_) if !of_classes => {
                     return Err(Error::data(format!(
-                        "output `{name}`: `classification` is for probabilities"
+                        "output `{name}`: `classification` is only for probabilities"
                     )));
                 }
                 Some(0) => {

@@ -1,4 +1,4 @@
-//! What a protocol needs to know of a version of a model, worked out once.
+//! The inputs and outputs of a version for the protocols, worked out once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -156,12 +156,12 @@ impl Plan {
         Plan::with(inputs, &target, &[])
     }
 
-    /// What the model takes.
+    /// The inputs of the model.
     pub(crate) fn inputs(&self) -> &[Input] {
         &self.inputs
     }
 
-    /// What the model gives.
+    /// The outputs of the model.
     pub(crate) fn outputs(&self) -> &[Output] {
         &self.outputs
     }
@@ -208,14 +208,14 @@ impl<'p> Rows<'p> {
         let place = self.plan.find(name, self.columns.len())?;
         if std::mem::replace(&mut self.seen[place], true) {
             return Err(Error::data(format!(
-                "input `{}` is there twice",
+                "duplicate input `{}`",
                 self.plan.inputs[place].name
             )));
         }
         Ok(place)
     }
 
-    /// That a column of so many rows fits to those that are there.
+    /// Checks that a column has as many rows as the others.
     pub(super) fn check_n_rows(&self, place: usize, n_rows: usize) -> Result<()> {
         match self.columns.first() {
             Some((first, column)) if column.len() != n_rows => Err(Error::data(format!(

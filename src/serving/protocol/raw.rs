@@ -54,7 +54,7 @@ impl Column {
             }),
             Datatype::Fp32 => self.fill(bytes, |b| Element::Float(f32::from_le_bytes(b).into())),
             Datatype::Fp64 => self.fill(bytes, |b| Element::Float(f64::from_le_bytes(b))),
-            Datatype::Bytes => Err(Error::internal("texts have no fixed size")),
+            Datatype::Bytes => Err(Error::internal("strings have no fixed size")),
         }
     }
 
@@ -77,7 +77,7 @@ impl Column {
             let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| short())?;
             let (text, rest) = rest.split_at_checked(length).ok_or_else(short)?;
             let text = std::str::from_utf8(text)
-                .map_err(|_| Error::data(format!("element {index} is not UTF-8 text")))?;
+                .map_err(|_| Error::data(format!("element {index} is not UTF-8")))?;
             self.push(Element::Text(text))?;
             bytes = rest;
             index += 1;
@@ -88,7 +88,8 @@ impl Column {
 
 /// Appends a text as an element of `BYTES`.
 pub(super) fn append_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
-    let length = u32::try_from(text.len()).map_err(|_| Error::data("a text of more than 4 GiB"))?;
+    let length =
+        u32::try_from(text.len()).map_err(|_| Error::data("a string of more than 4 GiB"))?;
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(text.as_bytes());
     Ok(())
@@ -208,7 +209,7 @@ mod tests {
                 Datatype::Bytes,
                 1,
                 &[1, 0, 0, 0, 0xff],
-                "element 0 is not UTF-8 text",
+                "element 0 is not UTF-8",
             ),
             (
                 Datatype::Bytes,

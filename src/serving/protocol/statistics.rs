@@ -1,8 +1,8 @@
-//! What the versions of models have answered so far: Triton's statistics extension.
+//! Statistics of versions: Triton's statistics extension.
 
 use serde::Serialize;
 
-/// What a version of a model has answered since it was loaded.
+/// Statistics of a version since it was loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelStatistics {
@@ -11,61 +11,61 @@ pub struct ModelStatistics {
     /// The version.
     #[serde(serialize_with = "as_text")]
     pub version: u64,
-    /// When the last request came, in milliseconds since 1970; 0 if none has.
+    /// The time of the last request, in milliseconds since 1970; 0 without a request.
     pub last_inference: u64,
-    /// How many rows were answered.
+    /// The number of rows answered.
     pub inference_count: u64,
-    /// How many times the model was run: fewer than requests, where they are answered in batches.
+    /// The number of calls of the model: fewer than requests, where they are answered in batches.
     pub execution_count: u64,
-    /// What requests spent their time on.
+    /// Counts and times of requests.
     pub inference_stats: InferenceStatistics,
-    /// What runs spent their time on, by the number of their rows.
+    /// Counts and times of calls of the model, by their number of rows.
     pub batch_stats: Vec<BatchStatistics>,
 }
 
-/// What requests spent their time on.
+/// Counts and times of requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct InferenceStatistics {
     /// Requests that were answered, from when they came to when their answer was ready.
-    pub success: Spent,
+    pub success: StatisticDuration,
     /// Requests that ended in an error.
-    pub fail: Spent,
+    pub fail: StatisticDuration,
     /// Waiting for their turn.
-    pub queue: Spent,
+    pub queue: StatisticDuration,
     /// Reading inputs.
-    pub compute_input: Spent,
+    pub compute_input: StatisticDuration,
     /// Running transform and model.
-    pub compute_infer: Spent,
+    pub compute_infer: StatisticDuration,
     /// Writing outputs.
-    pub compute_output: Spent,
+    pub compute_output: StatisticDuration,
     /// Answers out of a cache. There is none, so it stays 0.
-    pub cache_hit: Spent,
+    pub cache_hit: StatisticDuration,
     /// Answers that a cache did not have. There is none, so it stays 0.
-    pub cache_miss: Spent,
+    pub cache_miss: StatisticDuration,
 }
 
-/// What runs of some number of rows spent their time on.
+/// Counts and times of calls of the model with one number of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BatchStatistics {
     /// The rows of a run.
     pub batch_size: u64,
     /// Reading inputs.
-    pub compute_input: Spent,
+    pub compute_input: StatisticDuration,
     /// Running transform and model.
-    pub compute_infer: Spent,
+    pub compute_infer: StatisticDuration,
     /// Writing outputs.
-    pub compute_output: Spent,
+    pub compute_output: StatisticDuration,
 }
 
-/// How often something was done, and how long it took in all.
+/// A count and a total time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Spent {
-    /// How often.
+pub struct StatisticDuration {
+    /// The count.
     pub count: u64,
-    /// How long in all, in nanoseconds.
+    /// The total time in nanoseconds.
     pub ns: u64,
 }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn they_are_written_as_triton_does() {
-        let spent = |count, ns| Spent { count, ns };
+        let spent = |count, ns| StatisticDuration { count, ns };
         let model = ModelStatistics {
             name: "late".to_owned(),
             version: 3,

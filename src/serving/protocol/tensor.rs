@@ -81,7 +81,7 @@ impl TensorData<'_> {
         let datatype = column.datatype();
         if !self.is_of(datatype) {
             return Err(Error::data(format!(
-                "its contents are not in the field for datatype {datatype}"
+                "its values are not in the field for datatype {datatype}"
             )));
         }
         match self {
@@ -98,7 +98,7 @@ impl TensorData<'_> {
             TensorData::Texts(elements) => {
                 for (index, bytes) in elements.iter().enumerate() {
                     let text = std::str::from_utf8(bytes)
-                        .map_err(|_| Error::data(format!("element {index} is not UTF-8 text")))?;
+                        .map_err(|_| Error::data(format!("element {index} is not UTF-8")))?;
                     column.push(Element::Text(text))?;
                 }
                 Ok(())

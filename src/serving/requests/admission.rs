@@ -1,4 +1,4 @@
-//! How many requests of a model are answered at a time, and how many wait.
+//! Admission of a model's requests: how many are answered at a time, and how many are queued.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,51 +7,51 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Limits;
-use super::stop::late;
+use super::stop::deadline_exceeded;
 use crate::error::{Error, ErrorKind, Result};
 use prometheus_client::metrics::gauge::Gauge;
 
-/// The door of a model: requests are let in in the order in which they came.
+/// The admission of a model: requests are admitted in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Admission {
     max_concurrency: usize,
     max_queue: usize,
     permits: Arc<Semaphore>,
-    /// What heavy requests need beside: one less, so that they never have every turn.
+    /// Permits that heavy requests need in addition: one less, so that they never hold every permit.
     heavy: Arc<Semaphore>,
     heavy_waiting: AtomicUsize,
     waiting: AtomicUsize,
     gauge: Gauge,
 }
 
-/// Which step of a request waits.
+/// The step of a request that needs a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The first: it is turned away if too many wait.
+    /// The first: it is refused if too many are queued.
     First,
-    /// A later one: what was begun is finished.
+    /// A later one: a request that has begun is never refused.
     Next,
 }
 
-/// What a request weighs.
+/// The weight of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
     Light,
-    /// It takes so long that others would wait for nothing else: it leaves them a turn, and half of the queue.
+    /// It takes so long that it would starve others: it leaves them a permit, and half of the queue.
     Heavy,
 }
 
-/// The right to compute, until it is dropped.
+/// The permission to compute, until it is dropped.
 pub(super) type Permit = OwnedSemaphorePermit;
 
-/// The right of a request, with what its weight needs.
+/// The permits of a request, by its weight.
 #[derive(Debug)]
 pub(super) struct Entered {
     _permit: Permit,
     _heavy: Option<Permit>,
 }
 
-/// A request that waits is counted as long as this lives.
+/// Counts a queued request as long as it lives.
 struct Waiting<'a> {
     admission: &'a Admission,
     weight: Weight,
@@ -67,7 +67,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Admission {
-    /// The door by a model's limits; the gauge shows how many wait.
+    /// The admission by a model's limits; the gauge shows how many requests are queued.
     pub(super) fn new(limits: &Limits, gauge: Gauge) -> Self {
         Admission {
             max_concurrency: limits.max_concurrency,
@@ -80,22 +80,22 @@ impl Admission {
         }
     }
 
-    /// Lets a request in if that is possible without waiting.
+    /// Admits a request if that is possible without waiting.
     pub(super) fn try_enter(&self) -> Option<Permit> {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
-    /// Waits to be let in, for as long as it takes.
+    /// Waits for a permit, for as long as it takes.
     pub(super) async fn enter(permits: Arc<Semaphore>) -> Option<Permit> {
         permits.acquire_owned().await.ok()
     }
 
-    /// What lets in.
+    /// The permits.
     pub(super) fn permits(&self) -> Arc<Semaphore> {
         Arc::clone(&self.permits)
     }
 
-    /// How many wait.
+    /// The number of queued requests.
     pub(super) fn n_waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed) + self.heavy_waiting.load(Ordering::Relaxed)
     }
@@ -107,12 +107,12 @@ impl Admission {
         }
     }
 
-    /// How many are let in at a time.
+    /// The most requests that are computed at a time.
     pub(super) fn max_concurrency(&self) -> usize {
         self.max_concurrency
     }
 
-    /// Lets a request in, or has it wait for its turn until its deadline.
+    /// Admits a request, or queues it until its deadline.
     ///
     /// # Errors
     /// [`ErrorKind::ResourceExhausted`] if too many wait; [`ErrorKind::DeadlineExceeded`].
@@ -142,7 +142,7 @@ impl Admission {
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
                 format!(
-                    "model `{model}` is busy: {} requests are being answered and {} wait",
+                    "model `{model}` is at capacity: {} requests are computed and {} queued",
                     self.max_concurrency,
                     self.n_waiting()
                 ),
@@ -153,7 +153,7 @@ impl Admission {
             admission: self,
             weight,
         };
-        let closed = || Error::internal(format!("the door of model `{model}` is closed"));
+        let closed = || Error::internal(format!("model `{model}` no longer accepts requests"));
         let entering = async {
             let heavy = match weight {
                 Weight::Light => None,
@@ -164,8 +164,10 @@ impl Admission {
                 _heavy: heavy,
             })
         };
-        let entered = by(deadline, entering).await;
-        entered.ok_or_else(|| late(model))?.ok_or_else(closed)
+        let entered = by_deadline(deadline, entering).await;
+        entered
+            .ok_or_else(|| deadline_exceeded(model))?
+            .ok_or_else(closed)
     }
 
     fn try_enter_as(&self, weight: Weight) -> Option<Entered> {
@@ -181,7 +183,7 @@ impl Admission {
 }
 
 /// Waits for a future until a deadline; `None` where that passes first.
-pub(super) async fn by<F: Future + Send>(
+pub(super) async fn by_deadline<F: Future + Send>(
     deadline: Option<Instant>,
     future: F,
 ) -> Option<F::Output> {

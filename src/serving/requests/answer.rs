@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::admission::{Turn, Weight, by};
+use super::admission::{Turn, Weight, by_deadline};
 use super::batcher::{Answered, Item};
 use super::inline::{Full, Place};
 use super::runtime::ModelRuntime;
 use super::statistics::Parts;
-use super::stop::{Stop, late};
+use super::stop::{Stop, deadline_exceeded};
 use super::work::{Asked, Read};
 use super::{Call, Exchange, ServerCore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::metrics::Code;
 
-/// What takes longer than this is heavy; and what is larger than this, as long as nothing near it was measured. (Sizes are
+/// Requests that take longer than this are heavy, and so are larger ones as long as nothing near was measured. (Sizes are
 /// bytes, or rows within the process.)
 const HEAVY: Duration = Duration::from_millis(10);
 const HEAVY_BYTES: usize = 1 << 20;
 
-/// How long who is quick lets others go first before it goes to another thread.
+/// The time that a quick request yields to others before it moves to another thread.
 const MOST_YIELDING: Duration = Duration::from_millis(2);
 
 impl ServerCore {
@@ -102,11 +102,11 @@ impl ServerCore {
         };
         let flight = Flight::new(&asked);
         let answer = if deadline.is_some_and(|deadline| deadline <= started) {
-            Err(late(&asked.model.name))
+            Err(deadline_exceeded(&asked.model.name))
         } else {
             match asked.answer_inline(&mut exchange, call.id).await {
                 Some(answer) => answer,
-                None => Box::pin(Arc::new(asked.again()).answer(exchange, call.id)).await,
+                None => Box::pin(Arc::new(asked.detached()).answer(exchange, call.id)).await,
             }
         };
         flight.end(&answer);
@@ -172,7 +172,7 @@ impl ModelRuntime {
 
 impl Asked {
     /// A copy, for work that may outlive the request.
-    fn again(&self) -> Asked {
+    fn detached(&self) -> Asked {
         Asked {
             core: Arc::clone(&self.core),
             model: Arc::clone(&self.model),
@@ -257,7 +257,7 @@ impl Asked {
         self.place(expected, Instant::now()).ok()
     }
 
-    /// What it weighs, by what requests of its size took.
+    /// The weight of the request, by the time that requests of its size took.
     fn weight(&self) -> Weight {
         let expected = self.lane().total.expected(self.n_bytes);
         match expected {
@@ -378,15 +378,15 @@ impl Asked {
         .await
     }
 
-    /// What another thread answers, or that it did not in time.
+    /// The answer of another thread, or the error that it was not in time.
     async fn received<T: Send>(&self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
         let name = &self.model.name;
-        match by(self.deadline, answer).await {
+        match by_deadline(self.deadline, answer).await {
             Some(Ok(answer)) => answer,
             Some(Err(_)) => Err(Error::internal(format!(
-                "an inference thread of model `{name}` is gone"
+                "the inference thread of model `{name}` ended"
             ))),
-            None => Err(late(name)),
+            None => Err(deadline_exceeded(name)),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::Batching;
 use super::admission::{Admission, Permit};
 use super::runtime::{ModelRuntime, VersionRuntime};
 use super::statistics::Parts;
-use super::stop::{Stop, late};
+use super::stop::{Stop, deadline_exceeded};
 use super::work::panicked;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Features;
@@ -30,12 +30,12 @@ pub(super) struct Item {
     pub(super) predictor: Predictor,
     pub(super) stop: Stop,
     pub(super) queued: Instant,
-    /// How long reading the rows took.
+    /// The time that reading the rows took.
     pub(super) input: Duration,
     pub(super) reply: oneshot::Sender<Result<Answered>>,
 }
 
-/// What a batch gives to one of its requests.
+/// The result of a batch for one of its requests.
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) prediction: Prediction,
@@ -80,7 +80,7 @@ impl Batcher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many requests wait.
+    /// The number of queued requests.
     pub(super) fn n_waiting(&self) -> usize {
         self.lock().queue.len()
     }
@@ -98,7 +98,7 @@ impl Batcher {
             return Err(Error::new(
                 ErrorKind::ResourceExhausted,
                 format!(
-                    "model `{model}` is busy: {} requests wait for a batch",
+                    "model `{model}` is at capacity: {} requests are queued for a batch",
                     self.max_enqueued
                 ),
             ));
@@ -236,7 +236,7 @@ where
 {
     let (gone, wanted): (C, C) = items.into_iter().partition(|item| item.stop.is_stopped());
     for item in gone {
-        let _ = item.reply.send(Err(late(model)));
+        let _ = item.reply.send(Err(deadline_exceeded(model)));
     }
     wanted
 }

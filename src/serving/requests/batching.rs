@@ -67,7 +67,7 @@ impl Batching {
         self
     }
 
-    /// How long the first request of a batch waits for others.
+    /// The time that the first request of a batch waits for others.
     #[must_use]
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;

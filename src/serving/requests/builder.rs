@@ -1,4 +1,4 @@
-//! How a core is configured.
+//! The configuration of a core.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,13 +49,13 @@ impl ServerCoreBuilder {
         self
     }
 
-    /// How requests of every model that has no setting of its own are put together.
+    /// Sets the batching of every model without a setting of its own.
     pub fn batching(mut self, batching: Batching) -> Self {
         self.settings.batching = batching;
         self
     }
 
-    /// How requests of a model are put together.
+    /// Sets the batching of a model.
     pub fn model_batching(mut self, model: impl Into<String>, batching: Batching) -> Self {
         self.settings.model_batching.insert(model.into(), batching);
         self

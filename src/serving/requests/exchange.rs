@@ -1,4 +1,4 @@
-//! What a protocol brings to a request.
+//! A request in the form of its protocol.
 
 use arrow::array::RecordBatch;
 

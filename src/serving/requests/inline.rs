@@ -1,4 +1,4 @@
-//! Which calls run on the threads of the async runtime.
+//! Calls that run on the threads of the async runtime.
 //!
 //! Architecture invariant: calls of models never hold all threads of a runtime that has two or more, however they hang. A
 //! runtime of one thread has none to spare: there a model that was quick and begins to hang holds it until it ends. Held by
@@ -15,7 +15,7 @@ const HANGS_AFTER_TIMES: u32 = 20;
 /// but not before this.
 const HANGS_AFTER: Duration = Duration::from_millis(1);
 
-/// How many calls hold a thread of the async runtime now: of all models of a core.
+/// The number of calls that hold a thread of the async runtime, of all models of a core.
 #[derive(Debug, Default)]
 pub(super) struct HeldThreads(AtomicUsize);
 
@@ -52,7 +52,7 @@ impl HeldThreads {
     }
 }
 
-/// Why a call is not let in.
+/// The reason why a call is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// Others are at work that end soon.
@@ -66,7 +66,7 @@ pub(super) enum Full {
 #[derive(Debug)]
 pub(super) struct Inline {
     epoch: Instant,
-    /// When the call of a place began, in nanoseconds after the epoch; 0 for a free place.
+    /// The begin of the call of a place, in nanoseconds after the epoch; 0 for a free place.
     places: [AtomicU64; 8],
 }
 

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::serving::durations::millis;
 
-/// How much of the process the requests of one model may take, so that no model keeps another from answering.
+/// Limits of the requests of one model, so that no model keeps another from answering.
 ///
 /// | field | default | range | unit |
 /// | --- | --- | --- | --- |
 /// | `max_concurrency` | twice the processor's cores, at least 4 | from 1 | requests or batches |
 /// | `max_queue` | 256 | from 0 | requests |
 /// | `max_rows` | 100,000 | from 1 | rows of one request |
-/// | `max_body` | 67,108,864 (64 MiB) | from 1 | bytes of one request |
+/// | `max_body_bytes` | 67,108,864 (64 MiB) | from 1 | bytes of one request |
 /// | `timeout_ms` | 30,000 | from 0; 0 is none | milliseconds |
 ///
 /// A request that is expected to be quick (see [`ServerCoreBuilder::inline_below`](super::ServerCoreBuilder::inline_below))
@@ -45,7 +45,8 @@ pub struct Limits {
     pub(super) max_concurrency: usize,
     pub(super) max_queue: usize,
     pub(super) max_rows: usize,
-    pub(in crate::serving) max_body: usize,
+    #[serde(alias = "max_body")]
+    pub(in crate::serving) max_body_bytes: usize,
     #[serde(rename = "timeout_ms", with = "millis")]
     timeout: Duration,
 }
@@ -57,7 +58,7 @@ impl Default for Limits {
             max_concurrency: (2 * cores).max(4),
             max_queue: 256,
             max_rows: 100_000,
-            max_body: 64 << 20,
+            max_body_bytes: 64 << 20,
             timeout: Duration::from_secs(30),
         }
     }
@@ -90,19 +91,19 @@ impl Limits {
 
     /// The most bytes of a request.
     #[must_use]
-    pub fn max_body(mut self, bytes: usize) -> Self {
-        self.max_body = bytes;
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
         self
     }
 
-    /// How long a request may take; [`Duration::ZERO`] is no limit.
+    /// The time within which a request must be answered; [`Duration::ZERO`] is no limit.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a request may take, if that is limited.
+    /// The time within which a request must be answered, if it is limited.
     pub(super) fn longest(&self) -> Option<Duration> {
         (!self.timeout.is_zero()).then_some(self.timeout)
     }
@@ -111,7 +112,7 @@ impl Limits {
         within("max_concurrency", self.max_concurrency, 1, Self::MOST)?;
         within("max_queue", self.max_queue, 0, Self::MOST)?;
         within("max_rows", self.max_rows, 1, usize::MAX)?;
-        within("max_body", self.max_body, 1, usize::MAX)
+        within("max_body_bytes", self.max_body_bytes, 1, usize::MAX)
     }
 }
 

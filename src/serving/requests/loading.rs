@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::admission::by;
-use super::stop::late;
+use super::admission::by_deadline;
+use super::stop::deadline_exceeded;
 use super::{Call, Inner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::lifecycle::{Route, VersionChoice, VersionRef};
 
-/// How long loading is waited for where requests have no timeout.
+/// The time that requests without a timeout wait for a load.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// What is being waited for. However many requests wait for a version, one thread waits for its manager.
+/// The versions that requests wait for. However many requests wait for a version, one thread waits for its manager.
 #[derive(Debug, Default)]
 pub(super) struct Loading {
     waits: Mutex<HashMap<Wanted, Arc<Wait>>>,
@@ -29,7 +29,7 @@ struct Wait {
     n_waiting: AtomicUsize,
 }
 
-/// A request that waits is counted as long as this lives.
+/// Counts a queued request as long as it lives.
 struct Waiting(Arc<Wait>);
 
 impl Waiting {
@@ -79,9 +79,9 @@ impl Loading {
         let end = call.deadline.into_iter().chain(end).min();
         let waiting = self.join(core, call, limits.max_queue, timeout)?;
         let mut over = waiting.0.over.clone();
-        let waited = by(end, async { while over.changed().await.is_ok() {} }).await;
+        let waited = by_deadline(end, async { while over.changed().await.is_ok() {} }).await;
         if waited.is_none() {
-            return Err(late(call.model));
+            return Err(deadline_exceeded(call.model));
         }
         core.manager
             .route(call.model, call.version, call.routing_key)
@@ -106,7 +106,7 @@ impl Loading {
                 return Err(Error::new(
                     ErrorKind::ResourceExhausted,
                     format!(
-                        "model `{}` is being loaded and {most} requests wait",
+                        "model `{}` is loading and at capacity: {most} requests are queued",
                         call.model
                     ),
                 ));
@@ -134,7 +134,7 @@ impl Loading {
                 .map_or(VersionChoice::Default, VersionRef::as_choice);
             let answer = end.core.manager.wait_for(model, version, timeout);
             if let Err(error) = answer {
-                tracing::debug!(%model, ?error, "waiting for a model");
+                tracing::debug!(%model, ?error, "the task that loads a model failed");
             }
         })?;
         Ok(waiting)

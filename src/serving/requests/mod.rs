@@ -1,4 +1,4 @@
-//! How a question is answered, whatever protocol it came by.
+//! Answering requests of all protocols.
 //!
 //! ```text
 //! route ─▶ quick? ─ yes ─▶ read, predict, reply on the thread that took the request
@@ -60,7 +60,7 @@ use super::protocol::ModelStatistics;
 use crate::error::Result;
 use crate::model::Prediction;
 
-/// What the protocols stand on: finds the model, keeps the limits, batches, predicts, counts and observes.
+/// The core that all protocols share: it finds the model, keeps the limits, batches, predicts, counts and observes.
 ///
 /// Cheap to clone. HTTP and gRPC servers of one application share one; an application that answers within its process
 /// and wants limits and batching uses one without them:
@@ -102,24 +102,24 @@ struct Inner {
     settings: Settings,
     inline_below: Duration,
     runtimes: Runtimes,
-    /// Of requests for what is not there, by protocol.
+    /// Metrics of requests for unknown models, by protocol.
     unknown: [OnceLock<LaneMetrics>; Protocol::ALL.len()],
     threads: Threads,
     held_threads: HeldThreads,
     refusals: Refusals,
-    /// Whether a model that is not loaded is loaded for who asks.
+    /// Whether a model that is not loaded is loaded on request.
     is_lazy: bool,
     loading: Loading,
     draining: AtomicBool,
 }
 
 impl Inner {
-    /// Forgets the versions that will not answer again.
+    /// Drops the state of versions that will not answer again.
     fn retire(&self) {
         self.runtimes.retire(&self.metrics, &self.manager);
     }
 
-    /// A request for what is not there has ended.
+    /// Counts a request for an unknown model.
     fn count_unknown(&self, protocol: Protocol, code: Code, took: Duration) {
         let lane = &self.unknown[protocol as usize];
         let make = || {
@@ -135,15 +135,15 @@ impl Inner {
 pub(crate) struct Call<'a> {
     /// The model's name.
     pub(crate) model: &'a str,
-    /// Which version.
+    /// The choice of version.
     pub(crate) version: VersionChoice<'a>,
-    /// How it came.
+    /// The protocol of the request.
     pub(crate) protocol: Protocol,
-    /// What a traffic split by key goes by.
+    /// The key for traffic that is split by key.
     pub(crate) routing_key: Option<&'a str>,
     /// The request's id, for logs.
     pub(crate) id: Option<&'a str>,
-    /// When the client no longer waits.
+    /// The deadline of the client.
     pub(crate) deadline: Option<Instant>,
     /// The size of the request's body, or another measure of its size if all requests of the protocol have that: what
     /// was measured of requests of this size says how long this one will take.
@@ -162,13 +162,13 @@ impl ServerCore {
         ServerCoreBuilder::new(manager)
     }
 
-    /// What is served.
+    /// The manager of the served models.
     #[must_use]
     pub fn manager(&self) -> &Arc<Manager> {
         &self.inner.manager
     }
 
-    /// What is counted.
+    /// The metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.inner.metrics
@@ -202,7 +202,7 @@ impl ServerCore {
         self.answer(call, InProcessExchange(rows)).await
     }
 
-    /// What versions have done: of all models or one, of all its versions or one. Versions that have not been asked
+    /// Statistics of versions: of all models or one, of all its versions or one. Versions that have not been asked
     /// have zeros; versions that no longer answer are not there.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl ServerCore {
         Ok(all)
     }
 
-    /// When it is worth to ask again for one who was turned away with
+    /// The delay after which a client may retry that was refused with
     /// [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted): about the time that those who wait take; at
     /// least a second, at most a minute.
     #[must_use]

@@ -1,4 +1,4 @@
-//! Who sees what was asked and answered.
+//! Observers of requests and answers.
 
 use std::fmt::Debug;
 use std::time::SystemTime;
@@ -9,14 +9,14 @@ use super::shadow::Difference;
 use crate::model::Prediction;
 use crate::serving::Predictor;
 
-/// Sees every answered request: request logs and drift monitors are observers, and yours may be.
+/// Receives every answered request: request logs and drift monitors are observers.
 ///
 /// It is called on the thread that answered, so it must be quick and must not block.
 pub trait Observer: Debug + Send + Sync + 'static {
-    /// A request was answered.
+    /// Receives an answered request.
     fn observe(&self, observation: &Observation<'_>);
 
-    /// A shadow version was asked the same after a request was answered; called on a thread of its own.
+    /// Receives the answer of a shadow version to the same rows, after the request was answered; called on a thread of its own.
     fn observe_shadow(&self, _observation: &ShadowObservation<'_>) {}
 }
 
@@ -52,7 +52,7 @@ impl<'a> Observation<'a> {
         self.predictor
     }
 
-    /// The raw rows as they were sent: the columns that were there, in the order of the request.
+    /// The raw rows as they were sent: the columns of the request, in its order.
     #[must_use]
     pub fn rows(&self) -> &RecordBatch {
         self.rows
@@ -70,14 +70,14 @@ impl<'a> Observation<'a> {
         self.id
     }
 
-    /// When it was answered.
+    /// The time of the answer.
     #[must_use]
     pub fn at(&self) -> SystemTime {
         self.at
     }
 }
 
-/// What a shadow version answered to the rows of a request, beside the answer that was given.
+/// The answer of a shadow version to the rows of a request, beside the answer that was given.
 #[derive(Debug)]
 pub struct ShadowObservation<'a> {
     pub(super) version: u64,
@@ -90,7 +90,7 @@ pub struct ShadowObservation<'a> {
 }
 
 impl<'a> ShadowObservation<'a> {
-    /// The version that answered. It may be gone by now.
+    /// The version that answered. It may have been unloaded since.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
@@ -120,7 +120,7 @@ impl<'a> ShadowObservation<'a> {
         self.shadow_prediction
     }
 
-    /// How many rows have another class; in a regression, another value.
+    /// The number of rows with another class; in a regression, with another value.
     #[must_use]
     pub fn n_differing(&self) -> usize {
         self.difference.n_differing

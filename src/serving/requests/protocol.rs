@@ -1,4 +1,4 @@
-//! How a request came.
+//! The protocol of a request.
 
 /// The protocol that a request came by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

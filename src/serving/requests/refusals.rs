@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 /// One refusal in this time, in the long run: a few hundredths of a core.
 const EVERY: Duration = Duration::from_micros(500);
 
-/// So much at once before any waits.
+/// The burst that is not delayed.
 const BURST: Duration = Duration::from_millis(50);
 
 /// The longest that one waits.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// When the next refusal is told.
+/// The pace of refusals.
 #[derive(Debug)]
 pub(super) struct Refusals {
     epoch: Instant,
@@ -30,7 +30,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// How long the next refusal waits.
+    /// The delay of the next refusal.
     pub(super) fn delay(&self) -> Duration {
         self.delay_at(self.epoch.elapsed())
     }

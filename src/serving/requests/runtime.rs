@@ -1,4 +1,4 @@
-//! What is kept for each model and each version while they answer.
+//! State of each model and version while they answer.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ impl Settings {
     }
 }
 
-/// What is kept for a model: its door, and its versions.
+/// The state of a model: its admission, and its versions.
 #[derive(Debug)]
 pub(super) struct ModelRuntime {
     pub(super) name: String,
@@ -50,7 +50,7 @@ pub(super) struct ModelRuntime {
     versions: ArcSwap<Vec<Arc<VersionRuntime>>>,
 }
 
-/// What is kept for a version.
+/// The state of a version.
 #[derive(Debug)]
 pub(super) struct VersionRuntime {
     pub(super) version: u64,
@@ -67,7 +67,7 @@ pub(super) struct VersionRuntime {
     lanes: [OnceLock<Lane>; Protocol::ALL.len()],
 }
 
-/// What is kept for a version asked by one protocol. Sizes are those of requests.
+/// The state of a version for one protocol. Sizes are those of requests.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// A whole answer.
@@ -149,7 +149,7 @@ impl VersionRuntime {
 
     /// Whether this many rows should be put together with others.
     pub(super) fn batches(&self, batching: &Batching, rows: usize) -> bool {
-        /// What does not seem to pay is tried this often.
+        /// Batching that does not seem to pay is tried at this interval.
         const EXPLORE_EVERY: usize = 64;
 
         if !batching.is_on() || rows == 0 || rows >= batching.max_batch_size {

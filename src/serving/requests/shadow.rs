@@ -15,7 +15,7 @@ use crate::model::Prediction;
 use crate::serving::Predictor;
 use crate::serving::metrics::{Metrics, ShadowMetrics};
 
-/// How many requests wait for a shadow version before more are left out,
+/// The most requests that are queued for a shadow version before more are left out,
 const MOST_WAITING: usize = 64;
 /// and how many bytes of rows and answers. A request that is larger waits alone.
 const MOST_BYTES: usize = 64 << 20;
@@ -29,7 +29,7 @@ pub(super) struct Shadows {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Those that have a thread, by the shadow's version.
+    /// Shadows that have a thread, by their version.
     queues: BTreeMap<u64, Queue>,
     /// By the version that answers and the shadow's.
     metrics: HashMap<(u64, u64), Arc<ShadowMetrics>>,
@@ -136,7 +136,7 @@ impl Shadows {
         }
         let (of_run, model) = (Arc::clone(core), Arc::clone(&asked.model));
         if let Err(error) = core.threads.run(move || run(&of_run, &model, shadow)) {
-            tracing::warn!(?error, "a shadow version cannot be asked");
+            tracing::warn!(?error, "no thread for a shadow version");
             if let Some(mut queue) = self.lock().queues.remove(&shadow) {
                 queue.clear();
             }
@@ -221,7 +221,7 @@ impl Asking {
     }
 }
 
-/// How far two answers to the same rows are apart.
+/// The difference between two answers to the same rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Difference {
     /// The rows with another class; in a regression, with another value.

@@ -1,4 +1,4 @@
-//! How long things take, measured as they are done.
+//! Measured times by size.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(super) struct Speed {
 
 const CLASSES: usize = 40;
 
-/// How many measurements make a class known.
+/// The number of measurements after which a class is known.
 const KNOWN_AFTER: u32 = 3;
 
 /// A time beyond this is what it seems. Below, it may be that the thread was not running for a while, so a single
@@ -63,7 +63,7 @@ impl Speed {
         class.store(bits, Ordering::Relaxed);
     }
 
-    /// What something of a size will take; `None` as long as nothing near it has been measured. Beyond what was
+    /// The expected time for a size; `None` as long as nothing near it has been measured. Beyond what was
     /// measured, time grows with the size.
     pub(super) fn expected(&self, size: usize) -> Option<Duration> {
         let class = Self::class(size);

@@ -1,13 +1,15 @@
-//! What a version has done, in the counts that Triton's statistics extension has.
+//! Counts of a version for Triton's statistics extension.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::serving::protocol::{BatchStatistics, InferenceStatistics, ModelStatistics, Spent};
+use crate::serving::protocol::{
+    BatchStatistics, InferenceStatistics, ModelStatistics, StatisticDuration,
+};
 
-/// How many numbers of rows are told apart.
+/// The most distinct numbers of rows that have counts of their own.
 const MOST_SIZES: usize = 128;
 
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ impl Sum {
         add_ns(&self.ns, took);
     }
 
-    fn get(&self) -> Spent {
+    fn get(&self) -> StatisticDuration {
         with(self.count.load(Ordering::Relaxed), &self.ns)
     }
 }
@@ -32,9 +34,9 @@ fn add_ns(sum: &AtomicU64, took: Duration) {
     sum.fetch_add(ns, Ordering::Relaxed);
 }
 
-fn with(count: u64, ns: &AtomicU64) -> Spent {
+fn with(count: u64, ns: &AtomicU64) -> StatisticDuration {
     let ns = ns.load(Ordering::Relaxed);
-    Spent { count, ns }
+    StatisticDuration { count, ns }
 }
 
 /// The parts of the time that a request took.
@@ -116,7 +118,7 @@ impl Statistics {
             return;
         }
         let size = others.sizes.entry(rows).or_default();
-        let add = |sum: &mut Spent, took: Duration| {
+        let add = |sum: &mut StatisticDuration, took: Duration| {
             sum.count += 1;
             let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
             sum.ns = sum.ns.saturating_add(ns);
@@ -192,7 +194,7 @@ mod tests {
         assert_eq!((seen.name.as_str(), seen.version), ("m", 2));
         assert!(seen.last_inference > 1_600_000_000_000);
         assert_eq!((seen.inference_count, seen.execution_count), (4, 392));
-        let of = |count, ns| Spent { count, ns };
+        let of = |count, ns| StatisticDuration { count, ns };
         assert_eq!(seen.inference_stats.success, of(2, 11_000));
         assert_eq!(seen.inference_stats.fail, of(1, 7));
         assert_eq!(seen.inference_stats.queue, of(2, 2));

@@ -1,4 +1,4 @@
-//! When work is no longer wanted.
+//! Cancellation of work whose answer is no longer wanted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,17 +61,17 @@ impl Stop {
     /// Fails where nobody waits any longer.
     pub(super) fn check(&self, model: &str) -> Result<()> {
         if self.is_stopped() {
-            return Err(late(model));
+            return Err(deadline_exceeded(model));
         }
         Ok(())
     }
 }
 
 /// The deadline has passed.
-pub(super) fn late(model: &str) -> Error {
+pub(super) fn deadline_exceeded(model: &str) -> Error {
     Error::new(
         ErrorKind::DeadlineExceeded,
-        format!("model `{model}` did not answer by the deadline"),
+        format!("model `{model}` did not answer before the deadline"),
     )
 }
 
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
         assert_eq!(
             error.to_string(),
-            "model `m` did not answer by the deadline"
+            "model `m` did not answer before the deadline"
         );
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long a thread waits for the next job before it ends.
+/// The time that a thread waits for the next job before it ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Threads that grow with the jobs and end when there are none.
@@ -103,10 +103,11 @@ impl Threads {
             .spawn(move || shared.work());
         if let Err(error) = spawned {
             state.jobs.pop_back();
-            return Err(
-                Error::new(ErrorKind::ResourceExhausted, "no thread can be started")
-                    .with_source(error),
-            );
+            return Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                "an inference thread cannot be started",
+            )
+            .with_source(error));
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::serving::Predictor;
 /// Work stops between blocks of this many rows.
 const BLOCK: usize = 2_048;
 
-/// What is asked: which version, by whom.
+/// A request for a version.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) core: Arc<Inner>,
@@ -227,7 +227,7 @@ pub(super) fn predict(
     Ok((Prediction::concat(&parts)?, calling))
 }
 
-/// What each column contributes to the predictions for rows. Stops between few rows.
+/// The contributions of each column to the predictions for rows. Stops between blocks of rows.
 fn explain(
     servable: &Servable,
     rows: &RecordBatch,
@@ -244,7 +244,7 @@ fn explain(
     let most = MOST / (n_outputs * n_names);
     if n_rows > most {
         return Err(Error::data(format!(
-            "contributions of {n_rows} rows are asked for, of model `{model}` at most {most} are answered at a time"
+            "contributions of {n_rows} rows are requested, must be at most {most} for model `{model}`"
         )));
     }
     for start in (FEW..n_rows).step_by(FEW) {

@@ -17,7 +17,7 @@ use super::connection::{Connection, Protocols};
 use super::listener::Listener;
 use super::phase::{Phase, ending};
 
-/// How many connections are told at once that they are too many, and how long that may take.
+/// The most connections that are refused with an answer at once, and the time that this may take.
 const MAX_REFUSALS: usize = 64;
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
     retry-after: 1\r\nconnection: close\r\ncontent-length: 47\r\n\r\n\
     {\"error\":\"the server has too many connections\"}";
 
-/// How often certificates are looked at.
+/// The interval at which certificates are checked for changes.
 const CERTIFICATES: Duration = Duration::from_secs(10);
 
 /// Takes connections until it is stopped.
@@ -39,7 +39,7 @@ pub(super) struct Accepting {
     n_open: Arc<AtomicUsize>,
     tasks: JoinSet<()>,
     refusals: JoinSet<()>,
-    /// When certificates were looked at last.
+    /// The time of the last check of the certificates.
     looked: Instant,
 }
 
@@ -70,7 +70,7 @@ impl Accepting {
         }
     }
 
-    /// How many connections are open, for others to read.
+    /// The number of open connections, shared with others.
     pub(super) fn n_connections(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.n_open)
     }
@@ -88,7 +88,7 @@ impl Accepting {
                     self.forget(ended);
                 }
                 _ = ticks.tick() => self.sweep(),
-                () = budget.pressed() => self.close_the_greatest_burden(),
+                () = budget.pressed() => self.close_the_most_buffered(),
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => self.take(stream, peer),
                     // Mostly there are too many open files.
@@ -147,7 +147,7 @@ impl Accepting {
     }
 
     /// Closes the connection that the most bytes are held for while its client is awaited.
-    fn close_the_greatest_burden(&mut self) {
+    fn close_the_most_buffered(&mut self) {
         let now = self.clock.now();
         let open = self.open.iter();
         let burdens = open.filter_map(|(id, open)| Some((open.activity.burden(now)?, *id)));
@@ -155,7 +155,10 @@ impl Accepting {
         if let Some((n_bytes, id)) = greatest
             && let Some(open) = self.open.remove(&id)
         {
-            tracing::debug!(n_bytes, "closed a connection for the bytes held for it");
+            tracing::debug!(
+                n_bytes,
+                "closed a connection because of the bytes buffered for it"
+            );
             open.task.abort();
         }
     }

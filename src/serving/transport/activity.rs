@@ -1,4 +1,4 @@
-//! What connections are doing, so that the slow ones can be closed without a timer for every request.
+//! The activity of connections, so that slow ones can be closed without a timer for every request.
 //!
 //! A connection writes down what it is doing and since which tick of its server's clock; the accepting task looks at
 //! all of them once a tick. A request costs a few relaxed stores and no clock is read.
@@ -40,7 +40,7 @@ impl Clock {
     }
 }
 
-/// How long is waited for a client, in ticks.
+/// The times that clients may take, in ticks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     pub(super) tick: Duration,
@@ -92,10 +92,10 @@ const PROGRESS: usize = 1 << 10;
 /// The bytes that a client of HTTP/2 begins with: the preface, and the head of its settings.
 const OPENING: usize = 24 + 9;
 
-/// How many ticks a client of HTTP/2 that is idle has to go after it was told to.
+/// The ticks that an idle client of HTTP/2 has to close after it was told to.
 const NOTICE: u32 = 5;
 
-/// What is to be done about a connection.
+/// The decision about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Stay,
@@ -104,7 +104,7 @@ pub(super) enum Verdict {
     Close,
 }
 
-/// What a connection is doing. Stores race with the sweep harmlessly: a tick is short against the limits.
+/// The activity of a connection. Stores race with the sweep harmlessly: a tick is short against the limits.
 #[derive(Debug)]
 pub(super) struct Activity {
     clock: Arc<Clock>,
@@ -190,7 +190,7 @@ impl Activity {
         }
     }
 
-    /// How well it can be closed for another, if it can: first those on which nothing is asked, then heads and then bodies
+    /// The priority with which it is closed for another, if it can be: first idle connections, then heads and then bodies
     /// and answers that are half there for more than a tick; of these the longest.
     pub(super) fn makes_room(&self, now: u32) -> Option<(u8, u32)> {
         let waited = self.waited(now);
@@ -202,7 +202,7 @@ impl Activity {
         }
     }
 
-    /// How many bytes are held for a client that has been awaited for more than a tick, whatever it did meanwhile.
+    /// The bytes held for a client that has been awaited for more than a tick, whatever it did meanwhile.
     pub(super) fn burden(&self, now: u32) -> Option<usize> {
         let is_awaited = self.phase.load(Relaxed) >= READING;
         let waited = now.wrapping_sub(self.awaited_since.load(Relaxed));
@@ -214,7 +214,7 @@ impl Activity {
         self.n_held.fetch_add(n_bytes, Relaxed);
     }
 
-    pub(super) fn let_go(&self, n_bytes: usize) {
+    pub(super) fn release(&self, n_bytes: usize) {
         self.n_held.fetch_sub(n_bytes, Relaxed);
     }
 
@@ -247,7 +247,7 @@ impl Activity {
         self.settle(before.wrapping_add(change));
     }
 
-    /// What the connection does, after its requests are what they are.
+    /// Updates the phase of the connection from its requests.
     fn settle(&self, requests: u64) {
         let phase = if requests & COUNT > 0 {
             BUSY

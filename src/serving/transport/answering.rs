@@ -13,7 +13,7 @@ use super::activity::{InFlight, Unwritten};
 use super::auth::is_grpc;
 use super::budget::{Budget, Held};
 
-/// What an answer is made of: mostly all of it, without a box.
+/// The body of an answer: mostly whole, without a box.
 #[derive(Debug)]
 pub(in crate::serving) enum Payload {
     Whole(Bytes),
@@ -44,7 +44,7 @@ impl Payload {
         tonic::body::Body::new(Mounted(kind))
     }
 
-    /// How many bytes it has, where that is known.
+    /// The number of bytes, where it is known.
     pub(super) fn known_length(&self) -> Option<u64> {
         if let Payload::Any(body) = self {
             return body.size_hint().exact();
@@ -139,7 +139,8 @@ impl Answering {
 
 /// In place of an answer that there is no room for.
 fn too_much<B>(response: &Response<B>, most: usize) -> Response<Payload> {
-    let text = format!("the bodies of requests and answers take more than {most} bytes for now");
+    let text =
+        format!("the server is at capacity: buffered requests and answers exceed {most} bytes");
     if is_grpc(response.headers()) {
         let mut refused = Response::new(Payload::Whole(Bytes::new()));
         let headers = refused.headers_mut();

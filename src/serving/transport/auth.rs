@@ -1,4 +1,4 @@
-//! Who may ask: bearer tokens, for HTTP and gRPC alike.
+//! Bearer tokens, for HTTP and gRPC alike.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -126,7 +126,7 @@ impl BearerToken {
         }
         if ask.is_empty() && admin.is_empty() {
             return Err(Error::config(format!(
-                "{} has no token, must have one a line",
+                "{} has no token, must have one per line",
                 path.display()
             )));
         }
@@ -150,7 +150,7 @@ impl BearerToken {
         self
     }
 
-    /// Why a request is not answered, if it is not. One that comes by an open path is marked if it has no token.
+    /// The reason why a request is refused, if it is. A request for an open path is marked if it has no token.
     pub(in crate::serving) fn refuses<B>(&self, request: &mut Request<B>) -> Option<Refusal> {
         let refusal = self.refusal_of(request.uri().path(), request.headers());
         if refusal.is_some() && self.is_open(request.uri().path()) {
@@ -231,11 +231,11 @@ impl fmt::Debug for BearerToken {
     }
 }
 
-/// That a request came by an open path, from somebody without a token.
+/// The mark of a request for an open path without a token.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serving) struct Anonymous;
 
-/// Why a request is not answered.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::serving) enum Refusal {
     NoToken,
@@ -246,9 +246,9 @@ pub(in crate::serving) enum Refusal {
 impl Refusal {
     fn text(self) -> &'static str {
         match self {
-            Refusal::NoToken => "a token is needed: `Authorization: Bearer ..`",
-            Refusal::Unknown => "the token is not known",
-            Refusal::NotAdmin => "the token is not one for admin routes",
+            Refusal::NoToken => "a token is required: `Authorization: Bearer ..`",
+            Refusal::Unknown => "unknown token",
+            Refusal::NotAdmin => "the token does not allow admin requests",
         }
     }
 }

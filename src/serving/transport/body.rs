@@ -23,11 +23,11 @@ pub(in crate::serving) struct RequestBody {
     reading: Option<Reading>,
     /// Whether some of it has been read.
     is_begun: bool,
-    /// How often in a row nothing came although the client sends nothing more.
+    /// The number of reads in a row without data after the client closed its half.
     n_vain: u8,
 }
 
-/// What a client has sent that sends nothing more comes within so many tries: the connection's task reads, and then this.
+/// The most reads without data after the client closed its half: the connection's task reads, and then this.
 const MOST_VAIN: u8 = 3;
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ enum Kind {
     Any(AnyBody),
 }
 
-/// Why a body cannot be read.
+/// The error of a body that cannot be read.
 #[derive(Debug)]
 pub(in crate::serving) enum BodyError {
     /// All bodies and answers take more than so many bytes.
@@ -50,7 +50,7 @@ impl fmt::Display for BodyError {
         match self {
             BodyError::TooMuch(most) => write!(
                 f,
-                "the bodies of requests and answers take more than {most} bytes for now"
+                "the server is at capacity: buffered requests and answers exceed {most} bytes"
             ),
             BodyError::Broken(error) => write!(f, "the body cannot be read: {error}"),
         }
@@ -88,7 +88,7 @@ impl RequestBody {
         }
     }
 
-    /// What has been read is no longer there: a message of a stream was taken.
+    /// Releases the bytes read so far: a message of a stream was taken.
     #[cfg(feature = "grpc")]
     pub(in crate::serving) fn release(&mut self) {
         self.reading = None;
@@ -126,7 +126,7 @@ impl Body for RequestBody {
             && connection.is_half_closed()
         {
             if this.n_vain == MOST_VAIN {
-                let cut_off = "the client closed the connection before it was whole";
+                let cut_off = "the client closed the connection before the body was complete";
                 return Poll::Ready(Some(Err(BodyError::Broken(cut_off.into()))));
             }
             this.n_vain += 1;

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::activity::Activity;
 
-/// How many bytes there may be, and are.
+/// The limit of buffered bytes, and their number.
 #[derive(Debug)]
 pub(in crate::serving) struct Budget {
     max_bytes: usize,
@@ -44,7 +44,7 @@ impl Budget {
     }
 }
 
-/// What is held, until this is dropped.
+/// Bytes that are held until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     budget: Arc<Budget>,
@@ -73,7 +73,7 @@ impl Held {
         if n_bytes > 0 {
             self.budget.n_bytes.fetch_sub(n_bytes, Relaxed);
             if let Some(owner) = &self.owner {
-                owner.let_go(n_bytes);
+                owner.release(n_bytes);
             }
         }
     }

@@ -26,14 +26,14 @@ use super::watched::Watched;
 /// The most bytes of a path that is read at all.
 const MAX_URI_BYTES: usize = 64 << 10;
 
-/// How much may be on its way before the receiver says that it read it: for one stream, and for a connection.
+/// The flow-control windows of HTTP/2: of one stream, and of a connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// The most bytes of a frame: fewer frames for large tensors, and small requests do not wait long behind one.
 const FRAME: u32 = 64 << 10;
 
-/// What the connections of a port have in common.
+/// State that the connections of a port share.
 #[derive(Debug)]
 pub(super) struct Protocols {
     front: Front,
@@ -79,7 +79,7 @@ impl Protocols {
     }
 }
 
-/// What a connection is served with.
+/// A connection with everything that it needs.
 pub(super) struct Connection {
     pub(super) protocols: Arc<Protocols>,
     pub(super) activity: Arc<Activity>,
@@ -117,7 +117,11 @@ impl Connection {
             mut phase,
             close,
         } = self;
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity), protocols.max_header_bytes));
+        let stream = TokioIo::new(Watched::new(
+            stream,
+            Arc::clone(&activity),
+            protocols.max_header_bytes,
+        ));
         let asked = Asked {
             protocols: Arc::clone(&protocols),
             activity: Arc::clone(&activity),
@@ -161,7 +165,7 @@ impl Connection {
     }
 }
 
-/// Who is asked, on a connection.
+/// The service of a connection.
 #[derive(Clone)]
 struct Asked {
     protocols: Arc<Protocols>,

@@ -1,4 +1,4 @@
-//! What every request passes before its answer: its head, the token, the span and the access log.
+//! Steps of every request before its answer: the checks of head and token, the span and the access log.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -23,7 +23,7 @@ use crate::serving::http::{Answers, check_head, discard};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Who answers.
+/// The application that answers.
 #[derive(Debug)]
 pub(super) enum App {
     /// The protocols of this crate, without any layer.
@@ -40,7 +40,7 @@ pub(super) struct Own {
     pub(super) grpc: Option<Calls>,
 }
 
-/// What the access log has of an answer.
+/// The fields of an answer for the access log.
 #[derive(Clone, Debug, Default)]
 pub(in crate::serving) struct Seen {
     pub(in crate::serving) route: &'static str,
@@ -52,7 +52,7 @@ pub(in crate::serving) struct Seen {
     pub(in crate::serving) code: Option<i32>,
 }
 
-/// What stands before who answers.
+/// The checks before the application.
 #[derive(Debug)]
 pub(super) struct Front {
     pub(super) app: App,

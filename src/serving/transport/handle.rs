@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::serving::http::{Answers, Routes};
 use crate::serving::{Manager, ServerCore};
 
-/// What is spoken on a port.
+/// The protocols of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::serving) enum Spoken {
     /// HTTP and, where it is built in, gRPC.
@@ -141,19 +141,19 @@ impl ServerHandle {
         self.admin_address
     }
 
-    /// What is served.
+    /// The manager of the served models.
     #[must_use]
     pub fn manager(&self) -> &Arc<Manager> {
         self.core.manager()
     }
 
-    /// What answers, to answer by another protocol as well.
+    /// The core, to serve it over another protocol as well.
     #[must_use]
     pub fn core(&self) -> &ServerCore {
         &self.core
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     #[must_use]
     pub fn n_connections(&self) -> usize {
         let counts = self.n_connections.iter();
@@ -187,7 +187,7 @@ impl ServerHandle {
                 for task in &tasks {
                     task.abort();
                 }
-                tracing::warn!("stopped with requests unanswered");
+                tracing::warn!("the server stopped with unanswered requests");
                 Ok(())
             }
         }
@@ -206,7 +206,7 @@ impl ServerHandle {
 }
 
 fn lost(error: tokio::task::JoinError) -> Error {
-    Error::internal("the server's task is gone").with_source(error)
+    Error::internal("the task of the server ended").with_source(error)
 }
 
 /// Ports that are held and not answered on yet.
@@ -339,7 +339,7 @@ impl Spoken {
     }
 }
 
-/// What the protocols of a port start with.
+/// State that the protocols of a port start with.
 #[derive(Debug)]
 pub(in crate::serving) struct Start {
     pub(in crate::serving) phase: watch::Receiver<Phase>,
@@ -355,9 +355,7 @@ fn answers(
     start: &Start,
 ) -> Answers {
     if routes.admin && tokens.is_none() {
-        tracing::warn!(
-            "admin routes are open to everybody who reaches the port: there is no token"
-        );
+        tracing::warn!("admin routes have no token: everybody who reaches the port can use them");
     }
     let hosts = tokens.is_none().then(|| options.admin_hosts.clone());
     Answers::new(options, core, routes, hosts, &start.budget)

@@ -41,7 +41,7 @@ impl Listener {
     /// The next connection. It may be dropped at any time without losing one.
     ///
     /// # Errors
-    /// That none can be taken for now (mostly there are too many open files): the next call pauses first.
+    /// Whether the last accept failed, mostly for too many open files: the next call pauses first.
     pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             if let Some(until) = self.pause {
@@ -57,7 +57,7 @@ impl Listener {
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
                     if self.next_pause == PAUSES.0 {
-                        tracing::warn!(%error, "connections cannot be taken for now");
+                        tracing::warn!(%error, "connections cannot be accepted for now");
                     }
                     self.pause = Some(Instant::now() + self.next_pause);
                     self.next_pause = (self.next_pause * 2).min(PAUSES.1);

@@ -1,4 +1,4 @@
-//! What an operator sets of a server.
+//! Options of a server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use crate::serving::durations::{millis, optional_millis};
 use crate::serving::readiness::Readiness;
 
 /// Limits, protection and extras of a server, over HTTP and gRPC alike. The defaults suit a server behind a proxy or in a trusted
-/// network; in a file, what is left out has its default.
+/// network; options that a file leaves out have their defaults.
 ///
 /// | option | default | what happens beyond it (over gRPC) |
 /// | --- | --- | --- |
 /// | `max_body_bytes` | 64 MiB | 413 (`OUT_OF_RANGE`, for answers, too); a model's [`Limits`](crate::serving::requests::Limits) may have less |
-/// | `max_buffered_bytes` | 1 GiB | 503 (`RESOURCE_EXHAUSTED`), and the client that has kept the server waiting with the most bytes is let go |
+/// | `max_buffered_bytes` | 1 GiB | 503 (`RESOURCE_EXHAUSTED`), and the connection that the server waits for with the most buffered bytes is closed |
 /// | `max_header_bytes` | 64 KiB | 431, or 414 if the path alone is longer |
 /// | `header_timeout_ms` | 10 s | a connection that does not send a whole head is closed |
 /// | `body_timeout_ms` | 30 s | 408 (`DEADLINE_EXCEEDED`, for each message of a stream) |
@@ -27,15 +27,15 @@ use crate::serving::readiness::Readiness;
 /// | `request_timeout_ms` | none | 504 (`DEADLINE_EXCEEDED`); a client may ask for less with `Request-Timeout` (`grpc-timeout`) |
 /// | `max_connections` | 8,192 | the connection that has waited for its client the longest is closed; without one, 503 |
 /// | `max_streams` | 256 | further requests of a connection of HTTP/2 wait in its client |
-/// | `keep_alive_ms` | 60 s | a client of HTTP/2 that is silent for so long is asked whether it is there |
-/// | `keep_alive_timeout_ms` | 20 s | one that does not answer that is closed |
-/// | `drain_delay_ms` | 0 | how long a stopping server says that it is not ready, and goes on answering |
-/// | `drain_timeout_ms` | 10 s | requests that are unanswered then are dropped |
+/// | `keep_alive_ms` | 60 s | a client of HTTP/2 that is silent for so long is pinged |
+/// | `keep_alive_timeout_ms` | 20 s | a connection that does not answer the ping is closed |
+/// | `drain_delay_ms` | 0 | the time for which a stopping server reports that it is not ready, and goes on answering |
+/// | `drain_timeout_ms` | 10 s | requests that are unanswered after it are dropped |
 /// | `metrics` | on | `GET /metrics` |
 /// | `reflection` | on | clients of gRPC can ask for the protocol's description |
 /// | `readiness` | `loaded` | what `GET /v2/health/ready`, `ServerReady` and health checks answer by: see [`Readiness`] |
 /// | `admin` | off | see [`Admin`] |
-/// | `admin_hosts` | none | 403 for admin requests without tokens that call the server by a name that is not `localhost`, an address or here |
+/// | `admin_hosts` | none | 403 for admin requests, where there are no tokens, whose `Host` is not `localhost`, an address or listed here |
 /// | `dashboard` | off | `GET /dashboard` where the admin routes are |
 /// | `token_file` | none | see [`BearerToken`] |
 /// | `tls` | none | see `Tls` (feature `tls`) |
@@ -90,7 +90,7 @@ pub struct ServerOptions {
     auth: Option<BearerToken>,
 }
 
-/// Where the routes that change what is served are answered: loading, unloading, rolling back, labels and traffic.
+/// The place of the admin routes, which change what is served: loading, unloading, rolling back, labels and traffic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Admin {
@@ -156,28 +156,28 @@ impl ServerOptions {
         self
     }
 
-    /// How long a client may take to send the head of a request, and to shake hands.
+    /// The time within which a client must send the head of a request, and complete the TLS handshake.
     #[must_use]
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.header_timeout = timeout;
         self
     }
 
-    /// How long a client may take to send the body of a request.
+    /// The time within which a client must send the body of a request.
     #[must_use]
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.body_timeout = timeout;
         self
     }
 
-    /// How long a connection is kept that has no request, or whose client does not read its answer.
+    /// The time after which a connection is closed that has no request, or whose client does not read its answer.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
     }
 
-    /// How long a request may take once its body is there.
+    /// The time within which a request must be answered once its body has arrived.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = Some(timeout);
@@ -198,7 +198,7 @@ impl ServerOptions {
         self
     }
 
-    /// After how long without a word a client of HTTP/2 is asked whether it is there, and how long it may take to answer.
+    /// The time of silence after which a client of HTTP/2 is pinged, and the time within which it must answer.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
         self.keep_alive = interval;
@@ -206,7 +206,7 @@ impl ServerOptions {
         self
     }
 
-    /// How long a server that stops says that it is not ready before it takes no more connections, for load balancers
+    /// The time for which a stopping server reports that it is not ready before it accepts no more connections, for load balancers
     /// to notice.
     #[must_use]
     pub fn drain_delay(mut self, delay: Duration) -> Self {
@@ -214,7 +214,7 @@ impl ServerOptions {
         self
     }
 
-    /// How long a server that stops waits for the requests that are being answered.
+    /// The time for which a stopping server waits for unanswered requests.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
@@ -228,30 +228,30 @@ impl ServerOptions {
         self
     }
 
-    /// Whether clients of gRPC can ask for the protocol's description.
+    /// Whether clients of gRPC can use server reflection.
     #[must_use]
     pub fn reflection(mut self, on: bool) -> Self {
         self.reflection = on;
         self
     }
 
-    /// When the server says that it is ready, over HTTP and gRPC.
+    /// The condition under which the server reports that it is ready, over HTTP and gRPC.
     #[must_use]
     pub fn readiness(mut self, readiness: Readiness) -> Self {
         self.readiness = readiness;
         self
     }
 
-    /// Where the admin routes are.
+    /// The place of the admin routes.
     #[must_use]
     pub fn admin(mut self, admin: Admin) -> Self {
         self.admin = admin;
         self
     }
 
-    /// The names that clients of admin routes call the server by, beside `localhost` and addresses. They are asked for where
-    /// there are no tokens: else a web page, in the browser of somebody who reaches the port, could give this server a
-    /// name of its own and change what is served.
+    /// The host names under which clients of admin routes reach the server, beside `localhost` and addresses. They are checked
+    /// where there are no tokens: otherwise a web page, in the browser of somebody who can reach the port, could rebind a name
+    /// of its own to this server and change what is served.
     #[must_use]
     pub fn admin_hosts<H: Into<String>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
         self.admin_hosts = hosts.into_iter().map(Into::into).collect();
@@ -266,21 +266,21 @@ impl ServerOptions {
         self
     }
 
-    /// Answers only who has a token.
+    /// Answers only clients with a token.
     #[must_use]
     pub fn auth(mut self, tokens: BearerToken) -> Self {
         self.auth = Some(tokens);
         self
     }
 
-    /// Answers only who has a token of a file, read when the server starts: see [`BearerToken::from_file`].
+    /// Answers only clients with a token of a file, read when the server starts: see [`BearerToken::from_file`].
     #[must_use]
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.token_file = Some(path.into());
         self
     }
 
-    /// Encrypts.
+    /// Encrypts connections.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
@@ -333,12 +333,12 @@ impl ServerOptions {
         }
         if self.auth.is_some() && self.token_file.is_some() {
             return Err(Error::config(
-                "`token_file` is set beside tokens, there must be one of them",
+                "both `token_file` and tokens are set, must be one of them",
             ));
         }
         if self.dashboard && self.admin == Admin::Off {
             return Err(Error::config(
-                "`dashboard` is on, and `admin` is off, must be `same_port` or an address",
+                "`dashboard` is on and `admin` is off, `admin` must be `same_port` or an address",
             ));
         }
         if let Admin::Address(address) = &self.admin {

@@ -1,8 +1,8 @@
-//! How far a server has come.
+//! Phases of a server.
 
 use tokio::sync::watch;
 
-/// How far a server has come.
+/// The phase of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::serving) enum Phase {
     Serving,

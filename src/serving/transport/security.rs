@@ -14,10 +14,10 @@ use super::ServerOptions;
 use super::tls::Encryption;
 use crate::error::Result;
 
-/// What HTTP/2 begins with, which is no request of HTTP/1.
+/// The beginning of the preface of HTTP/2, which is no request of HTTP/1.
 const PREFACE: &[u8; 4] = b"PRI ";
 
-/// What the connections of a port are protected with.
+/// The encryption of a port.
 #[derive(Debug)]
 pub(super) enum Security {
     None,

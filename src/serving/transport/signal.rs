@@ -1,4 +1,4 @@
-//! When a server is told to stop.
+//! Signals that stop a server.
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// [`ErrorKind::Io`] if signals cannot be waited for.
 pub async fn shutdown_signal() -> Result<()> {
     let failed = |error: std::io::Error| {
-        Error::new(ErrorKind::Io, "waiting for the signal to stop").with_source(error)
+        Error::new(ErrorKind::Io, "waiting for a shutdown signal").with_source(error)
     };
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]

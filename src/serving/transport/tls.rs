@@ -1,9 +1,10 @@
 //! Encryption: certificates, their keys, and taking up new ones.
 
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
-use std::{fmt, fs};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ impl Tls {
         let chain = certificates(&chain, &named)?;
         // What is wrong with a key is told without any of it.
         let key = PrivateKeyDer::from_pem_slice(&key)
-            .map_err(|_| Error::config(format!("{named}: there is no private key in PEM")))?;
+            .map_err(|_| Error::config(format!("{named}: no private key in PEM format")))?;
         let refused = |error: &dyn fmt::Display| Error::config(format!("{named}: {error}"));
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -111,7 +112,7 @@ impl Tls {
         Ok(config)
     }
 
-    /// When the files were written; `None` for what cannot be looked at.
+    /// The times at which the files were written; `None` for files that cannot be examined.
     fn written(&self) -> Vec<Option<SystemTime>> {
         [
             Some(&self.certificate),
@@ -142,12 +143,12 @@ fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>>
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| refused(&error))?;
     if chain.is_empty() {
-        return Err(refused(&"there is no certificate in PEM"));
+        return Err(refused(&"no certificate in PEM format"));
     }
     Ok(chain)
 }
 
-/// What connections are encrypted with now.
+/// The current configuration of TLS.
 #[derive(Debug)]
 pub(super) struct Encryption {
     tls: Tls,
@@ -183,9 +184,12 @@ impl Encryption {
         match self.tls.config() {
             Ok(config) => {
                 self.config.store(Arc::new(config));
-                tracing::info!(certificate = %self.tls.certificate.display(), "took up a certificate");
+                tracing::info!(certificate = %self.tls.certificate.display(), "reloaded the certificate");
             }
-            Err(error) => tracing::warn!(?error, "the old certificate stays in use"),
+            Err(error) => tracing::warn!(
+                ?error,
+                "the certificate cannot be reloaded; the previous one stays in use"
+            ),
         }
     }
 }

@@ -42,7 +42,7 @@ impl fmt::Display for Cell<'_> {
     }
 }
 
-/// Which values are there. Mostly all: then there is nothing to remember.
+/// The values that are not NULL. Mostly all, which takes no memory.
 #[derive(Debug, Default)]
 pub(super) struct Nulls {
     n: usize,
@@ -51,7 +51,7 @@ pub(super) struct Nulls {
 }
 
 impl Nulls {
-    /// How many values there are, with those that are NULL.
+    /// The number of values, including NULLs.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.n
@@ -73,14 +73,14 @@ impl Nulls {
     }
 }
 
-/// What all columns of single values are filled in, so that a row costs two allocations and not fifty: a slot for each
+/// The buffer of all columns of single values, so that a row costs two allocations and not fifty: a slot for each
 /// value, column by column, and the texts one after the other.
 #[derive(Debug)]
 pub(super) struct Store {
     /// The bits of numbers; where texts begin and end.
     slots: Vec<u64>,
     texts: Vec<u8>,
-    /// How many rows there will be.
+    /// The expected number of rows.
     n_rows: usize,
 }
 
@@ -118,7 +118,7 @@ pub(super) struct Column {
     nulls: Nulls,
 }
 
-/// What is in the slots.
+/// The type of the values in the slots.
 #[derive(Debug)]
 enum Kind {
     Flag,
@@ -186,7 +186,7 @@ impl Column {
         Ok(())
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     #[inline]
     pub(super) fn n_rows(&self) -> usize {
         self.nulls.len()
@@ -277,7 +277,7 @@ fn texts(
     Ok(StringArray::try_new(offsets, copied.into(), nulls)?)
 }
 
-/// Where a text begins and ends, as two `i32` in one slot.
+/// The beginning and the end of a string, as two `i32` in one slot.
 #[inline]
 fn ends(raw: &RawColumn, begin: usize, end: usize, row: usize) -> Result<u64> {
     let (Ok(begin), Ok(end)) = (i32::try_from(begin), i32::try_from(end)) else {
@@ -300,7 +300,7 @@ pub(super) fn wrong(raw: &RawColumn, cell: Cell<'_>, row: usize) -> Error {
 #[cold]
 pub(super) fn too_much(raw: &RawColumn, row: usize) -> Error {
     Error::data(format!(
-        "the texts up to field `{}` of row {row} come to more than 2^31 bytes or items; send fewer rows at once",
+        "the strings up to field `{}` of row {row} exceed 2^31 bytes or items; send fewer rows at once",
         raw.input().name
     ))
 }

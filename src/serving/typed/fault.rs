@@ -1,4 +1,4 @@
-//! What is wrong with a row.
+//! Errors in rows.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::ser;
 
 use crate::error::Error;
 
-/// What is wrong with a row. The number of the row is added by who knows it.
+/// An error in a row. The caller adds the number of the row.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// It is known which field is wrong and how.

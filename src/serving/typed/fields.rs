@@ -12,11 +12,11 @@ use crate::model::Place;
 /// Takes fields to their columns.
 pub(super) struct Fields<'c, 'm> {
     columns: &'c mut Columns<'m>,
-    /// What the names are found in; none of a struct that is not asked for.
+    /// The lookup of the names; `None` for a struct without expected fields.
     node: Option<usize>,
-    /// Where the next name is expected.
+    /// The place at which the next name is expected.
     next: usize,
-    /// That of a map's key that was read.
+    /// The place of the map's key that was read.
     place: Option<Place>,
 }
 
@@ -116,7 +116,7 @@ impl KeySerializer<'_, '_> {
 }
 
 fn no_key() -> Fault {
-    Fault::Row("has a key that is no text".to_owned())
+    Fault::Row("has a key that is not a string".to_owned())
 }
 
 macro_rules! shown {

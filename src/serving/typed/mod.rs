@@ -25,7 +25,7 @@ use super::Predictor;
 use crate::error::{Error, Result, near_names, shortened};
 use crate::model::{Paths, Place, Prediction, RawColumn, RawRows, Servable};
 
-/// What fields a row may have, and must.
+/// The fields that a row may have, and those that it must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     /// Those of the model, all of them.
@@ -258,7 +258,7 @@ struct Columns<'m> {
     paths: &'m Paths,
     columns: Vec<Column>,
     store: Store,
-    /// How many rows are complete.
+    /// The number of complete rows.
     n_rows: usize,
     rule: Rule,
     /// Whether a struct of the row that is being filled is NULL, and its fields are not there.
@@ -296,7 +296,7 @@ impl<'m> Columns<'m> {
             && !self.has_null_struct
         {
             return Err(Error::data(format!(
-                "row {} has no field `{}`, which the model takes; a value that is unknown is an `Option`",
+                "row {} has no field `{}`, which the model requires; use an `Option` for values that may be missing",
                 self.n_rows,
                 raw.input().name
             )));
@@ -306,14 +306,14 @@ impl<'m> Columns<'m> {
         Ok(())
     }
 
-    /// That the model does not know a field of this name in a row or a struct in it, unless it may be so.
+    /// Reports a field that the model does not know, in a row or a struct in it, unless it is allowed.
     #[cold]
     fn unknown(&self, node: Option<usize>, name: &str) -> Result<()> {
         let Some(node) = node.filter(|_| self.rule != Rule::Any) else {
             return Ok(());
         };
         Err(Error::data(format!(
-            "field `{}` is in row {}, and the model takes none of this name{}",
+            "field `{}` is in row {}, and the model has no input of this name{}",
             shortened(name),
             self.n_rows,
             near_names(name, self.paths.names(node))
@@ -335,7 +335,7 @@ impl<'m> Columns<'m> {
         };
         if column.n_rows() != self.n_rows && !in_list {
             return Err(Error::data(format!(
-                "field `{}` is in row {} twice",
+                "duplicate field `{}` in row {}",
                 raw.input().name,
                 self.n_rows
             )));

@@ -15,11 +15,11 @@ pub(super) struct Client {
     send: SendRequest<Bytes>,
 }
 
-/// What a call was answered with.
+/// The answer to a call.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) code: Code,
-    /// What is wrong.
+    /// The error.
     pub(super) text: String,
     pub(super) headers: HeaderMap,
     pub(super) messages: Vec<Bytes>,

@@ -1,4 +1,4 @@
-//! What is no request.
+//! Malformed requests.
 
 use super::*;
 

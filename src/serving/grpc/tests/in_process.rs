@@ -8,7 +8,7 @@ use crate::serving::{InProcess, Server};
 fn one_port_speaks_both_protocols_over_a_swap() {
     let blessed = |intercept| {
         let verdict = Verdict::new().check("test", true, "");
-        Blessed::mint(late("late", intercept), verdict).unwrap()
+        Blessed::mint(late_model("late", intercept), verdict).unwrap()
     };
     let runtime = Runtime::new().unwrap();
     let server = InProcess::new().listen("127.0.0.1:0");

@@ -155,7 +155,7 @@ fn bad_requests_are_named() {
     );
     refused(
         &|r| r.inputs[0].datatype = "INT65".to_owned(),
-        "input `age`: there is no datatype `INT65`",
+        "input `age`: unknown datatype `INT65`",
     );
     refused(&|r| r.inputs[0].datatype = "FP16".to_owned(), "input `age`");
     refused(
@@ -183,7 +183,7 @@ fn bad_requests_are_named() {
     );
     refused(
         &|r| r.inputs.push(r.inputs[1].clone()),
-        "input `fare` is there twice",
+        "duplicate input `fare`",
     );
     refused(&|r| _ = r.inputs.remove(0), "`age`");
     let two = |r: &mut ModelInferRequest| {
@@ -195,7 +195,7 @@ fn bad_requests_are_named() {
         let contents = r.inputs[2].contents.as_mut().unwrap();
         contents.bytes_contents[1] = Bytes::from_static(b"\xff");
     };
-    refused(&text, "input `city`: element 1 is not UTF-8 text");
+    refused(&text, "input `city`: element 1 is not UTF-8");
     let output = |r: &mut ModelInferRequest| {
         r.outputs = vec![InferRequestedOutputTensor {
             name: "probabilty".to_owned(),
@@ -209,13 +209,13 @@ fn bad_requests_are_named() {
     let raw_too = |r: &mut ModelInferRequest| r.raw_input_contents = vec![Bytes::new(); 4];
     refused(
         &raw_too,
-        "input `age`: both `contents` and `raw_input_contents`",
+        "input `age`: has both `contents` and `raw_input_contents`",
     );
     for (name, choice, text) in [
         (
             "null_value",
             ParameterChoice::BoolParam(true),
-            "must be a text",
+            "must be a string",
         ),
         (
             "binary_data_output",

@@ -41,7 +41,7 @@ impl Running {
     fn break_a_model(&self) {
         // Aside, so that no poll sees it whole.
         let aside = self.models.path().join(".broken/1");
-        late("broken", 0.1).save(&aside).unwrap();
+        late_model("broken", 0.1).save(&aside).unwrap();
         std::fs::write(aside.join("manifest.json"), "{}").unwrap();
         let place = self.models.path().join("broken");
         std::fs::rename(aside.parent().unwrap(), place).unwrap();
@@ -373,7 +373,7 @@ fn what_is_answered_is_counted() {
     assert_eq!(all.model_stats.len(), 2);
     of("nobody", "").refused(Code::NotFound, "`nobody`");
     of("late", "7").refused(Code::NotFound, "version 7");
-    of("", "7").refused(Code::InvalidArgument, "`version` is there without `name`");
+    of("", "7").refused(Code::InvalidArgument, "`version` is given without `name`");
     let metrics = running.metrics();
     let counted = r#"protocol="grpc",code="INVALID_ARGUMENT"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");

@@ -1,4 +1,4 @@
-//! What clients may hold: time, bytes, connections.
+//! Limits on what clients hold: time, bytes, connections.
 
 use super::*;
 use crate::serving::grpc::proto::ModelStreamInferResponse;
@@ -133,7 +133,7 @@ fn a_message_in_many_parts_is_read() {
 
 #[test]
 fn a_model_may_take_less_than_the_server() {
-    let limits = Limits::default().max_body(100);
+    let limits = Limits::default().max_body_bytes(100);
     let running = Running::over(&ServerOptions::default(), |manager| {
         let core = ServerCore::builder(manager).model_limits("late", limits);
         core.build().unwrap()

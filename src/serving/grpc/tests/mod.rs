@@ -41,7 +41,7 @@ use crate::serving::{Manager, ModelRepository, ServerCore};
 use crate::transform::ops::{Categories, ImputeNumber};
 use crate::transform::{FittedOp, FittedStep, FittedTransform, InputColumn};
 
-/// How long is waited for what must happen.
+/// The time within which an expected event must happen.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The inputs of the tests' models: one of them required.
@@ -53,7 +53,7 @@ const INPUTS: [(&str, FieldType); 4] = [
 ];
 
 /// Whether a passenger is late.
-fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
+fn late_model(name: &str, intercept: f64) -> Candidate<LinearModel> {
     let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1]];
     candidate(
         name,
@@ -218,7 +218,7 @@ impl Running {
 
 fn save(models: &Path, name: &str, version: u64, intercept: f64) {
     let place = models.join(name).join(version.to_string());
-    late(name, intercept).save(&place).unwrap();
+    late_model(name, intercept).save(&place).unwrap();
 }
 
 /// Waits for what must come true.

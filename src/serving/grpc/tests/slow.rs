@@ -14,7 +14,7 @@ fn gate() -> Vec<u8> {
 }
 
 impl Running {
-    /// How many requests of `gate` are being answered.
+    /// The number of requests of `gate` that are being answered.
     fn in_flight(&self) -> u64 {
         let metrics = self.metrics();
         let of_gate = |line: &&str| {

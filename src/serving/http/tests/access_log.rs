@@ -1,4 +1,4 @@
-//! What is written of requests.
+//! The access log.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -59,7 +59,7 @@ impl Subscriber for Kept {
 #[test]
 fn every_request_is_one_entry() {
     let models = tempfile::tempdir().unwrap();
-    late("late", 0.1)
+    late_model("late", 0.1)
         .save(&models.path().join("late/1"))
         .unwrap();
     let manager = Manager::open(ModelRepository::at(models.path()), Loaders::default()).unwrap();

@@ -6,7 +6,7 @@ use crate::serving::transport::Admin;
 fn three_versions(options: &ServerOptions) -> Running {
     Running::with(options, |root| {
         for version in [1, 2, 3] {
-            late("late", f64::from(version))
+            late_model("late", f64::from(version))
                 .save(&root.join(format!("late/{version}")))
                 .unwrap();
         }
@@ -226,7 +226,7 @@ fn what_is_no_change_is_refused_and_says_why() {
     );
 
     let server = Running::with(&ServerOptions::default().admin(Admin::SamePort), |root| {
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
         fs::write(root.join("late/1/manifest.json"), "{}").unwrap();
     });
     let (status, answer) = request(&server, "POST", &format!("{MODEL}/load"), &Value::Null);

@@ -29,7 +29,7 @@ fn status(server: &Running, path: &str, authorization: &str) -> (u16, Option<Str
 fn only_who_has_a_token_is_answered() {
     let tokens = BearerToken::new(["first token", "second"]).admin(["for operators"]);
     let options = ServerOptions::default().auth(tokens).admin(Admin::SamePort);
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
     let unload = "/v2/repository/models/late/unload";
     for (path, authorization, expected) in [
@@ -69,7 +69,7 @@ fn tokens_come_from_a_file() {
         "# for the shop\nlong-enough\n\nadmin: for-operators\n",
     )
     .unwrap();
-    let server = Running::late(&ServerOptions::default().token_file(file.path()));
+    let server = Running::with_one_model(&ServerOptions::default().token_file(file.path()));
     assert_eq!(status(&server, "/v2", "").0, 401);
     let token = "Authorization: Bearer long-enough\r\n";
     assert_eq!(status(&server, "/v2", token).0, 200);
@@ -138,7 +138,7 @@ fn status_of(server: &Running, path: &str, headers: &str) -> u16 {
 fn who_has_no_token_is_told_no_paths() {
     let tokens = BearerToken::new(["a-long-token"]);
     let server = Running::with(&ServerOptions::default().auth(tokens), |root| {
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
         fs::write(root.join("late/1/manifest.json"), "{}").unwrap();
     });
     let path = server.models.path().display().to_string();

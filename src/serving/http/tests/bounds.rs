@@ -1,4 +1,4 @@
-//! What a client sends, or does not take, costs a bounded amount.
+//! Bounds on what a client sends or does not read.
 
 use super::limits::large_head;
 use super::*;
@@ -9,11 +9,11 @@ fn names_cost_and_show_little() {
     let server = Running::with(&options, |root| {
         for n in 0..40 {
             let name = format!("{}-{n}", "m".repeat(200));
-            late(&name, 0.1)
+            late_model(&name, 0.1)
                 .save(&root.join(name.clone()).join("1"))
                 .unwrap();
         }
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
     });
     let long = "m".repeat(60_000);
     for (path, status) in [
@@ -51,7 +51,7 @@ fn names_cost_and_show_little() {
 
 #[test]
 fn a_head_is_not_ambiguous() {
-    let server = Running::late(&ServerOptions::default());
+    let server = Running::with_one_model(&ServerOptions::default());
     for (headers, status) in [
         ("", "400"),
         ("Host: x\r\n", "200"),
@@ -85,7 +85,7 @@ fn a_path_has_a_size() {
         (2000, 500_000, "414"),
         (64 << 10, 500_000, "414"),
     ] {
-        let server = Running::late(&ServerOptions::default().max_header_bytes(limit));
+        let server = Running::with_one_model(&ServerOptions::default().max_header_bytes(limit));
         let mut connection = server.connect();
         let path = "a".repeat(length);
         let head = format!("GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -106,7 +106,7 @@ fn answers_that_nobody_reads_make_room() {
         .idle_timeout(hour)
         .max_body_bytes(1 << 20)
         .max_buffered_bytes(3 << 20);
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     let body = json!({"inputs": [tensor("age", "INT64", json!(vec![1; 100_000]))]}).to_string();
     let mut reading_nothing = Vec::new();
     for _ in 0..4 {
@@ -136,7 +136,7 @@ fn bodies_that_do_not_come_make_room() {
     let options = ServerOptions::default()
         .max_connections(2)
         .body_timeout(Duration::from_secs(3600));
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     let slow: Vec<TcpStream> = (0..2)
         .map(|_| {
             let mut connection = server.connect();

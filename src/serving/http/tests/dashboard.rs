@@ -20,19 +20,16 @@ fn ask(server: &Running, path: &str, more: &str) -> (u16, String) {
 #[test]
 fn it_is_off_unless_told_and_with_the_admin_routes_alone() {
     for admin in [Admin::SamePort, Admin::Address("127.0.0.1:0".to_owned())] {
-        let server = Running::late(&ServerOptions::default().admin(admin));
+        let server = Running::with_one_model(&ServerOptions::default().admin(admin));
         assert_eq!(ask(&server, "/dashboard", "").0, 404);
     }
-    let error = ServerOptions::default()
-        .dashboard()
-        .check()
-        .unwrap_err();
+    let error = ServerOptions::default().dashboard().check().unwrap_err();
     assert_eq!(
         error.message(),
-        "`dashboard` is on, and `admin` is off, must be `same_port` or an address"
+        "`dashboard` is on and `admin` is off, `admin` must be `same_port` or an address"
     );
     let own = Admin::Address("127.0.0.1:0".to_owned());
-    let mut server = Running::late(&ServerOptions::default().admin(own).dashboard());
+    let mut server = Running::with_one_model(&ServerOptions::default().admin(own).dashboard());
     assert_eq!(ask(&server, "/dashboard", "").0, 404);
     let admin = server.handle.as_ref().unwrap().admin_address().unwrap();
     server.url = format!("http://{admin}");
@@ -44,10 +41,8 @@ fn it_is_off_unless_told_and_with_the_admin_routes_alone() {
 
     // It is for those who may change what is served.
     let tokens = BearerToken::new(["for-the-shop"]).admin(["for-operators"]);
-    let options = ServerOptions::default()
-        .admin(Admin::SamePort)
-        .dashboard();
-    let server = Running::late(&options.auth(tokens));
+    let options = ServerOptions::default().admin(Admin::SamePort).dashboard();
+    let server = Running::with_one_model(&options.auth(tokens));
     for (token, status) in [
         ("for-the-shop", 403),
         ("for-operators", 200),

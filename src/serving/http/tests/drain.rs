@@ -1,4 +1,4 @@
-//! How a server stops.
+//! Stopping a server.
 
 use super::*;
 use crate::serving::transport::Admin;
@@ -43,7 +43,7 @@ fn what_is_being_answered_is_finished() {
 
 #[test]
 fn readiness_goes_before_the_port_does() {
-    let mut server = Running::late(
+    let mut server = Running::with_one_model(
         &ServerOptions::default()
             .drain_delay(Duration::from_secs(3))
             .admin(Admin::Address("127.0.0.1:0".to_owned())),
@@ -81,7 +81,7 @@ fn what_is_not_answered_in_time_is_dropped() {
 
 #[test]
 fn a_kept_connection_is_closed() {
-    let mut server = Running::late(&ServerOptions::default());
+    let mut server = Running::with_one_model(&ServerOptions::default());
     let mut connection = server.connect();
     connection
         .write_all(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")

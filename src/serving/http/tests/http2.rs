@@ -1,4 +1,4 @@
-//! What clients of HTTP/2 may not do.
+//! Limits on clients of HTTP/2.
 
 use super::*;
 
@@ -41,7 +41,7 @@ const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 #[test]
 fn an_answer_that_is_not_taken_is_not_kept() {
     let options = ServerOptions::default().idle_timeout(Duration::from_millis(200));
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     let mut connection = begin(&server, &NO_WINDOW);
     connection.write_all(&get(1, "/v2/health/live")).unwrap();
     // Pings are answered meanwhile, and are no progress.
@@ -59,7 +59,7 @@ fn an_answer_that_is_not_taken_is_not_kept() {
 
 #[test]
 fn a_connection_whose_answer_is_not_taken_makes_room() {
-    let server = Running::late(&ServerOptions::default().max_connections(1));
+    let server = Running::with_one_model(&ServerOptions::default().max_connections(1));
     let mut connection = begin(&server, &NO_WINDOW);
     connection.write_all(&get(1, "/v2/health/live")).unwrap();
     // It is refused for two ticks of the server's clock.
@@ -69,7 +69,7 @@ fn a_connection_whose_answer_is_not_taken_makes_room() {
 
 #[test]
 fn an_answer_that_is_taken_late_arrives() {
-    let server = Running::late(&ServerOptions::default());
+    let server = Running::with_one_model(&ServerOptions::default());
     let mut connection = begin(&server, &NO_WINDOW);
     connection.write_all(&get(1, "/v2/health/live")).unwrap();
     let wait_for = |connection: &mut TcpStream, what: &[u8]| {

@@ -216,10 +216,7 @@ fn bad_requests_are_told_what_is_wrong() {
     let wrong: [(Value, &str); 16] = [
         (json!({"inputs": []}), "`inputs`"),
         (json!({"input": []}), "`inputs`"),
-        (
-            json!({"inputs": [age(), age()]}),
-            "input `age` is there twice",
-        ),
+        (json!({"inputs": [age(), age()]}), "duplicate input `age`"),
         (
             json!({"inputs": [tensor("agee", "INT64", json!([1]))]}),
             "no input `agee`; did you mean `age`?",
@@ -352,7 +349,10 @@ fn what_is_not_there_is_404_and_a_wrong_method_405() {
     ] {
         assert_eq!(status, 405);
         assert!(
-            answer["error"].as_str().unwrap().contains("does not take"),
+            answer["error"]
+                .as_str()
+                .unwrap()
+                .contains("does not support the method"),
             "{answer}"
         );
     }

@@ -13,7 +13,7 @@ fn a_new_version_is_taken_up_while_serving() {
     let server = Running::start();
     let (_, before) = server.infer("late", all_inputs());
     assert_eq!(before["model_version"], "1");
-    late("late", 2.0)
+    late_model("late", 2.0)
         .save(&server.models.path().join("late/2"))
         .unwrap();
     let started = Instant::now();
@@ -36,8 +36,8 @@ fn a_new_version_is_taken_up_while_serving() {
 #[test]
 fn a_damaged_model_leaves_the_others_serving() {
     let server = Running::over(|root| {
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
-        late("late", 0.2).save(&root.join("late/2")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.2).save(&root.join("late/2")).unwrap();
         price().save(&root.join("price/1")).unwrap();
         for damaged in ["late/2", "price/1"] {
             let file = root.join(damaged).join("model/linear.json");
@@ -60,7 +60,7 @@ fn a_damaged_model_leaves_the_others_serving() {
         answer["warning"]
             .as_str()
             .unwrap()
-            .starts_with("model `price` does not answer: "),
+            .starts_with("model `price` is not available: "),
         "{answer}"
     );
 
@@ -104,7 +104,7 @@ fn a_model_that_panics_is_a_500_and_nothing_more() {
         candidate("panics", Panics, target)
             .save(&root.join("panics/1"))
             .unwrap();
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
     });
     let many = json!([tensor("age", "INT64", json!(vec![1; 20_000]))]);
     for inputs in [all_inputs(), many, all_inputs()] {

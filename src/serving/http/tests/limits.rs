@@ -1,4 +1,4 @@
-//! What clients may not do: send too much, take too long, come in too great numbers.
+//! Limits on clients: size, time, number.
 
 use super::*;
 use crate::serving::requests::Limits;
@@ -9,7 +9,7 @@ fn milliseconds(n: u64) -> Duration {
 
 #[test]
 fn a_body_has_a_size() {
-    let server = Running::late(&ServerOptions::default().max_body_bytes(100));
+    let server = Running::with_one_model(&ServerOptions::default().max_body_bytes(100));
     let (status, answer) = server.post("/v2/models/late/infer", &json!({"inputs": all_inputs()}));
     assert_eq!(
         (status, answer),
@@ -22,7 +22,7 @@ fn a_body_has_a_size() {
 fn a_model_has_a_limit_of_its_own() {
     let server = Running::start();
     let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
-    let limits = Limits::default().max_body(50);
+    let limits = Limits::default().max_body_bytes(50);
     let core = ServerCore::builder(manager).model_limits("late", limits);
     let options = ServerOptions::default();
     let serving = options.serve(core.build().unwrap(), "127.0.0.1:0");
@@ -53,7 +53,8 @@ pub(super) fn large_head(path: &str, headers: &str) -> Vec<u8> {
 
 #[test]
 fn a_large_body_that_nobody_wants_is_not_waited_for() {
-    let server = Running::late(&ServerOptions::default().body_timeout(Duration::from_secs(3600)));
+    let server =
+        Running::with_one_model(&ServerOptions::default().body_timeout(Duration::from_secs(3600)));
     for (path, headers, status) in [
         ("/v2/models/none/infer", "", "HTTP/1.1 404"),
         ("/v2/models/late/versions/9/infer", "", "HTTP/1.1 404"),
@@ -76,7 +77,7 @@ fn large_bodies_have_a_size_together() {
     let options = ServerOptions::default()
         .max_body_bytes(1 << 20)
         .max_buffered_bytes(1 << 20);
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     let path = "/v2/models/late/infer";
     let second = vec![b' '; 600_000];
     let mut first = None;
@@ -106,7 +107,7 @@ fn large_bodies_have_a_size_together() {
 
 #[test]
 fn a_head_has_a_size() {
-    let server = Running::late(&ServerOptions::default().max_header_bytes(2000));
+    let server = Running::with_one_model(&ServerOptions::default().max_header_bytes(2000));
     let head = |header: &str| format!("GET /v2 HTTP/1.1\r\nHost: x\r\nX-A: {header}\r\n\r\n");
     for (length, status) in [(1000, "HTTP/1.1 200"), (3000, "HTTP/1.1 431")] {
         let mut connection = server.connect();
@@ -126,7 +127,7 @@ fn a_head_has_a_size() {
 
 #[test]
 fn a_body_that_does_not_come_is_not_waited_for() {
-    let server = Running::late(&ServerOptions::default().body_timeout(milliseconds(100)));
+    let server = Running::with_one_model(&ServerOptions::default().body_timeout(milliseconds(100)));
     let mut connection = server.connect();
     connection
         .write_all(b"POST /v2/models/late/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
@@ -140,8 +141,8 @@ fn a_body_that_does_not_come_is_not_waited_for() {
 #[test]
 fn a_connection_outlives_a_refusal() {
     let tokens = crate::serving::transport::BearerToken::new(["a long token"]);
-    let open = Running::late(&ServerOptions::default());
-    let closed = Running::late(&ServerOptions::default().auth(tokens));
+    let open = Running::with_one_model(&ServerOptions::default());
+    let closed = Running::with_one_model(&ServerOptions::default().auth(tokens));
     for (server, path) in [
         (&open, "/nowhere"),
         (&open, "/v1/foo"),
@@ -179,7 +180,7 @@ fn a_connection_outlives_a_refusal() {
 #[test]
 fn a_head_that_does_not_come_is_not_waited_for() {
     let options = ServerOptions::default().header_timeout(milliseconds(50));
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     for begun in [
         "",
         "P",
@@ -202,7 +203,7 @@ fn a_head_that_does_not_come_is_not_waited_for() {
 #[test]
 fn a_connection_without_requests_is_closed() {
     let options = ServerOptions::default().idle_timeout(milliseconds(50));
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     let mut connection = server.connect();
     for _ in 0..2 {
         assert!(ask_if_alive(&mut connection).starts_with("HTTP/1.1 200"));
@@ -215,7 +216,7 @@ fn a_connection_without_requests_is_closed() {
 #[test]
 fn a_client_that_reads_nothing_is_not_kept() {
     let options = ServerOptions::default().idle_timeout(milliseconds(200));
-    let mut server = Running::late(&options);
+    let mut server = Running::with_one_model(&options);
     let body = json!({"inputs": [tensor("age", "INT64", json!(vec![1; 100_000]))]}).to_string();
     let connection = server.connect();
     let mut asking = connection.try_clone().unwrap();
@@ -232,7 +233,7 @@ fn a_client_that_reads_nothing_is_not_kept() {
 
 #[test]
 fn the_longest_idle_connection_makes_room() {
-    let server = Running::late(&ServerOptions::default().max_connections(2));
+    let server = Running::with_one_model(&ServerOptions::default().max_connections(2));
     // There is room for two, and all are idle: each further one takes the place of another.
     let mut connections = Vec::new();
     for _ in 0..5 {
@@ -274,7 +275,7 @@ fn too_many_busy_connections_are_told() {
 
 #[test]
 fn a_deadline_that_is_none_is_refused() {
-    let server = Running::late(&ServerOptions::default());
+    let server = Running::with_one_model(&ServerOptions::default());
     let body = json!({"inputs": all_inputs()}).to_string();
     for timeout in ["0", "-1", "NaN", "inf", "soon", "1e400"] {
         let headers = [("Request-Timeout", timeout)];
@@ -350,7 +351,7 @@ fn too_many_requests_of_a_model_are_turned_away_and_others_answered() {
     let server = Running::over(|root| {
         let candidate = Waits::candidate(&waits.gate);
         candidate.save(&root.join("waits/1")).unwrap();
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
     });
     let manager = Arc::clone(server.handle.as_ref().unwrap().core().manager());
     let limits = Limits::default().max_concurrency(1).max_queue(1);

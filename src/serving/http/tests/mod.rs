@@ -123,7 +123,7 @@ fn candidate<M: Model>(name: &str, model: M, target: Target) -> Candidate<M> {
 }
 
 /// Whether a passenger is late: a binary target.
-fn late(name: &str, intercept: f64) -> Candidate<LinearModel> {
+fn late_model(name: &str, intercept: f64) -> Candidate<LinearModel> {
     let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1, 0.03, 0.05, 0.02]];
     let model = LinearModel::new(Link::Logistic, &weights, &array![intercept]).unwrap();
     let classes = ["no".to_owned(), "yes".to_owned()];
@@ -248,7 +248,7 @@ fn until(mut there: impl FnMut() -> bool) {
     }
 }
 
-/// What is answered until the server closes the connection.
+/// Everything that is answered until the server closes the connection.
 fn rest(connection: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     if let Err(error) = connection.read_to_end(&mut answer) {
@@ -293,7 +293,7 @@ impl Running {
     /// Over the models `late`, `meal` and `price`.
     fn start() -> Running {
         Running::over(|root| {
-            late("late", 0.1).save(&root.join("late/1")).unwrap();
+            late_model("late", 0.1).save(&root.join("late/1")).unwrap();
             meal().save(&root.join("meal/1")).unwrap();
             price().save(&root.join("price/1")).unwrap();
         })
@@ -304,9 +304,9 @@ impl Running {
     }
 
     /// Over the model `late`.
-    fn late(options: &ServerOptions) -> Running {
+    fn with_one_model(options: &ServerOptions) -> Running {
         Running::with(options, |root| {
-            late("late", 0.1).save(&root.join("late/1")).unwrap();
+            late_model("late", 0.1).save(&root.join("late/1")).unwrap();
         })
     }
 
@@ -330,7 +330,7 @@ impl Running {
 
     /// A router of an application's over the model `late`.
     fn routed(make: impl FnOnce(ServerCore) -> axum::Router) -> Running {
-        let mut server = Running::late(&ServerOptions::default());
+        let mut server = Running::with_one_model(&ServerOptions::default());
         let core = server.handle.as_ref().unwrap().core().clone();
         let options = ServerOptions::default();
         let serving = options.serve_router(make(core.clone()), core, "127.0.0.1:0");

@@ -25,7 +25,7 @@ fn ready_by(readiness: Readiness, server: &Running) -> Answer {
 #[test]
 fn a_broken_model_counts_where_all_have_to_answer() {
     let server = Running::over(|root| {
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
         price().save(&root.join("price/1")).unwrap();
         damage(&root.join("price/1"));
     });
@@ -35,7 +35,7 @@ fn a_broken_model_counts_where_all_have_to_answer() {
     assert_eq!((status, &answer["ready"]), (503, &json!(false)));
     let error = answer["error"].as_str().unwrap();
     assert!(
-        error.starts_with("model `price` does not answer: "),
+        error.starts_with("model `price` is not available: "),
         "{answer}"
     );
 }
@@ -43,7 +43,7 @@ fn a_broken_model_counts_where_all_have_to_answer() {
 #[test]
 fn a_server_whose_only_model_is_broken_is_never_ready() {
     let server = Running::over(|root| {
-        late("late", 0.1).save(&root.join("late/1")).unwrap();
+        late_model("late", 0.1).save(&root.join("late/1")).unwrap();
         damage(&root.join("late/1"));
     });
     for readiness in [Readiness::Loaded, Readiness::Any, Readiness::All] {
@@ -94,7 +94,9 @@ fn a_server_waits_for_its_first_models_and_not_for_new_ones() {
     for is_new in [false, true] {
         let root = tempfile::tempdir().unwrap();
         let save = || slow().save(&root.path().join("slow/1")).unwrap();
-        late("late", 0.1).save(&root.path().join("late/1")).unwrap();
+        late_model("late", 0.1)
+            .save(&root.path().join("late/1"))
+            .unwrap();
         if !is_new {
             save();
         }
@@ -113,7 +115,7 @@ fn a_server_waits_for_its_first_models_and_not_for_new_ones() {
         until(|| manager.states().len() == 2);
         let health = probe.look(&core);
         assert_eq!(health.is_ready, is_new, "{health:?}");
-        assert_eq!(health.text(true), "model `slow` does not answer");
+        assert_eq!(health.text(true), "model `slow` is not available");
         fs::write(root.path().join("gate"), "").unwrap();
         until(|| manager.get("slow", None).is_ok());
         assert!(probe.look(&core).is_ready);

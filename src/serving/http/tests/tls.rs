@@ -63,7 +63,7 @@ fn ask(server: &Running, with_certificate: bool, protocols: &[&str]) -> std::io:
 
 #[test]
 fn connections_are_encrypted() {
-    let server = Running::late(&ServerOptions::default().tls(tls()));
+    let server = Running::with_one_model(&ServerOptions::default().tls(tls()));
     assert!(server.url.starts_with("https://"));
     let answer = ask(&server, false, &[]).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -86,7 +86,7 @@ fn connections_are_encrypted() {
 #[cfg(feature = "grpc")]
 #[test]
 fn http2_is_agreed_on() {
-    let server = Running::late(&ServerOptions::default().tls(tls()));
+    let server = Running::with_one_model(&ServerOptions::default().tls(tls()));
     assert_eq!(ask(&server, false, &["h2"]).unwrap(), "h2");
 }
 
@@ -95,7 +95,7 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
     let options = ServerOptions::default()
         .tls(tls())
         .header_timeout(Duration::from_millis(50));
-    let mut server = Running::late(&options);
+    let mut server = Running::with_one_model(&options);
     let mut silent = server.connect();
     assert_eq!(rest(&mut silent), "");
     assert!(ask(&server, false, &[]).is_ok());
@@ -106,7 +106,7 @@ fn a_handshake_that_does_not_come_is_not_waited_for() {
 #[test]
 fn clients_are_asked_for_certificates() {
     let options = ServerOptions::default().tls(tls().client_ca(fixture("ca.pem")));
-    let server = Running::late(&options);
+    let server = Running::with_one_model(&options);
     assert!(ask(&server, true, &[]).unwrap().starts_with("HTTP/1.1 200"));
     assert!(ask(&server, false, &[]).is_err());
 }
@@ -144,6 +144,6 @@ fn what_is_no_certificate_is_refused() {
     let shown = format!("{fine:?}") + &serde_json::to_string(&fine).unwrap();
     let secret = String::from_utf8(key).unwrap();
     assert!(secret.lines().all(|line| !shown.contains(line)));
-    let server = Running::late(&fine);
+    let server = Running::with_one_model(&fine);
     assert!(ask(&server, false, &[]).is_ok());
 }

@@ -55,11 +55,11 @@ fn what_is_wrong_is_named() {
         ),
         (
             r#"{"format_version": 1, "shadow": 1.5}"#,
-            "a version is a whole number, or the text of a label at line 1 column 36",
+            "a version number or a label at line 1 column 36",
         ),
         (
             r#"{"format_version": 1, "traffic": {"shares": []}}"#,
-            "traffic: there is no share with a weight above 0, must be at least one at line 1 column 48",
+            "traffic: at least one share must have a weight above 0 at line 1 column 48",
         ),
         (
             r#"{"format_version": 1, "traffic": {"shares": [{"to": 1, "wieght": 2}]}}"#,

@@ -30,7 +30,8 @@ impl Background {
         future: impl Future<Output = T> + Send + 'static,
     ) -> Result<JoinHandle<T>> {
         let runtime = self.0.as_ref();
-        let runtime = runtime.ok_or_else(|| Error::internal("the object store's thread ended"))?;
+        let runtime =
+            runtime.ok_or_else(|| Error::internal("the thread of the object store ended"))?;
         Ok(runtime.spawn(future))
     }
 
@@ -49,7 +50,7 @@ impl Background {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
                 task.abort();
-                Err(late(limit))
+                Err(timed_out(limit))
             }
             Err(RecvTimeoutError::Disconnected) => Err(panicked()),
         }
@@ -64,8 +65,8 @@ impl Background {
     }
 }
 
-/// Why a store that did not answer in time is not waited for.
-pub(super) fn late(limit: Duration) -> Error {
+/// The error of a store that did not answer in time.
+pub(super) fn timed_out(limit: Duration) -> Error {
     Error::new(
         ErrorKind::DeadlineExceeded,
         format!("the object store did not answer within {limit:?}"),

@@ -13,7 +13,7 @@ use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, PutMode, UpdateVersion};
 use serde::{Serialize, Serializer};
 
-use self::background::{Background, late, panicked};
+use self::background::{Background, panicked, timed_out};
 use self::remote::{Controls, Listed, Remote};
 use super::{Control, Found, FoundModel, FoundVersion, Looking, Source};
 use crate::blessing::{Blessed, Serving};
@@ -66,12 +66,12 @@ pub struct ObjectStoreRepository {
     versions_always_present: bool,
     operations: Operations,
     background: Arc<Background>,
-    /// What operators have said, as of the objects that said it.
+    /// Control files, as of their objects.
     controls: Arc<Mutex<HashMap<String, (ObjectMeta, Control)>>>,
     looking: Arc<Looking>,
 }
 
-/// How often a change of a control file is tried again when others change it at the same time.
+/// The most retries of a change of a control file when others change it at the same time.
 const TRIES: usize = 50;
 /// No download takes longer.
 const FETCH_LIMIT: Duration = Duration::from_secs(3_600);
@@ -89,8 +89,10 @@ impl ObjectStoreRepository {
         cache: impl Into<PathBuf>,
     ) -> Result<Self> {
         let prefix = Key::parse(prefix).map_err(|error| {
-            Error::config(format!("prefix `{prefix}` is no path in an object store"))
-                .with_source(error)
+            Error::config(format!(
+                "prefix `{prefix}` is not a path in an object store"
+            ))
+            .with_source(error)
         })?;
         Ok(ObjectStoreRepository {
             remote: Remote { store, prefix },
@@ -105,7 +107,7 @@ impl ObjectStoreRepository {
         })
     }
 
-    /// How many versions of a model stay in the cache, the newest, that are neither wanted nor loaded any more, so that
+    /// The number of newest versions of a model that stay in the cache although they are neither wanted nor loaded any more, so that
     /// going back needs no download. 1 unless set.
     #[must_use]
     pub fn keep_cached(mut self, n: usize) -> Self {
@@ -113,7 +115,7 @@ impl ObjectStoreRepository {
         self
     }
 
-    /// How long to wait for a listing or a control file. 30 seconds unless set.
+    /// The time within which a listing or a control file must arrive; 30 seconds by default.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -227,7 +229,7 @@ impl ObjectStoreRepository {
         let versions = listed.found(&self.cache.join(name));
         if versions.is_empty() && self.versions_always_present {
             return Err(Error::not_found(format!(
-                "no version of model `{name}` is there any more"
+                "all versions of model `{name}` are gone"
             )));
         }
         let control = match read.remove(name) {
@@ -328,7 +330,7 @@ impl Source for ObjectStoreRepository {
         }
         Err(Error::new(
             ErrorKind::Unavailable,
-            format!("what is said about model `{model}` is changed by others all the time"),
+            format!("the control file of model `{model}` changed concurrently on every try"),
         ))
     }
 }
@@ -340,7 +342,7 @@ impl Stage for ObjectStoreRepository {
 }
 
 impl Serialize for ObjectStoreRepository {
-    /// Where the models are: what they are brought to is no part of it.
+    /// The place of the models, without the cache.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.remote.store.to_string(), self.remote.prefix.as_ref()).serialize(serializer)
     }
@@ -395,12 +397,12 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
         Some(endpoint.version)
     }
 
-    /// That the store can be reached and written to.
+    /// Checks that the store can be reached and written to.
     async fn prepare(&self) -> Result<()> {
         let (remote, limit) = (self.remote.clone(), self.timeout);
         let check = async move {
             let checked = tokio::time::timeout(limit, remote.check_writable()).await;
-            checked.unwrap_or_else(|_| Err(late(limit)))
+            checked.unwrap_or_else(|_| Err(timed_out(limit)))
         };
         self.background.run(check).await
     }

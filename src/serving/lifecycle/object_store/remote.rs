@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::super::directory::{CONTROL, control_of};
 use super::super::{Control, FoundVersion};
-use super::background::late;
+use super::background::timed_out;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::hex;
 use crate::store::{self, Aside, SUMS};
@@ -26,7 +26,7 @@ const CLAIM: &str = ".claimed";
 /// Larger files are sent in parts of this size in bytes.
 const PART: usize = 8 << 20;
 
-/// What operators have said by the names of models, each with the object that says it.
+/// Control files by model, each with its object.
 pub(super) type Controls = BTreeMap<String, Result<(Control, Option<ObjectMeta>)>>;
 
 /// A place in an object store.
@@ -36,7 +36,7 @@ pub(super) struct Remote {
     pub(super) prefix: Key,
 }
 
-/// What is listed of a model.
+/// The listing of a model.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     pub(super) control: Option<ObjectMeta>,
@@ -91,8 +91,11 @@ impl Remote {
     pub(super) fn key(&self, model: &str, below: &str) -> Result<Key> {
         let text = format!("{}/{model}/{below}", self.prefix);
         Key::parse(text).map_err(|error| {
-            Error::not_found(format!("`{model}/{below}` is no name in {}", self.store))
-                .with_source(error)
+            Error::not_found(format!(
+                "`{model}/{below}` is not a valid name in {}",
+                self.store
+            ))
+            .with_source(error)
         })
     }
 
@@ -107,14 +110,14 @@ impl Remote {
         Error::new(kind, format!("{doing} `{key}` in {}", self.store)).with_source(error)
     }
 
-    /// That an object can be written where there is none, as versions are claimed: one that listings pass over, and that is
+    /// Checks that an object can be created, as versions are claimed: one that listings ignore, and that is
     /// removed again.
     pub(super) async fn check_writable(&self) -> Result<()> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let nanos = now.unwrap_or_default().as_nanos();
         let key = format!("{}/.writable-{}-{nanos}", self.prefix, std::process::id());
         let key = Key::parse(key).map_err(|error| {
-            Error::internal("a key that is no path in an object store").with_source(error)
+            Error::internal("a key is not a path in an object store").with_source(error)
         })?;
         let put = self
             .store
@@ -122,7 +125,7 @@ impl Remote {
         put.await
             .map_err(|error| self.failed("writing", &key, error))?;
         if let Err(error) = self.store.delete(&key).await {
-            tracing::warn!(%key, %error, "an empty object stays behind");
+            tracing::warn!(%key, %error, "an empty object cannot be removed");
         }
         Ok(())
     }
@@ -169,12 +172,12 @@ impl Remote {
         let meta = object.meta.clone();
         let bytes = object.bytes().await.map_err(failed)?;
         let text = String::from_utf8(bytes.to_vec()).map_err(|error| {
-            Error::corrupt(format!("`{key}` in {} is no text", self.store)).with_source(error)
+            Error::corrupt(format!("`{key}` in {} is not UTF-8", self.store)).with_source(error)
         })?;
         Ok((text, meta))
     }
 
-    /// What an operator has said about a model, with the object that says it.
+    /// The control file of a model, with its object.
     pub(super) async fn control(&self, model: &str) -> Result<(Control, Option<ObjectMeta>)> {
         let key = self.key(model, CONTROL)?;
         match self.text(&key).await {
@@ -184,14 +187,14 @@ impl Remote {
         }
     }
 
-    /// What operators have said about some models, all asked for at once.
+    /// The control files of some models, requested concurrently.
     pub(super) async fn controls(self, models: Vec<String>, limit: Duration) -> Controls {
         let mut reads = JoinSet::new();
         for model in models {
             let remote = self.clone();
             reads.spawn(async move {
                 let read = tokio::time::timeout(limit, remote.control(&model)).await;
-                (model, read.unwrap_or_else(|_| Err(late(limit))))
+                (model, read.unwrap_or_else(|_| Err(timed_out(limit))))
             });
         }
         let mut controls = Controls::new();
@@ -215,7 +218,7 @@ impl Remote {
         let versions = models.get(model).map(Listed::versions).unwrap_or_default();
         let (dir, ..) = versions.get(&version).ok_or_else(|| {
             Error::not_found(format!(
-                "version {version} of model `{model}` is not in {} any more",
+                "version {version} of model `{model}` is no longer in {}",
                 self.store
             ))
         })?;
@@ -282,7 +285,7 @@ impl Remote {
     pub(super) async fn push(&self, model: &str, dir: &Path) -> Result<(u64, Key)> {
         if !store::is_name(model) {
             return Err(Error::config(format!(
-                "model {model:?} cannot be pushed: that is no name of a directory"
+                "model {model:?} cannot be pushed: its name is not a valid directory name"
             )));
         }
         let listed = self.list(Some(model)).await?;
@@ -362,7 +365,7 @@ impl Remote {
 /// Does what waits for disks on a thread for that.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::internal("bringing a file panicked").with_source(error))
+    done.map_err(|error| Error::internal("downloading a file panicked").with_source(error))
 }
 
 /// Writes the parts of a file as they come, and answers with its digest.

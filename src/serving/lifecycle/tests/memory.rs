@@ -98,7 +98,7 @@ fn what_does_not_fit_says_so() {
     assert_eq!(version(&manager, "large"), 1);
     assert_eq!(
         states(&manager, "large"),
-        "1 available, 2 end: it needs 26 bytes of memory, the memory budget is 25"
+        "1 available, 2 end: it needs 26 bytes of memory, more than the memory budget of 25"
     );
     world.push("c", 1);
     manager.refresh().unwrap();

@@ -66,7 +66,7 @@ fn rows(values: &[f64]) -> RecordBatch {
     RecordBatch::try_from_iter([("x", Arc::new(values) as _)]).unwrap()
 }
 
-/// What a version's loader does.
+/// The behaviour of a version's loader.
 #[derive(Clone, Copy, Debug)]
 enum Does {
     Loads,
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// How often it was tried to load a version.
+    /// The number of attempts to load a version.
     fn n_tries(&self, model: &str, version: u64) -> usize {
         let tried = self.0.tried.lock().unwrap();
         let same = |tried: &&(String, u64)| tried.0 == model && tried.1 == version;
@@ -303,7 +303,7 @@ fn version(manager: &Manager, model: &str) -> u64 {
     manager.get(model, None).unwrap().version()
 }
 
-/// What a version answers.
+/// The answer of a version.
 fn answer(predictor: &crate::serving::Predictor) -> f64 {
     let prediction = predictor.predict(&rows(&[1.0])).unwrap();
     prediction.outputs()[[0, 0]]

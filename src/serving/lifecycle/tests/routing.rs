@@ -80,7 +80,7 @@ fn the_size_of_the_files_is_what_they_take() {
     let short = needed - 1;
     assert_eq!(
         states(&open(short), "m"),
-        format!("1 end: it needs {needed} bytes of memory, the memory budget is {short}")
+        format!("1 end: it needs {needed} bytes of memory, more than the memory budget of {short}")
     );
 }
 

@@ -37,7 +37,7 @@ fn versions_are_dropped_on_an_unloading_thread_after_their_last_request() {
     manager.refresh().unwrap();
     assert_eq!(version(&manager, "m"), 2);
     assert_eq!(answer(&held), 1.0, "it goes on");
-    let waiting = "1 unloading: another version takes its place, 2 available";
+    let waiting = "1 unloading: replaced by another version, 2 available";
     assert_eq!(states(&manager, "m"), waiting);
     assert_eq!(world.dropped(), []);
     drop(held);
@@ -289,7 +289,7 @@ impl Source for Watched {
     }
 }
 
-/// What is named beside is no reason to let the version go that answers.
+/// Other names are no reason to unload the version that answers.
 #[test]
 fn a_named_version_takes_nobodys_place() {
     type Name = fn(&Manager);

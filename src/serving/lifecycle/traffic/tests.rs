@@ -104,13 +104,13 @@ fn splits_of_nothing_are_refused() {
         let error = Traffic::by_key(shares).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "traffic: there is no share with a weight above 0, must be at least one"
+            "traffic: at least one share must have a weight above 0"
         );
     }
     let error = Traffic::by_weight([(3, 1), (3, 2)]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "traffic: version 3 has two shares, may have one"
+        "traffic: version 3 has two shares, must have one"
     );
 }
 

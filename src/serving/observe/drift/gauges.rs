@@ -39,7 +39,7 @@ impl Metrics {
                 let far: Vec<&str> = far.into_iter().take(10).collect();
                 let DriftReport { model, version, .. } = report;
                 metrics.alert(format!(
-                    "version {version} of `{model}` drifts: {}",
+                    "drift in version {version} of `{model}`: {}",
                     far.join(", ")
                 ));
             }

@@ -121,14 +121,14 @@ impl DriftOptions {
         self
     }
 
-    /// How far categories may be from those of training, and the answered classes from those of evaluation.
+    /// The largest distances of categories from those of training, and of answered classes from those of evaluation.
     #[must_use]
     pub fn categories(mut self, thresholds: Comparator) -> Self {
         self.categories = thresholds;
         self
     }
 
-    /// How far numbers may be from those of training, and answered numbers from those of evaluation.
+    /// The largest distances of numbers from those of training, and of answered numbers from those of evaluation.
     #[must_use]
     pub fn numbers(mut self, thresholds: Comparator) -> Self {
         self.numbers = thresholds;

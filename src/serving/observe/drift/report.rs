@@ -1,4 +1,4 @@
-//! What a drift monitor has found.
+//! Reports of a drift monitor.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::schema::{Anomaly, Comparison};
 use crate::statistics::distance::Distance;
 
-/// What a window of a version's requests looks like beside what the version was trained and evaluated on.
+/// A window of a version's requests, compared with the data that the version was trained and evaluated on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DriftReport {
@@ -16,15 +16,15 @@ pub struct DriftReport {
     pub model: String,
     /// The version.
     pub version: u64,
-    /// When the first row was answered.
+    /// The time of the answer to the first row.
     pub started: SystemTime,
-    /// When the last row was answered.
+    /// The time of the answer to the last row.
     pub ended: SystemTime,
     /// The rows that were looked at.
     pub n_rows: u64,
     /// Whether these are enough to tell anything. If not, nothing was measured, and the window goes on.
     pub has_enough_rows: bool,
-    /// Why there is nothing to compare with, if that is so: the model was saved without statistics, or they are gone.
+    /// The reason why there is no reference, if there is none: the model was saved without statistics, or they are gone.
     pub without_reference: Option<String>,
     /// Training-serving skew: the distances of the training data's columns to the window's.
     pub skew: Vec<Comparison>,
@@ -33,7 +33,7 @@ pub struct DriftReport {
     pub predictions: Vec<Comparison>,
     /// Drift: the distances of the window's columns to those of the window before.
     pub previous: Vec<Comparison>,
-    /// What is too far, and what in the rows does not fit the schema.
+    /// Distances over their thresholds, and violations of the schema in the rows.
     pub anomalies: Vec<Anomaly>,
 }
 
@@ -108,10 +108,10 @@ impl fmt::Display for DriftReport {
         } = self;
         write!(f, "model `{model}` version {version}, {n_rows} rows: ")?;
         if !self.has_enough_rows {
-            return f.write_str("too few to tell");
+            return f.write_str("too few rows");
         }
         match (&self.without_reference, self.anomalies.len()) {
-            (Some(reason), _) => write!(f, "nothing to compare with: {reason}")?,
+            (Some(reason), _) => write!(f, "no reference: {reason}")?,
             (None, 0) => f.write_str("no anomalies")?,
             (None, n) => write!(f, "{n} anomalies")?,
         }

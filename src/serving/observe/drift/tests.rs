@@ -178,7 +178,7 @@ fn too_few_rows_say_so_and_the_window_goes_on() {
     let report = thousands(&monitor, &model, &odd);
     assert!(!report.has_enough_rows && !report.has_drifted());
     assert_eq!((kinds(&report), report.n_rows), (vec![], 300));
-    assert!(report.to_string().ends_with("too few to tell"), "{report}");
+    assert!(report.to_string().ends_with("too few rows"), "{report}");
     let report = thousands(&monitor, &model, &odd);
     assert!(report.has_enough_rows && report.has_drifted());
     assert_eq!(report.n_rows, 600);

@@ -144,7 +144,7 @@ impl Watcher {
 
     fn fail(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.failed, true) {
-            tracing::warn!(error = ?error, "rows that were answered could not be watched for drift");
+            tracing::warn!(error = ?error, "rows could not be observed for drift");
         }
     }
 }
@@ -220,6 +220,6 @@ impl Worker for Watcher {
 
     fn recover(&mut self, _n_rows: usize) {
         self.windows.clear();
-        self.fail(&Error::internal("watching for drift panicked"));
+        self.fail(&Error::internal("the drift monitor panicked"));
     }
 }

@@ -29,14 +29,14 @@ pub(super) struct Window {
     rows: StatisticsAccumulator,
     answers: StatisticsAccumulator,
     pub(super) n_rows: u64,
-    /// When the first row came, by the clock that does not jump.
+    /// The time of the first row, by the monotonic clock.
     pub(super) since: Option<Instant>,
-    /// When rows came last.
+    /// The time of the last rows.
     pub(super) last: Instant,
     started: SystemTime,
     ended: SystemTime,
     previous: Option<Statistics>,
-    /// What was too far in the last report.
+    /// The columns over their threshold in the last report.
     standing: BTreeSet<String>,
 }
 
@@ -48,7 +48,7 @@ impl Window {
                 model = record.model,
                 version = record.version,
                 error = ?error,
-                "the statistics of a model cannot be read; there is nothing to hold its requests against"
+                "the statistics of a model cannot be read; its requests are not monitored for drift"
             );
         }
         // Fields without a type have no columns.
@@ -155,7 +155,7 @@ impl Window {
         }
     }
 
-    /// That there are too few rows to tell anything; the window goes on.
+    /// Reports that there are too few rows; the window goes on.
     pub(super) fn too_few(&mut self) -> DriftReport {
         self.since = Some(Instant::now());
         self.report()
@@ -193,7 +193,8 @@ impl Window {
                 }
             }
             Ok(None) => {
-                report.without_reference = Some("it was saved without statistics".to_owned());
+                report.without_reference =
+                    Some("the model was saved without statistics".to_owned());
             }
             Err(error) => report.without_reference = Some(error.to_string()),
         }
@@ -222,7 +223,7 @@ impl Window {
         }
         let now: BTreeSet<String> = found.iter().map(key).collect();
         for gone in self.standing.difference(&now) {
-            tracing::info!(model, version, "drift is over: {gone}");
+            tracing::info!(model, version, "drift has ended: {gone}");
         }
         self.standing = now;
     }

@@ -49,7 +49,7 @@ pub(super) fn columns(run: &Run) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(schema, columns)?)
 }
 
-/// What was answered.
+/// The columns of the answer.
 fn answers(run: &Run, target: &Target) -> Vec<(String, ArrayRef)> {
     let n = run.n_rows();
     let outputs = || {
@@ -96,7 +96,7 @@ fn answers(run: &Run, target: &Target) -> Vec<(String, ArrayRef)> {
     columns.chain(extras(run)).collect()
 }
 
-/// What the model answered with beside its outputs: `prediction_lower` of an extra `lower`.
+/// The named columns of the model beside its outputs: `prediction_lower` of an extra `lower`.
 fn extras(run: &Run) -> impl Iterator<Item = (String, ArrayRef)> {
     let first = run.records.first();
     let names = first.map_or(&[][..], |record| record.prediction.extra_names());
@@ -113,7 +113,7 @@ fn extras(run: &Run) -> impl Iterator<Item = (String, ArrayRef)> {
     })
 }
 
-/// Which request each row is of.
+/// The columns that say which request each row belongs to.
 fn requests(run: &Run) -> Vec<(&'static str, ArrayRef)> {
     let n = run.n_rows();
     let mut ids = StringBuilder::with_capacity(n, n * 16);

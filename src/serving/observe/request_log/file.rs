@@ -170,7 +170,7 @@ impl OpenFile {
 }
 
 impl Drop for OpenFile {
-    /// What was not closed is not left behind. (After a rename there is nothing to remove.)
+    /// Removes a file that was not closed. (After a rename there is nothing to remove.)
     fn drop(&mut self) {
         self.writer = None;
         let _ = fs::remove_file(&self.aside);

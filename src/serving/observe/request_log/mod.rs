@@ -84,7 +84,7 @@ struct Counters {
     failed: AtomicU64,
     files: AtomicU64,
     removed: AtomicU64,
-    /// Why nothing can be written.
+    /// The reason why nothing can be written.
     failure: Mutex<Option<String>>,
 }
 
@@ -98,7 +98,7 @@ impl Counters {
     }
 }
 
-/// What a [`RequestLog`] has done.
+/// Counts of a [`RequestLog`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct RequestLogCounts {
@@ -154,7 +154,7 @@ impl RequestLog {
         self
     }
 
-    /// Why nothing can be written just now (the disk is full, say): rows are lost, and counted as failed, until a file
+    /// The reason why nothing can be written for now, such as a full disk: rows are lost, and counted as failed, until a file
     /// could be completed again. `None` if all is well.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
@@ -186,7 +186,7 @@ impl RequestLog {
         &self.dir
     }
 
-    /// What it has done until now.
+    /// The counts until now.
     #[must_use]
     pub fn counts(&self) -> RequestLogCounts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::columns::PARTITION;
 use super::file::is_log_file;
 
-/// How long after its last write a file that is not complete is taken for a crashed process's, beyond the age at which
+/// The time after its last write at which an incomplete file counts as left by a crash, beyond the age at which
 /// a living one would have closed it.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
@@ -16,7 +16,7 @@ const ABANDONED: Duration = Duration::from_secs(3_600);
 type LogFile = (String, PathBuf, u64);
 
 /// Removes the oldest files beyond a size, and what crashed processes have left. Returns how many it has removed.
-/// What cannot be read or removed is left: the next sweep tries again.
+/// Files that cannot be read or removed are left: the next sweep tries again.
 pub(super) fn sweep(dir: &Path, max_bytes: u64, file_age: Duration) -> u64 {
     let now = SystemTime::now();
     let mut models: BTreeMap<PathBuf, Vec<LogFile>> = BTreeMap::new();

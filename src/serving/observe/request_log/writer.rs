@@ -37,7 +37,7 @@ pub(super) struct Writer {
     open: Vec<OpenFile>,
     /// Since when nothing could be written.
     failed: Option<Instant>,
-    /// Whether rows that cannot be logged were spoken of.
+    /// Whether rows cannot be logged were spoken of.
     said_unfit: bool,
     swept: Instant,
     /// In files that were closed since then.
@@ -104,7 +104,7 @@ impl Writer {
         Ok(n_rows)
     }
 
-    /// What a file had is lost with it, but for rows that are counted elsewhere.
+    /// The rows of a file are lost with it, except those that are counted elsewhere.
     fn lose(&mut self, at: usize, others: u64) {
         let file = self.open.swap_remove(at);
         self.counters.add_failed(file.n_rows.saturating_sub(others));
@@ -168,7 +168,7 @@ impl Writer {
         self.counters.files.fetch_add(1, Ordering::Relaxed);
         if self.failed.take().is_some() {
             *self.counters.failure() = None;
-            tracing::info!(dir = %self.dir.display(), "the request log is written again");
+            tracing::info!(dir = %self.dir.display(), "the request log can be written again");
         }
         let unswept = self.unswept_bytes.unwrap_or(0).saturating_add(n_bytes);
         self.unswept_bytes = Some(unswept);
@@ -191,7 +191,7 @@ impl Writer {
         self.counters.add_failed(run.n_rows() as u64);
         if !std::mem::replace(&mut self.said_unfit, true) {
             let model = run.records.first().map(|record| &record.model);
-            tracing::warn!(?model, ?error, "rows that cannot be logged");
+            tracing::warn!(?model, ?error, "rows cannot be logged");
         }
     }
 
@@ -202,7 +202,7 @@ impl Writer {
             tracing::warn!(
                 dir = %self.dir.display(),
                 error = ?error,
-                "the request log cannot be written; requests are answered and not logged"
+                "the request log cannot be written; requests are answered without being logged"
             );
         }
         self.failed = Some(Instant::now());
@@ -251,7 +251,7 @@ impl Worker for Writer {
         let lost: u64 = self.open.drain(..).map(|file| file.n_rows).sum();
         self.fail(
             lost + n_rows as u64,
-            &Error::internal("writing the request log panicked"),
+            &Error::internal("the request log panicked"),
         );
     }
 }

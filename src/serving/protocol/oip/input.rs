@@ -42,7 +42,7 @@ pub(super) fn read_rows(
     let batch = rows.finish()?.ok_or_else(no_inputs)?;
     if !tail.is_empty() {
         return Err(Error::data(format!(
-            "{} bytes of binary data are left over: no input says `binary_data_size` for them",
+            "{} bytes of binary data are left over: no `binary_data_size` covers them",
             tail.len()
         )));
     }
@@ -64,7 +64,7 @@ struct Tensor<'a> {
 enum Data<'a> {
     #[default]
     Missing,
-    /// Where they stand, as they came before what they are.
+    /// The place of the data in the text, if it came before shape and datatype.
     At(Reader<'a>),
     Read(Column),
 }
@@ -157,7 +157,7 @@ impl<'a> Tensor<'a> {
                 }
                 "data" => {
                     if !matches!(self.data, Data::Missing) {
-                        return Err(Error::data("`data` is there twice"));
+                        return Err(Error::data("duplicate `data`"));
                     }
                     let input = place.map(|place| (place, &plan.inputs()[place]));
                     match (input, self.shape, self.datatype) {
@@ -201,12 +201,12 @@ impl<'a> Tensor<'a> {
             }
             (Data::Missing, None) => {
                 return Err(Error::data(
-                    "neither `data` nor `binary_data_size`, must be one",
+                    "has neither `data` nor `binary_data_size`, must have one of them",
                 ));
             }
             (Data::Read(_) | Data::At(_), Some(_)) => {
                 return Err(Error::data(
-                    "both `data` and `binary_data_size`, must be one",
+                    "has both `data` and `binary_data_size`, must have one of them",
                 ));
             }
         };

@@ -1,4 +1,4 @@
-//! What the server and its models say of themselves.
+//! Metadata of the server and its models.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -30,12 +30,12 @@ use crate::serving::requests::Exchange;
 #[derive(Debug)]
 pub(crate) struct InferExchange<B> {
     body: B,
-    /// How much of the body is JSON; all of it if `None`.
+    /// The bytes of the body that are JSON; all of it if `None`.
     json_length: Option<usize>,
     read: Option<Read>,
 }
 
-/// What is kept of a request for its answer.
+/// The parts of a request that its answer needs.
 #[derive(Debug)]
 struct Read {
     plan: Arc<Plan>,

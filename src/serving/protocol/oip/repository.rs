@@ -8,14 +8,14 @@ use crate::serving::Manager;
 use crate::serving::lifecycle::ModelState;
 use crate::serving::protocol::states;
 
-/// What of the repository is asked for.
+/// The body of a request for the index.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct IndexRequest {
     ready: Option<bool>,
 }
 
-/// What a model is loaded or unloaded with.
+/// The body of a request to load or unload a model.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ControlRequest {
@@ -58,7 +58,7 @@ pub(crate) struct Listed {
     /// Empty for a model of which no version is known.
     pub(crate) version: String,
     pub(crate) state: &'static str,
-    /// Why it does not answer, or, where it does, why its model or all models could not be read the last time.
+    /// The reason why it does not answer, or, if it does, why its model or all models could not be read the last time.
     pub(crate) reason: String,
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn check_load_request(body: &[u8]) -> Result<()> {
         Some(name) => Err(Error::new(
             ErrorKind::Unsupported,
             format!(
-                "parameter `{}`: a model is loaded as it is in the repository, without parameters",
+                "parameter `{}`: models are loaded as they are in the repository",
                 shortened(name)
             ),
         )),
@@ -137,7 +137,7 @@ pub(crate) fn check_unload_request(body: &[u8]) -> Result<()> {
         None => Ok(()),
         Some(name) => Err(Error::new(
             ErrorKind::Unsupported,
-            format!("parameter `{}` is not known", shortened(name)),
+            format!("unknown parameter `{}`", shortened(name)),
         )),
     }
 }

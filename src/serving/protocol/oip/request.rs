@@ -206,6 +206,6 @@ fn object_of_output<'a>(
 pub(super) fn no_shared_memory() -> Error {
     Error::new(
         ErrorKind::Unsupported,
-        "the shared-memory extension is not there",
+        "the shared-memory extension is not supported",
     )
 }

@@ -11,7 +11,7 @@ use crate::serving::protocol::output::Outputs;
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
-    /// Where the JSON ends, if binary tensors were asked for.
+    /// The length of the JSON, if binary tensors were requested.
     pub(crate) json_length: Option<usize>,
 }
 

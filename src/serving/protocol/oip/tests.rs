@@ -70,7 +70,7 @@ fn bad_requests_are_named() {
         ),
         (
             age(r#""datatype": "INT65", "data": [1, 2]"#),
-            "input `age`: there is no datatype `INT65`",
+            "input `age`: unknown datatype `INT65`",
         ),
         (
             age(r#""datatype": "BYTES", "data": [1, 2]"#),
@@ -113,7 +113,7 @@ fn bad_requests_are_named() {
         ),
         (
             two(r#"{"name": "age", "shape": [2], "datatype": "INT64", "data": [1, 2]}"#),
-            "`age` is there twice",
+            "duplicate `age`",
         ),
         (
             two(r#"{"name": "city", "shape": [1], "datatype": "BYTES", "data": ["a"]}"#),
@@ -275,14 +275,14 @@ fn outputs_are_those_that_are_asked_for() {
         ),
         (
             r#"[{"name": "class"}, {"name": "class"}]"#,
-            "output `class` is asked for twice",
+            "duplicate output `class`",
         ),
         (r#"[{}]"#, "output 0: `name` is missing"),
         (r#"[{"name": 1}]"#, "output 0: "),
         (r#"7"#, "`outputs` is 7, must be a list"),
         (
             r#"[{"name": "class", "parameters": {"classification": 1}}]"#,
-            "output `class`: `classification` is for probabilities",
+            "output `class`: `classification` is only for probabilities",
         ),
         (
             r#"[{"name": "probability", "parameters": {"classification": 0}}]"#,
@@ -294,7 +294,7 @@ fn outputs_are_those_that_are_asked_for() {
         ),
         (
             r#"[{"name": "probability", "parameters": {"shared_memory_region": "x"}}]"#,
-            "output `probability`: the shared-memory extension is not there",
+            "output `probability`: the shared-memory extension is not supported",
         ),
     ] {
         let error = infer(&late(), &body(outputs), &[]).unwrap_err().to_string();
@@ -334,7 +334,7 @@ fn typed_contents_make_the_rows_that_json_makes() {
     for (tensor, problem) in [
         (
             tensor("age", "INT64", TensorData::Ints(&[31, 40])),
-            "input `age`: its contents are not in the field for datatype INT64",
+            "input `age`: its values are not in the field for datatype INT64",
         ),
         (
             tensor("age", "INT8", TensorData::Ints(&[31, 400])),
@@ -346,11 +346,11 @@ fn typed_contents_make_the_rows_that_json_makes() {
         ),
         (
             tensor("city", "BYTES", TensorData::Texts(vec![b"a", b"\xff"])),
-            "input `city`: element 1 is not UTF-8 text",
+            "input `city`: element 1 is not UTF-8",
         ),
         (
             tensor("fare", "BF16", TensorData::Floats(&[1.0, 2.0])),
-            "input `fare`: its contents are not in the field for datatype BF16",
+            "input `fare`: its values are not in the field for datatype BF16",
         ),
         (
             tensor("far", "FP32", TensorData::Floats(&[1.0, 2.0])),

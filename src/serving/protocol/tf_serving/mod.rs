@@ -36,7 +36,7 @@ use crate::model::Prediction;
 use crate::serving::Predictor;
 use crate::serving::requests::Exchange;
 
-/// What is asked of a model.
+/// A method of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PredictMethod {
     Predict,

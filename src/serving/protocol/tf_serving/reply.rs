@@ -8,7 +8,7 @@ use crate::serving::protocol::Plan;
 use crate::serving::protocol::json_write::{JsonList, push_text, push_value};
 use crate::serving::protocol::output::{Output, OutputData, class_probabilities};
 
-/// That a model can do what is asked of it.
+/// Checks that the method fits the task of the model.
 pub(super) fn check_fits(method: PredictMethod, predictor: &Predictor) -> Result<()> {
     let is_regression = predictor.servable().target().task() == Task::Regression;
     let wrong = |does: &str, use_: &str| {

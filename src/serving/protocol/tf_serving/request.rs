@@ -49,7 +49,7 @@ pub(super) fn read(
     Ok((columns.finish(places.key)?, format))
 }
 
-/// Where the parts of a request stand.
+/// The places of the parts of a request.
 struct Places<'a> {
     data: Reader<'a>,
     /// The key that the data stand under.
@@ -83,7 +83,7 @@ fn find(mut reader: Reader<'_>, method: PredictMethod) -> Result<(Places<'_>, Fo
                 }
             };
             if place.replace(reader).is_some() {
-                return Err(Error::data(format!("`{key}` is there twice")));
+                return Err(Error::data(format!("duplicate `{key}`")));
             }
             reader.skip()?;
         }
@@ -95,12 +95,12 @@ fn find(mut reader: Reader<'_>, method: PredictMethod) -> Result<(Places<'_>, Fo
         (None, Some(columns), _) => (columns, "inputs", Format::Columns),
         (Some(_), Some(_), _) => {
             return Err(Error::data(
-                "the request is not valid: both `instances` and `inputs`, must be one",
+                "the request is not valid: it has both `instances` and `inputs`, must have one of them",
             ));
         }
         (None, None, PredictMethod::Predict) => {
             return Err(Error::data(
-                "the request is not valid: neither `instances` nor `inputs`, must be one",
+                "the request is not valid: it has neither `instances` nor `inputs`, must have one of them",
             ));
         }
         (None, None, _) => {
@@ -119,14 +119,14 @@ fn check_signature(reader: &mut Reader<'_>) -> Result<()> {
             Element::Null | Element::Text("" | SIGNATURE) => return Ok(()),
             Element::Text(name) => {
                 return Err(Error::data(format!(
-                    "there is no signature `{}`; there is `{SIGNATURE}`",
+                    "unknown signature `{}`, must be `{SIGNATURE}`",
                     shortened(name)
                 )));
             }
             _ => {}
         }
     }
-    Err(Error::data("`signature_name` must be a text"))
+    Err(Error::data("`signature_name` must be a string"))
 }
 
 /// The columns while rows come.
@@ -135,9 +135,9 @@ struct Columns<'a, 'p> {
     columns: Vec<Option<Column>>,
     /// The columns in the order they came, which tends to be that of the next row.
     order: Vec<usize>,
-    /// What stands for values that a row leaves out.
+    /// The value for columns that a row leaves out.
     context: Vec<Repeated<'a>>,
-    /// How many bytes the values that rows left out come to so far.
+    /// The bytes so far of values that rows left out.
     left_out: usize,
     n_rows: usize,
     text: Cow<'a, str>,
@@ -148,7 +148,7 @@ struct Columns<'a, 'p> {
 struct Repeated<'a> {
     place: usize,
     reader: Reader<'a>,
-    /// What it takes in its column, at most.
+    /// The most bytes that it takes in its column.
     n_bytes: usize,
 }
 
@@ -207,10 +207,10 @@ impl<'a, 'p> Columns<'a, 'p> {
         }
         self.fill_with_null(place)?;
         let Some(column) = &mut self.columns[place] else {
-            return Err(Error::internal("a column is gone while it is filled"));
+            return Err(Error::internal("a column disappeared while it was filled"));
         };
         let pushed = match column.n_rows() > row {
-            true => Err(Error::data("it is there twice")),
+            true => Err(Error::data("duplicate value")),
             false => value::push(column, input, reader, &mut self.text),
         };
         pushed.map_err(|error| {
@@ -231,7 +231,7 @@ impl<'a, 'p> Columns<'a, 'p> {
         while let Some(name) = reader.key(&mut is_first)? {
             let place = self.place(&name, self.context.len())?;
             if self.context.iter().any(|other| other.place == place) {
-                return Err(Error::data(format!("`context` has `{name}` twice")));
+                return Err(Error::data(format!("duplicate `{name}` in `context`")));
             }
             let start = reader;
             reader.skip()?;
@@ -328,10 +328,7 @@ impl<'a, 'p> Columns<'a, 'p> {
             let place = self.place(&name, nth)?;
             let input = &self.plan.inputs()[place];
             if self.columns[place].is_some() {
-                return Err(Error::data(format!(
-                    "input `{}` is there twice",
-                    input.name()
-                )));
+                return Err(Error::data(format!("duplicate input `{}`", input.name())));
             }
             self.n_rows = 0;
             self.read_column(place, &mut reader)?;

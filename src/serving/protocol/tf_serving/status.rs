@@ -1,4 +1,4 @@
-//! What a model says of itself.
+//! The status of a model.
 
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ pub(crate) fn model_status(model: &ModelState, version: Option<u64>) -> Result<V
         .collect();
     match (version, versions.is_empty()) {
         (Some(version), true) => Err(Error::not_found(format!(
-            "version {version} of model `{}` is not there",
+            "model `{}` has no version {version}",
             model.name
         ))),
         _ => Ok(json!({ "model_version_status": versions })),

@@ -132,7 +132,7 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             r#"{"instances": [], "instances": []}"#,
-            "`instances` is there twice",
+            "duplicate `instances`",
         ),
         (r#"{"instances": []}"#, "`instances` has no values"),
         (r#"{"instances": {}}"#, "`instances` must be a list"),
@@ -146,7 +146,7 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             r#"{"instances": [{"age": 1, "age": 2}]}"#,
-            "input `age`, row 0: it is there twice",
+            "input `age`, row 0: duplicate value",
         ),
         (
             r#"{"instances": [{"age": [5, 6, 7]}]}"#,
@@ -174,11 +174,11 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             r#"{"instances": [{"age": 1, "city": {"b64": "?"}}]}"#,
-            "input `city`, row 0: `b64` is not a base64 text",
+            "input `city`, row 0: `b64` is not valid base64",
         ),
         (
             r#"{"instances": [{"age": 1, "city": {"b64": "/w=="}}]}"#,
-            "`b64` is not of UTF-8 text",
+            "`b64` is not UTF-8",
         ),
         (
             r#"{"instances": [{"age": 1, "city": {"b46": "YQ=="}}]}"#,
@@ -203,15 +203,15 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             r#"{"inputs": {"age": [1], "age": [1]}}"#,
-            "input `age` is there twice",
+            "duplicate input `age`",
         ),
         (
             r#"{"signature_name": "other", "instances": [{"age": 1}]}"#,
-            "there is no signature `other`",
+            "unknown signature `other`",
         ),
         (
             r#"{"signature_name": 7, "instances": [{"age": 1}]}"#,
-            "`signature_name` must be a text",
+            "`signature_name` must be a string",
         ),
         (
             r#"{"instances": [{"age": 1}]} x"#,
@@ -234,7 +234,7 @@ fn bad_requests_are_told_what_is_wrong() {
         PredictMethod::Classify,
         r#"{"examples": [{"age": 1}], "context": {"age": 1, "age": 2}}"#,
     );
-    assert!(error.contains("`context` has `age` twice"), "{error}");
+    assert!(error.contains("duplicate `age` in `context`"), "{error}");
     let large = format!(
         r#"{{"context": {{"age": 1, "city": "{}"}}, "examples": [{}{{}}]}}"#,
         "x".repeat(1 << 20),

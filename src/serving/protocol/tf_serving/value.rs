@@ -123,10 +123,8 @@ fn item<'a, 't>(
     if reader.key(&mut is_first)?.is_some() {
         return Err(wrong());
     }
-    let bytes =
-        base64::decode(&encoded).ok_or_else(|| Error::data("`b64` is not a base64 text"))?;
-    let decoded =
-        String::from_utf8(bytes).map_err(|_| Error::data("`b64` is not of UTF-8 text"))?;
+    let bytes = base64::decode(&encoded).ok_or_else(|| Error::data("`b64` is not valid base64"))?;
+    let decoded = String::from_utf8(bytes).map_err(|_| Error::data("`b64` is not UTF-8"))?;
     *text = Cow::Owned(decoded);
     Ok(Element::Text(text))
 }

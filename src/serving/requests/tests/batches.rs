@@ -177,7 +177,7 @@ fn the_queue_of_batches_is_bounded() {
     assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
     assert_eq!(
         error.to_string(),
-        "model `model` is busy: 2 requests wait for a batch"
+        "model `model` is at capacity: 2 requests are queued for a batch"
     );
     script.open();
     for asked in asked {

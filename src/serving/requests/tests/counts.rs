@@ -1,4 +1,4 @@
-//! What is counted is what was done.
+//! Counts agree with the work done.
 
 use super::super::Protocol;
 use super::*;

@@ -181,7 +181,7 @@ fn a_deadline_ends_the_wait_at_once_and_the_work_at_the_next_block() {
         assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
         assert_eq!(
             error.to_string(),
-            "model `model` did not answer by the deadline"
+            "model `model` did not answer before the deadline"
         );
     }
     assert_eq!(script.calls(), [2_048]);

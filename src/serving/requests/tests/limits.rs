@@ -1,4 +1,4 @@
-//! What is turned away, and why.
+//! Refused requests, and the reasons.
 
 use super::super::{Call, InProcessExchange};
 use super::*;
@@ -17,7 +17,7 @@ fn what_is_beyond_the_queue_is_turned_away_at_once() {
         assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
         assert_eq!(
             error.to_string(),
-            "model `model` is busy: 2 requests are being answered and 3 wait"
+            "model `model` is at capacity: 2 requests are computed and 3 queued"
         );
     }
     let again = stage.core.retry_after("model");

@@ -1,4 +1,4 @@
-//! What the manager decides: shadows, lazy loading, loads.
+//! Decisions of the manager: shadows, lazy loading, loads.
 
 use super::*;
 use crate::serving::lifecycle::State;

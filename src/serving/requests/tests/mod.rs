@@ -31,7 +31,7 @@ use crate::transform::{FittedStep, FittedTransform, InputColumn};
 /// Longer than anything takes.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What a model does, beside answering `2 x + 1`: it stops at its gate, and it fails for some `x`.
+/// The behaviour of a model, beside answering `2 x + 1`: it stops at its gate, and it fails for some `x`.
 #[derive(Debug)]
 struct Script {
     open: Mutex<bool>,

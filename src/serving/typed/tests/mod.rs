@@ -397,7 +397,7 @@ fn errors_name_the_field_and_the_row() {
         ),
         (
             json!({"age": 1, "from": {"city": "Rome"}, "from.city": "Oslo"}),
-            "field `from.city` is in row 2 twice",
+            "duplicate field `from.city` in row 2",
         ),
         (json!(7), "row 2 is a number, must be a struct or a map"),
         (json!(null), "row 2 is nothing, must be a struct or a map"),

@@ -69,7 +69,7 @@ fn fields_that_are_misspelt_or_missing_are_errors_in_every_row() {
         error.message().to_owned()
     };
     let unknown = |name: &str, near: &str| {
-        format!("field `{name}` is in row 1, and the model takes none of this name{near}")
+        format!("field `{name}` is in row 1, and the model has no input of this name{near}")
     };
     assert_eq!(
         message(renamed("fare", "farre")),
@@ -82,13 +82,13 @@ fn fields_that_are_misspelt_or_missing_are_errors_in_every_row() {
     less.as_object_mut().unwrap().remove("vip");
     assert_eq!(
         message(less.clone()),
-        "row 1 has no field `vip`, which the model takes; a value that is unknown is an `Option`"
+        "row 1 has no field `vip`, which the model requires; use an `Option` for values that may be missing"
     );
     let mut half = good.clone();
     half["from"] = json!({"city": "Rome"});
     assert_eq!(
         message(half),
-        "row 1 has no field `from.height`, which the model takes; a value that is unknown is an `Option`"
+        "row 1 has no field `from.height`, which the model requires; use an `Option` for values that may be missing"
     );
 
     // One row alone goes by the rule of HTTP: what is not there is NULL, what is unknown an error.
