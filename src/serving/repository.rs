@@ -21,10 +21,11 @@ use crate::transform::{CustomOperation, Operations};
 /// As a server it pushes: a version is written aside and renamed to its place, so a server process that watches the
 /// directory (a [`Manager`](super::Manager), or several, on other machines) sees it whole or not at all.
 ///
-/// As a [`Source`](super::lifecycle::Source) it says which versions are there, as TensorFlow Serving reads directories: a name of
-/// decimal digits is a version (`00017` is 17), other names and those that start with a dot are not looked at. Labels,
-/// traffic split and rollbacks of a model stand in its [`Control`](super::lifecycle::Control) file, `<root>/<name>/serving.json`,
-/// and are changed by the methods below or by hand.
+/// As a [`Source`](super::lifecycle::Source) it lists versions as TensorFlow Serving reads directories: a name of decimal digits
+/// is a version (`00017` is 17), other names and those that start with a dot are ignored. Labels, traffic split and rollbacks
+/// of a model are in its [`Control`](super::lifecycle::Control) file, `<root>/<name>/serving.json`. They are changed by
+/// [`change`](ModelRepository::change) and [`roll_back`](ModelRepository::roll_back), by a running
+/// [`Manager`](super::Manager), or by hand.
 ///
 /// ```
 /// use fourfold::serving::ModelRepository;
@@ -36,16 +37,18 @@ use crate::transform::{CustomOperation, Operations};
 /// #     std::fs::create_dir_all(root.path().join("late").join(version)).unwrap();
 /// # }
 /// // Two versions of a model were pushed; one request in twenty tries the newer.
-/// repository.set_label("late", "stable", 1)?;
-/// repository.set_label("late", "canary", 2)?;
 /// let traffic = Traffic::by_weight([("stable", 95), ("canary", 5)])?;
-/// repository.set_traffic("late", Some(&traffic))?;
+/// repository.change("late", |control| {
+///     control.set_label("stable", 1)?;
+///     control.set_label("canary", 2)?;
+///     control.set_traffic(Some(traffic.clone()))
+/// })?;
 ///
 /// let found = repository.poll()?;
 /// let control = found[0].found().unwrap().control();
 /// assert_eq!(control.labels()["canary"], 2);
 ///
-/// // The newer one is bad: what named it names the one before.
+/// // The newer one is bad: labels and traffic move to the one before.
 /// assert_eq!(repository.roll_back("late", 2)?, 1);
 /// assert_eq!(repository.control("late")?.labels()["canary"], 1);
 /// # Ok::<(), fourfold::Error>(())

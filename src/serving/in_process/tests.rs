@@ -120,7 +120,9 @@ fn versions_are_kept_by_rule() {
         for version in 1..=6_u32 {
             last = Some(server.deploy(number(version.into())).await.unwrap());
             if version == 2 {
-                repository.set_label("answer", "first", 1).unwrap();
+                repository
+                    .change("answer", |control| control.set_label("first", 1))
+                    .unwrap();
             }
         }
         // What a label names stays.

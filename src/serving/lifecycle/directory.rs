@@ -1,13 +1,11 @@
-//! The repository directory as a source, and what an operator says about its models.
+//! The repository directory as a source, and the control files of its models.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{
-    Control, Found, FoundModel, FoundVersion, Source, Traffic, VersionPolicy, VersionRef, looking,
-};
+use super::{Control, Found, FoundModel, FoundVersion, Source, VersionPolicy, looking};
 use crate::error::{Error, Result, near_names, shortened};
 use crate::serving::ModelRepository;
 use crate::store;
@@ -122,73 +120,26 @@ impl ModelRepository {
         read_control(&self.model_dir(name)?)
     }
 
-    /// Gives a version a label. A label that another version has moves.
+    /// Changes the [`Control`] file of a model, and returns it. Other processes that change it wait, and the file is replaced as
+    /// a whole.
     ///
     /// # Errors
-    /// As [`Control::set_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
-    /// version; [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written.
-    pub fn set_label(&self, name: &str, label: &str, version: u64) -> Result<Control> {
+    /// Those of `change`, which change nothing; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model,
+    /// or a version that is newly named by a label, the traffic split or as shadow does not exist;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be written.
+    pub fn change(
+        &self,
+        name: &str,
+        change: impl Fn(&mut Control) -> Result<()>,
+    ) -> Result<Control> {
         self.update(name, &mut |control| {
-            self.check_version(name, version)?;
-            control.set_label(label, version)
+            let before = control.named();
+            change(control)?;
+            let named = control.named();
+            named
+                .difference(&before)
+                .try_for_each(|version| self.check_version(name, *version))
         })
-    }
-
-    /// Takes a label away.
-    ///
-    /// # Errors
-    /// As [`Control::remove_label`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
-    /// label.
-    pub fn remove_label(&self, name: &str, label: &str) -> Result<Control> {
-        self.update(name, &mut |control| {
-            if control.remove_label(label)? {
-                return Ok(());
-            }
-            let labels = control.labels().keys().map(String::as_str);
-            Err(Error::not_found(format!(
-                "model `{name}` has no label `{}`{}",
-                shortened(label),
-                near_names(label, labels)
-            )))
-        })
-    }
-
-    /// Shares the requests that name no version between versions, or, with `None`, no longer.
-    ///
-    /// # Errors
-    /// As [`Control::set_traffic`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
-    /// version.
-    pub fn set_traffic(&self, name: &str, traffic: Option<&Traffic>) -> Result<Control> {
-        self.update(name, &mut |control| {
-            for share in traffic.into_iter().flat_map(Traffic::shares) {
-                if let VersionRef::Number(version) = share.to() {
-                    self.check_version(name, *version)?;
-                }
-            }
-            control.set_traffic(traffic.cloned())
-        })
-    }
-
-    /// Sends a copy of what a model is asked to a version, or, with `None`, no longer.
-    ///
-    /// # Errors
-    /// As [`Control::set_shadow`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model or
-    /// version.
-    pub fn set_shadow(&self, name: &str, shadow: Option<&VersionRef>) -> Result<Control> {
-        self.update(name, &mut |control| {
-            if let Some(VersionRef::Number(version)) = shadow {
-                self.check_version(name, *version)?;
-            }
-            control.set_shadow(shadow.cloned())
-        })
-    }
-
-    /// Says which of a model's versions to load, or, with `None`, leaves that to the servers.
-    ///
-    /// # Errors
-    /// As [`Control::set_versions`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model.
-    pub fn set_versions(&self, name: &str, versions: Option<&VersionPolicy>) -> Result<Control> {
-        self.update(name, &mut |control| control.set_versions(versions.cloned()))
     }
 
     /// Takes a version out of service for the newest older one that is not rolled back itself, and answers with that
@@ -210,22 +161,6 @@ impl ModelRepository {
             control.roll_back(version, to)
         })?;
         Ok(to)
-    }
-
-    /// Lets a version that was rolled back be served again.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model, or the version is not rolled
-    /// back.
-    pub fn restore(&self, name: &str, version: u64) -> Result<Control> {
-        self.update(name, &mut |control| {
-            if control.restore(version) {
-                return Ok(());
-            }
-            Err(Error::not_found(format!(
-                "version {version} of model `{name}` is not rolled back"
-            )))
-        })
     }
 
     /// The versions that [`ModelRepository::collect_garbage`] would remove, rising.

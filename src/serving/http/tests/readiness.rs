@@ -133,7 +133,7 @@ fn what_cannot_be_read_shows_everywhere_and_the_model_goes_on() {
     };
     let page = || core.metrics().encode();
     ModelRepository::at(root)
-        .set_label("late", "canary", 1)
+        .change("late", |control| control.set_label("canary", 1))
         .unwrap();
     refresh();
     assert_eq!(

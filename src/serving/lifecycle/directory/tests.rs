@@ -7,6 +7,7 @@ use crate::blessing::{Blessed, Candidate, Verdict};
 use crate::error::ErrorKind;
 use crate::model::{ConstantModel, Target};
 use crate::schema::Schema;
+use crate::serving::lifecycle::Traffic;
 use crate::transform::FittedTransform;
 
 /// A model that answers the same number for every row.
@@ -101,7 +102,11 @@ fn a_broken_control_file_is_that_models_error() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(found(&repository, "c").unwrap_err().kind(), ErrorKind::Io);
     // It is not overwritten by the next change either.
-    assert!(repository.set_label("b", "stable", 1).is_err());
+    assert!(
+        repository
+            .change("b", |control| control.set_label("stable", 1))
+            .is_err()
+    );
     assert_eq!(fs::read_to_string(path).unwrap(), text);
 }
 
@@ -112,11 +117,19 @@ fn what_an_operator_says_is_remembered() {
     for answer in [1.0, 2.0, 3.0] {
         repository.push(&constant("a", answer)).unwrap();
     }
-    repository.set_label("a", "stable", 2).unwrap();
-    repository.set_label("a", "canary", 3).unwrap();
+    repository
+        .change("a", |control| control.set_label("stable", 2))
+        .unwrap();
+    repository
+        .change("a", |control| control.set_label("canary", 3))
+        .unwrap();
     let traffic = Traffic::by_key([("stable", 9), ("canary", 1)]).unwrap();
-    repository.set_traffic("a", Some(&traffic)).unwrap();
-    repository.set_shadow("a", Some(&1.into())).unwrap();
+    repository
+        .change("a", |control| control.set_traffic(Some(traffic.clone())))
+        .unwrap();
+    repository
+        .change("a", |control| control.set_shadow(Some(1.into())))
+        .unwrap();
     let control = ModelRepository::at(root.path()).control("a").unwrap();
     assert_eq!(control.labels().len(), 2);
     assert_eq!(found(&repository, "a").unwrap().control(), &control);
@@ -124,11 +137,25 @@ fn what_an_operator_says_is_remembered() {
     assert_eq!(repository.roll_back("a", 3).unwrap(), 2);
     assert_eq!(repository.roll_back("a", 3).unwrap(), 2, "twice is once");
     assert_eq!(repository.control("a").unwrap().labels()["canary"], 2);
-    repository.restore("a", 3).unwrap();
-    repository.set_traffic("a", None).unwrap();
-    repository.remove_label("a", "canary").unwrap();
     repository
-        .set_versions("a", Some(&VersionPolicy::All))
+        .change("a", |control| {
+            assert!(control.restore(3));
+            Ok(())
+        })
+        .unwrap();
+    repository
+        .change("a", |control| control.set_traffic(None))
+        .unwrap();
+    repository
+        .change("a", |control| {
+            assert!(control.remove_label("canary")?);
+            Ok(())
+        })
+        .unwrap();
+    repository
+        .change("a", |control| {
+            control.set_versions(Some(VersionPolicy::All))
+        })
         .unwrap();
     let control = repository.control("a").unwrap();
     assert_eq!(
@@ -137,14 +164,22 @@ fn what_an_operator_says_is_remembered() {
     );
 
     for error in [
-        repository.set_label("a", "stable", 9).unwrap_err(),
-        repository.set_label("b", "stable", 1).unwrap_err(),
-        repository.set_shadow("a", Some(&9.into())).unwrap_err(),
-        repository.remove_label("a", "stabel").unwrap_err(),
-        repository.restore("a", 1).unwrap_err(),
+        repository
+            .change("a", |control| control.set_label("stable", 9))
+            .unwrap_err(),
+        repository
+            .change("b", |control| control.set_label("stable", 1))
+            .unwrap_err(),
+        repository
+            .change("a", |control| control.set_shadow(Some(9.into())))
+            .unwrap_err(),
         repository.roll_back("a", 1).unwrap_err(),
-        repository.set_label("../a", "stable", 1).unwrap_err(),
-        repository.set_label("", "stable", 1).unwrap_err(),
+        repository
+            .change("../a", |control| control.set_label("stable", 1))
+            .unwrap_err(),
+        repository
+            .change("", |control| control.set_label("stable", 1))
+            .unwrap_err(),
         repository.versions("/").unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
@@ -166,7 +201,9 @@ fn editors_at_the_same_time_lose_nothing() {
             scope.spawn(move || {
                 for label in 0..10 {
                     let label = format!("l{editor}-{label}");
-                    repository.set_label("a", &label, 1).unwrap();
+                    repository
+                        .change("a", |control| control.set_label(&label, 1))
+                        .unwrap();
                 }
             });
         }
@@ -193,11 +230,17 @@ fn garbage_is_what_nobody_needs() {
         repository.garbage("a", 0).unwrap_err().kind(),
         ErrorKind::Config
     );
-    repository.set_label("a", "stable", 6).unwrap();
-    repository.set_shadow("a", Some(&2.into())).unwrap();
+    repository
+        .change("a", |control| control.set_label("stable", 6))
+        .unwrap();
+    repository
+        .change("a", |control| control.set_shadow(Some(2.into())))
+        .unwrap();
     repository.roll_back("a", 9).unwrap();
     let versions = VersionPolicy::Specific(vec![3, 8]);
-    repository.set_versions("a", Some(&versions)).unwrap();
+    repository
+        .change("a", |control| control.set_versions(Some(versions.clone())))
+        .unwrap();
     // 7 and 8 are the newest, 6 is stable and would be rolled back to 5.
     assert_eq!(repository.collect_garbage("a", 2).unwrap(), [1, 4]);
     assert_eq!(repository.versions("a").unwrap(), [2, 3, 5, 6, 7, 8, 9]);
@@ -250,7 +293,9 @@ fn a_push_wakes_at_once_and_reading_does_not() {
         }
     }
     assert_eq!(silent, 10, "reading wakes");
-    repository.set_label("a", "stable", 1).unwrap();
+    repository
+        .change("a", |control| control.set_label("stable", 1))
+        .unwrap();
     woken.recv_timeout(limit).unwrap();
     drop(watch);
     assert!(woken.iter().count() < 5, "the watcher ends with its handle");

@@ -111,7 +111,7 @@ fn what_is_said_is_kept_in_the_directory() {
     );
     // The directory's own calls are followed too.
     ModelRepository::at(dir.path())
-        .set_label("m", "stable", 3)
+        .change("m", |control| control.set_label("stable", 3))
         .unwrap();
     for manager in [&here, &there, &manager] {
         manager.refresh().unwrap();
