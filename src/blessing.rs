@@ -48,6 +48,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::verdict::{Check, CheckOutcome, Verdict};
+#[cfg(feature = "datafusion")]
+pub(crate) use self::verdict::{POWER, Z, detectable_change};
 use crate::error::{Error, Result};
 use crate::model::{
     AnyModel, Label, Loaders, Manifest, Model, ReferenceStatistics, Servable, Target,

@@ -28,6 +28,16 @@ impl fmt::Display for CheckOutcome {
     }
 }
 
+/// The two-sided 95 % quantile of the standard normal, and the 80 % quantile: for power.
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const POWER: f64 = 0.841_621_233_572_914;
+
+/// The smallest change that is detectable where a value has a 95 % interval, with a power of 80 %.
+pub(crate) fn detectable_change((lower, upper): (f64, f64)) -> Option<f64> {
+    let change = (Z + POWER) * (upper - lower) / (2.0 * Z);
+    change.is_finite().then_some(change)
+}
+
 /// One thing a validator looked at.
 ///
 /// ```
@@ -121,10 +131,12 @@ impl Check {
         self
     }
 
-    /// With the confidence interval of what was found.
+    /// With the 95 % confidence interval of what was found. Its width is that of the [detectable](Check::detectable) change,
+    /// which is set with it.
     #[must_use]
     pub fn interval(mut self, lower: f64, upper: f64) -> Self {
         self.interval = Some((lower, upper));
+        self.detectable = detectable_change((lower, upper));
         self
     }
 
@@ -266,6 +278,17 @@ impl Verdict {
     }
 }
 
+impl fmt::Display for Check {
+    /// The outcome, the message and the smallest change that the rows can show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.outcome, self.message)?;
+        match self.detectable {
+            Some(change) => write!(f, "; detectable change: {change:.4}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     /// `blessed`, or `rejected: ` and the [reasons](Verdict::reasons).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -279,6 +302,15 @@ impl fmt::Display for Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interval_tells_the_detectable_change() {
+        // An error of 0.01: 1.96 and 0.84 of them.
+        let check = Check::new("auc", true, "good").interval(0.8 - 0.0196, 0.8 + 0.0196);
+        assert!((check.detectable.unwrap() - 0.028).abs() < 1e-4);
+        assert_eq!(check.to_string(), "passed: good; detectable change: 0.0280");
+        assert_eq!(Check::new("auc", false, "bad").to_string(), "failed: bad");
+    }
 
     #[test]
     fn too_few_rows_stand_in_the_way_unless_they_are_allowed() {

@@ -18,7 +18,7 @@ use crate::stage::Stage;
 use crate::statistics::micros_text;
 use crate::written;
 
-/// What a person is asked to approve.
+/// A model that a person is asked to approve.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ApprovalRequest<'a> {
@@ -30,7 +30,7 @@ pub struct ApprovalRequest<'a> {
     pub metrics: &'a Evaluation,
 }
 
-/// What a person says.
+/// The decision of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     approved: bool,

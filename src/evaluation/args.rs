@@ -1,4 +1,4 @@
-//! What validators are given.
+//! The arguments of validators.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use crate::blessing::Candidate;
 use crate::examples::Examples;
 use crate::metrics::{Catalogue, Evaluation};
 
-/// What a validator is given.
+/// The arguments of a validator.
 #[derive(Debug)]
 pub struct EvalArgs<'a, M> {
     pub(super) candidate: &'a Candidate<M>,

@@ -1,4 +1,4 @@
-//! What is checked before anything runs, and before anything is trained.
+//! The checks of a configuration, before anything runs and before anything is trained.
 
 use std::collections::BTreeMap;
 
@@ -131,17 +131,17 @@ impl<V: Stage> EvaluationPipeline<V> {
         }
     }
 
-    /// What the `eval` split is likely to show of the changes that the validator wants proved, by the label's statistics on
-    /// it; before anything is trained.
+    /// The smallest change that the `eval` split is likely to show, for each metric that the validator compares or bounds, by
+    /// the label's statistics on the split; before anything is trained. Metrics of which no assumption is made are left out.
     #[must_use]
     pub fn detectable<M: Model>(&self, target: &Target, label: &ColumnStatistics) -> Vec<Detectable>
     where
         V: Validator<M>,
     {
         let needs = self.validator.needs();
-        let margins = needs.margins();
-        margins
-            .filter_map(|(metric, margin)| Detectable::new(metric, margin, target, label))
+        let asked = needs.asked();
+        asked
+            .filter_map(|(metric, asked)| Detectable::new(metric, asked, target, label))
             .collect()
     }
 }

@@ -12,7 +12,7 @@ use crate::examples::Examples;
 use crate::metrics::{Catalogue, Evaluation, Evaluator, Fairness, SliceBy};
 use crate::model::{Loaders, Model, ReferenceStatistics, Servable, Target};
 
-/// What was found of a candidate.
+/// The metrics of a candidate and of its baseline.
 pub(super) struct Compared {
     pub(super) predictions: Predictions,
     pub(super) metrics: Evaluation,
@@ -74,7 +74,7 @@ impl<V> EvaluationPipeline<V> {
     }
 }
 
-/// That a baseline's outputs do not mean what the candidate's do.
+/// An error if a baseline's outputs mean something else than the candidate's.
 fn other_question<M: Model>(candidate: &Candidate<M>, baseline: &Servable) -> Option<Error> {
     let (ours, theirs) = (candidate.servable().target(), baseline.target());
     let of = |target: &Target| match target.classes() {
@@ -101,7 +101,7 @@ pub(super) fn with_answers<M: Model>(
     Ok(candidate.with_reference(&reference))
 }
 
-/// How rows are evaluated.
+/// The configuration of an evaluation of rows.
 pub(super) struct Evaluating<'a> {
     weight: Option<String>,
     resampling: Option<&'a Resampling>,
@@ -115,7 +115,7 @@ pub(super) struct Evaluating<'a> {
 const MIN_GROUP: u64 = 30;
 
 impl<V> EvaluationPipeline<V> {
-    /// How the rows are evaluated for a model.
+    /// The evaluation of the rows for a model.
     pub(super) fn evaluating(
         &self,
         needs: &Needs,
@@ -190,7 +190,7 @@ pub(super) async fn load(dir: PathBuf, loaders: Loaders) -> Result<Serving> {
     Ok(Serving::Model(Arc::new(loaded?)))
 }
 
-/// What is worth knowing beside the checks.
+/// Notes of a verdict beside the checks.
 pub(super) fn notes(metrics: &Evaluation, baseline: &Baseline) -> Vec<String> {
     let mut notes = Vec::new();
     if !metrics.unseen_classes.is_empty() {

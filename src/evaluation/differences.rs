@@ -33,9 +33,9 @@ pub struct Differences {
 pub struct ChangedRow {
     /// The raw values as text, of at most 64 characters each; none for NULL.
     pub row: BTreeMap<String, Option<String>>,
-    /// What is serving answers: the value, the probability of the positive class, or each class's.
+    /// The outputs of the serving model: the value, the probability of the positive class, or each class's.
     pub baseline: Vec<f64>,
-    /// What the candidate answers.
+    /// The outputs of the candidate.
     pub candidate: Vec<f64>,
     /// The largest change of an output.
     pub change: f64,

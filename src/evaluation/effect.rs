@@ -1,4 +1,4 @@
-//! How the answers of a candidate depend on a column.
+//! The dependence of a candidate's outputs on a column.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -139,7 +139,7 @@ impl<V: Stage> EvaluationPipeline<V> {
     }
 }
 
-/// What was found of a candidate, before anybody judges it.
+/// The findings about a candidate, before it is judged.
 #[derive(Debug)]
 pub(crate) struct Assessed {
     pub(crate) predictions: Predictions,
@@ -151,7 +151,7 @@ pub(crate) struct Assessed {
     pub(super) effects: Vec<Effect>,
     /// Whether it could be saved, loaded and queried as a server does it.
     pub(super) trial: Verdict,
-    /// How it did there.
+    /// The measurements of the trial.
     pub(super) measured: Option<Measured>,
 }
 

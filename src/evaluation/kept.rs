@@ -1,4 +1,4 @@
-//! What was found of a candidate, as artifacts: what a pipeline with a root keeps, and judges again without predicting.
+//! The findings about a candidate as artifacts, which a pipeline with a root keeps and judges again without predicting.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
@@ -59,7 +59,7 @@ pub(crate) struct Findings {
     pub(crate) measured: Option<Measured>,
 }
 
-/// What is compared with, without its model.
+/// The baseline without its model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SavedBaseline {
@@ -142,7 +142,7 @@ impl Artifact for Predictions {
 const STREAM: &str = "predictions.arrow";
 
 impl Findings {
-    /// What was found, with the score on the `test` split.
+    /// The findings, with the score on the `test` split.
     pub(crate) fn of(
         assessed: &Assessed,
         test: Option<Result<Evaluation, String>>,
@@ -181,7 +181,7 @@ impl Findings {
         matches!(self.baseline, SavedBaseline::Evaluated)
     }
 
-    /// What was found of a candidate, to be judged again; `serving` is the model that it was compared with.
+    /// The findings about a candidate, to be judged again; `serving` is the model that it was compared with.
     pub(crate) fn restore<M: Model>(
         self,
         root: &Root,

@@ -102,7 +102,7 @@ impl Margin {
         Some(self.absolute.unwrap_or(f64::INFINITY).min(relative))
     }
 
-    /// That it is there and in range.
+    /// Checks that it is given and in range.
     pub(super) fn check(&self, metric: &str, what: &str) -> Result<()> {
         if self.absolute.is_none() && self.relative.is_none() {
             return Err(Error::config(format!(

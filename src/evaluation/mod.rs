@@ -34,7 +34,7 @@
 //! }
 //! ```
 //!
-//! What no metric says is in the rows: [`EvalArgs::predictions`] has them with the outputs of the candidate and of the
+//! Some properties are visible only in the rows: [`EvalArgs::predictions`] has them with the outputs of the candidate and of the
 //! baseline, batch by batch.
 //!
 //! ```
@@ -150,7 +150,7 @@ pub trait Validator<M: Model>: Stage {
     /// If the candidate could not be judged at all.
     fn validate(&self, args: EvalArgs<'_, M>) -> Result<Verdict>;
 
-    /// What it needs of the evaluation; nothing by default. `build()` asks, before anything runs.
+    /// The metrics and comparisons that it needs; nothing by default. `build()` asks, before anything runs.
     fn needs(&self) -> Needs {
         Needs::new()
     }
@@ -216,14 +216,14 @@ pub struct EvaluationPipeline<V> {
     catalogue: Catalogue,
 }
 
-/// What an evaluation has found.
+/// The result of an evaluation.
 #[derive(Debug)]
 pub struct Evaluated<M> {
     /// The candidate's metrics.
     pub metrics: Evaluation,
     /// The baseline.
     pub baseline: Baseline,
-    /// What the validator and the trial in a server say.
+    /// The verdict of the validator and of the trial in a server.
     pub verdict: Verdict,
     /// Where the candidate answers otherwise than the baseline, if there is one.
     pub differences: Option<Differences>,
@@ -313,7 +313,7 @@ impl<V: Stage> EvaluationPipeline<V> {
         self
     }
 
-    /// How the candidate is tried out, as a server would ask it.
+    /// Sets how the candidate is tried out, as a server would query it.
     #[must_use]
     pub fn trial(mut self, trial: Trial) -> Self {
         self.trial = trial;

@@ -1,11 +1,11 @@
-//! What validators ask for, checked before anything runs.
+//! The requirements of validators, checked before anything runs.
 
 use super::Margin;
 use crate::error::{Error, Result};
 use crate::metrics::{Catalogue, Direction, Evaluator, SliceBy};
 use crate::model::Task;
 
-/// What a validator needs of an evaluation: metrics by name, with the bounds it holds them against, and whether it
+/// The requirements of a validator: metrics by name, with the bounds it compares them with, and whether it
 /// compares with the model that is serving.
 ///
 /// `build()` refuses names that are not known, bounds that a metric cannot have or that are on its wrong side, and
@@ -25,8 +25,9 @@ pub struct Needs {
     compared: bool,
 }
 
+/// The requirement on a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Asked {
+pub(super) enum Asked {
     Value,
     AtLeast(f64),
     AtMost(f64),
@@ -98,7 +99,7 @@ impl Needs {
         self
     }
 
-    /// What both need.
+    /// The requirements of both.
     #[must_use]
     pub fn and(mut self, other: Needs) -> Self {
         self.metrics.extend(other.metrics);
@@ -118,15 +119,12 @@ impl Needs {
         &self.slice_by
     }
 
-    /// The margins that are to be proved.
-    pub(super) fn margins(&self) -> impl Iterator<Item = (&str, Margin)> {
-        self.metrics.iter().filter_map(|(name, asked)| match asked {
-            Asked::Proved(margin) => Some((name.as_str(), *margin)),
-            _ => None,
-        })
+    /// Each metric with what is asked of it.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (&str, Asked)> {
+        (self.metrics.iter()).map(|(name, asked)| (name.as_str(), *asked))
     }
 
-    /// That the metrics are there, and the bounds within their ranges and on the right side; and, unless all rows are
+    /// Checks that the metrics exist and the bounds are within their ranges and on the right side; and, unless all rows are
     /// resampled, that the changes that are asked for have an interval.
     pub(super) fn check(&self, catalogue: &Catalogue, resampled: bool) -> Result<()> {
         for (name, asked) in &self.metrics {
@@ -181,7 +179,7 @@ impl Needs {
         Ok(())
     }
 
-    /// That the metrics are those of a task.
+    /// Checks that the metrics are those of a task.
     pub(super) fn check_task(&self, catalogue: &Catalogue, task: Task) -> Result<()> {
         let mut metrics = self.metrics.iter();
         metrics.try_for_each(|(name, _)| catalogue.check_task(name, task))

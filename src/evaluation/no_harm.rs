@@ -11,7 +11,7 @@ use crate::metrics::{Direction, Evaluation, Slice};
 use crate::model::Model;
 use crate::stage::Stage;
 
-/// How false alarms among many slices are kept rare.
+/// The correction that keeps false alarms among many slices rare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Correction {
@@ -23,7 +23,7 @@ pub enum Correction {
 }
 
 impl Correction {
-    /// How many of the smallest p-values, which are in rising order, are evidence.
+    /// The number of the smallest p-values, which are in rising order, that are evidence.
     pub(super) fn n_found(self, p_values: &[f64], q: f64) -> usize {
         let n = p_values.len() as f64;
         match self {
@@ -78,7 +78,7 @@ impl NoEvidenceOfHarm {
         self
     }
 
-    /// How false alarms are kept rare; by default after Benjamini and Hochberg.
+    /// Sets the correction for many slices; by default that of Benjamini and Hochberg.
     #[must_use]
     pub fn correction(mut self, correction: Correction) -> Self {
         self.correction = correction;
@@ -238,8 +238,8 @@ pub(super) fn normal_below(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::no_worse::Z;
     use super::*;
+    use crate::blessing::Z;
     use crate::metrics::{MetricValue, Metrics, SliceMetrics};
 
     #[test]

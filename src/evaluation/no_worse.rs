@@ -5,15 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::margin::Margin;
 use super::serving::compared;
 use super::{EvalArgs, Needs, Validator};
-use crate::blessing::{Check, Verdict};
+use crate::blessing::{Check, POWER, Verdict, Z};
 use crate::error::Result;
 use crate::metrics::{Catalogue, Direction, Evaluation, MetricValue, Metrics};
 use crate::model::Model;
 use crate::stage::Stage;
-
-/// The two-sided 95 % quantile of the standard normal, and the 80 % quantile: for power.
-pub(super) const Z: f64 = 1.959_963_984_540_054;
-pub(super) const POWER: f64 = 0.841_621_233_572_914;
 
 /// The candidate is **proved** to be no worse than what is serving by more than a margin: the bound of the interval of the
 /// difference, over the same rows, must clear it. A worse candidate that a point gate lets through by luck fails here; so
@@ -80,7 +76,7 @@ impl Stage for ProveNoWorse {
     }
 }
 
-/// How much better the candidate is, so that higher is better, with its lower bound and its standard error.
+/// The gain of the candidate, so that higher is better, with its lower bound and its standard error.
 pub(super) fn gain(direction: Direction, change: &MetricValue) -> Option<(f64, f64, f64)> {
     let (low, high) = (change.lower?, change.upper?);
     let error = (high - low) / (2.0 * Z);
@@ -208,7 +204,6 @@ impl Judging<'_> {
             .interval(low, 2.0 * gain - low)
             .bound(-margin)
             .margin(margin)
-            .detectable(detectable)
             .support(rows)
     }
 }

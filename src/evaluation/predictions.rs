@@ -72,7 +72,7 @@ impl PredictedRows {
         Ok(View::of(&self.scored)?.baseline)
     }
 
-    /// How much each row counts `(n_rows)`; `None` if all count the same.
+    /// The weight of each row `(n_rows)`; `None` if all count the same.
     ///
     /// # Errors
     /// As [`PredictedRows::labels`].
@@ -81,7 +81,7 @@ impl PredictedRows {
     }
 }
 
-/// What scoring the rows of a part has given.
+/// The scored rows of one partition.
 struct Part {
     scored: Vec<Scored>,
     distribution: StatisticsAccumulator,
@@ -115,7 +115,7 @@ impl Predictions {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
-    /// What is predicted.
+    /// The prediction target.
     #[must_use]
     pub fn target(&self) -> &Arc<Target> {
         &self.target
@@ -225,7 +225,7 @@ fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Which raw columns say what beside the label.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Columns<'a> {
-    /// How much each row counts.
+    /// The weight of each row.
     pub(super) weight: Option<&'a str>,
     /// Which rows belong together.
     pub(super) cluster: Option<&'a str>,

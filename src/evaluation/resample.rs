@@ -22,7 +22,7 @@ const SEED: u64 = 20_131_127;
 /// So many resamples are one job.
 const AT_A_TIME: u32 = 8;
 
-/// How rows are resampled: one by one, or all of those that have one value of a column at once.
+/// The resampling of rows: one by one, or all of those that have one value of a column at once.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Resampling {
     pub(super) replicates: u32,
@@ -43,7 +43,7 @@ pub(super) fn clusters_of(column: &str, rows: &RecordBatch) -> Result<Vec<u64>> 
     Ok(codes.map(|code| hashes[*code as usize]).collect())
 }
 
-/// What an evaluation has found of the candidate, of the baseline, and of the one less the other.
+/// The metrics of the candidate, of the baseline, and of their differences.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) metrics: Evaluation,
@@ -157,7 +157,7 @@ fn complete(changes: &mut Evaluation, all: Evaluation) {
     }
 }
 
-/// How many groups are drawn, in all and of each slice.
+/// The number of groups drawn, in all and of each slice.
 struct Sizes {
     overall: f64,
     slices: HashMap<Slice, f64>,

@@ -1,4 +1,4 @@
-//! What is serving, as gates see it.
+//! The serving model as gates see it.
 
 use super::Baseline;
 use crate::blessing::Check;

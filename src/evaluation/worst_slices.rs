@@ -8,9 +8,10 @@ use fourfold_kernels::hash::xxh64;
 use fourfold_kernels::slice_line::Search;
 use serde::{Deserialize, Serialize};
 
+use super::Predictions;
 use super::no_harm::{Correction, normal_below};
 use super::predictions::close;
-use super::{Predictions, no_worse::Z};
+use crate::blessing::Z;
 use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::metrics::{Mean, MetricValue, Slice, SliceBy, View, row_losses};
@@ -71,7 +72,7 @@ impl WorstSlices {
         self
     }
 
-    /// How much the size of losses counts against that of the slice, above 0 and at most 1; 0.95 unless told.
+    /// The weight of the loss relative to the size of the slice, above 0 and at most 1; 0.95 by default.
     #[must_use]
     pub fn alpha(mut self, alpha: f64) -> Self {
         self.alpha = alpha;

@@ -45,8 +45,12 @@ impl fmt::Display for RunRecord {
                 None => writeln!(f)?,
             }
         }
+        // The others are among the warnings.
+        for detectable in self.detectable.iter().filter(|it| it.warning().is_none()) {
+            writeln!(f, "before training: {detectable}")?;
+        }
         for check in self.verdict.checks() {
-            writeln!(f, "{}: {}", check.outcome, check.message)?;
+            writeln!(f, "{check}")?;
         }
         for note in self.verdict.notes() {
             writeln!(f, "note: {note}")?;

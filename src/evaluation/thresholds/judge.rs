@@ -1,12 +1,12 @@
 //! Thresholds against metrics.
 
 use super::{Bound, InSlices, NoWorseInSlices, Threshold};
-use crate::blessing::Check;
+use crate::blessing::{Check, detectable_change};
 use crate::evaluation::Baseline;
 use crate::evaluation::serving::compared;
 use crate::metrics::{Catalogue, Direction, Evaluation, MetricValue, SliceMetrics};
 
-/// What thresholds are held against.
+/// The metrics that thresholds are compared with.
 pub(super) struct Judge<'a> {
     pub(super) metrics: &'a Evaluation,
     pub(super) baseline: &'a Baseline,
@@ -44,12 +44,13 @@ impl Judge<'_> {
             Bound::Above(low) => check(found.value > *low, *low, "above"),
             Bound::NoWorseThanBaseline(margin) => {
                 let name = format!("{metric} against baseline");
-                let serving = match compared(&name, self.baseline) {
-                    Ok((serving, _)) => serving,
+                let (serving, changes) = match compared(&name, self.baseline) {
+                    Ok(both) => both,
                     Err(check) => return of_value(*check, &found),
                 };
                 let serving = serving.overall.get(metric);
-                self.change(&name, metric, &found, serving, *margin)
+                let check = self.change(&name, metric, &found, serving, *margin);
+                detecting(check, changes.overall.get(metric))
             }
             // These are judged by slice.
             Bound::AtLeastInSlices(_) | Bound::AtMostInSlices(_) | Bound::NoWorseInSlices(_) => {
@@ -113,8 +114,8 @@ impl Judge<'_> {
     fn changes_of_slices(&self, metric: &str, bound: &NoWorseInSlices) -> Vec<Check> {
         let NoWorseInSlices { margin, min_rows } = *bound;
         let name = format!("{metric} against baseline in slices");
-        let serving = match compared(&name, self.baseline) {
-            Ok((serving, _)) => serving,
+        let (serving, changes) = match compared(&name, self.baseline) {
+            Ok(both) => both,
             Err(check) => return vec![*check],
         };
         let large = match self.large(&name, min_rows) {
@@ -137,6 +138,8 @@ impl Judge<'_> {
                 }
                 None => self.undefined_in(metric, slice),
             };
+            let change = changes.slices.iter().find(|of| of.slice == slice.slice);
+            let check = detecting(check, change.and_then(|of| of.metrics.get(metric)));
             check.slice(slice.slice.clone()).support(slice.n_rows())
         });
         let higher = self.is_higher_better(metric);
@@ -230,5 +233,14 @@ fn of_value(check: Check, found: &MetricValue) -> Check {
     match (found.lower, found.upper) {
         (Some(lower), Some(upper)) => check.interval(lower, upper),
         _ => check,
+    }
+}
+
+/// A check of a change, whose detectable size is that of the change's interval and not of the candidate's own.
+fn detecting(check: Check, change: Option<&MetricValue>) -> Check {
+    let interval = change.and_then(|change| change.lower.zip(change.upper));
+    Check {
+        detectable: interval.and_then(detectable_change),
+        ..check
     }
 }

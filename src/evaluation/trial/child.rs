@@ -21,9 +21,9 @@ const ROWS: &str = "rows.arrow";
 const EXPECTED: &str = "expected.json";
 const REPORT: &str = "report.json";
 const STDERR: &str = "stderr";
-/// How often the process is looked at.
+/// The interval at which the process is polled.
 const EVERY: Duration = Duration::from_millis(5);
-/// How much of its standard error is told.
+/// The maximum length of its standard error in messages.
 const TOLD: usize = 1_000;
 
 /// The answers of the trained model.

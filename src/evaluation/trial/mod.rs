@@ -24,7 +24,7 @@ use crate::store;
 /// The most rows that are asked.
 const N_ROWS: usize = 100;
 
-/// How a candidate is tried out before it is blessed: saved, loaded as a server loads it, and asked.
+/// The trial of a candidate before it is blessed: it is saved, loaded as a server loads it, and queried.
 ///
 /// It is asked with rows of the `eval` split, together and each alone, whose answers must be those of the trained model to
 /// the last bit; with rows at the edges of the schema (of some columns, where there are hundreds): NULL wherever it is allowed, extreme numbers, categories that were
@@ -96,28 +96,28 @@ impl Trial {
         }
     }
 
-    /// How long all of it may take; a minute unless told.
+    /// Limits the time of the whole trial; a minute by default.
     #[must_use]
     pub fn max_time(mut self, time: Duration) -> Self {
         self.time = time;
         self
     }
 
-    /// How long loading may take.
+    /// Limits the time of loading.
     #[must_use]
     pub fn max_load_time(mut self, time: Duration) -> Self {
         self.load_time = Some(time);
         self
     }
 
-    /// How long half of the single rows of the burst may take.
+    /// Limits the median latency of the single rows of the burst.
     #[must_use]
     pub fn max_p50(mut self, time: Duration) -> Self {
         self.p50 = Some(time);
         self
     }
 
-    /// How long 99 of 100 of the single rows of the burst may take.
+    /// Limits the 99th percentile of the latency of the single rows of the burst.
     #[must_use]
     pub fn max_p99(mut self, time: Duration) -> Self {
         self.p99 = Some(time);
@@ -132,14 +132,14 @@ impl Trial {
         self
     }
 
-    /// How many bytes a [process of its own](Trial::command) may take before it is stopped. Judged on Linux only.
+    /// Limits the memory, in bytes, of a [child process](Trial::command), which is stopped above it. Enforced on Linux only.
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
     }
 
-    /// How many bytes the saved model may take.
+    /// Limits the size of the saved model in bytes.
     #[must_use]
     pub fn max_disk(mut self, bytes: u64) -> Self {
         self.disk = Some(bytes);

@@ -21,14 +21,14 @@ const REQUESTS: usize = 100;
 /// The most faults that are told.
 const MAX_FAULTS: usize = 20;
 
-/// What is asked.
+/// The queries.
 pub(super) struct Asked {
     pub(super) rows: RecordBatch,
     /// The answers of the trained model `(n_rows, n_outputs)`.
     pub(super) expected: Array2<f64>,
 }
 
-/// How it went.
+/// The result.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) load: Duration,
@@ -42,7 +42,7 @@ pub(super) struct Report {
     pub(super) faults: Vec<String>,
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Error {
     Error::model(format!("it panicked{}", panic_text(panic)))
 }
