@@ -6,15 +6,19 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::Result;
+#[cfg(not(feature = "sql"))]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
 use crate::evaluation::{EvaluationPipeline, Fair, Gates, Validator};
+use crate::metrics;
 use crate::model::Model;
+use crate::stage::Stage;
 use crate::training::{Direction, GradientBoosting, Thresholded, Trainer};
 use crate::written;
 
-/// What is wanted of a model: gates, slices, columns whose groups are to be treated alike, what mistakes cost, and which
-/// way predictions must go with a feature. One file, TOML or JSON, that a product manager owns; training heeds what concerns
-/// it, the evaluation the rest.
+/// What is wanted of a model: gates, slices, columns whose groups are to be treated alike, what mistakes cost, which way
+/// predictions must go with a feature, and metrics written in SQL. One file, TOML or JSON, that a product manager owns;
+/// training heeds what concerns it, the evaluation the rest.
 ///
 /// ```
 /// use fourfold::model::ForestModel;
@@ -40,6 +44,22 @@ use crate::written;
 /// # let _ = (trainer, evaluation);
 /// # Ok::<(), Error>(())
 /// ```
+///
+/// With the feature `sql`, a metric is the mean of an expression over the rows, as of `metrics::SqlMetric`, and gates name it
+/// like any other:
+///
+/// ```toml
+/// [[metrics]]
+/// name = "late_cost"
+/// direction = "lower"                 # or "higher", "neither"
+/// expression = "case when label = 'late' and prediction <> 'late' then 5 when label <> prediction then 1 else 0 end"
+/// range = [0, 5]                      # the values it can have; any by default
+/// unit = "minutes"                    # none by default
+///
+/// [[gates]]
+/// gate = "thresholds"
+/// thresholds = [{ metric = "late_cost", at_most = 0.4 }]
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Requirements {
@@ -48,6 +68,39 @@ pub struct Requirements {
     protected: Vec<Fair>,
     costs: Option<MistakeCosts>,
     monotone: BTreeMap<String, Direction>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<WrittenMetric>,
+}
+
+/// A metric as a SQL expression.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMetric {
+    name: String,
+    direction: metrics::Direction,
+    expression: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<(f64, f64)>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    unit: String,
+}
+
+impl WrittenMetric {
+    #[cfg(feature = "sql")]
+    fn metric(&self) -> Result<metrics::SqlMetric> {
+        let (name, expression) = (self.name.as_str(), self.expression.as_str());
+        let metric = metrics::SqlMetric::new(name, self.direction, expression)?;
+        Ok(match self.range {
+            Some((low, high)) if low < high => metric.range(low, high),
+            Some((low, high)) => {
+                return Err(Error::config(format!(
+                    "metric `{name}`: `range` is [{low}, {high}], must be a lower and a higher number"
+                )));
+            }
+            None => metric,
+        }
+        .unit(self.unit.as_str()))
+    }
 }
 
 /// What the two kinds of mistakes cost.
@@ -84,8 +137,9 @@ impl Requirements {
     /// is computed as the metric `cost(..)`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the gate that is not known or what is wrong with it, or if there
-    /// is neither a gate nor a protected column.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the gate or the metric that is not known or what is wrong with
+    /// it, or if there is neither a gate nor a protected column; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for
+    /// metrics in SQL without the feature `sql`.
     pub fn evaluation<M: Model>(
         &self,
         gates: &Gates<M>,
@@ -95,13 +149,14 @@ impl Requirements {
             listed => gates.of(listed.to_vec())?,
         };
         for fair in &self.protected {
-            crate::Stage::check(fair)?;
+            fair.check()?;
             judges.push(Box::new(fair.clone()));
         }
         let evaluation = EvaluationPipeline::new(judges)
             .slice_by(&self.slices)
             .monotone(self.monotone.iter().map(|(feature, way)| (feature, *way)))
             .protected(self.protected.iter().map(Fair::column));
+        let evaluation = self.with_metrics(evaluation)?;
         Ok(match self.costs {
             Some(costs) => {
                 let (positive, negative) = (costs.false_positive, costs.false_negative);
@@ -109,6 +164,34 @@ impl Requirements {
             }
             None => evaluation,
         })
+    }
+
+    #[cfg(feature = "sql")]
+    fn with_metrics<V: Stage>(
+        &self,
+        evaluation: EvaluationPipeline<V>,
+    ) -> Result<EvaluationPipeline<V>> {
+        let mut written = self.metrics.iter();
+        written.try_fold(evaluation, |evaluation, written| {
+            Ok(evaluation.metric(written.metric()?))
+        })
+    }
+
+    #[cfg(not(feature = "sql"))]
+    fn with_metrics<V: Stage>(
+        &self,
+        evaluation: EvaluationPipeline<V>,
+    ) -> Result<EvaluationPipeline<V>> {
+        match self.metrics.first() {
+            Some(written) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "metric `{}` is a SQL expression, which needs the feature `sql` of fourfold",
+                    written.name
+                ),
+            )),
+            None => Ok(evaluation),
+        }
     }
 
     /// A trainer of boosted trees with the monotone directions.
@@ -149,7 +232,6 @@ impl Requirements {
 mod tests {
     use super::*;
     use crate::model::{ForestModel, LinearModel};
-    use crate::stage::Stage;
 
     const FILE: &str = r#"
         slices = ["carrier"]
@@ -214,6 +296,64 @@ mod tests {
             refused(&costs).contains("did you mean `false_negative`?"),
             "{}",
             refused(&costs)
+        );
+    }
+
+    const METRIC: &str = r#"
+        [[metrics]]
+        name = "late_cost"
+        direction = "lower"
+        expression = "case when label <> prediction then 1 else 0 end"
+        range = [0, 1]
+        [[gates]]
+        gate = "thresholds"
+        thresholds = [{ metric = "late_cost", at_most = 0.4 }]
+    "#;
+
+    #[cfg(feature = "sql")]
+    #[test]
+    fn a_metric_may_be_written_in_sql() {
+        let checked = |toml: &str| {
+            let wanted = Requirements::from_toml(toml)?;
+            let evaluation = wanted.evaluation::<LinearModel>(&Gates::default())?;
+            evaluation.check::<LinearModel>()
+        };
+        checked(METRIC).unwrap();
+        let refused = |from: &str, to: &str| {
+            let error = checked(&METRIC.replace(from, to)).unwrap_err();
+            error.message().to_owned()
+        };
+        assert_eq!(
+            refused("at_most = 0.4", "at_most = 1.5"),
+            "the bound of `late_cost` is 1.5, must be from 0 to 1"
+        );
+        assert_eq!(
+            refused("at_most = 0.4", "at_least = 0.4"),
+            "a bound is on the wrong side of `late_cost`: use `at_most`, not the reverse, since lower is better"
+        );
+        assert_eq!(
+            refused("[0, 1]", "[1, 0]"),
+            "metric `late_cost`: `range` is [1, 0], must be a lower and a higher number"
+        );
+        let names = refused("<> prediction", "<> predicted");
+        assert!(names.starts_with("metric `late_cost`: "), "{names}");
+        assert!(names.contains("names `predicted`"), "{names}");
+        let wanted = Requirements::from_toml(METRIC).unwrap();
+        let written = serde_json::to_string(&wanted).unwrap();
+        assert_eq!(
+            written::from_json::<Requirements>(&written).unwrap(),
+            wanted
+        );
+    }
+
+    #[cfg(not(feature = "sql"))]
+    #[test]
+    fn a_metric_in_sql_needs_the_feature() {
+        let wanted = Requirements::from_toml(METRIC).unwrap();
+        let evaluation = wanted.evaluation::<LinearModel>(&Gates::default());
+        assert_eq!(
+            evaluation.map(drop).unwrap_err().message(),
+            "metric `late_cost` is a SQL expression, which needs the feature `sql` of fourfold"
         );
     }
 }
