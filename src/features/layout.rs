@@ -1,8 +1,8 @@
-//! What features there are, and what takes them.
+//! The features of a transform, and the requirements of trainers and models.
 
 use serde::{Deserialize, Serialize};
 
-/// What a trainer or a model takes of the rows.
+/// The form of rows that a trainer or a model accepts.
 ///
 /// | takes | gets | for |
 /// | --- | --- | --- |
@@ -65,7 +65,7 @@ pub struct Feature {
     pub name: String,
     /// The raw columns that it is made from.
     pub raw: Vec<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: FeatureKind,
     /// The first of its columns in the matrix.
     pub first: usize,
@@ -73,7 +73,7 @@ pub struct Feature {
     pub width: usize,
 }
 
-/// What a [`Feature`] is.
+/// The kind of a [`Feature`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FeatureKind {

@@ -128,7 +128,7 @@ impl Features {
         &self.layout.names
     }
 
-    /// What each feature is: as many as [`Features::columns`].
+    /// The layout of each feature: as many as [`Features::columns`].
     #[must_use]
     pub fn info(&self) -> &[Feature] {
         &self.layout.features

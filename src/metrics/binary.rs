@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::estimate::{Mean, Point};
 use super::{resampled, surprise};
 
-/// What is counted of a row.
+/// The counted values of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     /// `None` for a class that is neither of the two.
@@ -41,7 +41,7 @@ impl Row {
         self.key
     }
 
-    /// What a paired comparison is made of: log loss, squared error, whether it is answered rightly.
+    /// The values of a paired comparison: log loss, squared error, whether the answer is right.
     pub(super) fn losses(&self) -> [f64; 3] {
         let squared = match self.positive {
             Some(positive) => (f64::from(positive) - self.probability).powi(2),

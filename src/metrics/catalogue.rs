@@ -1,4 +1,4 @@
-//! What is known of each metric before it is computed.
+//! The catalogue of metrics: names, directions, ranges and tasks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Known {
     /// The lowest and the highest value that it can have.
     range: (f64, f64),
     tasks: &'static [Task],
-    /// How many rows it needs at least, and of which kind.
+    /// The minimum number of rows, and of which kind.
     needs: (u64, &'static str),
     /// Its parameters, each with its range; without any it is computed unasked.
     parameters: &'static [(&'static str, f64, f64)],
@@ -124,7 +124,7 @@ pub struct Catalogue {
     own: Vec<Arc<dyn Metric>>,
 }
 
-/// What is known of a metric that was found.
+/// The properties of a metric that was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Described<'a> {
     pub(crate) direction: Direction,
@@ -183,7 +183,7 @@ impl Catalogue {
         name.contains('(')
     }
 
-    /// That the application's metrics do not have the names of this crate's.
+    /// Checks that the application's metrics do not have the names of this crate's.
     pub(crate) fn check(&self) -> Result<()> {
         let ours: BTreeSet<&str> = KNOWN.iter().map(|known| known.name).collect();
         match self.own.iter().find(|metric| {
@@ -248,7 +248,7 @@ impl Catalogue {
         })
     }
 
-    /// That a metric is one of a task.
+    /// Checks that a metric is one of a task.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if not, with those that are.

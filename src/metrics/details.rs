@@ -1,4 +1,4 @@
-//! What lies behind the metrics: curves, the confusion matrix, metrics of each class.
+//! The details behind the metrics: curves, the confusion matrix, metrics of each class.
 
 use fourfold_kernels::scores::Bucket;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ const MAX_POINTS: usize = 200;
 /// The bins of a calibration curve.
 const BINS: usize = 10;
 
-/// What lies behind the metrics of all rows, as data to draw.
+/// The curves and tables behind the metrics of all rows, as data to draw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Details {

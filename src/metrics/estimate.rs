@@ -17,7 +17,7 @@ pub struct MetricValue {
     pub lower: Option<f64>,
     /// The upper end of the interval.
     pub upper: Option<f64>,
-    /// How many rows it is of.
+    /// The number of rows it is computed from.
     pub support: u64,
 }
 

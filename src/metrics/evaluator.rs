@@ -19,7 +19,7 @@ use crate::accumulate::Accumulate;
 use crate::error::{Error, Result};
 use crate::model::Target;
 
-/// How much work intervals may take, of all rows and of a slice.
+/// The work allowed for intervals, of all rows and of a slice.
 const FULL: (Depth, Depth) = (Depth::Full, Depth::Slice);
 const QUICK: (Depth, Depth) = (Depth::Quick, Depth::Quick);
 

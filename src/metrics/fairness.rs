@@ -1,10 +1,10 @@
-//! How differently a model treats groups of people.
+//! Differences in how a model treats groups of people.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Evaluation, MetricValue, Metrics};
 
-/// What is compared between groups.
+/// The quantity that is compared between groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Parity {
@@ -46,7 +46,7 @@ impl Parity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Disparity {
-    /// What is compared.
+    /// The quantity that is compared.
     pub parity: Parity,
     /// The metric of the groups: `recall` or `false_positive_rate` for equalised odds.
     pub metric: String,
@@ -60,7 +60,7 @@ pub struct Disparity {
     pub ratio: Option<MetricValue>,
 }
 
-/// What the groups of a column, such as people of an age, get.
+/// The disparities between the groups of a column, such as age bands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Fairness {
@@ -69,7 +69,7 @@ pub struct Fairness {
     /// Of each value: `selection_rate`, `recall` (the true positive rate), `false_positive_rate` and `calibration`, where
     /// they are defined.
     pub groups: Vec<(String, Metrics)>,
-    /// What differs, of what at least two groups have.
+    /// The disparities of the quantities that at least two groups have.
     pub disparities: Vec<Disparity>,
 }
 

@@ -1,4 +1,4 @@
-//! What is counted of the rows of a slice.
+//! The counts of the rows of a slice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{AnyState, Catalogue, Depth, Evaluator, Metrics, SliceBy};
 use crate::error::{Error, Result};
 use crate::model::Target;
 
-/// What is to be computed.
+/// The metrics to compute.
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) target: Arc<Target>,
@@ -51,7 +51,7 @@ pub(super) struct Group {
     pub(super) paired: Paired,
 }
 
-/// What is counted of one model's answers.
+/// The counts of one model's answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Counts {
     pub(super) sums: Sums,

@@ -100,7 +100,8 @@ pub trait Metric: Debug + Send + Sync + 'static {
     fn start(&self, target: &Target) -> AnyState;
 }
 
-/// What a metric has counted. Parts of the rows are counted side by side, in places that may be processes, and merge.
+/// The mergeable state of a metric. Partitions of the rows are counted concurrently, possibly in several processes, and
+/// merged.
 pub trait MetricState:
     Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
 {
@@ -145,7 +146,7 @@ impl<'a> ScoredRow<'a> {
         self.outputs
     }
 
-    /// How much the row counts: 1 unless the data has weights.
+    /// The weight of the row; 1 unless the data has weights.
     #[must_use]
     pub fn weight(&self) -> f64 {
         self.weight

@@ -131,10 +131,10 @@ pub struct Evaluation {
     /// answers. At most [`Evaluator::MAX_UNSEEN`] are named.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unseen_classes: BTreeMap<String, u64>,
-    /// What lies behind the metrics of all rows.
+    /// The curves and tables behind the metrics of all rows.
     #[serde(default, skip_serializing_if = "Details::is_empty")]
     pub details: Details,
-    /// How differently groups are treated, of the columns that were asked for.
+    /// The disparities between groups, for the columns that were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fairness: Vec<Fairness>,
 }
@@ -169,7 +169,7 @@ fn n_rows(metrics: &Metrics) -> u64 {
         .map_or(0, |count| count.support)
 }
 
-/// How much work an interval may take.
+/// The work allowed for an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Depth {
     /// None but what is known anyway.

@@ -14,13 +14,13 @@ use crate::model::most_probable;
 /// The class of rows whose class the target does not know.
 const UNSEEN: u32 = u32::MAX;
 
-/// What is counted of a row.
+/// The counted values of a row.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
     class: u32,
     unseen: Option<&'a str>,
     predicted: u32,
-    /// How many classes are more probable than the true one.
+    /// The number of classes that are more probable than the true one.
     rank: usize,
     loss: f64,
     squared: f64,
@@ -68,7 +68,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// What a paired comparison is made of: log loss, squared error, whether it is answered rightly.
+    /// The values of a paired comparison: log loss, squared error, whether the answer is right.
     pub(super) fn losses(&self) -> [f64; 3] {
         [
             self.loss,

@@ -7,7 +7,7 @@ use super::binary::stored_buckets;
 use super::estimate::{Mean, Point};
 use super::spread::Spread;
 
-/// What is counted of a row.
+/// The counted values of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     label: f64,
@@ -38,7 +38,7 @@ impl Row {
         self.key
     }
 
-    /// What a paired comparison is made of: absolute and squared error.
+    /// The values of a paired comparison: absolute and squared error.
     pub(super) fn losses(&self) -> [f64; 3] {
         let error = self.label - self.prediction;
         [error.abs(), error * error, 0.0]

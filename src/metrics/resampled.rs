@@ -4,7 +4,7 @@ use fourfold_kernels::scores::{self, Bucket, Statistic};
 
 use super::estimate::Point;
 
-/// How often buckets are resampled.
+/// The number of times that buckets are resampled.
 const REPLICATES: u32 = 200;
 /// The seed of all resampling.
 pub(super) const SEED: u64 = 20_131_127;

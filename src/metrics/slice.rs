@@ -51,7 +51,7 @@ impl fmt::Display for Slice {
     }
 }
 
-/// How rows are cut into slices: by the values of a column, by bins of a number, or by crosses of these.
+/// A division of rows into slices: by the values of a column, by bins of a number, or by crosses of these.
 ///
 /// ```
 /// use fourfold::metrics::SliceBy;
@@ -81,9 +81,9 @@ enum Bins {
     Predicate(Vec<String>),
 }
 
-/// What a value of NULL is called.
+/// The name of NULL in slices.
 const NULL: &str = "<null>";
-/// What separates the values of a cross.
+/// The separator between the values of a cross.
 const BETWEEN: char = '\u{1f}';
 
 impl SliceBy {
@@ -109,7 +109,7 @@ impl SliceBy {
     /// # let _ = by_haul;
     /// ```
     ///
-    /// What is wrong with it is told by [`check`](Self::check).
+    /// [`check`](Self::check) validates it.
     #[cfg(feature = "sql")]
     #[must_use]
     pub fn sql(predicate: impl Into<String>) -> Self {

@@ -188,7 +188,7 @@ impl Code {
     }
 }
 
-/// How many rows are evaluated at once.
+/// The number of rows evaluated at once.
 const BLOCK: usize = 1_024;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -210,7 +210,7 @@ struct Names {
     threshold: f64,
 }
 
-/// What the expression can name of a row, classes by their index, and the weight.
+/// The values of a row that the expression can name, classes by their index, and the weight.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Row {
     label: f64,

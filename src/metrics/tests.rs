@@ -208,6 +208,7 @@ fn metrics_agree_with_tensorflow_model_analysis() {
         ("precision", 0.7 / 1.2),
         ("recall", 1.0),
         ("specificity", 0.9 / 1.4),
+        ("precision_at_recall(0.5)", 0.7 / 1.2),
     ];
     agrees(2, &weighted, &expected);
     let calibrated = Rows::new([(0.0, vec![0.0]), (1.0, vec![0.3]), (1.0, vec![0.9])]);
@@ -263,6 +264,40 @@ fn metrics_agree_with_tensorflow_model_analysis() {
     }
     for name in ["precision", "recall", "f1", "mcc"] {
         assert!(!negative.overall.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn counts_at_thresholds_are_those_of_tensorflow_model_analysis() {
+    let positives = [0.6, 0.1, 0.2, 0.3, 0.4].map(|p| (1.0, vec![p]));
+    let negatives = [0.3, 0.2, 0.6, 0.7, 0.8].map(|p| (0.0, vec![p]));
+    let rows = Rows::new(positives.into_iter().chain(negatives));
+    let confusion = evaluate(2, &rows, &[]).details.confusion.unwrap();
+    assert_eq!(confusion.counts, [[2.0, 3.0], [4.0, 1.0]]);
+    let weighted = Rows::new([(0.0, vec![1.0]), (1.0, vec![0.7]), (0.0, vec![0.5])]);
+    let weighted = weighted.weighted(|i| [0.5, 0.7, 0.9][i]);
+    let confusion = evaluate(2, &weighted, &[]).details.confusion.unwrap();
+    assert_eq!(confusion.counts, [[0.9, 0.5], [0.0, 0.7]]);
+
+    // Thresholds between predictions count as the next higher prediction does.
+    let rows =
+        Rows::new([(0.0, 0.0), (0.0, 0.5), (1.0, 0.3), (1.0, 0.9)].map(|(y, p)| (y, vec![p])));
+    let roc = evaluate(2, &rows, &[]).details.roc;
+    for (threshold, true_positives, false_positives) in
+        [(0.75, 1.0, 0.0), (0.25, 2.0, 1.0), (0.0, 2.0, 2.0)]
+    {
+        let above = roc.iter().filter(|point| point.threshold >= threshold);
+        let point = above
+            .min_by(|a, b| a.threshold.total_cmp(&b.threshold))
+            .unwrap();
+        assert_eq!(
+            (
+                point.true_positive_rate * 2.0,
+                point.false_positive_rate * 2.0
+            ),
+            (true_positives, false_positives),
+            "{threshold}"
+        );
     }
 }
 
