@@ -4,9 +4,13 @@
 //! cargo run --example evaluate -- --model models/flights/1 --input flights.parquet --slice carrier --json result.json
 //! ```
 //!
-//! The rule of the label is saved with the model. Gates are in a TOML or JSON file; without one, no verdict is given.
+//! The rule of the label is saved with the model. Requirements are in a TOML or JSON file, of which a list of gates is one; without
+//! one, no verdict is given.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
+#[path = "support/reading.rs"]
+mod reading;
 
 use std::path::PathBuf;
 
@@ -14,9 +18,12 @@ use clap::Parser;
 use fourfold::Result;
 use fourfold::evaluation::{Baseline, Gates, RubberStamp, WorstSlices};
 use fourfold::metrics::{MetricValue, Metrics};
-use fourfold::model::AnyModel;
+use fourfold::model::{AnyModel, Servable};
+use fourfold::pipeline::Requirements;
 use fourfold::prelude::*;
 use serde_json::{Value, json};
+
+use crate::reading::Reading;
 
 /// Metrics with intervals, by slice, against a baseline, judged by gates.
 #[derive(Parser)]
@@ -27,13 +34,15 @@ struct Args {
     /// A CSV, JSON, Parquet or Arrow file of labelled raw rows, or a directory of them.
     #[arg(long)]
     input: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// The directory of a saved model to compare with.
     #[arg(long)]
     baseline: Option<PathBuf>,
     /// A column to evaluate by (may be repeated).
     #[arg(long)]
     slice: Vec<String>,
-    /// A file of gates.
+    /// A file of requirements (.toml or .json): gates, slices, protected columns, costs and metrics.
     #[arg(long)]
     gates: Option<PathBuf>,
     /// A column of which the rows of one value belong together, such as a customer (intervals take 200 times as long).
@@ -53,16 +62,24 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let source = FileSource::detect(&args.input)?;
+    evaluate(&args).await.map_err(reading::in_options)
+}
+
+async fn evaluate(args: &Args) -> Result<()> {
+    let servable = Servable::load(&args.model, &Loaders::default())?;
+    let source = args
+        .reading
+        .source(&args.input)?
+        .typed_as(servable.schema());
     let rows = source.read(&Engine::new()?).await?.collect().await?;
-    let gates: Box<dyn Validator<AnyModel>> = match &args.gates {
-        Some(path) => Box::new(Gates::default().load(path)?),
-        // What is only looked at needs no bound.
-        None => Box::new(RubberStamp::default()),
+    let evaluation = match &args.gates {
+        Some(path) => Requirements::load(path)?.evaluation(&Gates::default())?,
+        // Without gates nothing is judged.
+        None => EvaluationPipeline::new(vec![
+            Box::new(RubberStamp::default()) as Box<dyn Validator<AnyModel>>
+        ]),
     };
-    let mut evaluation = EvaluationPipeline::new(gates)
-        .slice_by(&args.slice)
-        .protected(&args.protected);
+    let mut evaluation = evaluation.slice_by(&args.slice).protected(&args.protected);
     if args.worst_slices {
         evaluation = evaluation.worst_slices(WorstSlices::default());
     }
@@ -120,7 +137,7 @@ async fn main() -> Result<()> {
     }
     let judged = args.gates.is_some().then_some(&found.verdict);
     for check in judged.iter().flat_map(|verdict| verdict.checks()) {
-        println!("{}: {}", check.outcome, check.message);
+        println!("{check}");
     }
     for note in found.verdict.notes() {
         println!("note: {note}");

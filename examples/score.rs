@@ -6,6 +6,9 @@
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
+#[path = "support/reading.rs"]
+mod reading;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +16,8 @@ use clap::Parser;
 use fourfold::Result;
 use fourfold::model::Servable;
 use fourfold::prelude::*;
+
+use crate::reading::Reading;
 
 /// Scores a file of raw rows into a Parquet file.
 #[derive(Parser)]
@@ -23,6 +28,8 @@ struct Args {
     /// A CSV, JSON, Parquet or Arrow file of raw rows, or a directory of them.
     #[arg(long)]
     input: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// The Parquet file to write, which must not exist yet.
     #[arg(long)]
     output: PathBuf,
@@ -34,9 +41,16 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
+    score(&args).await.map_err(reading::in_options)
+}
+
+async fn score(args: &Args) -> Result<()> {
     let servable = Arc::new(Servable::load(&args.model, &Loaders::default())?);
     let version = args.model.file_name().unwrap_or_default().to_string_lossy();
-    let source = FileSource::detect(&args.input)?;
+    let source = args
+        .reading
+        .source(&args.input)?
+        .typed_as(servable.schema());
     let engine = Engine::new()?;
     let n_rows = fourfold::pipeline::score(
         servable,

@@ -15,6 +15,9 @@ pub(crate) struct Reading {
     /// The type of a column: boolean, integer, float, text, date or timestamp (may be repeated).
     #[arg(long = "type", value_name = "COLUMN=TYPE")]
     types: Vec<String>,
+    /// The delimiter of CSV files, one character or `tab`; by default, the one by which the first rows are a table.
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
     /// The number of rows of CSV and JSON files that types are inferred from.
     #[arg(long, value_name = "N")]
     infer_rows: Option<usize>,
@@ -26,7 +29,11 @@ pub(crate) struct Reading {
 impl Reading {
     /// The source of a file or a directory.
     pub(crate) fn source(&self, path: &Path) -> Result<FileSource> {
-        let mut source = FileSource::detect(path)?;
+        let mut source = match self.delimiter {
+            // Whatever its name ends in, the file is CSV.
+            Some(byte) => FileSource::csv(path).delimiter(byte),
+            None => FileSource::detect(path)?,
+        };
         if !self.nulls.is_empty() {
             source = source.null_marks(self.nulls.iter().cloned());
         }
@@ -41,6 +48,14 @@ impl Reading {
             source = source.decimal_comma();
         }
         Ok(source)
+    }
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] => Ok(*byte),
+        _ => Err(format!("`{text}` must be one character, or `tab`")),
     }
 }
 

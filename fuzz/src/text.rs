@@ -33,6 +33,8 @@ fn values(bytes: &[u8]) {
     for order in [time::YMD, time::DMY, time::MDY] {
         let _ = (time::date(bytes, order), time::timestamp(bytes, order));
     }
+    let _ = (time::looks_like_date(bytes), time::is_time_of_day(bytes), time::is_compact_date(bytes));
+    let _ = number::looks_like_number(bytes);
 }
 
 fn as_csv(how: u8, bytes: &[u8]) {

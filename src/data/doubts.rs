@@ -1,5 +1,5 @@
-//! What looks wrong in prepared data and is not for a program to decide: spellings of one category, and columns that
-//! tell too much of the label.
+//! Suspicious properties of prepared data that only a person can judge: spellings of one category, and columns that
+//! reveal the label.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::schema::{FieldType, place_of};
 use crate::statistics::{ColumnStatistics, Statistics};
 use crate::warning::Warning;
 
-/// Values of text that differ only in case, blanks, hyphens or underscores, with their counts.
+/// Warnings of string values that differ only in case, accents, white space, hyphens, underscores or a full stop at the end,
+/// with their counts.
 pub(super) fn near_equal_spellings(statistics: &Statistics) -> Vec<Warning> {
     let texts = statistics
         .columns
@@ -29,12 +30,7 @@ fn spellings(column: &ColumnStatistics) -> Option<Warning> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for (value, n) in &column.top_values {
-        let words: Vec<String> = value
-            .split(|char: char| char.is_whitespace() || char == '-' || char == '_')
-            .filter(|word| !word.is_empty())
-            .map(str::to_lowercase)
-            .collect();
-        let key = words.join(" ");
+        let key = folded(value);
         let place = *places.entry(key.clone()).or_insert_with(|| {
             groups.push((key, Vec::new()));
             groups.len() - 1
@@ -55,14 +51,50 @@ fn spellings(column: &ColumnStatistics) -> Option<Warning> {
     Some(Warning::new("analyse", "near_equal_values", message).of_column(&column.name))
 }
 
-/// How many rows are looked at, and how many values.
+/// A string by which nearly equal spellings are equal.
+fn folded(value: &str) -> String {
+    let words = value
+        .trim()
+        .trim_end_matches('.')
+        .split(|char: char| char.is_whitespace() || char == '-' || char == '_')
+        .filter(|word| !word.is_empty());
+    let words: Vec<String> = words
+        .map(|word| {
+            word.to_lowercase()
+                .chars()
+                .filter_map(without_accent)
+                .collect()
+        })
+        .collect();
+    // `1 0` is not `10`.
+    let has_digits = value.chars().any(char::is_numeric);
+    words.join(if has_digits { " " } else { "" })
+}
+
+/// A lower-case letter of Latin-1 without its accent; none for a combining mark.
+fn without_accent(char: char) -> Option<char> {
+    Some(match char {
+        '\u{300}'..='\u{36f}' => return None,
+        'à'..='å' => 'a',
+        'ç' => 'c',
+        'è'..='ë' => 'e',
+        'ì'..='ï' => 'i',
+        'ñ' => 'n',
+        'ò'..='ö' | 'ø' => 'o',
+        'ù'..='ü' => 'u',
+        'ý' | 'ÿ' => 'y',
+        char => char,
+    })
+}
+
+/// The maximum number of rows, and of values, that are examined.
 const ROWS: usize = 10_000;
 const VALUES: usize = 20_000_000;
 
 /// With fewer rows much is by chance.
 const ENOUGH: usize = 50;
 
-/// What no honest column reaches often.
+/// The score above which a column is suspected to leak the label.
 const TOO_GOOD: f64 = 0.99;
 
 /// Columns each of which nearly tells the label alone: by the area under the ROC curve, by the share of the label's
@@ -154,7 +186,7 @@ impl Labels {
         self.values.len() >= ENOUGH && counts[counts.len() - 2] >= 10
     }
 
-    /// How a column tells the labels, if it nearly does.
+    /// A description of how well a column alone predicts the labels, if it nearly does.
     fn told_by(&self, column: &ArrayRef) -> Result<Option<String>> {
         let missing: Vec<f64> = (0..column.len())
             .map(|row| f64::from(column.is_null(row)))
@@ -175,9 +207,15 @@ impl Labels {
                     (None, false) => return Ok(None),
                 };
                 let linear = numbers.as_ref().map(|numbers| self.all(numbers));
+                let ranks = linear.as_deref().map(ranks);
                 let best = [Some(scores), linear].into_iter().flatten();
                 let best = best.filter_map(|scores| r2(&scores)).fold(0.0, f64::max);
-                Ok((best > TOO_GOOD).then(|| format!("R2 {best:.4}")))
+                if best > TOO_GOOD {
+                    return Ok(Some(format!("R2 {best:.4}")));
+                }
+                // A function of the label that always rises or falls.
+                let of_ranks = ranks.and_then(|ranks| r2(&ranks)).unwrap_or(0.0);
+                Ok((of_ranks > TOO_GOOD).then(|| format!("R2 of the ranks {of_ranks:.4}")))
             }
             _ if self.n_classes > 2 => {
                 if !is_repeated {
@@ -327,6 +365,26 @@ fn auc(scores: &[(f64, f64)]) -> Option<f64> {
     Some(wins / (positive * negative))
 }
 
+/// Pairs with both values replaced by their ranks; ties have the mean of theirs.
+fn ranks(pairs: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut ranked = vec![(0.0, 0.0); pairs.len()];
+    let parts: [(fn(&(f64, f64)) -> f64, fn(&mut (f64, f64), f64)); 2] = [
+        (|pair| pair.0, |pair, rank| pair.0 = rank),
+        (|pair| pair.1, |pair, rank| pair.1 = rank),
+    ];
+    for (get, set) in parts {
+        let mut order: Vec<usize> = (0..pairs.len()).collect();
+        order.sort_unstable_by(|a, b| get(&pairs[*a]).total_cmp(&get(&pairs[*b])));
+        let mut below = 0;
+        for tied in order.chunk_by(|a, b| get(&pairs[*a]) == get(&pairs[*b])) {
+            let rank = below as f64 + (tied.len() - 1) as f64 / 2.0;
+            tied.iter().for_each(|at| set(&mut ranked[*at], rank));
+            below += tied.len();
+        }
+    }
+    ranked
+}
+
 /// The squared correlation.
 fn r2(scores: &[(f64, f64)]) -> Option<f64> {
     let n = scores.len() as f64;
@@ -348,6 +406,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn spellings_are_folded() {
+        for (a, b, alike) in [
+            ("New York", "new-york", true),
+            ("New  York", "NewYork ", true),
+            ("<=50K", "<=50K.", true),
+            ("Café", "Cafe\u{301}", true),
+            ("Café", "CAFE", true),
+            ("A+", "A-", false),
+            ("1 0", "10", false),
+            ("room 1-2", "Room 1_2", true),
+            ("C", "C#", false),
+            ("", "x", false),
+        ] {
+            assert_eq!(folded(a) == folded(b), alike, "{a} {b}");
+        }
+    }
+
+    #[test]
     fn ties_count_half() {
         assert_eq!(
             auc(&[(0.1, 0.0), (0.4, 0.0), (0.35, 1.0), (0.8, 1.0)]),
@@ -355,6 +431,16 @@ mod tests {
         );
         assert_eq!(auc(&[(1.0, 0.0), (1.0, 1.0)]), Some(0.5));
         assert_eq!(auc(&[(1.0, 1.0)]), None);
+    }
+
+    #[test]
+    fn ranks_are_the_means_of_ties() {
+        let pairs = [(10.0, 1.0), (-5.0, 9.0), (10.0, 4.0), (20.0, 4.0)];
+        let expected = [(1.5, 0.0), (0.0, 3.0), (1.5, 1.5), (3.0, 1.5)];
+        assert_eq!(ranks(&pairs), expected);
+        let cubes: Vec<(f64, f64)> = (0..50).map(f64::from).map(|x| (x.powi(7), x)).collect();
+        assert!(r2(&cubes).unwrap() < 0.9);
+        assert_eq!(r2(&ranks(&cubes)), Some(1.0));
     }
 
     #[test]

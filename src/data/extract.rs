@@ -48,14 +48,14 @@ impl Extracted {
     }
 }
 
-/// What is known of an extraction beside its rows.
+/// Metadata of an extraction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Note {
     /// Rows without a label.
     pub(super) n_unlabelled: u64,
     /// For how many rows of the data one of the `train` split stands, by class, if the classes were rebalanced.
     pub(super) rebalanced: BTreeMap<String, f64>,
-    /// What the source tells of its columns.
+    /// The remarks of the source about its columns.
     #[serde(default)]
     pub(super) remarks: Vec<Remark>,
 }
@@ -92,10 +92,10 @@ impl Note {
 
 pub(super) const NOTE: &str = "examples.json";
 
-/// What one part of the plan has written.
+/// The files written by one partition of the plan.
 type PartFiles = Vec<(usize, ExampleFile)>;
 
-/// What adds to an error what the source knows of it.
+/// Adds the source's knowledge to an error.
 pub(super) type Explain<'a> = dyn Fn(Error, &ArrowSchema) -> Error + Send + Sync + 'a;
 
 /// Why a part of the plan has stopped.
@@ -111,7 +111,7 @@ impl From<Error> for Stopped {
     }
 }
 
-/// What is done to rows on their way from the source: all that what is written depends on beside the source and the
+/// The processing of rows on their way from the source: all that the output depends on besides the source and the
 /// engine.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Division {
@@ -230,7 +230,7 @@ pub(super) async fn extract(
     }
     let n_unlabelled = extraction.n_unlabelled.load(Ordering::Relaxed);
     if files.iter().flatten().all(|file| file.n_rows == 0) {
-        return Err(no_rows_left(label, load, n_read, n_unlabelled));
+        return Err(no_rows_left(label, load, n_read, n_unlabelled, &remarks));
     }
     let note = Note {
         n_unlabelled,
@@ -267,19 +267,28 @@ pub(super) async fn extract(
 }
 
 /// Why no row is in any split.
-fn no_rows_left(label: &Label, load: &Load, n_read: u64, n_unlabelled: u64) -> Error {
+fn no_rows_left(
+    label: &Label,
+    load: &Load,
+    n_read: u64,
+    n_unlabelled: u64,
+    remarks: &[Remark],
+) -> Error {
     match (n_unlabelled, load.sample) {
         (0, Some(fraction)) => Error::data(format!(
             "none of {n_read} rows is in the sample of {fraction} of the rows; make it larger"
         )),
         (0, None) => Error::data(format!("rebalancing leaves none of {n_read} rows")),
-        _ => no_labels(label, n_unlabelled),
+        _ => no_labels(label, n_unlabelled, remarks),
     }
 }
 
-pub(super) fn no_labels(label: &Label, n_rows: u64) -> Error {
+pub(super) fn no_labels(label: &Label, n_rows: u64, remarks: &[Remark]) -> Error {
+    let of_label = |remark: &&Remark| remark.column.as_deref() == Some(label.name());
+    let remark = remarks.iter().find(of_label);
+    let why = remark.map_or_else(String::new, |remark| format!("; {}", remark.message));
     Error::data(format!(
-        "label `{}` has no value in any of {n_rows} rows",
+        "label `{}` has no value in any of {n_rows} rows{why}",
         label.name()
     ))
     .in_stage("validate")
@@ -339,7 +348,7 @@ pub(super) fn split_dir(name: &str) -> String {
     format!("Split-{name}")
 }
 
-/// How many batches of a part wait to be divided.
+/// The number of batches of a partition that are buffered before splitting.
 const READ_AHEAD: usize = 2;
 
 /// Rows, and their keys.

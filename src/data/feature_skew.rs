@@ -56,17 +56,17 @@ pub struct FeatureSkew {
     allow_duplicates: bool,
 }
 
-/// What a [`FeatureSkew`] has found.
+/// The result of a [`FeatureSkew`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FeatureSkewReport {
-    /// How many pairs of rows have the same identifiers.
+    /// The number of pairs of rows with the same identifiers.
     pub n_pairs: u64,
     /// Each feature, in the order of the base's columns.
     pub features: Vec<SkewedFeature>,
 }
 
-/// How a feature differs between the rows of pairs.
+/// The difference of one feature between the rows of pairs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SkewedFeature {
@@ -162,7 +162,7 @@ impl FeatureSkew {
         self
     }
 
-    /// How many pairs that differ are kept of each feature: 5, unless told.
+    /// The number of differing pairs kept of each feature; 5 by default.
     #[must_use]
     pub fn samples(mut self, n: usize) -> Self {
         self.n_samples = n;

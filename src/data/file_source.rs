@@ -25,7 +25,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::runs::InputFile;
-use crate::schema::FieldType;
+use crate::schema::{Field, FieldType, Schema};
 use crate::stage::Stage;
 
 /// Files of one format and schema: one, those of a folder and the folders below it, or those whose paths are like a
@@ -91,7 +91,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// How many rows of a CSV or JSON file the types are inferred from, unless told.
+    /// The default number of rows of a CSV or JSON file that types are inferred from.
     pub const INFER_ROWS: usize = INFER_ROWS;
 
     fn new(path: impl Into<PathBuf>, format: FileFormat) -> Self {
@@ -162,7 +162,7 @@ impl FileSource {
         self
     }
 
-    /// How many rows of a CSV or JSON file the types are inferred from.
+    /// The number of rows of a CSV or JSON file that types are inferred from.
     #[must_use]
     pub fn infer_rows(mut self, n: usize) -> Self {
         if let FileFormat::Csv { infer_rows, .. } | FileFormat::Json { infer_rows } =
@@ -187,6 +187,21 @@ impl FileSource {
         self
     }
 
+    /// Reads the columns of a schema as the types that it has for them, such as those of a saved model for rows that are to
+    /// be evaluated or scored. Columns that the files lack are left to whoever needs them.
+    ///
+    /// Types are otherwise inferred from the file at hand, and a few rows may be of other types than all of the training
+    /// data: a postal code without a leading zero is a number.
+    #[must_use]
+    pub fn typed_as(mut self, schema: &Schema) -> Self {
+        let plain = |field: &&Field| field.list.is_none() && field.field_type != FieldType::Other;
+        let fields = schema.fields.iter().filter(plain);
+        self.text
+            .expected
+            .extend(fields.map(|field| (field.name.clone(), field.field_type)));
+        self
+    }
+
     /// Columns that are not read at all. They are then no keys of a split and no slices either: to keep a column from the
     /// features only, see [`DataPipeline::exclude`](super::DataPipeline::exclude).
     #[must_use]
@@ -205,7 +220,7 @@ impl FileSource {
         self
     }
 
-    /// Which spans are read, of a path with the tokens of spans; the newest unless told.
+    /// Sets which spans are read, of a path with the tokens of spans; the newest by default.
     #[must_use]
     pub fn spans(mut self, spans: Spans) -> Self {
         self.spans = spans;
@@ -278,7 +293,7 @@ impl FileSource {
         Ok(files)
     }
 
-    /// How the files are compressed, which must be one way.
+    /// The compression of the files, which must all be compressed alike.
     fn compression(&self, files: &[Found]) -> Result<FileCompressionType> {
         let mut first = None;
         for file in files {

@@ -32,7 +32,7 @@ use super::location::Found;
 use super::text::{TextScan, TextTable};
 use crate::error::{Error, Result};
 
-/// How the folders of Hive name NULL.
+/// The name of NULL in Hive's folders.
 const HIVE_NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// A list of files, fixed when the source was looked at. Columns are those of the files, then those that folders
@@ -45,11 +45,11 @@ pub(super) struct FilesTable {
     /// The place of each file, and its path as people know it.
     shown: Arc<HashMap<StorePath, (usize, Arc<str>)>>,
     schema: TableSchema,
-    /// What is read, for people.
+    /// The name of the input, for error messages.
     what: Arc<str>,
 }
 
-/// What reads files.
+/// The reader of the files.
 #[derive(Debug)]
 pub(super) enum Reader {
     /// A format of DataFusion, and whether its files tell the number of rows without being read.

@@ -1,11 +1,11 @@
-//! What a file's name tells of what is in it.
+//! The format and compression of a file, by its name.
 
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How rows are written in a file.
+/// The format of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FileFormat {
@@ -20,7 +20,7 @@ pub(super) enum FileFormat {
     Arrow,
 }
 
-/// How many rows the types are inferred from, unless told.
+/// The default number of rows that types are inferred from.
 pub(super) const INFER_ROWS: usize = 100_000;
 
 /// The names that [`FileFormat::of_name`] knows, for messages.
@@ -63,7 +63,7 @@ impl FileFormat {
         matches!(self, FileFormat::Parquet | FileFormat::Arrow)
     }
 
-    /// How a file is compressed, by its name. Parquet and Arrow files are compressed within.
+    /// The compression of a file, by its name. Parquet and Arrow files are compressed internally.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if this build does not read it.

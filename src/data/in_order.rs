@@ -109,7 +109,7 @@ fn ends_with_rows_of_the_left(plan: &Arc<dyn ExecutionPlan>) -> bool {
     )
 }
 
-/// How many batches of a part wait for their turn.
+/// The number of batches of a part that are buffered.
 const WAITING: usize = 8;
 
 /// All rows of the first part, then all of the second, and so on. The parts are computed side by side, as far as

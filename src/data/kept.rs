@@ -50,12 +50,12 @@ struct Prepared {
     left_out: Vec<Decision>,
     n_unlabelled: u64,
     stands_for: Option<Vec<f64>>,
-    /// What training depends on beside: how rows were divided and labelled, and the configured transform. Kept so that
+    /// The rest that training depends on: how rows were divided and labelled, and the configured transform. Kept so that
     /// another one is another artifact.
     configured: Value,
 }
 
-/// What is worth knowing of the data, and no stage depends on.
+/// Facts about the data that no stage depends on.
 #[derive(Serialize, Deserialize)]
 struct Found {
     format_version: u32,
@@ -81,7 +81,7 @@ pub(crate) struct DataFacts {
 }
 
 impl<S: DataSource> DataPipeline<S> {
-    /// What the source is now, and the files that it is of; without a snapshot, nothing is known of it.
+    /// The fingerprint of the source and of its files; none for a source without a snapshot.
     pub(crate) async fn look(
         &self,
         engine: &Engine,
@@ -254,7 +254,7 @@ fn find<'a>(outputs: &'a [ArtifactId], kind: &str) -> Result<&'a ArtifactId> {
     found.ok_or_else(|| Error::internal(format!("prepared data without `{kind}`")))
 }
 
-/// What models say that they were trained on: the content, not how it was come by.
+/// The identity of the data that models record: its content, not its origin.
 fn fingerprint(outputs: &[ArtifactId]) -> Result<Fingerprint> {
     let kinds = [EXAMPLES, STATISTICS, SCHEMA, PREPARED].map(|kind| find(outputs, kind));
     let digests = kinds.into_iter().map(|id| id.map(ArtifactId::digest));

@@ -1,4 +1,4 @@
-//! What prepared data is the result of, as one key.
+//! The key of prepared data: a hash of everything that it depends on.
 //!
 //! Architecture invariant: the key is made of whole configurations, not of fields that somebody lists, so that a new
 //! field is in it unless it is left out by name. Held by the test below, which changes each in turn.
@@ -23,7 +23,7 @@ const PLACING_VERSION: u32 = 2;
 /// Of what a key is made.
 #[derive(Clone, Copy, Serialize)]
 pub(super) enum Configuration<'a> {
-    /// What is done to rows on their way from the source: the key of what is extracted.
+    /// The key of an extraction: the source and all that is done to its rows.
     Division(&'a Division),
     /// All of it: the key of what is prepared.
     Plan(&'a DataPlan),
@@ -81,7 +81,7 @@ pub(super) fn key_of<S: DataSource>(
     })
 }
 
-/// What the key of a configuration is made of beside the source, to be kept on record.
+/// The parts of a configuration's key besides the source, for the record.
 pub(super) fn described<S: DataSource>(
     source: Option<&S>,
     engine: &Engine,

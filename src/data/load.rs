@@ -1,4 +1,4 @@
-//! What becomes of rows between the source and the examples: sampling, rebalancing, row groups.
+//! The steps between the source and the examples: sampling, rebalancing, row groups.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::examples::{ExampleFile, ExamplePart};
 use crate::model::Target;
 use crate::placing::Purpose;
 
-/// How many rows are copied at once: a rare class may have many copies of each of its rows.
+/// The number of rows copied at once: a rare class may have many copies of each of its rows.
 const AT_ONCE: usize = 8_192;
 
 /// Makes the classes of the `train` split more even, by leaving out rows or by repeating some. The other splits stay as
@@ -55,14 +55,14 @@ impl Rebalance {
         }
     }
 
-    /// How many rows of the rarest class there are to be for one of the most frequent; the default is 1.
+    /// The wanted number of rows of the rarest class for one of the most frequent; 1 by default.
     #[must_use]
     pub fn ratio(mut self, ratio: f64) -> Self {
         self.ratio = ratio;
         self
     }
 
-    /// How often a row of each class is to be there, in the mean.
+    /// The mean number of copies of a row of each class.
     fn factors(&self, counts: &BTreeMap<String, u64>) -> BTreeMap<String, f64> {
         let rarest = counts.values().min().copied().unwrap_or(0) as f64;
         let most = counts.values().max().copied().unwrap_or(0) as f64;

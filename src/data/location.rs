@@ -23,7 +23,7 @@ pub(super) struct Location {
     pattern: Option<Pattern>,
 }
 
-/// What stands before the first wildcard.
+/// The directory before the first wildcard.
 #[derive(Clone, Debug)]
 enum Base {
     Local(PathBuf),
@@ -237,7 +237,7 @@ impl Location {
     }
 }
 
-/// What stands before the first part with a wildcard, and the rest.
+/// The path before the first segment with a wildcard, and the rest.
 fn split(path: &str) -> (&str, Option<&str>) {
     let mut start = 0;
     for part in path.split('/') {

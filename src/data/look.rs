@@ -1,4 +1,4 @@
-//! What can be known of files before their rows are read.
+//! Discovery of files: their list, schema and claims, before their rows are read.
 
 use std::future::Future;
 use std::ops::Range;
@@ -21,7 +21,7 @@ use super::source::check_names;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
-/// How many files are looked at at once.
+/// The number of files that are examined concurrently.
 const AT_ONCE: usize = 16;
 
 /// Files that are to be read alike.

@@ -2,7 +2,7 @@
 //!
 //! A [`DataSource`] says where raw rows come from; [`DataPipeline`] does the rest. It reads the source once,
 //! divides the labelled rows into [splits](Split), computes [statistics](crate::statistics) of every split, infers
-//! a [schema](crate::schema) or holds the given one against them, and fits the [transform](crate::transform) on
+//! a [schema](crate::schema) or compares the given one with them, and fits the [transform](crate::transform) on
 //! the `train` split only. What comes out is [`PreparedData`], which training and evaluation read from.
 //!
 //! # Sources
@@ -20,7 +20,7 @@
 //! # Spans
 //!
 //! Data that arrives in pieces lies in folders or files whose names have a number or a date. [`Spans`] says which of
-//! them [`FileSource::spans`] reads, the newest unless told; [`FileSource::resolve`] says which these are now. A path
+//! them [`FileSource::spans`] reads, the newest by default; [`FileSource::resolve`] says which these are now. A path
 //! may have wildcards beside these tokens:
 //!
 //! | token | stands for |
@@ -28,9 +28,9 @@
 //! | `{SPAN}` | the number of a span, of any number of digits, with zeros in front or without |
 //! | `{SPAN:3}` | the same, of three digits |
 //! | `{YYYY}`, `{MM}`, `{DD}` | the date of a span, whose number is that of the days since 1970-01-01; all three, in any order, instead of `{SPAN}` |
-//! | `{VERSION}`, `{VERSION:2}` | the version of a span, of which the newest is read unless told |
+//! | `{VERSION}`, `{VERSION:2}` | the version of a span, of which the newest is read by default |
 //!
-//! What fits the pattern but for a token that is no number is an error, as are two names of one span (`1` and `01`), and
+//! A path that matches the pattern except for a token that is no number is an error, as are two names of one span (`1` and `01`), and
 //! spans of which too few are there.
 //!
 //! # Roles of splits
@@ -53,9 +53,9 @@
 //!
 //! # Damaged files
 //!
-//! What [files](FileSource) claim is held against their size and against the memory limit of the engine before memory is
-//! taken for it: footers, messages, buffers, pages, and what compressed bytes hold. What panics in decoding all the same
-//! is an error with the name of the file. So a file takes its host down in none of the ways that are known, but for these:
+//! The lengths that [files](FileSource) claim (in footers, messages, buffers, pages and compressed data) are compared with
+//! their size and with the memory limit of the engine before memory is allocated. A panic while decoding becomes an error
+//! with the name of the file. A damaged file can still take its host down in these cases:
 //!
 //! - An application that is built with `panic = "abort"` ends where a decoder panics.
 //! - An engine without a [memory limit](crate::engine::Engine::with_memory_limit) lets one batch or page hold 16 GiB, which
@@ -67,7 +67,7 @@
 //!
 //! # Writing your own source
 //!
-//! What can be a [`TableSource`] or a [`ReaderSource`] needs no type of its own. Write one where the source has a
+//! A source that can be a [`TableSource`] or a [`ReaderSource`] needs no type of its own. Write one where the source has a
 //! configuration that its fingerprint should depend on, or where it can tell whether it has
 //! [changed](DataSource::snapshot).
 //!
@@ -99,7 +99,7 @@
 //! }
 //! ```
 //!
-//! What it cannot is often a reader: of a database's rows, of a client's pages. The struct hands on to a [`ReaderSource`], whose
+//! A source that cannot is often a reader: of a database's rows, of a client's pages. The struct hands on to a [`ReaderSource`], whose
 //! rows are structs, and whose functions may wait. A connection or a secret is no configuration: `#[serde(skip)]` keeps it
 //! out of fingerprints and reports.
 //!
@@ -288,7 +288,7 @@ impl<S: DataSource> DataPipeline<S> {
         }
     }
 
-    /// What to predict: a column's name, or a [`Label`] made from one.
+    /// Sets the label: a column's name, or a [`Label`] made from one.
     #[must_use]
     pub fn label(mut self, label: impl Into<Label>) -> Self {
         self.plan.division.label = Some(label.into());
@@ -302,7 +302,7 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// How rows are divided.
+    /// Sets how rows are divided into splits.
     #[must_use]
     pub fn split(mut self, split: Split) -> Self {
         self.plan.division.split = split;
@@ -325,7 +325,7 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// How much the rows of each class count in training; the same unless told. A trainer that cannot heed it says so.
+    /// Weights the rows of each class in training; equally by default. A trainer that cannot heed it says so.
     #[must_use]
     pub fn class_weights(mut self, weights: ClassWeights) -> Self {
         self.plan.class_weights = Some(weights);
@@ -349,7 +349,7 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// The most rows of a row group of the examples' Parquet files, 131,072 unless told. A row group is what a reader
+    /// The maximum number of rows of a row group of the examples' Parquet files; 131,072 by default. A row group is what a reader
     /// takes at once: smaller ones need less memory for each stream of batches, larger ones are read and packed better.
     #[must_use]
     pub fn row_group_rows(mut self, n: usize) -> Self {
@@ -374,7 +374,7 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// What happens to data that breaks the schema: by default, the pipeline stops before training.
+    /// Sets what happens to data that breaks the schema; by default, the pipeline stops before training.
     #[must_use]
     pub fn on_anomaly(mut self, policy: AnomalyPolicy) -> Self {
         self.plan.on_anomaly = policy;
@@ -412,7 +412,7 @@ impl<S: DataSource> DataPipeline<S> {
         self.plan.division.label()
     }
 
-    /// How rows are divided.
+    /// Sets how rows are divided into splits.
     #[must_use]
     pub fn split_rule(&self) -> &Split {
         &self.plan.division.split

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// What a path must look like: a glob in which the tokens of spans may stand.
+/// A pattern of paths: a glob that may contain the tokens of spans.
 ///
 /// `*` and `?` stay within a folder, `**` does not; `[a-z]` and `[!a-z]` are sets of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a token that is unknown, that is there twice, or that
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a token that is unknown, a duplicate, or that
     /// does not go with another.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let wrong = |what: String| Error::config(format!("pattern `{text}`: {what}"));
@@ -141,7 +141,7 @@ impl Pattern {
                 .count()
         };
         if let Some(token) = Token::ALL.into_iter().find(|token| there(*token) > 1) {
-            return Err(format!("`{{{}}}` is there twice", token.name()));
+            return Err(format!("duplicate `{{{}}}`", token.name()));
         }
         let dates = [Token::Year, Token::Month, Token::Day];
         let n_dates: usize = dates.into_iter().map(there).sum();
@@ -363,7 +363,7 @@ mod tests {
                 "v{VERSION}",
                 "`{VERSION}` is the version of a span: `{SPAN}` or a date must be there too",
             ),
-            ("{SPAN}/{SPAN}", "`{SPAN}` is there twice"),
+            ("{SPAN}/{SPAN}", "duplicate `{SPAN}`"),
             (
                 "{SPAN}/{YYYY}-{MM}-{DD}",
                 "a date is a span: `{SPAN}` does not go with `{YYYY}`, `{MM}` and `{DD}`",

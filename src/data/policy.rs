@@ -1,4 +1,4 @@
-//! What happens to data that breaks its schema.
+//! Policies for data that breaks its schema.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::model::{load_json, save_json};
 use crate::schema::{Anomaly, AnomalyKind, Schema, Severity};
 use crate::store::{Aside, Place};
 
-/// What the data pipeline does with data that breaks its schema with an [error](Severity::Error).
+/// The policy of the data pipeline for data that breaks its schema with an [error](Severity::Error).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnomalyPolicy {
@@ -44,9 +44,9 @@ pub enum AnomalyPolicy {
 pub struct Quarantined {
     /// The folder of the Parquet files.
     pub place: PathBuf,
-    /// How many rows there are.
+    /// The number of rows.
     pub n_rows: u64,
-    /// How many rows break each rule; a row may break several.
+    /// The number of rows that break each rule; a row may break several.
     pub reasons: Vec<QuarantineReason>,
 }
 
@@ -56,9 +56,9 @@ pub struct Quarantined {
 pub struct QuarantineReason {
     /// The column.
     pub column: String,
-    /// What kind of thing.
+    /// The kind of anomaly.
     pub kind: AnomalyKind,
-    /// How many rows.
+    /// The number of rows.
     pub n_rows: u64,
 }
 
@@ -67,7 +67,7 @@ const SUMMARY: &str = "quarantine.json";
 const SPLIT: &str = "quarantine_split";
 const REASONS: &str = "quarantine_reasons";
 
-/// What is quarantined: rows that break these rules.
+/// The rules whose violating rows are quarantined.
 pub(super) type Rules = BTreeSet<(String, AnomalyKind)>;
 
 /// The rules that single rows break, of all that were broken with an error: no row is at fault for drift, or for a
@@ -204,7 +204,7 @@ pub(super) async fn quarantine(
     Ok((kept, quarantined))
 }
 
-/// What was set aside beside kept rows.
+/// The quarantined rows beside the kept ones.
 pub(super) fn quarantined_in(place: &Path) -> Result<Quarantined> {
     Ok(Quarantined {
         place: place.join(FOLDER),
@@ -224,7 +224,7 @@ struct Sieve {
     dir: PathBuf,
 }
 
-/// What was quarantined of one part.
+/// The quarantined rows of one partition.
 #[derive(Default)]
 struct Part {
     n_rows: u64,

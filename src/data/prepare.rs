@@ -28,7 +28,7 @@ use crate::store::Place;
 use crate::transform::{FittedPlan, Roles, TransformPlan};
 use crate::warning::Warning;
 
-/// What the data pipeline has made: all that training and evaluation need.
+/// The output of the data pipeline: all that training and evaluation need.
 #[derive(Debug)]
 pub struct PreparedData {
     pub(super) splits: BTreeMap<String, Examples>,
@@ -79,13 +79,13 @@ impl PreparedData {
         &self.schema
     }
 
-    /// What did not fit it in each split, and was let through; of all rows together under `all splits`.
+    /// The anomalies of each split that were let through; those of all rows together under `all splits`.
     #[must_use]
     pub fn anomalies(&self) -> &BTreeMap<String, Vec<Anomaly>> {
         &self.anomalies
     }
 
-    /// How far the `train` split is from the previous span's and from the data in serving, where these were given.
+    /// The distances of the `train` split from the previous span and from the serving data, where these were given.
     #[must_use]
     pub fn comparisons(&self) -> &[Comparison] {
         &self.comparisons
@@ -97,13 +97,13 @@ impl PreparedData {
         self.quarantined.as_ref()
     }
 
-    /// What is to be predicted.
+    /// The prediction target.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// How much each row counts in training.
+    /// The weighting of rows in training.
     #[must_use]
     pub fn weighting(&self) -> &Weighting {
         &self.weighting
@@ -127,19 +127,19 @@ impl PreparedData {
             .map_err(|error| error.in_stage("transform"))
     }
 
-    /// How many rows had no label, and are in no split.
+    /// The number of rows without a label, which are in no split.
     #[must_use]
     pub fn n_unlabelled(&self) -> u64 {
         self.n_unlabelled
     }
 
-    /// What was decided without being told, or left out.
+    /// The decisions taken by default, such as columns left out.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// How the rows were divided.
+    /// The splitting of the rows.
     #[must_use]
     pub fn division(&self) -> &Split {
         &self.split
@@ -152,7 +152,7 @@ impl PreparedData {
         self.stands_for.as_deref()
     }
 
-    /// What this is the result of.
+    /// The key of the configuration and the data that this is the result of.
     #[must_use]
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint

@@ -1,4 +1,4 @@
-//! What the columns of files that tell their types are read as beyond that: text that is numbers or times in every row,
+//! Type inference for files that declare types: string columns that hold numbers or times in every row,
 //! whole numbers that are too large, indexes of pandas.
 
 use std::hash::{Hash, Hasher};
@@ -24,7 +24,7 @@ use crate::schema::FieldType;
 /// Of so many values a column that is text in a tenth of them is text.
 const ENOUGH: u64 = 1_000;
 
-/// How the columns of a table are read.
+/// The columns of a table after refinement.
 #[derive(Debug, Default)]
 pub(super) struct Refined {
     /// The columns that are left, or what becomes of them; none if all are as they are.
@@ -81,7 +81,7 @@ impl Refined {
                 continue;
             }
             let column = ident(name);
-            let told = options.types.get(name);
+            let told = options.type_of(name);
             let changed = match looked_at.binary_search(&at).ok().map(|at| &seen[at]) {
                 Some(Seen::Unsigned(true)) => {
                     remarks.push(Remark::of_column(
@@ -141,11 +141,11 @@ impl Refined {
     }
 }
 
-/// What a column has shown.
+/// The evidence collected from a column.
 enum Seen {
     /// Whether a number is past 2^63.
     Unsigned(bool),
-    /// What texts can be read as, and whether that is known.
+    /// The tally of the strings, and whether it is conclusive.
     Text(Box<Tally>, bool),
 }
 

@@ -13,7 +13,7 @@ use super::source::check_names;
 use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 
-/// How many rows are made a batch at once.
+/// The number of rows of a batch.
 const AT_ONCE: usize = 8_192;
 
 impl ReaderSource {
@@ -127,7 +127,7 @@ impl<T: Serialize, I: Iterator<Item = Result<T>>> Rows<I> {
         Ok(Some(batch))
     }
 
-    /// That the fields of the rows are the columns: what is neither would be lost or NULL without a word.
+    /// Checks that the fields of the rows are the columns: others would silently be lost or NULL.
     fn check(&self, first: &T) -> Result<()> {
         let row = serde_json::to_value(first).map_err(|error| {
             Error::data(format!("row 0 of `{}` cannot be serialized", self.name)).with_source(error)

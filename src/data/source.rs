@@ -37,7 +37,7 @@ pub trait DataSource: Stage {
     /// Whatever keeps the source from being read, naming the file, the table or the column.
     fn read(&self, engine: &Engine) -> impl Future<Output = Result<DataFrame>> + Send;
 
-    /// What the content of the source is now, so that unchanged data is not extracted again; `None`, the default,
+    /// A fingerprint of the source's current content, so that unchanged data is not extracted again; `None`, the default,
     /// if that cannot be told.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ pub(super) fn check_number(n: usize) -> Result<()> {
     }
 }
 
-/// Refuses a name that is there twice, names that are too long, and too many of them.
+/// Refuses duplicate names, names that are too long, and too many of them.
 pub(super) fn check_names<'a>(
     names: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
 ) -> Result<()> {
@@ -110,7 +110,7 @@ pub(super) fn check_names<'a>(
     }
 }
 
-/// What every source can do.
+/// Methods of every source.
 pub trait DataSourceExt: DataSource + Sized {
     /// A data pipeline over this source that learns to predict a column.
     #[must_use]

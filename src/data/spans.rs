@@ -119,7 +119,7 @@ impl Spans {
         self
     }
 
-    /// Makes it an error if fewer than `n` spans are found; 1 unless told.
+    /// Makes it an error if fewer than `n` spans are found; 1 by default.
     #[must_use]
     pub fn at_least(mut self, n: u64) -> Self {
         self.at_least = Some(n);

@@ -225,7 +225,7 @@ impl<S: SpanSource> RollingWindow<S> {
     }
 
     /// The share of the newest span's rows that judge and do not train, between 0 and 1 and in steps of a thousandth; 0.25
-    /// unless told.
+    /// by default.
     #[must_use]
     pub fn hold_out(mut self, share: f64) -> Self {
         self.hold_out = share;
@@ -246,7 +246,7 @@ impl<S: SpanSource> RollingWindow<S> {
         &self.source
     }
 
-    /// How many spans it has at most.
+    /// The maximum number of spans.
     #[must_use]
     pub fn n_spans(&self) -> usize {
         self.n_spans

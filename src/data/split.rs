@@ -20,7 +20,7 @@ pub const EVAL: &str = "eval";
 /// The split that models are scored on for the record, and never judged or chosen by. Optional.
 pub const TEST: &str = "test";
 
-/// How rows are divided: by a hash of key columns or of the whole row, by time, or by a column that names the split.
+/// A division of rows into splits: by a hash of key columns or of the whole row, by time, or by a column that names the split.
 ///
 /// - **By key columns**, by time and by a column, a row's split depends on its own values and on nothing else. Rows of one
 ///   key are never parted: the choice where several rows are of one entity (a customer, a patient, a document), for what
@@ -258,7 +258,7 @@ impl Split {
                 )));
             }
             if names[..at].contains(name) {
-                return Err(Error::config(format!("split `{name}` is there twice")));
+                return Err(Error::config(format!("duplicate split `{name}`")));
             }
         }
         match &self.0 {

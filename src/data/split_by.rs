@@ -155,7 +155,7 @@ impl ByColumn {
         for (at, (value, _)) in self.values.iter().enumerate() {
             if self.values[..at].iter().any(|(other, _)| other == value) {
                 return Err(Error::config(format!(
-                    "value `{value}` of the split's naming column `{}` is there twice",
+                    "duplicate value `{value}` of the split's naming column `{}`",
                     self.column
                 )));
             }

@@ -223,7 +223,7 @@ impl Stage for SqlSource {
         }
         for (at, (name, table)) in self.tables.iter().enumerate() {
             if self.names().take(at).any(|other| other == name) {
-                return Err(Error::config(format!("table `{name}` is there twice")));
+                return Err(Error::config(format!("duplicate table `{name}`")));
             }
             table.check().map_err(|error| in_table(name, error))?;
         }

@@ -24,7 +24,7 @@ use crate::stage::Stage;
 
 /// A table of DataFusion: a database, a catalogue, or one that you implement.
 ///
-/// What the table is cannot be told from its configuration: the name stands for it, and rows are extracted anew in
+/// The identity of the table cannot be derived from its configuration: the name stands for it, and rows are extracted anew in
 /// every run.
 ///
 /// ```

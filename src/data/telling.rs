@@ -1,4 +1,4 @@
-//! What a person is told of prepared data.
+//! The messages about prepared data.
 
 use arrow::datatypes::Schema as ArrowSchema;
 
@@ -9,7 +9,7 @@ use super::{Label, Split};
 use crate::transform::Decision;
 use crate::warning::Warning;
 
-/// What a source tells of how it read its columns: kept in the metadata of the plan's schema, from where the data
+/// The warnings of a source about how it read its columns: kept in the metadata of the plan's schema, from where the data
 /// pipeline takes it.
 ///
 /// ```
@@ -38,7 +38,7 @@ pub(super) fn left_out(remarks: &[Remark]) -> Vec<Decision> {
     left_out.filter_map(decision).collect()
 }
 
-/// That rows of one group are in several splits, where another way of dividing would keep them together.
+/// A warning if rows of one group are in several splits, where another way of dividing would keep them together.
 pub(super) fn parted_groups(split: &Split, group: Option<&str>) -> Option<Warning> {
     let group = group.filter(|group| split.is_by_hash() && *split.keys() != [*group])?;
     let message = "rows of one value are in several splits; a split by hash of this column alone keeps them together";

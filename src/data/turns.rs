@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::placing::Occurrences;
 
-/// How many rows of a part are numbered before those of the next.
+/// The number of rows of a partition that are numbered before those of the next.
 const TURN: usize = 8_192;
 
 /// Some rows of a part.
@@ -21,7 +21,7 @@ struct Ask {
     answer: oneshot::Sender<Result<Vec<u64>>>,
 }
 
-/// How many asks of a part may wait: a part is read on while others have their turn.
+/// The number of requests of a partition that may wait: it is read on while others have their turn.
 const AHEAD: usize = 8;
 
 /// One part's place in the order.

@@ -11,7 +11,7 @@ use crate::statistics::Statistics;
 /// Where anomalies of all rows together stand: no split can have this name.
 const ALL: &str = "all splits";
 
-/// What a validation has found in the splits.
+/// The result of validating the splits.
 #[derive(Default)]
 pub(super) struct Validated {
     pub(super) anomalies: BTreeMap<String, Vec<Anomaly>>,
@@ -61,7 +61,8 @@ impl DataPlan {
         extracted: &Extracted,
     ) -> Result<()> {
         if whole.n_rows == 0 {
-            return Err(no_labels(label, extracted.note.n_unlabelled));
+            let note = &extracted.note;
+            return Err(no_labels(label, note.n_unlabelled, &note.remarks));
         }
         match [TRAIN, EVAL]
             .iter()

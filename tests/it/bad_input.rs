@@ -250,8 +250,8 @@ fn a_csv_file_that_is_not_utf8_is_named() {
     let mut bytes = good_csv().into_bytes();
     bytes.extend(b"1.5,stra\xdfe,no\n");
     let file = place.file("latin1.csv", &bytes);
-    assert_snapshot!(place.refusal(FileSource::csv(&file).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: column `road` in line 302 is not UTF-8: byte 0xdf");
-    assert_snapshot!(place.refusal(FileSource::csv(&file).infer_rows(10).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: column `road` in line 302 is not UTF-8: byte 0xdf");
+    assert_snapshot!(place.refusal(FileSource::csv(&file).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: column `road` in line 302 is not UTF-8: byte 0xdf; if it is Latin-1 or Windows-1252, `iconv -f WINDOWS-1252 -t UTF-8` converts it");
+    assert_snapshot!(place.refusal(FileSource::csv(&file).infer_rows(10).label("late")), @"Data | file: `<dir>/latin1.csv` cannot be read: column `road` in line 302 is not UTF-8: byte 0xdf; if it is Latin-1 or Windows-1252, `iconv -f WINDOWS-1252 -t UTF-8` converts it");
     let header = place.file("header.csv", b"stra\xdfe,late\n1,yes\n");
     assert_snapshot!(place.refusal(FileSource::csv(header).label("late")), @"Data | file: `<dir>/header.csv` cannot be read: the first line of `<dir>/header.csv` is not UTF-8");
 }
@@ -343,7 +343,7 @@ fn json_that_cannot_be_read_is_named() {
     std::fs::remove_dir_all(place.path("models")).unwrap();
     assert_snapshot!(place.refusal(with("type.jsonl", r#"{"kilograms": "heavy", "road": "air", "late": "no"}"#).label("late")), @"Data | file: `<dir>/type.jsonl` cannot be read: column `kilograms` is `heavy` in line 201, must be of type float as the first 10 rows are; `infer_rows` says how many are looked at");
     assert_snapshot!(place.refusal(with("torn.jsonl", r#"{"kilograms": 1.5, "road": "#).label("late")), @"Data | file: `<dir>/torn.jsonl` cannot be read: line 201 is not valid JSON: the object is not closed");
-    assert_snapshot!(place.refusal(with("early.jsonl", "x").infer_rows(1_000).label("late")), @"Data | file: `<dir>/early.jsonl` cannot be read: line 201 is not valid JSON: unexpected `x`");
+    assert_snapshot!(place.refusal(with("early.jsonl", "x").infer_rows(1_000).label("late")), @"Data | file: `<dir>/early.jsonl` cannot be read: line 201 is not valid JSON of objects: unexpected `x`");
     assert_snapshot!(place.refusal(FileSource::json(place.file("empty.json", "")).label("late")), @"Data | file: `<dir>/empty.json` is empty");
     assert_snapshot!(place.refusal(FileSource::arrow(place.file("no.arrow", "x,y\n1,2\n")).label("late")), @"Data | file: `<dir>/no.arrow` cannot be read: not a readable Arrow IPC file");
 }

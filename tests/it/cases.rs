@@ -16,7 +16,7 @@ use fourfold::arrow::ipc::writer::{FileWriter, StreamWriter};
 use fourfold::data::{PreparedData, source_warnings};
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
-use fourfold::schema::FieldType;
+use fourfold::schema::{Field as SchemaField, FieldType, Schema};
 use fourfold::statistics::{Statistics, StatisticsAccumulator};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
@@ -713,5 +713,85 @@ async fn tables_are_wide() {
     assert_eq!(
         error(&FileSource::csv(path)).await,
         "`<file>` cannot be read: there are 70000 columns, there may be 65536"
+    );
+}
+
+#[tokio::test]
+async fn rows_are_read_as_a_model_was_trained() {
+    let schema = Schema::new([
+        SchemaField::new("zip", FieldType::Text),
+        SchemaField::new("area", FieldType::Float),
+        SchemaField::new("elsewhere", FieldType::Date),
+    ]);
+    let (_dir, path) = file("few.csv", "zip,area,n\n12345,3,1\n23456,4,2\n");
+    let plain = FileSource::csv(&path);
+    assert_eq!(
+        types(&read(&plain).await.0),
+        ["zip integer", "area integer", "n integer"]
+    );
+    let as_trained = plain.typed_as(&schema);
+    assert_eq!(
+        types(&read(&as_trained).await.0),
+        ["zip text", "area float", "n integer"]
+    );
+    // What is said of a column counts more.
+    let said = as_trained.column_type("zip", FieldType::Integer);
+    assert_eq!(types(&read(&said).await.0)[0], "zip integer");
+
+    let (batch, _) = read(&said).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("few.parquet");
+    write_parquet(&path, &[batch]);
+    let as_trained = FileSource::parquet(path).typed_as(&schema);
+    assert_eq!(
+        types(&read(&as_trained).await.0),
+        ["zip text", "area float", "n integer"]
+    );
+}
+
+#[tokio::test]
+async fn doubtful_shapes_are_told() {
+    let told = async |name: &str, text: &str| {
+        let (_dir, path) = file(name, text);
+        let source = FileSource::detect(&path).unwrap();
+        let (batch, told) = read(&source).await;
+        let shown = path.to_string_lossy().into_owned();
+        let told = told.join("; ").replace(&shown, "<file>");
+        (types(&batch).join(", "), batch.num_rows(), told)
+    };
+    let (columns, _, why) = told("short.csv", "a,b\nx,1,2\ny,3,4\n").await;
+    assert_eq!(columns, "column_1 text, a integer, b integer");
+    assert!(
+        why.contains("the rows of `<file>` have 3 fields and the header has 2 names"),
+        "{why}"
+    );
+    let (columns, _, why) = told("spaces.csv", "a b\n1 2\n3 4\n").await;
+    assert_eq!(columns, "a b text");
+    assert!(
+        why.contains("every line has 2 fields between spaces"),
+        "{why}"
+    );
+    let (columns, _, why) = told("iris.csv", "5.1,setosa\n4.9,virginica\n4.7,setosa\n").await;
+    assert_eq!(columns, "5.1 float, setosa text");
+    assert!(why.contains("[header_of_values]"), "{why}");
+    let (columns, _, why) = told("unnamed.csv", "Unnamed: 0,a\n0,5\n1,6\n2,8\n").await;
+    assert_eq!(columns, "a integer");
+    assert!(why.contains("[column_left_out]"), "{why}");
+    let (_, rows, why) = told("wrapped.json", r#"{"data": [{"a": 1}, {"a": 2}]}"#).await;
+    assert_eq!(rows, 1);
+    assert!(
+        why.contains("`<file>` is one object and so one row, in which field `data` is a list"),
+        "{why}"
+    );
+
+    let (_dir, path) = file("marks.csv", "x,kind\n1,NA\n2,none\n3,NA\n");
+    let dir = tempfile::tempdir().unwrap();
+    let data = FileSource::csv(path).label("kind");
+    let engine = Engine::new().unwrap();
+    let refused = data.run(&engine, dir.path(), &Progress::default()).await;
+    let refused = refused.map(drop).unwrap_err().to_string();
+    assert!(
+        refused.contains("label `kind` has no value in any of 3 rows; no value in 3 rows: `NA` (2), `none` (1) are taken as missing"),
+        "{refused}"
     );
 }

@@ -136,7 +136,7 @@ async fn what_does_not_fit_is_named() {
     assert!(
         message(&twice, vec![])
             .await
-            .contains("column name `id` is there twice")
+            .contains("duplicate column name `id`")
     );
     let other = [("id", FieldType::Other)];
     assert!(

@@ -995,7 +995,7 @@ mod sql {
         let twice = missing.table("t", FileSource::csv("/none.csv"));
         assert_eq!(
             twice.check().unwrap_err().to_string(),
-            "table `t` is there twice"
+            "duplicate table `t`"
         );
     }
 

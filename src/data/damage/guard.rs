@@ -22,7 +22,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 
 use crate::error::{Error, Result};
 
-/// What comes of a future, a panic as an error.
+/// Awaits a future and turns a panic into an error.
 pub(in crate::data) async fn guarded<T>(
     what: &str,
     future: impl Future<Output = Result<T>>,
@@ -46,7 +46,7 @@ fn panicked(what: &str, panic: &(dyn Any + Send)) -> Error {
 /// A scan of files, of which a panic becomes an error. Rows, order and parts are those of the scan.
 pub(in crate::data) struct GuardExec {
     scan: Arc<dyn ExecutionPlan>,
-    /// What is read, for people.
+    /// The name of the input, for error messages.
     what: Arc<str>,
 }
 

@@ -1,4 +1,4 @@
-//! What Arrow IPC files claim of themselves.
+//! Validation of Arrow IPC files before decoding.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::data::location::Found;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
-/// What stands before a message that is no file of before 2019.
+/// The marker before a message, except in files from before 2019.
 const MARKER: [u8; 4] = [0xff; 4];
 
 /// The longest schema or message without its body.
@@ -220,7 +220,7 @@ impl Claims<'_> {
         Ok(())
     }
 
-    /// How many bytes a compressed buffer claims to hold.
+    /// The uncompressed length that a buffer claims.
     async fn uncompressed(&mut self, codec: CompressionType, at: u64, length: u64) -> Result<u64> {
         if length < 8 {
             return Err(self.wrong(format!("a compressed buffer has {length} bytes")));

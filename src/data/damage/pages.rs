@@ -1,4 +1,4 @@
-//! What the pages of Parquet files claim, checked as they are read: on this machine and in object stores alike, without
+//! Validation of the pages of Parquet files as they are read: on this machine and in object stores alike, without
 //! a byte being read twice.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(in crate::data) struct CheckedReaders {
     inner: Arc<dyn ParquetFileReaderFactory>,
     /// The files, with their paths as people know them.
     shown: Arc<HashMap<StorePath, (usize, Arc<str>)>>,
-    /// The most bytes that memory is taken for at once.
+    /// The maximum size of one allocation in bytes.
     limit: u64,
 }
 
@@ -261,7 +261,7 @@ impl Pages<'_> {
     }
 }
 
-/// What of a page's header is compared with something.
+/// The fields of a page's header that are validated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Header {
     uncompressed: i32,

@@ -1,4 +1,4 @@
-//! What the footers of Parquet files claim.
+//! Validation of the footers of Parquet files.
 
 use arrow::ipc::root_as_message;
 use parquet::arrow::ARROW_SCHEMA_META_KEY;
@@ -68,7 +68,7 @@ pub(in crate::data) fn check(file: &Found, metadata: &ParquetMetaData) -> Result
     Ok(())
 }
 
-/// What is wrong with the types of the Arrow schema that writers keep beside Parquet's own, as base64 of an IPC message.
+/// The error of the types of the Arrow schema that writers keep beside Parquet's own, as base64 of an IPC message.
 fn unsound_schema(metadata: &ParquetMetaData) -> Option<String> {
     let pairs = metadata.file_metadata().key_value_metadata()?;
     let kept = pairs

@@ -2,10 +2,10 @@
 
 use arrow::ipc::{DateUnit, Field, IntervalUnit, Precision, Schema, TimeUnit, Type, UnionMode};
 
-/// How deep types may be nested.
+/// The maximum nesting depth of types.
 const DEEPEST: usize = 64;
 
-/// What is wrong with the types of a schema.
+/// The error of the types of a schema.
 pub(super) fn unsound(schema: Schema<'_>) -> Option<String> {
     let fields = schema.fields().into_iter().flatten();
     fields.into_iter().find_map(|field| of_field(field, 0))

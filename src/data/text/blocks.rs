@@ -13,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::error::{Error, Result};
 
-/// How many bytes are read at once.
+/// The number of bytes of one read.
 pub(super) const BLOCK: usize = 1 << 20;
 
 /// The bytes of a file, block by block.

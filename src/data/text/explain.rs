@@ -1,4 +1,4 @@
-//! What keeps a file of text from being read, for people.
+//! Error messages for CSV and JSON files that cannot be read.
 
 use fourfold_kernels::text::csv::{self, Dialect};
 use fourfold_kernels::text::{FaultKind, Kind};
@@ -7,7 +7,11 @@ use super::{Format, LONGEST_RECORD, TextColumn};
 use crate::error::Error;
 use crate::schema::FieldType;
 
-/// How much of a value is shown.
+/// The usual encoding of files that are not UTF-8, and how to convert them.
+const HINT: &str =
+    "; if it is Latin-1 or Windows-1252, `iconv -f WINDOWS-1252 -t UTF-8` converts it";
+
+/// The number of characters of a value that are shown.
 const SHOWN: usize = 60;
 
 /// A value as it is shown.
@@ -40,7 +44,7 @@ impl Place<'_> {
         self.line + self.format.lines(&self.chunk[..at.min(self.chunk.len())])
     }
 
-    /// What is wrong with the record that begins at a byte.
+    /// The error of the record that begins at a byte.
     pub(super) fn fault(
         &self,
         at: usize,
@@ -64,7 +68,7 @@ impl Place<'_> {
                 shown(name)
             ),
             FaultKind::RepeatedField(name) => {
-                format!("field `{}` is there twice in line {line}", shown(name))
+                format!("duplicate field `{}` in line {line}", shown(name))
             }
             FaultKind::Syntax(place) if self.lines && self.line_of(*place) > line => {
                 format!("line {line} is not valid JSON: the object is not closed")
@@ -73,7 +77,7 @@ impl Place<'_> {
                 let rest = self.chunk.get(*at..).unwrap_or_default();
                 let token = rest.split(|byte| byte.is_ascii_whitespace()).next();
                 format!(
-                    "line {} is not valid JSON: unexpected `{}`",
+                    "line {} is not valid JSON of objects: unexpected `{}`",
                     self.line_of(*at),
                     shown(
                         token
@@ -121,9 +125,9 @@ impl Place<'_> {
             self.file,
             match column {
                 Some(name) => {
-                    format!("column `{name}` in line {line} is not UTF-8: byte 0x{byte:02x}")
+                    format!("column `{name}` in line {line} is not UTF-8: byte 0x{byte:02x}{HINT}")
                 }
-                None => format!("line {line} is not UTF-8: byte 0x{byte:02x}"),
+                None => format!("line {line} is not UTF-8: byte 0x{byte:02x}{HINT}"),
             },
         )
     }

@@ -6,15 +6,15 @@ use fourfold_kernels::text::number;
 use super::explain::failed;
 use crate::error::{Error, Result};
 
-/// How many records are looked at.
+/// The number of records that are examined.
 const LOOKED_AT: usize = 200;
 
-/// How many lines may stand before the header.
+/// The maximum number of lines before the header.
 const MOST_BEFORE: usize = 50;
 
 const CANDIDATES: [u8; 4] = *b",;\t|";
 
-/// What the first lines of a CSV file tell.
+/// The header of a CSV file, and the format that its first lines suggest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) dialect: Dialect,
@@ -23,12 +23,16 @@ pub(super) struct Header {
     /// Where the rows begin, in bytes and in lines.
     pub(super) offset: usize,
     pub(super) line: u64,
-    /// How many lines stand before the header.
+    /// The number of lines before the header.
     pub(super) before: u64,
     /// Whether the first column's values count rows, as far as was looked.
     pub(super) first_counts: bool,
     /// Whether the names look like values.
     pub(super) is_values: bool,
+    /// Whether the rows have one field more than there are names.
+    pub(super) is_short: bool,
+    /// The number of columns by which a file of one column is a table, if its fields are separated by single spaces.
+    pub(super) by_spaces: Option<usize>,
 }
 
 type Record = Vec<Vec<u8>>;
@@ -40,7 +44,10 @@ impl Header {
     /// If they are not UTF-8, or have no record.
     pub(super) fn of(file: &str, head: &[u8], delimiter: Option<u8>) -> Result<Self> {
         if head.starts_with(b"\xfe\xff") || head.starts_with(b"\xff\xfe") {
-            return Err(failed(file, "it is UTF-16, must be UTF-8"));
+            return Err(failed(
+                file,
+                "it is UTF-16, must be UTF-8; `iconv -f UTF-16 -t UTF-8` converts it",
+            ));
         }
         let begin = if head.starts_with(b"\xef\xbb\xbf") {
             3
@@ -88,12 +95,14 @@ impl Header {
             names.push(name.trim().to_owned());
         }
         // Some write the names of rows without a name for them; others end every row with a delimiter.
+        let mut is_short = false;
         let longer = |(_, row): &(usize, Record)| row.len() == names.len() + 1;
         if !rows.is_empty() && rows.iter().all(longer) {
             let is_empty =
                 |(_, row): &(usize, Record)| row.last().is_some_and(|last| last.is_empty());
             if !rows.iter().all(is_empty) {
                 names.insert(0, String::new());
+                is_short = true;
             }
         }
         let is_number = |name: &String| number::number(name.as_bytes(), number::PLAIN).is_some();
@@ -102,11 +111,18 @@ impl Header {
         Ok(Header {
             dialect,
             is_values: !names.is_empty()
-                && names.iter().all(|name| !name.is_empty() && is_number(name)),
+                && names.iter().all(|name| !name.is_empty())
+                && (names.iter().all(is_number) || are_values(&names, rows)),
             offset: begin + skip + end,
             line: 1 + skipped + lines(&text[..end]),
             before: skipped + lines(&text[..*at]),
             first_counts: counts_rows(rows),
+            is_short,
+            by_spaces: if names.len() == 1 {
+                by_spaces(text)
+            } else {
+                None
+            },
             names,
         })
     }
@@ -187,7 +203,7 @@ fn sniff(text: &[u8], terminator: u8) -> u8 {
     best.1
 }
 
-/// How many records stand before the header: titles, comments, lines that are not of the table.
+/// The number of records before the header: titles, comments, lines that are not of the table.
 fn before_header(found: &[(usize, Record)]) -> usize {
     let (fields, _) = mode(found);
     if fields < 2 {
@@ -220,6 +236,43 @@ fn before_header(found: &[(usize, Record)]) -> usize {
         .take_while(|at| is_before(*at))
         .count();
     if before >= found.len() { 0 } else { before }
+}
+
+/// Whether the names may be one more row: numbers in columns of numbers, and in the others values that they have.
+fn are_values(names: &[String], rows: &[(usize, Record)]) -> bool {
+    let is_number = |field: &[u8]| number::number(field, number::PLAIN).is_some();
+    let is_numeric = |at: usize| {
+        let fields = rows.iter().filter_map(|(_, row)| row.get(at));
+        fields.clone().any(|field| is_number(field))
+            && fields
+                .clone()
+                .all(|field| field.is_empty() || is_number(field))
+    };
+    let has = |at: usize, name: &str| {
+        let mut fields = rows.iter().filter_map(|(_, row)| row.get(at));
+        fields.any(|field| field.trim_ascii() == name.as_bytes())
+    };
+    let numeric: Vec<bool> = (0..names.len()).map(is_numeric).collect();
+    numeric.contains(&true)
+        && names
+            .iter()
+            .enumerate()
+            .all(|(at, name)| match numeric[at] {
+                true => is_number(name.as_bytes()),
+                false => has(at, name),
+            })
+}
+
+/// The number of fields between single spaces, if all of the first lines have as many of them, and more than one.
+fn by_spaces(text: &[u8]) -> Option<usize> {
+    let dialect = Dialect {
+        delimiter: b' ',
+        terminator: b'\n',
+        skip_blanks: false,
+    };
+    let found = look(text, &dialect);
+    let (fields, count) = mode(&found);
+    (fields > 1 && found.len() > 2 && count == found.len()).then_some(fields)
 }
 
 /// Whether the first fields count up by one.
@@ -287,6 +340,24 @@ mod tests {
     }
 
     #[test]
+    fn headers_that_look_like_rows_are_seen() {
+        assert!(of("1,2\n3,4\n").is_values);
+        assert!(of("5.1,setosa\n4.9,virginica\n4.7,setosa\n").is_values);
+        for text in [
+            "country,2010,2011\nItaly,1,2\nFrance,3,4\n",
+            "5.1,name\n4.9,virginica\n4.7,setosa\n",
+            "a,b\n1,2\n",
+            "a,b\n",
+        ] {
+            assert!(!of(text).is_values, "{text}");
+        }
+        assert!(of("a,b\n1,2,3\n4,5,6\n").is_short);
+        assert!(!of("a,b\n1,2,\n4,5,\n").is_short);
+        assert_eq!(of("a b\n1 2\n3 4\n").by_spaces, Some(2));
+        assert_eq!(of("full name\nAda\nGrace B Hopper\n").by_spaces, None);
+    }
+
+    #[test]
     fn lines_before_the_header_are_passed_over() {
         check("\n\na,b\n1,2\n", ',', &["a", "b"], "1,2\n");
         check(
@@ -333,7 +404,7 @@ mod tests {
         let error = Header::of("f.csv", b"\xff\xfea\0", None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`f.csv` cannot be read: it is UTF-16, must be UTF-8"
+            "`f.csv` cannot be read: it is UTF-16, must be UTF-8; `iconv -f UTF-16 -t UTF-8` converts it"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! What the values of a column of text are read as.
+//! Type inference for columns of strings.
 //!
-//! One value that cannot be read as the others makes a column text: nothing is lost. It is told, with the value and its
-//! line, wherever a column of numbers or times would be the likely intent; and so is every reading that is not the
-//! plain one. What is ambiguous stays text.
+//! One value that cannot be read as the others makes a column text, so that nothing is lost. A remark names that value and
+//! its line if nearly all values are numbers or times, and another tells every reading but the plain one. Ambiguous columns
+//! stay text.
 
 use fourfold_kernels::text::number::{
     ANY, BLANK_GROUPS, BLANK_GROUPS_COMMA, COMMA, COMMA_GROUPS, DOT_GROUPS, PLAIN,
@@ -15,26 +15,30 @@ use super::explain::shown;
 use super::remarks::Remark;
 use crate::schema::FieldType;
 
-/// What always stands for no value.
+/// The strings that always stand for a missing value.
 const ALWAYS: [&str; 10] = [
     "NaN", "nan", "-NaN", "-nan", "?", "<NA>", "#N/A", "NaT", "\\N", "#NA",
 ];
 
-/// What stands for no value unless it is frequent in a column of text, where it may be the name of something.
+/// The strings that stand for a missing value unless they are frequent in a text column, where they may be a category.
 const WORDS: [&str; 7] = ["NA", "N/A", "n/a", "null", "NULL", "None", "nil"];
 
-/// What stands for no value beside numbers and times, and is a value in text.
-const BESIDE_NUMBERS: [&str; 12] = [
-    "-", "--", ".", "N.A.", "n.a.", "none", "na", "Null", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!",
+/// The strings that stand for a missing value in columns of numbers and times, and are values in text columns.
+const BESIDE_NUMBERS: [&str; 18] = [
+    "-", "--", ".", "N.A.", "n.a.", "none", "na", "Null", "Nan", "NAN", "#DIV/0!", "#VALUE!",
+    "#REF!", "#NUM!", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
 ];
 
-/// A word that is a value is there so often at least.
+/// The minimum count of a null marker that is taken as a value.
 const OFTEN: u64 = 5;
 
-/// From this share of a text column's values on a word is a value.
+/// The minimum share of a text column's values from which a null marker is taken as a value.
 const FREQUENT: f64 = 0.05;
 
-/// From this share on the reading of most values is worth a word.
+/// The minimum number of integers, all of them dates as well, for which a remark is made.
+const ENOUGH_DATES: u64 = 3;
+
+/// The minimum share of values of one reading from which a remark names the first value that differs.
 const NEARLY_ALL: f64 = 0.9;
 
 const NUMBERS: [Reading; 4] = [
@@ -45,17 +49,17 @@ const NUMBERS: [Reading; 4] = [
 ];
 const TIMES: [Reading; 2] = [Reading::Date, Reading::Timestamp];
 
-/// How the columns of files are looked at.
+/// Chooses the types of the columns of a table's files.
 pub(in crate::data) struct Inference<'a> {
     options: &'a TextOptions,
     marks: Marks,
     /// Whether a comma is the decimal one in these files.
     decimal_comma: bool,
-    /// What a place is called: `line` or `row`.
+    /// The unit of positions in remarks: `line` or `row`.
     place: &'static str,
 }
 
-/// What a column is read as, and why.
+/// The type chosen for a column, and the remarks about it.
 pub(in crate::data) struct Chosen {
     pub(in crate::data) kind: Kind,
     pub(in crate::data) marks: Marks,
@@ -76,7 +80,7 @@ impl<'a> Inference<'a> {
         }
     }
 
-    /// The same, where values have rows instead of lines.
+    /// Counts positions in rows instead of lines.
     pub(in crate::data) fn in_rows(self) -> Self {
         Inference {
             place: "row",
@@ -84,12 +88,12 @@ impl<'a> Inference<'a> {
         }
     }
 
-    /// The words that may stand for no value.
+    /// The strings that may stand for a missing value.
     pub(in crate::data) fn marks(&self) -> &Marks {
         &self.marks
     }
 
-    /// Takes from all columns what is one for a file: whether commas are decimal.
+    /// Decides for all columns together whether commas are decimal.
     pub(in crate::data) fn look_at_all<'t>(
         &mut self,
         tallies: impl IntoIterator<Item = &'t Tally>,
@@ -101,10 +105,10 @@ impl<'a> Inference<'a> {
         });
     }
 
-    /// What a column is read as.
+    /// Chooses the type of a column.
     pub(in crate::data) fn choose(&self, name: &str, tally: &Tally) -> Chosen {
         let mut notes = Vec::new();
-        let told = self.options.types.get(name).copied();
+        let told = self.options.type_of(name);
         let kind = match told {
             Some(field_type) => self.told(field_type, tally),
             None => self.kind(name, tally, &mut notes),
@@ -134,15 +138,33 @@ impl<'a> Inference<'a> {
 
     fn kind(&self, name: &str, tally: &Tally, notes: &mut Vec<Remark>) -> Kind {
         let known = tally.known();
-        if known == 0 {
-            return Kind::Text;
-        }
         let mut note =
             |code: &str, message: String| notes.push(Remark::of_column(name, code, message));
+        if known == 0 {
+            if let Some(found) = self.found_marks(tally) {
+                note(
+                    "mark_is_missing",
+                    format!(
+                        "no value in {} rows: {found} taken as missing; null marks tell otherwise",
+                        tally.rows()
+                    ),
+                );
+            }
+            return Kind::Text;
+        }
         if tally.of(&[Reading::Boolean]) == known {
             return Kind::Boolean;
         }
         if tally.of(&[Reading::Integer]) == known {
+            if tally.compact_dates() == known && known >= ENOUGH_DATES {
+                let example = self.such_as("such as ", tally.first_of(Reading::Integer));
+                note(
+                    "column_ambiguous",
+                    format!(
+                        "read as whole numbers, all {known} of which may be dates{example}; a type of date reads them as such"
+                    ),
+                );
+            }
             return Kind::Integer;
         }
         // `1e5` is a number among numbers that are no codes.
@@ -153,6 +175,16 @@ impl<'a> Inference<'a> {
             } else {
                 0
             };
+        if numbers == known && tally.in_parentheses() == known {
+            let example = self.such_as("such as ", tally.first_of(Reading::Styled));
+            note(
+                "column_ambiguous",
+                format!(
+                    "text: all {known} values are numbers in parentheses{example}, which may be negative or labels; a type of float reads them as negative numbers"
+                ),
+            );
+            return Kind::Text;
+        }
         if numbers == known {
             return match self.style(tally.styles()) {
                 Some(style) => {
@@ -307,6 +339,28 @@ impl<'a> Inference<'a> {
             );
             return;
         }
+        let unread = [
+            (
+                Reading::TimeOfDay,
+                "times of day, for which there is no type",
+            ),
+            (Reading::OtherDate, "dates, in a format that is not read"),
+            (
+                Reading::OtherNumber,
+                "numbers with a unit or in a format that is not read",
+            ),
+        ];
+        for (reading, what) in unread {
+            let n = tally.of(&[reading]);
+            if nearly(n) {
+                let example = self.such_as("such as ", tally.first_of(reading));
+                note(
+                    "column_nearly_read",
+                    format!("text although {n} of {known} values look like {what}{example}"),
+                );
+                return;
+            }
+        }
         let booleans = tally.of(&[Reading::Boolean]);
         let with_codes = [&NUMBERS[..], &codes[..]].concat();
         let (n, what, readings): (u64, &str, &[Reading]) = if nearly(numbers) {
@@ -338,6 +392,17 @@ impl<'a> Inference<'a> {
         );
     }
 
+    /// The null markers of a column with their counts.
+    fn found_marks(&self, tally: &Tally) -> Option<String> {
+        let counts = self.marks.words().iter().zip(tally.marked());
+        let found: Vec<String> = counts
+            .filter(|(_, n)| **n > 0)
+            .map(|(word, n)| format!("`{}` ({n})", String::from_utf8_lossy(word)))
+            .collect();
+        let verb = if found.len() == 1 { "is" } else { "are" };
+        (!found.is_empty()).then(|| format!("{} {verb}", found.join(", ")))
+    }
+
     fn such_as(&self, before: &str, first: Option<&First>) -> String {
         first.map_or_else(String::new, |first| {
             format!(
@@ -349,7 +414,7 @@ impl<'a> Inference<'a> {
         })
     }
 
-    /// How numbers are written, unless plainly.
+    /// A description of the number format, unless it is the plain one.
     fn how_written(&self, style: u8, tally: &Tally) -> Option<String> {
         let mut how = Vec::new();
         match style {
@@ -363,6 +428,9 @@ impl<'a> Inference<'a> {
         if tally.percent() > 0 {
             how.push("where a percent sign is a hundredth");
         }
+        if tally.in_parentheses() > 0 {
+            how.push("where parentheses stand for a minus sign");
+        }
         let first = tally.first_of(Reading::Styled)?;
         (!how.is_empty()).then(|| {
             format!(
@@ -373,7 +441,7 @@ impl<'a> Inference<'a> {
         })
     }
 
-    /// What stands for no value in a column of a kind.
+    /// The null markers of a column of a kind.
     fn marks_of(&self, name: &str, kind: Kind, tally: &Tally, notes: &mut Vec<Remark>) -> Marks {
         if self.options.nulls.is_some() || kind != Kind::Text || tally.known() == 0 {
             return self.marks.clone();

@@ -1,9 +1,9 @@
-//! Looking at the first rows of files.
+//! Inference of columns from the first rows of CSV and JSON files.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema as ArrowSchema};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::object_store::ObjectStore;
 use fourfold_kernels::text::json::{Fields, Tallies, is_lines};
@@ -20,10 +20,10 @@ use crate::data::location::Found;
 use crate::data::source::{check_names, check_number};
 use crate::error::{Error, Result};
 
-/// How many files are looked at at once.
+/// The number of files that are examined concurrently.
 const AT_ONCE: usize = 16;
 
-/// Files of text that are to be read alike.
+/// CSV or JSON files that are read with the same columns.
 pub(in crate::data) struct TextLook<'a> {
     pub(in crate::data) store: &'a Arc<dyn ObjectStore>,
     pub(in crate::data) files: &'a [Found],
@@ -32,9 +32,9 @@ pub(in crate::data) struct TextLook<'a> {
     pub(in crate::data) options: &'a TextOptions,
 }
 
-/// What takes chunks of whole records, as many as are wanted.
+/// Collects tallies from chunks of whole records.
 trait Sample {
-    /// How many columns were seen.
+    /// The number of columns seen so far.
     fn n_columns(&self) -> usize;
 
     fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault>;
@@ -113,7 +113,7 @@ impl TextLook<'_> {
             .await
     }
 
-    /// Shows a sample the first rows of the files.
+    /// Feeds the first rows of the files to a sample.
     async fn sample(
         &self,
         format: &Format,
@@ -245,6 +245,26 @@ impl TextLook<'_> {
                 ),
             ));
         }
+        if header.is_short {
+            notes.push(Remark::new(
+                "header_short",
+                format!(
+                    "the rows of `{}` have {} fields and the header has {} names: the first field is taken for one without a name",
+                    first.shown,
+                    names.len(),
+                    names.len() - 1
+                ),
+            ));
+        }
+        if let Some(n) = header.by_spaces.filter(|_| dialect.delimiter != b' ') {
+            notes.push(Remark::new(
+                "one_column",
+                format!(
+                    "`{}` is read as one column, and every line has {n} fields between spaces; a delimiter of a space reads them as columns",
+                    first.shown
+                ),
+            ));
+        }
         let mut columns = Vec::with_capacity(names.len());
         let is_named = |name: &String| !name.is_empty();
         let behind_named = header
@@ -252,9 +272,19 @@ impl TextLook<'_> {
             .iter()
             .rposition(is_named)
             .map_or(0, |at| at + 1);
+        let is_index = |column: &TextColumn| header.first_counts && column.kind == Kind::Integer;
         for (at, (name, tally)) in names.iter().zip(&sample.columns).enumerate() {
-            let is_told = self.options.types.contains_key(name);
+            let is_told = self.options.type_of(name).is_some();
             let mut column = self.column(name, inference.choose(name, tally), &mut notes);
+            // pandas names so what it has read without a name.
+            if at == 0 && name == "Unnamed: 0" && is_index(&column) && !is_told {
+                column.is_given = false;
+                notes.push(Remark::of_column(
+                    name,
+                    Remark::LEFT_OUT,
+                    "it counts the rows and has the name that pandas gives to an index",
+                ));
+            }
             if header.names[at].is_empty() && !is_told {
                 if at > 0
                     && at >= behind_named
@@ -271,7 +301,7 @@ impl TextLook<'_> {
                         Remark::LEFT_OUT,
                         "it has neither a name nor a value",
                     ));
-                } else if at == 0 && header.first_counts && column.kind == Kind::Integer {
+                } else if at == 0 && is_index(&column) {
                     column.is_given = false;
                     notes.push(Remark::of_column(
                         name,
@@ -355,6 +385,19 @@ impl TextLook<'_> {
             }
             columns.push(column);
         }
+        let holds_list = |column: &&TextColumn| matches!(column.nested, Some(DataType::List(_)));
+        if let [file] = self.files
+            && rows == 1
+            && let Some(list) = columns.iter().find(holds_list)
+        {
+            notes.push(Remark::new(
+                "one_object",
+                format!(
+                    "`{}` is one object and so one row, in which field `{}` is a list; rows are objects of an array or of lines",
+                    file.shown, list.name
+                ),
+            ));
+        }
         let fields = Fields::new(names.iter().map(String::as_str));
         Ok(self.table(Format::Json(Arc::new(fields)), columns, starts, &notes))
     }
@@ -371,7 +414,7 @@ impl TextLook<'_> {
                 .leave_out
                 .iter()
                 .any(|left_out| left_out == name),
-            is_told: self.options.types.contains_key(name),
+            is_told: self.options.type_of(name).is_some(),
         }
     }
 

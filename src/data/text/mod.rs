@@ -34,7 +34,7 @@ use crate::schema::FieldType;
 /// The longest record, in bytes: a quote that is not closed takes all that follows for one.
 const LONGEST_RECORD: usize = 1 << 26;
 
-/// What a user says of the values of text files.
+/// Options for reading CSV and JSON files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct TextOptions {
@@ -44,6 +44,9 @@ pub(super) struct TextOptions {
     /// The types of some columns.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) types: BTreeMap<String, FieldType>,
+    /// The types of columns that may be in the files.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) expected: BTreeMap<String, FieldType>,
     /// Columns that are not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) leave_out: Vec<String>,
@@ -70,6 +73,12 @@ impl TextOptions {
         }
     }
 
+    /// The type that a column is to be read as, if one is given.
+    pub(super) fn type_of(&self, column: &str) -> Option<FieldType> {
+        let given = self.types.get(column);
+        given.or_else(|| self.expected.get(column)).copied()
+    }
+
     /// Refuses what is said of a column that is not there.
     fn check_names(&self, names: &[String]) -> Result<()> {
         let mut said = self.types.keys().chain(&self.leave_out);
@@ -83,7 +92,7 @@ impl TextOptions {
     }
 }
 
-/// How records are written.
+/// The format of the records.
 #[derive(Clone, Debug)]
 enum Format {
     Csv(Dialect),
@@ -106,7 +115,7 @@ impl Format {
         }
     }
 
-    /// How many lines end in a chunk.
+    /// The number of lines that end in a chunk.
     fn lines(&self, chunk: &[u8]) -> u64 {
         let terminator = match self {
             Format::Csv(dialect) => dialect.terminator,
@@ -162,7 +171,7 @@ impl TextColumn {
     }
 }
 
-/// What is known of files of text before their rows are read.
+/// CSV or JSON files as a table whose columns are known and whose rows are not yet read.
 #[derive(Debug)]
 pub(super) struct TextTable {
     format: Format,

@@ -1,4 +1,4 @@
-//! What a source tells of how it read its columns: in the metadata of the schema, from where the pipeline takes it.
+//! Remarks of a source about how it read its columns, kept in the metadata of the schema, from where the pipeline takes them.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::warning::Warning;
 
 const KEY: &str = "fourfold.remarks";
 
-/// What was done with a column, or seen in it.
+/// A remark about how a column was read, or about its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::data) struct Remark {
     /// The column, if it is about one.

@@ -142,7 +142,7 @@ fn by_std(text: &[u8]) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// `inf`, `-Infinity`, `+INF`, `∞`, ..
+/// `inf`, `-Infinity`, `+INF`, `∞`, `1.#INF` (of old Windows programs), ..
 #[must_use]
 pub fn infinity(text: &[u8]) -> Option<f64> {
     let (negative, word) = match text {
@@ -152,6 +152,7 @@ pub fn infinity(text: &[u8]) -> Option<f64> {
     };
     let is_one = word.eq_ignore_ascii_case(b"inf")
         || word.eq_ignore_ascii_case(b"infinity")
+        || word.eq_ignore_ascii_case(b"1.#inf")
         || word == "∞".as_bytes();
     is_one.then_some(if negative {
         f64::NEG_INFINITY
@@ -160,7 +161,8 @@ pub fn infinity(text: &[u8]) -> Option<f64> {
     })
 }
 
-/// A number of a style; with blanks around it, a percent sign behind it or a currency sign on either side.
+/// A number of a style; with blanks around it, a percent sign behind it, a currency sign on either side, or in the
+/// parentheses that stand for a minus sign in accounts.
 #[must_use]
 pub fn number(text: &[u8], style: u8) -> Option<f64> {
     let text = trimmed(text);
@@ -204,6 +206,38 @@ pub fn styles_of_float(text: &[u8]) -> u8 {
         if (4..=7).contains(&digits.len()) && [a, b, c].iter().all(|byte| byte.is_ascii_digit()));
     let commas = if grouped { DOT_GROUPS } else { 0 };
     PLAIN | COMMA_GROUPS | BLANK_GROUPS | commas
+}
+
+/// Whether a string looks like a number that is not read: with a unit or the code of a currency, such as `5 km`, `EUR 3.50`,
+/// or with groups of other than three digits, such as `1,23,456`.
+#[must_use]
+pub fn looks_like_number(text: &[u8]) -> bool {
+    let is_word = |word: &[u8]| {
+        (1..=5).contains(&word.len())
+            && word
+                .iter()
+                .all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80)
+    };
+    let is_number = |text: &[u8]| styles(text).0 != 0;
+    if let Some(at) = text.iter().position(|byte| *byte == b' ') {
+        let (first, last) = (&text[..at], text[at..].trim_ascii_start());
+        return is_word(first) && is_number(last) || is_number(first) && is_word(last);
+    }
+    let mut groups = text.split(|byte| *byte == b',');
+    let is_group =
+        |group: &[u8]| (1..=3).contains(&group.len()) && group.iter().all(u8::is_ascii_digit);
+    let Some(last) = groups.next_back() else {
+        return false;
+    };
+    let whole = last.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let mut n = 0;
+    whole.len() == 3
+        && is_number(last)
+        && groups.all(|group| {
+            n += 1;
+            is_group(group)
+        })
+        && n > 0
 }
 
 const CURRENCIES: [&[u8]; 4] = [b"$", "€".as_bytes(), "£".as_bytes(), "¥".as_bytes()];
@@ -253,6 +287,10 @@ fn written(text: &[u8], style: u8) -> Option<(f64, bool, bool)> {
         rest = after.trim_ascii_start();
     }
     match rest {
+        [b'(', inner @ .., b')'] => {
+            put(b'-')?;
+            rest = inner.trim_ascii();
+        }
         [b'-', after @ ..] | [0xe2, 0x88, 0x92, after @ ..] => {
             put(b'-')?;
             rest = after;
@@ -443,9 +481,47 @@ mod tests {
         assert_eq!(of("-$5.25", PLAIN), Some(-5.25));
         assert_eq!(of("5,25 €", COMMA), Some(5.25));
         assert_eq!(of("\u{2212}3", PLAIN), Some(-3.0));
+        assert_eq!(of("(1,234.5)", COMMA_GROUPS), Some(-1234.5));
+        assert_eq!(of("$ (5.25)", PLAIN), Some(-5.25));
+        assert_eq!(of("( $5.25 )", PLAIN), Some(-5.25));
+        assert_eq!(of("(5,3 %)", COMMA), Some(-0.053));
         assert_eq!(of("-Infinity", PLAIN), Some(f64::NEG_INFINITY));
-        for text in ["", "%", "$", "1 2", "5 % %", "12,", "1,2,3", "a"] {
+        assert_eq!(of("-1.#INF", PLAIN), Some(f64::NEG_INFINITY));
+        for text in [
+            "", "%", "$", "1 2", "5 % %", "12,", "1,2,3", "a", "()", "(-5)", "-(5)", "(5", "5)",
+            "((5))", "(5)(6)",
+        ] {
             assert_eq!(of(text, PLAIN), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_read_are_seen() {
+        for text in [
+            "5 km",
+            "EUR 3.50",
+            "1,234 USD",
+            "1,23,456",
+            "12,34,567.50",
+            "20 °C",
+        ] {
+            assert!(looks_like_number(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "5km",
+            "",
+            " ",
+            "km",
+            "a b",
+            "1,2",
+            "1,23",
+            "x,345",
+            "5 kilometres",
+            "room 5 b",
+            "5 6",
+            "12-345",
+        ] {
+            assert!(!looks_like_number(text.as_bytes()), "{text}");
         }
     }
 

@@ -1,9 +1,13 @@
 //! Counts of the types that the values of a column can be read as.
 
 use super::marks::Marks;
-use super::number::{ANY, float, infinity, integer, styles, styles_of_float, trimmed};
+use super::number::{
+    ANY, float, infinity, integer, looks_like_number, styles, styles_of_float, trimmed,
+};
 use super::number::{PLAIN, WITH_COMMA};
-use super::time::{DMY, MDY, YMD, has_short_year, orders};
+use super::time::{
+    DMY, MDY, YMD, has_short_year, is_compact_date, is_time_of_day, looks_like_date, orders,
+};
 
 /// A type that a value can be read as. Each value counts as the narrowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +34,12 @@ pub enum Reading {
     Timestamp,
     /// A day, or a day and a time, whose year has two digits.
     ShortYear,
+    /// A time without a day.
+    TimeOfDay,
+    /// What looks like a date and is not read: a month of a year, names of zones.
+    OtherDate,
+    /// What looks like a number and is not read: with a unit, in groups of other than three digits.
+    OtherNumber,
     /// An array or an object of JSON.
     Nested,
     /// Anything else.
@@ -38,7 +48,7 @@ pub enum Reading {
 
 impl Reading {
     /// Their number.
-    pub const N: usize = 13;
+    pub const N: usize = 16;
 }
 
 /// The first value of a reading.
@@ -60,6 +70,8 @@ pub struct Tally {
     first: [Option<First>; Reading::N],
     marked: Vec<u64>,
     percent: u64,
+    parentheses: u64,
+    compact_dates: u64,
     styles: u8,
     comma: bool,
     orders: u8,
@@ -80,6 +92,8 @@ impl Tally {
             first: [const { None }; Reading::N],
             marked: vec![0; marks.words().len()],
             percent: 0,
+            parentheses: 0,
+            compact_dates: 0,
             styles: ANY,
             comma: false,
             orders: YMD | DMY | MDY,
@@ -141,6 +155,7 @@ impl Tally {
             return if unsigned.len() > 1 && unsigned[0] == b'0' {
                 Reading::LeadingZero
             } else if integer(text).is_some() {
+                self.compact_dates += u64::from(is_compact_date(text));
                 Reading::Integer
             } else {
                 Reading::PastRange
@@ -183,11 +198,21 @@ impl Tally {
                 self.styles &= styles;
                 self.comma |= styles & !WITH_COMMA == 0;
                 self.percent += u64::from(percent);
+                self.parentheses += u64::from(text.contains(&b'('));
                 return Reading::Styled;
             }
             if has_short_year(text) {
                 return Reading::ShortYear;
             }
+            if is_time_of_day(text) {
+                return Reading::TimeOfDay;
+            }
+        }
+        if text.len() <= 40 && text.is_ascii() && looks_like_date(text) {
+            return Reading::OtherDate;
+        }
+        if text.len() <= 40 && looks_like_number(text) {
+            return Reading::OtherNumber;
         }
         Reading::Text
     }
@@ -209,6 +234,8 @@ impl Tally {
             *own += other;
         }
         self.percent += later.percent;
+        self.parentheses += later.parentheses;
+        self.compact_dates += later.compact_dates;
         self.styles &= later.styles;
         self.comma |= later.comma;
         self.orders &= later.orders;
@@ -293,6 +320,18 @@ impl Tally {
         self.percent
     }
 
+    /// How many numbers were in parentheses.
+    #[must_use]
+    pub fn in_parentheses(&self) -> u64 {
+        self.parentheses
+    }
+
+    /// How many whole numbers are [dates](super::time::is_compact_date) too.
+    #[must_use]
+    pub fn compact_dates(&self) -> u64 {
+        self.compact_dates
+    }
+
     /// The [orders](super::time) by which all dates of the column are dates.
     #[must_use]
     pub fn orders(&self) -> u8 {
@@ -345,7 +384,12 @@ mod tests {
         check("31.01.13 05:00", Reading::ShortYear);
         check("x", Reading::Text);
         check("1-2", Reading::Text);
-        check("(1)", Reading::Text);
+        check("(1)", Reading::Styled);
+        check("(a)", Reading::Text);
+        check("14:30", Reading::TimeOfDay);
+        check("January 2013", Reading::OtherDate);
+        check("2013-01", Reading::OtherDate);
+        check("5 km", Reading::OtherNumber);
     }
 
     #[test]

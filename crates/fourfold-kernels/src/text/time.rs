@@ -93,6 +93,93 @@ fn month_name(text: &[u8]) -> Option<(i32, &[u8])> {
     Some((month as i32 + 1, rest))
 }
 
+/// The date that eight digits are: `20130131`.
+fn compact(text: &[u8]) -> Option<i32> {
+    let (year, 4, _) = digits(text.get(..4)?, 4)? else {
+        return None;
+    };
+    let (month_and_day, 4, b"") = digits(&text[4..], 4)? else {
+        return None;
+    };
+    days(year, month_and_day / 100, month_and_day % 100)
+}
+
+/// Whether a string is a date of eight digits from the years 1900 to 2099: `20130131`.
+#[must_use]
+pub fn is_compact_date(text: &[u8]) -> bool {
+    text.len() == 8
+        && matches!(text, [b'1', b'9', ..] | [b'2', b'0', ..])
+        && compact(text).is_some()
+}
+
+/// Whether a string is a time of day: `14:30`, `08:05:00`, `2:30 pm`.
+#[must_use]
+pub fn is_time_of_day(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_digit) && time_of_day(text).is_some()
+}
+
+const WEEKDAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
+
+/// Whether a string looks like a date that is not read: a year of four digits beside the name of a month, or a month or a
+/// week of a year. `January 2013`, `2013-01`, `2013-W05`, `Thu, 31 Jan 2013 05:00:00 EST`.
+#[must_use]
+pub fn looks_like_date(text: &[u8]) -> bool {
+    let n_digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    if text.len() < 7 || n_digits < 4 {
+        return false;
+    }
+    let (mut years, mut months, mut numbers, mut words) = (0, 0, 0, 0);
+    let parts = text.split(|byte| !byte.is_ascii_alphanumeric());
+    for part in parts.filter(|part| !part.is_empty()) {
+        let is_number = part.iter().all(u8::is_ascii_digit);
+        let is_weekday = WEEKDAYS.iter().any(|name| {
+            let name = name.as_bytes();
+            part.eq_ignore_ascii_case(name) || part.eq_ignore_ascii_case(&name[..3])
+        });
+        match part {
+            [b'1', b'8' | b'9', _, _] | [b'2', b'0' | b'1', _, _] if is_number => years += 1,
+            [b'W' | b'w', week @ ..] if is_week(week) => months += 1,
+            _ if is_number && part.len() <= 2 => numbers += 1,
+            // The offset of a zone.
+            [b'0' | b'1', _, _, _] if is_number => words += 1,
+            _ if is_number => return false,
+            _ if is_weekday => {}
+            _ if month_name(part).is_some_and(|(_, rest)| rest.is_empty()) => months += 1,
+            // A zone, half of a day.
+            _ if part.len() <= 4 => words += 1,
+            _ => return false,
+        }
+    }
+    let has_month = months == 1 && words <= 2;
+    let is_month_of_year = words == 0 && numbers == 1 && is_year_and_month(text);
+    years == 1 && (has_month || is_month_of_year)
+}
+
+fn is_week(text: &[u8]) -> bool {
+    digits(text, 2).is_some_and(|(week, _, rest)| (1..=53).contains(&week) && rest.is_empty())
+}
+
+/// `2013-01`, `01/2013`.
+fn is_year_and_month(text: &[u8]) -> bool {
+    let Some(at) = text.iter().position(|byte| b"-/.".contains(byte)) else {
+        return false;
+    };
+    let month = |text: &[u8]| {
+        digits(text, 2)
+            .is_some_and(|(month, n, rest)| n == 2 && (1..=12).contains(&month) && rest.is_empty())
+    };
+    let (before, after) = (&text[..at], &text[at + 1..]);
+    before.len() == 4 && month(after) || after.len() == 4 && month(before)
+}
+
 fn blank_or(text: &[u8], also: u8) -> Option<&[u8]> {
     match text {
         [first, rest @ ..] if *first == b' ' || *first == also => Some(rest.trim_ascii_start()),
@@ -102,6 +189,11 @@ fn blank_or(text: &[u8], also: u8) -> Option<&[u8]> {
 
 /// The date that a text begins with.
 fn date_prefix(text: &[u8]) -> Option<(Days, &[u8])> {
+    if let Some(day) = compact(text.get(..8).unwrap_or_default())
+        && !text.get(8).is_some_and(u8::is_ascii_digit)
+    {
+        return Some((Days([Some(day), None, None]), &text[8..]));
+    }
     let Some((first, n, rest)) = digits(text, 4) else {
         // January 31, 2013
         let (month, rest) = month_name(text)?;
@@ -204,6 +296,26 @@ fn time_of_day(text: &[u8]) -> Option<i64> {
     Some(seconds * 1_000_000 + micros - zone(rest)? * 1_000_000)
 }
 
+/// A time of day behind a `T`, which may be written without colons: `05:00:00`, `050000Z`.
+fn time_behind_t(text: &[u8]) -> Option<i64> {
+    let n = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if n != 4 && n != 6 {
+        return time_of_day(text);
+    }
+    // Longer times are none that people write.
+    let mut with_colons = [0_u8; 40];
+    let mut length = 0;
+    for (at, byte) in text.iter().enumerate() {
+        if at == 2 || (at == 4 && n == 6) {
+            *with_colons.get_mut(length)? = b':';
+            length += 1;
+        }
+        *with_colons.get_mut(length)? = *byte;
+        length += 1;
+    }
+    time_of_day(&with_colons[..length])
+}
+
 /// The number of seconds that a zone is ahead of UTC.
 fn zone(text: &[u8]) -> Option<i64> {
     let (east, rest) = match text {
@@ -246,7 +358,7 @@ pub fn timestamp(text: &[u8], order: u8) -> Option<i64> {
     let day = i64::from(days.by(order)?) * MICROS_A_DAY;
     match rest {
         [] => Some(day),
-        [b'T' | b't', rest @ ..] => Some(day + time_of_day(rest)?),
+        [b'T' | b't', rest @ ..] => Some(day + time_behind_t(rest)?),
         [b' ', rest @ ..] => Some(day + time_of_day(rest.trim_ascii_start())?),
         _ => None,
     }
@@ -264,7 +376,8 @@ pub fn orders(text: &[u8]) -> (u8, bool) {
     };
     let has_time = match rest {
         [] => false,
-        [b'T' | b't' | b' ', rest @ ..] if time_of_day(rest.trim_ascii_start()).is_some() => true,
+        [b'T' | b't', rest @ ..] if time_behind_t(rest).is_some() => true,
+        [b' ', rest @ ..] if time_of_day(rest.trim_ascii_start()).is_some() => true,
         _ => return (0, false),
     };
     (days.orders(), has_time)
@@ -330,6 +443,61 @@ mod tests {
     }
 
     #[test]
+    fn dates_that_are_not_read_are_seen() {
+        for text in [
+            "January 2013",
+            "Jan-2013",
+            "2013-01",
+            "01/2013",
+            "2013-W05",
+            "Thu, 31 Jan 2013 05:00:00 GMT",
+            "Thu Jan 31 05:00:00 EST 2013",
+            "Thu Jan 31 05:00:00 +0000 2013",
+            "2013 Jan 31",
+        ] {
+            assert!(looks_like_date(text.as_bytes()), "{text}");
+            assert_eq!(orders(text.as_bytes()).0, 0, "{text}");
+        }
+        for text in [
+            "",
+            "2013",
+            "March",
+            "2013-13",
+            "2013-1",
+            "model 2013",
+            "Jan 31",
+            "12-34",
+            "1999-2000",
+            "W05",
+            "1.2013",
+            "x 2013 Jan 31 of something",
+        ] {
+            assert!(!looks_like_date(text.as_bytes()), "{text}");
+        }
+        for (text, is_time) in [
+            ("14:30", true),
+            ("8:05:00", true),
+            ("2:30 pm", true),
+            ("24:00", false),
+            ("16:9", false),
+            ("a", false),
+            ("", false),
+        ] {
+            assert_eq!(is_time_of_day(text.as_bytes()), is_time, "{text}");
+        }
+        for (text, is_date) in [
+            ("20130131", true),
+            ("19991231", true),
+            ("20130132", false),
+            ("21000101", false),
+            ("2013013", false),
+            ("201301311", false),
+        ] {
+            assert_eq!(is_compact_date(text.as_bytes()), is_date, "{text}");
+        }
+    }
+
+    #[test]
     fn dates_are_those_of_the_calendar() {
         for (text, order, value) in [
             ("1970-01-01", YMD, Some(0)),
@@ -351,7 +519,10 @@ mod tests {
             ("31/01/13", DMY, None),
             ("2013-01-31 ", YMD, None),
             ("2013-01/31", YMD, None),
-            ("20130131", YMD, None),
+            ("20130131", YMD, Some(15_736)),
+            ("20130132", YMD, None),
+            ("201301310", YMD, None),
+            ("20130131", DMY, None),
         ] {
             assert_eq!(date(text.as_bytes(), order), value, "{text}");
         }
@@ -363,6 +534,12 @@ mod tests {
         let hour = 3_600_000_000;
         for (text, order, value) in [
             ("2013-01-31", YMD, Some(day)),
+            ("20130131 05:00", YMD, Some(day + 5 * hour)),
+            ("20130131T050000Z", YMD, Some(day + 5 * hour)),
+            ("2013-01-31T0500+0100", YMD, Some(day + 4 * hour)),
+            ("2013-01-31T050000.5", YMD, Some(day + 5 * hour + 500_000)),
+            ("2013-01-31T05000", YMD, None),
+            ("2013-01-31 0500", YMD, None),
             ("2013-01-31T05:00", YMD, Some(day + 5 * hour)),
             ("2013-01-31 05:00:00", YMD, Some(day + 5 * hour)),
             ("2013-01-31 5:00", YMD, Some(day + 5 * hour)),

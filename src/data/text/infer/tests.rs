@@ -42,7 +42,7 @@ fn plain_values_are_read_without_a_word() {
     );
     check(&["31 Jan 2013"], Kind::Date(YMD), None);
     check(&["a", "1"], Kind::Text, None);
-    check(&["", "NA"], Kind::Text, None);
+    check(&["", ""], Kind::Text, None);
     check(&["true", "1"], Kind::Text, None);
 }
 
@@ -149,7 +149,7 @@ fn what_is_told_is_done() {
         types: [("x".to_owned(), FieldType::Text)].into(),
         nulls: Some(vec!["x".to_owned()]),
         decimal_comma: true,
-        leave_out: Vec::new(),
+        ..TextOptions::default()
     };
     assert_eq!(choose(&["1", "2"], &options).0, Kind::Text);
     let options = TextOptions {
@@ -176,4 +176,77 @@ fn years_of_two_digits_are_text_and_told() {
         ),
     );
     check(&["31/01/13", "a"], Kind::Text, None);
+}
+
+#[test]
+fn parentheses_are_a_minus_sign_among_other_numbers() {
+    check(
+        &["1,200.00", "(35.50)"],
+        Kind::Float(COMMA_GROUPS),
+        Some(
+            "read as numbers with commas between thousands, where parentheses stand for a minus sign (such as `1,200.00` in line 2)",
+        ),
+    );
+    check(
+        &["(1)", "(2)"],
+        Kind::Text,
+        Some(
+            "text: all 2 values are numbers in parentheses (such as `(1)` in line 2), which may be negative or labels; a type of float reads them as negative numbers",
+        ),
+    );
+    check(&["(a)", "(b)"], Kind::Text, None);
+}
+
+#[test]
+fn times_and_dates_that_are_not_read_are_told() {
+    check(
+        &["14:30", "8:05:00"],
+        Kind::Text,
+        Some(
+            "text although 2 of 2 values look like times of day, for which there is no type (such as `14:30` in line 2)",
+        ),
+    );
+    check(
+        &["Jan 2013", "2013-02"],
+        Kind::Text,
+        Some(
+            "text although 2 of 2 values look like dates, in a format that is not read (such as `Jan 2013` in line 2)",
+        ),
+    );
+    check(
+        &["20130131", "20130201", "20130202"],
+        Kind::Integer,
+        Some(
+            "read as whole numbers, all 3 of which may be dates (such as `20130131` in line 2); a type of date reads them as such",
+        ),
+    );
+    check(&["20130131", "20130231", "20130202"], Kind::Integer, None);
+    let date = TextOptions {
+        types: [("x".to_owned(), FieldType::Date)].into(),
+        ..TextOptions::default()
+    };
+    assert_eq!(choose(&["20130131"], &date).0, Kind::Date(YMD));
+}
+
+#[test]
+fn a_column_of_null_markers_alone_is_told() {
+    check(
+        &["NA", "none", "NA", ""],
+        Kind::Text,
+        Some(
+            "no value in 4 rows: `NA` (2), `none` (1) are taken as missing; null marks tell otherwise",
+        ),
+    );
+}
+
+#[test]
+fn numbers_that_are_not_read_are_told() {
+    check(
+        &["5 km", "12 km"],
+        Kind::Text,
+        Some(
+            "text although 2 of 2 values look like numbers with a unit or in a format that is not read (such as `5 km` in line 2)",
+        ),
+    );
+    check(&["1.5", "1.#INF", "-1.#IND"], Kind::Float(PLAIN), None);
 }
