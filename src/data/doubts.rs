@@ -47,7 +47,7 @@ fn spellings(column: &ColumnStatistics) -> Option<Warning> {
     }
     let shown = alike.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
     let more = if alike.len() > 5 { "; .." } else { "" };
-    let message = format!("values that are nearly equal are different ones: {shown}{more}");
+    let message = format!("nearly equal values count as different: {shown}{more}");
     Some(Warning::new("analyse", "near_equal_values", message).of_column(&column.name))
 }
 

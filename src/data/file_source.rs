@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use super::DataSource;
 use super::damage::guard::guarded;
+use super::file_format::{FileFormat, INFER_ROWS, KNOWN_NAMES};
+use super::file_inspector::FileInspector;
 use super::files_table::{FilesTable, Reader};
-use super::format::{FileFormat, INFER_ROWS, KNOWN_NAMES};
 use super::location::{Found, Location};
-use super::look::Look;
 use super::refine::Refined;
 use super::remote::store_of;
 use super::spans::{Span, Spans};
-use super::text::{TextLook, TextOptions, metadata};
+use super::text::{TextInspector, TextOptions, metadata};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
@@ -138,7 +138,7 @@ impl FileSource {
         let shown = path.to_string_lossy().into_owned();
         let unknown = |name: &str| {
             Error::config(format!(
-                "the format of `{name}` is not told by its name, which must end in {KNOWN_NAMES}"
+                "the format of `{name}` cannot be told from its name, which must end in {KNOWN_NAMES}"
             ))
         };
         let location = Location::parse(&path)?;
@@ -187,18 +187,14 @@ impl FileSource {
         self
     }
 
-    /// Reads the columns of a schema as the types that it has for them, such as those of a saved model for rows that are to
-    /// be evaluated or scored. Columns that the files lack are left to whoever needs them.
-    ///
-    /// Types are otherwise inferred from the file at hand, and a few rows may be of other types than all of the training
-    /// data: a postal code without a leading zero is a number.
+    /// Reads the columns of a schema as its types, such as those of a saved model for rows to be evaluated or scored: a few
+    /// rows may suggest other types than the training data did. Columns that the files lack are ignored.
     #[must_use]
     pub fn typed_as(mut self, schema: &Schema) -> Self {
         let plain = |field: &&Field| field.list.is_none() && field.field_type != FieldType::Other;
-        let fields = schema.fields.iter().filter(plain);
-        self.text
-            .expected
-            .extend(fields.map(|field| (field.name.clone(), field.field_type)));
+        let typed = |field: &Field| (field.name.clone(), field.field_type);
+        let expected = schema.fields.iter().filter(plain).map(typed);
+        self.text.expected.extend(expected);
         self
     }
 
@@ -330,12 +326,12 @@ impl FileSource {
         let table = |reader, schema| {
             FilesTable::new(location.store().clone(), reader, schema, &files, &what)
         };
-        let look = Look {
+        let look = FileInspector {
             engine,
             store: &store,
             files: &files,
         };
-        let text = |infer_rows| TextLook {
+        let text = |infer_rows| TextInspector {
             store: &store,
             files: &files,
             compression,
@@ -438,11 +434,10 @@ impl Stage for FileSource {
     }
 
     fn check(&self) -> Result<()> {
-        match self.format {
-            FileFormat::Csv { infer_rows: 0, .. } | FileFormat::Json { infer_rows: 0 } => {
-                return Err(Error::config("`infer_rows` is 0, must be at least 1"));
-            }
-            _ => {}
+        if let FileFormat::Csv { infer_rows: 0, .. } | FileFormat::Json { infer_rows: 0 } =
+            self.format
+        {
+            return Err(Error::config("`infer_rows` is 0, must be at least 1"));
         }
         Location::parse(&self.path)?;
         self.text.check()?;
@@ -472,7 +467,11 @@ impl DataSource for FileSource {
         if is_said || message.starts_with(&format!("`{shown}` ")) {
             return error;
         }
-        Error::new(error.kind(), format!("`{shown}` cannot be read: {message}")).with_source(error)
+        let told = Error::new(error.kind(), format!("`{shown}` cannot be read: {message}"));
+        match std::error::Error::source(&error) {
+            Some(_) => told.with_source(error),
+            None => told,
+        }
     }
 
     async fn files(&self, engine: &Engine) -> Result<Option<Vec<InputFile>>> {

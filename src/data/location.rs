@@ -222,7 +222,7 @@ impl Location {
         matching.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         if matching.is_empty() && self.pattern.is_some() {
             return Err(Error::not_found(format!(
-                "no file is like `{}`",
+                "no file matches `{}`",
                 self.shown
             )));
         }
@@ -232,7 +232,7 @@ impl Location {
     fn missing(&self) -> Error {
         match self.pattern {
             None => Error::not_found(format!("there is no file or directory `{}`", self.shown)),
-            Some(_) => Error::not_found(format!("no file is like `{}`", self.shown)),
+            Some(_) => Error::not_found(format!("no file matches `{}`", self.shown)),
         }
     }
 }

@@ -170,16 +170,16 @@ mod damage;
 mod doubts;
 mod extract;
 mod feature_skew;
+mod file_format;
+mod file_inspector;
 mod file_source;
 mod files_table;
-mod format;
-#[cfg(feature = "sql")]
-mod in_order;
 mod kept;
 mod key;
 mod load;
 mod location;
-mod look;
+#[cfg(feature = "sql")]
+mod partition_order;
 mod pattern;
 mod policy;
 mod prepare;

@@ -77,7 +77,7 @@ const LONGEST_NAME: usize = 16_384;
 pub(super) fn check_number(n: usize) -> Result<()> {
     match n > MOST_COLUMNS {
         true => Err(Error::data(format!(
-            "there are {n} columns, there may be {MOST_COLUMNS}"
+            "there are {n} columns, must be at most {MOST_COLUMNS}"
         ))),
         false => Ok(()),
     }
@@ -95,7 +95,7 @@ pub(super) fn check_names<'a>(
         .find(|(_, name)| name.len() > LONGEST_NAME)
     {
         return Err(Error::data(format!(
-            "the name of column {} has {} bytes, there may be {LONGEST_NAME}",
+            "the name of column {} has {} bytes, must have at most {LONGEST_NAME}",
             at + 1,
             name.len()
         )));

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use serde::{Serialize, Serializer};
 
 use super::DataSource;
-use super::in_order::InOrder;
+use super::partition_order::InOrder;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::fingerprint::Fingerprint;

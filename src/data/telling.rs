@@ -54,7 +54,8 @@ pub(super) fn warnings(
     let mut warnings: Vec<Warning> = note.remarks.iter().map(Remark::warning).collect();
     let n_unlabelled = note.n_unlabelled;
     if n_unlabelled > 0 {
-        let message = format!("{n_unlabelled} rows without a label were left out");
+        let rows = if n_unlabelled == 1 { "row" } else { "rows" };
+        let message = format!("{n_unlabelled} {rows} without a label left out");
         let warning = Warning::new("read", "rows_unlabelled", message);
         warnings.push(warning.of_column(label.name()));
     }

@@ -89,7 +89,7 @@ impl Fair {
             .find(|found| found.parity == self.parity);
         let Some(found) = found else {
             let message = format!(
-                "fewer than two groups of `{}` have {} rows and what is compared",
+                "fewer than two groups of `{}` have {} rows and the metric that is compared",
                 self.column, self.min_rows
             );
             return Verdict::new().with(Check::too_few_rows(name, message));

@@ -142,6 +142,14 @@ struct Judged<'a> {
     slice: &'a Slice,
 }
 
+impl Judged<'_> {
+    fn of(&self, check: Check) -> Check {
+        let (lower, upper) = self.interval;
+        let check = check.value(self.gain).bound(0.0).interval(lower, upper);
+        check.slice(self.slice.clone()).support(self.support)
+    }
+}
+
 impl NoEvidenceOfHarm {
     fn judge(
         &self,
@@ -197,7 +205,12 @@ impl NoEvidenceOfHarm {
                 judged.len(),
                 self.q
             );
-            return Verdict::new().with(Check::new(name, true, message).support(n_rows));
+            let check = Check::new(name, true, message);
+            // The slice that is closest to evidence.
+            return Verdict::new().with(match judged.first() {
+                Some(found) => found.of(check),
+                None => check.support(n_rows),
+            });
         }
         judged[..harmed]
             .iter()
@@ -210,11 +223,7 @@ impl NoEvidenceOfHarm {
                     found.p,
                     judged.len()
                 );
-                let check = Check::new(name, false, message)
-                    .value(found.gain)
-                    .bound(0.0);
-                let check = check.interval(found.interval.0, found.interval.1);
-                verdict.with(check.slice(found.slice.clone()).support(found.support))
+                verdict.with(found.of(Check::new(name, false, message)))
             })
     }
 }

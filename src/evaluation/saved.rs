@@ -25,7 +25,7 @@ pub fn labelled(servable: &Servable, rows: &[RecordBatch]) -> Result<Examples> {
         Error::new(
             crate::ErrorKind::Unsupported,
             format!(
-                "model `{}` was saved without its label's rule; train it anew to evaluate it on raw rows",
+                "model `{}` was saved without its label's rule; retrain it to evaluate it on raw rows",
                 servable.manifest().name
             ),
         )

@@ -192,7 +192,7 @@ impl Catalogue {
                 || metric.name().is_empty()
         }) {
             Some(metric) => Err(Error::config(format!(
-                "`{}` is no name for a metric: it must be none of this crate's, and have no parentheses",
+                "`{}` cannot be the name of a metric: it must differ from this crate's and have no parentheses",
                 metric.name()
             ))),
             None => Ok(()),
@@ -264,7 +264,7 @@ impl Catalogue {
         let fitting = ours.chain(own).filter(|(_, tasks)| tasks.contains(&task));
         let fitting: Vec<String> = fitting.map(|(name, _)| format!("`{name}`")).collect();
         Err(Error::config(format!(
-            "`{name}` is no metric of a {task} task; these are: {}",
+            "`{name}` is not a metric of a {task} task; these are: {}",
             fitting.join(", ")
         )))
     }

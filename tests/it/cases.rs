@@ -707,12 +707,12 @@ async fn tables_are_wide() {
     let (_dir, path) = file("long.csv", format!("{long},b\n1,2\n"));
     assert_eq!(
         error(&FileSource::csv(path)).await,
-        "`<file>` cannot be read: the name of column 1 has 70000 bytes, there may be 16384"
+        "`<file>` cannot be read: the name of column 1 has 70000 bytes, must have at most 16384"
     );
     let (_dir, path) = file("wider.csv", format!("{}\n", vec!["a"; 70_000].join(",")));
     assert_eq!(
         error(&FileSource::csv(path)).await,
-        "`<file>` cannot be read: there are 70000 columns, there may be 65536"
+        "`<file>` cannot be read: there are 70000 columns, must be at most 65536"
     );
 }
 

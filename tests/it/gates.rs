@@ -266,7 +266,7 @@ fn names_are_checked_as_soon_as_they_can_be() {
         "build: thresholds: there is no metric `acuracy`; did you mean `accuracy`?"
     );
     let of_task = refused(thresholds("macro_f1").slice_by(["road"]));
-    let expected = "run: thresholds: `macro_f1` is no metric of a binary task; these are: `example_count`, `skill`, `auc`, ";
+    let expected = "run: thresholds: `macro_f1` is not a metric of a binary task; these are: `example_count`, `skill`, `auc`, ";
     assert!(of_task.starts_with(expected), "{of_task}");
     assert_eq!(
         refused(thresholds("auc").slice_by(["rode"])),

@@ -107,7 +107,7 @@ async fn every_format_gives_the_same_rows() {
     assert_eq!(
         unknown.unwrap_err().to_string(),
         format!(
-            "the format of `{}` is not told by its name, which must end in .csv, .tsv, .txt, .jsonl, .ndjson, \
+            "the format of `{}` cannot be told from its name, which must end in .csv, .tsv, .txt, .jsonl, .ndjson, \
              .json, .parquet, .pq, .arrow, .feather or .ipc",
             path("rows.xls").canonicalize().unwrap().display()
         )
@@ -152,7 +152,7 @@ async fn folders_and_patterns_say_which_files() {
     assert_eq!(
         error.to_string(),
         format!(
-            "no file is like `{}`",
+            "no file matches `{}`",
             dir.path().join("data/2015-*.parquet").display()
         )
     );
@@ -669,7 +669,7 @@ async fn spans_that_cannot_be_chosen_are_explained() {
     );
     assert_eq!(
         refusal("x{SPAN}", Spans::latest()).await,
-        "NotFound | no file is like `<dir>/x{SPAN}`"
+        "NotFound | no file matches `<dir>/x{SPAN}`"
     );
     std::fs::create_dir(dir.path().join("02")).unwrap();
     write_parquet(&dir.path().join("02/b.parquet"), &[id_batch([1])]);

@@ -155,7 +155,7 @@ fn what_a_server_could_not_bear_is_rejected_in_this_process() {
     rejected(
         Vice::Hang,
         Trial::new().max_time(second),
-        "it was not done after 1s",
+        "it did not finish within 1s",
     );
     let limit = Trial::new().max_p50(Duration::from_millis(2));
     rejected(Vice::Slow, limit, "the median latency is");
@@ -206,7 +206,7 @@ fn what_takes_its_process_with_it_is_rejected_with_the_reason() {
     rejected(
         Vice::Hang,
         child().max_time(Duration::from_secs(2)),
-        "it was not done after 2s",
+        "it did not finish within 2s",
     );
     if cfg!(target_os = "linux") {
         rejected(

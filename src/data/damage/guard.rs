@@ -38,7 +38,7 @@ fn panicked(what: &str, panic: &(dyn Any + Send)) -> Error {
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no reason is told");
+        .unwrap_or("no reason was given");
     let said = said.lines().next().unwrap_or_default();
     Error::data(format!("`{what}` cannot be read: it is damaged: {said}"))
 }

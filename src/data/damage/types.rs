@@ -20,7 +20,7 @@ fn of_field(field: Field<'_>, depth: usize) -> Option<String> {
         return wrong("is nested too deep");
     }
     if !is_sound(field) {
-        return wrong("is none that there is");
+        return wrong("does not exist");
     }
     let children = field.children();
     let n_children = children.map_or(0, |children| children.len());

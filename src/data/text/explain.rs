@@ -156,7 +156,7 @@ fn wrong_value(column: &TextColumn, value: &str, line: u64, infer_rows: usize) -
     let wanted = FieldType::of(&column.data_type());
     if column.is_told {
         return format!(
-            "column `{name}` is `{value}` in line {line}, must be of type {wanted} as it is told to be"
+            "column `{name}` is `{value}` in line {line}, must be of type {wanted} as configured"
         );
     }
     if column.nested.is_some() {

@@ -145,7 +145,7 @@ impl<'a> Inference<'a> {
                 note(
                     "mark_is_missing",
                     format!(
-                        "no value in {} rows: {found} taken as missing; null marks tell otherwise",
+                        "no value in {} rows: {found} taken as missing; set null marks to change that",
                         tally.rows()
                     ),
                 );
@@ -463,7 +463,7 @@ impl<'a> Inference<'a> {
                     ("mark_is_missing", "taken as missing")
                 };
                 let message = format!(
-                    "`{word}` in {n} of {} rows is {what}; null marks tell otherwise",
+                    "`{word}` in {n} of {} rows is {what}; set null marks to change that",
                     tally.rows()
                 );
                 notes.push(Remark::of_column(name, code, message));

@@ -1,6 +1,6 @@
 //! Files of text, CSV and JSON, as tables.
 //!
-//! Such files do not say of themselves what their columns are. [`look`](Look::csv) cuts the first rows into fields and
+//! Such files do not say of themselves what their columns are. The [`inspector`] cuts the first rows into fields and
 //! counts what these can be read as, [`infer`] chooses from the counts, and [`TextTable`] reads every row as what was
 //! chosen: in parts, side by side, the rows in order. The loops over bytes are those of [`fourfold_kernels::text`].
 
@@ -8,7 +8,7 @@ mod blocks;
 mod explain;
 mod header;
 mod infer;
-mod look;
+mod inspector;
 mod nested;
 mod read;
 mod remarks;
@@ -24,7 +24,7 @@ use fourfold_kernels::text::{Column, Fault, Kind, Marks, count};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::infer::Inference;
-pub(super) use self::look::TextLook;
+pub(super) use self::inspector::TextInspector;
 pub(super) use self::read::array_of;
 pub(super) use self::remarks::{Remark, metadata, remarks_of};
 pub(super) use self::scan::TextScan;

@@ -46,7 +46,7 @@ impl Judge<'_> {
                 let name = format!("{metric} against baseline");
                 let (serving, changes) = match compared(&name, self.baseline) {
                     Ok(both) => both,
-                    Err(check) => return of_value(*check, &found),
+                    Err(check) => return detecting(of_value(*check, &found), None),
                 };
                 let serving = serving.overall.get(metric);
                 let check = self.change(&name, metric, &found, serving, *margin);

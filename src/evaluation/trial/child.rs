@@ -70,7 +70,7 @@ pub(super) fn run(
         {
             Some(status) => break Ok(status),
             None if started.elapsed() > trial.time => {
-                break Err(format!("it was not done after {:?}", trial.time));
+                break Err(format!("it did not finish within {:?}", trial.time));
             }
             None => {}
         }

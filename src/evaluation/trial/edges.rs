@@ -91,20 +91,20 @@ fn values(field: &Field) -> Vec<(&'static str, ArrayRef, Wanted)> {
     let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
     // A text that is neither a number nor a time nor a boolean.
     let wrong = (
-        "a text in place of its type",
+        "a string in place of its type",
         text("no such value"),
         Wanted::Refused,
     );
     match field.field_type {
         FieldType::Integer => vec![
             ("0", integer(0), Wanted::Answered),
-            ("the least integer", integer(i64::MIN), Wanted::Either),
+            ("the smallest integer", integer(i64::MIN), Wanted::Either),
             ("the largest integer", integer(i64::MAX), Wanted::Either),
             wrong,
         ],
         FieldType::Float => vec![
             ("0", float(0.0), Wanted::Answered),
-            ("the least number", float(f64::MIN), Wanted::Either),
+            ("the smallest number", float(f64::MIN), Wanted::Either),
             ("the largest number", float(f64::MAX), Wanted::Either),
             ("infinity", float(f64::INFINITY), Wanted::Either),
             ("NaN", float(f64::NAN), Wanted::Either),

@@ -272,7 +272,7 @@ impl Trial {
                 None => Check::new(
                     name,
                     false,
-                    format!("the {name} cannot be told on this system"),
+                    format!("the {name} cannot be measured on this system"),
                 ),
             })
         };
@@ -307,10 +307,10 @@ fn here(time: Duration, place: &Path, loaders: &Loaders, asked: Asked) -> Result
     match receiver.recv_timeout(time) {
         Ok(report) => report,
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(Error::model(format!("it was not done after {time:?}")))
+            Err(Error::model(format!("it did not finish within {time:?}")))
         }
         Err(mpsc::RecvTimeoutError::Disconnected) => {
-            Err(Error::model("the trial ended without a word"))
+            Err(Error::model("the trial ended without a result"))
         }
     }
 }

@@ -127,19 +127,19 @@ fn frequent_words_are_values_of_text() {
     check(
         &values,
         Kind::Text,
-        Some("`None` in 5 of 6 rows is taken as a value; null marks tell otherwise"),
+        Some("`None` in 5 of 6 rows is taken as a value; set null marks to change that"),
     );
     values.extend(["Boreal"; 94]);
     check(
         &values,
         Kind::Text,
-        Some("`None` in 5 of 100 rows is taken as a value; null marks tell otherwise"),
+        Some("`None` in 5 of 100 rows is taken as a value; set null marks to change that"),
     );
     values.push("Alba");
     check(
         &values,
         Kind::Text,
-        Some("`None` in 5 of 101 rows is taken as missing; null marks tell otherwise"),
+        Some("`None` in 5 of 101 rows is taken as missing; set null marks to change that"),
     );
 }
 
@@ -234,7 +234,7 @@ fn a_column_of_null_markers_alone_is_told() {
         &["NA", "none", "NA", ""],
         Kind::Text,
         Some(
-            "no value in 4 rows: `NA` (2), `none` (1) are taken as missing; null marks tell otherwise",
+            "no value in 4 rows: `NA` (2), `none` (1) are taken as missing; set null marks to change that",
         ),
     );
 }

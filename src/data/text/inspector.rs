@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 /// The number of files that are examined concurrently.
 const AT_ONCE: usize = 16;
 
-/// CSV or JSON files that are read with the same columns.
-pub(in crate::data) struct TextLook<'a> {
+/// Inspects CSV or JSON files that are read with the same columns.
+pub(in crate::data) struct TextInspector<'a> {
     pub(in crate::data) store: &'a Arc<dyn ObjectStore>,
     pub(in crate::data) files: &'a [Found],
     pub(in crate::data) compression: FileCompressionType,
@@ -78,7 +78,7 @@ impl Sample for JsonSample<'_> {
     }
 }
 
-impl TextLook<'_> {
+impl TextInspector<'_> {
     async fn open(&self, file: &Found) -> Result<Blocks> {
         Blocks::open(self.store, &file.meta, self.compression, None).await
     }
@@ -182,7 +182,7 @@ impl TextLook<'_> {
             .find(|(_, other)| !alike(other))
         {
             return Err(Error::data(format!(
-                "`{}` has another first line than `{}`",
+                "`{}` has another header than `{}`",
                 file.shown, first.shown
             )));
         }
@@ -196,7 +196,7 @@ impl TextLook<'_> {
         {
             return Err(failed(
                 &file.shown,
-                format!("its lines end otherwise than those of `{}`", first.shown),
+                format!("its line endings differ from those of `{}`", first.shown),
             ));
         }
         check_names(
@@ -240,7 +240,7 @@ impl TextLook<'_> {
             notes.push(Remark::new(
                 "header_of_values",
                 format!(
-                    "the first line of `{}` is taken for names, and looks like values",
+                    "the first line of `{}` is read as names and looks like values",
                     first.shown
                 ),
             ));

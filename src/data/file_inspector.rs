@@ -24,14 +24,14 @@ use crate::error::{Error, Result};
 /// The number of files that are examined concurrently.
 const AT_ONCE: usize = 16;
 
-/// Files that are to be read alike.
-pub(super) struct Look<'a> {
+/// Inspects files that are read alike.
+pub(super) struct FileInspector<'a> {
     pub(super) engine: &'a Engine,
     pub(super) store: &'a Arc<dyn ObjectStore>,
     pub(super) files: &'a [Found],
 }
 
-impl Look<'_> {
+impl FileInspector<'_> {
     /// The schema that files tell themselves.
     pub(super) async fn schema(&self, reader: &dyn Reader) -> Result<SchemaRef> {
         let state = self.engine.session().state();
