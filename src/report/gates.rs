@@ -56,7 +56,8 @@ pub(super) fn gates(run: &RunRecord) -> String {
             Cell::html(gate(check, &catalogue)),
             number(check.bound),
             number(check.margin),
-            number(check.detectable),
+            // Beside a margin it says whether the rows were enough.
+            number(check.margin.and(check.detectable)),
             check
                 .support
                 .map_or_else(|| Cell::number(f64::NAN), Cell::count),
