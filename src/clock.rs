@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arrow::temporal_conversions::timestamp_ms_to_datetime;
+
 /// The future of [`Clock::sleep`].
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -98,5 +100,44 @@ impl Clock for VirtualClock {
             self.advance(time);
             tokio::task::yield_now().await;
         })
+    }
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z as RFC 3339 has a time, in UTC and to the second: `2026-11-27T16:05:12Z`.
+pub(crate) fn rfc3339(ms: u64) -> String {
+    formatted(ms, "%Y-%m-%dT%H:%M:%SZ")
+}
+
+/// The same to the millisecond: `2026-11-27T16:05:12.345Z`.
+#[cfg(feature = "openlineage")]
+pub(crate) fn rfc3339_ms(ms: u64) -> String {
+    formatted(ms, "%Y-%m-%dT%H:%M:%S%.3fZ")
+}
+
+fn formatted(ms: u64, format: &str) -> String {
+    let time = i64::try_from(ms).ok().and_then(timestamp_ms_to_datetime);
+    // Beyond the calendar, the number is all there is to show.
+    time.map_or_else(
+        || format!("{ms} ms"),
+        |time| time.format(format).to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_formatted_as_date_does() {
+        // date -u -d @N +%FT%TZ
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_795_512, "2026-11-27T16:05:12Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(seconds * 1_000), text);
+        }
+        assert_eq!(rfc3339(u64::MAX), format!("{} ms", u64::MAX));
     }
 }

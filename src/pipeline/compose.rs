@@ -1,4 +1,4 @@
-//! What the builder accepts, and what must be there before it builds.
+//! The types that the builder accepts, and the stages that it requires.
 
 use crate::data::{DataPipeline, DataSource};
 use crate::evaluation::EvaluationPipeline;
@@ -6,7 +6,7 @@ use crate::serving::ServingPipeline;
 use crate::stage::Stage;
 use crate::training::{Trainer, TrainingPipeline};
 
-/// A data pipeline: a source with what is to be predicted.
+/// A data pipeline: a source with a label.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no label: call `.label(..)` on it before `.data(..)`",
     label = "`.label(..)` is missing",
@@ -16,7 +16,7 @@ pub trait IntoData {
     /// The source.
     type Source: DataSource;
 
-    /// As a data pipeline.
+    /// Converts into a data pipeline.
     fn into_data(self) -> DataPipeline<Self::Source>;
 }
 
@@ -38,7 +38,7 @@ pub trait IntoTraining {
     /// The trainer.
     type Trainer: Trainer;
 
-    /// As a training pipeline.
+    /// Converts into a training pipeline.
     fn into_training(self) -> TrainingPipeline<Self::Trainer>;
 }
 
@@ -68,7 +68,7 @@ pub trait IntoEvaluation {
     /// The validator.
     type Validator: Stage;
 
-    /// As an evaluation pipeline.
+    /// Converts into an evaluation pipeline.
     fn into_evaluation(self) -> EvaluationPipeline<Self::Validator>;
 }
 
@@ -98,7 +98,7 @@ pub trait IntoServing {
     /// The server.
     type Server: Stage;
 
-    /// As a serving pipeline.
+    /// Converts into a serving pipeline.
     fn into_serving(self) -> ServingPipeline<Self::Server>;
 }
 
@@ -118,7 +118,7 @@ impl<R: Stage> IntoServing for ServingPipeline<R> {
     }
 }
 
-/// The data pipeline is there.
+/// The data pipeline is set.
 #[diagnostic::on_unimplemented(
     message = "the pipeline has no data: call `.data(..)` before `.build()`",
     label = "`.data(..)` is missing"
@@ -139,7 +139,7 @@ impl<S: DataSource> HasData for DataPipeline<S> {
     }
 }
 
-/// The training pipeline is there.
+/// The training pipeline is set.
 #[diagnostic::on_unimplemented(
     message = "the pipeline has no trainer: call `.train(..)` before `.build()`",
     label = "`.train(..)` is missing"
@@ -160,7 +160,7 @@ impl<T: Trainer> HasTraining for TrainingPipeline<T> {
     }
 }
 
-/// The evaluation pipeline is there.
+/// The evaluation pipeline is set.
 #[diagnostic::on_unimplemented(
     message = "the pipeline has no validator: call `.evaluate(..)` before `.build()`",
     label = "`.evaluate(..)` is missing"
@@ -181,7 +181,7 @@ impl<V: Stage> HasEvaluation for EvaluationPipeline<V> {
     }
 }
 
-/// The serving pipeline is there.
+/// The serving pipeline is set.
 #[diagnostic::on_unimplemented(
     message = "the pipeline has no server: call `.serve(..)` before `.build()`",
     label = "`.serve(..)` is missing"

@@ -1,4 +1,4 @@
-//! Prepared data as trainers get it.
+//! Prepared data as datasets for trainers.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::training::Dataset;
 use crate::transform::FittedPlan;
 
-/// A split of prepared data, as trainers get it: `train` and `tune` have the [weights](PreparedData::weighting) of
-/// training, and `train` is [to train with](Dataset::to_train). `fitted` is of [`PreparedData::fit`].
+/// A split of prepared data as a dataset for trainers: `train` and `tune` have the [weights](PreparedData::weighting) of
+/// training, and `train` is marked as the rows [to train with](Dataset::to_train). `fitted` comes from [`PreparedData::fit`].
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such split.

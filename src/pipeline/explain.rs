@@ -1,4 +1,4 @@
-//! What a run would do.
+//! The plan of a run.
 
 use super::{Pipeline, blocking_runtime};
 use crate::data::{DataSource, EXAMPLES};
@@ -17,16 +17,15 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    /// Says, before it runs, what a run would do with each stage, and why: whether what is on record is used, it runs, or
-    /// it runs unless another makes what it made last time; with the time that it took then. Nothing is run, but the
-    /// files of the source are looked at, and read where they have changed.
+    /// Plans a run: for each stage, whether its recorded outputs are reused, it runs, or it runs unless the output of another
+    /// stage is unchanged; with the reason and the duration of its last execution. No stage runs, but the source is listed, and
+    /// files that have changed are hashed.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the pipeline has no root; those of the source and the server, if
-    /// they cannot be looked at.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the pipeline has no root; those of the source and the server.
     pub async fn explain(&self) -> Result<Explanation> {
         let root = self.root.as_ref().ok_or_else(|| {
-            Error::config("a pipeline without a root keeps nothing; call `.root(dir)`")
+            Error::config("a pipeline without a root records nothing; call `.root(dir)`")
         })?;
         let created = root.clone();
         blocking(move || created.create()).await?;
@@ -155,7 +154,7 @@ where
         blocking_runtime()?.block_on(self.explain())
     }
 
-    /// What is on record of a stage; nothing may be used without the cache.
+    /// The records of a stage; without the cache, no outputs may be used.
     async fn on_record(
         &self,
         root: &Root,

@@ -1,4 +1,4 @@
-//! What is known of a training, as an artifact.
+//! The facts about a training, as an artifact.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::training::TrainingRecord;
 use crate::transform::{Decision, FittedPlan};
 use crate::warning::Warning;
 
-/// What is known of a training.
+/// The facts about a training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct TrainFacts {
-    /// What is predicted, with the threshold that training chose.
+    /// The target, with the threshold that training chose.
     pub(super) target: Target,
     pub(super) features: Vec<String>,
     pub(super) model_format: String,
@@ -55,7 +55,7 @@ impl TrainFacts {
     }
 }
 
-/// The names of the features; of a model that takes raw rows, those of the columns that it reads.
+/// The names of the features; for a model that takes raw rows, the names of the columns that it reads.
 fn features_of(servable: &Servable) -> Vec<String> {
     let transform = servable.transform();
     match transform.features() {

@@ -1,18 +1,18 @@
-//! How long a stage may take, and how often it is tried.
+//! Time limits and retries of stages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result, near_names};
 
-/// How often a stage is tried that fails for a reason that may pass, see [`PipelineBuilder::retry`](super::PipelineBuilder::retry).
+/// Retries of a stage after transient failures, see [`PipelineBuilder::retry`](super::PipelineBuilder::retry).
 ///
 /// ```
 /// use std::time::Duration;
 ///
 /// use fourfold::pipeline::Retry;
 ///
-/// // Three times more, after one, two and four seconds.
+/// // Up to three retries, after one, two and four seconds.
 /// let retry = Retry::times(3).back_off(Duration::from_secs(1));
 /// # let _ = retry;
 /// ```
@@ -23,7 +23,7 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// So many times more, the first after a second, each after twice the time of the one before.
+    /// Up to `times` retries: the first after a second, each later one after twice the time.
     #[must_use]
     pub fn times(times: u32) -> Self {
         Retry {
@@ -32,7 +32,7 @@ impl Retry {
         }
     }
 
-    /// The first after this time.
+    /// Sets the wait before the first retry.
     #[must_use]
     pub fn back_off(mut self, first: Duration) -> Self {
         self.back_off = first;
@@ -56,7 +56,7 @@ impl Limits {
         self.times.insert(stage, limit);
     }
 
-    /// That all stages are there.
+    /// Checks that all stages exist.
     pub(super) fn check(&self) -> Result<()> {
         let mut named = self.retries.keys().chain(self.times.keys());
         match named.find(|stage| !super::STAGES.contains(&stage.as_str())) {
@@ -72,7 +72,7 @@ impl Limits {
         self.times.get(stage).copied()
     }
 
-    /// After which time a stage is tried again that has failed so many times in a row; `None` if it is not.
+    /// The wait before a stage is retried that failed `failed` times in a row; `None` if it is not retried.
     pub(super) fn wait(&self, stage: &str, failed: u32, error: &Error) -> Option<Duration> {
         let may_pass = matches!(
             error.kind(),

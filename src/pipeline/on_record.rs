@@ -1,4 +1,4 @@
-//! The record of a run, from what the run has left in a root.
+//! Loading the record of a run from a root.
 
 use serde_json::json;
 
@@ -12,12 +12,12 @@ use crate::progress::Step;
 use crate::runs::{Artifact, ArtifactId, Execution, Root, Run};
 
 impl RunRecord {
-    /// The record of a run, by its id or the beginning of it: of what its stages and those that it reused have made. What the
-    /// validator was [likely to see](RunRecord::detectable) is not on record, but for what its checks say of it.
+    /// Loads the record of a run, by its id or a unique prefix, from the artifacts that it made or reused. The effects that the
+    /// validator was [likely to detect](RunRecord::detectable) are not stored, except in the messages of its checks.
     ///
     /// # Errors
-    /// As [`Root::run`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it came to no verdict, or if what a stage has
-    /// made was collected; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it was changed.
+    /// As [`Root::run`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it has no verdict, or if an artifact was
+    /// collected; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if an artifact was changed.
     pub fn load(root: &Root, run: &str) -> Result<Self> {
         let run = root.run(run)?;
         let executions = root.executions_in(&run)?;
@@ -35,7 +35,7 @@ impl RunRecord {
         record.ran = run.ran().map(str::to_owned).collect();
         record.card = run.card.clone();
         record.measured = match executions.get("evaluate") {
-            // Of the run that evaluated.
+            // The measurements belong to the run that evaluated.
             Some(execution) if execution.run != run.id => {
                 root.run(&execution.run).ok().and_then(|of| of.measured)
             }
@@ -59,7 +59,7 @@ impl RunRecord {
                 "train" => Step::Train,
                 _ => Step::Evaluate,
             };
-            // What was reused took its time in another run.
+            // Reused stages took their time in another run.
             if execution.run == run.id {
                 *record.timings_s.entry(step).or_default() += execution.seconds;
             }
@@ -68,7 +68,7 @@ impl RunRecord {
     }
 }
 
-/// What the preparation of a run has made, which is what the run learned from.
+/// The outputs of the `prepare` stage of a run.
 fn prepared(run: &Run) -> Result<Vec<ArtifactId>> {
     let mut stages = run.stages.iter().rev();
     let found = stages.find(|stage| stage.stage == "prepare");
@@ -87,7 +87,7 @@ fn came_to_none(run: &Run, what: &str) -> Error {
         .as_ref()
         .map_or_else(String::new, |error| format!(": {error}"));
     Error::not_found(format!(
-        "run `{}` is {} and has come to no {what}{why}",
+        "run `{}` is {} and has no {what}{why}",
         run.id, run.state
     ))
 }

@@ -1,10 +1,10 @@
-//! What a run says if the loops over values are not optimized.
+//! The warning of builds whose loops over values are not optimized.
 
 use std::sync::Once;
 
 use crate::warning::Warning;
 
-/// `None` if they are.
+/// The warning; `None` in optimized builds.
 pub(super) fn warning() -> Option<Warning> {
     (!fourfold_kernels::OPTIMIZED).then(|| {
         Warning::new(
@@ -16,7 +16,7 @@ pub(super) fn warning() -> Option<Warning> {
     })
 }
 
-/// Logs it when the first run of the process begins, and not again.
+/// Logs the warning once, when the first run of the process begins.
 pub(super) fn tell_once() {
     static TOLD: Once = Once::new();
     if let Some(warning) = warning() {

@@ -1,15 +1,13 @@
-//! What a run leaves for people to read.
+//! The record of a run.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use arrow::temporal_conversions::timestamp_s_to_datetime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::facts::TrainFacts;
 use crate::blessing::Verdict;
+use crate::clock::{Clock, SystemClock, rfc3339};
 use crate::data::{DataFacts, DataPipeline, DataSource, PreparedData, Quarantined};
 use crate::error::Result;
 use crate::evaluation::{Detectable, Differences, Effect, Findings, Mistake, WorstSlice};
@@ -24,106 +22,106 @@ use crate::training::{Trainer, TrainingPipeline, TrainingRecord};
 use crate::transform::Decision;
 use crate::warning::Warning;
 
-/// The record of a run: a JSON document, and what [reports](crate::report) are made from.
+/// The record of a run: a JSON document, and the source of its [report](crate::report).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunRecord {
-    /// The pipeline's name.
+    /// The name of the pipeline.
     pub name: String,
-    /// The run's id, if it was kept in a [root](crate::runs).
+    /// The id of the run, if the pipeline has a [root](crate::runs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The stages that were not run again, because what they make is on record: see [`runs`](crate::runs).
+    /// The stages whose recorded outputs were reused: see [`runs`](crate::runs).
     #[serde(default)]
     pub reused: Vec<String>,
     /// The stages that ran.
     #[serde(default)]
     pub ran: Vec<String>,
-    /// What the data was.
+    /// The fingerprint of the data.
     pub data_fingerprint: Fingerprint,
-    /// The labelled rows of each split.
+    /// The number of labelled rows of each split.
     pub rows: BTreeMap<String, u64>,
-    /// Rows without a label, in no split.
+    /// The number of rows without a label, which are in no split.
     pub unlabelled_rows: u64,
-    /// What was predicted.
+    /// The target.
     pub target: Target,
-    /// The features' names; of a model that takes raw rows, those of the columns that it reads.
+    /// The names of the features; for a model that takes raw rows, of the columns that it reads.
     pub features: Vec<String>,
     /// The tag of the model's format.
     pub model_format: String,
-    /// What each column became, and why, if the transform was chosen.
+    /// The steps chosen for each column, with the reasons, if the transform was chosen automatically.
     pub decisions: Vec<Decision>,
     /// The schema.
     pub schema: Schema,
     /// The statistics of the `train` split, without their sketches.
     pub statistics: Statistics,
-    /// What did not fit the schema in each split, and was let through.
+    /// The anomalies of each split that the policy let through.
     pub anomalies: BTreeMap<String, Vec<Anomaly>>,
-    /// How far the `train` split is from the previous span's and from the data in serving.
+    /// Distances of the `train` split from the previous span and from serving data.
     #[serde(default)]
     pub comparisons: Vec<Comparison>,
-    /// The rows that were set aside, if there are any.
+    /// The rows that were set aside, if any.
     #[serde(default)]
     pub quarantined: Option<Quarantined>,
-    /// What the program decided on its own or left out, in the order of the stages.
+    /// Warnings about automatic decisions and omissions, in the order of the stages.
     #[serde(default)]
     pub warnings: Vec<Warning>,
-    /// What people say of the model.
+    /// The card of the model.
     #[serde(default, skip_serializing_if = "ModelCard::is_empty")]
     pub card: ModelCard,
-    /// How the saved model did in the trial before its deployment, unless the evaluation was reused.
+    /// Measurements of the trial before the deployment, unless the evaluation was reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
-    /// How the model came to be. Its warnings are in [`RunRecord::warnings`].
+    /// The record of the training. Its warnings are in [`RunRecord::warnings`].
     #[serde(default)]
     pub training: TrainingRecord,
     /// The candidate's metrics on the `eval` split.
     pub metrics: Evaluation,
-    /// The serving model's metrics on the same rows, if there was one that could be evaluated.
+    /// The serving model's metrics on the same rows, if there is one that can be evaluated.
     pub baseline_metrics: Option<Evaluation>,
-    /// The candidate's metrics on the `test` split, if there is one: a score that nothing was judged or chosen by.
+    /// The candidate's metrics on the `test` split, if there is one. They affect no choice and no verdict.
     #[serde(default)]
     pub test_metrics: Option<Evaluation>,
-    /// The candidate's metrics less the serving model's, of those whose difference has an interval.
+    /// The candidate's metrics minus the serving model's, where the difference has an interval.
     #[serde(default)]
     pub changes: Option<Evaluation>,
-    /// Where the candidate answers otherwise than what was serving.
+    /// Differences between the predictions of the candidate and the serving model.
     #[serde(default)]
     pub differences: Option<Differences>,
-    /// The slices in which the candidate does worst, if they were searched.
+    /// The candidate's worst slices, if they were searched.
     #[serde(default)]
     pub worst_slices: Option<Vec<WorstSlice>>,
-    /// The rows of the `eval` split that the candidate answers worst, at most ten, the worst first.
+    /// The rows of the `eval` split with the worst predictions, at most ten, worst first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
-    /// How the candidate's answers depend on columns, if that was [asked
-    /// for](crate::evaluation::EvaluationPipeline::partial_dependence).
+    /// The partial dependence of the candidate's predictions on columns, if
+    /// [requested](crate::evaluation::EvaluationPipeline::partial_dependence).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
-    /// What the `eval` split was likely to show, as it was said before training.
+    /// The effects that the `eval` split was likely to detect, as computed before training.
     #[serde(default)]
     pub detectable: Vec<Detectable>,
     /// The verdict.
     pub verdict: Verdict,
-    /// The seconds each step took.
+    /// The duration of each step in seconds.
     pub timings_s: BTreeMap<Step, f64>,
-    /// How the run was set up, and when it ended.
+    /// The setup of the run, and its end.
     #[serde(default)]
     pub setup: Setup,
 }
 
-/// How a run was set up, and when it ended.
+/// The setup of a run, and its end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Setup {
-    /// When it ended, in UTC, such as `2026-11-27T16:05:12Z`.
+    /// The time at which it ended, in UTC, such as `2026-11-27T16:05:12Z`.
     pub ended: String,
     /// The version of this crate.
     pub crate_version: String,
-    /// The trainer, see [`Stage::describe`](crate::Stage::describe).
+    /// The trainer, as [`Stage::describe`](crate::Stage::describe) describes it.
     pub trainer: Value,
-    /// How rows were divided, such as `by row: 8 train, 1 eval, 1 test`.
+    /// The rule that divided rows into splits, such as `by row: 8 train, 1 eval, 1 test`.
     pub split: String,
 }
 
@@ -132,11 +130,8 @@ impl Setup {
         data: &DataPipeline<S>,
         trainer: &impl Trainer,
     ) -> Result<Self> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX);
-        let ended = timestamp_s_to_datetime(seconds);
         Ok(Setup {
-            ended: ended.map(|ended| format!("{ended:?}Z")).unwrap_or_default(),
+            ended: rfc3339(SystemClock.now_ms()),
             crate_version: env!("CARGO_PKG_VERSION").to_owned(),
             trainer: trainer.describe()?,
             split: data.split_rule().to_string(),
@@ -220,7 +215,7 @@ impl RunRecord {
         }
     }
 
-    /// What is saved with the model of where it came from.
+    /// The lineage that is saved with the model.
     pub(super) fn lineage(
         data: &PreparedData,
         training: &TrainingPipeline<impl Trainer>,

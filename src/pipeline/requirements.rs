@@ -1,4 +1,4 @@
-//! What is wanted of a model, in one file that a product manager owns.
+//! The requirements of a model, in one file that a product manager owns.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,9 +16,9 @@ use crate::stage::Stage;
 use crate::training::{Direction, GradientBoosting, Thresholded, Trainer};
 use crate::written;
 
-/// What is wanted of a model: gates, slices, columns whose groups are to be treated alike, what mistakes cost, which way
-/// predictions must go with a feature, and metrics written in SQL. One file, TOML or JSON, that a product manager owns;
-/// training heeds what concerns it, the evaluation the rest.
+/// The requirements of a model: gates, slices, protected columns, the costs of mistakes, the direction in which predictions must
+/// change with a feature, and metrics written in SQL. They stand in one TOML or JSON file that a product manager owns; training
+/// and evaluation each use their part.
 ///
 /// ```
 /// use fourfold::model::ForestModel;
@@ -103,27 +103,27 @@ impl WrittenMetric {
     }
 }
 
-/// What the two kinds of mistakes cost.
+/// The costs of the two kinds of mistakes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MistakeCosts {
-    /// A negative that is answered as positive.
+    /// The cost of a false positive.
     pub false_positive: f64,
-    /// A positive that is answered as negative.
+    /// The cost of a false negative.
     pub false_negative: f64,
 }
 
 impl Requirements {
-    /// Reads them from a file, JSON or TOML by its extension.
+    /// Reads requirements from a file, JSON or TOML by its extension.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there;
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it does not exist;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and the invalid value.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         written::load(path.as_ref(), "requirements")
     }
 
-    /// Reads them from TOML.
+    /// Reads requirements from TOML.
     ///
     /// # Errors
     /// As [`Requirements::load`].
@@ -131,15 +131,14 @@ impl Requirements {
         written::from_toml(text)
     }
 
-    /// The evaluation that judges by them; a pipeline with a trainer that does not keep the monotone directions is refused
-    /// when it is built. Metrics, columns and classes that are not there are errors with the near names:
-    /// of the metrics when the pipeline is built, of the rest when the data is known, before training. What the mistakes cost
-    /// is computed as the metric `cost(..)`.
+    /// The evaluation that checks the requirements. A pipeline whose trainer does not keep the monotone directions does not
+    /// build. Unknown metrics, columns and classes are errors with near names: metrics when the pipeline is built, the rest when
+    /// the data is known, before training. The cost of mistakes is the metric `cost(..)`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the gate or the metric that is not known or what is wrong with
-    /// it, or if there is neither a gate nor a protected column; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for
-    /// metrics in SQL without the feature `sql`.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming a gate or a metric that is unknown or invalid, or if there is
+    /// neither a gate nor a protected column; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for metrics in SQL
+    /// without the feature `sql`.
     pub fn evaluation<M: Model>(
         &self,
         gates: &Gates<M>,
@@ -203,7 +202,7 @@ impl Requirements {
         })
     }
 
-    /// A trainer whose decision threshold is the one that costs least; without costs in the file, each mistake costs 1.
+    /// A trainer whose decision threshold has the lowest cost; without costs in the file, each mistake costs 1.
     #[must_use]
     pub fn thresholded<T: Trainer>(&self, trainer: T) -> Thresholded<T> {
         let trainer = Thresholded::new(trainer);
@@ -215,13 +214,13 @@ impl Requirements {
         }
     }
 
-    /// What the mistakes cost.
+    /// The costs of mistakes.
     #[must_use]
     pub fn costs(&self) -> Option<MistakeCosts> {
         self.costs
     }
 
-    /// Which way predictions must go with features, for trainers of one's own.
+    /// The directions in which predictions must change with features, for trainers of your own.
     #[must_use]
     pub fn monotone(&self) -> &BTreeMap<String, Direction> {
         &self.monotone

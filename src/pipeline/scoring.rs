@@ -15,16 +15,16 @@ use crate::error::{Error, ErrorKind, Result, near_names, task_panic_text};
 use crate::model::Servable;
 use crate::schema::{normalize_batch, normalized_schema};
 
-/// Predicts the rows of a source and writes the answers into a Parquet file: the `keys` (raw columns, by which the answers
-/// are joined later), the columns of [`Prediction::to_batch`](crate::model::Prediction::to_batch), and `model_version`, which
+/// Predicts the rows of a source and writes the predictions into a Parquet file: the `keys` (raw columns, by which the
+/// predictions are joined later), the columns of [`Prediction::to_batch`](crate::model::Prediction::to_batch), and `model_version`, which
 /// is `version`.
 ///
-/// Rows stream through: memory does not grow with their number. The file is there whole or not at all, in the order of the
-/// source's rows where the source has one. Returns the number of rows.
+/// Rows are streamed: memory does not grow with their number. The file is written whole or not at all, in the order of the
+/// source's rows if the source has one. Returns the number of rows.
 ///
 /// # Errors
-/// Those of the source and of the model; [`ErrorKind::AlreadyExists`] if the file is there already;
-/// [`ErrorKind::Config`] if a key is no column, or has the name of an answer; [`ErrorKind::Io`] if it cannot be written.
+/// Those of the source and of the model; [`ErrorKind::AlreadyExists`] if the file exists already;
+/// [`ErrorKind::Config`] if a key is not a column, or has the name of an output; [`ErrorKind::Io`] if it cannot be written.
 pub async fn score<S: DataSource>(
     servable: Arc<Servable>,
     source: &S,
@@ -36,7 +36,7 @@ pub async fn score<S: DataSource>(
     if output.exists() {
         return Err(Error::new(
             ErrorKind::AlreadyExists,
-            format!("`{}` is there already", output.display()),
+            format!("`{}` exists already", output.display()),
         ));
     }
     let in_source = |error: Error| error.in_stage(source.name());

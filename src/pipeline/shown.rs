@@ -1,4 +1,4 @@
-//! A run's record as text, and in a few figures.
+//! The record of a run as text, and as a few figures.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +9,8 @@ use super::record::RunRecord;
 use crate::metrics::MetricValue;
 
 impl fmt::Display for RunRecord {
-    /// What a person at a terminal wants to know: the rows, what is predicted, what became of each column, what was
-    /// decided or left out, what was tried, the metrics on the `eval` split by slice, and the checks with the verdict.
+    /// A summary for a terminal: the rows, the target, the features made of each column, warnings, trials, the metrics on the
+    /// `eval` split by slice, and the checks with the verdict.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.rows.iter().map(|(split, n)| format!("{n} {split}"));
         let rows = rows.collect::<Vec<_>>().join(", ");
@@ -64,9 +64,9 @@ impl fmt::Display for RunRecord {
 }
 
 impl RunRecord {
-    /// The figures that scripts ask for, as a JSON object: `rows` (those without a label too), `features` (their number),
+    /// The figures that scripts need, as a JSON object: `rows` (including those without a label), `features` (their number),
     /// `task`, `metrics` (on the `eval` split), `verdict` (`blessed` or `rejected`), `reasons`, `warnings`, `timings_s`,
-    /// `reused` and `ran`. The whole record is what serializing it gives.
+    /// `reused` and `ran`. Serialize the record itself for everything else.
     #[must_use]
     pub fn summary(&self) -> Value {
         let metrics = self.metrics.overall.iter();

@@ -1,4 +1,4 @@
-//! What the first stages are executions of.
+//! The tasks of the first stages.
 
 use super::Pipeline;
 use super::session::{blocking, identity};
@@ -19,7 +19,7 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    /// The extraction as an execution, and the files of which it is.
+    /// The task of the extraction, and its files.
     pub(super) async fn extract_task(
         &self,
         engine: &Engine,
@@ -41,7 +41,7 @@ where
         Ok((task, files))
     }
 
-    /// The training as an execution.
+    /// The task of the training.
     pub(super) fn train_task(
         &self,
         data: &Outputs,

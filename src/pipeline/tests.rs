@@ -12,6 +12,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use super::Pipeline;
 use super::facts::TrainFacts;
 use crate::blessing::Verdict;
+use crate::clock::VirtualClock;
 use crate::data::{BatchSource, DataFacts, DataSourceExt, EVAL, TRAIN};
 use crate::evaluation::{Findings, Predictions, Thresholds};
 use crate::model::{Loaders, Servable, load_json};
@@ -164,7 +165,7 @@ fn write_root(place: &Path) {
             .train(Tune::over(space).strategy(Strategy::Grid(2)))
             .evaluate(Thresholds::new().at_least("accuracy", at_least))
             .serve(InProcess::new())
-            .root(Root::from(place).with_clock(move || at(hours)))
+            .root(Root::from(place).with_clock(VirtualClock::at(at(hours))))
             .tag("kept", "as a fixture")
             .code_version("1");
         let _ = pipeline.build().unwrap().run_blocking().unwrap();
@@ -183,7 +184,9 @@ fn write_root(place: &Path) {
             fs::write(&path, serde_json::to_string_pretty(&record).unwrap() + "\n").unwrap();
         }
     }
-    let root = Root::open(place).unwrap().with_clock(move || at(2));
+    let root = Root::open(place)
+        .unwrap()
+        .with_clock(VirtualClock::at(at(2)));
     assert_eq!(root.compact(Duration::from_secs(5_400)).unwrap().runs, 1);
     for left in ["lock", "segments/lock"] {
         let _ = fs::remove_file(place.join(left));

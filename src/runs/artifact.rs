@@ -1,4 +1,4 @@
-//! Artifacts: what stages make, kept under the digest of their content.
+//! Artifacts: the outputs of stages, stored under the digest of their content.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::fingerprint::Fingerprint;
 use crate::model::{load_json, save_json};
 use crate::store::{self, Aside, Place};
 
-/// What a stage makes, with the form in which it is kept: files in a directory. For artifacts of your own, which
-/// [`Root::put`] keeps and [`Root::get`] gives back:
+/// A value that is stored as files in a directory. Implement it for artifacts of your own, which [`Root::put`] stores and
+/// [`Root::get`] loads:
 ///
 /// ```
 /// use std::path::Path;
@@ -42,33 +42,33 @@ use crate::store::{self, Aside, Place};
 /// let root = Root::open(dir.path())?;
 /// let id = root.put(&Notes(vec!["first".to_owned()]))?;
 /// assert_eq!(root.get::<Notes>(&id)?, Notes(vec!["first".to_owned()]));
-/// // Equal content is kept once.
+/// // Equal content is stored once.
 /// assert_eq!(root.put(&Notes(vec!["first".to_owned()]))?, id);
 /// # Ok::<(), fourfold::Error>(())
 /// ```
 pub trait Artifact: Sized {
-    /// What kind of thing it is: the name of a directory, of lower-case letters, digits and `_`.
+    /// The kind, which names a directory: lower-case letters, digits and `_`.
     const KIND: &'static str;
 
-    /// The version of the form, raised when it changes.
+    /// The version of the format, raised when it changes.
     const VERSION: u32;
 
-    /// Writes it into an empty directory. Equal values must make equal files.
+    /// Writes the value into an empty directory. Equal values must make equal files.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if it cannot be written.
     fn save(&self, dir: &Path) -> Result<()>;
 
-    /// Reads what [`Artifact::save`] has written; the digests of the files were checked before.
+    /// Loads a value that [`Artifact::save`] wrote. The digests of the files have been checked.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if the files are not such a thing.
+    /// [`ErrorKind::Corrupt`] if the files are not those of such a value.
     fn load(dir: &Path) -> Result<Self>;
 }
 
-/// The kind and the digest of an artifact: `model/3f2a..`, as text and in JSON.
+/// The kind and the digest of an artifact: `model/3f2a..`, as a string and in JSON.
 ///
-/// The digest is the SHA-256 of the artifact's `SHA256SUMS`, which lists those of its files.
+/// The digest is the SHA-256 of the artifact's `SHA256SUMS`, which lists the digests of its files.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArtifactId {
     kind: String,
@@ -83,7 +83,7 @@ impl ArtifactId {
         }
     }
 
-    /// That of an artifact's directory.
+    /// The id of the artifact in a directory.
     pub(crate) fn of_dir(kind: &str, dir: &Path) -> Result<Self> {
         let name = dir.file_name().map(|name| name.to_string_lossy());
         let digest = name.and_then(|name| Fingerprint::from_hex(&name));
@@ -93,7 +93,7 @@ impl ArtifactId {
         Ok(ArtifactId::new(kind, digest))
     }
 
-    /// What kind of thing it is, such as `model`.
+    /// The kind, such as `model`.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.kind
@@ -105,14 +105,14 @@ impl ArtifactId {
         &self.digest
     }
 
-    /// As people read it: `model/3f2a10b7c4d5`.
+    /// A short form for people: `model/3f2a10b7c4d5`.
     #[must_use]
     pub fn short(&self) -> String {
         format!("{}/{}", self.kind, self.digest.short())
     }
 }
 
-/// Whether a kind is the name of a directory.
+/// Whether a kind is a valid name of a directory.
 fn is_kind(kind: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     !kind.is_empty() && kind.len() <= 64 && kind.bytes().all(plain)
@@ -139,7 +139,7 @@ impl FromStr for ArtifactId {
             .and_then(|(kind, digest)| Some(ArtifactId::new(kind, Fingerprint::from_hex(digest)?)));
         id.ok_or_else(|| {
             Error::config(format!(
-                "`{}` is no artifact, must be a kind, a slash and 64 hexadecimal digits",
+                "`{}` is not an artifact id, must be a kind, a slash and 64 hexadecimal digits",
                 crate::error::shortened(text)
             ))
         })
@@ -160,15 +160,15 @@ impl<'de> Deserialize<'de> for ArtifactId {
     }
 }
 
-/// The file that says in which version of its form an artifact is.
+/// The file with the version of an artifact's format.
 const FORMAT: &str = "format.json";
 
 impl Root {
-    /// Keeps a value. Where the same is there already, that is it.
+    /// Stores a value. Equal content that is stored already is used.
     ///
     /// # Errors
-    /// Those of [`Artifact::save`]; [`ErrorKind::Config`] if its kind is no name; [`ErrorKind::Io`] if the disk fails.
-    /// Nothing half-written stays.
+    /// Those of [`Artifact::save`]; [`ErrorKind::Config`] if its kind is not a valid name; [`ErrorKind::Io`] if the disk
+    /// fails. Nothing half-written is left.
     pub fn put<A: Artifact>(&self, value: &A) -> Result<ArtifactId> {
         self.put_dir(A::KIND, |dir| {
             save_json(dir, FORMAT, &A::VERSION)?;
@@ -176,15 +176,15 @@ impl Root {
         })
     }
 
-    /// A value that was kept, whose digests are checked.
+    /// Loads a stored value, after checking its digests.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none; [`ErrorKind::Corrupt`] naming the file if it was changed;
+    /// [`ErrorKind::NotFound`] if it does not exist; [`ErrorKind::Corrupt`] naming the file if one was changed;
     /// [`ErrorKind::Config`] if it is of another kind; [`ErrorKind::Unsupported`] if it is of another version.
     pub fn get<A: Artifact>(&self, id: &ArtifactId) -> Result<A> {
         if id.kind() != A::KIND {
             return Err(Error::config(format!(
-                "{id:?} is no artifact of kind `{}`",
+                "{id:?} is not an artifact of kind `{}`",
                 A::KIND
             )));
         }
@@ -202,13 +202,13 @@ impl Root {
         A::load(&dir)
     }
 
-    /// Where an artifact is, or would be.
+    /// The directory of an artifact, whether it exists or not.
     #[must_use]
     pub fn dir_of(&self, id: &ArtifactId) -> PathBuf {
         self.kind_dir(id.kind()).join(id.digest().as_str())
     }
 
-    /// The directory of an artifact that is there, with its digests checked.
+    /// The directory of an existing artifact, after checking its digests.
     pub(crate) fn checked_dir(&self, id: &ArtifactId) -> Result<PathBuf> {
         let dir = self.dir_of(id);
         if !dir.is_dir() {
@@ -222,19 +222,19 @@ impl Root {
         let listed = Fingerprint::of_bytes(store::read_sums(&dir)?);
         if listed != *id.digest() {
             return Err(Error::corrupt(format!(
-                "`{}` was changed after it was written: its list of digests is another one",
+                "`{}` was changed after it was written: the digest of `SHA256SUMS` differs",
                 dir.display()
             )));
         }
         Ok(dir)
     }
 
-    /// Where artifacts of a kind are, for writers that find their digests as they go.
+    /// The directory of the artifacts of a kind, for writers that compute digests as they write.
     pub(crate) fn kind_dir(&self, kind: &str) -> PathBuf {
         self.path().join("artifacts").join(kind)
     }
 
-    /// Keeps what is written into a directory.
+    /// Stores the files that are written into a directory.
     pub(crate) fn put_dir(
         &self,
         kind: &str,
@@ -242,7 +242,7 @@ impl Root {
     ) -> Result<ArtifactId> {
         if !is_kind(kind) {
             return Err(Error::config(format!(
-                "`{kind}` is no kind of artifact, must be lower-case letters, digits and `_`"
+                "`{kind}` is not a valid kind of artifact, must be lower-case letters, digits and `_`"
             )));
         }
         let aside = Aside::to(&Place::ByDigest(self.kind_dir(kind)))?;
@@ -250,7 +250,7 @@ impl Root {
         ArtifactId::of_dir(kind, &aside.commit()?)
     }
 
-    /// All artifacts that are there, sorted.
+    /// All existing artifacts, sorted.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if the directory cannot be read.
@@ -262,7 +262,7 @@ impl Root {
         let mut found = Vec::new();
         for kind in store::sub_directories(&all)? {
             for name in store::sub_directories(&all.join(&kind))? {
-                // Other directories are not ours.
+                // Other directories are ignored.
                 if let (true, Some(digest)) = (is_kind(&kind), Fingerprint::from_hex(&name)) {
                     found.push(ArtifactId::new(&kind, digest));
                 }

@@ -1,9 +1,9 @@
-//! What only people know of a model.
+//! Model cards: the facts about a model that only people know.
 
 use serde::{Deserialize, Serialize};
 
-/// What only people know of a model, for its [report](crate::report): a model card (Mitchell et al. 2019). It changes no
-/// result, so that another card runs nothing anew. What is empty is said to be missing.
+/// A model card (Mitchell et al. 2019): the facts about a model that only people know, for its [report](crate::report). It
+/// changes no result, so that another card causes no stage to run. The report says which fields are empty.
 ///
 /// ```
 /// use fourfold::runs::ModelCard;
@@ -20,70 +20,70 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 #[non_exhaustive]
 pub struct ModelCard {
-    /// What it is for, and what not.
+    /// The intended use, and uses to avoid.
     pub intended_use: String,
-    /// Where it must not be relied on.
+    /// The situations in which it must not be relied on.
     pub limits: String,
-    /// What it was trained on.
+    /// A description of the training data.
     pub data: String,
-    /// Under which licence it and its data are.
+    /// The licence of the model and its data.
     pub licence: String,
-    /// Who answers for it.
+    /// The person or team responsible for it.
     pub contact: String,
-    /// The one command that makes the run again.
+    /// The command that repeats the run.
     pub command: String,
 }
 
 impl ModelCard {
-    /// An empty one.
+    /// An empty card.
     #[must_use]
     pub fn new() -> Self {
         ModelCard::default()
     }
 
-    /// What it is for, and what not.
+    /// The intended use, and uses to avoid.
     #[must_use]
     pub fn intended_use(mut self, text: impl Into<String>) -> Self {
         self.intended_use = text.into();
         self
     }
 
-    /// Where it must not be relied on.
+    /// The situations in which it must not be relied on.
     #[must_use]
     pub fn limits(mut self, text: impl Into<String>) -> Self {
         self.limits = text.into();
         self
     }
 
-    /// What it was trained on.
+    /// A description of the training data.
     #[must_use]
     pub fn data(mut self, text: impl Into<String>) -> Self {
         self.data = text.into();
         self
     }
 
-    /// Under which licence it and its data are.
+    /// The licence of the model and its data.
     #[must_use]
     pub fn licence(mut self, text: impl Into<String>) -> Self {
         self.licence = text.into();
         self
     }
 
-    /// Who answers for it.
+    /// The person or team responsible for it.
     #[must_use]
     pub fn contact(mut self, text: impl Into<String>) -> Self {
         self.contact = text.into();
         self
     }
 
-    /// The one command that makes the run again. It stands in the record as it is: no secrets in it.
+    /// The command that repeats the run. It is stored as it is: leave secrets out.
     #[must_use]
     pub fn command(mut self, text: impl Into<String>) -> Self {
         self.command = text.into();
         self
     }
 
-    /// Whether nothing is said.
+    /// Whether all fields are empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == ModelCard::default()

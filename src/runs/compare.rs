@@ -1,4 +1,4 @@
-//! What differs between two runs.
+//! The differences between two runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +10,15 @@ use super::{Root, UsedFile};
 use crate::error::Result;
 use crate::metrics::MetricValue;
 
-/// What differs between two runs: what is of the second is `after`.
+/// The differences between two runs, `before` and `after`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// Values of configurations, seeds, names and versions of stages.
+    /// Configurations, seeds, names and versions of stages.
     pub configuration: Vec<Difference>,
     /// Input files, by their digests.
     pub files: Vec<Difference>,
-    /// Kinds of artifacts of which the runs have different ones.
+    /// The kinds of artifacts that differ.
     pub artifacts: Vec<String>,
     /// Metrics over all rows of the `eval` split.
     pub metrics: Vec<MetricChange>,
@@ -28,11 +28,11 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Where it is: `train.max_depth`, or a file's path.
+    /// Its path: `train.max_depth`, or that of a file.
     pub path: String,
-    /// That of the first run; NULL if it has none.
+    /// The value of the first run; NULL if it has none.
     pub before: Value,
-    /// That of the second.
+    /// The value of the second run; NULL if it has none.
     pub after: Value,
 }
 
@@ -40,19 +40,19 @@ pub struct Difference {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MetricChange {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// That of the first run.
+    /// The metric of the first run.
     pub before: Option<MetricValue>,
-    /// That of the second.
+    /// The metric of the second run.
     pub after: Option<MetricValue>,
-    /// The second less the first, with the interval of the difference over the same rows, where the runs were evaluated on
-    /// the same rows, their predictions are still there, and the difference has one.
+    /// The second minus the first, with the interval of the paired difference. It needs runs that were evaluated on the same
+    /// rows, predictions that still exist, and a metric whose difference has an interval.
     pub paired: Option<MetricValue>,
 }
 
 impl Root {
-    /// What differs between two runs, by their ids.
+    /// Compares two runs, by their ids or the beginnings of them.
     ///
     /// # Errors
     /// As [`Root::run`].
@@ -122,7 +122,7 @@ impl Root {
         Ok(comparison)
     }
 
-    /// The executions of a run by stage, those that it reused too.
+    /// The executions of a run by stage, including reused ones.
     pub(crate) fn executions_in(&self, run: &Run) -> Result<BTreeMap<String, Execution>> {
         let mut found = BTreeMap::new();
         for stage in &run.stages {
@@ -136,7 +136,7 @@ impl Root {
     }
 }
 
-/// Adds the leaves at which two values differ.
+/// Collects the leaves at which two values differ.
 fn walk(path: &str, one: &Value, other: &Value, found: &mut Vec<Difference>) {
     match (one, other) {
         (one, other) if one == other => {}

@@ -1,4 +1,4 @@
-//! What a run would do, said before it runs.
+//! Plans of runs: for each stage, whether it would run, and why.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::record::Execution;
 use super::{Outputs, Root, Task};
 use crate::error::Result;
 
-/// What a run would do with each stage; its `Display` text is a table for people.
+/// The plan of a run; its `Display` form is a table for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -16,19 +16,19 @@ pub struct Explanation {
     pub stages: Vec<StagePlan>,
 }
 
-/// What a run would do with a stage.
+/// The plan for a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StagePlan {
-    /// Which stage, such as `train`.
+    /// The stage, such as `train`.
     pub stage: String,
-    /// The name of what would run, such as `gradient_boosting`.
+    /// The name of its implementation, such as `gradient_boosting`.
     pub name: String,
     /// Whether it would run.
     pub planned: Planned,
-    /// Why.
+    /// The reason.
     pub why: String,
-    /// How long it took last time, in seconds.
+    /// The duration of its last execution, in seconds.
     pub last_seconds: Option<f64>,
 }
 
@@ -37,17 +37,16 @@ pub struct StagePlan {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Planned {
-    /// What is on record is used.
+    /// Its recorded outputs are used.
     Reused,
     /// It runs.
     Runs,
-    /// It runs, unless the stage of this name makes what it made last time.
+    /// It runs, unless the output of the named stage is unchanged.
     RunsUnlessUnchanged(String),
 }
 
 impl Explanation {
-    /// Adds a stage, and tells what its outputs would be as far as that is known. Without a task, what it would be made
-    /// of is not known yet.
+    /// Adds a stage, and returns its expected outputs where they are known. There is no task while its inputs are unknown.
     pub(crate) fn add(
         &mut self,
         (stage, name): (&str, &str),
@@ -64,7 +63,10 @@ impl Explanation {
                 (Planned::Reused, why, Some(found))
             }
             (Some(found), Some(before)) => {
-                let why = format!("made by {}, if `{before}` makes the same again", found.run);
+                let why = format!(
+                    "made by {}, if the output of `{before}` is unchanged",
+                    found.run
+                );
                 (Planned::RunsUnlessUnchanged(before), why, Some(found))
             }
             (None, before) => {
@@ -73,14 +75,14 @@ impl Explanation {
                         let was = last.state;
                         match was {
                             super::State::Done => {
-                                "what it made is gone, or another model is serving".to_owned()
+                                "its outputs were removed, or another model is serving".to_owned()
                             }
-                            _ => format!("it has {was} last time"),
+                            _ => format!("its last execution was {was}"),
                         }
                     }),
-                    (_, None, _) => "it is not on record".to_owned(),
+                    (_, None, _) => "it has not run before".to_owned(),
                     (None, Some(_), Some(before)) => format!("it depends on `{before}`"),
-                    (None, Some(_), None) => "what it depends on is not known yet".to_owned(),
+                    (None, Some(_), None) => "its inputs are not known yet".to_owned(),
                 };
                 (Planned::Runs, why, last.clone())
             }
@@ -96,7 +98,7 @@ impl Explanation {
             .filter(|of| !of.0.is_empty())
     }
 
-    /// The first stage that runs, whatever others make.
+    /// The last stage that certainly runs.
     fn first_to_run(&self) -> Option<&str> {
         let mut stages = self.stages.iter().rev();
         let last = stages.find(|stage| stage.planned == Planned::Runs)?;
@@ -110,7 +112,7 @@ impl fmt::Display for Explanation {
             let planned = match &stage.planned {
                 Planned::Reused => "is reused".to_owned(),
                 Planned::Runs => "runs".to_owned(),
-                Planned::RunsUnlessUnchanged(of) => format!("runs unless `{of}` makes the same"),
+                Planned::RunsUnlessUnchanged(of) => format!("runs unless `{of}` is unchanged"),
             };
             let took = stage.last_seconds.map(|seconds| format!("{seconds:.2} s"));
             writeln!(
@@ -126,17 +128,17 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// What is on record of a stage.
+/// The records of a stage.
 #[derive(Debug, Default)]
 pub(crate) struct OnRecord {
-    /// The executions whose outputs may be used, the newest first.
+    /// The executions whose outputs may be used, newest first.
     known: Vec<Execution>,
-    /// The last one of the pipeline, whatever it was made of.
+    /// The last execution of the pipeline, whatever its inputs were.
     last: Option<Execution>,
 }
 
 impl Root {
-    /// What is on record of a stage of a pipeline. Without a task, nothing may be used.
+    /// The records of a stage of a pipeline. Without a task, no outputs may be used.
     pub(crate) fn on_record(
         &self,
         pipeline: &str,
@@ -149,7 +151,7 @@ impl Root {
         })
     }
 
-    /// The last execution of a stage that a run of a pipeline made or used.
+    /// The last execution of a stage that a run of the pipeline made or reused.
     pub(super) fn last(&self, pipeline: &str, stage: &str) -> Result<Option<Execution>> {
         for run in self.runs()?.into_iter().rev() {
             if run.pipeline != pipeline {

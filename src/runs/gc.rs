@@ -1,4 +1,4 @@
-//! Removing artifacts that nobody needs any more, and checking those that are there.
+//! Garbage collection of artifacts, and verification of those that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,9 @@ use super::{ArtifactId, Root};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store;
 
-/// The runs whose artifacts are kept. Kept in any case is what serves, what was blessed last, what a run is tagged
-/// [`keep`](Keep::TAG), what a kept artifact was made of, artifacts that no run of a pipeline made, and every record.
+/// Rules that say which runs keep their artifacts. Always kept: models that serve, the last blessed model of each pipeline,
+/// runs with the tag [`keep`](Keep::TAG), everything that a kept artifact was made from, artifacts of applications, and all
+/// records.
 ///
 /// ```
 /// use fourfold::runs::{Keep, Root};
@@ -33,25 +34,25 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// The tag of runs whose artifacts are kept.
+    /// The tag of runs that always keep their artifacts.
     pub const TAG: &'static str = "keep";
 
-    /// Keeps those of the newest so many runs of each pipeline.
+    /// Keeps the artifacts of the newest `n` runs of each pipeline.
     #[must_use]
     pub fn newest(mut self, n: usize) -> Self {
         self.newest = n;
         self
     }
 
-    /// Keeps those of the runs of the last so many days.
+    /// Keeps the artifacts of the runs of the last days.
     #[must_use]
     pub fn days(mut self, days: u64) -> Self {
         self.days = days;
         self
     }
 
-    /// Keeps at most so many bytes of what [`newest`](Keep::newest) and [`days`](Keep::days) keep: of the oldest runs, none
-    /// are kept then. What is kept in any case may be more.
+    /// Limits the bytes that [`newest`](Keep::newest) and [`days`](Keep::days) keep: the oldest runs lose their artifacts
+    /// first. Artifacts that are always kept may exceed the limit.
     #[must_use]
     pub fn at_most(mut self, bytes: u64) -> Self {
         self.at_most = Some(bytes);
@@ -59,35 +60,35 @@ impl Keep {
     }
 }
 
-/// What was removed, or would be.
+/// The result of a collection, or of a dry run of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Collected {
-    /// The artifacts, sorted.
+    /// The artifacts that were removed, or would be, sorted.
     pub artifacts: Vec<ArtifactId>,
-    /// Their size.
+    /// The size of these artifacts in bytes.
     pub bytes: u64,
-    /// The size of those that stay.
+    /// The size of the remaining artifacts in bytes.
     pub kept_bytes: u64,
 }
 
-/// What checking all artifacts has found.
+/// The result of verifying all artifacts.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Verified {
-    /// The artifacts that are as they were written.
+    /// The artifacts whose digests match.
     pub whole: Vec<ArtifactId>,
-    /// Those that are not, and why.
+    /// The damaged artifacts, with the reasons.
     pub damaged: Vec<(ArtifactId, Error)>,
 }
 
 impl Root {
-    /// Removes the artifacts that no rule keeps; only says which, if `dry`. Records stay, and so does the lineage of what was
-    /// removed. No run is under way meanwhile: one that begins waits.
+    /// Removes the artifacts that no rule keeps; if `dry`, only lists them. Records stay, and with them the lineage of removed
+    /// artifacts. A run that begins during the collection waits for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if a run is under way, or another collection; [`ErrorKind::Io`] if something cannot be
-    /// removed: what was removed before it is gone; as [`Root::runs`].
+    /// [`ErrorKind::Unavailable`] if a run or another collection is in progress; [`ErrorKind::Io`] if an artifact cannot be
+    /// removed, after others may have been; as [`Root::runs`].
     pub fn collect(&self, keep: &Keep, dry: bool) -> Result<Collected> {
         let failed = |error| Error::io(format!("locking `{}`", self.path().display()), error);
         let _alone = match (dry, self.path().is_dir()) {
@@ -98,7 +99,7 @@ impl Root {
                     Error::new(
                         ErrorKind::Unavailable,
                         format!(
-                            "a run or a collection is under way in `{}`; try again when it is done",
+                            "a run or a collection is in progress in `{}`; try again when it is done",
                             self.path().display()
                         ),
                     )
@@ -113,7 +114,7 @@ impl Root {
             .iter()
             .map(|id| (id, store::n_bytes(&self.dir_of(id))))
             .collect();
-        // All that its stages made or used, from the source on.
+        // All inputs and outputs of its stages.
         let needed = |ids: &mut BTreeSet<ArtifactId>, run: &Run| {
             for execution in history.of_run(run) {
                 ids.extend(execution.inputs.iter().cloned());
@@ -123,7 +124,7 @@ impl Root {
         let size_of =
             |ids: &BTreeSet<ArtifactId>| -> u64 { ids.iter().filter_map(|id| sizes.get(id)).sum() };
         let mut kept = BTreeSet::new();
-        for run in kept_anyway(runs) {
+        for run in always_kept(runs) {
             needed(&mut kept, run);
         }
         let now = self.clock().now_ms();
@@ -163,11 +164,11 @@ impl Root {
         })
     }
 
-    /// Reads every artifact again and compares it with its digests.
+    /// Reads every artifact and compares it with its digests.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if the root cannot be read. An artifact that is damaged is no error, but
-    /// [said](Verified::damaged).
+    /// [`ErrorKind::Io`] if the root cannot be read. Damaged artifacts are not errors but
+    /// [listed](Verified::damaged).
     pub fn verify(&self) -> Result<Verified> {
         let mut verified = Verified::default();
         for id in self.artifacts()? {
@@ -180,13 +181,13 @@ impl Root {
     }
 }
 
-/// The runs that are kept by no number, day or size.
-fn kept_anyway(runs: &[Run]) -> impl Iterator<Item = &Run> {
+/// The runs that are kept whatever the rules are.
+fn always_kept(runs: &[Run]) -> impl Iterator<Item = &Run> {
     let present = periods(runs).into_iter();
     let present = present.filter(|period| period.until_ms.is_none());
     let mut ids: BTreeSet<String> = present.map(|period| period.run).collect();
     let blessed = runs.iter().filter(|run| is_blessed(run));
-    // The last of each pipeline stays.
+    // The last one of each pipeline stays.
     let last: BTreeMap<&str, &Run> = blessed.map(|run| (run.pipeline.as_str(), run)).collect();
     ids.extend(last.into_values().map(|run| run.id.clone()));
     runs.iter().filter(move |run| {

@@ -6,22 +6,22 @@ use super::record::{Execution, Run};
 use super::{ArtifactId, Root};
 use crate::error::Result;
 
-/// All that is on record, read once: to ask for many things, ask it instead of the [`Root`].
+/// All records, read once. For many queries, use it instead of the [`Root`].
 #[derive(Clone, Debug)]
 pub struct History {
     runs: Vec<Run>,
     executions: Vec<Execution>,
     by_id: HashMap<String, usize>,
-    /// The places of runs, by their ids.
+    /// The indexes of runs, by their ids.
     by_run: HashMap<String, usize>,
-    /// Of each run, the executions that it made.
+    /// The executions of each run, without reused ones.
     made_by: Vec<Vec<usize>>,
-    /// Those that made each artifact, in the order of time.
+    /// The executions that made each artifact, oldest first.
     makers: HashMap<ArtifactId, Vec<usize>>,
 }
 
 impl Root {
-    /// All that is on record.
+    /// Reads all records.
     ///
     /// # Errors
     /// As [`Root::runs`].
@@ -52,7 +52,7 @@ impl Root {
     }
 }
 
-/// What an execution made; not what only passed through.
+/// The outputs of an execution that are not also its inputs.
 fn made(execution: &Execution) -> impl Iterator<Item = &ArtifactId> {
     let inputs = &execution.inputs;
     let outputs = execution.outputs.iter();
@@ -60,19 +60,19 @@ fn made(execution: &Execution) -> impl Iterator<Item = &ArtifactId> {
 }
 
 impl History {
-    /// All runs, the oldest first.
+    /// All runs, oldest first.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// All executions, in the order of the time at which they began.
+    /// All executions, oldest first.
     #[must_use]
     pub fn executions(&self) -> &[Execution] {
         &self.executions
     }
 
-    /// The executions of a run in their order, those that it reused too; of a run that was killed, those that it came to.
+    /// The executions of a run in their order, including reused ones; for a killed run, those that had ended.
     pub(super) fn of_run<'h>(&'h self, run: &Run) -> Vec<&'h Execution> {
         let noted = run.stages.iter();
         let noted = noted.filter_map(|stage| self.by_id.get(&stage.execution));
@@ -84,8 +84,8 @@ impl History {
         found.into_iter().map(|at| &self.executions[at]).collect()
     }
 
-    /// The execution that made an artifact, for one that used it. Equal content may be made of different things: what the
-    /// run of that one made or reused counts.
+    /// The execution that made an artifact, as seen from one that used it. Equal content may have several makers: the one in
+    /// the run of the user comes first.
     pub(super) fn maker(&self, id: &ArtifactId, used_by: Option<&Execution>) -> Option<&Execution> {
         let makers = self.makers.get(id)?;
         let makers = || makers.iter().map(|at| &self.executions[*at]);

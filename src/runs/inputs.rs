@@ -1,4 +1,4 @@
-//! The files that a source is made of, and their digests.
+//! Input files of sources, and their digests.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,32 +11,32 @@ use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::store;
 
-/// A file that a [source](crate::data::DataSource::files) reads, as it is listed.
+/// A file that a [source](crate::data::DataSource::files) reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputFile {
     /// Its path or URL.
     shown: String,
-    /// Where it is on this machine, if it is.
+    /// The path of a file on this machine.
     path: Option<PathBuf>,
     stamp: Stamp,
 }
 
-/// By what a file that was not touched is known again.
+/// The metadata by which an unchanged file is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     bytes: u64,
     modified_ns: Option<i64>,
     inode: Option<u64>,
-    /// What an object store says of the content.
+    /// The entity tag of an object store.
     e_tag: Option<String>,
 }
 
 impl InputFile {
-    /// A file on this machine. It is read for its digest where its size, time or inode are not those on record.
+    /// A file on this machine. It is hashed again if its size, time or inode differ from the recorded ones.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there;
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be looked at.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it does not exist;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if its metadata cannot be read.
     pub fn local(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let shown = path.to_string_lossy().into_owned();
@@ -60,8 +60,8 @@ impl InputFile {
         })
     }
 
-    /// An object in a store, which is not read for its digest: by its URL, its size in bytes, when it was modified in
-    /// nanoseconds since 1970-01-01, and the store's tag of its content. With a tag, the time does not count.
+    /// An object in a store, which is never hashed: its URL, its size in bytes, its time of modification in nanoseconds since
+    /// 1970-01-01, and its entity tag. With a tag, the time is ignored.
     #[must_use]
     pub fn remote(
         url: impl Into<String>,
@@ -82,19 +82,19 @@ impl InputFile {
     }
 }
 
-/// A file of a source, as an execution read it.
+/// An input file of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UsedFile {
-    /// Its path or URL.
+    /// The path or URL.
     pub path: String,
-    /// Its size.
+    /// The size in bytes.
     pub bytes: u64,
-    /// The SHA-256 of its content, or, in an object store, the fingerprint of what the store says of it.
+    /// The SHA-256 of its content; for an object in a store, the fingerprint of its metadata.
     pub digest: Fingerprint,
 }
 
-/// A digest that was computed, and of which state of the file.
+/// A digest with the state of the file that it was computed from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Known {
     stamp: Stamp,
@@ -112,18 +112,18 @@ const FILE: &str = "inputs.json";
 const FORMAT_VERSION: u32 = 1;
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A file that is written again within the granularity of its file system's clock keeps its time: a digest counts only if
-/// the file was older than this when it was read.
+/// A file that is rewritten within the granularity of its file system's clock keeps its time, so a digest is trusted only if
+/// the file was older than this when it was hashed.
 const SETTLED_MS: u64 = 2_000;
 
-/// The most files whose digests are remembered.
+/// The maximum number of files whose digests are remembered.
 const MAX_FILES: usize = 200_000;
 
 impl Root {
-    /// The files with their digests. A file of which size, time and inode are as they were is not read again.
+    /// The files with their digests. A file with unchanged size, time and inode is not read again.
     pub(crate) fn digests_of(&self, files: &[InputFile]) -> Result<Vec<UsedFile>> {
         let path = self.path().join(FILE);
-        // Only remembered: where it is damaged, files are read again.
+        // A cache: if it is damaged, the files are hashed again.
         let text = store::read_text(&path, MAX_BYTES).unwrap_or_default();
         let known: Document = serde_json::from_str(&text).unwrap_or_default();
         let mut known = match known.format_version {
@@ -141,7 +141,7 @@ impl Root {
                     let digest = store::digest_of(path)
                         .map_err(|error| Error::io(format!("reading `{}`", file.shown), error))?;
                     let digest = Fingerprint::from_hex(&digest)
-                        .ok_or_else(|| Error::internal("a digest that is none"))?;
+                        .ok_or_else(|| Error::internal("an invalid digest was computed"))?;
                     let now = Known {
                         stamp: file.stamp.clone(),
                         digest: digest.clone(),

@@ -1,43 +1,43 @@
-//! What came of what: from a model back to the files, from a file on to the models that serve.
+//! Lineage: from a model back to its files, and from a file forward to the models that serve.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::rfc3339;
 use super::history::History;
 use super::record::{Execution, Run};
 use super::{ArtifactId, Root, UsedFile};
+use crate::clock::rfc3339;
 use crate::error::{Error, Result, near_names, shortened};
 
-/// How something came to be.
+/// The lineage of an artifact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Lineage {
-    /// What it is the lineage of.
+    /// The artifact.
     pub of: ArtifactId,
-    /// The executions that it came of, from the source on.
+    /// The executions that led to it, oldest first.
     pub steps: Vec<Execution>,
-    /// The runs that made it or used it again, the oldest first.
+    /// The runs that made or reused it, oldest first.
     pub runs: Vec<String>,
-    /// When it served.
+    /// The periods in which it served.
     pub serving: Vec<ServingPeriod>,
 }
 
 impl Lineage {
-    /// The files that it came of.
+    /// The input files of these executions.
     pub fn files(&self) -> impl Iterator<Item = &UsedFile> {
         self.steps.iter().flat_map(|step| &step.files)
     }
 }
 
-/// From when until when a version of a model was deployed, as far as the records of this root tell. Times are milliseconds
-/// since 1970-01-01T00:00:00Z.
+/// A period in which a version of a model was deployed, according to the records of this root. Times are milliseconds since
+/// 1970-01-01T00:00:00Z.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServingPeriod {
-    /// The name of the pipeline, which is the model's.
+    /// The name of the pipeline, and of its model.
     pub pipeline: String,
     /// The model.
     pub model: ArtifactId,
@@ -45,46 +45,46 @@ pub struct ServingPeriod {
     pub version: Option<u64>,
     /// The run that deployed it.
     pub run: String,
-    /// From when on.
+    /// The beginning.
     pub from_ms: u64,
-    /// Until when; `None` if it was not replaced yet.
+    /// The end; `None` if the model still serves.
     pub until_ms: Option<u64>,
 }
 
 impl ServingPeriod {
-    /// From when on, in UTC: `2026-11-27T16:05:12Z`.
+    /// The beginning, in UTC: `2026-11-27T16:05:12Z`.
     #[must_use]
     pub fn from(&self) -> String {
         rfc3339(self.from_ms)
     }
 
-    /// Until when, in UTC; `None` if it was not replaced yet.
+    /// The end, in UTC; `None` if the model still serves.
     #[must_use]
     pub fn until(&self) -> Option<String> {
         self.until_ms.map(rfc3339)
     }
 }
 
-/// What came of a file or an artifact.
+/// Everything that was made from a file or an artifact.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Affected {
-    /// The artifacts that were made of it, those that were made of these, and so on; sorted.
+    /// The artifacts made from it, directly or indirectly, sorted.
     pub artifacts: Vec<ArtifactId>,
-    /// The runs that made or used any of them, the oldest first.
+    /// The runs that made or used any of them, oldest first.
     pub runs: Vec<String>,
-    /// When models among them served.
+    /// The periods in which models among them served.
     pub serving: Vec<ServingPeriod>,
-    /// For each pipeline whose present model is among them: the last deployed one that is not, to roll back to.
+    /// The models to roll back to: for each pipeline whose serving model is affected, the last deployed one that is not.
     pub roll_back_to: Vec<ServingPeriod>,
 }
 
 impl History {
-    /// How an artifact came to be: of a run's model by the run's id, of a deployed model by its name (`late`, the newest) or
-    /// name and version (`late:3`), or of any artifact (`model/3f2a..`, or the first digits of its digest).
+    /// The lineage of an artifact: the model of a run, by the id of the run; a deployed model, by its name (`late`, the newest)
+    /// or its name and version (`late:3`); or any artifact (`model/3f2a..`, or the first digits of its digest).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such thing.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if nothing, or more than one thing, matches.
     pub fn lineage(&self, what: &str) -> Result<Lineage> {
         let history = self;
         let of = find(what, history)?;
@@ -116,7 +116,7 @@ impl History {
         })
     }
 
-    /// What came of an input file, by its path or a digest of its content, or of an artifact.
+    /// Everything that was made from an input file, by its path or the digest of its content, or from an artifact.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if no execution used it.
@@ -135,7 +135,7 @@ impl History {
             false => Some(find(what, history)?),
         };
         let (mut affected, mut runs) = (BTreeSet::new(), Vec::new());
-        // Run by run: equal content may be made of other things in another.
+        // Run by run: in another run, equal content may have been made from something else.
         for run in history.runs() {
             let mut of_run: BTreeSet<&ArtifactId> = BTreeSet::new();
             for execution in history.of_run(run) {
@@ -190,7 +190,7 @@ impl Root {
         self.history()?.affected(what)
     }
 
-    /// When which model of a pipeline was deployed, the oldest first.
+    /// The periods in which models of a pipeline served, oldest first.
     ///
     /// # Errors
     /// As [`Root::runs`].
@@ -214,13 +214,13 @@ pub(super) fn is_blessed(run: &Run) -> bool {
     run.verdict.as_deref() == Some("blessed")
 }
 
-/// Whether a run made an artifact, or reused it.
+/// Whether a run made or reused an artifact.
 fn uses(history: &History, run: &Run, id: &ArtifactId) -> bool {
     let mut executions = history.of_run(run).into_iter();
     executions.any(|execution| execution.outputs.contains(id))
 }
 
-/// The periods of all pipelines, in the order in which they began.
+/// The serving periods of all pipelines, oldest first.
 pub(super) fn periods(runs: &[Run]) -> Vec<ServingPeriod> {
     let mut periods: Vec<ServingPeriod> = Vec::new();
     for run in runs {
@@ -247,7 +247,7 @@ fn is_digits(text: &str) -> bool {
     text.len() >= 6 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The artifact that somebody means.
+/// The artifact that a string refers to.
 fn find(what: &str, history: &History) -> Result<ArtifactId> {
     let runs = history.runs();
     if let Ok(id) = what.parse::<ArtifactId>() {
@@ -255,7 +255,7 @@ fn find(what: &str, history: &History) -> Result<ArtifactId> {
     }
     let model = |run: &Run| {
         let model = run.output("model").cloned();
-        model.ok_or_else(|| Error::not_found(format!("run `{}` has come to no model", run.id)))
+        model.ok_or_else(|| Error::not_found(format!("run `{}` made no model", run.id)))
     };
     if let Some(run) = runs.iter().find(|run| run.id == what) {
         return model(run);
@@ -291,7 +291,7 @@ fn find(what: &str, history: &History) -> Result<ArtifactId> {
     .ok_or_else(|| {
         let names: BTreeSet<&str> = runs.iter().map(|run| run.pipeline.as_str()).collect();
         Error::not_found(format!(
-            "`{}` is no run, artifact or deployed model of this root, or more than one{}",
+            "`{}` does not name a single run, artifact or deployed model of this root{}",
             shortened(what),
             near_names(what, names)
         ))

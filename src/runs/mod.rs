@@ -1,38 +1,36 @@
-//! What runs leave: artifacts under their digests, a record of every execution, and what can be asked of them.
+//! Artifacts, records of runs and executions, and queries over them.
 //!
-//! A pipeline with a [root](crate::pipeline::PipelineBuilder::root) keeps all that its stages make, and what each was made
-//! of. So the next run makes only what has to be made anew, a run that was killed goes on where it was, and every model
-//! leads back to the rows, the code and the parameters that it came of.
+//! A pipeline with a [root](crate::pipeline::PipelineBuilder::root) stores the outputs of its stages, with their inputs on
+//! record. The next run executes only stages whose inputs have changed, a run after a killed one resumes where it stopped, and
+//! every model leads back to the rows, the code and the parameters that it was made from.
 //!
 //! ```text
 //! <root>/root.json                          the version of this format
-//! <root>/artifacts/<kind>/<digest>/         what a stage made: written whole or not at all, never changed
-//! <root>/executions/<kk>/<key>-<id>.json    one execution of a stage, or trial of a search, under the key of what it was made of
-//! <root>/runs/<id>.json                     one run: its executions, those it reused, its outcome
-//! <root>/segments/<kind>-<digest>.parquet   the older ones of these records, many to a file
-//! <root>/inputs.json                        digests of input files by size, time and inode; may be removed
+//! <root>/artifacts/<kind>/<digest>/         an output of a stage: written whole or not at all, never changed
+//! <root>/executions/<kk>/<key>-<id>.json    an execution of a stage, or a trial of a search, under the key of its inputs
+//! <root>/runs/<id>.json                     a run: its executions, those it reused, its outcome
+//! <root>/segments/<kind>-<digest>.parquet   older records, many to a file
+//! <root>/inputs.json                        a cache: digests of input files by size, time and inode
 //! ```
 //!
-//! The files are the truth, there is nothing beside them: a copied folder is a complete history, and several processes on
-//! several machines may run with one root at once. All of it is private to its user; models are pushed for others by a
-//! [server](crate::serving).
+//! The files are the only truth: a copied folder is a complete history, and several processes on several machines may share a
+//! root at the same time. A root is private to its user; a [server](crate::serving) publishes models for others.
 //!
-//! # What is run again
+//! # Which stages run again
 //!
-//! | stage | is run again if there is another | makes |
+//! | stage | runs again after a change of | makes |
 //! | --- | --- | --- |
-//! | `extract` | content of the source, source, label, split, sample | `examples` |
-//! | `prepare` | `examples`, configuration of the data pipeline | `statistics`, `schema`, `anomalies`, `prepared` |
-//! | `train` | of these, trainer, seed, serving model to start from | `model`, `transform`, `training` |
-//! | `evaluate` | `model`, `examples`, slices and metrics, serving model to compare with | `evaluation`, `predictions` |
+//! | `extract` | the content of the source, source, label, split, sample | `examples` |
+//! | `prepare` | `examples`, the configuration of the data pipeline | `statistics`, `schema`, `anomalies`, `prepared` |
+//! | `train` | these, trainer, seed, the serving model to start from | `model`, `transform`, `training` |
+//! | `evaluate` | `model`, `examples`, slices and metrics, the serving model to compare with | `evaluation`, `predictions` |
 //! | `verdict` | `evaluation`, validator | `verdict` |
 //! | `deploy` | `model`, unless it serves already | |
 //!
-//! The digests of the inputs count, not when or by whom they were made: a stage that ran and made the same again stops what
-//! depends on it from running. A stage counts by name, version and configuration, so raise
-//! [`Stage::version`](crate::Stage::version) when the code of yours changes. A candidate that is serving already is not
-//! compared with itself: what was found of it when it was deployed stands. Each finished trial of a
-//! [search](crate::search) is on record too, so a search that was stopped goes on with them.
+//! Inputs are identified by their digests: if a stage runs and makes an equal output, the stages that depend on it do not run.
+//! Stages are identified by name, version and configuration, so raise [`Stage::version`](crate::Stage::version) when the code
+//! of a stage changes. A candidate that is serving already is not compared with itself: the findings from its deployment stand.
+//! Each finished trial of a [search](crate::search) is recorded too, so that an interrupted search resumes with them.
 //!
 //! ```
 //! # #[cfg(feature = "linfa")] {
@@ -56,7 +54,7 @@
 //! };
 //! pipeline(0.6)?.run_blocking()?;
 //! let outcome = pipeline(0.7)?.run_blocking()?;
-//! assert_eq!(outcome.run().ran, ["extract", "verdict"]); // rows in memory are looked at every time
+//! assert_eq!(outcome.run().ran, ["extract", "verdict"]); // rows in memory are read every time
 //!
 //! let root = Root::open(dir.path().join("root"))?;
 //! assert_eq!(root.runs()?.len(), 2);
@@ -64,12 +62,11 @@
 //! # Ok::<(), fourfold::Error>(())
 //! ```
 //!
-//! Architecture invariant: what is here knows no pipeline: stages are names, artifacts are kinds and digests. Held by
-//! `tests/it/tidy.rs`.
+//! Architecture invariant: this module does not depend on pipelines: stages are names, artifacts are kinds and digests. Held
+//! by `tests/it/tidy.rs`.
 
 mod artifact;
 mod card;
-mod clock;
 mod compare;
 mod explain;
 mod gc;

@@ -1,4 +1,4 @@
-//! A run under way: what it finds on record, what it adds to it.
+//! Runs in progress: they look up records and write their own.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::clock::rfc3339;
 use super::record::{Deployed, Environment, Execution, Measured, Run, StageOfRun, State};
 use super::{ArtifactId, ModelCard, Root, Task};
+use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 
-/// What an application says of its runs.
+/// Labels that an application gives its runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunLabels {
     pub(crate) tags: BTreeMap<String, String>,
@@ -25,42 +25,42 @@ pub(crate) struct RunLabels {
     pub(crate) code_version: Option<String>,
 }
 
-/// What a stage has made, by kind.
+/// The outputs of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outputs(pub(crate) Vec<ArtifactId>);
 
 impl Outputs {
-    /// The one of a kind.
+    /// The output of a kind.
     pub(crate) fn get(&self, kind: &str) -> Result<&ArtifactId> {
         let mut outputs = self.0.iter();
         let found = outputs.find(|output| output.kind() == kind);
-        found.ok_or_else(|| Error::internal(format!("an execution made no `{kind}`")))
+        found.ok_or_else(|| Error::internal(format!("an execution has no output `{kind}`")))
     }
 }
 
-/// A run under way. While it lives, nothing of the root is collected, and its record is known to be of a living process.
-/// Dropped before its end, it was cancelled.
+/// A run in progress. While it exists, no artifacts are collected, and the lock on its record shows that its process is alive.
+/// If it is dropped before its end, the run is recorded as cancelled.
 #[derive(Debug)]
 pub(crate) struct OpenRun {
     root: Root,
-    /// Whether what is on record is used.
+    /// Whether recorded outputs are used.
     reuse: bool,
     environment: Environment,
     began: Instant,
-    /// How often it has begun again.
+    /// How often the run was restarted.
     attempt: AtomicU32,
     run: Mutex<Run>,
-    /// Shared with other runs, and with no collection; `None` where the file system has no locks.
+    /// Shared with other runs, exclusive to collections; `None` if the file system has no locks.
     _root_lock: Option<File>,
-    /// The record of the run, locked.
+    /// The locked record of the run.
     own_lock: Mutex<Option<File>>,
 }
 
-/// The file that runs share the lock of, and a collection has alone.
+/// The lock file: runs share the lock, collections hold it alone.
 pub(super) const LOCK: &str = "lock";
 
 impl OpenRun {
-    /// Puts a run on record.
+    /// Records the beginning of a run.
     pub(crate) fn begin(
         root: &Root,
         pipeline: &str,
@@ -71,7 +71,7 @@ impl OpenRun {
         let root_lock = open_lock(root).and_then(|lock| lock.lock_shared().map(|()| lock));
         let environment = Environment::here(labels.code_version.clone());
         let started_ms = match root.newest_run()? {
-            // The order of runs is that of their times, also where the clock has gone back.
+            // Runs are ordered by time, even if the clock went back.
             Some(newest) => root.clock().now_ms().max(root.run(&newest)?.started_ms + 1),
             None => root.clock().now_ms(),
         };
@@ -121,7 +121,7 @@ impl OpenRun {
         self.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The executions on record whose outputs may be used, the newest first; none if nothing is to be used.
+    /// The recorded executions whose outputs may be used, newest first; none without the cache.
     pub(crate) fn known(&self, task: &Task) -> Result<Vec<Execution>> {
         match self.reuse {
             true => self.root.known(task),
@@ -129,7 +129,7 @@ impl OpenRun {
         }
     }
 
-    /// Notes that a stage was not run again.
+    /// Records that the outputs of an execution were reused.
     pub(crate) fn reused(&self, execution: &Execution) -> Outputs {
         self.locked().stages.push(StageOfRun {
             stage: execution.stage.clone(),
@@ -141,7 +141,7 @@ impl OpenRun {
         Outputs(execution.outputs.clone())
     }
 
-    /// Puts an execution on record that has ended, well or not.
+    /// Records an execution that succeeded or failed.
     pub(crate) fn executed(
         &self,
         task: &Task,
@@ -169,7 +169,7 @@ impl OpenRun {
         Ok(())
     }
 
-    /// Puts a trial on record, which is no stage of the run.
+    /// Records a trial, which is not a stage of the run.
     pub(super) fn tried(
         &self,
         task: &Task,
@@ -188,7 +188,7 @@ impl OpenRun {
         self.root.write_execution(&execution)
     }
 
-    /// An execution that has ended now, well.
+    /// An execution that succeeded just now.
     fn execution(&self, run: &Run, id: String, task: &Task, took: Duration) -> Result<Execution> {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or_default();
         let now = self.root.clock().now_ms().max(run.started_ms);
@@ -217,25 +217,25 @@ impl OpenRun {
         })
     }
 
-    /// Begins again, from what is on record.
+    /// Restarts the run from the recorded outputs.
     pub(crate) fn again(&self) {
         self.locked().stages.clear();
         self.attempt.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes what was said of the candidate.
+    /// Records the verdict and the metrics of the candidate.
     pub(crate) fn judged(&self, verdict: String, metrics: &Metrics) {
         let mut run = self.locked();
         run.verdict = Some(verdict);
         run.metrics = metrics.clone();
     }
 
-    /// Notes how the candidate did in the trial.
+    /// Records the measurements of the trial.
     pub(crate) fn measured(&self, measured: Option<Measured>) {
         self.locked().measured = measured;
     }
 
-    /// Notes what was deployed.
+    /// Records the deployed model.
     pub(crate) fn deployed(&self, model: &ArtifactId, version: Option<u64>, already: bool) {
         let mut run = self.locked();
         let at_ms = self.root.clock().now_ms().max(run.started_ms);
@@ -247,7 +247,7 @@ impl OpenRun {
         });
     }
 
-    /// The names of the stages that were reused, and of those that ran.
+    /// The names of reused stages, and of those that ran.
     pub(crate) fn stages(&self) -> (Vec<String>, Vec<String>) {
         let run = self.locked();
         let owned = |name: &str| name.to_owned();
@@ -257,7 +257,7 @@ impl OpenRun {
         )
     }
 
-    /// Puts the end of the run on record.
+    /// Records the end of the run.
     pub(crate) fn end(&self, ended: Option<Ended>) -> Result<()> {
         let state = ended.as_ref().map_or(State::Done, |ended| ended.state);
         self.close(state, ended.map(|ended| ended.error))
@@ -275,7 +275,7 @@ impl OpenRun {
         self.root.write_run(&run)?;
         *lock = None;
         if let Some(last) = run.stages.last() {
-            // It is a matter of speed: what fails now is done by another run.
+            // Compaction only saves time; after a failure, a later run does it.
             let _ = self.root.compact_if_many(&last.key);
         }
         Ok(())
@@ -284,12 +284,12 @@ impl OpenRun {
 
 impl Drop for OpenRun {
     fn drop(&mut self) {
-        // Nobody is left to tell of an error.
+        // There is no caller to return an error to.
         let _ = self.close(State::Cancelled, None);
     }
 }
 
-/// How an execution ended that made nothing.
+/// The end of an execution without outputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
     state: State,
@@ -316,7 +316,7 @@ impl Execution {
 }
 
 impl Root {
-    /// The executions of a key that came to their end and whose outputs are all there, the newest first.
+    /// The successful executions of a key whose outputs all exist, newest first.
     pub(super) fn known(&self, task: &Task) -> Result<Vec<Execution>> {
         let mut known = self.executions_of(&task.key()?)?;
         known.retain(|execution| {
@@ -328,7 +328,7 @@ impl Root {
     }
 }
 
-/// Opens the file whose lock runs share.
+/// Opens the lock file.
 pub(super) fn open_lock(root: &Root) -> std::io::Result<File> {
     File::options()
         .create(true)
@@ -337,8 +337,8 @@ pub(super) fn open_lock(root: &Root) -> std::io::Result<File> {
         .open(root.path().join(LOCK))
 }
 
-/// Whether the process of a run that is under way by its record still has it locked. Where there are no locks, it is
-/// taken for alive.
+/// Whether the process of a run that is in progress according to its record still holds the lock. Without locks, it is
+/// assumed to be alive.
 pub(super) fn is_alive(record: &Path) -> bool {
     match File::open(record).map(|file| file.try_lock()) {
         Ok(Ok(())) => false,
@@ -347,7 +347,7 @@ pub(super) fn is_alive(record: &Path) -> bool {
     }
 }
 
-/// An id that no other run has: `20261127T160512.345Z-1f00c2`.
+/// A unique id: `20261127T160512.345Z-1f00c2`.
 fn new_id(started_ms: u64) -> Result<String> {
     let unique = Fingerprint::unique()?;
     let time = rfc3339(started_ms).replace(['-', ':'], "");

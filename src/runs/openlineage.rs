@@ -2,20 +2,20 @@
 
 use serde_json::{Map, Value, json};
 
-use super::clock::rfc3339_ms;
 use super::history::History;
 use super::record::{Execution, Run, State};
 use super::{ArtifactId, UsedFile};
+use crate::clock::rfc3339_ms;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 
-/// The version of the specification that events are of.
+/// The definition of events, with the version of the specification.
 const EVENT: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 const PARENT: &str =
     "https://openlineage.io/spec/facets/1-0-1/ParentRunFacet.json#/$defs/ParentRunFacet";
 const ERROR: &str = "https://openlineage.io/spec/facets/1-0-1/ErrorMessageRunFacet.json#/$defs/ErrorMessageRunFacet";
 const VERSION: &str = "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet";
-/// Who made the events, and where the fields of its own facets are told.
+/// The producer of the events, and the documentation of its own facets.
 const PRODUCER: &str = concat!("https://docs.rs/fourfold/", env!("CARGO_PKG_VERSION"));
 const OWN: &str = concat!(
     "https://docs.rs/fourfold/",
@@ -24,12 +24,12 @@ const OWN: &str = concat!(
 );
 
 impl History {
-    /// A run as events of OpenLineage, in the order of time: the start and the end of the run and of each of its
-    /// executions, as the version 2-0-2 of `spec/OpenLineage.json` has them. Written one a line, they are what other tools
-    /// read; each can be posted to `/api/v1/lineage`. Of a run that is under way, there are those that were.
+    /// A run as events of OpenLineage in chronological order: the start and the end of the run and of each of its executions,
+    /// according to version 2-0-2 of `spec/OpenLineage.json`. Other tools read them as JSON lines, and each can be
+    /// posted to `/api/v1/lineage`. A run in progress has the events that have occurred.
     ///
-    /// Jobs are named `<pipeline>` and `<pipeline>.<stage>` in your `namespace`; files are datasets by their paths or URLs,
-    /// artifacts by their ids in your `namespace`. Facets of ours begin with `fourfold_`. Equal records make equal events.
+    /// Jobs are named `<pipeline>` and `<pipeline>.<stage>` in `namespace`. Files are datasets named by their paths or URLs,
+    /// artifacts by their ids in `namespace`. Custom facets begin with `fourfold_`. Equal records make equal events.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no run of this id.
@@ -58,7 +58,7 @@ impl History {
             inputs,
             outputs,
         });
-        // Those that were reused have events of the run that made them.
+        // Reused executions have events in the run that made them.
         for execution in of_run.iter().filter(|execution| execution.run == run.id) {
             let files = execution.files.iter().map(of_file);
             let inputs = execution.inputs.iter().map(|id| namer.of_artifact(id));
@@ -80,7 +80,7 @@ impl History {
     }
 }
 
-/// What the events of a run or an execution tell.
+/// The content of the events of a run or an execution.
 struct Told<'a> {
     id: &'a str,
     job: String,
@@ -167,7 +167,7 @@ impl Namer<'_> {
     }
 }
 
-/// A file by the rules of `spec/Naming.md`: `file` and a path, or the store and what is below it.
+/// A file, named by the rules of `spec/Naming.md`: `file` and a path, or the store and the path below it.
 fn of_file(file: &UsedFile) -> Value {
     let (namespace, name) = match file.path.split_once("://") {
         Some((scheme, rest)) => {
@@ -190,7 +190,7 @@ fn facet(schema: &str, mut of: Value) -> Value {
     of
 }
 
-/// A UUID that is always that of an id: of version 8, which leaves its digits to who makes it (RFC 9562).
+/// A UUID derived from an id, of version 8, whose digits are free (RFC 9562).
 fn uuid(id: &str) -> String {
     let digest = Fingerprint::of_bytes(id);
     let digits = digest.as_str();

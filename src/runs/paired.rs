@@ -1,4 +1,4 @@
-//! The difference of two models over the same rows.
+//! Paired differences of the metrics of two models over the same rows.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::metrics::{BothRanks, Catalogue, Evaluator, Metrics};
 use crate::model::{Target, load_json};
 
-/// The metrics of the second run's model less those of the first's, of those whose difference has an interval; none where
-/// they were not evaluated on the same rows, or the predictions are gone.
+/// The metrics of the second run's model minus those of the first, where the difference has an interval. Empty if the models
+/// were not evaluated on the same rows, or their predictions were removed.
 pub(super) fn changes(root: &Root, before: &Run, after: &Run) -> Result<Metrics> {
     let predictions = |run: &Run| run.output("predictions").cloned();
     let same_rows = before.output("examples").is_some()
@@ -61,7 +61,7 @@ fn read(root: &Root, id: &ArtifactId) -> Result<(Target, Vec<RecordBatch>)> {
     Ok((target, batches))
 }
 
-/// Rows with the candidate of one and, as the baseline, that of the other; `None` if they are other rows.
+/// Rows with the candidate of one run and, as the baseline, that of the other; `None` if the rows differ.
 fn beside(candidate: &RecordBatch, baseline: &RecordBatch) -> Result<Option<RecordBatch>> {
     let mut columns = Vec::new();
     for name in ["label", "unseen", "candidate", "baseline", "weight"] {

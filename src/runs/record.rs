@@ -1,4 +1,4 @@
-//! Records: what was done, from what, and how it ended.
+//! Records of runs and executions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,26 +7,26 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::clock::rfc3339;
 use super::inputs::UsedFile;
 use super::{ArtifactId, ModelCard};
+use crate::clock::rfc3339;
 use crate::fingerprint::Fingerprint;
 use crate::metrics::Metrics;
 
-/// How a run or an execution stands.
+/// The state of a run or an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// It is under way.
+    /// It is in progress.
     Running,
-    /// It came to its end. A run that has rejected its model did.
+    /// It finished. This includes runs that rejected their models.
     Done,
-    /// It ended with an error.
+    /// It failed with an error.
     Failed,
-    /// It was told to stop, or its future was dropped.
+    /// It was cancelled, or its future was dropped.
     Cancelled,
-    /// Its process was killed. What it had published is used by the next run.
+    /// Its process was killed. The next run uses what it had published.
     Killed,
 }
 
@@ -42,59 +42,59 @@ impl fmt::Display for State {
     }
 }
 
-/// One execution of a stage: what it was made of, what it made. Times are milliseconds since 1970-01-01T00:00:00Z.
+/// An execution of a stage, with its inputs and outputs. Times are milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Execution {
-    /// The version of this format.
+    /// The version of the record's format.
     pub format_version: u32,
-    /// Its id: that of the run, and the stage.
+    /// The id: that of the run, followed by the stage.
     pub id: String,
-    /// The run's id.
+    /// The id of the run.
     pub run: String,
-    /// The pipeline's name.
+    /// The name of the pipeline.
     pub pipeline: String,
-    /// Which stage of a pipeline it is, such as `train`; `trial` for a trial of a search, which is a part of `train`.
+    /// The stage, such as `train`; `trial` for a trial of a search, which is part of `train`.
     pub stage: String,
-    /// The name of what was run, such as `gradient_boosting`.
+    /// The name of the implementation, such as `gradient_boosting`.
     pub name: String,
-    /// Its [version](crate::Stage::version).
+    /// The [version](crate::Stage::version) of the implementation.
     pub version: u32,
-    /// Its [configuration](crate::Stage::configuration).
+    /// The [configuration](crate::Stage::configuration) of the implementation.
     pub configuration: Value,
-    /// The seed, of a stage that has one.
+    /// The seed, if the stage has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// What the content of the source was, of a stage that reads one.
+    /// The fingerprint of the source's content, if the stage reads one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Fingerprint>,
-    /// The files that the source was.
+    /// The files of the source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<UsedFile>,
-    /// What it was made of.
+    /// The artifacts that it used.
     #[serde(default)]
     pub inputs: Vec<ArtifactId>,
-    /// The model that was serving, of a stage that looked at it: `none`, an artifact, or what else is known of it.
+    /// The serving model, for stages that depend on it: `none`, an artifact, or another description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<String>,
-    /// What it made.
+    /// The artifacts that it made.
     #[serde(default)]
     pub outputs: Vec<ArtifactId>,
-    /// What it came to, of an execution that makes no artifact: of a trial of a search, its value and the standard error.
+    /// The result of an execution without artifacts: the value and the standard error of a trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// Of all that its outputs depend on, but for [`Execution::serving`].
+    /// The fingerprint of everything that its outputs depend on, except [`Execution::serving`].
     pub key: Fingerprint,
-    /// How it ended.
+    /// The final state.
     pub state: State,
-    /// Why it failed.
+    /// The reason of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When it began.
+    /// The time at which it began.
     pub started_ms: u64,
-    /// How long it took.
+    /// The duration in seconds.
     pub seconds: f64,
-    /// Where it ran.
+    /// The environment in which it ran.
     pub environment: Environment,
 }
 
@@ -102,30 +102,30 @@ impl Execution {
     /// The version of the format that this build writes.
     pub const FORMAT_VERSION: u32 = 1;
 
-    /// What it made of a kind.
+    /// The output of a kind.
     #[must_use]
     pub fn output(&self, kind: &str) -> Option<&ArtifactId> {
         self.outputs.iter().find(|output| output.kind() == kind)
     }
 
-    /// When it began, in UTC: `2026-11-27T16:05:12Z`.
+    /// The time at which it began, in UTC: `2026-11-27T16:05:12Z`.
     #[must_use]
     pub fn started(&self) -> String {
         rfc3339(self.started_ms)
     }
 }
 
-/// Where something ran.
+/// The environment of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Environment {
-    /// The machine's name.
+    /// The host name of the machine.
     pub host: String,
     /// The operating system, such as `linux`.
     pub os: String,
-    /// The kind of processor, such as `x86_64`: equal bits are promised on one kind.
+    /// The processor architecture, such as `x86_64`. Results are bit-identical within one architecture.
     pub arch: String,
-    /// How many threads the machine runs at once.
+    /// The number of hardware threads.
     pub threads: usize,
     /// The version of this crate.
     pub crate_version: String,
@@ -162,51 +162,51 @@ fn host() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageOfRun {
-    /// Which stage, such as `train`.
+    /// The stage, such as `train`.
     pub stage: String,
     /// The key of its execution.
     pub key: Fingerprint,
     /// The execution, of this run or of an earlier one.
     pub execution: String,
-    /// Whether it was of an earlier run, and not run again.
+    /// Whether the execution is of an earlier run and was reused.
     pub reused: bool,
-    /// What it made.
+    /// The outputs of the execution.
     pub outputs: Vec<ArtifactId>,
 }
 
-/// A model that a run has deployed.
+/// A model that a run deployed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Deployed {
     /// The model.
     pub model: ArtifactId,
-    /// The version that the server gave it, if it counts versions.
+    /// The version assigned by the server, if it numbers versions.
     pub version: Option<u64>,
-    /// When.
+    /// The time of the deployment.
     pub at_ms: u64,
-    /// Whether it served already, so that nothing was deployed anew.
+    /// Whether the model was serving already, so that nothing was deployed.
     #[serde(default)]
     pub already: bool,
 }
 
-/// How a saved model did in the trial before its deployment, on the machine of the run.
+/// Measurements of a saved model in the trial before its deployment, on the machine of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measured {
-    /// How long loading took, in seconds.
+    /// The load time in seconds.
     pub load_s: f64,
-    /// How long half of the single rows of a burst took at most, in seconds.
+    /// The median latency of single rows in a burst, in seconds.
     pub p50_s: f64,
-    /// How long 99 of 100 of them took at most, in seconds.
+    /// The 99th percentile of the latency of single rows, in seconds.
     pub p99_s: f64,
-    /// By how many bytes the process grew during the burst, where that can be told.
+    /// The growth of the process's memory during the burst in bytes, where it can be measured.
     pub memory_growth: Option<u64>,
-    /// The bytes of the saved model.
+    /// The size of the saved model in bytes.
     pub n_bytes: u64,
 }
 
 impl Measured {
-    /// The times of loading, of half and of 99 of 100 of the single rows.
+    /// From the load time, the median and the 99th percentile of the latency.
     pub(crate) fn new(times: [Duration; 3], memory_growth: Option<u64>, n_bytes: u64) -> Self {
         let [load_s, p50_s, p99_s] = times.map(|time| time.as_secs_f64());
         Measured {
@@ -219,51 +219,51 @@ impl Measured {
     }
 }
 
-/// One run of a pipeline. Times are milliseconds since 1970-01-01T00:00:00Z.
+/// A run of a pipeline. Times are milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Run {
-    /// The version of this format.
+    /// The version of the record's format.
     pub format_version: u32,
-    /// Its id, which begins with the time: ids of one root sort as they began.
+    /// The id, which begins with the time, so that the ids of a root sort by time.
     pub id: String,
-    /// The pipeline's name.
+    /// The name of the pipeline.
     pub pipeline: String,
-    /// How it stands.
+    /// The state.
     pub state: State,
-    /// When it began.
+    /// The time at which it began.
     pub started_ms: u64,
-    /// How long it took.
+    /// The duration in seconds.
     pub seconds: f64,
-    /// Its stages as far as it came.
+    /// The stages that it reached.
     pub stages: Vec<StageOfRun>,
-    /// Why it failed.
+    /// The reason of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What the validators said: `blessed` or `rejected`, with the reasons.
+    /// The verdict of the validators: `blessed`, or `rejected` with the reasons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
     /// The candidate's metrics over all rows of the `eval` split.
     #[serde(default, skip_serializing_if = "Metrics::is_empty")]
     pub metrics: Metrics,
-    /// What was deployed.
+    /// The model that it deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed: Option<Deployed>,
-    /// Tags that it was given.
+    /// The tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// Notes that it was given.
+    /// The notes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What people say of its model.
+    /// The card of its model.
     #[serde(default, skip_serializing_if = "ModelCard::is_empty")]
     pub card: ModelCard,
-    /// How its model did in the trial, if the evaluation was not reused.
+    /// The measurements of the trial, if the evaluation was not reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
-    /// Where it ran.
+    /// The environment in which it ran.
     pub environment: Environment,
-    /// The process that ran it.
+    /// The id of the process that ran it.
     pub process: u32,
 }
 
@@ -271,26 +271,30 @@ impl Run {
     /// The version of the format that this build writes.
     pub const FORMAT_VERSION: u32 = 1;
 
-    /// What a stage of a kind made in it, or in the run that it was reused from.
+    /// The output of a kind, of this run or reused by it.
     #[must_use]
     pub fn output(&self, kind: &str) -> Option<&ArtifactId> {
-        // A later stage has the last word: rows that were set aside make other examples.
+        // The last stage wins: `prepare` makes other examples if it sets rows aside.
         let mut outputs = self.stages.iter().rev().flat_map(|stage| &stage.outputs);
         outputs.find(|output| output.kind() == kind)
     }
 
-    /// When it began, in UTC: `2026-11-27T16:05:12Z`.
+    /// The time at which it began, in UTC: `2026-11-27T16:05:12Z`.
     #[must_use]
     pub fn started(&self) -> String {
         rfc3339(self.started_ms)
     }
 
-    /// When it ended, in UTC.
+    /// The time at which it ended, in UTC.
     pub(crate) fn ended(&self) -> String {
-        rfc3339(self.started_ms.saturating_add((self.seconds * 1e3) as u64))
+        rfc3339(self.ended_ms())
     }
 
-    /// The names of the stages that were reused from earlier runs.
+    pub(super) fn ended_ms(&self) -> u64 {
+        self.started_ms.saturating_add((self.seconds * 1e3) as u64)
+    }
+
+    /// The names of the reused stages.
     pub fn reused(&self) -> impl Iterator<Item = &str> {
         let reused = self.stages.iter().filter(|stage| stage.reused);
         reused.map(|stage| stage.stage.as_str())

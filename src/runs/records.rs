@@ -1,4 +1,4 @@
-//! Records on disk: one file each, the older ones many to a segment.
+//! Records on disk: one file each, and segments for the older ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::store;
 
-/// The most bytes of a record.
+/// The maximum size of a record in bytes.
 pub(super) const MAX_RECORD_BYTES: u64 = 64 << 20;
 
 impl Root {
@@ -28,11 +28,11 @@ impl Root {
         self.path().join("executions")
     }
 
-    /// All runs in their order, the oldest first. One whose process was killed is [`State::Killed`].
+    /// All runs, oldest first. A run whose process was killed is [`State::Killed`].
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] naming the record that is none; [`ErrorKind::Unsupported`] for one of a newer version;
-    /// [`ErrorKind::Io`] if one cannot be read.
+    /// [`ErrorKind::Corrupt`] naming an invalid record; [`ErrorKind::Unsupported`] for a record of a newer version;
+    /// [`ErrorKind::Io`] if a record cannot be read.
     pub fn runs(&self) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
         for path in self.run_files()? {
@@ -44,10 +44,10 @@ impl Root {
         Ok(runs)
     }
 
-    /// A run by its id, or by the beginning of one that no other has.
+    /// A run by its id or a unique prefix of it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none, or several; and as [`Root::runs`].
+    /// [`ErrorKind::NotFound`] if no run, or more than one, matches; as [`Root::runs`].
     pub fn run(&self, id: &str) -> Result<Run> {
         if store::is_name(id)
             && let Some(run) = self.read_run(&self.run_path(id))?
@@ -69,7 +69,11 @@ impl Root {
         match (ids.as_slice(), found.pop(), found.len()) {
             ([id], None, _) => {
                 let run = self.read_run(&self.run_path(id))?;
-                run.ok_or_else(|| Error::not_found(format!("run `{id}` was just moved; ask again")))
+                run.ok_or_else(|| {
+                    Error::not_found(format!(
+                        "run `{id}` was moved into a segment just now; try again"
+                    ))
+                })
             }
             ([], Some(run), 0) => Ok(run),
             ([], None, _) => Err(Error::not_found(format!(
@@ -85,7 +89,7 @@ impl Root {
         }
     }
 
-    /// A run's file; `None` if it is not there.
+    /// The run in a file; `None` if the file does not exist.
     pub(super) fn read_run(&self, path: &Path) -> Result<Option<Run>> {
         let Some(mut run) = read_record::<Run>(path, "run")? else {
             return Ok(None);
@@ -96,7 +100,7 @@ impl Root {
         Ok(Some(run))
     }
 
-    /// All executions, in the order of the time at which they began.
+    /// All executions, oldest first.
     ///
     /// # Errors
     /// As [`Root::runs`].
@@ -105,14 +109,14 @@ impl Root {
         for path in self.execution_files()? {
             found.extend(read_record::<Execution>(&path, "execution")?);
         }
-        // After the files: what was taken from among them meanwhile is in a segment.
+        // Segments come after the files: a record that was moved in between is in a segment.
         found.extend(self.in_segments::<Execution>(None)?);
         found.sort_by(|a, b| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));
         found.dedup_by(|a, b| a.id == b.id);
         Ok(found)
     }
 
-    /// The files of executions that are in no segment yet.
+    /// The files of executions that are not in a segment yet.
     pub(super) fn execution_files(&self) -> Result<Vec<PathBuf>> {
         let dir = self.executions_dir();
         let mut found = Vec::new();
@@ -124,7 +128,7 @@ impl Root {
         Ok(found)
     }
 
-    /// The files of runs that are in no segment yet.
+    /// The files of runs that are not in a segment yet.
     pub(super) fn run_files(&self) -> Result<Vec<PathBuf>> {
         json_files(&self.runs_dir())
     }
@@ -133,7 +137,7 @@ impl Root {
         self.executions_dir().join(&key.as_str()[..2])
     }
 
-    /// The executions of a key, the newest last.
+    /// The executions of a key, oldest first.
     pub(super) fn executions_of(&self, key: &Fingerprint) -> Result<Vec<Execution>> {
         let mut found = Vec::new();
         for path in json_files(&self.key_dir(key))? {
@@ -163,7 +167,7 @@ impl Root {
         write_json(&self.run_path(&run.id), run)
     }
 
-    /// Removes what killed writers have left.
+    /// Removes leftovers of killed writers.
     pub(super) fn sweep(&self) -> Result<()> {
         let mut dirs = vec![self.path().to_owned(), self.runs_dir(), self.segments_dir()];
         for all in [self.path().join("artifacts"), self.executions_dir()] {
@@ -178,19 +182,19 @@ impl Root {
         Ok(())
     }
 
-    /// The id of the newest run, which begins with its time; it is in no segment.
+    /// The id of the newest run, which is never in a segment.
     pub(super) fn newest_run(&self) -> Result<Option<String>> {
         let newest = self.run_files()?.pop();
         Ok(newest.as_deref().and_then(stem))
     }
 }
 
-/// The name of a record's file.
+/// The name of a record's file, without its extension.
 fn stem(path: &Path) -> Option<String> {
     Some(path.file_stem()?.to_string_lossy().into_owned())
 }
 
-/// The records in a directory, sorted; none if it is not there. What is being written starts with a dot.
+/// The records in a directory, sorted; none if it does not exist. Names of unfinished files begin with a dot.
 fn json_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error| Error::io(format!("reading directory `{}`", dir.display()), error);
     let entries = match fs::read_dir(dir) {
@@ -211,7 +215,7 @@ fn json_files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A record, with its version looked at first; `None` if it is not there (any more).
+/// A record, whose version is checked first; `None` if it does not exist, or not any more.
 pub(super) fn read_record<T: serde::de::DeserializeOwned>(
     path: &Path,
     what: &str,
@@ -238,7 +242,7 @@ pub(super) fn read_record<T: serde::de::DeserializeOwned>(
 
 pub(super) fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| {
-        Error::corrupt(format!("`{}` is not what it should be", path.display())).with_source(error)
+        Error::corrupt(format!("`{}` is not a valid record", path.display())).with_source(error)
     })
 }
 

@@ -1,27 +1,27 @@
-//! The directory of all that runs leave.
+//! The root: the directory of artifacts and records.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
 use super::records::{parse, write_json};
 use super::segments::Cache;
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store;
 
-/// Where artifacts and records are kept; see [the module](crate::runs).
+/// The directory of artifacts and records; see [the module](crate::runs).
 #[derive(Clone, Debug)]
 pub struct Root {
     path: PathBuf,
-    clock: Clock,
-    /// What was read of records in segments, which never change.
+    clock: Arc<dyn Clock>,
+    /// The segments that were read; they never change.
     segments: Cache,
 }
 
 impl<P: Into<PathBuf>> From<P> for Root {
-    /// The root at a directory, which is looked at when a run begins.
+    /// The root at a directory, which is checked when a run begins.
     fn from(path: P) -> Self {
         Root::at(path.into())
     }
@@ -38,10 +38,10 @@ impl Root {
     /// The version of the format that this build reads and writes.
     pub const FORMAT_VERSION: u32 = 1;
 
-    /// The root at a directory, which is made by the first run.
+    /// The root at a directory, which the first run creates.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if a newer version of this crate made it; [`ErrorKind::Io`] if it is no directory or
+    /// [`ErrorKind::Unsupported`] if a newer version of this crate created it; [`ErrorKind::Io`] if it is not a directory or
     /// cannot be read.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let root = Root::at(path.into());
@@ -49,20 +49,20 @@ impl Root {
         Ok(root)
     }
 
-    /// As it is given to a pipeline, which opens it.
+    /// The root at a directory, unchecked.
     pub(crate) fn at(path: PathBuf) -> Self {
         Root {
             path,
-            clock: Clock::default(),
+            clock: Arc::new(SystemClock),
             segments: Cache::default(),
         }
     }
 
-    /// The same with another clock, for tests. A clock that goes back is no harm: a run begins after all that are on
-    /// record.
+    /// The same root with another clock, for tests and replays. A clock that goes back does no harm: a run begins after all
+    /// that are on record.
     #[must_use]
-    pub fn with_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.clock = Clock::new(now);
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -72,15 +72,15 @@ impl Root {
         &self.path
     }
 
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
     pub(super) fn segments(&self) -> &Cache {
         &self.segments
     }
 
-    /// Makes the directory, or checks that it is one of ours that can be written.
+    /// Creates the directory, or checks that it is a root that can be written.
     pub(crate) fn create(&self) -> Result<()> {
         let failed = |error| {
             let message = format!("`{}` cannot be written", self.path.display());
@@ -96,7 +96,7 @@ impl Root {
         write_json(&self.path.join(FORMAT), &format)
     }
 
-    /// Whether the format is there, and one that this build reads.
+    /// Whether the directory is a root, of a format that this build reads.
     fn check_format(&self) -> Result<bool> {
         let format = self.path.join(FORMAT);
         match store::read_text(&format, 1 << 16) {

@@ -1,11 +1,11 @@
-//! What must not be written down.
+//! Secrets: strings that are never serialized.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that a stage needs and nobody else may see: a token, a password. It is not in fingerprints, records, manifests or
-/// `Debug` texts; who changes it changes no result.
+/// A string that a stage needs and nobody else may see, such as a token or a password. It is never part of fingerprints,
+/// records, manifests or `Debug` output; changing it changes no result.
 ///
 /// ```
 /// use fourfold::runs::Secret;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Secret(String);
 
 impl Secret {
-    /// What stands in its place.
+    /// Its serialized form.
     const HIDDEN: &'static str = "<secret>";
 
     /// A secret.
@@ -28,7 +28,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text.
+    /// The string itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -53,7 +53,7 @@ impl Serialize for Secret {
     }
 }
 
-/// From a configuration that a person has written, where it stands in clear.
+/// From a configuration in which it is written in plain text.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Secret)

@@ -1,8 +1,8 @@
-//! Segments: the older records, many to a Parquet file.
+//! Segments: Parquet files of older records.
 //!
-//! A segment holds records of one kind, sorted by what they are looked up by: executions by their key, runs by their id. It
-//! is named by the digest of its bytes and never changes. A record is written to a segment first and its own file removed
-//! then, so a reader that looks at the files first and at the segments after them finds every record, perhaps twice.
+//! A segment holds records of one kind, sorted by their lookup key: executions by their key, runs by their id. It is named by
+//! the digest of its bytes and never changes. A record is written into a segment before its own file is removed, so a reader
+//! that reads the files first and the segments second finds every record at least once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,9 +30,9 @@ use crate::store;
 
 /// A kind of record that segments hold.
 pub(super) trait Record: Serialize + DeserializeOwned {
-    /// The beginning of the names of its segments.
+    /// The prefix of the names of its segments.
     const KIND: &'static str;
-    /// What it is looked up by.
+    /// The lookup key.
     fn key(&self) -> &str;
     fn id(&self) -> &str;
     fn started_ms(&self) -> u64;
@@ -70,7 +70,7 @@ impl Record for Run {
     }
 }
 
-/// The bytes of segments that were read, by their names: they are named by their content.
+/// Segments that were read, by their names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cache(Arc<Mutex<BTreeMap<String, Segment>>>);
 
@@ -86,30 +86,30 @@ const KEY: usize = 0;
 const ID: usize = 1;
 const RECORD: usize = 3;
 
-/// The version of this form, in the metadata of the files.
+/// The version of the format, in the metadata of the files.
 const FORMAT_VERSION: u32 = 1;
 const VERSION_KEY: &str = "fourfold.segment";
 
-/// The most bytes of a segment, as it is and as text.
+/// The maximum size of a segment in bytes.
 const MAX_BYTES: u64 = 1 << 30;
-/// The rows that are read to look up one.
+/// The rows of a row group, which are read to look up one.
 const ROWS_PER_GROUP: usize = 1_024;
-/// Segments of fewer rows are written anew with what is added.
+/// Segments of fewer rows are merged with new records.
 const SMALL: i64 = 20_000;
-/// The records in files of their own beyond which those that have settled go into a segment.
+/// The number of settled records in files of their own that triggers a compaction.
 const MANY_FILES: usize = 4_096;
-/// After this time a record has settled.
+/// The age at which a record has settled.
 const SETTLED: Duration = Duration::from_secs(86_400);
-/// How often a reader looks again whose segment was replaced by a larger one meanwhile.
+/// How often a reader retries if a segment was replaced by a larger one in between.
 const TRIES: usize = 8;
 
-/// What [`Root::compact`] has done.
+/// The result of [`Root::compact`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
-    /// The executions that went into a segment.
+    /// The number of executions that were moved into a segment.
     pub executions: usize,
-    /// The runs that did.
+    /// The number of runs that were moved into a segment.
     pub runs: usize,
 }
 
@@ -140,7 +140,7 @@ impl Root {
         Ok(names)
     }
 
-    /// The records of a kind in segments, those of one key or all.
+    /// The records of a kind in segments, of one key or all.
     pub(super) fn in_segments<R: Record>(&self, key: Option<&str>) -> Result<Vec<R>> {
         let mut tries = 0;
         'again: loop {
@@ -159,7 +159,7 @@ impl Root {
         }
     }
 
-    /// A segment, whose digest is checked when it is read first.
+    /// A segment. Its digest is checked when it is first read.
     fn segment(&self, name: &str, kind: &str) -> Result<Segment> {
         let lock = || {
             self.segments()
@@ -188,12 +188,12 @@ impl Root {
         Ok(segment)
     }
 
-    /// Moves the records that began before a time ago from files of their own into Parquet files, many to each: they are
-    /// read faster, and answer the same. Runs do it themselves when there are thousands. Records can be read and written
-    /// meanwhile, and one process does it at a time.
+    /// Moves records that are older than a duration from files of their own into Parquet files, which are faster to read.
+    /// Answers do not change. Runs compact by themselves when there are thousands of records. Records can be read and written
+    /// during a compaction, and one process compacts at a time.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if something cannot be written or removed: no record is lost then; as [`Root::runs`].
+    /// [`ErrorKind::Io`] if a file cannot be written or removed, without loss of records; as [`Root::runs`].
     pub fn compact(&self, older_than: Duration) -> Result<Compacted> {
         let dir = self.segments_dir();
         if !self.path().is_dir() {
@@ -205,7 +205,7 @@ impl Root {
         options.create(true).truncate(false).write(true);
         let lock = options.open(dir.join("lock")).map_err(failed)?;
         if lock.try_lock().is_err() {
-            // Another process is at it.
+            // Another process compacts.
             return Ok(Compacted::default());
         }
         store::sweep(&dir);
@@ -219,11 +219,11 @@ impl Root {
         }
         let mut runs = Vec::new();
         let mut files = self.run_files()?;
-        // The newest tells the next where the clock has gone back.
+        // The next run compares its clock with the newest.
         files.pop();
         for path in files {
             let run = self.read_run(&path)?;
-            // What is not known to have ended may still be written.
+            // A run that has not ended may still be written.
             let ended = |run: &Run| !matches!(run.state, State::Running | State::Killed);
             let old = run.filter(|run| run.started_ms < before_ms && ended(run));
             runs.extend(old.map(|run| (path, run)));
@@ -234,7 +234,7 @@ impl Root {
         })
     }
 
-    /// Compacts if there seem to be many records that have settled: by those of the executions that a key is among.
+    /// Compacts if there seem to be many settled records, judged by the directory of a key.
     pub(super) fn compact_if_many(&self, key: &Fingerprint) -> Result<()> {
         let now = SystemTime::now();
         let has_settled = |entry: &std::fs::DirEntry| {
@@ -247,14 +247,14 @@ impl Root {
         let Ok(entries) = std::fs::read_dir(self.key_dir(key)) else {
             return Ok(());
         };
-        // Keys are spread evenly over 256 directories.
+        // Keys are distributed evenly over 256 directories.
         match entries.flatten().filter(has_settled).count() * 256 > MANY_FILES {
             true => self.compact(SETTLED).map(drop),
             false => Ok(()),
         }
     }
 
-    /// Writes records into a segment, with those of small segments, and removes what they were in.
+    /// Writes records into a segment, together with those of small segments, and removes the files that held them.
     fn to_segment<R: Record>(&self, records: Vec<(PathBuf, R)>) -> Result<usize> {
         let names = self.segment_names(R::KIND)?;
         let (mut known, mut small) = (BTreeSet::new(), Vec::new());
@@ -268,7 +268,7 @@ impl Root {
         let mut all = Vec::new();
         let mut files = Vec::new();
         for (path, record) in records {
-            // A compaction that was stopped has written some already.
+            // An interrupted compaction may have written some already.
             if !known.contains(record.id()) {
                 all.push(Row::of(&record)?);
             }
@@ -301,7 +301,7 @@ impl Root {
     }
 }
 
-/// The digest in the name of a segment of a kind.
+/// The digest in the name of a segment.
 fn digest_in(name: &str, kind: &str) -> Option<Fingerprint> {
     let digest = name.strip_prefix(kind)?.strip_prefix('-')?;
     Fingerprint::from_hex(digest.strip_suffix(".parquet")?)
@@ -384,11 +384,13 @@ impl Segment {
                     "segment `{name}` is of format version {other}, this build reads {FORMAT_VERSION}"
                 ),
             )),
-            None => Err(Error::corrupt(format!("`{name}` is no segment of records"))),
+            None => Err(Error::corrupt(format!(
+                "`{name}` is not a segment of records"
+            ))),
         }
     }
 
-    /// Some columns of the row groups that may hold a key, or of all.
+    /// Some columns of the row groups that may hold a key, or of all row groups.
     fn read(&self, columns: &[usize], key: Option<&str>, name: &str) -> Result<Vec<RecordBatch>> {
         let metadata = self.metadata.metadata();
         let mask = ProjectionMask::roots(
@@ -440,7 +442,7 @@ impl Segment {
             let (keys, ids) = (texts(&batch, KEY, name)?, texts(&batch, ID, name)?);
             let records = texts(&batch, RECORD, name)?;
             let times = batch.column(2).as_primitive_opt::<UInt64Type>();
-            let times = times.ok_or_else(|| unreadable(name, "`started_ms` is no number"))?;
+            let times = times.ok_or_else(|| unreadable(name, "`started_ms` is not a number"))?;
             rows.extend((0..batch.num_rows()).map(|at| Row {
                 key: keys.value(at).to_owned(),
                 id: ids.value(at).to_owned(),
@@ -456,10 +458,10 @@ fn texts<'b>(batch: &'b RecordBatch, at: usize, name: &str) -> Result<&'b String
     let column = batch.column(at).as_string_opt::<i32>();
     column
         .filter(|column| column.null_count() == 0)
-        .ok_or_else(|| unreadable(name, "a column that is no text"))
+        .ok_or_else(|| unreadable(name, "a column is not a string"))
 }
 
-/// Whether a row group may hold a key: rows are sorted by it.
+/// Whether a row group, which is sorted by key, may hold a key.
 fn may_hold(group: &RowGroupMetaData, key: &str) -> bool {
     let Some(statistics) = group.column(KEY).statistics() else {
         return true;

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::metrics::MetricValue;
 
 impl Root {
-    /// The answer to a query over what is on record, in [DataFusion's
+    /// The result of a query over the records, in [DataFusion's
     /// SQL](https://datafusion.apache.org/user-guide/sql/index.html): one `SELECT`. Times are UTC, durations in seconds,
     /// configurations JSON.
     ///
@@ -26,13 +26,13 @@ impl Root {
     /// | --- | --- | --- |
     /// | `runs` | a run | `id`, `pipeline`, `state`, `started`, `seconds`, `verdict`, `model`, `version`, `error`, `code_version`, `crate_version`, `host`, `tags` |
     /// | `executions` | an execution of a stage | `id`, `run`, `pipeline`, `stage`, `name`, `version`, `configuration`, `seed`, `key`, `state`, `started`, `seconds`, `error`, `host` |
-    /// | `artifacts` | what a stage made | `id`, `kind`, `digest`, `made_by` (the first execution that did), `is_there` |
-    /// | `edges` | an artifact that an execution used or made | `execution`, `run`, `artifact`, `role` (`input` or `output`) |
+    /// | `artifacts` | an artifact | `id`, `kind`, `digest`, `made_by` (the first execution that made it), `is_there` |
+    /// | `edges` | an input or output of an execution | `execution`, `run`, `artifact`, `role` (`input` or `output`) |
     /// | `metrics` | a metric of a run's candidate over the `eval` split | `run`, `name`, `value`, `lower`, `upper`, `support` |
     /// | `trials` | a trial of a search | `id`, `run`, `name`, `configuration`, `metric`, `value`, `error`, `share`, `seconds`, `failure` |
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is no query over these tables; as [`Root::runs`].
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not a query over these tables; as [`Root::runs`].
     pub async fn sql(&self, query: &str) -> Result<Vec<RecordBatch>> {
         let root = self.clone();
         let tables = tokio::task::spawn_blocking(move || root.tables()).await;

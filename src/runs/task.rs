@@ -1,4 +1,4 @@
-//! What an execution is of, before it runs.
+//! Tasks: executions before they run.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::stage::Stage;
 
-/// A stage with all that its outputs depend on.
+/// A stage with everything that its outputs depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
-    /// Which stage of a pipeline it is.
+    /// The stage of the pipeline.
     pub(crate) stage: &'static str,
     pub(crate) name: String,
     pub(crate) version: u32,
@@ -20,12 +20,12 @@ pub(crate) struct Task {
     pub(crate) snapshot: Option<Fingerprint>,
     pub(crate) files: Vec<UsedFile>,
     pub(crate) inputs: Vec<ArtifactId>,
-    /// The model that is serving, of a stage that looks at it.
+    /// The serving model, for stages that depend on it.
     pub(crate) serving: Option<String>,
 }
 
 impl Task {
-    /// Of a stage that users implement.
+    /// The task of a stage that users implement.
     pub(crate) fn of_stage<S: Stage + ?Sized>(stage: &'static str, of: &S) -> Result<Self> {
         let configuration = of
             .configuration()
@@ -68,7 +68,7 @@ impl Task {
         self
     }
 
-    /// The key of all but the model that is serving.
+    /// The key of everything but the serving model.
     pub(crate) fn key(&self) -> Result<Fingerprint> {
         Fingerprint::of(&(
             (self.stage, &self.name, self.version, self.seed),
@@ -78,7 +78,7 @@ impl Task {
         ))
     }
 
-    /// How it differs from an execution of the same stage, in words; `None` if only the model that is serving does.
+    /// The difference from an execution of the same stage, in words; `None` if only the serving model may differ.
     pub(super) fn difference(&self, other: &Execution) -> Option<String> {
         if self.name != other.name {
             return Some(format!("it is `{}`, it was `{}`", self.name, other.name));
@@ -101,17 +101,17 @@ impl Task {
             ));
         }
         if let Some(path) = changed_path(&self.configuration, &other.configuration) {
-            return Some(format!("its configuration has another {path}"));
+            return Some(format!("{path} of its configuration has changed"));
         }
         let of_kind = |kind: &str| other.inputs.iter().find(|input| input.kind() == kind);
         let changed = self.inputs.iter();
         let mut changed = changed.filter(|input| of_kind(input.kind()) != Some(input));
         changed
             .next()
-            .map(|input| format!("its input `{}` is another one", input.kind()))
+            .map(|input| format!("its input `{}` has changed", input.kind()))
     }
 
-    /// Which files are not those of an earlier execution.
+    /// The difference of the files from those of an earlier execution.
     fn other_files(&self, other: &Execution) -> String {
         let was = |file: &UsedFile| other.files.iter().find(|was| was.path == file.path);
         let changed = self
@@ -124,15 +124,15 @@ impl Task {
             .iter()
             .find(|was| !self.files.iter().any(|file| file.path == was.path));
         match (changed, new, gone) {
-            (Some(file), _, _) => format!("`{}` has other content", file.path),
+            (Some(file), _, _) => format!("the content of `{}` has changed", file.path),
             (None, Some(file), _) => format!("`{}` is new", file.path),
-            (None, None, Some(file)) => format!("`{}` is gone", file.path),
-            (None, None, None) => "the content of the source is another one".to_owned(),
+            (None, None, Some(file)) => format!("`{}` was removed", file.path),
+            (None, None, None) => "the content of the source has changed".to_owned(),
         }
     }
 }
 
-/// The first path at which two values differ, as people write it: `` `trainer.max_depth` ``.
+/// The first path at which two values differ: `` `trainer.max_depth` ``.
 pub(super) fn changed_path(one: &Value, other: &Value) -> Option<String> {
     fn walk(one: &Value, other: &Value, path: &mut Vec<String>) -> bool {
         match (one, other) {

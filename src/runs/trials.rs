@@ -9,9 +9,9 @@ use super::open::{Ended, OpenRun};
 use super::task::Task;
 use crate::error::{Error, Result};
 
-/// Where the trials of a training are put on record as they end, and found again by a search that goes on.
+/// The records of the trials of a training, written as they end and found again by a search that resumes.
 ///
-/// It stands for the rows of that training alone: what is trained on others has no business with it.
+/// It belongs to the rows of that training: a training on other rows must not use it.
 #[derive(Clone, Debug)]
 pub(crate) struct TrialLog {
     run: Arc<OpenRun>,
@@ -29,7 +29,7 @@ impl TrialLog {
         }
     }
 
-    /// A trial as an execution: by what it is configured as, on the rows of the training.
+    /// A trial as a task: its configuration, on the rows of the training.
     pub(crate) fn task(&self, name: &str, version: u32, configuration: &Value, seed: u64) -> Task {
         let configuration = json!({
             "trial": configuration,
@@ -41,13 +41,13 @@ impl TrialLog {
             .inputs(&self.training.inputs)
     }
 
-    /// What a trial has come to that ended well.
+    /// The result of a trial that succeeded.
     pub(crate) fn known(&self, task: &Task) -> Result<Option<Value>> {
         let known = self.run.known(task)?;
         Ok(known.into_iter().find_map(|execution| execution.result))
     }
 
-    /// Puts a trial on record that has come to something, or failed.
+    /// Records a trial, whether it succeeded or failed.
     pub(crate) fn keep(
         &self,
         task: &Task,

@@ -1,4 +1,4 @@
-//! Writing aside, renaming to the place, and sweeping what killed writers left.
+//! Writing to temporary names, renaming to the final ones, and sweeping leftovers of killed writers.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -14,34 +14,34 @@ use crate::fingerprint::Fingerprint;
 
 pub(super) const PREFIX: &str = ".writing-";
 
-/// How often a writer begins anew whose beginning was swept before it was locked.
+/// How often a writer retries if its temporary entry was swept before it was locked.
 const TRIES: usize = 16;
 
-/// Writes a directory: `write` fills an empty one aside, which is then synced and renamed to `place`.
+/// Writes a directory: `write` fills an empty temporary one, which is then synced and renamed to `place`.
 ///
 /// # Errors
-/// Those of `write`; [`ErrorKind::Io`] if the disk fails; [`ErrorKind::AlreadyExists`] if `place` is there. Nothing
-/// is changed at `place` then.
+/// Those of `write`; [`ErrorKind::Io`] if the disk fails; [`ErrorKind::AlreadyExists`] if `place` exists. Then nothing
+/// changes at `place`.
 pub(crate) fn write_dir(place: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let aside = Aside::new(place)?;
     write(aside.path())?;
     aside.commit().map(drop)
 }
 
-/// A directory that is being written aside. Dropped before [`Aside::commit`], it is gone.
+/// A temporary directory that is being written. It is removed if it is dropped before [`Aside::commit`].
 #[derive(Debug)]
 pub(crate) struct Aside {
     dir: Locked<TempDir>,
     place: Place,
 }
 
-/// Where a directory goes.
+/// The destination of a directory.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// To a path, where nothing is yet, for every user to read.
+    /// A path that does not exist yet; every user may read the directory.
     At(PathBuf),
-    /// Into a directory, under the digest of its content, for its own user only. Where that is there already, nothing
-    /// is written: equal content is one directory.
+    /// Within a directory, under the digest of the content; only its user may read it. If that exists already, nothing is
+    /// written: equal content is one directory.
     #[cfg_attr(
         not(feature = "datafusion"),
         expect(dead_code, reason = "only runs keep content by its digest")
@@ -50,7 +50,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// The directory that it goes into.
+    /// The parent directory.
     fn parent(&self) -> Result<&Path> {
         match self {
             Place::At(place) => parent_of(place),
@@ -66,12 +66,12 @@ impl Place {
 }
 
 impl Aside {
-    /// An empty directory beside `place`, where what killed writers left is swept first.
+    /// An empty directory beside `place`, after sweeping leftovers of killed writers there.
     pub(crate) fn new(place: &Path) -> Result<Self> {
         Aside::to(&Place::At(place.to_owned()))
     }
 
-    /// An empty directory for a place, in whose parent what killed writers left is swept first.
+    /// An empty directory for a place, after sweeping leftovers of killed writers in its parent.
     pub(crate) fn to(place: &Place) -> Result<Self> {
         let parent = place.parent()?;
         let failed = |error| Error::io(format!("writing `{}`", place.path().display()), error);
@@ -94,12 +94,12 @@ impl Aside {
         })
     }
 
-    /// Where to write.
+    /// The directory to write to.
     pub(crate) fn path(&self) -> &Path {
         self.dir.entry.path()
     }
 
-    /// Lists the digests, syncs, and moves it to its place, which is returned.
+    /// Writes the digests, syncs, renames the directory to its place, and returns the place.
     pub(crate) fn commit(self) -> Result<PathBuf> {
         let shown = self.place.path().to_owned();
         let failed = |error| Error::io(format!("writing `{}`", shown.display()), error);
@@ -115,7 +115,7 @@ impl Aside {
                 if place.exists() {
                     match verify_dir(&place) {
                         Ok(()) => return Ok(place),
-                        // What is damaged is replaced by what it should be.
+                        // A damaged directory is replaced.
                         Err(error) if error.kind() == ErrorKind::Corrupt => remove_dir(&place)?,
                         Err(error) => return Err(error),
                     }
@@ -125,15 +125,15 @@ impl Aside {
         };
         fs::write(self.path().join(SUMS), text).map_err(failed)?;
         sync_tree(self.path()).map_err(failed)?;
-        // Renaming would replace an empty directory without a word.
+        // Renaming would silently replace an empty directory.
         if place.exists() {
             return match self.place {
                 Place::At(_) => Err(already_there(&place)),
-                // Another run has written the same in the meantime.
+                // Another run wrote the same content in between.
                 Place::ByDigest(_) => Ok(place),
             };
         }
-        // What is published is read by servers of other users.
+        // Servers of other users read published directories.
         #[cfg(unix)]
         if let Place::At(_) = self.place {
             use std::os::unix::fs::PermissionsExt;
@@ -148,7 +148,7 @@ impl Aside {
             },
             Err(error) => return Err(failed(error)),
         }
-        // It has moved: there is nothing left to remove.
+        // It was renamed: there is nothing to remove.
         let _ = self.dir.entry.keep();
         step(Step::SyncName, &place).map_err(failed)?;
         sync_dir(parent_of(&place)?).map_err(failed)?;
@@ -164,11 +164,11 @@ fn is_there(error: &io::Error) -> bool {
 }
 
 fn already_there(place: &Path) -> Error {
-    let message = format!("`{}` is there already", place.display());
+    let message = format!("`{}` exists already", place.display());
     Error::new(ErrorKind::AlreadyExists, message)
 }
 
-/// Makes a directory, and those above it, for its own user only.
+/// Creates a directory and its parents, which only their user may read.
 pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -180,15 +180,15 @@ pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
     builder.create(dir)
 }
 
-/// Writes a file aside and renames it to its place: readers see the old text or the new one.
+/// Writes a temporary file and renames it to its place: readers see the old content or the new one.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] if it cannot be written; the old text stays then.
+/// [`ErrorKind::Io`] if it cannot be written; then the old content stays.
 pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
     write_file_for(place, text.as_bytes(), true)
 }
 
-/// As [`write_file`], of a file that only its own user may read.
+/// As [`write_file`], but only its user may read the file.
 ///
 /// # Errors
 /// As [`write_file`].
@@ -213,7 +213,7 @@ fn write_file_for(place: &Path, content: &[u8], for_all: bool) -> Result<()> {
         step(Step::Name, file.path())?;
         let is_new = !place.exists();
         file.persist(place).map_err(|error| error.error)?;
-        // Of a file that was there, readers may see the old text or the new one.
+        // Readers of a replaced file may see the old content or the new one.
         step(if is_new { Step::SyncName } else { Step::Sync }, place)?;
         sync_dir(parent)
     };
@@ -223,7 +223,7 @@ fn write_file_for(place: &Path, content: &[u8], for_all: bool) -> Result<()> {
 /// Removes a file.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] if it cannot be removed. One that is not there is none.
+/// [`ErrorKind::Io`] if it cannot be removed. A missing file is no error.
 #[cfg(feature = "datafusion")]
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     let removed = step(Step::Remove, path).and_then(|()| fs::remove_file(path));
@@ -235,10 +235,10 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory: it is gone for readers at once, its files follow.
+/// Removes a directory: it disappears for readers at once, before its files are removed.
 ///
 /// # Errors
-/// [`ErrorKind::Io`] if it cannot be removed; [`ErrorKind::NotFound`] if it is not there.
+/// [`ErrorKind::Io`] if it cannot be removed; [`ErrorKind::NotFound`] if it does not exist.
 pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
     let remove = || {
         let parent = parent_of(dir).map_err(io::Error::other)?;
@@ -251,8 +251,8 @@ pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
     remove().map_err(|error| Error::io(format!("removing `{}`", dir.display()), error))
 }
 
-/// Removes what writers have left in a directory that are gone: those whose lock is free. Returns how much that was.
-/// What cannot be locked or removed is left.
+/// Removes the leftovers of dead writers in a directory, which are those with a free lock, and returns their number. Entries
+/// that cannot be locked or removed are left.
 pub(crate) fn sweep(dir: &Path) -> usize {
     sweep_of(dir, PREFIX)
 }
@@ -268,7 +268,7 @@ fn sweep_of(dir: &Path, prefix: &str) -> usize {
         let Ok(kind) = entry.file_type() else {
             return false;
         };
-        // Nothing else is opened: it may block, or be elsewhere.
+        // Nothing else is opened: it may block or lead elsewhere.
         if !kind.is_dir() && !kind.is_file() {
             return false;
         }
@@ -287,11 +287,11 @@ fn sweep_of(dir: &Path, prefix: &str) -> usize {
     .count()
 }
 
-/// A temporary entry that its writer holds the lock of while it lives, so that others know that it does.
+/// A temporary entry with a lock that shows others that its writer is alive.
 #[derive(Debug)]
 struct Locked<E> {
     entry: E,
-    /// None where the file system has no locks: it is not swept there either.
+    /// `None` if the file system has no locks; then entries are not swept either.
     _lock: Option<File>,
 }
 
@@ -318,7 +318,7 @@ impl Locked<NamedTempFile> {
     }
 }
 
-/// Makes an entry and locks it; anew where it was swept in between.
+/// Creates an entry and locks it, again if it was swept in between.
 fn locked<E: AsRef<Path>>(
     make: impl Fn() -> io::Result<(E, Option<File>)>,
 ) -> io::Result<Locked<E>> {
@@ -327,7 +327,7 @@ fn locked<E: AsRef<Path>>(
         let (entry, lock) = make()?;
         let lock = lock.filter(|lock| match lock.try_lock() {
             Ok(()) => true,
-            // A sweeper has it, and removes the entry.
+            // A sweeper holds it and removes the entry.
             Err(TryLockError::WouldBlock) => lock.lock().is_ok(),
             Err(TryLockError::Error(_)) => false,
         });
@@ -339,7 +339,7 @@ fn locked<E: AsRef<Path>>(
     }
 }
 
-/// A temporary directory of a run. It is removed when it is dropped, and by a later run if the process was killed.
+/// A temporary directory of a run. It is removed when it is dropped, or by a later run if the process was killed.
 #[cfg(feature = "datafusion")]
 #[derive(Debug)]
 pub(crate) struct Scratch(Locked<TempDir>);
@@ -348,10 +348,10 @@ pub(crate) struct Scratch(Locked<TempDir>);
 impl Scratch {
     const PREFIX: &str = ".fourfold-scratch-";
 
-    /// An empty one in the system's directory for such things, where those that killed runs have left are removed.
+    /// An empty one in the system's temporary directory, after removing those of killed runs.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`] if it cannot be made.
+    /// [`ErrorKind::Io`] if it cannot be created.
     pub(crate) fn new() -> Result<Self> {
         let parent = std::env::temp_dir();
         sweep_of(&parent, Scratch::PREFIX);

@@ -1,22 +1,22 @@
-//! The steps after which a killed process leaves other files behind. In tests, a process is stopped before any of them.
+//! The steps at which a crash can leave the store in another state. Tests stop a process before any of them.
 
 use std::io;
 use std::path::Path;
 
-/// A step that changes what others see, or what a crash leaves.
+/// A step that changes what others see, or what remains after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A file, or the entries of a directory, are synced to the disk.
     Sync,
-    /// What was written aside gets its name. The path is that of what is aside.
+    /// A temporary entry is renamed to its final name. The path is the temporary one.
     Name,
     /// A new name is synced to the disk.
     SyncName,
-    /// What is no longer needed is removed.
+    /// An entry is removed.
     Remove,
 }
 
-/// Comes before each step.
+/// Called before each step.
 #[cfg(not(all(test, feature = "datafusion")))]
 #[expect(
     clippy::unnecessary_wraps,
@@ -40,8 +40,8 @@ mod stopping {
     use super::super::aside::PREFIX;
     use super::{Path, Step, io};
 
-    /// Below a directory, the store stops before its `at`-th step, and does nothing any more from there on: as if the
-    /// process had been killed. What it was writing lies about, and what was not synced is lost.
+    /// Stops the store below a directory before its step number `at` and at all later ones, as if the process had been killed.
+    /// Unfinished entries are left behind, and content that was not synced is lost.
     #[derive(Debug)]
     pub(crate) struct Fault(PathBuf);
 
@@ -50,7 +50,7 @@ mod stopping {
         below: PathBuf,
         at: usize,
         seen: usize,
-        /// As what the disk fails, if the process goes on.
+        /// The error of the disk, if the process goes on.
         fails: Option<io::ErrorKind>,
     }
 
@@ -65,7 +65,7 @@ mod stopping {
             Fault::new(below, at, None)
         }
 
-        /// From its `at`-th step on, the disk fails: it is full, or must not be written any more.
+        /// Makes the disk fail from step number `at` on: it is full, or must not be written.
         pub(crate) fn failing(below: &Path, at: usize, as_what: io::ErrorKind) -> Self {
             Fault::new(below, at, Some(as_what))
         }
@@ -83,7 +83,7 @@ mod stopping {
             Fault(below)
         }
 
-        /// Whether the process was stopped, or the disk failed.
+        /// Whether the process was stopped or the disk failed.
         pub(crate) fn has_stopped(&self) -> bool {
             armed(|all| {
                 let own = all.iter().find(|armed| armed.below == self.0);
@@ -117,7 +117,7 @@ mod stopping {
         Err(io::Error::other("the process was stopped"))
     }
 
-    /// What a crash leaves: the process does not tidy up, and half of each file that was not synced is lost.
+    /// Creates the state after a crash: the process does not clean up, and half of each unsynced file is lost.
     fn crash(step: Step, path: &Path) -> io::Result<()> {
         let is_aside = |path: &Path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,16 +1,16 @@
-//! Directories that are there whole or not at all.
+//! Directories that exist whole or not at all.
 //!
-//! A directory is written aside under a name that starts with a dot, every file is synced to the disk, its
+//! A directory is written under a temporary name that starts with a dot, every file is synced to the disk, its
 //! digests are listed in `SHA256SUMS` (the format of the `sha256sum` program, so `sha256sum -c SHA256SUMS` checks
-//! one by hand), and only then is it renamed to its place. A reader therefore sees all of it or nothing. What an
-//! interrupted writer leaves behind starts with a dot, and nothing here reads that; the next writer and the servers
-//! [sweep](sweep) it once its writer is gone.
+//! one by hand), and only then is it renamed to its place. A reader therefore sees all of it or nothing. The
+//! leftovers of an interrupted writer start with a dot, so that nothing reads them; the next writer and the servers
+//! [sweep](sweep) them once their writer is gone.
 //!
-//! Architecture invariant: nothing of this crate that others read is written in place. Held by
+//! Architecture invariant: this crate writes nothing in place that others read. Held by
 //! `tests/it/saving.rs`, which interrupts writers and flips bytes.
 //!
-//! Architecture invariant: what a directory claims is bounded before it is read, and nothing outside of it is: no link
-//! out of it is followed, nothing but a regular file is opened.
+//! Architecture invariant: the claims of a directory are bounded before it is read, and nothing outside of it is read: no
+//! link out of it is followed, and only regular files are opened.
 
 mod aside;
 mod fault;
@@ -40,14 +40,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// The file that lists the digests.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 
-/// Whether a name is that of a directory within another: no path, not hidden.
+/// Whether a string is a plain name: not a path, not hidden.
 pub(crate) fn is_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
     is_one && !name.starts_with('.')
 }
 
-/// When a directory's list of digests was written, or, if it has none, when the directory was changed.
+/// The time at which a directory's list of digests was written, or, without one, at which the directory was changed.
 pub(crate) fn written(dir: &Path) -> Option<SystemTime> {
     fs::metadata(dir.join(SUMS))
         .or_else(|_| fs::metadata(dir))
@@ -55,11 +55,11 @@ pub(crate) fn written(dir: &Path) -> Option<SystemTime> {
         .ok()
 }
 
-/// The sub-directories that are version numbers, rising, with their paths as they are written: `00017` is version 17. Of
-/// several names of one number, the shortest counts.
+/// The subdirectories named by version numbers, in ascending order, with their paths: `00017` is version 17. Of several names
+/// of one number, the shortest wins.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such directory.
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the directory does not exist.
 pub(crate) fn version_dirs(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     let mut names = sub_directories(dir)?;
     names.sort_by_key(String::len);
@@ -72,13 +72,13 @@ pub(crate) fn version_dirs(dir: &Path) -> Result<BTreeMap<u64, PathBuf>> {
     Ok(versions)
 }
 
-/// The version that a directory's name means: decimal digits alone, leading zeros or not, of 64 bits.
+/// The version number in a directory's name: only decimal digits, with or without leading zeros, of 64 bits.
 pub(crate) fn version_number(name: &str) -> Option<u64> {
     let all_digits = name.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| name.parse().ok()).flatten()
 }
 
-/// That a directory can be written, or made where it is not there yet. Nothing is left of the trial.
+/// Checks that a directory can be written, or created if it does not exist. The check leaves nothing behind.
 ///
 /// # Errors
 /// [`ErrorKind::Io`] if not.
@@ -93,15 +93,15 @@ pub(crate) fn check_writable(dir: &Path) -> Result<()> {
     })
 }
 
-/// The names of the sub-directories that do not start with a dot, sorted.
+/// The names of the subdirectories that do not start with a dot, sorted.
 pub(crate) fn sub_directories(dir: &Path) -> Result<Vec<String>> {
     let mut names = maybe_directories(dir)?;
     names.retain(|(name, is_link)| !is_link || dir.join(name).is_dir());
     Ok(names.into_iter().map(|(name, _)| name).collect())
 }
 
-/// The names of the sub-directories and links that do not start with a dot, sorted, and whether each is a link. Nothing
-/// is opened but the directory itself, so whatever is mounted below it may hang.
+/// The names of the subdirectories and links that do not start with a dot, sorted, and whether each is a link. Only the
+/// directory itself is opened, so that a mount below it that hangs does no harm.
 pub(crate) fn maybe_directories(dir: &Path) -> Result<Vec<(String, bool)>> {
     let failed = |error| Error::io(format!("reading directory `{}`", dir.display()), error);
     let mut names = Vec::new();

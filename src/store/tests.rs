@@ -1,4 +1,4 @@
-//! Tests of what is written and checked.
+//! Tests of writing and verifying directories.
 
 use std::fs::{self, File};
 
@@ -94,7 +94,7 @@ fn a_removed_directory_leaves_nothing() {
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
-/// Something in a directory that is not a file of its own.
+/// The error of verifying a directory with an entry that is not a regular file of its own.
 #[cfg(unix)]
 fn verified_with(make: impl FnOnce(&Path)) -> Error {
     let root = tempfile::tempdir().unwrap();

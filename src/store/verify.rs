@@ -1,4 +1,4 @@
-//! Checking a directory against its digests, reading no more than it has to.
+//! Verifying a directory against its digests, without reading more than necessary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -11,18 +11,18 @@ use super::SUMS;
 use crate::error::{Error, Result};
 use crate::fingerprint::hex;
 
-/// The most bytes of a list of digests.
+/// The maximum size of a list of digests in bytes.
 const MAX_SUMS_BYTES: u64 = 16 << 20;
 
-/// The most files and directories below a directory, and how deep they may be.
+/// The maximum number of files and directories below a directory, and their maximum depth.
 const MAX_ENTRIES: usize = 100_000;
 const MAX_DEPTH: usize = 32;
 
-/// Checks a directory against its digests: first which files there are, then what is in them.
+/// Verifies a directory against its digests: first the names of its files, then their content.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) naming the first file that is missing, not listed, no regular file
-/// or changed; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such directory.
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) naming the first file that is missing, not listed, not regular or
+/// changed; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the directory does not exist.
 pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     let place = dir.join(SUMS);
     let damaged = || Error::corrupt(format!("`{}` is damaged", place.display()));
@@ -69,7 +69,7 @@ pub(crate) fn verify_dir(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The list of digests of a directory, as it was written.
+/// The content of a directory's list of digests.
 ///
 /// # Errors
 /// As [`read_text`].
@@ -78,7 +78,7 @@ pub(crate) fn read_sums(dir: &Path) -> Result<String> {
     read_text(&dir.join(SUMS), MAX_SUMS_BYTES)
 }
 
-/// The digest of each file, by its path with `/`, as a list of digests says; `None` if that is damaged.
+/// The digest of each file in a list of digests, by its path with `/`; `None` if the list is damaged.
 pub(crate) fn parse_sums(text: &str) -> Option<BTreeMap<String, String>> {
     let mut sums = BTreeMap::new();
     for line in text.lines() {
@@ -91,12 +91,12 @@ pub(crate) fn parse_sums(text: &str) -> Option<BTreeMap<String, String>> {
     Some(sums)
 }
 
-/// The text of a file of at most so many bytes.
+/// The content of a text file of at most `max_bytes`.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is none;
-/// [`ErrorKind::Io`](crate::ErrorKind::Io) if it is larger, no regular file (one that another process has to write to
-/// would block), not UTF-8, or cannot be read.
+/// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it does not exist;
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if it is larger, not a regular file (a pipe would block), not UTF-8, or cannot be
+/// read.
 pub(crate) fn read_text(path: &Path, max_bytes: u64) -> Result<String> {
     let failed = |error| Error::io(format!("reading `{}`", path.display()), error);
     let bytes = read_bytes(path, max_bytes).map_err(failed)?;
@@ -108,7 +108,7 @@ pub(crate) fn read_text(path: &Path, max_bytes: u64) -> Result<String> {
     })
 }
 
-/// The bytes of a file, of at most so many.
+/// The content of a file of at most `max_bytes`.
 ///
 /// # Errors
 /// As [`read_text`].
@@ -138,8 +138,8 @@ pub(crate) fn n_bytes(dir: &Path) -> u64 {
 /// The regular files below a directory, by their paths with `/`.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) naming what is neither a file nor a directory, or a link that leads
-/// out or to a directory, or if there are too many.
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) naming an entry that is neither a file nor a directory, or a link
+/// that leads out or to a directory; or if there are too many entries.
 pub(crate) fn files_below(dir: &Path) -> Result<Vec<String>> {
     let name = |path: PathBuf| {
         let parts = path.strip_prefix(dir).unwrap_or(&path).components();
@@ -184,7 +184,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(walk.found)
 }
 
-/// The way through a directory and those below it.
+/// A walk through a directory tree.
 struct Walk<'d> {
     root: &'d Path,
     n_entries: usize,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fourfold::Result;
+use fourfold::clock::VirtualClock;
 use fourfold::model::ConstantModel;
 use fourfold::pipeline::{Retry, RunRecord};
 use fourfold::prelude::*;
@@ -323,7 +324,7 @@ fn what_a_run_would_do_is_said_before_it_runs() {
     assert!(
         explain(PLAIN)
             .iter()
-            .all(|stage| stage.why == "it is not on record" && stage.last_seconds.is_none())
+            .all(|stage| stage.why == "it has not run before" && stage.last_seconds.is_none())
     );
     place.run(PLAIN);
     assert!(runs(PLAIN).is_empty());
@@ -344,7 +345,7 @@ fn what_a_run_would_do_is_said_before_it_runs() {
     assert_eq!(verdict.stage, "verdict");
     assert_eq!(
         verdict.why,
-        "its configuration has another `thresholds.0.at_least`"
+        "`thresholds.0.at_least` of its configuration has changed"
     );
     let deploy = explain(stricter).pop().unwrap();
     let unless = Planned::RunsUnlessUnchanged("verdict".to_owned());
@@ -364,14 +365,14 @@ fn what_a_run_would_do_is_said_before_it_runs() {
     });
     assert_eq!(
         said[0].why,
-        "its configuration has another `configuration.Division.load.row_group_rows`"
+        "`configuration.Division.load.row_group_rows` of its configuration has changed"
     );
 
     fs::write(place.path("rows.csv"), "late,x\nno,1\n").unwrap();
     let path = fs::canonicalize(place.path("rows.csv")).unwrap();
     assert_eq!(
         explain(PLAIN)[0].why,
-        format!("`{}` has other content", path.display())
+        format!("the content of `{}` has changed", path.display())
     );
     assert_eq!(
         place.root().runs().unwrap().len(),
@@ -500,7 +501,7 @@ fn a_clock_that_goes_back_does_not_change_the_order_of_runs() {
             .train(TrainingPipeline::new(DecisionTree::default()).seed(seed))
             .evaluate(Thresholds::new().at_least("auc", 0.6))
             .serve(InProcess::new())
-            .root(Root::from(root).with_clock(move || now))
+            .root(Root::from(root).with_clock(VirtualClock::at(now)))
             .build()
             .unwrap();
         pipeline.run_blocking().unwrap().run().clone()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fourfold::Result;
+use fourfold::clock::VirtualClock;
 use fourfold::prelude::*;
 use fourfold::runs::{Keep, Root, State};
 
@@ -24,7 +25,7 @@ fn run(dir: &Path, rows: usize, day: u32) -> String {
         .train(DecisionTree::default())
         .evaluate(Thresholds::new().at_least("skill", -9.0))
         .serve(ModelRepository::at(dir.join("models")))
-        .root(Root::from(dir.join("root")).with_clock(move || at_day(day)))
+        .root(Root::from(dir.join("root")).with_clock(VirtualClock::at(at_day(day))))
         .build()
         .unwrap()
         .run_blocking()
@@ -35,7 +36,7 @@ fn run(dir: &Path, rows: usize, day: u32) -> String {
 fn root(dir: &Path, day: u32) -> Root {
     Root::open(dir.join("root"))
         .unwrap()
-        .with_clock(move || at_day(day))
+        .with_clock(VirtualClock::at(at_day(day)))
 }
 
 fn records(dir: &Path) -> usize {
