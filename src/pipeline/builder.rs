@@ -38,7 +38,7 @@ pub struct NoEvaluation;
 #[derive(Clone, Copy, Debug)]
 pub struct NoServing;
 
-/// A pipeline that is being put together; its types say what is there. See [the module](crate::pipeline).
+/// A builder whose types say which stages are set. See [the module](crate::pipeline).
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `.build()`"]
 pub struct PipelineBuilder<D, T, V, R> {
@@ -71,7 +71,7 @@ impl PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
     }
 }
 
-/// What has no type to agree on.
+/// The options that do not depend on the types of the stages.
 #[derive(Clone, Debug)]
 struct Settings {
     name: String,
@@ -86,7 +86,7 @@ struct Settings {
 }
 
 impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
-    /// The data pipeline. Of a bare source, `source.label("column")` makes one.
+    /// Sets the data pipeline; `source.label("column")` makes one of a source.
     pub fn data<N: IntoData>(self, data: N) -> PipelineBuilder<DataPipeline<N::Source>, T, V, R> {
         PipelineBuilder {
             data: data.into_data(),
@@ -97,7 +97,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// The trainer, or a [`TrainingPipeline`].
+    /// Sets the trainer, or the [`TrainingPipeline`].
     pub fn train<N: IntoTraining>(
         self,
         training: N,
@@ -111,7 +111,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// A closure as the trainer, with a name and a version. It returns a model, or a
+    /// Sets a closure as the trainer, with a name and a version. It returns a model, or a
     /// [`Trained`](crate::training::Trained) one.
     ///
     /// ```
@@ -143,7 +143,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// The validator, or an [`EvaluationPipeline`].
+    /// Sets the validator, or the [`EvaluationPipeline`].
     pub fn evaluate<N: IntoEvaluation>(
         self,
         evaluation: N,
@@ -157,7 +157,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// A closure as the validator, with a name and a version; after `.train(..)`, which tells the model's type.
+    /// Sets a closure as the validator, with a name and a version; call it after `.train(..)`, which sets the model's type.
     pub fn validate_with<F>(
         self,
         name: impl Into<String>,
@@ -178,7 +178,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// The server, or a [`ServingPipeline`].
+    /// Sets the server, or the [`ServingPipeline`].
     pub fn serve<N: IntoServing>(
         self,
         serving: N,
@@ -192,22 +192,22 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         }
     }
 
-    /// A directory where all that runs make is kept, with a record of each: see [`runs`](crate::runs). The next run makes
-    /// only what has to be made anew. Without one, nothing is kept, and examples live in a temporary directory as long as
+    /// Sets the directory that stores the outputs and records of runs: see [`runs`](crate::runs). The next run executes only
+    /// stages whose inputs have changed. Without a root, nothing is stored, and examples live in a temporary directory during
     /// the run.
     pub fn root(mut self, dir: impl Into<Root>) -> Self {
         self.settings.root = Some(dir.into());
         self
     }
 
-    /// Whether what is on record in the [root](PipelineBuilder::root) is used; it is unless told. Without, every stage
-    /// runs, and is put on record.
+    /// Sets whether recorded outputs in the [root](PipelineBuilder::root) are reused, which is the default. Otherwise every
+    /// stage runs, and is recorded.
     pub fn cache(mut self, cache: bool) -> Self {
         self.settings.cache = cache;
         self
     }
 
-    /// Tags each run, for those who look for it later.
+    /// Adds a tag to each run.
     pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.labels.tags.insert(name.into(), value.into());
         self
@@ -219,20 +219,20 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         self
     }
 
-    /// What people say of the model, for the [reports](crate::report) of its runs.
+    /// Sets the model card, for the [reports](crate::report) of the runs.
     pub fn card(mut self, card: ModelCard) -> Self {
         self.settings.labels.card = card;
         self
     }
 
-    /// The version of the application, such as its commit, which is put on record with each run. It changes no result: for
-    /// code of yours that does, raise its [`version`](crate::Stage::version).
+    /// Sets the version of the application, such as its commit, which is recorded with each run. It does not affect caching:
+    /// when the code of a stage changes, raise its [`version`](crate::Stage::version).
     pub fn code_version(mut self, version: impl Into<String>) -> Self {
         self.settings.labels.code_version = Some(version.into());
         self
     }
 
-    /// Tries a [stage](crate::runs), such as `extract`, again when it fails for a reason that may pass:
+    /// Retries a [stage](crate::runs), such as `extract`, after a transient failure:
     /// [`Io`](crate::ErrorKind::Io), [`Unavailable`](crate::ErrorKind::Unavailable),
     /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted) or
     /// [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded). With a [root](PipelineBuilder::root), the stages before it
@@ -242,46 +242,48 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
         self
     }
 
-    /// Ends a [stage](crate::runs), such as `train`, with [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) if it takes
-    /// longer. A trainer of this crate stops then; what does not look at its cancellation goes on in its thread, unheard.
+    /// Limits the time of a [stage](crate::runs), such as `train`, which fails with
+    /// [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) after it. Trainers of this crate stop then; code that ignores its
+    /// cancellation goes on in its thread, and its result is dropped.
     pub fn time_limit(mut self, stage: impl Into<String>, limit: Duration) -> Self {
         self.settings.limits.time(stage.into(), limit);
         self
     }
 
-    /// The engine that work over all rows runs on.
+    /// Sets the engine that work over all rows runs on.
     pub fn engine(mut self, engine: Engine) -> Self {
         self.settings.engine = Some(engine);
         self
     }
 
-    /// The loaders of models that the pipeline does not know by its types: those within a model of models, and those
-    /// that an earlier run, with another trainer, has deployed. The trial before a deployment, the baseline, the model
-    /// that a trainer starts from and the servers load by them.
+    /// Adds loaders of models that the types of the pipeline do not name: models within a model, and models that an earlier run
+    /// deployed with another trainer. They load models for the trial before a deployment, the baseline, warm starts and
+    /// servers.
     pub fn loaders(mut self, loaders: Loaders) -> Self {
         self.settings.loaders = loaders;
         self
     }
 
-    /// What tells runs to stop. A run that is told ends with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled)
-    /// once its trainer looks; so does the trainer of a run whose future is dropped.
+    /// Sets the token that cancels runs. A cancelled run ends with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) within a
+    /// second in the stages of this crate. A trainer or validator of yours that ignores the token is waited for, and named in the
+    /// log. Dropping the future of a run cancels its trainer, too.
     pub fn cancellation(mut self, cancellation: Cancellation) -> Self {
         self.settings.cancellation = cancellation;
         self
     }
 
-    /// Tells a listener how each run goes. It is called from several threads and should return soon.
+    /// Sets a listener for the progress of runs. It is called from several threads and should return quickly.
     pub fn observe(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.settings.progress = Progress::to(listener);
         self
     }
 
-    /// Builds the pipeline. It compiles when all four stages are there, and the validator and the server are those
-    /// of the trainer's model.
+    /// Builds the pipeline. It compiles when all four stages are set, and the validator and the server accept the trainer's
+    /// model.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a stage is configured with a value it does not take,
-    /// naming the stage, the field, the value and the allowed range.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a stage is configured with an invalid value, naming the stage, the
+    /// field, the value and the allowed range.
     pub fn build<S, N, J, E>(self) -> Result<Pipeline<S, N, J, E>>
     where
         D: HasData<Source = S>,

@@ -1,8 +1,7 @@
 //! The four pipelines, composed.
 //!
-//! [`Pipeline::builder`] takes the four stages in any order. It builds only when all four are there and agree on
-//! the type of the model; what is missing or does not fit is a compile error that says which call is missing.
-//! What can only be known at run time (values out of range) is checked by `build()`.
+//! [`Pipeline::builder`] takes the four stages in any order. It builds only when all four are set and agree on the type of
+//! the model; otherwise the compile error names the missing call. `build()` checks values at run time, such as ranges.
 //!
 //! ```
 //! use fourfold::prelude::*;
@@ -19,8 +18,8 @@
 //!
 //! # A service that retrains its model
 //!
-//! [`InProcess`](crate::serving::InProcess) is the server of this process: its endpoint is opened once, for the routes of
-//! the application, and follows every deployment. The whole service is `examples/retrain.rs`.
+//! [`InProcess`](crate::serving::InProcess) serves within this process: open its endpoint once, for the routes of the
+//! application; it follows every deployment. `examples/retrain.rs` is the whole service.
 //!
 //! ```no_run
 //! use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
@@ -33,7 +32,7 @@
 //!     carrier: String,
 //! }
 //!
-//! /// The probability, by the version that answers now.
+//! /// The probability by the version that is serving.
 //! async fn predict_late(
 //!     State(flights): State<Endpoint>,
 //!     Json(flight): Json<Flight>,
@@ -43,7 +42,7 @@
 //!     answer.map(Json).map_err(failed)
 //! }
 //!
-//! /// A month of flights is in: a model of them is deployed, unless it is worse than the one that serves.
+//! /// Trains on a month of flights and deploys the model, unless it is worse than the serving one.
 //! async fn retrain(server: &InProcess, month: u32) -> fourfold::Result<Outcome<Endpoint>> {
 //!     let flights = format!("examples/data/flights/2013-{month:02}.parquet");
 //!     let late = Label::at_least("arr_delay", 15.0).named("late");
@@ -115,7 +114,7 @@ use crate::training::{Dataset, TrainArgs, Trainer, TrainingPipeline, TrainingRec
 use crate::transform::FittedPlan;
 use crate::warning::Warning;
 
-/// Data, training, evaluation and serving as one; made by [`Pipeline::builder`].
+/// Data, training, evaluation and serving composed; built by [`Pipeline::builder`].
 #[derive(Clone, Debug)]
 pub struct Pipeline<S, T, V, R> {
     name: String,
@@ -133,7 +132,7 @@ pub struct Pipeline<S, T, V, R> {
     cancellation: Cancellation,
 }
 
-/// The runtime of applications that have none.
+/// The runtime for applications without one.
 fn blocking_runtime() -> Result<&'static tokio::runtime::Runtime> {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     if tokio::runtime::Handle::try_current().is_ok() {
@@ -153,31 +152,31 @@ fn blocking_runtime() -> Result<&'static tokio::runtime::Runtime> {
     })
 }
 
-/// The stages of a pipeline in their order.
+/// The stages of a pipeline in order.
 const STAGES: [&str; 6] = [
     "extract", "prepare", "train", "evaluate", "verdict", "deploy",
 ];
 
-/// How a run has ended. A rejected model is a value, not an error.
+/// The outcome of a run. A rejected model is a value, not an error.
 #[derive(Debug)]
-#[must_use = "a rejected model is no error: look which it is"]
+#[must_use = "a rejected model is not an error: match on the outcome"]
 pub enum Outcome<E> {
-    /// The model was blessed and is deployed.
+    /// The model was blessed and deployed.
     Deployed {
-        /// What it is reached by.
+        /// The endpoint of the model.
         endpoint: E,
-        /// What happened.
+        /// The record of the run.
         run: Box<RunRecord>,
     },
-    /// The model was not good enough. What served before goes on serving.
+    /// The model was not good enough. The model that was serving keeps serving.
     Rejected {
-        /// What happened; `run.verdict` says why.
+        /// The record of the run; `run.verdict` has the reasons.
         run: Box<RunRecord>,
     },
 }
 
 impl<E> Outcome<E> {
-    /// What happened.
+    /// The record of the run.
     #[must_use]
     pub fn run(&self) -> &RunRecord {
         match self {
@@ -202,7 +201,7 @@ impl<E> Outcome<E> {
 }
 
 impl Pipeline<(), (), (), ()> {
-    /// Starts a pipeline. The name is also that of its model: letters, digits, `_`, `-` and `.`.
+    /// Starts a pipeline. Its model has the same name: letters, digits, `_`, `-` and `.`.
     pub fn builder(
         name: impl Into<String>,
     ) -> PipelineBuilder<NoData, NoTraining, NoEvaluation, NoServing> {
@@ -223,7 +222,7 @@ where
         &self.name
     }
 
-    /// Another source for one run, with a tag of what it is of.
+    /// The pipeline with another source for one run, which gets a tag.
     pub(crate) fn over(&self, source: S, tag: (&str, String)) -> Self {
         let mut labels = self.labels.clone();
         labels.tags.insert(tag.0.to_owned(), tag.1);
@@ -256,29 +255,29 @@ where
         &self.cancellation
     }
 
-    /// The server that is deployed to.
+    /// The server to deploy to.
     #[must_use]
     pub fn server(&self) -> &R {
         self.serving.server()
     }
 
-    /// Runs the four pipelines, one after the other. With a [root](PipelineBuilder::root), what is on record is used
-    /// where nothing has changed.
+    /// Runs the four pipelines one after the other. With a [root](PipelineBuilder::root), recorded outputs are reused where
+    /// nothing has changed.
     ///
     /// # Errors
-    /// Those of the stages, naming the stage; nothing half-written is left, and what served before goes on
-    /// serving. A model that is not good enough is no error but [`Outcome::Rejected`].
+    /// Those of the stages, naming the stage; nothing half-written is left, and the serving model keeps serving. A model that
+    /// is not good enough is not an error but [`Outcome::Rejected`].
     pub async fn run(&self) -> Result<Outcome<R::Endpoint>> {
         optimization::tell_once();
         let session = Session::open(self, None).await?;
         let outcome = self.run_until_done(&session).await;
         let closed = session.close(outcome.as_ref().err()).await;
-        // Why the run failed counts for more than that this could not be noted.
+        // The error of the run takes precedence over that of recording it.
         let outcome = outcome?;
         closed.map(|()| outcome)
     }
 
-    /// Runs, and again from the stage that has failed as often as its limits say.
+    /// Runs, and retries from the failed stage as often as its limits allow.
     async fn run_until_done(
         &self,
         session: &Session<'_, S, T, V, R>,
@@ -296,7 +295,7 @@ where
     }
 
     async fn run_all(&self, session: &Session<'_, S, T, V, R>) -> Result<Outcome<R::Endpoint>> {
-        // What would stop the run at its end is asked before its beginning.
+        // A server that cannot be deployed to fails before any work is done.
         self.serving.prepare::<T::Model>().await?;
         let mut data = session.data().await?;
         let mut trained = session.train(&mut data).await?;
@@ -325,12 +324,12 @@ where
         })
     }
 
-    /// Runs one stage alone, of those that [`runs`](crate::runs) names: from what the stages before it have left in the root,
-    /// in another process or on another day. This is what orchestrators need. Where it is on record itself, it is reused.
+    /// Runs one of the stages that [`runs`](crate::runs) names, from the outputs that the stages before it stored in the root,
+    /// possibly in another process or on another day, as orchestrators do. If its own outputs are recorded, they are reused.
     ///
     /// # Errors
-    /// As [`Pipeline::run`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if what it needs is not on record, or
-    /// there is no such stage; [`ErrorKind::Config`](crate::ErrorKind::Config) if the pipeline has no root.
+    /// As [`Pipeline::run`]; [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if its inputs are not recorded, or the stage
+    /// does not exist; [`ErrorKind::Config`](crate::ErrorKind::Config) if the pipeline has no root.
     pub async fn run_stage(&self, stage: &str) -> Result<Run> {
         let known = STAGES.iter().find(|known| **known == stage);
         let stage = known.copied().ok_or_else(|| {
@@ -341,7 +340,7 @@ where
             ))
         })?;
         let root = self.root.as_ref().ok_or_else(|| {
-            Error::config("a pipeline without a root keeps nothing; call `.root(dir)`")
+            Error::config("a pipeline without a root records nothing; call `.root(dir)`")
         })?;
         let session = Session::open(self, Some(stage)).await?;
         let ended = match self.run_until_done(&session).await {
@@ -356,12 +355,12 @@ where
         session::blocking(move || root.run(&id)).await
     }
 
-    /// As [`Pipeline::run`], for applications without a runtime. What it has deployed goes on after it returns: the
-    /// runtime that it starts lives as long as the process.
+    /// As [`Pipeline::run`], for applications without a runtime. Its deployments keep serving after it returns: the runtime
+    /// that it starts lives as long as the process.
     ///
     /// # Errors
-    /// As [`Pipeline::run`]; [`ErrorKind::Config`](crate::ErrorKind::Config) if called from an async task, where
-    /// `run().await` belongs.
+    /// As [`Pipeline::run`]; [`ErrorKind::Config`](crate::ErrorKind::Config) if called from an async task: use `run().await`
+    /// there.
     pub fn run_blocking(&self) -> Result<Outcome<R::Endpoint>> {
         blocking_runtime()?.block_on(self.run())
     }
@@ -374,7 +373,7 @@ where
         blocking_runtime()?.block_on(self.run_stage(stage))
     }
 
-    /// The serving model to start from, if the trainer can use one; and why it cannot be used.
+    /// The serving model to start from, if the trainer can use it; otherwise a warning with the reason.
     fn warm_start(
         &self,
         train: &Dataset,
@@ -426,7 +425,7 @@ where
         let train = dataset(data, TRAIN, &fitted)?;
         let tune = data.splits().get(TUNE).filter(|tune| tune.n_rows() > 0);
         let tune = tune.map(|_| dataset(data, TUNE, &fitted)).transpose()?;
-        // Those of the model's own type, of what the transform needs, and of the application.
+        // The loaders of the model's type, of the transform's operations, and of the application.
         let operations = train.transform().operations();
         let loaders = Loaders::default().with::<T::Model>();
         let loaders = loaders.with_operations(&operations).with_all(&self.loaders);
@@ -450,8 +449,11 @@ where
                 Error::model(format!("the trainer panicked{}", task_panic_text(error)))
                     .in_stage(self.training.trainer().name())
             })??;
-        // What a trainer gives that was told to stop is not what the configuration stands for.
-        self.cancellation.check()?;
+        // The model of a cancelled trainer is not the one that its configuration stands for.
+        let name = self.training.trainer().name();
+        self.cancellation
+            .check()
+            .map_err(|error| error.in_stage(name))?;
         let fitted = trained.fitted().cloned().unwrap_or(fitted);
         let (model, mut record) = trained.into_parts();
         record.warnings.splice(0..0, skipped);
@@ -459,7 +461,7 @@ where
             Some(threshold) => data.target().clone().with_threshold(threshold),
             None => Ok(data.target().clone()),
         };
-        let target = target.map_err(|error| error.in_stage(self.training.trainer().name()))?;
+        let target = target.map_err(|error| error.in_stage(name))?;
         let details = RunRecord::lineage(data, &self.training)?;
         let candidate = Candidate::new(
             &self.name,

@@ -11,12 +11,12 @@ use crate::serving::Server;
 use crate::store::Scratch;
 use crate::training::Trainer;
 
-/// The data of a run, as far as it was needed.
+/// The data of a run, loaded as far as it is needed.
 pub(super) struct Data {
     pub(super) facts: DataFacts,
     pub(super) outputs: Outputs,
     prepared: Option<PreparedData>,
-    /// Without a root, examples live as long as the run.
+    /// Without a root, examples live during the run.
     _scratch: Option<Scratch>,
 }
 
@@ -32,9 +32,8 @@ where
         let data = &self.pipeline.data;
         let Some(run) = &self.kept else {
             let scratch = Scratch::new()?;
-            let prepared = data
-                .run(&self.engine, scratch.path(), &self.progress)
-                .await?;
+            let prepare = data.run(&self.engine, scratch.path(), &self.progress);
+            let prepared = self.unless_cancelled("prepare", Box::pin(prepare)).await?;
             self.note(&["extract", "prepare"]);
             return Ok(Data {
                 facts: DataFacts::of(&prepared),
@@ -112,7 +111,7 @@ where
         Ok((extracted, Outputs(vec![id])))
     }
 
-    /// The rows and all that is known of them.
+    /// The prepared data.
     pub(super) async fn prepared<'d>(&self, data: &'d mut Data) -> Result<&'d PreparedData> {
         let pipeline = self.pipeline;
         let prepared = match (data.prepared.take(), &self.kept) {

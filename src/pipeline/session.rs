@@ -1,4 +1,4 @@
-//! What all stages of a run share: the engine, the record, and whether a stage is run at all.
+//! Sessions: the engine, the record and the limits that all stages of a run share.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Pipeline, STAGES};
 use crate::blessing::Serving;
+use crate::cancellation::Cancellation;
 use crate::data::DataSource;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,23 +18,32 @@ use crate::runs::{Ended, Execution, OpenRun, Outputs, Task};
 use crate::serving::Server;
 use crate::training::Trainer;
 
-/// A run under way.
+/// The stages that a cancelled run drops at once. The others run code of applications, which gets the token and is waited for.
+const DROPPED: [&str; 3] = ["extract", "prepare", "evaluate"];
+
+/// How often a run checks whether it was cancelled.
+const CHECK: Duration = Duration::from_millis(50);
+
+/// The time after which a stage that ignores its cancellation is named in the log.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A run in progress.
 pub(super) struct Session<'p, S, T, V, R> {
     pub(super) pipeline: &'p Pipeline<S, T, V, R>,
     pub(super) engine: Engine,
     pub(super) progress: Progress,
-    /// The record, if the pipeline has a root.
+    /// The open record, if the pipeline has a root.
     pub(super) kept: Option<Arc<OpenRun>>,
-    /// Without a record, the stages that ran.
+    /// The stages that ran, if there is no record.
     ran: Mutex<Vec<String>>,
-    /// The one stage that may run; those before it must be on record, and those behind it end the run.
+    /// The only stage that may run: stages before it must be recorded, and the run ends after it.
     only: Option<&'static str>,
     is_done: AtomicBool,
-    /// The stage that has failed, and how often in a row.
+    /// The failed stage, and how often it failed in a row.
     failed: Mutex<Option<(&'static str, u32)>>,
 }
 
-/// Does what waits for a disk, or computes for long, off the async threads.
+/// Runs blocking or long work outside the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -74,12 +84,12 @@ where
         })
     }
 
-    /// Whether the run has ended because the one stage is done that was to run.
+    /// Whether the run has ended because its only stage is done.
     pub(super) fn is_done(&self) -> bool {
         self.is_done.load(Ordering::Relaxed)
     }
 
-    /// Puts the end on record.
+    /// Records the end.
     pub(super) async fn close(&self, failed: Option<&Error>) -> Result<()> {
         let Some(run) = self.kept.clone() else {
             return Ok(());
@@ -88,18 +98,21 @@ where
         blocking(move || run.end(ended)).await
     }
 
-    /// Comes to a stage: not if the run was told to stop, or has done the one that was to run.
+    /// Enters a stage, unless the run was cancelled or its only stage is done.
     fn reach(&self, stage: &str) -> Result<()> {
-        self.pipeline.cancellation.check()?;
+        self.pipeline
+            .cancellation
+            .check()
+            .map_err(|error| error.in_stage(stage))?;
         let place = |stage: &str| STAGES.iter().position(|known| *known == stage);
         if self.only.is_some_and(|only| place(only) < place(stage)) {
             self.is_done.store(true, Ordering::Relaxed);
-            return Err(Error::internal("what was to run is done"));
+            return Err(Error::internal("the only stage is done"));
         }
         Ok(())
     }
 
-    /// The execution on record whose outputs are used, if there is one.
+    /// The recorded execution whose outputs are reused, if there is one.
     pub(super) async fn known(
         &self,
         run: &Arc<OpenRun>,
@@ -112,7 +125,7 @@ where
         Ok(known.into_iter().find(uses))
     }
 
-    /// Runs a stage and puts it on record, however it ends.
+    /// Runs a stage and records it, whether it succeeds or fails.
     pub(super) async fn execute<O>(
         &self,
         run: &Arc<OpenRun>,
@@ -124,9 +137,9 @@ where
             return Err(Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "stage `{only}` needs what `{}` makes of the present data and configuration, which is not on \
-                     record; run that first",
-                    task.stage
+                    "stage `{only}` needs the output of `{}` for the current data and configuration, which is not \
+                     recorded; run `{}` first",
+                    task.stage, task.stage
                 ),
             ));
         }
@@ -138,17 +151,18 @@ where
         };
         let (run, task, took) = (Arc::clone(run), task.clone(), began.elapsed());
         let recorded = blocking(move || run.executed(&task, &noted, took)).await;
-        // Why the stage failed counts for more than that this could not be noted.
+        // The error of the stage takes precedence over that of recording it.
         let made = ended?;
         recorded.map(|()| made)
     }
 
-    /// What a stage does, in the time that it may take; and whether it failed.
+    /// Runs the work of a stage within its time limit, and notes whether it failed.
     pub(super) async fn within_limits<O>(
         &self,
         stage: &'static str,
         work: impl Future<Output = Result<O>> + Send,
     ) -> Result<O> {
+        let work = self.unless_cancelled(stage, work);
         let ended = match self.pipeline.limits.time_of(stage) {
             Some(limit) => match tokio::time::timeout(limit, work).await {
                 Ok(ended) => ended,
@@ -162,7 +176,7 @@ where
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         *failed = match (&ended, *failed) {
             (Ok(_), Some((last, _))) if last == stage => None,
-            // Others are run again on the way to the one that has failed.
+            // Earlier stages run again on the way to the failed one.
             (Ok(_), failed) => failed,
             (Err(_), Some((last, times))) if last == stage => Some((stage, times + 1)),
             (Err(_), _) => Some((stage, 1)),
@@ -170,7 +184,36 @@ where
         ended
     }
 
-    /// After which time the run begins again from the stage that has failed; `None` if it does not.
+    /// Runs the work of a stage. A cancelled run drops stages of this crate at once and waits for those of applications.
+    pub(super) async fn unless_cancelled<O>(
+        &self,
+        stage: &'static str,
+        work: impl Future<Output = Result<O>> + Send,
+    ) -> Result<O> {
+        let cancellation = &self.pipeline.cancellation;
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            ended = &mut work => return ended,
+            () = cancelled(cancellation) => {}
+        }
+        if DROPPED.contains(&stage) {
+            cancellation
+                .check()
+                .map_err(|error| error.in_stage(stage))?;
+        }
+        if let Ok(ended) = tokio::time::timeout(PATIENCE, &mut work).await {
+            return ended;
+        }
+        tracing::warn!(
+            pipeline = self.pipeline.name,
+            stage,
+            "the run was cancelled and waits for a stage that ignores it"
+        );
+        work.await
+    }
+
+    /// The wait before the run is retried from the failed stage; `None` if it is not.
     pub(super) fn again_after(&self, error: &Error) -> Option<Duration> {
         let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let (stage, times) = failed?;
@@ -186,13 +229,13 @@ where
         Some(wait)
     }
 
-    /// Notes stages that ran without a record.
+    /// Notes stages that ran, if there is no record.
     pub(super) fn note(&self, stages: &[&str]) {
         let mut ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
         ran.extend(stages.iter().map(|stage| (*stage).to_owned()));
     }
 
-    /// The id of the run, the stages that were reused, and those that ran.
+    /// The id of the run, the reused stages, and those that ran.
     pub(super) fn stages(&self) -> (Option<String>, Vec<String>, Vec<String>) {
         match &self.kept {
             Some(run) => {
@@ -221,7 +264,7 @@ where
         }
     }
 
-    /// Those of the model's own type, of what the transform needs, and of the application.
+    /// The loaders of the model's type, of the transform's operations, and of the application.
     pub(crate) fn all_loaders(&self) -> Loaders {
         Loaders::default()
             .with::<T::Model>()
@@ -229,7 +272,7 @@ where
             .with_all(&self.loaders)
     }
 
-    /// The model that is serving, or that of the directory to compare with.
+    /// The baseline: the serving model, or the one in the configured directory.
     pub(super) async fn compared_with(&self, loaders: &Loaders) -> Result<Serving> {
         match self.evaluation.baseline_dir() {
             Some(dir) => {
@@ -242,12 +285,19 @@ where
     }
 }
 
-/// What a model that is serving is on record as.
+/// The identity by which the serving model is recorded.
 pub(super) fn identity(serving: &Result<Serving>) -> String {
     match serving {
         Ok(Serving::None) => "none".to_owned(),
         Ok(Serving::Unknown) => "unknown".to_owned(),
         Ok(Serving::Model(servable)) => servable.identity(),
         Err(error) => format!("unusable: {error}"),
+    }
+}
+
+/// Waits until a run is cancelled.
+async fn cancelled(cancellation: &Cancellation) {
+    while !cancellation.is_cancelled() {
+        tokio::time::sleep(CHECK).await;
     }
 }

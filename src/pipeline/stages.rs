@@ -1,4 +1,4 @@
-//! The stages from training on: each is run, or what is on record of it is used.
+//! The stages from training on: each runs, or its recorded outputs are reused.
 
 use std::sync::Arc;
 
@@ -17,28 +17,28 @@ use crate::runs::{Artifact, ArtifactId, OpenRun, Outputs, Root, Task, TrialLog};
 use crate::serving::Server;
 use crate::training::Trainer;
 
-/// The artifacts that a training leaves beside [`TrainFacts`].
+/// The artifacts that a training makes beside [`TrainFacts`].
 const MODEL: &str = "model";
 const TRANSFORM: &str = "transform";
 
-/// The candidate of a run, as far as it was needed.
+/// The candidate of a run, loaded as far as it is needed.
 pub(super) struct Trained<M> {
     pub(super) facts: TrainFacts,
     /// The artifact.
     kept: Option<ArtifactId>,
     candidate: Option<Candidate<M>>,
-    /// Whether the statistics of its answers are with the candidate.
+    /// Whether the candidate has the statistics of its predictions.
     is_answered: bool,
 }
 
-/// What was found of the candidate, and what was said of it.
+/// The findings about the candidate, and the verdict.
 pub(super) struct Judged {
     pub(super) findings: Findings,
     pub(super) verdict: Verdict,
     predictions: Option<ArtifactId>,
 }
 
-/// Whether the candidate is deployed already, and what it is compared with; nothing if it is itself what serves.
+/// Whether the candidate is deployed already, and the baseline; none if the candidate itself serves.
 struct Standing<E> {
     already: Option<E>,
     serving: Option<Result<Serving>>,
@@ -71,7 +71,7 @@ where
         let Some(run) = &self.kept else {
             let prepared = self.prepared(data).await?;
             let made = pipeline.train(prepared, serving, &self.engine, &self.progress, None);
-            let (candidate, record, fitted) = self.within_limits("train", made).await?;
+            let (candidate, record, fitted) = self.within_limits("train", Box::pin(made)).await?;
             self.note(&["train"]);
             return Ok(Trained {
                 facts: TrainFacts::of(candidate.servable(), &fitted, record),
@@ -82,7 +82,7 @@ where
         };
         let task = pipeline.train_task(&data.outputs, serving.as_ref())?;
         let uses = |found: &crate::runs::Execution| {
-            // A model that was made from what served before, and serves now, is not continued by itself.
+            // A model that was continued from the serving model, and serves now, is not continued from itself.
             let made = found.output(MODEL).map(ArtifactId::to_string);
             task.serving == found.serving || task.serving == made
         };
@@ -157,7 +157,10 @@ where
         let pipeline = self.pipeline;
         let (Some(run), Some(model)) = (&self.kept, trained.kept.clone()) else {
             let serving = pipeline.compared_with(&pipeline.all_loaders()).await;
-            let (candidate, assessed, findings) = self.evaluate(data, trained, serving).await?;
+            let evaluate = self.evaluate(data, trained, serving);
+            let (candidate, assessed, findings) = self
+                .unless_cancelled("evaluate", Box::pin(evaluate))
+                .await?;
             let (candidate, verdict) = self.ask(data, candidate, assessed).await?;
             (trained.candidate, trained.is_answered) = (Some(candidate), true);
             self.note(&["evaluate", "verdict"]);
@@ -176,7 +179,7 @@ where
         if let Some(serving) = &serving {
             task = task.serving(identity(serving));
         }
-        // What was found of a candidate before it was deployed stands.
+        // Findings from before the deployment stand.
         let any = serving.is_none();
         let uses = |found: &crate::runs::Execution| any || found.serving == task.serving;
         let mut found = self.known(run, &task, uses).await?;
@@ -185,11 +188,11 @@ where
         let mut findings: Option<Findings> = None;
         if let Some(execution) = &found {
             let (root, id) = (root.clone(), execution.output(EVALUATION).cloned());
-            let id = id.ok_or_else(|| Error::internal("an evaluation that made none"))?;
+            let id = id.ok_or_else(|| Error::internal("an evaluation without output"))?;
             let on_record: Findings = blocking(move || root.get(&id)).await?;
             findings = Some(on_record);
         }
-        // A verdict that is not on record asks for the model that was compared with, which may be gone.
+        // A verdict that is not recorded needs the baseline, which may have been removed.
         let mut verdict_task = None;
         let mut verdict_found = None;
         if let Some(execution) = &found {
@@ -232,7 +235,7 @@ where
                 outputs
             }
         };
-        let findings = findings.ok_or_else(|| Error::internal("nothing was found"))?;
+        let findings = findings.ok_or_else(|| Error::internal("an evaluation without findings"))?;
         let predictions = outputs.get(PREDICTIONS)?.clone();
         let task = match verdict_task {
             Some(task) => task,
@@ -320,7 +323,7 @@ where
         })
     }
 
-    /// The model that was compared with, if it can still be had.
+    /// The baseline of the evaluation, if it still exists.
     async fn compared(
         &self,
         root: &Root,
@@ -341,7 +344,7 @@ where
         }
     }
 
-    /// Predicts the `eval` split and scores; the `test` split too, for the record.
+    /// Predicts and scores the `eval` split, and the `test` split for the record.
     async fn evaluate(
         &self,
         data: &mut Data,
@@ -394,7 +397,7 @@ where
             .map_err(|error| Error::model("the validator panicked").with_source(error))?
     }
 
-    /// Deploys what is blessed, unless it serves already.
+    /// Deploys a blessed candidate, unless it serves already.
     pub(super) async fn deploy(
         &self,
         trained: &mut Trained<T::Model>,

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use fourfold::Result;
 use fourfold::clock::VirtualClock;
+use fourfold::datafusion::prelude::DataFrame;
+use fourfold::fingerprint::Fingerprint;
 use fourfold::model::ConstantModel;
 use fourfold::pipeline::{Retry, RunRecord};
 use fourfold::prelude::*;
 use fourfold::runs::{Planned, Root, Secret, State};
 use fourfold::serving::PushedModel;
+use fourfold::{Cancellation, Result};
 use serde::Serialize;
 
 use crate::support::{parcels, tree, write_csv};
@@ -297,8 +299,8 @@ fn a_stage_alone_needs_what_comes_before_it_on_record() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(
         error.to_string(),
-        "stage `train` needs what `extract` makes of the present data and configuration, which is not on record; run \
-         that first"
+        "stage `train` needs the output of `extract` for the current data and configuration, which is not recorded; run \
+         `extract` first"
     );
     let error = place
         .pipeline(PLAIN)
@@ -684,8 +686,8 @@ fn a_stage_that_takes_too_long_or_panics_is_named() {
         "{error}"
     );
 
-    // A run that is told to stop is on record as that, and the next one goes on from there.
-    let cancellation = fourfold::Cancellation::new();
+    // A run that is cancelled is on record as that, and the next one resumes from there.
+    let cancellation = Cancellation::new();
     cancellation.cancel();
     let told = pipeline(true).cancellation(cancellation).build().unwrap();
     assert_eq!(
@@ -694,5 +696,77 @@ fn a_stage_that_takes_too_long_or_panics_is_named() {
     );
     let states = [State::Failed, State::Failed, State::Cancelled];
     assert_eq!(place.states(), states);
+    assert_eq!(place.run(PLAIN).0.reused, ["extract", "prepare"]);
+}
+
+/// A source whose rows never arrive: it cancels the run instead.
+#[derive(Serialize)]
+struct Cancels {
+    #[serde(skip)]
+    token: Cancellation,
+}
+
+impl Stage for Cancels {
+    fn name(&self) -> &str {
+        "cancels"
+    }
+}
+
+impl DataSource for Cancels {
+    async fn read(&self, _: &Engine) -> Result<DataFrame> {
+        self.token.cancel();
+        std::future::pending().await
+    }
+
+    async fn snapshot(&self, _: &Engine) -> Result<Option<Fingerprint>> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_cancelled_run_drops_its_own_stages_and_waits_for_others() {
+    let place = Place::new();
+    for root in [false, true] {
+        let cancellation = Cancellation::new();
+        let source = Cancels {
+            token: cancellation.clone(),
+        };
+        let builder = Pipeline::builder("parcels")
+            .data(source.label("late"))
+            .train(DecisionTree::default())
+            .evaluate(Thresholds::new().at_least("auc", 0.6))
+            .serve(InProcess::new())
+            .cancellation(cancellation);
+        let builder = match root {
+            true => builder.root(place.path("root")),
+            false => builder,
+        };
+        let error = builder.build().unwrap().run_blocking().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+    }
+    // A trainer that ignores the token is waited for, and its model is not taken.
+    let cancellation = Cancellation::new();
+    let token = cancellation.clone();
+    let ended = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&ended);
+    let pipeline = Pipeline::builder("parcels")
+        .data(FileSource::csv(place.path("rows.csv")).label("late"))
+        .train_with("stubborn", 1, move |args: &TrainArgs| {
+            token.cancel();
+            std::thread::sleep(Duration::from_millis(100));
+            counter.fetch_add(1, Ordering::SeqCst);
+            Ok(ConstantModel::new(args.train().n_features(), vec![0.5]))
+        })
+        .evaluate(Thresholds::new().at_least("skill", -1.0))
+        .serve(InProcess::new())
+        .root(place.path("root"))
+        .cancellation(cancellation);
+    let error = pipeline.build().unwrap().run_blocking().unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Cancelled, "stubborn: it was cancelled")
+    );
+    assert_eq!(ended.load(Ordering::SeqCst), 1);
+    assert_eq!(place.states(), [State::Cancelled, State::Cancelled]);
     assert_eq!(place.run(PLAIN).0.reused, ["extract", "prepare"]);
 }
