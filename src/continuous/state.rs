@@ -16,7 +16,7 @@ use crate::data::SpanId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Schema;
 use crate::statistics::Statistics;
-use crate::store;
+use crate::store::{self, Readers};
 
 /// How many spans are remembered one by one. Older ones count as done.
 const MOST_SPANS: usize = 1_000;
@@ -137,7 +137,7 @@ impl Store {
     pub(super) fn open(path: PathBuf) -> Result<Self> {
         let failed = |error| Error::io(format!("making `{}`", path.display()), error);
         for part in ["spans", "steps"] {
-            store::create_private(&path.join(part)).map_err(failed)?;
+            store::create_dir(&path.join(part), Readers::User).map_err(failed)?;
         }
         let lock = File::options()
             .create(true)
@@ -220,7 +220,11 @@ impl Store {
         let (dir, old) = (self.dir(), old.collect::<Vec<_>>());
         blocking(move || {
             let text = statistics.to_json()?;
-            store::write_private_file(&statistics_path(&dir, number), &text)?;
+            store::write_file_for(
+                &statistics_path(&dir, number),
+                text.as_bytes(),
+                Readers::User,
+            )?;
             for old in old {
                 // What is left over takes space and nothing else.
                 let _ = std::fs::remove_file(statistics_path(&dir, old));
@@ -277,7 +281,7 @@ fn broken(path: &Path, error: serde_json::Error) -> Error {
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::internal("a state that cannot be written").with_source(error))?;
-    store::write_private_file(path, &text)
+    store::write_file_for(path, text.as_bytes(), Readers::User)
 }
 
 #[cfg(test)]

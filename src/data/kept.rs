@@ -119,7 +119,7 @@ impl<S: DataSource> DataPipeline<S> {
         progress: &Progress,
     ) -> Result<(Extracted, ArtifactId)> {
         let step = progress.step(Step::Read);
-        let place = Place::ByDigest(root.kind_dir(EXAMPLES));
+        let place = Place::ByDigest(root.kind_dir(EXAMPLES), root.readers());
         let extracted = self.extract(engine, &place, &step).await?;
         let id = ArtifactId::of_dir(EXAMPLES, extracted.dir())?;
         Ok((extracted, id))
@@ -150,6 +150,7 @@ impl<S: DataSource> DataPipeline<S> {
         let kept_rows = KeptRows {
             dir: &dir,
             extraction: None,
+            readers: root.readers(),
         };
         // It is that of what comes out, once that is known.
         let fingerprint = Fingerprint::of_bytes("");

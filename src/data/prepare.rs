@@ -24,7 +24,7 @@ use crate::model::{Target, Weighting};
 use crate::progress::{Event, Progress, RunningStep, Step};
 use crate::schema::{Anomaly, Comparison, Field, Schema};
 use crate::statistics::{Statistics, StatisticsAccumulator};
-use crate::store::Place;
+use crate::store::{Place, Readers};
 use crate::transform::{FittedPlan, Roles, TransformPlan};
 use crate::warning::Warning;
 
@@ -204,6 +204,7 @@ impl<S: DataSource> DataPipeline<S> {
         let aside = KeptRows {
             dir,
             extraction: Some(&extraction),
+            readers: Readers::User,
         };
         self.plan
             .prepare(extracted, aside, fingerprint, engine, progress)
@@ -232,6 +233,7 @@ pub(super) struct KeptRows<'a> {
     pub(super) dir: &'a Path,
     /// The key of what was extracted; without one, rows are kept by their digest.
     pub(super) extraction: Option<&'a Fingerprint>,
+    pub(super) readers: Readers,
 }
 
 impl KeptRows<'_> {
@@ -241,7 +243,7 @@ impl KeptRows<'_> {
                 let kept = Fingerprint::of(&(extraction, of))?;
                 Place::At(self.dir.join(format!("{}-kept", kept.short())))
             }
-            None => Place::ByDigest(self.dir.to_owned()),
+            None => Place::ByDigest(self.dir.to_owned(), self.readers),
         })
     }
 }

@@ -245,7 +245,7 @@ impl Root {
                 "`{kind}` is not a valid kind of artifact, must be lower-case letters, digits and `_`"
             )));
         }
-        let aside = Aside::to(&Place::ByDigest(self.kind_dir(kind)))?;
+        let aside = Aside::to(&Place::ByDigest(self.kind_dir(kind), self.readers()))?;
         write(aside.path())?;
         ArtifactId::of_dir(kind, &aside.commit()?)
     }

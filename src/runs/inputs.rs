@@ -165,7 +165,7 @@ impl Root {
             }
             let text = serde_json::to_string(&known)
                 .map_err(|error| Error::internal("digests cannot be written").with_source(error))?;
-            store::write_private_file(&path, text)?;
+            store::write_file_for(&path, text.as_bytes(), self.readers())?;
         }
         Ok(used)
     }

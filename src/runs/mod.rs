@@ -14,7 +14,8 @@
 //! ```
 //!
 //! The files are the only truth: a copied folder is a complete history, and several processes on several machines may share a
-//! root at the same time. A root is private to its user; a [server](crate::serving) publishes models for others.
+//! root at the same time. A root is private to its user unless [`Root::readable_by_group`] says otherwise; a
+//! [server](crate::serving) publishes models for others.
 //!
 //! # Which stages run again
 //!

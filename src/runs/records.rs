@@ -155,16 +155,22 @@ impl Root {
     pub(super) fn write_execution(&self, execution: &Execution) -> Result<()> {
         let dir = self.key_dir(&execution.key);
         let failed = |error| Error::io(format!("writing `{}`", dir.display()), error);
-        store::create_private(&dir).map_err(failed)?;
+        store::create_dir(&dir, self.readers()).map_err(failed)?;
         let name = format!("{}-{}.json", execution.key, execution.id);
-        write_json(&dir.join(name), execution)
+        self.write_json(&dir.join(name), execution)
     }
 
     pub(super) fn write_run(&self, run: &Run) -> Result<()> {
         let dir = self.runs_dir();
         let failed = |error| Error::io(format!("writing `{}`", dir.display()), error);
-        store::create_private(&dir).map_err(failed)?;
-        write_json(&self.run_path(&run.id), run)
+        store::create_dir(&dir, self.readers()).map_err(failed)?;
+        self.write_json(&self.run_path(&run.id), run)
+    }
+
+    pub(super) fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Error::internal("a record cannot be written").with_source(error))?;
+        store::write_file_for(path, (text + "\n").as_bytes(), self.readers())
     }
 
     /// Removes leftovers of killed writers.
@@ -244,10 +250,4 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> 
     serde_json::from_str(text).map_err(|error| {
         Error::corrupt(format!("`{}` is not a valid record", path.display())).with_source(error)
     })
-}
-
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::internal("a record cannot be written").with_source(error))?;
-    store::write_private_file(path, text + "\n")
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::records::{parse, write_json};
+use super::records::parse;
 use super::segments::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store;
+use crate::store::{self, Readers};
 
 /// The directory of artifacts and records; see [the module](crate::runs).
 #[derive(Clone, Debug)]
 pub struct Root {
     path: PathBuf,
     clock: Arc<dyn Clock>,
+    readers: Readers,
     /// The segments that were read; they never change.
     segments: Cache,
 }
@@ -54,6 +55,7 @@ impl Root {
         Root {
             path,
             clock: Arc::new(SystemClock),
+            readers: Readers::User,
             segments: Cache::default(),
         }
     }
@@ -63,6 +65,14 @@ impl Root {
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Lets the users of the directory's group read what this process writes, as far as the umask allows it. Otherwise a root
+    /// is private to its user.
+    #[must_use]
+    pub fn readable_by_group(mut self) -> Self {
+        self.readers = Readers::Group;
         self
     }
 
@@ -76,6 +86,10 @@ impl Root {
         &*self.clock
     }
 
+    pub(crate) fn readers(&self) -> Readers {
+        self.readers
+    }
+
     pub(super) fn segments(&self) -> &Cache {
         &self.segments
     }
@@ -86,14 +100,14 @@ impl Root {
             let message = format!("`{}` cannot be written", self.path.display());
             Error::new(ErrorKind::Io, message).with_source(error)
         };
-        store::create_private(&self.path).map_err(failed)?;
+        store::create_dir(&self.path, self.readers).map_err(failed)?;
         if self.check_format()? {
             return store::check_writable(&self.path);
         }
         let format = Format {
             format_version: Self::FORMAT_VERSION,
         };
-        write_json(&self.path.join(FORMAT), &format)
+        self.write_json(&self.path.join(FORMAT), &format)
     }
 
     /// Whether the directory is a root, of a format that this build reads.

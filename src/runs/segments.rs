@@ -200,7 +200,7 @@ impl Root {
             return Ok(Compacted::default());
         }
         let failed = |error| Error::io(format!("writing `{}`", dir.display()), error);
-        store::create_private(&dir).map_err(failed)?;
+        store::create_dir(&dir, self.readers()).map_err(failed)?;
         let mut options = std::fs::File::options();
         options.create(true).truncate(false).write(true);
         let lock = options.open(dir.join("lock")).map_err(failed)?;
@@ -283,7 +283,7 @@ impl Root {
             all.dedup_by(|a, b| a.id == b.id && a.key == b.key);
             let bytes = to_parquet(&all)?;
             let name = format!("{}-{}.parquet", R::KIND, Fingerprint::of_bytes(&bytes));
-            store::write_private_file(&self.segments_dir().join(&name), bytes)?;
+            store::write_file_for(&self.segments_dir().join(&name), &bytes, self.readers())?;
             for (old, _) in small.iter().filter(|(old, _)| *old != name) {
                 store::remove_file(&self.segments_dir().join(old))?;
                 let mut cache = self

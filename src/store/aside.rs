@@ -40,13 +40,43 @@ pub(crate) struct Aside {
 pub(crate) enum Place {
     /// A path that does not exist yet; every user may read the directory.
     At(PathBuf),
-    /// Within a directory, under the digest of the content; only its user may read it. If that exists already, nothing is
-    /// written: equal content is one directory.
+    /// Within a directory, under the digest of the content. If that exists already, nothing is written: equal content is one
+    /// directory.
     #[cfg_attr(
         not(feature = "datafusion"),
         expect(dead_code, reason = "only runs keep content by its digest")
     )]
-    ByDigest(PathBuf),
+    ByDigest(PathBuf, Readers),
+}
+
+/// The users who may read an entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Its own user.
+    #[default]
+    User,
+    /// The users of its group, too.
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        expect(dead_code, reason = "only roots are shared")
+    )]
+    Group,
+    /// Every user.
+    All,
+}
+
+impl Readers {
+    /// The permissions of directories, which are those of files with the right to enter.
+    #[cfg(unix)]
+    fn permissions(self, is_dir: bool) -> fs::Permissions {
+        use std::os::unix::fs::PermissionsExt;
+        let (files, enter) = match self {
+            Readers::User => (0o600, 0o100),
+            Readers::Group => (0o640, 0o110),
+            Readers::All => (0o644, 0o111),
+        };
+        fs::Permissions::from_mode(if is_dir { files | enter } else { files })
+    }
 }
 
 impl Place {
@@ -54,13 +84,13 @@ impl Place {
     fn parent(&self) -> Result<&Path> {
         match self {
             Place::At(place) => parent_of(place),
-            Place::ByDigest(dir) => Ok(dir),
+            Place::ByDigest(dir, _) => Ok(dir),
         }
     }
 
     fn path(&self) -> &Path {
         match self {
-            Place::At(path) | Place::ByDigest(path) => path,
+            Place::At(path) | Place::ByDigest(path, _) => path,
         }
     }
 }
@@ -77,16 +107,14 @@ impl Aside {
         let failed = |error| Error::io(format!("writing `{}`", place.path().display()), error);
         match place {
             Place::At(_) => fs::create_dir_all(parent),
-            Place::ByDigest(_) => create_private(parent),
+            Place::ByDigest(_, readers) => create_dir(parent, *readers),
         }
         .map_err(failed)?;
         sweep(parent);
         let dir = Locked::dir_in(parent, PREFIX).map_err(failed)?;
         #[cfg(unix)]
-        if let Place::ByDigest(_) = place {
-            use std::os::unix::fs::PermissionsExt;
-            let private = fs::Permissions::from_mode(0o700);
-            fs::set_permissions(dir.entry.path(), private).map_err(failed)?;
+        if let Place::ByDigest(_, readers) = place {
+            fs::set_permissions(dir.entry.path(), readers.permissions(true)).map_err(failed)?;
         }
         Ok(Aside {
             dir,
@@ -110,7 +138,7 @@ impl Aside {
             .collect();
         let place = match &self.place {
             Place::At(place) => place.clone(),
-            Place::ByDigest(dir) => {
+            Place::ByDigest(dir, _) => {
                 let place = dir.join(Fingerprint::of_bytes(&text).as_str());
                 if place.exists() {
                     match verify_dir(&place) {
@@ -130,21 +158,20 @@ impl Aside {
             return match self.place {
                 Place::At(_) => Err(already_there(&place)),
                 // Another run wrote the same content in between.
-                Place::ByDigest(_) => Ok(place),
+                Place::ByDigest(..) => Ok(place),
             };
         }
         // Servers of other users read published directories.
         #[cfg(unix)]
         if let Place::At(_) = self.place {
-            use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(self.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
+            fs::set_permissions(self.path(), Readers::All.permissions(true)).map_err(failed)?;
         }
         step(Step::Name, self.path()).map_err(failed)?;
         match fs::rename(self.path(), &place) {
             Ok(()) => {}
             Err(error) if is_there(&error) => match self.place {
                 Place::At(_) => return Err(already_there(&place)),
-                Place::ByDigest(_) => return Ok(place),
+                Place::ByDigest(..) => return Ok(place),
             },
             Err(error) => return Err(failed(error)),
         }
@@ -168,15 +195,17 @@ fn already_there(place: &Path) -> Error {
     Error::new(ErrorKind::AlreadyExists, message)
 }
 
-/// Creates a directory and its parents, which only their user may read.
-pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
+/// Creates a directory and its parents.
+pub(crate) fn create_dir(dir: &Path, readers: Readers) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        builder.mode(readers.permissions(true).mode());
     }
+    #[cfg(not(unix))]
+    let _ = readers;
     builder.create(dir)
 }
 
@@ -185,29 +214,22 @@ pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// [`ErrorKind::Io`] if it cannot be written; then the old content stays.
 pub(crate) fn write_file(place: &Path, text: &str) -> Result<()> {
-    write_file_for(place, text.as_bytes(), true)
+    write_file_for(place, text.as_bytes(), Readers::All)
 }
 
-/// As [`write_file`], but only its user may read the file.
+/// As [`write_file`], for some readers.
 ///
 /// # Errors
 /// As [`write_file`].
-#[cfg(feature = "datafusion")]
-pub(crate) fn write_private_file(place: &Path, content: impl AsRef<[u8]>) -> Result<()> {
-    write_file_for(place, content.as_ref(), false)
-}
-
-fn write_file_for(place: &Path, content: &[u8], for_all: bool) -> Result<()> {
+pub(crate) fn write_file_for(place: &Path, content: &[u8], readers: Readers) -> Result<()> {
     let write = || {
         let parent = parent_of(place).map_err(io::Error::other)?;
         let mut file = Locked::file_in(parent)?.entry;
         file.write_all(content)?;
         #[cfg(unix)]
-        if for_all {
-            use std::os::unix::fs::PermissionsExt;
-            let readable = fs::Permissions::from_mode(0o644);
-            file.as_file().set_permissions(readable)?;
-        }
+        file.as_file().set_permissions(readers.permissions(false))?;
+        #[cfg(not(unix))]
+        let _ = readers;
         step(Step::Sync, file.path())?;
         file.as_file().sync_all()?;
         step(Step::Name, file.path())?;

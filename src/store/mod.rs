@@ -24,7 +24,7 @@ use std::time::SystemTime;
 #[cfg(any(feature = "datafusion", feature = "object-store"))]
 pub(crate) use self::aside::Aside;
 #[cfg(feature = "datafusion")]
-pub(crate) use self::aside::{Place, Scratch, create_private, remove_file, write_private_file};
+pub(crate) use self::aside::{Place, Readers, Scratch, create_dir, remove_file, write_file_for};
 pub(crate) use self::aside::{remove_dir, sweep, write_dir, write_file};
 #[cfg(all(test, feature = "datafusion"))]
 pub(crate) use self::fault::Fault;

@@ -433,6 +433,35 @@ fn a_run_is_on_record() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_root_that_is_readable_by_its_group_is_so_throughout() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let root = Root::from(place.path("shared")).readable_by_group();
+    let pipeline = Pipeline::builder("parcels")
+        .data(FileSource::csv(place.path("rows.csv")).label("late"))
+        .train(DecisionTree::default())
+        .evaluate(Thresholds::new().at_least("auc", 0.6))
+        .serve(InProcess::new())
+        .root(root.clone())
+        .build()
+        .unwrap();
+    assert!(pipeline.run_blocking().unwrap().is_deployed());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for dir in ["", "artifacts", "artifacts/model", "executions", "runs"] {
+        assert_eq!(mode(&root.path().join(dir)), 0o750, "{dir}");
+    }
+    for id in root.artifacts().unwrap() {
+        assert_eq!(mode(&root.dir_of(&id)), 0o750, "{id}");
+    }
+    let run = root.runs().unwrap().remove(0);
+    assert_eq!(
+        mode(&root.path().join(format!("runs/{}.json", run.id))),
+        0o640
+    );
+}
+
 #[test]
 fn what_is_damaged_is_refused_and_named() {
     let place = Place::new();
