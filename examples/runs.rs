@@ -1,6 +1,7 @@
-//! Queries over the records of runs: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving | report RUN |
-//! gc | compact | verify]`, or, in a build with the feature `sql`, `runs --root DIR --sql "select .."` over the tables `runs`, `executions`,
-//! `artifacts`, `edges`, `metrics` and `trials`.
+//! Queries over the records of runs: `runs --root DIR [list | show RUN | lineage WHAT | compare A B | affected WHAT | serving PIPELINE |
+//! report RUN | gc | compact | verify]`. In builds with the feature `sql`, `runs --root DIR --sql "select .."` queries the tables
+//! `runs`, `executions`, `artifacts`, `edges`, `metrics` and `trials`; with `openlineage` and `mlflow`, `runs --root DIR
+//! [openlineage RUN | mlflow RUN]` reports a run to other tools.
 //!
 //! ```sh
 //! cargo run --example tabular -- --input houses.csv --label price --root root
@@ -12,6 +13,9 @@
 //! The root consists of files alone: a copy of it on another machine gives the same answers.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
+#[path = "support/tracking.rs"]
+mod tracking;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,12 +85,25 @@ enum What {
         #[arg(long, default_value_t = 1)]
         days: u64,
     },
-    /// A run as events of OpenLineage, one a line (feature `openlineage`).
+    /// Prints a run as events of OpenLineage, one a line, or posts them (feature `openlineage`).
     Openlineage {
         run: String,
-        /// What the names of jobs and artifacts are in.
+        /// The namespace of the names of jobs and artifacts.
         #[arg(long, default_value = "fourfold")]
         namespace: String,
+        /// The URL of a server to post the events to, with the token in OPENLINEAGE_API_KEY.
+        #[arg(long, value_name = "URL")]
+        post: Option<String>,
+    },
+    /// Logs a run to an MLflow tracking server (feature `mlflow`).
+    Mlflow {
+        run: String,
+        /// The URL of the server, which is asked with the token in MLFLOW_TRACKING_TOKEN.
+        #[arg(long, value_name = "URL")]
+        server: String,
+        /// The experiment; by default, the name of the pipeline.
+        #[arg(long)]
+        experiment: Option<String>,
     },
     /// Reads every artifact again and compares it with its digests.
     Verify,
@@ -233,10 +250,24 @@ fn main() -> Result<()> {
                 compacted.executions, compacted.runs
             );
         }
-        What::Openlineage { run, namespace } => {
-            for event in events(&root, &run, &namespace)? {
-                println!("{event}");
+        What::Openlineage {
+            run,
+            namespace,
+            post,
+        } => {
+            let events = tracking::events(&root, &run, &namespace)?;
+            match post {
+                Some(url) => tracking::post(&events, &url)?,
+                None => events.iter().for_each(|event| println!("{event}")),
             }
+        }
+        What::Mlflow {
+            run,
+            server,
+            experiment,
+        } => {
+            let id = tracking::log(&root, &run, &server, experiment)?;
+            println!("logged as run {id}");
         }
         What::Verify => {
             let verified = root.verify()?;
@@ -278,18 +309,6 @@ fn answer(root: &Root, query: &str, as_json: bool) -> Result<()> {
 #[cfg(not(feature = "sql"))]
 fn answer(_root: &Root, _query: &str, _as_json: bool) -> Result<()> {
     let message = "this build answers no queries; build it with `--features sql`";
-    Err(Error::new(ErrorKind::Unsupported, message))
-}
-
-#[cfg(feature = "openlineage")]
-fn events(root: &Root, run: &str, namespace: &str) -> Result<Vec<serde_json::Value>> {
-    let run = root.run(run)?;
-    root.history()?.openlineage(&run.id, namespace)
-}
-
-#[cfg(not(feature = "openlineage"))]
-fn events(_root: &Root, _run: &str, _namespace: &str) -> Result<Vec<serde_json::Value>> {
-    let message = "this build makes no events; build it with `--features openlineage`";
     Err(Error::new(ErrorKind::Unsupported, message))
 }
 

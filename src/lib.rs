@@ -97,7 +97,8 @@
 //! | `notify` | | model directories are watched, so that a new version is seen at once |
 //! | `object-store` | | models in object stores |
 //! | `sql` | | `SqlSource`: queries over any sources; `derive`: features by SQL expressions; `Root::sql`: queries over the records of runs |
-//! | `openlineage` | | runs as events of OpenLineage |
+//! | `openlineage` | | runs as events of OpenLineage, printed or posted |
+//! | `mlflow` | | runs logged to an MLflow tracking server |
 //! | `compression` | | CSV and JSON files that end in `.gz`, `.bz2`, `.xz` or `.zst` |
 //! | `aws`, `azure`, `gcp` | | files in S3, Azure and Google object stores |
 //!

@@ -68,12 +68,16 @@
 
 mod artifact;
 mod card;
+#[cfg(any(feature = "mlflow", feature = "openlineage"))]
+mod client;
 mod compare;
 mod explain;
 mod gc;
 mod history;
 mod inputs;
 mod lineage;
+#[cfg(feature = "mlflow")]
+mod mlflow;
 mod open;
 #[cfg(feature = "openlineage")]
 mod openlineage;
@@ -97,7 +101,11 @@ pub use self::gc::{Collected, Keep, Verified};
 pub use self::history::History;
 pub use self::inputs::{InputFile, UsedFile};
 pub use self::lineage::{Affected, Lineage, ServingPeriod};
+#[cfg(feature = "mlflow")]
+pub use self::mlflow::Mlflow;
 pub(crate) use self::open::{Ended, OpenRun, Outputs, RunLabels};
+#[cfg(feature = "openlineage")]
+pub use self::openlineage::OpenLineage;
 pub use self::record::{Deployed, Environment, Execution, Measured, Run, StageOfRun, State};
 pub use self::root::Root;
 pub use self::secret::Secret;

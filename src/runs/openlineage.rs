@@ -1,10 +1,13 @@
 //! Runs as events of [OpenLineage](https://openlineage.io), which catalogues of other tools take in.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
+use super::client::Client;
 use super::history::History;
 use super::record::{Execution, Run, State};
-use super::{ArtifactId, UsedFile};
+use super::{ArtifactId, Secret, UsedFile};
 use crate::clock::rfc3339_ms;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -23,10 +26,71 @@ const OWN: &str = concat!(
     "/fourfold/runs/struct."
 );
 
+/// A server that takes in events of OpenLineage at `/api/v1/lineage`, such as Marquez.
+///
+/// ```no_run
+/// use fourfold::runs::{OpenLineage, Root, Secret};
+///
+/// # async fn post() -> fourfold::Result<()> {
+/// let history = Root::open("root")?.history()?;
+/// let server = OpenLineage::at("http://127.0.0.1:5000")?.token(Secret::new("token"));
+/// for run in history.runs() {
+///     server.post(&history.openlineage(&run.id, "production")?).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct OpenLineage {
+    client: Client,
+}
+
+impl OpenLineage {
+    /// The server at an `http` URL.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not a URL with a host, or contains credentials;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `https`: put a proxy on this machine in between.
+    pub fn at(url: &str) -> Result<Self> {
+        Ok(OpenLineage {
+            client: Client::at(url)?,
+        })
+    }
+
+    /// Sends a bearer token with every request.
+    #[must_use]
+    pub fn token(mut self, token: Secret) -> Self {
+        self.client = self.client.token(token);
+        self
+    }
+
+    /// Limits the time of each request; 300 seconds by default.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.client = self.client.timeout(timeout);
+        self
+    }
+
+    /// Sends events in their order, one with each request. Servers know an event again, so that all may be sent once more
+    /// after an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) or
+    /// [`ErrorKind::DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) if the server does not answer;
+    /// [`ErrorKind::Other`](crate::ErrorKind::Other) with its answer if it refuses an event. The events after it are not
+    /// sent.
+    pub async fn post(&self, events: &[Value]) -> Result<()> {
+        for event in events {
+            self.client.post("/api/v1/lineage", event).await?.done()?;
+        }
+        Ok(())
+    }
+}
+
 impl History {
     /// A run as events of OpenLineage in chronological order: the start and the end of the run and of each of its executions,
-    /// according to version 2-0-2 of `spec/OpenLineage.json`. Other tools read them as JSON lines, and each can be
-    /// posted to `/api/v1/lineage`. A run in progress has the events that have occurred.
+    /// according to version 2-0-2 of `spec/OpenLineage.json`. Other tools read them as JSON lines; [`OpenLineage::post`] sends
+    /// them to a server. A run in progress has the events that have occurred.
     ///
     /// Jobs are named `<pipeline>` and `<pipeline>.<stage>` in `namespace`. Files are datasets named by their paths or URLs,
     /// artifacts by their ids in `namespace`. Custom facets begin with `fourfold_`. Equal records make equal events.

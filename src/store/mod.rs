@@ -28,7 +28,7 @@ pub(crate) use self::aside::{Place, Readers, Scratch, create_dir, remove_file, w
 pub(crate) use self::aside::{remove_dir, sweep, write_dir, write_file};
 #[cfg(all(test, feature = "datafusion"))]
 pub(crate) use self::fault::Fault;
-#[cfg(any(test, feature = "object-store"))]
+#[cfg(any(test, feature = "mlflow", feature = "object-store"))]
 pub(crate) use self::verify::files_below;
 #[cfg(feature = "object-store")]
 pub(crate) use self::verify::parse_sums;

@@ -57,6 +57,8 @@ mod support;
 mod target;
 mod text;
 mod tidy;
+#[cfg(all(feature = "mlflow", feature = "openlineage"))]
+mod tracking;
 mod transform_ops;
 mod trees;
 mod trial;
