@@ -106,7 +106,7 @@ impl Forest {
                     rows.zip(sums.chunks_exact_mut(self.n_outputs))
                         .for_each(|(row, sums)| self.add_words(row, sums));
                 } else {
-                    self.add_block(rows, sums);
+                    self.add_block(&rows, sums);
                 }
             }
             sums
@@ -163,7 +163,7 @@ impl Forest {
     }
 
     /// Adds the outputs of all trees for some rows, several rows at a time.
-    fn add_block(&self, rows: ChunksExact<'_, u32>, sums: &mut [f64]) {
+    fn add_block(&self, rows: &ChunksExact<'_, u32>, sums: &mut [f64]) {
         let n_outputs = self.n_outputs;
         for (tree, root) in self.roots.iter().enumerate() {
             let mut rows = rows.clone();
