@@ -367,22 +367,25 @@ fn auc(scores: &[(f64, f64)]) -> Option<f64> {
 
 /// Pairs with both values replaced by their ranks; ties have the mean of theirs.
 fn ranks(pairs: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut ranked = vec![(0.0, 0.0); pairs.len()];
-    let parts: [(fn(&(f64, f64)) -> f64, fn(&mut (f64, f64), f64)); 2] = [
-        (|pair| pair.0, |pair, rank| pair.0 = rank),
-        (|pair| pair.1, |pair, rank| pair.1 = rank),
-    ];
-    for (get, set) in parts {
-        let mut order: Vec<usize> = (0..pairs.len()).collect();
-        order.sort_unstable_by(|a, b| get(&pairs[*a]).total_cmp(&get(&pairs[*b])));
-        let mut below = 0;
-        for tied in order.chunk_by(|a, b| get(&pairs[*a]) == get(&pairs[*b])) {
-            let rank = below as f64 + (tied.len() - 1) as f64 / 2.0;
-            tied.iter().for_each(|at| set(&mut ranked[*at], rank));
-            below += tied.len();
-        }
+    let first: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
+    let second: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
+    ranks_of(&first)
+        .into_iter()
+        .zip(ranks_of(&second))
+        .collect()
+}
+
+fn ranks_of(values: &[f64]) -> Vec<f64> {
+    let mut ranks = vec![0.0; values.len()];
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut below = 0;
+    for tied in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        let rank = below as f64 + (tied.len() - 1) as f64 / 2.0;
+        tied.iter().for_each(|at| ranks[*at] = rank);
+        below += tied.len();
     }
-    ranked
+    ranks
 }
 
 /// The squared correlation.
