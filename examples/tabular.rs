@@ -107,7 +107,7 @@ async fn run(args: &Args) -> Result<()> {
     }
     let pipeline = Pipeline::builder(model_name(&args.input, &args.label))
         .data(source.task(args.task).exclude(excluded))
-        .train(args.training.pipeline())
+        .train(args.training.pipeline()?)
         .evaluate(EvaluationPipeline::new(thresholds).slice_by(args.slice.clone()))
         .serve(ModelRepository::at(&args.models))
         .observe(support::progress_bar());

@@ -73,6 +73,13 @@ pub enum Event {
         /// All units.
         total: Option<u64>,
     },
+    /// A step reports a result on its way, such as a trial of a search that has ended: one line for people.
+    Message {
+        /// The step.
+        step: Step,
+        /// The line, without its end.
+        text: String,
+    },
     /// A warning, as soon as it is found.
     Warned(Warning),
     /// A step has ended.
@@ -166,7 +173,9 @@ impl RunningStep {
     #[must_use]
     pub fn meter(&self) -> Meter {
         let (progress, step) = (self.progress.clone(), self.step);
+        let messages = progress.clone();
         Meter::to(move |done, total| progress.tell(&Event::Advanced { step, done, total }))
+            .with_messages(move |text| messages.tell(&Event::Message { step, text }))
     }
 }
 
@@ -186,28 +195,49 @@ impl RunningStep {
 /// assert_eq!(*seen.lock().unwrap(), [(3, Some(10)), (4, None)]);
 /// ```
 #[derive(Clone, Default)]
-pub struct Meter(Option<Arc<Advance>>);
+pub struct Meter {
+    advance: Option<Arc<Advance>>,
+    message: Option<Arc<Say>>,
+}
 
 type Advance = dyn Fn(u64, Option<u64>) + Send + Sync;
+type Say = dyn Fn(String) + Send + Sync;
 
 impl Meter {
     /// Tells a listener, which may be called from several threads and should return soon.
     #[must_use]
     pub fn to(listener: impl Fn(u64, Option<u64>) + Send + Sync + 'static) -> Self {
-        Meter(Some(Arc::new(listener)))
+        Meter {
+            advance: Some(Arc::new(listener)),
+            message: None,
+        }
+    }
+
+    /// The same with a listener for [messages](Meter::message), which may be called from several threads.
+    #[must_use]
+    pub fn with_messages(mut self, listener: impl Fn(String) + Send + Sync + 'static) -> Self {
+        self.message = Some(Arc::new(listener));
+        self
     }
 
     /// Tells that `done` of `total` units (where that is known) are done: iterations, or rows.
     pub fn advance(&self, done: u64, total: impl Into<Option<u64>>) {
-        if let Some(listener) = &self.0 {
+        if let Some(listener) = &self.advance {
             listener(done, total.into());
+        }
+    }
+
+    /// Reports a result on the way as one line for people. The line is made only if somebody listens.
+    pub fn message(&self, text: impl FnOnce() -> String) {
+        if let Some(listener) = &self.message {
+            listener(text());
         }
     }
 }
 
 impl fmt::Debug for Meter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.advance {
             Some(_) => "Meter(..)",
             None => "Meter",
         })

@@ -14,7 +14,15 @@ pub(crate) fn progress_bar() -> impl Fn(&Event) + Send + Sync {
             bar.set_message(step.name());
             bar.tick();
         }
+        Event::Advanced {
+            step: Step::Train,
+            done,
+            total: Some(total),
+        } => bar.set_message(format!("train: {done} of {total}")),
         Event::Advanced { step, done, .. } => bar.set_message(format!("{step}: {done} rows")),
+        // Where there is no terminal, such as in a log, there is no bar to print above.
+        Event::Message { text, .. } if bar.is_hidden() => eprintln!("{text}"),
+        Event::Message { text, .. } => bar.println(text),
         Event::Finished(step, _) => {
             bar.inc(1);
             if *step == Step::Deploy {

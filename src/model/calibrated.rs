@@ -85,6 +85,23 @@ pub struct CalibratedModel {
 
 const FILE: &str = "calibration.json";
 
+/// Turns probabilities `(n_rows, n_outputs)` into those of a function an output; several are then divided by their sum.
+pub(crate) fn calibrate(outputs: &mut Array2<f64>, calibrations: &[Calibration]) {
+    let n = calibrations.len();
+    for mut row in outputs.rows_mut() {
+        for (p, calibration) in row.iter_mut().zip(calibrations) {
+            *p = calibration.apply(*p);
+        }
+        if n > 1 {
+            let sum = row.sum();
+            match sum > 0.0 {
+                true => row /= sum,
+                false => row.fill(1.0 / n as f64),
+            }
+        }
+    }
+}
+
 impl CalibratedModel {
     /// A model and a function for each output.
     ///
@@ -126,19 +143,7 @@ impl Predict for CalibratedModel {
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         let mut outputs = self.model.predict(features)?;
-        let n = self.calibrations.len();
-        for mut row in outputs.rows_mut() {
-            for (p, calibration) in row.iter_mut().zip(&self.calibrations) {
-                *p = calibration.apply(*p);
-            }
-            if n > 1 {
-                let sum = row.sum();
-                match sum > 0.0 {
-                    true => row /= sum,
-                    false => row.fill(1.0 / n as f64),
-                }
-            }
-        }
+        calibrate(&mut outputs, &self.calibrations);
         Ok(outputs)
     }
 }

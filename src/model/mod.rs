@@ -86,6 +86,8 @@ use serde::de::DeserializeOwned;
 pub use self::any::AnyModel;
 pub use self::bagged::BaggedModel;
 #[cfg(feature = "datafusion")]
+pub(crate) use self::calibrated::calibrate;
+#[cfg(feature = "datafusion")]
 pub(crate) use self::calibrated::logit;
 pub use self::calibrated::{CalibratedModel, Calibration};
 pub use self::conformal::ConformalModel;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::record::RunRecord;
 use crate::metrics::MetricValue;
+use crate::training::{Importance, Trial};
 
 impl fmt::Display for RunRecord {
     /// A summary for a terminal: the rows, the target, the features made of each column, warnings, trials, the metrics on the
@@ -34,6 +35,7 @@ impl fmt::Display for RunRecord {
         for (at, trial) in self.training.trials.iter().enumerate() {
             writeln!(f, "trial {:3}: {trial}", at + 1)?;
         }
+        write_importances(f, &self.training.parameter_importances)?;
         writeln!(f, "metrics on the eval split:")?;
         for (name, found) in &self.metrics.overall {
             writeln!(f, "  {name:16} {found:.4}")?;
@@ -63,10 +65,26 @@ impl fmt::Display for RunRecord {
     }
 }
 
+/// The five searched parameters that matter most.
+fn write_importances(f: &mut fmt::Formatter<'_>, importances: &[Importance]) -> fmt::Result {
+    if importances.is_empty() {
+        return Ok(());
+    }
+    let mut order: Vec<&Importance> = importances.iter().collect();
+    order.sort_by(|a, b| b.value.total_cmp(&a.value));
+    f.write_str("parameters that matter:")?;
+    for (at, importance) in order.iter().take(5).enumerate() {
+        let before = if at == 0 { " " } else { ", " };
+        write!(f, "{before}{} {:.2}", importance.feature, importance.value)?;
+    }
+    writeln!(f)
+}
+
 impl RunRecord {
     /// The figures that scripts need, as a JSON object: `rows` (including those without a label), `features` (their number),
-    /// `task`, `metrics` (on the `eval` split), `verdict` (`blessed` or `rejected`), `reasons`, `warnings`, `timings_s`,
-    /// `reused` and `ran`. Serialize the record itself for everything else.
+    /// `task`, `metrics` (on the `eval` split), `trials` (each with the trainer's `name`, its searched `parameters` and
+    /// `value`), `verdict` (`blessed` or `rejected`), `reasons`, `warnings`, `timings_s`, `reused` and `ran`. Serialize the
+    /// record itself for everything else.
     #[must_use]
     pub fn summary(&self) -> Value {
         let metrics = self.metrics.overall.iter();
@@ -75,11 +93,18 @@ impl RunRecord {
             true => "blessed",
             false => "rejected",
         };
+        let trials = self.training.trials.iter().map(|trial| {
+            let Trial {
+                parameters, value, ..
+            } = trial;
+            json!({ "name": trial.stage["name"], "parameters": parameters, "value": value })
+        });
         json!({
             "rows": self.rows.values().sum::<u64>() + self.unlabelled_rows,
             "features": self.features.len(),
             "task": self.target.task(),
             "metrics": metrics.collect::<BTreeMap<_, _>>(),
+            "trials": trials.collect::<Vec<_>>(),
             "verdict": verdict,
             "reasons": self.verdict.reasons(),
             "warnings": self.warnings,

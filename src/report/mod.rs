@@ -20,6 +20,7 @@ mod kept;
 mod manager;
 mod operator;
 mod plots;
+mod search;
 mod training;
 
 use self::kept::Kept;

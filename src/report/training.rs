@@ -1,4 +1,4 @@
-//! How the model came to be: the leaderboard, the history, the curve, what it looks at.
+//! How the model came to be: the history, the curve, what it looks at.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,16 +6,13 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{Kept, main_metric};
-use crate::metrics::{Catalogue, Direction};
 use crate::page::svg::{Chart, bar, range};
-use crate::page::{Cell, Name, Number, Seconds, Table, figure, section};
+use crate::page::{Cell, Name, Number, Table, figure, section};
 use crate::pipeline::RunRecord;
-use crate::training::{CurvePoint, ExplainedRow, Importance, TrainingRecord, Trial};
+use crate::training::{CurvePoint, ExplainedRow, Importance, TrainingRecord};
 
 /// So many features are shown, those that matter most by the first measure.
 const SHOWN: usize = 30;
-/// So many trials.
-const TRIALS: usize = 200;
 /// So many points of a curve are drawn.
 const POINTS: usize = 200;
 /// So many names of a row's contributions.
@@ -23,7 +20,7 @@ const NAMES: usize = 60;
 
 pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
     let training = &run.training;
-    section(page, "Leaderboard", &leaderboard(&training.trials));
+    section(page, "Leaderboard", &super::search::search(training));
     section(page, "History", &history(run, kept));
     section(page, "Learning curves", &curve(training));
     section(
@@ -34,94 +31,6 @@ pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
     if let Some(row) = &training.explained {
         section(page, "How one row is predicted", &explained(row));
     }
-}
-
-/// What was tried, the best first; what came to no value is last.
-fn leaderboard(trials: &[Trial]) -> String {
-    let mut order: Vec<(usize, &Trial)> = trials.iter().enumerate().collect();
-    let catalogue = Catalogue::new();
-    order.sort_by(|(_, a), (_, b)| match (a.value, b.value) {
-        (Some(x), Some(y)) if a.metric == b.metric => match catalogue.direction(&a.metric) {
-            Some(Direction::Higher) => y.total_cmp(&x),
-            _ => x.total_cmp(&y),
-        },
-        (a, b) => b.is_some().cmp(&a.is_some()),
-    });
-    let mut table = Table::new(format!("{} trials", trials.len()))
-        .number("trial")
-        .text("what")
-        .text("metric")
-        .number("value")
-        .number("error")
-        .number("share of rows")
-        .number("time")
-        .text("configuration")
-        .most(TRIALS);
-    for (at, trial) in order {
-        let name = trial.stage["name"].as_str().unwrap_or("trial");
-        let configuration = match &trial.reason {
-            Some(reason) => format!("{reason}; {}", in_short(&trial.stage["configuration"])),
-            None => in_short(&trial.stage["configuration"]),
-        };
-        table.row([
-            Cell::count(at as u64 + 1),
-            Cell::name(name),
-            Cell::name(&trial.metric),
-            Cell::number(trial.value.unwrap_or(f64::NAN)),
-            Cell::number(trial.error.unwrap_or(f64::NAN)),
-            Cell::number(trial.share.unwrap_or(f64::NAN)),
-            Cell::Number(
-                trial
-                    .seconds
-                    .map_or_else(|| "–".to_owned(), |s| Seconds(s).to_string()),
-            ),
-            Cell::text(configuration.chars().take(300).collect::<String>()),
-        ]);
-    }
-    let mut html = String::new();
-    progress(&mut html, trials);
-    let _ = write!(html, "{table}");
-    html
-}
-
-/// The value of each trial in their order.
-fn progress(html: &mut String, trials: &[Trial]) {
-    let Some(metric) = trials
-        .iter()
-        .find(|trial| trial.value.is_some())
-        .map(|trial| &trial.metric)
-    else {
-        return;
-    };
-    let points = trials
-        .iter()
-        .enumerate()
-        .filter(|(_, trial)| trial.metric == *metric);
-    let points: Vec<(f64, f64)> = points
-        .filter_map(|(at, trial)| Some((at as f64 + 1.0, trial.value?)))
-        .collect();
-    let (Some(x), Some(y)) = (
-        range(points.iter().map(|p| p.0)),
-        range(points.iter().map(|p| p.1)),
-    ) else {
-        return;
-    };
-    if points.len() < 2 {
-        return;
-    }
-    let mut chart = Chart::new("Trials", ("trial", x), (metric.as_str(), y));
-    let step = points.len().div_ceil(POINTS);
-    points
-        .iter()
-        .step_by(step)
-        .for_each(|(x, y)| chart.point(*x, *y, None));
-    // Its table is the leaderboard.
-    figure(
-        html,
-        &format!("{metric} of each trial"),
-        chart,
-        &Table::new(""),
-    );
 }
 
 /// How the metric went from run to run of the pipeline.
@@ -240,7 +149,7 @@ pub(super) fn by_measure(importances: &[Importance]) -> Vec<(&str, Vec<&Importan
 }
 
 /// Measures of the same names side by side, with bars of the first.
-fn write_importances(html: &mut String, measures: &[(&str, Vec<&Importance>)]) {
+pub(super) fn write_importances(html: &mut String, measures: &[(&str, Vec<&Importance>)]) {
     let Some((measure, first)) = measures.first() else {
         return;
     };

@@ -1,34 +1,32 @@
-//! A trainer for those who have a table and a minute.
+//! The automatic trainer: a model for a table within a budget of time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use super::ensemble::ensemble;
 use super::folds::{Folds, Validation, stratified};
 use super::history::History;
-use super::judge::{Judge, Labels, check_metric};
+use super::judge::{Judge, check_metric};
+use super::limits::Limits;
 use super::portfolio::{Portfolio, next_batch};
-use super::selection::{joined, select};
-use super::tpe::Observation;
-use super::trials::{Done, Trials};
+use super::trials::Trials;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Takes;
 use crate::metrics::Catalogue;
-use crate::model::{AnyModel, EnsembleModel};
+use crate::model::{AnyModel, Task};
 use crate::stage::Stage;
-use crate::training::{Capabilities, Dataset, TrainArgs, Trained, Trainer, Trial};
-use crate::transform::{FittedTransform, InputColumn};
+use crate::training::{Capabilities, Costs, TrainArgs, Trained, Trainer};
 
 /// Finds a model on its own: linear models, boosting and forests, their parameters, and which of them answer together.
 ///
 /// It begins with a handful of configurations that do well on most tables, then searches those kinds of model further
 /// that are best so far, by the tree-structured Parzen estimator. Up to 20,000 rows each configuration is trained on five
-/// folds; from the predictions out of fold, an ensemble is selected greedily (Caruana and others, 2004), of which each
-/// fold's models answer: never worse, on these rows, than the best configuration alone. Of more rows, a fifth is held out
-/// (at most 20,000), configurations are tried on 50,000, and the selected ones are trained on all.
+/// folds; from the predictions out of fold, an ensemble is selected greedily (Caruana and others, 2004), in which the
+/// models of all folds answer: never worse, on these rows, than the best configuration alone. Of more rows, a fifth is
+/// held out (at most 20,000), configurations are tried on 50,000, and the selected ones are trained on all. Probabilities
+/// are calibrated by a sigmoid where that lowers the log loss of rows that it was not fitted on.
 ///
 /// The result is one model that takes raw rows. Trials run in batches of four, whatever the machine, and a
 /// [budget](AutoTrainer::budget) decides only how many batches run, so equal arguments give equal models on any number of
@@ -49,20 +47,21 @@ pub struct AutoTrainer {
     budget: Option<Duration>,
     trials: Option<usize>,
     metric: Option<String>,
+    costs: Option<Costs>,
+    #[serde(flatten)]
+    limits: Limits,
 }
 
 /// Trials without a budget of time, and the most with one.
 const TRIALS: usize = 40;
 const MOST_TRIALS: usize = 1_000;
-/// Up to so many rows are divided into folds.
+/// The most rows that are divided into folds.
 const FEW_ROWS: usize = 20_000;
 const FOLDS: usize = 5;
-/// Of more rows, trials learn from so many.
+/// The rows that trials learn from, where there are more.
 const TRIED_ROWS: f64 = 50_000.0;
-/// So many trials stay candidates for the ensemble.
+/// The number of trials that stay candidates for the ensemble.
 const CANDIDATES: usize = 12;
-/// The ensemble is of at most so many configurations.
-const MEMBERS: usize = 5;
 
 impl AutoTrainer {
     /// The time it may take. The first batch of trials always runs.
@@ -80,17 +79,50 @@ impl AutoTrainer {
     }
 
     fn n_trials(&self) -> usize {
-        let unasked = match self.budget {
+        let default = match self.budget {
             Some(_) => MOST_TRIALS,
             None => TRIALS,
         };
-        self.trials.unwrap_or(unasked)
+        self.trials.unwrap_or(default)
     }
 
     /// The metric to choose by; by default, the log loss of classes and the root mean squared error of numbers.
     #[must_use]
     pub fn metric(mut self, name: impl Into<String>) -> Self {
         self.metric = Some(name.into());
+        self
+    }
+
+    /// The cost of predicting a negative row as positive, of two classes; that of the other mistake is 1 by default. With
+    /// either cost, the decision threshold is the one that costs least on rows that the models have not learned from, as
+    /// with [`Thresholded`](crate::training::Thresholded). Without, it is one half.
+    #[must_use]
+    pub fn false_positive(mut self, cost: f64) -> Self {
+        self.costs.get_or_insert_default().false_positive = cost;
+        self
+    }
+
+    /// The cost of predicting a positive row as negative, see [`AutoTrainer::false_positive`].
+    #[must_use]
+    pub fn false_negative(mut self, cost: f64) -> Self {
+        self.costs.get_or_insert_default().false_negative = cost;
+        self
+    }
+
+    /// The most bytes of the saved model, all models of the ensemble together; see
+    /// [`Tune::max_bytes`](super::Tune::max_bytes).
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.limits.bytes = Some(bytes);
+        self
+    }
+
+    /// The longest that the ensemble may take for one raw row: configurations whose models take longer are infeasible,
+    /// and members are left out, the lightest first, until it takes no longer. As
+    /// [`Tune::max_row_time`](super::Tune::max_row_time), it makes the result depend on the machine.
+    #[must_use]
+    pub fn max_row_time(mut self, time: Duration) -> Self {
+        self.limits.row_time = Some(time);
         self
     }
 }
@@ -107,6 +139,8 @@ impl Stage for AutoTrainer {
                 "`trials` is {n}, must be from 1 to 100000"
             )));
         }
+        self.limits.check()?;
+        self.costs.as_ref().map_or(Ok(()), Costs::check)?;
         let catalogue = Catalogue::default();
         self.metric
             .as_deref()
@@ -119,6 +153,13 @@ impl Trainer for AutoTrainer {
 
     fn train(&self, args: &TrainArgs) -> Result<Trained<AnyModel>> {
         let start = Instant::now();
+        if self.costs.is_some() && args.target().task() != Task::Binary {
+            return Err(Error::config(format!(
+                "label `{}` makes a {} task, but a decision threshold by cost needs two classes",
+                args.target().label(),
+                args.target().task()
+            )));
+        }
         let judge = Judge::new(args.target(), &Catalogue::default(), self.metric.as_deref())?;
         let n_rows = args.train().n_rows();
         let rows = stratified(args.train(), args.target());
@@ -126,7 +167,7 @@ impl Trainer for AutoTrainer {
         let args = args.clone().with_train(rows);
         let (validation, share) = plan(n_rows);
         let folds = Folds::new(&args, validation)?;
-        let portfolio = Portfolio::new(args.target(), n_rows);
+        let portfolio = Portfolio::new(args.target(), n_rows)?;
         let trials = Trials {
             space: &portfolio.space,
             folds: &folds,
@@ -134,6 +175,10 @@ impl Trainer for AutoTrainer {
             judge: &judge,
             args: &args,
             log,
+            limits: self.limits,
+            // Of many rows, one model is trained on all of them.
+            are_bagged: share >= 1.0,
+            memory: Arc::default(),
         };
         let n_trials = self.n_trials();
         let mut history = History::new(CANDIDATES, share);
@@ -168,7 +213,7 @@ impl Trainer for AutoTrainer {
             args.progress()
                 .advance(history.seen.len() as u64, n_trials as u64);
         }
-        finish(history, &trials, share)
+        ensemble(history, &trials, share, self.costs.as_ref())
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -176,7 +221,7 @@ impl Trainer for AutoTrainer {
     }
 }
 
-/// How many rows are held out, and which share of the others trials learn from.
+/// The rows to hold out, and the share of the others that trials learn from.
 fn plan(n_rows: usize) -> (Validation, f64) {
     let n = n_rows as f64;
     match n_rows {
@@ -187,126 +232,4 @@ fn plan(n_rows: usize) -> (Validation, f64) {
             (Validation::HoldOut(held_out), share.min(1.0))
         }
     }
-}
-
-/// The ensemble of the best.
-fn finish(mut history: History, trials: &Trials<'_>, share: f64) -> Result<Trained<AnyModel>> {
-    let Trials {
-        args, judge, space, ..
-    } = trials;
-    let outputs = |done: &Done| {
-        let parts: Vec<&Array2<f64>> = done.fits.iter().map(|fit| &fit.outputs).collect();
-        joined(&parts)
-    };
-    let best = trials.with_fits(history.take_best()?)?;
-    let all = best.iter().map(outputs).collect::<Result<Vec<_>>>()?;
-    let labels = all_labels(&best[0]);
-    let (taken, _) = select(judge, &all, &labels)?;
-    let mut members: Vec<(usize, usize)> = taken
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, n)| *n > 0)
-        .collect();
-    members.sort_by_key(|(at, n)| (std::cmp::Reverse(*n), *at));
-    members.truncate(MEMBERS);
-    let mean = members
-        .iter()
-        .try_fold(Array2::<f64>::zeros(all[0].raw_dim()), |sum, (at, n)| {
-            Ok::<_, Error>(sum + &all[*at] * *n as f64)
-        })?;
-    let total: usize = members.iter().map(|(_, n)| n).sum();
-    let (value, error) = judge.value(mean / total as f64, &labels)?;
-    // Fewer models than were selected may be worse than the best alone.
-    let alone = judge.value(all[0].clone(), &labels)?;
-    let (members, (value, error)) = match judge.loss(value) <= judge.loss(alone.0) {
-        true => (members, (value, error)),
-        false => (vec![(0, 1)], alone),
-    };
-    let mut models: Vec<(Arc<FittedTransform>, AnyModel, f64)> = Vec::new();
-    for (at, n) in &members {
-        let done = &best[*at];
-        if share < 1.0 {
-            let (rows, model) = on_all_rows(done, trials)?;
-            models.push((Arc::clone(rows.transform()), model, *n as f64));
-        } else {
-            for fit in &done.fits {
-                models.push((
-                    Arc::clone(fit.parts.0.transform()),
-                    fit.model.clone(),
-                    *n as f64,
-                ));
-            }
-        }
-    }
-    let inputs = inputs(&models);
-    let model = EnsembleModel::new(models)?;
-    let rows = raw_rows(args.train(), inputs, &best[members[0].0])?;
-    let n_models = model.members().len();
-    let trained = Trained::new(AnyModel::new(model)).behind(&rows);
-    let shares = members.iter().map(|(at, n)| {
-        let name = &space.alternative(&best[*at].point).name;
-        serde_json::json!({ "trainer": name, "trial": number_of(&history.seen, &best[*at]), "weight": n })
-    });
-    let stage = serde_json::json!({ "name": "ensemble", "models": n_models, "members": shares.collect::<Vec<_>>() });
-    let mut trial = Trial::new(stage, judge.metric(), value);
-    trial.error = error;
-    trial.share = Some(share);
-    Ok(history.record(trained, judge, "auto").with_trial(trial))
-}
-
-/// The number of a trial, from 1.
-fn number_of(seen: &[Observation], done: &Done) -> usize {
-    let place = seen.iter().position(|trial| trial.point == done.point);
-    place.map_or(0, |at| at + 1)
-}
-
-fn all_labels(done: &Done) -> Labels {
-    let weights = done.fits.iter().map(|fit| fit.labels.weights.clone());
-    let weights: Option<Vec<Vec<f64>>> = weights.collect();
-    Labels {
-        labels: done
-            .fits
-            .iter()
-            .flat_map(|fit| fit.labels.labels.iter().copied())
-            .collect(),
-        weights: weights.map(|weights| weights.concat()),
-    }
-}
-
-/// A configuration trained on all rows but those held out, which it stops early by.
-fn on_all_rows(done: &Done, trials: &Trials<'_>) -> Result<(Dataset, AnyModel)> {
-    let alternative = (
-        done.point.alternative,
-        trials.space.alternative(&done.point),
-    );
-    let fit = trials
-        .folds
-        .fit(0, alternative, &done.point.places, 1.0, trials.args)?;
-    Ok((fit.parts.0.clone(), fit.model))
-}
-
-/// The raw columns that any of the models reads.
-fn inputs(models: &[(Arc<FittedTransform>, AnyModel, f64)]) -> Vec<InputColumn> {
-    let mut inputs: BTreeMap<&str, &InputColumn> = BTreeMap::new();
-    for (transform, ..) in models {
-        inputs.extend(
-            transform
-                .inputs()
-                .iter()
-                .map(|input| (input.name.as_str(), input)),
-        );
-    }
-    inputs.into_values().cloned().collect()
-}
-
-/// The rows as the ensemble takes them, with what was decided of their columns for its largest part.
-fn raw_rows(rows: &Dataset, inputs: Vec<InputColumn>, best: &Done) -> Result<Dataset> {
-    let transform = FittedTransform::of_rows(inputs)?;
-    let decided = best.fits.first().map(|fit| fit.parts.0.fitted().clone());
-    let fitted = match decided {
-        Some(decided) => decided.with_transform(transform),
-        None => Arc::new(transform).into(),
-    };
-    Ok(rows.clone().with_transform(fitted))
 }

@@ -1,4 +1,4 @@
-//! What a parameter may be.
+//! The values that a parameter may take.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,58 +10,62 @@ use crate::error::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Domain {
-    /// Numbers from `low` to `high`, evenly, or evenly in their logarithm.
+    /// Numbers from `low` to `high`, uniform or log-uniform.
     Float {
         /// The least.
         low: f64,
         /// The greatest.
         high: f64,
-        /// Evenly in the logarithm: for what matters by its order of magnitude.
+        /// Log-uniform: for parameters whose order of magnitude matters.
         log: bool,
     },
-    /// Whole numbers from `low` to `high`, both included.
+    /// Integers from `low` to `high`, both included.
     Integer {
         /// The least.
         low: i64,
         /// The greatest.
         high: i64,
-        /// Evenly in the logarithm.
+        /// Log-uniform.
         log: bool,
     },
-    /// One of these values, which have no order.
+    /// One of these values, which are unordered.
     Choice(Vec<Value>),
 }
 
 impl Domain {
     /// Checks the bounds.
     pub(super) fn check(&self, name: &str) -> Result<()> {
-        let refuse = |what: String| Err(Error::config(format!("parameter `{name}`: {what}")));
+        let refuse = |what: String| Err(Error::config(format!("parameter `{name}` {what}")));
         match self {
             Domain::Float { low, high, log } => {
                 if !(low.is_finite() && high.is_finite() && low < high) {
-                    return refuse(format!("from {low} to {high}, must be finite and rising"));
+                    return refuse(format!(
+                        "is from {low} to {high}, must be finite, with `low` below `high`"
+                    ));
                 }
                 if *log && *low <= 0.0 {
-                    return refuse(format!("from {low} on in the logarithm, must be above 0"));
+                    return refuse(format!("is log-uniform from {low}, must be above 0"));
                 }
             }
             Domain::Integer { low, high, log } => {
                 if low >= high {
-                    return refuse(format!("from {low} to {high}, must be increasing"));
+                    return refuse(format!(
+                        "is from {low} to {high}, `low` must be below `high`"
+                    ));
                 }
                 if *log && *low < 1 {
-                    return refuse(format!("from {low} on in the logarithm, must be above 0"));
+                    return refuse(format!("is log-uniform from {low}, must be above 0"));
                 }
             }
             Domain::Choice(values) if values.is_empty() => {
-                return refuse("there is no value to choose".to_owned());
+                return refuse("is a choice of no values".to_owned());
             }
             Domain::Choice(_) => {}
         }
         Ok(())
     }
 
-    /// The number of values, if they have no order.
+    /// The number of values of a choice.
     pub(super) fn n_choices(&self) -> Option<usize> {
         match self {
             Domain::Choice(values) => Some(values.len()),
@@ -155,7 +159,7 @@ mod tests {
         let error = wrong.check("alpha").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "parameter `alpha`: from 0 on in the logarithm, must be above 0"
+            "parameter `alpha` is log-uniform from 0, must be above 0"
         );
         assert!(Domain::Choice(Vec::new()).check("kind").is_err());
     }

@@ -1,7 +1,7 @@
 //! The rows that trials learn from and are judged by.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -10,21 +10,22 @@ use super::judge::Labels;
 use super::space::Alternative;
 use crate::error::{Error, Result};
 use crate::features::Takes;
-use crate::model::{AnyModel, Predict, Target};
-use crate::training::{Dataset, HoldOut, HoldOutBy, TrainArgs};
+use crate::model::{AnyModel, Target};
+use crate::training::{Dataset, HoldOut, HoldOutBy, Scored, TrainArgs};
 
-/// How rows are held out to judge trials by.
+/// The rows that trials are evaluated on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Validation {
-    /// The rows to [tune](TrainArgs::tune) by; where there are none, a share of 0.2 is held out.
+    /// The rows to [tune](TrainArgs::tune) by. Where there are none, a share of 0.2 is held out.
     #[default]
     Tune,
     /// A share of the rows is held out, whether there are rows to tune by or not.
     HoldOut(f64),
-    /// So many folds: each row is judged once, by a model that has not seen it. Folds are those of
-    /// [`Dataset::fold`]: by row, stratified, by group or by time, as the rows are held out.
+    /// Cross-validation with this many folds: each row is predicted once, by a model that has not seen it. Folds are those of
+    /// [`Dataset::fold`]: by row, stratified, by group or by time, as the rows are held out. The transform is fitted for
+    /// each fold on its own rows; the data is read once a pass for all folds.
     Folds(usize),
 }
 
@@ -42,26 +43,29 @@ impl Validation {
     }
 }
 
-/// Rows with those held out of them.
-type Parts = Arc<(Dataset, Dataset)>;
-
 /// The folds of a search, behind each transform that a trial needs. Each is fitted once.
 #[derive(Debug)]
 pub(super) struct Folds {
-    folds: Vec<(Dataset, Dataset)>,
+    rows: Dataset,
+    folds: Vec<HoldOut>,
     /// Whether the held-out rows are those to tune by, so that the models of trials are whole.
     pub(super) are_whole: bool,
-    prepared: Mutex<HashMap<Key, Parts>>,
+    /// Whether each row is held out by one of the folds.
+    are_crossed: bool,
+    prepared: Mutex<HashMap<Key, Slot>>,
 }
 
-/// The fold, the alternative whose transform it is (none for the pipeline's), what is taken, and the share of rows.
-type Key = (usize, Option<usize>, Takes, u64);
+/// The alternative whose transform it is (none for the pipeline's), the form of the features, and the share of the rows.
+type Key = (Option<usize>, Takes, u64);
+/// The folds behind a transform, once they are: who needs them meanwhile waits.
+type Slot = Arc<Mutex<Option<Arc<[HoldOut]>>>>;
 
-/// What a trial was given and made of it.
+/// A trained model, with its predictions for the rows that its fold held out.
 #[derive(Clone, Debug)]
 pub(super) struct Fit {
     pub(super) model: AnyModel,
-    pub(super) parts: Parts,
+    /// The rows that it learned from, behind its transform.
+    pub(super) rows: Dataset,
     /// `(n_rows, n_outputs)` of the held-out rows.
     pub(super) outputs: Array2<f64>,
     pub(super) labels: Labels,
@@ -70,26 +74,31 @@ pub(super) struct Fit {
     pub(super) threshold: Option<f64>,
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Folds {
     pub(super) fn new(args: &TrainArgs, validation: Validation) -> Result<Self> {
         let train = args.train();
-        let parts = |parts: HoldOut| (parts.train, parts.held_out);
         let mut are_whole = false;
         let folds = match (validation, args.tune()) {
             (Validation::Tune, Some(tune)) => {
                 are_whole = true;
-                vec![(train.clone(), tune.clone())]
+                vec![HoldOut {
+                    train: train.clone(),
+                    held_out: tune.clone(),
+                }]
             }
-            (Validation::Tune, None) => vec![parts(train.hold_out(0.2)?)],
-            (Validation::HoldOut(share), _) => vec![parts(train.hold_out(share)?)],
-            (Validation::Folds(of), _) => {
-                let folds = (0..of).map(|fold| train.fold(fold, of).map(parts));
-                folds.collect::<Result<_>>()?
-            }
+            (Validation::Tune, None) => vec![train.hold_out(0.2)?],
+            (Validation::HoldOut(share), _) => vec![train.hold_out(share)?],
+            (Validation::Folds(of), _) => train.folds(of)?,
         };
         Ok(Folds {
+            rows: train.clone(),
             folds,
             are_whole,
+            are_crossed: matches!(validation, Validation::Folds(_)),
             prepared: Mutex::default(),
         })
     }
@@ -98,33 +107,48 @@ impl Folds {
         self.folds.len()
     }
 
-    /// A fold behind the transform of an alternative, with a share of its rows to learn from.
+    /// The folds behind the transform of an alternative, with a share of their rows to learn from.
     fn prepared(
         &self,
-        fold: usize,
         (at, alternative): (usize, &Alternative),
         share: f64,
-    ) -> Result<Parts> {
+    ) -> Result<Arc<[HoldOut]>> {
         let own = alternative.transform.as_ref().map(|_| at);
-        let key = (fold, own, alternative.takes, share.to_bits());
-        let lock = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(parts) = lock().get(&key) {
-            return Ok(Arc::clone(parts));
+        let key = (own, alternative.takes, share.to_bits());
+        let slot = Arc::clone(locked(&self.prepared).entry(key).or_default());
+        let mut slot = locked(&slot);
+        if let Some(folds) = &*slot {
+            return Ok(Arc::clone(folds));
         }
-        let (train, held_out) = &self.folds[fold];
-        let mut train = train.clone();
-        if share < 1.0 {
-            train = train.hold_out(share)?.held_out;
-        }
-        let train = refit(&train, alternative)?;
-        let held_out = held_out.clone().with_transform(train.fitted().clone());
-        let parts = Arc::new((train, held_out));
-        // Two trials may have fitted it at once: both are equal.
-        lock().insert(key, Arc::clone(&parts));
-        Ok(parts)
+        let folds: Arc<[HoldOut]> = self.prepare(alternative, share)?.into();
+        *slot = Some(Arc::clone(&folds));
+        Ok(folds)
     }
 
-    /// Trains a trial on a fold and answers the rows held out.
+    fn prepare(&self, alternative: &Alternative, share: f64) -> Result<Vec<HoldOut>> {
+        let is_planned = self.rows.fitted().plan().is_some();
+        if self.are_crossed && share >= 1.0 && is_planned {
+            let transform = alternative.transform.as_ref();
+            return self
+                .rows
+                .refit_folds(&self.folds, transform, alternative.takes);
+        }
+        let of_fold = |fold: &HoldOut| {
+            let mut train = fold.train.clone();
+            if share < 1.0 {
+                train = train.hold_out(share)?.held_out;
+            }
+            let train = refit(&train, alternative)?;
+            let held_out = fold.held_out.clone();
+            Ok(HoldOut {
+                held_out: held_out.with_transform(train.fitted().clone()),
+                train,
+            })
+        };
+        self.folds.iter().map(of_fold).collect()
+    }
+
+    /// Trains a trial on a fold and predicts the rows held out.
     pub(super) fn fit(
         &self,
         fold: usize,
@@ -133,19 +157,24 @@ impl Folds {
         share: f64,
         args: &TrainArgs,
     ) -> Result<Fit> {
-        let parts = self.prepared(fold, alternative, share)?;
+        let folds = self.prepared(alternative, share)?;
+        let HoldOut { train, held_out } = &folds[fold];
         let args = args
             .clone()
-            .with_train(parts.0.clone())
-            .with_tune(parts.1.clone());
+            .with_train(train.clone())
+            .with_tune(held_out.clone());
         let trained = alternative.1.trainer(places)?.train(&args)?;
         let (model, record) = trained.into_parts();
-        let (outputs, labels) = answers(&model, &parts.1)?;
+        let scored = Scored::of(&model, held_out)?;
+        held_out.target().check_outputs(scored.outputs.view())?;
         Ok(Fit {
             model,
-            parts,
-            outputs,
-            labels,
+            rows: train.clone(),
+            outputs: scored.outputs,
+            labels: Labels {
+                labels: scored.labels.to_vec(),
+                weights: scored.weights.map(|weights| weights.to_vec()),
+            },
             best_iteration: record.best_iteration,
             threshold: record.threshold,
         })
@@ -160,19 +189,6 @@ pub(super) fn refit(rows: &Dataset, alternative: &Alternative) -> Result<Dataset
         None if rows.fitted().plan().is_none() => Ok(rows.clone()),
         None => rows.refit(alternative.takes),
     }
-}
-
-/// A model's outputs for rows, with their labels. Weights of classes are left out: the rows count as they will.
-pub(super) fn answers(model: &impl Predict, rows: &Dataset) -> Result<(Array2<f64>, Labels)> {
-    let weighting = rows.weighting().clone().without_classes();
-    let table = rows.clone().weighted(weighting).table(model.takes())?;
-    let outputs = model.predict(table.features())?;
-    rows.target().check_outputs(outputs.view())?;
-    let labels = Labels {
-        labels: table.labels().to_vec(),
-        weights: table.weights().map(|weights| weights.to_vec()),
-    };
-    Ok((outputs, labels))
 }
 
 /// Folds of as many rows of each class, unless the rows are held out by something else.

@@ -1,6 +1,8 @@
 //! The trials of a search so far.
 
+use super::importance::importances;
 use super::judge::Judge;
+use super::space::Space;
 use super::tpe::Observation;
 use super::trials::{Done, Trials};
 use crate::error::{Error, Result};
@@ -8,13 +10,13 @@ use crate::model::AnyModel;
 use crate::training::{Trained, Trial};
 use crate::warning::Warning;
 
-/// What a search knows: what was tried, and the best with what was fitted.
+/// The trials that have ended, and the best of them with their models.
 pub(super) struct History {
     pub(super) seen: Vec<Observation>,
     trials: Vec<Trial>,
-    /// The best that learned from all the rows they were to learn from, with their losses, the best first.
+    /// The best trials that learned from the whole share, with their losses, the best first.
     best: Vec<(f64, Done)>,
-    /// How many of the best are kept.
+    /// The number of best trials that are kept.
     most: usize,
     /// The share of the rows that a trial is to learn from.
     whole: f64,
@@ -23,7 +25,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// None yet, of which so many will be kept. Trials that learn from less than a share are not among them.
+    /// An empty history that keeps the `most` best trials, of those that learned from the whole share of the rows.
     pub(super) fn new(most: usize, whole: f64) -> Self {
         History {
             seen: Vec::new(),
@@ -45,8 +47,13 @@ impl History {
                 100.0 * done.share
             ));
         }
+        let number = self.trials.len() + 1;
+        trials
+            .args
+            .progress()
+            .message(|| format!("trial {number}: {trial}"));
         self.trials.push(trial);
-        if let Err(reason) = &done.value {
+        if let Some(reason) = done.failure() {
             self.failure.get_or_insert_with(|| reason.clone());
         }
         let loss = match is_whole {
@@ -65,24 +72,24 @@ impl History {
         }
     }
 
-    /// Whether a trial has come to a model.
+    /// Whether any trial has produced a model that can be chosen.
     pub(super) fn has_model(&self) -> bool {
         !self.best.is_empty()
     }
 
-    /// Says why there are no more trials.
+    /// Records why there are no more trials.
     pub(super) fn stop(&mut self, why: String) {
         self.stopped = Some(why);
     }
 
-    /// The best, which are taken out.
+    /// Takes out the best trials.
     ///
     /// # Errors
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if no trial came to a model, with the first reason.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if no trial produced a model that can be chosen, with the first reason.
     pub(super) fn take_best(&mut self) -> Result<Vec<Done>> {
         if self.best.is_empty() {
             return Err(Error::model(format!(
-                "none of {} trials came to a model: {}",
+                "none of {} trials produced a model: {}",
                 self.seen.len(),
                 self.failure.as_deref().unwrap_or_default()
             )));
@@ -91,17 +98,18 @@ impl History {
         Ok(best.map(|(_, done)| done).collect())
     }
 
-    /// Writes down all trials, and how the best so far became better.
+    /// Puts on record all trials, how the best so far became better, and which parameters matter.
     pub(super) fn record(
         self,
         mut trained: Trained<AnyModel>,
+        space: &Space,
         judge: &Judge,
         stage: &'static str,
     ) -> Trained<AnyModel> {
+        trained = trained.with_parameter_importances(importances(space, &self.seen));
         let mut least = f64::INFINITY;
         for (at, trial) in self.trials.into_iter().enumerate() {
-            let is_whole = trial.share.is_none_or(|share| share >= self.whole);
-            if let Some(value) = trial.value.filter(|_| is_whole) {
+            if let Some(value) = trial.value.filter(|_| trial.is_comparable()) {
                 least = least.min(judge.loss(value));
                 let name = format!("best_{}", judge.metric());
                 trained = trained.with_point(name, at as u64 + 1, judge.loss(least));

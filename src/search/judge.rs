@@ -1,4 +1,4 @@
-//! What trials are compared by.
+//! The metric that trials are compared by.
 
 use std::sync::Arc;
 
@@ -27,7 +27,16 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// What all rows weigh together.
+    /// The labels of some rows.
+    pub(super) fn of_rows(&self, rows: &[usize]) -> Labels {
+        let pick = |values: &Vec<f64>| rows.iter().map(|row| values[*row]).collect();
+        Labels {
+            labels: pick(&self.labels),
+            weights: self.weights.as_ref().map(pick),
+        }
+    }
+
+    /// The sum of the weights of all rows.
     pub(super) fn total(&self) -> f64 {
         match &self.weights {
             Some(weights) => weights.iter().sum(),
@@ -36,7 +45,7 @@ impl Labels {
     }
 }
 
-/// The metric that is chosen where none was.
+/// The default metric of a task.
 pub(super) fn default_metric(task: Task) -> &'static str {
     match task {
         Task::Regression => "rmse",
@@ -49,7 +58,7 @@ pub(super) fn check_metric(catalogue: &Catalogue, metric: &str) -> Result<()> {
     match catalogue.find(metric)?.direction {
         Direction::Higher | Direction::Lower => Ok(()),
         Direction::Neither => Err(Error::config(format!(
-            "`{metric}` cannot be searched by: neither its higher nor its lower values are better"
+            "`{metric}` cannot be optimized: neither higher nor lower values are better"
         ))),
     }
 }
@@ -76,7 +85,7 @@ impl Judge {
         &self.metric
     }
 
-    /// The metric, with what is known of one of the application's.
+    /// The metric's name, or the whole configuration of a custom metric.
     pub(super) fn describe(&self) -> String {
         let mut own = self.catalogue.own().iter();
         match own.find(|metric| metric.name() == self.metric) {

@@ -1,14 +1,27 @@
-//! What an automatic search tries, and in which order.
+//! The configurations of an automatic search, in their order.
+//!
+//! It begins with a portfolio: configurations that do well on most tables, of which at least one does well on each
+//! (zero-shot learning, as in FLAML: Wang and others, MLSys 2021). The portfolio is `portfolio.toml`, one list for few rows
+//! and one for more. `benches/peers/portfolio.py` makes such a file of runs on public tables; the header of the file says
+//! how its present content came to be.
 
+use serde_json::Value;
+
+use super::file::Trainers;
 use super::space::{Point, Space};
 use super::tpe::{self, Observation};
+use crate::error::Result;
 use crate::model::{Target, Task};
 use crate::training::{
     GradientBoosting, LinearRegression, LogisticRegression, Random, RandomForest, TrainArgs,
 };
+use crate::written;
 
 /// Trials of a batch.
 const BATCH: usize = 4;
+/// The portfolio of few rows is for up to so many.
+const FEW_ROWS: usize = 1_000;
+const PORTFOLIO: &str = include_str!("portfolio.toml");
 
 /// Kinds of model, each with a range of parameters; and, after them, configurations to begin with.
 pub(super) struct Portfolio {
@@ -19,68 +32,42 @@ pub(super) struct Portfolio {
 }
 
 impl Portfolio {
-    pub(super) fn new(target: &Target, n_rows: usize) -> Self {
-        let boosting = GradientBoosting::default().rounds(1_000).patience(30);
-        let forest = RandomForest::default().trees(200);
-        let searched = [
-            Space::of(boosting.clone())
-                .log("learning_rate", 0.02, 0.3)
-                .integer_log("max_leaves", 4, 128)
-                .integer_log("min_rows_leaf", 2, 100)
-                .log("l2", 1e-3, 30.0)
-                .float("feature_fraction", 0.4, 1.0)
-                .float("row_fraction", 0.5, 1.0),
-            linear(target, None),
-            Space::of(forest.clone())
+    pub(super) fn new(target: &Target, n_rows: usize) -> Result<Self> {
+        let linear = match target.task() {
+            Task::Regression => Space::of(LinearRegression::default())
+                .log("penalty", 1e-6, 1.0)
+                .choice("l1_ratio", [0.0, 0.5, 1.0]),
+            _ => Space::of(LogisticRegression::default()).log("alpha", 1e-2, 300.0),
+        };
+        let mut space = Space::of(GradientBoosting::default().rounds(1_000).patience(30))
+            .log("learning_rate", 0.02, 0.3)
+            .integer_log("max_leaves", 4, 128)
+            .integer_log("min_rows_leaf", 2, 100)
+            .log("l2", 1e-3, 30.0)
+            .float("feature_fraction", 0.4, 1.0)
+            .float("row_fraction", 0.5, 1.0)
+            .or(linear)
+            .or(Space::of(RandomForest::default().trees(200))
                 .integer_log("min_rows_leaf", 1, 50)
                 .float("feature_fraction", 0.2, 1.0)
-                .choice("random_cuts", [true, false]),
-        ];
-        let n_kinds = searched.len();
-        let rows_leaf = if n_rows < 2_000 { 5 } else { 20 };
-        let first = [
-            (
-                0,
-                Space::of(
-                    boosting
-                        .clone()
-                        .min_rows_leaf(rows_leaf)
-                        .feature_fraction(0.8),
-                ),
-            ),
-            (1, linear(target, Some(()))),
-            (
-                2,
-                Space::of(RandomForest::extra_random().trees(200).min_rows_leaf(2)),
-            ),
-            (
-                0,
-                Space::of(
-                    boosting
-                        .learning_rate(0.05)
-                        .max_leaves(8)
-                        .min_rows_leaf(rows_leaf)
-                        .l2(1.0)
-                        .feature_fraction(0.6)
-                        .row_fraction(0.8),
-                ),
-            ),
-            (2, Space::of(forest.min_rows_leaf(3))),
-        ];
+                .choice("random_cuts", [true, false]));
+        let names: Vec<String> = (space.alternatives.iter())
+            .map(|alternative| alternative.name.clone())
+            .collect();
+        let n_kinds = names.len();
         let mut kinds: Vec<usize> = (0..n_kinds).collect();
-        let mut alternatives = Vec::new();
-        searched
-            .into_iter()
-            .for_each(|space| alternatives.extend(space.alternatives));
-        for (kind, space) in first {
-            kinds.push(kind);
-            alternatives.extend(space.alternatives);
+        for alternative in first(n_rows)?.alternatives {
+            // Linear models of the other task are left out.
+            if let Some(kind) = names.iter().position(|name| *name == alternative.name) {
+                kinds.push(kind);
+                space.alternatives.push(alternative);
+            }
         }
-        Portfolio {
-            space: Space { alternatives },
+        Ok(Portfolio {
+            space,
             kinds,
             n_kinds,
-        }
+        })
     }
 
     /// The configurations to begin with.
@@ -128,16 +115,11 @@ impl Portfolio {
     }
 }
 
-/// The linear model of the task: with a range, or as it is to begin with.
-fn linear(target: &Target, first: Option<()>) -> Space {
-    match (target.task(), first) {
-        (Task::Regression, None) => Space::of(LinearRegression::default())
-            .log("penalty", 1e-6, 1.0)
-            .choice("l1_ratio", [0.0, 0.5, 1.0]),
-        (Task::Regression, Some(())) => Space::of(LinearRegression::default().penalty(1e-3)),
-        (_, None) => Space::of(LogisticRegression::default()).log("alpha", 1e-2, 300.0),
-        (_, Some(())) => Space::of(LogisticRegression::default()),
-    }
+/// The list of the portfolio for so many rows.
+fn first(n_rows: usize) -> Result<Space> {
+    let mut lists: Value = written::from_toml(PORTFOLIO)?;
+    let list = if n_rows <= FEW_ROWS { "few" } else { "many" };
+    Space::of_value(lists[list].take(), &Trainers::default())
 }
 
 /// The configurations to begin with; then two of the best kind, one of the second and one of the third.
@@ -169,4 +151,33 @@ pub(super) fn next_batch(
         points.push(point);
     }
     points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_portfolio_fits_the_task_and_checks() {
+        let classes = Target::classification("y", ["a", "b"]).unwrap();
+        for (target, linear) in [
+            (classes, "logistic_regression"),
+            (Target::regression("y"), "linear_regression"),
+        ] {
+            for n_rows in [100, 100_000] {
+                let portfolio = Portfolio::new(&target, n_rows).unwrap();
+                portfolio.space.check().unwrap();
+                let first = portfolio.first();
+                assert!(first.len() >= BATCH, "{}", first.len());
+                let names = portfolio
+                    .space
+                    .alternatives
+                    .iter()
+                    .map(|it| it.name.as_str());
+                let known = ["gradient_boosting", linear, "random_forest"];
+                assert!(names.clone().all(|name| known.contains(&name)));
+                assert_eq!(names.take(3).collect::<Vec<_>>(), known);
+            }
+        }
+    }
 }

@@ -1,11 +1,11 @@
-//! Which models answer together.
+//! Greedy selection of the models of an ensemble.
 
 use ndarray::{Array2, Axis, concatenate};
 
 use super::judge::{Judge, Labels};
 use crate::error::{Error, Result};
 
-/// The most rounds of the selection, and so of models, some of them repeated.
+/// The most rounds of the selection; each adds a model, perhaps again.
 const ROUNDS: usize = 25;
 
 /// Greedy selection with replacement (Caruana and others: Ensemble selection from libraries of models, ICML 2004): begins

@@ -1,27 +1,24 @@
-//! Which trainers may be tried, and with which parameters.
+//! Search spaces: trainers, ranges of their parameters, transforms.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Domain;
 use crate::error::{Error, Result, near_names};
 use crate::features::Takes;
-use crate::training::{
-    AnyTrainer, Constant, DecisionTree, GradientBoosting, Linear, LinearRegression,
-    LogisticRegression, RandomForest, StreamingLogistic, Trainer,
-};
+use crate::training::{AnyTrainer, Trainer};
 use crate::transform::TransformChoice;
 
 /// Builds a trainer of a configuration.
 type Build = Arc<dyn Fn(Value) -> Result<AnyTrainer> + Send + Sync>;
 
-/// What a search chooses from: one trainer or several (architecture), each with ranges of its parameters
-/// (hyperparameters), behind one transform or several (representation).
+/// A search space: one trainer or several (architecture), each with ranges of its parameters (hyperparameters), behind one
+/// transform or several (representation).
 ///
 /// A parameter is a field of the trainer's configuration: what is not named stays as it was given.
 ///
@@ -44,11 +41,11 @@ pub struct Space {
     pub(super) alternatives: Vec<Alternative>,
 }
 
-/// One trainer with what may vary.
+/// One trainer with its varying parameters.
 #[derive(Clone, Serialize)]
 pub(super) struct Alternative {
     pub(super) name: String,
-    base: Value,
+    pub(super) base: Value,
     pub(super) parameters: Vec<Parameter>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) transform: Option<TransformChoice>,
@@ -86,7 +83,7 @@ pub(super) struct Point {
 }
 
 impl Space {
-    /// One trainer, nothing of which varies yet.
+    /// One trainer, without varying parameters yet.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -95,7 +92,7 @@ impl Space {
     pub fn of<T: Trainer + Clone + Serialize + DeserializeOwned>(trainer: T) -> Self {
         let build = |configuration: Value| {
             let trainer: T = serde_json::from_value(configuration).map_err(|error| {
-                Error::config("a configuration that is none of the trainer").with_source(error)
+                Error::config("the configuration does not fit the trainer").with_source(error)
             })?;
             Ok(trainer.erase())
         };
@@ -125,21 +122,21 @@ impl Space {
         self.parameter(name, Domain::Float { low, high, log })
     }
 
-    /// A number from `low` to `high` by its order of magnitude.
+    /// A number from `low` to `high`, log-uniform.
     #[must_use]
     pub fn log(self, name: &str, low: f64, high: f64) -> Self {
         let log = true;
         self.parameter(name, Domain::Float { low, high, log })
     }
 
-    /// A whole number from `low` to `high`.
+    /// An integer from `low` to `high`.
     #[must_use]
     pub fn integer(self, name: &str, low: i64, high: i64) -> Self {
         let log = false;
         self.parameter(name, Domain::Integer { low, high, log })
     }
 
-    /// A whole number from `low` to `high` by its order of magnitude.
+    /// An integer from `low` to `high`, log-uniform.
     #[must_use]
     pub fn integer_log(self, name: &str, low: i64, high: i64) -> Self {
         let log = true;
@@ -167,8 +164,20 @@ impl Space {
         self
     }
 
-    /// Says that the last parameter matters only where another one, that was named before it, has one of these values:
-    /// elsewhere it stays as the trainer has it.
+    /// Makes the last parameter conditional: it is searched only where another one, named before it, has one of these
+    /// values. Elsewhere it stays as the trainer has it.
+    ///
+    /// ```
+    /// use fourfold::search::Space;
+    /// use fourfold::training::RandomForest;
+    ///
+    /// // Trees of random cuts have no use for small leaves here.
+    /// let space = Space::of(RandomForest::default())
+    ///     .choice("random_cuts", [true, false])
+    ///     .integer_log("min_rows_leaf", 1, 50)
+    ///     .when("random_cuts", [false]);
+    /// assert!(space.check().is_ok());
+    /// ```
     #[must_use]
     pub fn when<V: Into<Value>>(
         mut self,
@@ -184,14 +193,26 @@ impl Space {
     }
 
     /// The same trainers behind each of these transforms, with names for the record, instead of the pipeline's.
+    ///
+    /// ```
+    /// use fourfold::search::Space;
+    /// use fourfold::training::GradientBoosting;
+    /// use fourfold::transform::Transform;
+    ///
+    /// let space = Space::of(GradientBoosting::default()).behind([
+    ///     ("distance", Transform::new().z_score("distance")),
+    ///     ("distance and carrier", Transform::new().z_score("distance").one_hot("carrier")),
+    /// ]);
+    /// assert!(space.check().is_ok());
+    /// ```
     #[must_use]
-    pub fn behind<C: Into<TransformChoice>>(
+    pub fn behind<N: Into<String>, C: Into<TransformChoice>>(
         self,
-        transforms: impl IntoIterator<Item = (&'static str, C)>,
+        transforms: impl IntoIterator<Item = (N, C)>,
     ) -> Self {
         let mut alternatives = Vec::new();
         for (name, transform) in transforms {
-            let transform = transform.into();
+            let (name, transform) = (name.into(), transform.into());
             alternatives.extend(self.alternatives.iter().map(|alternative| Alternative {
                 name: format!("{} behind {name}", alternative.name),
                 transform: Some(transform.clone()),
@@ -207,7 +228,7 @@ impl Space {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming trainer, parameter and value.
     pub fn check(&self) -> Result<()> {
         if self.alternatives.is_empty() {
-            return Err(Error::config("a space of no trainer"));
+            return Err(Error::config("the search space has no trainer"));
         }
         self.alternatives.iter().try_for_each(Alternative::check)
     }
@@ -221,7 +242,7 @@ impl Alternative {
     fn check(&self) -> Result<()> {
         let Value::Object(base) = &self.base else {
             return Err(Error::config(format!(
-                "the configuration of `{}` is no JSON object, so none of its parameters can be searched",
+                "the configuration of `{}` is not a JSON object, so its parameters cannot be searched",
                 self.name
             )));
         };
@@ -241,7 +262,7 @@ impl Alternative {
                     .any(|known| known.name == *other)
             {
                 return Err(Error::config(format!(
-                    "parameter `{name}` depends on `{other}`, which is not named before it"
+                    "parameter `{name}` depends on `{other}`, which must be a parameter before it"
                 )));
             }
         }
@@ -251,7 +272,7 @@ impl Alternative {
         Ok(())
     }
 
-    /// Which parameters matter at a place, and the configuration there.
+    /// The parameters that are active at a place, and the configuration there.
     pub(super) fn configuration(&self, places: &[f64]) -> (Vec<bool>, BTreeMap<&str, Value>) {
         let mut values: BTreeMap<&str, Value> = BTreeMap::new();
         let mut active = Vec::new();
@@ -294,187 +315,5 @@ impl Alternative {
     /// Whether the trainer has a parameter.
     pub(super) fn has(&self, name: &str) -> bool {
         self.base.get(name).is_some()
-    }
-}
-
-/// The trainers that files may name, each with the configuration that it has where a file says nothing.
-///
-/// The default knows this crate's; [`Trainers::with`] adds yours.
-#[derive(Clone)]
-pub struct Trainers(BTreeMap<String, Space>);
-
-impl Trainers {
-    /// Adds a trainer by its stage's name; one of the same name is replaced.
-    #[must_use]
-    pub fn with<T: Trainer + Clone + Serialize + DeserializeOwned>(mut self, trainer: T) -> Self {
-        self.0.insert(trainer.name().to_owned(), Space::of(trainer));
-        self
-    }
-}
-
-impl Default for Trainers {
-    fn default() -> Self {
-        Trainers(BTreeMap::new())
-            .with(Constant)
-            .with(DecisionTree::default())
-            .with(GradientBoosting::default())
-            .with(Linear::default())
-            .with(LinearRegression::default())
-            .with(LogisticRegression::default())
-            .with(RandomForest::default())
-            .with(StreamingLogistic::default())
-    }
-}
-
-impl fmt::Debug for Trainers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// A space as people write it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    trainer: Vec<WrittenTrainer>,
-}
-
-#[derive(Deserialize)]
-struct WrittenTrainer {
-    name: String,
-    #[serde(flatten)]
-    parameters: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenRange {
-    range: Option<[Value; 2]>,
-    choice: Option<Vec<Value>>,
-    #[serde(default)]
-    log: bool,
-    #[serde(default)]
-    when: Map<String, Value>,
-}
-
-impl WrittenRange {
-    fn domain(&self) -> Option<Domain> {
-        let log = self.log;
-        match (&self.range, &self.choice) {
-            (Some([low, high]), None) => Some(match (low.as_i64(), high.as_i64()) {
-                (Some(low), Some(high)) => Domain::Integer { low, high, log },
-                _ => Domain::Float {
-                    low: low.as_f64()?,
-                    high: high.as_f64()?,
-                    log,
-                },
-            }),
-            (None, Some(values)) if !log => Some(Domain::Choice(values.clone())),
-            _ => None,
-        }
-    }
-}
-
-impl Space {
-    /// Reads a space from TOML: a table a trainer, with values that stay and ranges that are searched.
-    ///
-    /// ```
-    /// use fourfold::search::{Space, Trainers};
-    ///
-    /// let space = Space::from_toml(
-    ///     r#"
-    ///     [[trainer]]
-    ///     name = "gradient_boosting"
-    ///     rounds = 300
-    ///     learning_rate = { range = [0.02, 0.3], log = true }
-    ///     max_leaves = { range = [4, 128], log = true }
-    ///
-    ///     [[trainer]]
-    ///     name = "random_forest"
-    ///     random_cuts = { choice = [true, false] }
-    ///     "#,
-    ///     &Trainers::default(),
-    /// )?;
-    /// assert!(space.check().is_ok());
-    /// # Ok::<(), fourfold::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is no such TOML, naming what is not known with the near names.
-    pub fn from_toml(text: &str, trainers: &Trainers) -> Result<Self> {
-        let written: Written = toml::from_str(text)
-            .map_err(|error| Error::config("a space that is no such TOML").with_source(error))?;
-        Space::of_written(written, trainers)
-    }
-
-    /// Reads a space from JSON: `{"trainer": [{"name": .., ..}, ..]}`, as [`Space::from_toml`].
-    ///
-    /// # Errors
-    /// As [`Space::from_toml`].
-    pub fn from_json(text: &str, trainers: &Trainers) -> Result<Self> {
-        let written: Written = serde_json::from_str(text)
-            .map_err(|error| Error::config("a space that is no such JSON").with_source(error))?;
-        Space::of_written(written, trainers)
-    }
-
-    fn of_written(written: Written, trainers: &Trainers) -> Result<Self> {
-        let mut alternatives = Vec::new();
-        for trainer in written.trainer {
-            let found = trainers.0.get(&trainer.name).ok_or_else(|| {
-                let near = near_names(&trainer.name, trainers.0.keys().map(String::as_str));
-                Error::config(format!("there is no trainer `{}`{near}", trainer.name))
-            })?;
-            let mut space = found.clone();
-            for (name, value) in trainer.parameters {
-                space = space.read(&name, &value)?;
-            }
-            alternatives.extend(space.alternatives);
-        }
-        let space = Space { alternatives };
-        space.check()?;
-        Ok(space)
-    }
-
-    fn read(mut self, name: &str, value: &Value) -> Result<Self> {
-        let is_range = |value: &Value| value.get("range").or(value.get("choice")).is_some();
-        if !is_range(value) {
-            for alternative in &mut self.alternatives {
-                let near = match &alternative.base {
-                    Value::Object(base) if !base.contains_key(name) => {
-                        near_names(name, base.keys().map(String::as_str))
-                    }
-                    _ => {
-                        alternative.base[name] = value.clone();
-                        continue;
-                    }
-                };
-                return Err(Error::config(format!(
-                    "`{}` has no parameter `{name}`{near}",
-                    alternative.name
-                )));
-            }
-            return Ok(self);
-        }
-        let refuse = |error: Option<serde_json::Error>| {
-            let refused = Error::config(format!(
-                "parameter `{name}` is {value}, must have `range = [low, high]`, perhaps with `log = true`, or `choice = [..]`"
-            ));
-            match error {
-                Some(error) => refused.with_source(error),
-                None => refused,
-            }
-        };
-        let range: WrittenRange =
-            serde_json::from_value(value.clone()).map_err(|error| refuse(Some(error)))?;
-        let domain = range.domain().ok_or_else(|| refuse(None))?;
-        let mut space = self.parameter(name, domain);
-        for (other, values) in range.when {
-            let values = match values {
-                Value::Array(values) => values,
-                value => vec![value],
-            };
-            space = space.when(&other, values);
-        }
-        Ok(space)
     }
 }

@@ -1,9 +1,9 @@
 //! The tree-structured Parzen estimator.
 //!
 //! Bergstra and others: Algorithms for hyper-parameter optimization (NIPS 2011); with one kernel for all parameters of a
-//! trial, as in Falkner, Klein, Hutter: BOHB (ICML 2018) and Optuna's `multivariate`. What is proposed is likely among
-//! the best trials and unlikely among the rest. Trials that are under way count among the rest ("constant liar"), so that
-//! a batch spreads.
+//! trial, as in Falkner, Klein, Hutter: BOHB (ICML 2018) and Optuna's `multivariate`. A proposal is likely among the best
+//! trials and unlikely among the rest. Widths of kernels, weights by age and the smoothing of choices are as in Optuna 5.
+//! Trials that are under way count among the rest ("constant liar"), so that a batch spreads.
 
 use super::space::{Alternative, Point, Space};
 use crate::training::Random;
@@ -16,7 +16,7 @@ pub(super) struct Observation {
     pub(super) loss: f64,
 }
 
-/// So many trials are random before any is proposed.
+/// The number of random trials before any is proposed.
 const STARTUP: usize = 10;
 const CANDIDATES: usize = 24;
 /// The share of trials that are the best, and how many at most.
@@ -39,13 +39,16 @@ pub(super) fn propose(space: &Space, seen: &[Observation], random: &mut Random) 
     if seen.iter().filter(|trial| trial.loss.is_finite()).count() < STARTUP {
         return self::random(space, random);
     }
-    let mut order: Vec<&Observation> = seen.iter().collect();
+    let mut order: Vec<(usize, &Observation)> = seen.iter().enumerate().collect();
     // Stable, so that of equal trials the earlier is the better.
-    order.sort_by(|a, b| a.loss.total_cmp(&b.loss));
+    order.sort_by(|(_, a), (_, b)| a.loss.total_cmp(&b.loss));
     let n_best = ((BEST * order.len() as f64).ceil() as usize).min(MOST_BEST);
-    let (best, rest) = order.split_at(n_best);
-    let good = Estimate::of(space, best);
-    let bad = Estimate::of(space, rest);
+    let mut rest = order.split_off(n_best);
+    // By their age, which their weights depend on.
+    order.sort_by_key(|(number, _)| *number);
+    rest.sort_by_key(|(number, _)| *number);
+    let good = Estimate::of(space, &order);
+    let bad = Estimate::of(space, &rest);
     let mut found: Option<(f64, Point)> = None;
     for _ in 0..CANDIDATES {
         let point = good.sample(space, random);
@@ -57,56 +60,71 @@ pub(super) fn propose(space: &Space, seen: &[Observation], random: &mut Random) 
     found.map_or_else(|| self::random(space, random), |(_, point)| point)
 }
 
-/// How likely each place is among some trials.
+/// The density of places among some trials: a mixture of one kernel a trial and one that is uniform.
 struct Estimate {
-    /// By alternative: its share, and its trials' places.
-    alternatives: Vec<(f64, Vec<Vec<f64>>)>,
+    /// By alternative: its share, and its trials.
+    alternatives: Vec<(f64, Kernels)>,
+}
+
+/// The kernels of an alternative.
+#[derive(Clone, Default)]
+struct Kernels {
+    weights: Vec<f64>,
+    /// By trial and parameter; none of a parameter that did not matter in that trial.
+    places: Vec<Vec<Option<Kernel>>>,
+}
+
+/// A kernel in one parameter: where it is, and its standard deviation as a share of the range.
+#[derive(Clone, Copy)]
+struct Kernel {
+    place: f64,
+    width: f64,
 }
 
 impl Estimate {
-    fn of(space: &Space, trials: &[&Observation]) -> Self {
+    /// Of trials by their age, the oldest first.
+    fn of(space: &Space, trials: &[(usize, &Observation)]) -> Self {
         let n = space.alternatives.len();
-        let mut alternatives = vec![(0.0, Vec::new()); n];
-        for trial in trials {
-            let place = &mut alternatives[trial.point.alternative];
-            place.1.push(trial.point.places.clone());
+        let mut alternatives = vec![(0.0, Kernels::default()); n];
+        for (at, (_, trial)) in trials.iter().enumerate() {
+            let kernels = &mut alternatives[trial.point.alternative].1;
+            let alternative = space.alternative(&trial.point);
+            let active = alternative.configuration(&trial.point.places).0;
+            let places = trial.point.places.iter().zip(active);
+            let kernel = |(place, active): (&f64, bool)| {
+                let (place, width) = (*place, 1.0);
+                active.then_some(Kernel { place, width })
+            };
+            kernels.places.push(places.map(kernel).collect());
+            kernels.weights.push(weight(at, trials.len()));
         }
         let total = trials.len() as f64 + 1.0;
-        for (share, places) in &mut alternatives {
-            *share = (places.len() as f64 + 1.0 / n as f64) / total;
+        for (share, kernels) in &mut alternatives {
+            *share = (kernels.places.len() as f64 + 1.0 / n as f64) / total;
+            kernels.set_widths();
         }
         Estimate { alternatives }
     }
 
     fn sample(&self, space: &Space, random: &mut Random) -> Point {
-        let mut left = random.uniform();
-        let mut alternative = 0;
-        for (at, (share, _)) in self.alternatives.iter().enumerate() {
-            alternative = at;
-            left -= share;
-            if left < 0.0 {
-                break;
-            }
-        }
+        let shares = self.alternatives.iter().map(|(share, _)| *share);
+        let alternative = drawn(shares, random).min(self.alternatives.len() - 1);
         let parameters = &space.alternatives[alternative].parameters;
         let kernels = &self.alternatives[alternative].1;
-        // One more kernel is the whole range.
-        let kernel = (random.uniform() * (kernels.len() + 1) as f64) as usize;
-        let width = width(kernels.len(), parameters.len());
+        // Beyond the last is the uniform kernel.
+        let kernel = drawn(kernels.weights.iter().copied().chain([1.0]), random);
         let places = parameters.iter().enumerate().map(|(at, parameter)| {
-            let Some(kernel) = kernels.get(kernel) else {
+            let Some(Kernel { place, width }) = kernels.places.get(kernel).and_then(|of| of[at])
+            else {
                 return random.uniform();
             };
             match parameter.domain.n_choices() {
-                Some(n) => {
-                    let spread = spread(kernels.len());
-                    match random.uniform() < spread {
-                        true => random.uniform(),
-                        false => (choice(kernel[at], n) as f64 + 0.5) / n as f64,
-                    }
-                }
+                Some(n) => match random.uniform() < spread(kernels.places.len(), n) {
+                    true => random.uniform(),
+                    false => (choice(place, n) as f64 + 0.5) / n as f64,
+                },
                 None => loop {
-                    let place = kernel[at] + width * random.normal();
+                    let place = place + width * random.normal();
                     if (0.0..=1.0).contains(&place) {
                         break place;
                     }
@@ -122,62 +140,105 @@ impl Estimate {
     fn log_density(&self, space: &Space, point: &Point) -> f64 {
         let alternative = &space.alternatives[point.alternative];
         let (share, kernels) = &self.alternatives[point.alternative];
-        let matters = alternative.configuration(&point.places).0;
-        let width = width(kernels.len(), alternative.parameters.len());
-        let density = |kernel: &Vec<f64>| -> f64 {
-            let parameters = alternative.parameters.iter().enumerate();
-            parameters
-                .filter(|(at, _)| matters[*at])
-                .map(|(at, _)| {
-                    at_parameter(
-                        alternative,
-                        at,
-                        kernel[at],
-                        point.places[at],
-                        width,
-                        kernels.len(),
-                    )
-                })
-                .product()
+        let active = alternative.configuration(&point.places).0;
+        let n = kernels.places.len();
+        let density = |places: &Vec<Option<Kernel>>| -> f64 {
+            let parameters = places.iter().enumerate().filter(|(at, _)| active[*at]);
+            let densities = parameters.map(|(at, kernel)| match kernel {
+                Some(kernel) => kernel.density(alternative, at, point.places[at], n),
+                None => 1.0,
+            });
+            densities.product()
         };
-        let sum: f64 = 1.0 + kernels.iter().map(density).sum::<f64>();
-        share.ln() + (sum / (kernels.len() + 1) as f64).ln()
+        let all = kernels.places.iter().zip(&kernels.weights);
+        let sum = 1.0
+            + all
+                .map(|(places, weight)| weight * density(places))
+                .sum::<f64>();
+        let total = 1.0 + kernels.weights.iter().sum::<f64>();
+        share.ln() + (sum / total).ln()
     }
 }
 
-/// The density of one kernel at a place, in one parameter; 1 is that of the whole range.
-fn at_parameter(
-    alternative: &Alternative,
-    at: usize,
-    kernel: f64,
-    place: f64,
-    width: f64,
-    n: usize,
-) -> f64 {
-    match alternative.parameters[at].domain.n_choices() {
-        Some(choices) => {
-            let spread = spread(n);
-            let is_same = choice(kernel, choices) == choice(place, choices);
-            spread + (1.0 - spread) * if is_same { choices as f64 } else { 0.0 }
-        }
-        None => {
-            let z = |x: f64| (x - kernel) / width;
-            let inside = normal_cdf(z(1.0)) - normal_cdf(z(0.0));
-            let density = (-0.5 * z(place).powi(2)).exp() / (std::f64::consts::TAU.sqrt() * width);
-            density / inside.max(1e-12)
+impl Kernels {
+    /// The width of a kernel is the distance to the further one of its neighbours (Bergstra and others, 2011), but at
+    /// least that of as many kernels side by side, or a hundredth; of one alone, the whole range.
+    fn set_widths(&mut self) {
+        let least = 1.0 / (self.places.len() as f64 + 2.0).min(100.0);
+        let n_parameters = self.places.first().map_or(0, Vec::len);
+        for at in 0..n_parameters {
+            let mut sorted: Vec<&mut Kernel> = (self.places.iter_mut())
+                .filter_map(|kernels| kernels[at].as_mut())
+                .collect();
+            sorted.sort_by(|a, b| a.place.total_cmp(&b.place));
+            let places: Vec<f64> = sorted.iter().map(|kernel| kernel.place).collect();
+            for (rank, kernel) in sorted.into_iter().enumerate() {
+                let left = rank
+                    .checked_sub(1)
+                    .map(|before| kernel.place - places[before]);
+                let right = places.get(rank + 1).map(|after| after - kernel.place);
+                let further = match (left, right) {
+                    (Some(left), Some(right)) => left.max(right),
+                    (Some(one), None) | (None, Some(one)) => one,
+                    (None, None) => 1.0,
+                };
+                kernel.width = further.clamp(least, 1.0);
+            }
         }
     }
 }
 
-/// The standard deviation of a kernel, as a share of the range: Scott's rule, not below what the trials can tell apart.
-fn width(n: usize, dimensions: usize) -> f64 {
-    let scott = 0.2 * (n.max(1) as f64).powf(-1.0 / (dimensions as f64 + 4.0));
-    scott.max(1.0 / (n + 1).min(100) as f64)
+impl Kernel {
+    /// The density at a place; 1 is that of the uniform kernel.
+    fn density(self, alternative: &Alternative, at: usize, place: f64, n: usize) -> f64 {
+        match alternative.parameters[at].domain.n_choices() {
+            Some(choices) => {
+                let spread = spread(n, choices);
+                let is_same = choice(self.place, choices) == choice(place, choices);
+                spread + (1.0 - spread) * if is_same { choices as f64 } else { 0.0 }
+            }
+            None => {
+                let z = |x: f64| (x - self.place) / self.width;
+                let inside = normal_cdf(z(1.0)) - normal_cdf(z(0.0));
+                let density =
+                    (-0.5 * z(place).powi(2)).exp() / (std::f64::consts::TAU.sqrt() * self.width);
+                density / inside.max(1e-12)
+            }
+        }
+    }
 }
 
-/// How likely a kernel gives any value of a choice, not its own.
-fn spread(n: usize) -> f64 {
-    1.0 / (1.0 + n as f64).sqrt()
+/// The weight of a trial by its age: all of the newest 25 count fully, those before the less, the older they are.
+fn weight(at: usize, n: usize) -> f64 {
+    const FULL: usize = 25;
+    match n.saturating_sub(FULL) {
+        0 => 1.0,
+        old if at >= old => 1.0,
+        1 => 1.0 / n as f64,
+        old => {
+            let oldest = 1.0 / n as f64;
+            oldest + (1.0 - oldest) * at as f64 / (old - 1) as f64
+        }
+    }
+}
+
+/// The place of one of some weights, drawn by them.
+fn drawn(weights: impl Iterator<Item = f64> + Clone, random: &mut Random) -> usize {
+    let mut left = random.uniform() * weights.clone().sum::<f64>();
+    let mut last = 0;
+    for (at, weight) in weights.enumerate() {
+        last = at;
+        left -= weight;
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
+}
+
+/// The probability that a kernel of a choice gives any value instead of its own.
+fn spread(n: usize, choices: usize) -> f64 {
+    choices as f64 / (choices + n + 1) as f64
 }
 
 fn choice(place: f64, n: usize) -> usize {
@@ -197,89 +258,4 @@ fn normal_cdf(z: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::training::{GradientBoosting, LogisticRegression};
-
-    fn space() -> Space {
-        Space::of(GradientBoosting::default())
-            .log("learning_rate", 0.01, 1.0)
-            .float("row_fraction", 0.1, 1.0)
-            .float("l2", 0.0, 10.0)
-            .or(Space::of(LogisticRegression::default()).log("alpha", 0.01, 100.0))
-    }
-
-    /// A bowl with its lowest point at 0.7, 0.2, 0.5 of the first alternative.
-    fn loss(point: &Point) -> f64 {
-        match point.alternative {
-            0 => {
-                let wanted = [0.7, 0.2, 0.5];
-                let places = point.places.iter().zip(wanted);
-                places.map(|(place, wanted)| (place - wanted).powi(2)).sum()
-            }
-            _ => 0.3 + point.places[0],
-        }
-    }
-
-    fn best_of(n: usize, seed: u64, next: impl Fn(&[Observation], &mut Random) -> Point) -> f64 {
-        let mut random = Random::new(seed);
-        let mut seen = Vec::new();
-        for _ in 0..n {
-            let point = next(&seen, &mut random);
-            let loss = loss(&point);
-            seen.push(Observation { point, loss });
-        }
-        seen.iter()
-            .map(|trial| trial.loss)
-            .fold(f64::INFINITY, f64::min)
-    }
-
-    #[test]
-    fn it_beats_chance() {
-        let space = space();
-        let seeds = 0..20;
-        let mean = |next: &dyn Fn(&[Observation], &mut Random) -> Point| {
-            let found = seeds.clone().map(|seed| best_of(60, seed, next));
-            found.sum::<f64>() / 20.0
-        };
-        let by_chance = mean(&|_, generator| random(&space, generator));
-        let by_estimate = mean(&|seen, generator| propose(&space, seen, generator));
-        assert!(
-            by_estimate < 0.4 * by_chance,
-            "{by_estimate} beside {by_chance}"
-        );
-    }
-
-    #[test]
-    fn trials_under_way_are_kept_away_from() {
-        let space = space();
-        let mut random = Random::new(5);
-        let mut seen: Vec<Observation> = (0..30)
-            .map(|_| {
-                let point = self::random(&space, &mut random);
-                let loss = loss(&point);
-                Observation { point, loss }
-            })
-            .collect();
-        let batch: Vec<Point> = (0..4)
-            .map(|_| {
-                let point = propose(&space, &seen, &mut random);
-                seen.push(Observation {
-                    point: point.clone(),
-                    loss: f64::INFINITY,
-                });
-                point
-            })
-            .collect();
-        for (at, point) in batch.iter().enumerate() {
-            assert!(batch[..at].iter().all(|other| other != point));
-        }
-    }
-
-    #[test]
-    fn the_normal_distribution() {
-        for (z, wanted) in [(0.0, 0.5), (1.96, 0.975_002_1), (-1.0, 0.158_655_3)] {
-            assert!((normal_cdf(z) - wanted).abs() < 2e-7, "{z}");
-        }
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
-//! Trials, several at a time.
+//! Running trials, several at a time.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -7,17 +9,19 @@ use serde_json::{Value, json};
 
 use super::folds::{Fit, Folds, Validation};
 use super::judge::Judge;
+use super::limits::{Cost, Limits};
 use super::space::{Point, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::parallel::side_by_side;
+use crate::progress::Meter;
 use crate::runs::{Task, TrialLog};
 use crate::stage::Stage;
-use crate::training::{TrainArgs, Trial};
+use crate::training::{SharedMemory, TrainArgs, Trial};
 
-/// Raised when a trial comes to something else while its configuration does not change.
-const VERSION: u32 = 1;
+/// Raised when equal configurations give other results than before.
+const VERSION: u32 = 2;
 
-/// What trials have in common.
+/// The parts that all trials of a search share.
 pub(super) struct Trials<'a> {
     pub(super) space: &'a Space,
     pub(super) folds: &'a Folds,
@@ -26,6 +30,11 @@ pub(super) struct Trials<'a> {
     pub(super) args: &'a TrainArgs,
     /// Where trials are put on record, and found again.
     pub(super) log: Option<&'a TrialLog>,
+    pub(super) limits: Limits,
+    /// Whether the models of all folds will answer together, and not one of all rows.
+    pub(super) are_bagged: bool,
+    /// The memory that trials side by side share.
+    pub(super) memory: Arc<SharedMemory>,
 }
 
 /// A trial that has ended.
@@ -39,11 +48,14 @@ pub(super) struct Done {
     error: Option<f64>,
     took: Duration,
     best_iterations: Vec<Option<u64>>,
-    /// What was fitted, of each fold; nothing of a trial that is known from an earlier run.
+    pub(super) cost: Cost,
+    /// The limit that its model exceeds.
+    exceeded: Option<String>,
+    /// The models of each fold; empty for a trial that is known from an earlier run.
     pub(super) fits: Vec<Fit>,
 }
 
-/// What is on record of a trial that came to a value.
+/// The stored result of a trial that ended well.
 #[derive(Serialize, Deserialize)]
 struct OnRecord {
     metric: String,
@@ -52,11 +64,16 @@ struct OnRecord {
     share: f64,
     seconds: f64,
     best_iterations: Vec<Option<u64>>,
+    #[serde(flatten)]
+    cost: Cost,
 }
 
 impl Done {
-    /// The lower, the better.
+    /// The lower, the better; infinite of a trial that failed, or whose model exceeds a limit.
     pub(super) fn loss(&self, judge: &Judge) -> f64 {
+        if self.exceeded.is_some() {
+            return f64::INFINITY;
+        }
         let value = self
             .value
             .as_ref()
@@ -71,9 +88,15 @@ impl Done {
         Some((found.iter().sum::<u64>() / found.len() as u64).max(1))
     }
 
-    /// For the record.
+    /// The reason why it cannot be chosen.
+    pub(super) fn failure(&self) -> Option<&String> {
+        self.value.as_ref().err().or(self.exceeded.as_ref())
+    }
+
+    /// The trial as it is put on record.
     pub(super) fn trial(&self, space: &Space, judge: &Judge) -> Trial {
-        let trainer = space.alternative(&self.point).trainer(&self.point.places);
+        let alternative = space.alternative(&self.point);
+        let trainer = alternative.trainer(&self.point.places);
         let stage = trainer.and_then(|trainer| trainer.describe());
         let stage = stage.map_or(Value::Null, |stage| {
             serde_json::to_value(stage).unwrap_or_default()
@@ -85,6 +108,11 @@ impl Done {
         trial.error = self.error;
         trial.share = Some(self.share);
         trial.seconds = Some(self.took.as_secs_f64());
+        let parameters = alternative.configuration(&self.point.places).1.into_iter();
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
+        trial.parameters = parameters.collect::<BTreeMap<_, _>>();
+        (trial.bytes, trial.row_seconds) = (self.cost.bytes, self.cost.row_seconds);
+        trial.reason = trial.reason.or_else(|| self.exceeded.clone());
         trial
     }
 
@@ -97,13 +125,19 @@ impl Done {
             share: self.share,
             seconds: self.took.as_secs_f64(),
             best_iterations: self.best_iterations.clone(),
+            cost: self.cost,
         }))
     }
 
-    /// As it is on record; `None` if that cannot be read, so that it is run again.
-    fn of_record(point: Point, record: Value) -> Option<Self> {
+    /// The trial of a stored result; `None` if it cannot be read or lacks a figure that is limited now: it is run again.
+    fn of_record(point: Point, record: Value, limits: &Limits) -> Option<Self> {
         let record: OnRecord = serde_json::from_value(record).ok()?;
+        if !limits.are_measured(&record.cost) {
+            return None;
+        }
         Some(Done {
+            exceeded: limits.exceeded(&record.cost),
+            cost: record.cost,
             point,
             share: record.share,
             value: Ok(record.value),
@@ -116,7 +150,7 @@ impl Done {
 }
 
 impl Trials<'_> {
-    /// Runs trials, as many at a time as there are threads. What comes of each does not depend on the others. One that is
+    /// Runs trials, as many at a time as there are threads. Their results are independent of each other. A trial that is
     /// on record is not run again.
     ///
     /// # Errors
@@ -125,10 +159,10 @@ impl Trials<'_> {
         self.at_once(points, |(point, share), args| self.one(point, share, args))
     }
 
-    /// Fits once more what is known from the record alone.
+    /// Trains again the models of trials that are known from the record alone.
     ///
     /// # Errors
-    /// Those of the trainers; if it is cancelled.
+    /// Errors of the trainers, or if the search is cancelled.
     pub(super) fn with_fits(&self, done: Vec<Done>) -> Result<Vec<Done>> {
         self.at_once(done, |mut done, args| {
             if done.fits.is_empty() {
@@ -147,8 +181,13 @@ impl Trials<'_> {
         let args = self
             .args
             .clone()
-            .with_threads((self.args.threads() / workers).max(1));
-        side_by_side(workers, jobs, |job| work(job, &args))
+            .with_threads((self.args.threads() / workers).max(1))
+            // The progress of a single trial is not that of the search.
+            .with_progress(Meter::default());
+        side_by_side(workers, jobs, |job| {
+            let args = args.clone().with_lease(self.memory.lease());
+            work(job, &args)
+        })
     }
 
     fn one(&self, point: Point, share: f64, args: &TrainArgs) -> Result<Done> {
@@ -158,14 +197,14 @@ impl Trials<'_> {
             .and_then(|log| Some((log, self.task(log, &point, share).ok()?)));
         if let Some((log, task)) = &task
             && let Some(record) = log.known(task)?
-            && let Some(done) = Done::of_record(point.clone(), record)
+            && let Some(done) = Done::of_record(point.clone(), record, &self.limits)
         {
             return Ok(done);
         }
         let start = Instant::now();
         let outcome = self
             .fits(&point, share, args)
-            .and_then(|fits| Ok((self.value(&fits)?, fits)));
+            .and_then(|fits| Ok((self.value(&fits)?, self.cost(&fits)?, fits)));
         let took = start.elapsed();
         let mut done = Done {
             point,
@@ -174,11 +213,15 @@ impl Trials<'_> {
             error: None,
             took,
             best_iterations: Vec::new(),
+            cost: Cost::default(),
+            exceeded: None,
             fits: Vec::new(),
         };
         match outcome {
-            Ok(((value, error), fits)) => {
+            Ok(((value, error), cost, fits)) => {
                 (done.value, done.error) = (Ok(value), error);
+                done.cost = cost;
+                done.exceeded = self.limits.exceeded(&cost);
                 done.best_iterations = fits.iter().map(|fit| fit.best_iteration).collect();
                 done.fits = fits;
             }
@@ -209,7 +252,7 @@ impl Trials<'_> {
         Ok(log.task(trainer.name(), VERSION, &configuration, self.args.seed()))
     }
 
-    /// What is fitted, of each fold.
+    /// Trains the model of each fold.
     fn fits(&self, point: &Point, share: f64, args: &TrainArgs) -> Result<Vec<Fit>> {
         let alternative = (point.alternative, self.space.alternative(point));
         let mut fits = Vec::new();
@@ -223,6 +266,19 @@ impl Trials<'_> {
         // A trainer may give its best so far where it was cancelled: that is no result to compare.
         args.cancellation().check()?;
         Ok(fits)
+    }
+
+    /// The cost of the model that comes of a trial: of those of its folds together, or of the dearest of them.
+    fn cost(&self, fits: &[Fit]) -> Result<Cost> {
+        let costs = fits
+            .iter()
+            .map(|fit| self.limits.measure(&fit.model, &fit.rows));
+        let costs = costs.collect::<Result<Vec<_>>>()?.into_iter();
+        let together = costs.reduce(|all, cost| match self.are_bagged {
+            true => all.plus(cost),
+            false => all.or(cost),
+        });
+        Ok(together.unwrap_or_default())
     }
 
     /// The mean of the folds by the weight of their rows, and its standard error.

@@ -1,4 +1,4 @@
-//! A search as a trainer.
+//! Hyperparameter search as a trainer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::folds::{Folds, Validation, refit, stratified};
 use super::history::History;
 use super::judge::{Judge, check_metric};
+use super::limits::Limits;
 use super::space::{Point, Space};
 use super::tpe::{self, Observation};
 use super::trials::{Done, Trials};
@@ -17,23 +18,24 @@ use crate::metrics::{Catalogue, Metric};
 use crate::model::AnyModel;
 use crate::stage::Stage;
 use crate::training::{Capabilities, Random, TrainArgs, Trained, Trainer};
+use crate::warning::Warning;
 
-/// How the next trials are chosen.
+/// The strategy that chooses the next trials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// All combinations of so many values of each parameter, of choices all; [`Tune::trials`] has no meaning.
+    /// All combinations of this many values of each parameter, and of all values of choices; [`Tune::trials`] is ignored.
     Grid(usize),
-    /// Each independent of all others.
+    /// Independent uniform draws.
     Random,
-    /// By what the trials before have come to: the tree-structured Parzen estimator (Bergstra and others, 2011), which
-    /// begins with ten random trials.
+    /// The tree-structured Parzen estimator (Bergstra and others, 2011), which learns from earlier trials and begins with
+    /// ten random ones.
     #[default]
     Tpe,
 }
 
-/// Trials on a part of the rows first, the best of which get more (Jamieson and Talwalkar, 2016).
+/// Successive halving: trials begin on a share of the rows, and the best continue on more (Jamieson and Talwalkar, 2016).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Halving {
     smallest: f64,
@@ -78,8 +80,8 @@ impl Halving {
     }
 }
 
-/// A search: trains what a [`Space`] has, many times, and gives the best. It is a trainer itself, so a pipeline of it is a
-/// pipeline; and it brings the transform that the best was trained behind.
+/// A search: trains configurations of a [`Space`] and returns the best model, with the transform that it was trained
+/// behind. It is a trainer itself, so it stands wherever a trainer does.
 ///
 /// Trials are compared by a metric on rows that they have not learned from, see [`Validation`]: never those that the
 /// validators judge by. The transform is fitted on the rows of a trial alone. The best configuration is trained once more
@@ -110,6 +112,8 @@ pub struct Tune {
     metric: Option<String>,
     validation: Validation,
     halving: Option<Halving>,
+    #[serde(flatten)]
+    limits: Limits,
     #[serde(skip)]
     catalogue: Catalogue,
 }
@@ -128,11 +132,12 @@ impl Tune {
             metric: None,
             validation: Validation::default(),
             halving: None,
+            limits: Limits::default(),
             catalogue: Catalogue::default(),
         }
     }
 
-    /// How the next trials are chosen.
+    /// The strategy that chooses the next trials.
     #[must_use]
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
@@ -168,28 +173,46 @@ impl Tune {
         self
     }
 
-    /// Adds a metric of one's own to choose from.
+    /// Adds a custom metric, for [`Tune::metric`] to name.
     #[must_use]
     pub fn with_metric(mut self, metric: impl Metric) -> Self {
         self.catalogue = self.catalogue.with(Arc::new(metric));
         self
     }
 
-    /// Which rows trials are compared by.
+    /// Sets the rows that trials are evaluated on.
     #[must_use]
     pub fn validation(mut self, validation: Validation) -> Self {
         self.validation = validation;
         self
     }
 
-    /// Trials learn from few rows first.
+    /// Makes trials learn from few rows first.
     #[must_use]
     pub fn halving(mut self, halving: Halving) -> Self {
         self.halving = Some(halving);
         self
     }
 
-    /// The trials of a batch.
+    /// The most bytes of the saved model and its transform. A trial whose model has more is infeasible: it is on record
+    /// with its value and the reason, and not chosen. Equal trials have equal sizes.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.limits.bytes = Some(bytes);
+        self
+    }
+
+    /// The longest that the model may take from one raw row to its prediction, on one thread; a trial whose model takes
+    /// longer is infeasible. The time is the shortest of 20 measured beside the other trials, so this limit is the one part
+    /// of a search that depends on the machine: a trial close to it may be feasible on one and not on another. What was
+    /// measured is on record, and a search that goes on goes by it.
+    #[must_use]
+    pub fn max_row_time(mut self, time: Duration) -> Self {
+        self.limits.row_time = Some(time);
+        self
+    }
+
+    /// Chooses the trials of a batch.
     fn points(
         &self,
         n: usize,
@@ -201,7 +224,7 @@ impl Tune {
         let mut seen = seen.to_vec();
         let mut points = Vec::new();
         for at in first..first + n {
-            // Of each trial its own: how many are chosen at once does not change what chance gives.
+            // A stream a trial: the size of batches does not change it.
             let mut random = Random::of(args.seed(), at);
             let point = match self.strategy {
                 Strategy::Grid(_) => match grid.get(at) {
@@ -300,7 +323,7 @@ impl Stage for Tune {
             let n = self.grid().len();
             if n == 0 || n > MAX_GRID {
                 return Err(Error::config(format!(
-                    "a grid of more than {MAX_GRID} trials"
+                    "the grid has more than {MAX_GRID} trials"
                 )));
             }
         }
@@ -308,11 +331,12 @@ impl Stage for Tune {
             && !(halving.smallest > 0.0 && halving.smallest < 1.0)
         {
             return Err(Error::config(format!(
-                "`halving` begins with {} of the rows, must be above 0 and below 1",
+                "`halving` begins with a share of {}, must be above 0 and below 1",
                 halving.smallest
             )));
         }
         self.validation.check()?;
+        self.limits.check()?;
         self.catalogue.check()?;
         self.metric
             .as_deref()
@@ -337,6 +361,9 @@ impl Trainer for Tune {
             judge: &judge,
             args: &args,
             log,
+            limits: self.limits,
+            are_bagged: false,
+            memory: Arc::default(),
         };
         let grid = self.grid();
         let n_trials = if grid.is_empty() {
@@ -397,7 +424,7 @@ impl Tune {
         let alternative = self.space.alternative(&best.point);
         let trained = match best.fits.first().filter(|_| folds.are_whole) {
             Some(fit) => {
-                let trained = Trained::new(fit.model.clone()).behind(&fit.parts.0);
+                let trained = Trained::new(fit.model.clone()).behind(&fit.rows);
                 match fit.threshold {
                     Some(threshold) => trained.with_threshold(threshold),
                     None => trained,
@@ -420,6 +447,19 @@ impl Tune {
                 trainer.train(&own)?.behind(&rows)
             }
         };
-        Ok(history.record(trained, judge, "tune"))
+        let exceeded = match trained.fitted() {
+            Some(fitted) => {
+                let rows = args.train().clone().with_transform(fitted.clone());
+                let cost = self.limits.measure(trained.model(), &rows)?;
+                self.limits.exceeded(&cost)
+            }
+            None => None,
+        };
+        let trained = match exceeded {
+            // It learned from more rows than its trial did.
+            Some(exceeded) => trained.with_warning(Warning::new("tune", "over_limit", exceeded)),
+            None => trained,
+        };
+        Ok(history.record(trained, &self.space, judge, "tune"))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Dataset;
+use super::memory::Lease;
 use crate::cancellation::Cancellation;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -42,6 +43,8 @@ pub struct TrainArgs {
     warm_start_names: Option<Arc<[String]>>,
     /// Where trials on these rows are on record.
     trials: Option<TrialLog>,
+    /// What it may take of the memory that trainings side by side share.
+    lease: Option<Arc<Lease>>,
 }
 
 impl TrainArgs {
@@ -60,6 +63,7 @@ impl TrainArgs {
             warm_start: None,
             warm_start_names: None,
             trials: None,
+            lease: None,
         }
     }
 
@@ -191,6 +195,16 @@ impl TrainArgs {
     pub(super) fn memory_limit(&self) -> Option<u64> {
         let limit = self.engine.as_ref().and_then(Engine::memory_limit)?;
         Some(limit as u64)
+    }
+
+    /// The same for a training beside others, with which it shares the engine's limit.
+    pub(crate) fn with_lease(mut self, lease: Lease) -> Self {
+        self.lease = Some(Arc::new(lease));
+        self
+    }
+
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_deref()
     }
 
     /// The most threads to keep busy, at least 1. The model must not depend on it.

@@ -125,7 +125,7 @@ impl<T: Trainer> Trainer for Calibrated<T> {
 
 /// A row as calibration sees it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ScoredRow {
+pub(crate) struct ScoredRow {
     pub(super) probability: f64,
     /// 1 if it is of the class, else 0.
     pub(super) hit: f64,
@@ -133,7 +133,7 @@ pub(super) struct ScoredRow {
 }
 
 /// Platt's line, towards labels that are drawn in from 0 and 1 as by one more row of either kind.
-fn sigmoid(rows: &[ScoredRow]) -> Calibration {
+pub(crate) fn sigmoid(rows: &[ScoredRow]) -> Calibration {
     let hits: f64 = rows.iter().map(|row| row.weight * row.hit).sum();
     let misses = rows.iter().map(|row| row.weight).sum::<f64>() - hits;
     let (low, high) = (1.0 / (misses + 2.0), (hits + 1.0) / (hits + 2.0));

@@ -19,10 +19,10 @@ use crate::transform::{FittedPlan, FittedTransform, Roles, TransformChoice, Tran
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(super) examples: Examples,
-    fitted: FittedPlan,
+    pub(super) fitted: FittedPlan,
     pub(super) target: Arc<Target>,
     pub(super) weighting: Weighting,
-    to_train: bool,
+    pub(super) to_train: bool,
     /// For how many rows of the data one row stands, by class.
     pub(super) stands_for: Option<Arc<[f64]>>,
     pub(super) hold_out_by: HoldOutBy,
@@ -146,7 +146,7 @@ impl Dataset {
         self.fit_plan(&Arc::new(plan), takes)
     }
 
-    fn plan(&self) -> Result<&Arc<TransformPlan>> {
+    pub(super) fn plan(&self) -> Result<&Arc<TransformPlan>> {
         self.fitted.plan().ok_or_else(|| {
             Error::config("a data set whose transform was given fitted cannot be fitted again")
         })
@@ -348,6 +348,19 @@ impl Dataset {
         columns: &[&str],
     ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
         self.selection.read(part, columns, &self.target)
+    }
+
+    /// The first row, with the columns that the transform reads; `None` of no rows.
+    pub(crate) fn first_row(&self) -> Result<Option<RecordBatch>> {
+        let columns = self.columns();
+        let parts = self.examples.parts().into_iter();
+        for batch in parts.flat_map(|part| self.selected(part, &columns)) {
+            let batch = batch?;
+            if batch.num_rows() > 0 {
+                return Ok(Some(batch.slice(0, 1)));
+            }
+        }
+        Ok(None)
     }
 
     fn fill(&self, part: ExamplePart<'_>, columns: &[&str], place: Place<'_>) -> Result<()> {

@@ -78,7 +78,7 @@ struct Cut {
 
 /// A number for each row.
 #[derive(Clone, Debug)]
-struct Measure {
+pub(super) struct Measure {
     by: HoldOutBy,
     purpose: Purpose,
 }
@@ -100,6 +100,20 @@ impl Selection {
             true => parts.iter().map(ExamplePart::n_rows).collect(),
             false => self.n_rows.to_vec(),
         }
+    }
+
+    /// Whether each row of a batch is left by the last cut; the batch has the columns of [`Selection::last_columns`].
+    pub(super) fn last_holds(&self, batch: &RecordBatch, target: &Target) -> Result<Vec<bool>> {
+        match self.cuts.last() {
+            Some(cut) => cut.holds(batch, target),
+            None => Ok(vec![true; batch.num_rows()]),
+        }
+    }
+
+    /// The columns that the last cut looks at.
+    pub(super) fn last_columns<'a>(&'a self, target: &'a Target) -> Vec<&'a str> {
+        let last = self.cuts.last();
+        last.map_or_else(Vec::new, |cut| cut.measure.columns(target))
     }
 
     fn with(&self, cut: Cut, n_rows: Vec<usize>) -> Self {
@@ -180,7 +194,7 @@ impl Measure {
     }
 
     /// Whether what it gives is even over 0..1.
-    fn is_share(&self) -> bool {
+    pub(super) fn is_share(&self) -> bool {
         matches!(self.by, HoldOutBy::Row | HoldOutBy::Group(_))
     }
 
@@ -330,48 +344,7 @@ impl Dataset {
         })
     }
 
-    /// Fold `k`, from 0, of so many, held out: every row is in one of them. (Folds by [time](HoldOutBy::Time) leave out
-    /// the first rows.) As [`Dataset::hold_out`] otherwise.
-    ///
-    /// # Errors
-    /// As [`Dataset::hold_out`], and [`ErrorKind::Config`](crate::ErrorKind::Config) if there is no such fold.
-    pub fn fold(&self, k: usize, of: usize) -> Result<HoldOut> {
-        if of < 2 || k >= of {
-            return Err(Error::config(format!(
-                "fold {k} of {of}, must be from 0 and below the number of folds, which must be at least 2"
-            )));
-        }
-        let measure = self.measure(Purpose::Fold)?;
-        let edge = |fold: usize| fold as f64 / of as f64;
-        let even = measure.is_share() && {
-            let folds: Vec<(f64, f64)> = (0..of).map(|fold| (edge(fold), edge(fold + 1))).collect();
-            self.count(&measure, &folds)?.iter().all(|n| *n > 0)
-        };
-        let ranges: Vec<(f64, f64)> = if even {
-            vec![(edge(k), edge(k + 1))]
-        } else {
-            let (k, of) = match self.hold_out_by {
-                HoldOutBy::Time(_) => (k + 1, of + 1),
-                _ => (k, of),
-            };
-            let range = |sorted: Vec<f64>| {
-                let edge = |fold: usize| match fold * sorted.len() / of {
-                    0 => f64::NEG_INFINITY,
-                    row => value_at(&sorted, row),
-                };
-                (edge(k), edge(k + 1))
-            };
-            self.sorted(&measure)?.into_iter().map(range).collect()
-        };
-        self.divide(&measure, ranges)?.ok_or_else(|| {
-            Error::data(format!(
-                "fold {k} of {of} of {} rows leaves none on one side; take fewer folds",
-                self.n_rows()
-            ))
-        })
-    }
-
-    fn measure(&self, purpose: fn(u64) -> Purpose) -> Result<Measure> {
+    pub(super) fn measure(&self, purpose: fn(u64) -> Purpose) -> Result<Measure> {
         if let HoldOutBy::Group(column) | HoldOutBy::Time(column) = &self.hold_out_by {
             let fields = self.examples.schema().fields().iter();
             let names = fields.map(|field| field.name().as_str());
@@ -390,55 +363,64 @@ impl Dataset {
 
     /// The rows within these ranges and the others, or those before; `None` if one side has no row.
     fn divide(&self, measure: &Measure, ranges: Vec<(f64, f64)>) -> Result<Option<HoldOut>> {
-        let train = match (&measure.by, ranges.as_slice()) {
-            (HoldOutBy::Time(_), [(start, _)]) => (vec![below(*start)], true),
-            _ => (ranges.clone(), false),
-        };
+        let mut parts = self.divide_often(measure, vec![ranges])?;
+        Ok(parts.pop().flatten())
+    }
+
+    /// As [`Dataset::divide`], by each of these lists of ranges: in one pass.
+    pub(super) fn divide_often(
+        &self,
+        measure: &Measure,
+        ranges: Vec<Vec<(f64, f64)>>,
+    ) -> Result<Vec<Option<HoldOut>>> {
         let cut = |(ranges, inside): (Vec<(f64, f64)>, bool)| Cut {
             measure: measure.clone(),
             ranges: ranges.into(),
             inside,
         };
-        let cuts = [cut(train), cut((ranges, true))];
+        let cuts = ranges.into_iter().map(|ranges| {
+            let train = match (&measure.by, ranges.as_slice()) {
+                (HoldOutBy::Time(_), [(start, _)]) => (vec![below(*start)], true),
+                _ => (ranges.clone(), false),
+            };
+            [cut(train), cut((ranges, true))]
+        });
+        let cuts: Vec<[Cut; 2]> = cuts.collect();
         let counts = self.each_part(measure, |batches| {
-            let mut counts = [0; 2];
+            let mut counts = vec![[0; 2]; cuts.len()];
             for batch in batches {
                 let batch = batch?;
-                for (count, cut) in counts.iter_mut().zip(&cuts) {
-                    *count += cut
-                        .holds(&batch, &self.target)?
-                        .iter()
-                        .filter(|it| **it)
-                        .count();
+                for (counts, cuts) in counts.iter_mut().zip(&cuts) {
+                    for (count, cut) in counts.iter_mut().zip(cuts) {
+                        let holds = cut.holds(&batch, &self.target)?;
+                        *count += holds.iter().filter(|it| **it).count();
+                    }
                 }
             }
             Ok(counts)
         })?;
-        let side = |side: usize| {
-            counts
-                .iter()
-                .map(|counts| counts[side])
-                .collect::<Vec<usize>>()
-        };
-        let (to_train, held) = (side(0), side(1));
-        if [&to_train, &held]
-            .iter()
-            .any(|n_rows| n_rows.iter().all(|n| *n == 0))
-        {
-            return Ok(None);
-        }
-        let [train_cut, held_cut] = cuts;
-        let (mut train, mut held_out) = (self.clone(), self.clone());
-        train.selection = self.selection.with(train_cut, to_train);
-        held_out.selection = self.selection.with(held_cut, held);
-        if let Some(stands_for) = held_out.stands_for.take() {
-            held_out.weighting = held_out.weighting.standing_for(&stands_for);
-        }
-        Ok(Some(HoldOut { train, held_out }))
+        let divided = cuts.into_iter().enumerate().map(|(at, cuts)| {
+            let [to_train, held] = [0, 1].map(|side| {
+                let n_rows = counts.iter().map(|counts| counts[at][side]);
+                n_rows.collect::<Vec<usize>>()
+            });
+            if to_train.iter().all(|n| *n == 0) || held.iter().all(|n| *n == 0) {
+                return None;
+            }
+            let [train_cut, held_cut] = cuts;
+            let (mut train, mut held_out) = (self.clone(), self.clone());
+            train.selection = self.selection.with(train_cut, to_train);
+            held_out.selection = self.selection.with(held_cut, held);
+            if let Some(stands_for) = held_out.stands_for.take() {
+                held_out.weighting = held_out.weighting.standing_for(&stands_for);
+            }
+            Some(HoldOut { train, held_out })
+        });
+        Ok(divided.collect())
     }
 
     /// The number of rows in each range of an unstratified measure.
-    fn count(&self, measure: &Measure, ranges: &[(f64, f64)]) -> Result<Vec<usize>> {
+    pub(super) fn count(&self, measure: &Measure, ranges: &[(f64, f64)]) -> Result<Vec<usize>> {
         let parts = self.each_part(measure, |batches| {
             let mut counts = vec![0; ranges.len()];
             for batch in batches {
@@ -456,7 +438,7 @@ impl Dataset {
     }
 
     /// The numbers of all rows, sorted, of each stratum.
-    fn sorted(&self, measure: &Measure) -> Result<Vec<Vec<f64>>> {
+    pub(super) fn sorted(&self, measure: &Measure) -> Result<Vec<Vec<f64>>> {
         let n_strata = measure.n_strata(&self.target);
         let parts = self.each_part(measure, |batches| {
             let mut numbers = vec![Vec::new(); n_strata];
@@ -495,6 +477,6 @@ impl Dataset {
 }
 
 /// The number at a place of a sorted list; behind its end, one above all.
-fn value_at(sorted: &[f64], place: usize) -> f64 {
+pub(super) fn value_at(sorted: &[f64], place: usize) -> f64 {
     sorted.get(place).copied().unwrap_or(f64::INFINITY)
 }

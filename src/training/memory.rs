@@ -1,5 +1,7 @@
 //! The memory that training takes, estimated before it begins.
 
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
 use super::{Dataset, TrainArgs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FeatureKind, Takes};
@@ -50,12 +52,21 @@ impl TrainArgs {
     /// }
     /// ```
     ///
+    /// Trainings that a search runs side by side share the limit: one that would exceed it with the others waits until
+    /// enough of them have ended.
+    ///
     /// # Errors
     /// [`ErrorKind::ResourceExhausted`] if it takes more, saying how much.
     pub fn check_memory(&self, bytes: u64) -> Result<()> {
-        let Some(limit) = self.memory_limit().filter(|limit| bytes > *limit) else {
+        let Some(limit) = self.memory_limit() else {
             return Ok(());
         };
+        if bytes <= limit {
+            if let Some(lease) = self.lease() {
+                lease.take(bytes, limit);
+            }
+            return Ok(());
+        }
         Err(Error::new(
             ErrorKind::ResourceExhausted,
             format!(
@@ -67,6 +78,62 @@ impl TrainArgs {
                 shown(limit)
             ),
         ))
+    }
+}
+
+/// The memory that trainings side by side have taken together.
+#[derive(Debug, Default)]
+pub(crate) struct SharedMemory {
+    taken: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// The part of one training, which is free again once its arguments are dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    memory: Arc<SharedMemory>,
+    bytes: Mutex<u64>,
+}
+
+fn locked(number: &Mutex<u64>) -> MutexGuard<'_, u64> {
+    number.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SharedMemory {
+    /// A part for one training, of nothing yet.
+    pub(crate) fn lease(self: &Arc<Self>) -> Lease {
+        Lease {
+            memory: Arc::clone(self),
+            bytes: Mutex::new(0),
+        }
+    }
+}
+
+impl Lease {
+    /// Takes bytes instead of those it had; waits until they are within the limit with what the others have. It holds
+    /// nothing while it waits, so trainings never wait for each other; one alone never waits.
+    fn take(&self, bytes: u64, limit: u64) {
+        self.free();
+        let mut taken = locked(&self.memory.taken);
+        while *taken > 0 && taken.saturating_add(bytes) > limit {
+            let freed = self.memory.freed.wait(taken);
+            taken = freed.unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken = taken.saturating_add(bytes);
+        *locked(&self.bytes) = bytes;
+    }
+
+    fn free(&self) {
+        let bytes = std::mem::take(&mut *locked(&self.bytes));
+        let mut taken = locked(&self.memory.taken);
+        *taken = taken.saturating_sub(bytes);
+        self.memory.freed.notify_all();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.free();
     }
 }
 

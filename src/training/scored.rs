@@ -106,14 +106,14 @@ impl Inner {
 
 /// A model's outputs `(n_rows, n_outputs)` for the rows of a dataset, with their labels and weights. Weights of classes
 /// are left out: the rows count as they do where the model will be used.
-pub(super) struct Scored {
-    pub(super) outputs: Array2<f64>,
-    pub(super) labels: Array1<f64>,
-    pub(super) weights: Option<Array1<f64>>,
+pub(crate) struct Scored {
+    pub(crate) outputs: Array2<f64>,
+    pub(crate) labels: Array1<f64>,
+    pub(crate) weights: Option<Array1<f64>>,
 }
 
 impl Scored {
-    pub(super) fn of(model: &dyn Predict, rows: &Dataset) -> Result<Self> {
+    pub(crate) fn of(model: &dyn Predict, rows: &Dataset) -> Result<Self> {
         let rows = rows
             .clone()
             .weighted(rows.weighting().clone().without_classes());
@@ -130,7 +130,7 @@ impl Scored {
     }
 
     /// The rows by the probability of an output, which speaks for a class.
-    pub(super) fn rows_of(&self, output: usize, class: usize) -> Vec<ScoredRow> {
+    pub(crate) fn rows_of(&self, output: usize, class: usize) -> Vec<ScoredRow> {
         let rows = self.outputs.column(output).into_iter().zip(&self.labels);
         rows.enumerate()
             .map(|(row, (probability, label))| ScoredRow {

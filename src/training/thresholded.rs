@@ -1,6 +1,6 @@
 //! The decision threshold that costs least.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::calibrated::{ScoredRow, check_hold_out};
 use super::scored::Scored;
@@ -44,12 +44,24 @@ pub struct Thresholded<T: Trainer> {
 }
 
 /// The cost of an answer, by the answer and the true class.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Costs {
-    false_positive: f64,
-    false_negative: f64,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Costs {
+    pub(crate) false_positive: f64,
+    pub(crate) false_negative: f64,
     true_positive: f64,
     true_negative: f64,
+}
+
+impl Default for Costs {
+    /// Mistakes of either kind cost 1, right answers nothing.
+    fn default() -> Self {
+        Costs {
+            false_positive: 1.0,
+            false_negative: 1.0,
+            true_positive: 0.0,
+            true_negative: 0.0,
+        }
+    }
 }
 
 impl<T: Trainer> Thresholded<T> {
@@ -58,12 +70,7 @@ impl<T: Trainer> Thresholded<T> {
     pub fn new(trainer: T) -> Self {
         Thresholded {
             trainer,
-            costs: Costs {
-                false_positive: 1.0,
-                false_negative: 1.0,
-                true_positive: 0.0,
-                true_negative: 0.0,
-            },
+            costs: Costs::default(),
             hold_out: 0.2,
         }
     }
@@ -105,7 +112,7 @@ impl<T: Trainer> Thresholded<T> {
 }
 
 impl Costs {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let pairs = [
             (
                 "false_positive",
@@ -182,7 +189,7 @@ impl<T: Trainer> Trainer for Thresholded<T> {
 }
 
 /// The threshold by which the rows cost least; `None` if they are of one class.
-fn cheapest(mut rows: Vec<ScoredRow>, costs: &Costs) -> Option<f64> {
+pub(crate) fn cheapest(mut rows: Vec<ScoredRow>, costs: &Costs) -> Option<f64> {
     rows.retain(|row| row.weight > 0.0);
     if !rows.iter().any(|row| row.hit == 1.0) || rows.iter().all(|row| row.hit == 1.0) {
         return None;

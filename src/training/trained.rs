@@ -1,5 +1,6 @@
 //! The result of training.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,6 +50,10 @@ pub struct TrainingRecord {
     pub explained: Option<ExplainedRow>,
     /// The configurations that were tried, in their order.
     pub trials: Vec<Trial>,
+    /// How much of the spread of the trials' values each searched parameter explains, see
+    /// [`search`](crate::search#importance-of-parameters).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parameter_importances: Vec<Importance>,
     /// The decision threshold that was chosen for the model, see [`Trained::with_threshold`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
@@ -113,7 +118,10 @@ pub struct Trial {
     pub metric: String,
     /// The value; `None` if the trial came to none.
     pub value: Option<f64>,
-    /// Why it came to no value, or was stopped before its end.
+    /// The searched parameters by name, those that mattered: what tells it from other trials of its trainer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Value>,
+    /// Why it came to no value, was stopped before its end, or cannot be chosen because its model exceeds a limit.
     pub reason: Option<String>,
     /// The standard error of the value, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,6 +132,12 @@ pub struct Trial {
     /// Its duration in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// The size of the saved model with its transform, where a search has a limit of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// How long the model takes for one raw row, in seconds as measured, where a search has a limit of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_seconds: Option<f64>,
 }
 
 impl Trial {
@@ -134,10 +148,13 @@ impl Trial {
             stage,
             metric: metric.into(),
             value: Some(value),
+            parameters: BTreeMap::new(),
             reason: None,
             error: None,
             share: None,
             seconds: None,
+            bytes: None,
+            row_seconds: None,
         }
     }
 
@@ -149,27 +166,50 @@ impl Trial {
         reason: impl Into<String>,
     ) -> Self {
         Trial {
-            stage,
-            metric: metric.into(),
             value: None,
             reason: Some(reason.into()),
-            error: None,
-            share: None,
-            seconds: None,
+            ..Trial::new(stage, metric, f64::NAN)
         }
     }
 }
 
+impl Trial {
+    /// Whether it came to a value that can be compared with those of others: it was neither stopped nor does its model
+    /// exceed a limit.
+    #[must_use]
+    pub fn is_comparable(&self) -> bool {
+        self.value.is_some() && self.reason.is_none()
+    }
+}
+
 impl fmt::Display for Trial {
-    /// `log_loss 0.4213 ± 0.0120, boosting`, or `boosting: ` and why it came to no value.
+    /// `log_loss 0.4213 ± 0.0120, boosting (learning_rate 0.05), 1.2 s`, with the reason where there is one; or
+    /// `boosting: ` and why it came to no value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.stage["name"].as_str().unwrap_or("trial");
-        match (self.value, self.error) {
-            (Some(value), Some(error)) => {
-                write!(f, "{} {value:.4} ± {error:.4}, {name}", self.metric)
+        if let Some(value) = self.value {
+            write!(f, "{} {value:.4}", self.metric)?;
+            if let Some(error) = self.error {
+                write!(f, " ± {error:.4}")?;
             }
-            (Some(value), None) => write!(f, "{} {value:.4}, {name}", self.metric),
-            (None, _) => write!(f, "{name}: {}", self.reason.as_deref().unwrap_or_default()),
+            f.write_str(", ")?;
+        }
+        f.write_str(self.stage["name"].as_str().unwrap_or("trial"))?;
+        for (at, (name, value)) in self.parameters.iter().enumerate() {
+            let before = if at == 0 { " (" } else { ", " };
+            match value.as_f64().filter(|_| value.is_f64()) {
+                Some(value) => write!(f, "{before}{name} {value:.3e}")?,
+                None => write!(f, "{before}{name} {value}")?,
+            }
+        }
+        if !self.parameters.is_empty() {
+            f.write_str(")")?;
+        }
+        if let Some(seconds) = self.seconds {
+            write!(f, ", {seconds:.1} s")?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
         }
     }
 }
@@ -278,6 +318,13 @@ impl<M> Trained<M> {
         self
     }
 
+    /// Says how much of the spread of the trials' values each searched parameter explains.
+    #[must_use]
+    pub fn with_parameter_importances(mut self, importances: Vec<Importance>) -> Self {
+        self.record.parameter_importances = importances;
+        self
+    }
+
     /// Adds a warning.
     #[must_use]
     pub fn with_warning(mut self, warning: Warning) -> Self {
@@ -295,6 +342,7 @@ impl<M> Trained<M> {
             importances,
             explained,
             trials,
+            parameter_importances,
             threshold,
             warnings,
         } = record;
@@ -303,6 +351,9 @@ impl<M> Trained<M> {
         self.record.importances.extend(importances);
         self.record.explained = self.record.explained.or(explained);
         self.record.trials.extend(trials);
+        self.record
+            .parameter_importances
+            .extend(parameter_importances);
         self.record.warnings.extend(warnings);
         self.record
             .warnings

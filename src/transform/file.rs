@@ -91,7 +91,8 @@ impl Transform {
         })
     }
 
-    fn from_json(json: Json) -> Result<Self> {
+    /// As [`Transform::load`], of what a file holds.
+    pub(crate) fn from_json(json: Json) -> Result<Self> {
         written::check_choices(&json, &["fill"])?;
         let steps = json.get("steps").and_then(Json::as_array);
         for (number, step) in steps.into_iter().flatten().enumerate() {

@@ -47,6 +47,8 @@ mod runs_trials;
 mod s3;
 mod saving;
 mod search;
+mod search_folds;
+mod search_limits;
 #[cfg(feature = "request-log")]
 mod serving_log;
 mod skew;

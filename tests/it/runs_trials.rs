@@ -9,6 +9,7 @@ use fourfold::Cancellation;
 use fourfold::Result;
 use fourfold::model::ForestModel;
 use fourfold::prelude::*;
+use fourfold::progress::Event;
 use fourfold::runs::{Execution, Root, State};
 use fourfold::search::{AutoTrainer, Space, Strategy, Tune, Validation};
 use serde::{Deserialize, Serialize};
@@ -229,6 +230,58 @@ fn an_ensemble_is_the_same_of_trials_that_are_on_record() {
     run(bit_by_bit.path(), search(4), 200, &Cancellation::new()).unwrap();
     assert_eq!(executions(bit_by_bit.path(), "trial").len(), 4);
     assert_eq!(models(bit_by_bit.path()), models(at_once.path()));
+}
+
+#[test]
+fn an_automatic_search_that_was_stopped_goes_on() {
+    let search = || AutoTrainer::default().trials(8);
+    let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run(whole.path(), search(), 200, &Cancellation::new()).unwrap();
+    let cancellation = Cancellation::new();
+    let cancel = cancellation.clone();
+    let error = Pipeline::builder("parcels")
+        .data(BatchSource::new("rows", vec![parcels(200)]).label("late"))
+        .train(TrainingPipeline::new(search()).threads(1))
+        .evaluate(Thresholds::new().at_least("skill", -9.0))
+        .serve(ModelRepository::at(stopped.path().join("models")))
+        .root(stopped.path().join("root"))
+        .cancellation(cancellation)
+        // As soon as it tells of the first trials.
+        .observe(move |event| {
+            if matches!(event, Event::Message { .. }) {
+                cancel.cancel();
+            }
+        })
+        .build()
+        .unwrap()
+        .run_blocking()
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    let before = executions(stopped.path(), "trial");
+    let is_done = |trial: &&Execution| trial.state == State::Done;
+    assert_eq!(before.iter().filter(is_done).count(), 4, "one batch");
+    run(stopped.path(), search(), 200, &Cancellation::new()).unwrap();
+    assert_eq!(models(stopped.path()), models(whole.path()));
+    let after = executions(stopped.path(), "trial");
+    assert_eq!(after.iter().filter(is_done).count(), 8);
+    let kept = |trial: &&Execution| after.iter().any(|other| other.id == trial.id);
+    assert!(before.iter().filter(is_done).all(|trial| kept(&trial)));
+}
+
+#[test]
+fn trials_on_record_are_measured_again_only_for_a_new_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let trained = |search: Tune| {
+        let before = of("limits", |counter| counter.times);
+        let _ = fs::remove_dir_all(dir.path().join("models"));
+        run(dir.path(), search, 300, &Cancellation::new()).unwrap();
+        of("limits", |counter| counter.times) - before
+    };
+    let without = trained(grid("limits"));
+    assert_eq!(trained(grid("limits").max_bytes(u64::MAX)), without);
+    // The sizes are on record now: of the eight trials, the one that failed, and the best on all rows.
+    assert_eq!(trained(grid("limits").max_bytes(1 << 30)), 1 + 1);
 }
 
 /// Trains the trainer within on half of the rows: what is on record of all rows is of no use.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fourfold::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use fourfold::data::TRAIN;
 use fourfold::features::Takes;
-use fourfold::model::{AnyModel, EnsembleModel, Loaders, save_model};
+use fourfold::model::{AnyModel, CalibratedModel, EnsembleModel, Loaders, load_model, save_model};
 use fourfold::pipeline::dataset;
 use fourfold::prelude::*;
 use fourfold::progress::Progress;
@@ -18,7 +18,7 @@ use fourfold::training::{
 use crate::support::{parcels, tree};
 
 /// Two numbers and a category that tell a class by a curve, in `n` rows. No randomness.
-fn rings(n: usize) -> RecordBatch {
+pub(crate) fn rings(n: usize) -> RecordBatch {
     let noise = |i: usize, salt: usize| ((i * 7_919 + salt * 104_729) % 10_007) as f64 / 10_007.0;
     let x: Vec<f64> = (0..n).map(|i| noise(i, 1) * 4.0 - 2.0).collect();
     let y: Vec<f64> = (0..n).map(|i| noise(i * 31 + 7, 2) * 4.0 - 2.0).collect();
@@ -41,7 +41,7 @@ fn rings(n: usize) -> RecordBatch {
     RecordBatch::try_from_iter(columns).unwrap()
 }
 
-fn train_set(rows: RecordBatch, label: &str, takes: Takes) -> Dataset {
+pub(crate) fn train_set(rows: RecordBatch, label: &str, takes: Takes) -> Dataset {
     let data = BatchSource::new("rings", vec![rows]).label(label);
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))
         .unwrap()
@@ -55,7 +55,7 @@ fn train_set(rows: RecordBatch, label: &str, takes: Takes) -> Dataset {
     dataset(&prepared, TRAIN, &fitted).unwrap()
 }
 
-fn saved(model: &AnyModel) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn saved(model: &AnyModel) -> Vec<(String, Vec<u8>)> {
     let dir = tempfile::tempdir().unwrap();
     save_model(dir.path(), "model", model).unwrap();
     let files = tree(dir.path()).into_iter().filter(|path| path.is_file());
@@ -223,7 +223,7 @@ fn trials_that_fail_are_in_the_record_and_the_rest_goes_on() {
     assert!(
         error
             .message()
-            .starts_with("none of 1 trials came to a model: "),
+            .starts_with("none of 1 trials produced a model: "),
         "{error}"
     );
 }
@@ -250,7 +250,7 @@ fn mistakes_are_told_before_anything_runs() {
     assert!(message(Tune::over(outside)).contains("must be above 0 and at most 1"));
     assert_eq!(
         message(Tune::over(linear()).metric("example_count")),
-        "`example_count` cannot be searched by: neither its higher nor its lower values are better"
+        "`example_count` cannot be optimized: neither higher nor lower values are better"
     );
     assert!(message(Tune::over(linear()).metric("log_los")).contains("did you mean `log_loss`?"));
     assert_eq!(
@@ -283,8 +283,12 @@ fn the_automatic_trainer_is_no_worse_than_its_best_trial_and_saves() {
     let model: &AnyModel = trained.model();
     let dir = tempfile::tempdir().unwrap();
     save_model(dir.path(), "model", model).unwrap();
-    let loaded = EnsembleModel::load(&dir.path().join("model"), &Loaders::default()).unwrap();
-    assert_eq!(loaded.members().len() % 5, 0, "a model a fold");
+    let loaded: AnyModel = load_model(dir.path(), "model", &Loaders::default()).unwrap();
+    let outer: &dyn Predict = &loaded;
+    let calibrated: Option<&CalibratedModel> = outer.downcast_ref();
+    let within: &dyn Predict = calibrated.map_or(outer, |model| model.model());
+    let members: &EnsembleModel = within.downcast_ref().unwrap();
+    assert_eq!(members.members().len() % 5, 0, "a model a fold");
     let behind = rows.with_transform(trained.fitted().unwrap().clone());
     let table = behind.table(Takes::ROWS).unwrap();
     assert_eq!(

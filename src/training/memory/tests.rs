@@ -189,3 +189,29 @@ fn write(path: &Path, batch: &RecordBatch) {
     writer.write(batch).unwrap();
     writer.close().unwrap();
 }
+
+#[test]
+fn trainings_side_by_side_wait_for_memory() {
+    let memory = Arc::new(SharedMemory::default());
+    let (first, second) = (memory.lease(), memory.lease());
+    first.take(6, 10);
+    second.take(4, 10);
+    // One that takes anew gives back what it had.
+    first.take(5, 10);
+    let third = memory.lease();
+    let (sender, taken) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            third.take(7, 10);
+            sender.send(()).unwrap();
+        });
+        assert!(taken.try_recv().is_err(), "5 and 4 of 10 are taken");
+        drop(first);
+        assert!(taken.try_recv().is_err(), "4 of 10 are taken");
+        drop(second);
+        taken.recv().unwrap();
+    });
+    drop(third);
+    // One alone never waits.
+    memory.lease().take(99, 10);
+}
