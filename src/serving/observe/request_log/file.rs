@@ -13,7 +13,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use super::super::record::{Record, micros};
+use super::super::record::Record;
 use super::columns::{PARTITION, free_name};
 use crate::error::{Error, Result};
 use crate::statistics::days_text;
@@ -43,11 +43,11 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// For the rows of a record's version and day.
     pub(super) fn begin(dir: &Path, unique: &str, record: &Record, schema: SchemaRef) -> Self {
-        let now = timestamp_us_to_datetime(micros(std::time::SystemTime::now()));
-        let now = now.map_or_else(String::new, |now| {
-            now.format("%Y%m%dT%H%M%S%6fZ").to_string()
+        let first = timestamp_us_to_datetime(record.micros());
+        let first = first.map_or_else(String::new, |first| {
+            first.format("%Y%m%dT%H%M%S%6fZ").to_string()
         });
-        let name = format!("{now}-v{}-{unique}{EXTENSION}", record.version);
+        let name = format!("{first}-v{}-{unique}{EXTENSION}", record.version);
         let partition = free_name(&record.schema, PARTITION);
         let folder = dir
             .join(folder_name(&record.model))

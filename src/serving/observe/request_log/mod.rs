@@ -20,6 +20,7 @@ use self::writer::Writer;
 use super::queue::{Queue, Size};
 use super::record::Record;
 use super::sampling::Sampling;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::serving::metrics::Metrics;
 use crate::serving::requests::{Observation, Observer};
@@ -73,6 +74,7 @@ pub struct RequestLog {
     queue: Queue,
     counters: Arc<Counters>,
     on_dropped: Option<OnDropped>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 type OnDropped = Box<dyn Fn(&str, u64) + Send + Sync>;
@@ -143,7 +145,17 @@ impl RequestLog {
             queue: Queue::start("fourfold-request-log", most, writer)?,
             counters,
             on_dropped: None,
+            clock: None,
         })
+    }
+
+    /// Takes the times of requests from another clock than the machine's, such as that of a
+    /// [replay](crate::clock::VirtualClock): `requested_at`, the folder's day and the file's name. When files are closed and
+    /// removed still goes by the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
     }
 
     /// Calls with the model and the number of rows when rows are dropped, for a metric. It is called on threads that
@@ -215,7 +227,14 @@ impl Observer for RequestLog {
             return;
         }
         let size = Size::of(observation.rows(), observation.prediction());
-        if self.queue.has_room(size) && self.queue.offer(Record::new(observation)) {
+        let record = || {
+            let mut record = Record::new(observation);
+            if let Some(clock) = &self.clock {
+                record.at = clock.now();
+            }
+            record
+        };
+        if self.queue.has_room(size) && self.queue.offer(record()) {
             return;
         }
         self.counters
