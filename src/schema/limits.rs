@@ -215,6 +215,29 @@ impl QuantileBounds {
 }
 
 impl Comparator {
+    /// The default thresholds for categories, of spans and of served requests alike: 0.1 by the L-infinity distance and by
+    /// the Jensen-Shannon divergence.
+    #[must_use]
+    pub fn of_categories() -> Self {
+        Comparator {
+            infinity_norm: Some(0.1),
+            jensen_shannon_divergence: Some(0.1),
+            ..Comparator::default()
+        }
+    }
+
+    /// The default thresholds for numbers, likewise: 0.1 by the Jensen-Shannon divergence, 0.25 by the population stability
+    /// index and 0.15 by the Kolmogorov-Smirnov distance.
+    #[must_use]
+    pub fn of_numbers() -> Self {
+        Comparator {
+            jensen_shannon_divergence: Some(0.1),
+            population_stability_index: Some(0.25),
+            kolmogorov_smirnov: Some(0.15),
+            ..Comparator::default()
+        }
+    }
+
     /// Whether nothing is compared.
     #[must_use]
     pub fn is_open(&self) -> bool {

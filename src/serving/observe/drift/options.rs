@@ -44,17 +44,6 @@ pub struct DriftOptions {
 
 impl Default for DriftOptions {
     fn default() -> Self {
-        let categories = Comparator {
-            infinity_norm: Some(0.1),
-            jensen_shannon_divergence: Some(0.1),
-            ..Comparator::default()
-        };
-        let numbers = Comparator {
-            jensen_shannon_divergence: Some(0.1),
-            population_stability_index: Some(0.25),
-            kolmogorov_smirnov: Some(0.15),
-            ..Comparator::default()
-        };
         DriftOptions {
             share: 1.0,
             models: BTreeMap::new(),
@@ -63,8 +52,8 @@ impl Default for DriftOptions {
             min_rows: 500,
             max_queued_rows: 1 << 16,
             max_queued_bytes: 64 << 20,
-            categories,
-            numbers,
+            categories: Comparator::of_categories(),
+            numbers: Comparator::of_numbers(),
         }
     }
 }
