@@ -15,13 +15,15 @@ use crate::examples::Examples;
 use crate::metrics::numbers_of;
 use crate::model::Servable;
 
-/// So many rows are asked, the first ones.
+/// The number of rows that are predicted for each value, the first ones.
 const ROWS: usize = 200;
-/// So many values of a column.
+/// The number of values of a column.
 const VALUES: usize = 10;
-/// So many columns if none are named.
+/// The number of columns if none are named, at most.
 const COLUMNS: usize = 20;
-/// So many outputs of a model are kept.
+/// The number of raw values that may be predicted from if no columns are named: of wide rows, fewer columns.
+const CELLS: usize = 8_000_000;
+/// The number of outputs of a model that are kept.
 const OUTPUTS: usize = 10;
 
 /// The partial dependence of a candidate's answers on a raw column (Friedman 2001): the mean answer over the first 200 rows
@@ -49,7 +51,8 @@ pub struct EffectPoint {
     pub outputs: Vec<f64>,
 }
 
-/// Of these columns, or of the first twenty that the model takes.
+/// The effects of these columns; if none are named, of the first ones that the model takes: twenty, or fewer where the rows
+/// are wide.
 pub(super) fn effects(
     model: &Servable,
     rows: &Examples,
@@ -59,13 +62,11 @@ pub(super) fn effects(
         return Ok(Vec::new());
     };
     let rows = rows.slice(0, rows.num_rows().min(ROWS));
-    let taken = model
-        .transform()
-        .inputs()
-        .iter()
-        .map(|input| input.name.clone());
+    let inputs = model.transform().inputs();
+    let taken = inputs.iter().map(|input| input.name.clone());
+    let at_most = CELLS / (ROWS * VALUES * inputs.len().max(1));
     let columns: Vec<String> = match columns {
-        [] => taken.take(COLUMNS).collect(),
+        [] => taken.take(at_most.min(COLUMNS)).collect(),
         named => named.to_vec(),
     };
     let columns = columns

@@ -87,8 +87,14 @@ impl<V: Stage> EvaluationPipeline<V> {
         let worst_slices = worst_slices.transpose().map_err(in_stage)?;
         let mistakes = mistakes::worst(&predictions, eval).map_err(in_stage)?;
         let effects = match &self.effects {
-            Some(columns) => effects(candidate.servable(), eval, columns).map_err(in_stage)?,
             None => Vec::new(),
+            // What was not asked for fails no evaluation.
+            Some(first) if first.is_empty() => effects(candidate.servable(), eval, first)
+                .unwrap_or_else(|error| {
+                    tracing::warn!(error = %format!("{error:#}"), "no partial dependence");
+                    Vec::new()
+                }),
+            Some(columns) => effects(candidate.servable(), eval, columns).map_err(in_stage)?,
         };
         let (trial, measured) = self.trial.validate(&candidate, eval)?;
         let assessed = Assessed {

@@ -210,6 +210,7 @@ pub struct EvaluationPipeline<V> {
     #[serde(skip_serializing_if = "Option::is_none")]
     worst_slices: Option<WorstSlices>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The columns whose effects are found, the first ones if it is empty.
     effects: Option<Vec<String>>,
     trial: Trial,
     #[serde(skip)]
@@ -246,7 +247,7 @@ impl<V: Stage> EvaluationPipeline<V> {
             resampling: None,
             protected: Vec::new(),
             worst_slices: None,
-            effects: None,
+            effects: Some(Vec::new()),
             trial: Trial::new(),
             catalogue: Catalogue::new(),
         }
@@ -302,14 +303,22 @@ impl<V: Stage> EvaluationPipeline<V> {
         self
     }
 
-    /// Finds how the candidate's answers depend on these raw columns, of the first twenty that it takes if none are named, for
-    /// the record of the run: see [`Effect`]. It asks 2,000 rows for a column.
+    /// Finds how the candidate's answers depend on these raw columns, for the record of the run: see [`Effect`]. By default
+    /// these are the first twenty that it takes, and fewer of rows of more than 200 columns. It takes 2,000 predictions for each
+    /// column.
     #[must_use]
     pub fn partial_dependence<C: Into<String>>(
         mut self,
         columns: impl IntoIterator<Item = C>,
     ) -> Self {
         self.effects = Some(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Leaves [partial dependence](Self::partial_dependence) out, for models that take long to answer.
+    #[must_use]
+    pub fn without_partial_dependence(mut self) -> Self {
+        self.effects = None;
         self
     }
 

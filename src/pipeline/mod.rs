@@ -313,7 +313,7 @@ where
             judged.verdict,
             detectable.unwrap_or_default(),
         );
-        run.setup = Setup::new(&self.data, self.training.trainer())?;
+        run.setup = Setup::new(&self.data, &self.training)?;
         run.card = self.labels.card.clone();
         run.timed(&session.progress);
         (run.id, run.reused, run.ran) = session.stages();

@@ -94,8 +94,8 @@ pub struct RunRecord {
     /// The rows of the `eval` split with the worst predictions, at most ten, worst first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
-    /// The partial dependence of the candidate's predictions on columns, if
-    /// [requested](crate::evaluation::EvaluationPipeline::partial_dependence).
+    /// The [partial dependence](crate::evaluation::EvaluationPipeline::partial_dependence) of the candidate's predictions on
+    /// columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub effects: Vec<Effect>,
     /// The effects that the `eval` split was likely to detect, as computed before training.
@@ -123,18 +123,22 @@ pub struct Setup {
     pub trainer: Value,
     /// The rule that divided rows into splits, such as `by row: 8 train, 1 eval, 1 test`.
     pub split: String,
+    /// The seed of the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl Setup {
     pub(super) fn new<S: DataSource>(
         data: &DataPipeline<S>,
-        trainer: &impl Trainer,
+        training: &TrainingPipeline<impl Trainer>,
     ) -> Result<Self> {
         Ok(Setup {
             ended: rfc3339(SystemClock.now_ms()),
             crate_version: env!("CARGO_PKG_VERSION").to_owned(),
-            trainer: trainer.describe()?,
+            trainer: training.trainer().describe()?,
             split: data.split_rule().to_string(),
+            seed: Some(training.configured_seed()),
         })
     }
 }
