@@ -1,43 +1,44 @@
-//! What people are told of.
+//! Alerts and their listeners.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// Something that people should know of. The loop has gone on, and what served goes on serving.
+/// An event that operators should know about. The loop goes on, and the model that serves goes on serving.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {
     /// The pipeline.
     pub pipeline: String,
-    /// When, in milliseconds since 1970-01-01T00:00:00Z.
+    /// The time, in milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: u64,
-    /// What kind of thing.
+    /// The kind of event.
     pub kind: AlertKind,
-    /// The span that it is about, if it is about one.
+    /// The span concerned, if the alert is about one.
     pub span: Option<i64>,
-    /// What happened.
+    /// A description of the event.
     pub message: String,
 }
 
-/// What an [`Alert`] is about.
+/// The kind of an [`Alert`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AlertKind {
     /// A span does not fit the schema or is too far from the one before: it is not trained on.
     BadSpan,
-    /// A span has columns or values that are new, and were taken into the inferred schema.
+    /// A span has new columns or values, which were added to the inferred schema.
     NewValues,
-    /// A run has failed; it is tried again if the reason may pass.
+    /// A run failed; it is retried if the failure may be temporary.
     RunFailed,
     /// A candidate was rejected.
     Rejected,
-    /// It could not be looked which spans or labels there are; it is tried again.
+    /// Spans or labels could not be listed or read; this is retried.
     SourceFailed,
-    /// A canary does harm, and was rolled back.
+    /// A canary was harmful and was rolled back.
     RolledBack,
     /// A canary was promoted.
     Promoted,
@@ -45,8 +46,16 @@ pub enum AlertKind {
     Undecided,
 }
 
+impl Alert {
+    /// The time of the alert.
+    #[must_use]
+    pub fn at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.at_ms)
+    }
+}
+
 impl AlertKind {
-    /// The name, as it stands in files and metrics.
+    /// The name, as written in files and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -74,7 +83,7 @@ impl fmt::Display for Alert {
 
 type Listener = Arc<dyn Fn(&Alert) + Send + Sync>;
 
-/// Who is told.
+/// The callbacks that receive alerts.
 #[derive(Clone, Default)]
 pub(super) struct Listeners(Vec<Listener>);
 
@@ -89,7 +98,7 @@ impl Listeners {
         self.0.push(Arc::new(listener));
     }
 
-    /// Tells all. One that panics stops neither the others nor the loop.
+    /// Calls every listener. A listener that panics stops neither the others nor the loop.
     pub(super) fn tell(&self, alert: &Alert) {
         tracing::warn!(kind = alert.kind.name(), span = alert.span, "{alert}");
         for listener in &self.0 {

@@ -1,4 +1,4 @@
-//! Setting a continuous pipeline up.
+//! The builder of continuous pipelines.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::pipeline::Pipeline;
 use crate::serving::Server;
 use crate::training::Trainer;
 
-/// A continuous pipeline that is being set up; begun by [`ContinuousPipeline::of`].
+/// A builder of continuous pipelines, created by [`ContinuousPipeline::of`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `.build()`"]
 pub struct ContinuousBuilder<S, T, V, R> {
@@ -28,7 +28,7 @@ pub struct ContinuousBuilder<S, T, V, R> {
     pub(super) setup: Setup,
 }
 
-/// What has no type to agree on.
+/// The settings that do not depend on the types of the stages.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) check: SpanCheck,
@@ -65,32 +65,33 @@ where
         }
     }
 
-    /// The directory in which it is kept where the loop stands: `continuous/<name>` in the pipeline's root by default.
+    /// Sets the directory of the state: `continuous/<name>` in the pipeline's root by default.
     pub fn state(mut self, dir: impl Into<PathBuf>) -> Self {
         self.state = Some(dir.into());
         self
     }
 
-    /// How spans are checked.
+    /// Sets the checks that spans must pass.
     pub fn check(mut self, check: SpanCheck) -> Self {
         self.setup.check = check;
         self
     }
 
-    /// What makes it look and train; may be called several times.
+    /// Adds a trigger that makes the loop look for spans or train; may be called several times. By default the loop looks for
+    /// spans every minute.
     pub fn trigger(mut self, trigger: Trigger) -> Self {
         self.setup.triggers.push(trigger);
         self
     }
 
-    /// How long it waits after failures.
+    /// Sets the waits after failures: ten seconds and longer by default.
     pub fn back_off(mut self, back_off: BackOff) -> Self {
         self.setup.back_off = back_off;
         self
     }
 
-    /// The requests whose labels have come: [live metrics](ContinuousPipeline::live) are of them, and canaries are judged by
-    /// them.
+    /// Sets the labelled requests that [live metrics](ContinuousPipeline::live) are computed from and canaries are judged by.
+    /// None by default.
     pub fn live<L: DataSource + std::fmt::Debug>(mut self, requests: LabelledRequests<L>) -> Self {
         self.setup.live = Some(Arc::new(requests));
         self
@@ -109,21 +110,21 @@ where
         self
     }
 
-    /// Shows steps, alerts, live metrics and the evidence of a canary in a server's
-    /// [metrics](crate::serving::observe::Metrics).
+    /// Shows steps, alerts, live metrics and the evidence of a canary in these [metrics](crate::serving::observe::Metrics), instead of
+    /// those of the pipeline's [server](crate::serving::Server::metrics).
     #[cfg(feature = "http")]
     pub fn metrics(mut self, metrics: &crate::serving::observe::Metrics) -> Self {
         self.setup.gauges = Gauges::of(metrics);
         self
     }
 
-    /// Another clock, for tests and replays.
+    /// Sets the clock; the system clock by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.setup.clock = Arc::new(clock);
         self
     }
 
-    /// Opens the state, and goes on where it stands.
+    /// Opens the state and resumes from it.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a value out of its range, a canary without live labels, or if there is

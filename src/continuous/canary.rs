@@ -14,8 +14,8 @@ use crate::serving::{Endpoint, Manager};
 /// The label of the version that has the traffic; a [`Manager`] answers with it where no version is named.
 pub(super) const STABLE: &str = "stable";
 
-/// How a new version is tried on live traffic: beside the version that serves, with a share of the requests, until the labels
-/// of what both have answered decide by a [test](SequentialTest) that may be looked at at any time.
+/// A trial of a new version on live traffic: it gets a share of the requests beside the version that serves, until the labels
+/// of the requests that both have answered decide by an anytime-valid [test](SequentialTest).
 ///
 /// The version that serves has the label `stable`, which the canary gets when it is promoted. It is rolled back at once
 /// on evidence of harm. While it is out, new spans are checked and noted, and trained on once it is decided.
@@ -70,7 +70,7 @@ impl Canary {
         }
     }
 
-    /// The share of the requests that name no version, between 0 and 1 and in steps of a thousandth.
+    /// Sets the share of the requests without a version, from 0.001 to 0.999 in steps of 0.001; 0.1 by default.
     #[must_use]
     pub fn share(mut self, share: f64) -> Self {
         self.share = share;
@@ -84,28 +84,28 @@ impl Canary {
         self
     }
 
-    /// How wrong an answer was.
+    /// Sets the loss of an answer; the Brier score by default.
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
         self.loss = loss;
         self
     }
 
-    /// What to decide between, and how surely.
+    /// Sets the hypotheses and error rates of the decision.
     #[must_use]
     pub fn test(mut self, test: SequentialTest) -> Self {
         self.test = test;
         self
     }
 
-    /// After so many labelled answers of the canary without a decision it is withdrawn.
+    /// Sets the number of labelled answers after which an undecided canary is withdrawn; 100,000 by default.
     #[must_use]
     pub fn most_labels(mut self, n: u64) -> Self {
         self.most_labels = n;
         self
     }
 
-    /// After such a time without a decision it is withdrawn.
+    /// Sets the time after which an undecided canary is withdrawn; 30 days by default.
     #[must_use]
     pub fn up_to(mut self, time: Duration) -> Self {
         self.most_time = time;
@@ -127,7 +127,8 @@ impl Canary {
         self.test.check()
     }
 
-    /// Has the version that answers keep the traffic when a newer one is loaded; which one that is. It blocks.
+    /// Labels the version that answers as stable, so that it keeps the traffic when a newer one is loaded, and returns it. It
+    /// blocks.
     pub(super) fn pin(&self, model: &str) -> Result<Option<u64>> {
         let Some(answering) = self.manager.answering(model) else {
             return Ok(None);
@@ -161,20 +162,27 @@ impl Canary {
     }
 }
 
-/// A canary that is out.
+/// A canary that is being tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct CanaryState {
     pub(super) version: u64,
     pub(super) stable: u64,
-    /// Since when, in milliseconds since 1970-01-01T00:00:00Z.
+    /// The time of its start, in milliseconds since 1970-01-01T00:00:00Z.
     pub(super) since_ms: u64,
-    /// What the labels have shown when it was looked last.
+    /// The evidence of the last look.
     pub(super) evidence: Option<Evidence>,
-    /// What was decided, and is being done.
+    /// The decision, which is carried out after it is recorded.
     pub(super) verdict: Option<Verdict>,
 }
 
-/// What becomes of a canary.
+impl CanaryState {
+    /// The time of its start, in microseconds since 1970-01-01T00:00:00Z.
+    pub(super) fn since_us(&self) -> i64 {
+        i64::try_from(self.since_ms).map_or(i64::MAX, |ms| ms.saturating_mul(1_000))
+    }
+}
+
+/// The decision about a canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {

@@ -1,4 +1,4 @@
-//! Whether a span may be trained on.
+//! The checks of a span before training.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::schema::{
 };
 use crate::statistics::Statistics;
 
-/// How a span is checked before anything is trained on it: against the schema, and against the good span before it.
+/// The checks of a span before training: against the schema, and against the previous good span.
 ///
 /// The schema is that of the data pipeline ([`DataPipeline::schema`](crate::data::DataPipeline::schema)), which people own
 /// and the loop never changes. Without one, the first span's is inferred, kept in the state, and follows what comes: new
@@ -27,7 +27,7 @@ use crate::statistics::Statistics;
 /// use fourfold::schema::Comparator;
 ///
 /// // Shares of categories may move by 0.2 from one month to the next.
-/// let mut shares = Comparator::default();
+/// let mut shares = Comparator::of_categories();
 /// shares.infinity_norm = Some(0.2);
 /// let check = SpanCheck::new().categories(shares).leave_out(["day"]);
 /// # let _ = check;
@@ -45,15 +45,8 @@ pub struct SpanCheck {
 impl Default for SpanCheck {
     fn default() -> Self {
         SpanCheck {
-            categories: Comparator {
-                infinity_norm: Some(0.1),
-                ..Comparator::default()
-            },
-            numbers: Comparator {
-                population_stability_index: Some(0.25),
-                kolmogorov_smirnov: Some(0.15),
-                ..Comparator::default()
-            },
+            categories: Comparator::of_categories(),
+            numbers: Comparator::of_numbers(),
             left_out: BTreeSet::new(),
             new_values: 0.1,
             missing: 0.05,
@@ -62,44 +55,44 @@ impl Default for SpanCheck {
 }
 
 impl SpanCheck {
-    /// Categories within 0.1 by the L-infinity distance; numbers within 0.25 by the population stability index and 0.15 by
-    /// the Kolmogorov-Smirnov distance; up to a tenth of new values and a twentieth of missing ones.
+    /// The default thresholds of [categories](Comparator::of_categories) and [numbers](Comparator::of_numbers); up to a tenth of
+    /// new values and a twentieth of missing ones.
     #[must_use]
     pub fn new() -> Self {
         SpanCheck::default()
     }
 
-    /// How far categories may be from those of the previous span.
+    /// Sets the thresholds of the distances between categories and those of the previous span.
     #[must_use]
     pub fn categories(mut self, thresholds: Comparator) -> Self {
         self.categories = thresholds;
         self
     }
 
-    /// How far numbers may be from those of the previous span.
+    /// Sets the thresholds of the distances between numbers and those of the previous span.
     #[must_use]
     pub fn numbers(mut self, thresholds: Comparator) -> Self {
         self.numbers = thresholds;
         self
     }
 
-    /// Columns that are not compared with the previous span, such as one of the day.
+    /// Excludes columns from the comparison with the previous span, such as the date.
     #[must_use]
     pub fn leave_out<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.left_out.extend(columns.into_iter().map(Into::into));
         self
     }
 
-    /// Up to which share of a column's values may be new ones, in `0..=1`, where the schema is inferred: they are taken into
-    /// it. Beyond, the span is bad.
+    /// Sets the largest share of new values in a column, in `0..=1`; 0.1 by default. They are added to an inferred schema. A
+    /// span with more is bad.
     #[must_use]
     pub fn new_values(mut self, share: f64) -> Self {
         self.new_values = share;
         self
     }
 
-    /// Up to which share of the rows may lack a value of a column that was always filled, in `0..=1`, where the schema is
-    /// inferred.
+    /// Sets the largest share of missing values in a column that had none when the schema was inferred, in `0..=1`; 0.05 by
+    /// default.
     #[must_use]
     pub fn missing(mut self, share: f64) -> Self {
         self.missing = share;
@@ -123,7 +116,7 @@ impl SpanCheck {
         Schema::new(fields).check()
     }
 
-    /// The schema that the first span is taken for.
+    /// Infers the schema from the first span.
     fn infer(&self, statistics: &Statistics) -> Schema {
         let mut schema = Schema::infer(statistics);
         for field in &mut schema.fields {
@@ -132,12 +125,12 @@ impl SpanCheck {
         schema
     }
 
-    /// The schema with a threshold for each column that is compared with the previous span.
-    fn with_thresholds(&self, schema: &Schema, held: impl Fn(&str) -> bool) -> Schema {
+    /// The schema with thresholds for the columns that are compared with the previous span.
+    fn with_thresholds(&self, schema: &Schema, is_compared: impl Fn(&str) -> bool) -> Schema {
         let mut schema = schema.clone();
         for field in &mut schema.fields {
             let is_open = field.drift == Comparator::default();
-            if !is_open || !held(&field.name) || self.left_out.contains(&field.name) {
+            if !is_open || !is_compared(&field.name) || self.left_out.contains(&field.name) {
                 continue;
             }
             if field.is_categorical() {
@@ -155,7 +148,7 @@ impl SpanCheck {
         statistics: &Statistics,
         previous: Option<&Statistics>,
         (given, known): (Option<&Schema>, Option<&Schema>),
-        held: impl Fn(&str) -> bool,
+        is_compared: impl Fn(&str) -> bool,
     ) -> Result<Checked> {
         let inferred = match (given, known) {
             (Some(_), _) => None,
@@ -165,8 +158,8 @@ impl SpanCheck {
         let schema = given
             .or(inferred.as_ref())
             .ok_or_else(|| Error::internal("a span without a schema"))?;
-        let held_to = self.with_thresholds(schema, held);
-        let mut validation = Validation::new(&held_to);
+        let with_drift = self.with_thresholds(schema, is_compared);
+        let mut validation = Validation::new(&with_drift);
         if given.is_some() {
             validation = validation.environment(TRAINING);
         }
@@ -197,7 +190,7 @@ impl SpanCheck {
         })
     }
 
-    /// The change to an inferred schema that an anomaly is taken in by.
+    /// The change to an inferred schema that accepts an anomaly, if it is acceptable.
     fn takes_in(&self, anomaly: &Anomaly) -> Option<Fix> {
         let fix = anomaly.fix.clone()?;
         let is_taken = match (anomaly.kind, &fix) {
@@ -214,12 +207,12 @@ impl SpanCheck {
     }
 }
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) anomalies: Vec<Anomaly>,
     pub(super) comparisons: Vec<Comparison>,
-    /// What the inferred schema has taken in.
+    /// The anomalies that the inferred schema has accepted.
     pub(super) accepted: Vec<String>,
     /// The inferred schema, if people own none.
     pub(super) schema: Option<Schema>,
@@ -232,7 +225,7 @@ impl Checked {
         anomalies.all(|anomaly| anomaly.severity < Severity::Error)
     }
 
-    /// The distances that are above their thresholds.
+    /// The comparisons whose distance is above the threshold.
     pub(super) fn too_far(&self) -> Vec<Comparison> {
         let is_far = |comparison: &&Comparison| {
             let threshold = comparison.threshold;

@@ -1,4 +1,4 @@
-//! What monitoring systems are shown.
+//! The metrics of the loop, in those of a server.
 
 use super::alert::Alert;
 use super::live::LiveMetrics;
@@ -7,7 +7,7 @@ use super::step::Step;
 #[cfg(feature = "http")]
 use crate::serving::observe::Metrics;
 
-/// The metrics of a server, if they were given.
+/// The metrics of a server, if there are any.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gauges {
     #[cfg(feature = "http")]
@@ -22,14 +22,22 @@ impl Gauges {
         }
     }
 
-    /// Whether anybody is shown anything.
+    /// These metrics, or those of a server if none are set.
+    pub(super) fn or(&self, metrics: impl FnOnce() -> Option<Metrics>) -> Self {
+        Gauges {
+            metrics: self.metrics.clone().or_else(metrics),
+        }
+    }
+
+    /// Whether there are metrics to write to.
     pub(super) fn are_shown(&self) -> bool {
         self.metrics.is_some()
     }
 
     pub(super) fn alerted(&self, alert: &Alert) {
         if let Some(metrics) = &self.metrics {
-            metrics.continuous_alert(&alert.pipeline, alert.kind.name());
+            let (kind, text) = (alert.kind.name(), alert.to_string());
+            metrics.continuous_alert(&alert.pipeline, kind, alert.at(), &text);
         }
     }
 
@@ -42,17 +50,13 @@ impl Gauges {
     pub(super) fn live(&self, model: &str, live: &[LiveMetrics]) {
         let Some(metrics) = &self.metrics else { return };
         let values = live.iter().flat_map(|of| {
-            of.metrics.iter().flat_map(|(name, value)| {
-                let ends = [("lower", value.lower), ("upper", value.upper)];
-                let ends = ends.into_iter().filter_map(|(of, end)| Some((of, end?)));
-                let all = std::iter::once(("value", value.value)).chain(ends);
-                all.map(|(end, value)| (of.version, name.clone(), end, value))
-            })
+            let values = of.metrics.iter();
+            values.map(|(name, value)| (of.version, name.as_str(), *value))
         });
         metrics.show_live(model, values);
     }
 
-    /// Shows what a canary's labels have shown; `None` when it is over.
+    /// Shows the evidence of a canary; `None` when it is over.
     pub(super) fn canary(&self, model: &str, version: u64, evidence: Option<&Evidence>) {
         let Some(metrics) = &self.metrics else { return };
         match evidence {
@@ -76,7 +80,7 @@ impl Gauges {
     }
 }
 
-/// Without a server there is nobody to show anything to.
+/// Without the feature `http` there are no metrics to write to.
 #[cfg(not(feature = "http"))]
 impl Gauges {
     pub(super) fn are_shown(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Requests that were logged, joined with labels that come later.
+//! Logged requests joined with labels that arrive later.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::expr_fn::{first_value, min};
-use datafusion::logical_expr::{JoinType, cast, ident, lit};
+use datafusion::logical_expr::{Expr, JoinType, cast, ident, lit};
 use datafusion::prelude::DataFrame;
 use serde::Serialize;
 
@@ -18,8 +18,8 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result, near_names};
 use crate::stage::{Stage, serialize_stage};
 
-/// The requests of a [`RequestLog`](crate::serving::observe::RequestLog) whose labels have come: the raw rows as they were asked, what
-/// was answered by which version, and the label.
+/// The requests of a [`RequestLog`](crate::serving::observe::RequestLog) whose labels have arrived: the raw rows, the answer with the
+/// version that gave it, and the label.
 ///
 /// Labels come from any source, as a table of a key, the label, and when it was known. By default the key is the
 /// request's id; a key of the rows themselves, such as an order's number, is [named](LabelledRequests::on). A label counts if
@@ -89,14 +89,14 @@ impl<L: DataSource> LabelledRequests<L> {
         self
     }
 
-    /// How long after its request a label may come; 30 days by default. Later ones are not used.
+    /// Sets the longest time between a request and its label; 30 days by default. Later labels are not used.
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
         self.within = time;
         self
     }
 
-    /// How long a span is; a day by default.
+    /// Sets the length of a span; a day by default.
     #[must_use]
     pub fn period(mut self, time: Duration) -> Self {
         self.period = time;
@@ -114,46 +114,75 @@ impl<L: DataSource> LabelledRequests<L> {
     }
 
     /// All labelled requests; `None` if nothing was logged or labelled yet.
-    pub(super) async fn there(&self, engine: &Engine) -> Result<Option<DataFrame>> {
-        let log = FileSource::parquet(&self.log);
-        let log = match log.read(engine).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            log => log?,
+    pub(super) async fn labelled(&self, engine: &Engine) -> Result<Option<DataFrame>> {
+        let Some(log) = found(self.log().read(engine).await)? else {
+            return Ok(None);
         };
-        let labels = match self.labels.read(engine).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            labels => labels.map_err(|error| error.in_stage(self.labels.name()))?,
+        let Some(labels) = self.labels(engine).await? else {
+            return Ok(None);
         };
         self.join(log, labels).map(Some)
     }
 
-    fn join(&self, log: DataFrame, labels: DataFrame) -> Result<DataFrame> {
-        let here = |rows: &DataFrame| -> Vec<String> {
-            let fields = rows.schema().fields().iter();
-            fields.map(|field| field.name().clone()).collect()
+    /// The log.
+    pub(super) fn log(&self) -> FileSource {
+        FileSource::parquet(&self.log)
+    }
+
+    /// The columns that log and labels are joined by.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.on
+    }
+
+    /// The longest time between a request and its label.
+    pub(super) fn time_limit(&self) -> Duration {
+        self.within
+    }
+
+    /// All labels as they are; `None` if there are none yet.
+    async fn labels(&self, engine: &Engine) -> Result<Option<DataFrame>> {
+        let labels = self.labels.read(engine).await;
+        found(labels.map_err(|error| error.in_stage(self.labels.name())))
+    }
+
+    /// The first label of each key among those from a time on, with the keys under the names of [`aside`]; `None` if there are
+    /// none yet.
+    pub(super) async fn first_labels(
+        &self,
+        engine: &Engine,
+        from_us: i64,
+    ) -> Result<Option<DataFrame>> {
+        let Some(labels) = self.labels(engine).await? else {
+            return Ok(None);
         };
-        let (of_log, of_labels) = (here(&log), here(&labels));
-        let missing =
-            |name: &str, of: &[String], what: &str| match of.iter().any(|other| other == name) {
-                true => Ok(()),
-                false => Err(Error::config(format!(
-                    "there is no column `{name}` in the {what}{}",
-                    near_names(name, of.iter().map(String::as_str))
-                ))),
-            };
-        for key in &self.on {
-            missing(key, &of_log, "log")?;
-            missing(key, &of_labels, "labels")?;
+        let from = lit(ScalarValue::TimestampMicrosecond(
+            Some(from_us),
+            Some(Arc::from("UTC")),
+        ));
+        self.check_columns(&names(&labels), "labels", &[&self.label, &self.known_at])?;
+        let labels = labels.filter(timestamp(ident(&self.known_at)).gt_eq(from))?;
+        self.first(labels).map(Some)
+    }
+
+    /// Checks that the keys and these columns exist.
+    pub(super) fn check_columns(
+        &self,
+        columns: &[String],
+        of: &str,
+        more: &[&String],
+    ) -> Result<()> {
+        let mut wanted = self.on.iter().chain(more.iter().copied());
+        match wanted.find(|name| !columns.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::config(format!(
+                "there is no column `{name}` in the {of}{}",
+                near_names(name, columns.iter().map(String::as_str))
+            ))),
         }
-        for column in [&self.label, &self.known_at] {
-            missing(column, &of_labels, "labels")?;
-            if of_log.contains(column) {
-                return Err(Error::config(format!(
-                    "column `{column}` of the labels is in the log too; rename it in the labels"
-                )));
-            }
-        }
-        // The first label of each key.
+    }
+
+    /// The first label of each key.
+    fn first(&self, labels: DataFrame) -> Result<DataFrame> {
         let known_at = timestamp(ident(&self.known_at));
         let keys = self.on.iter().map(|key| ident(key).alias(aside(key)));
         let columns = keys.chain([ident(&self.label), known_at.alias(&self.known_at)]);
@@ -163,23 +192,36 @@ impl<L: DataSource> LabelledRequests<L> {
             .and(ident(&self.known_at).is_not_null());
         let labels = labels.filter(is_known)?;
         let first = vec![ident(&self.known_at).sort(true, false)];
-        let labels = labels.aggregate(
+        Ok(labels.aggregate(
             self.on.iter().map(|key| ident(aside(key))).collect(),
             vec![
                 first_value(ident(&self.label), first).alias(&self.label),
                 min(ident(&self.known_at)).alias(&self.known_at),
             ],
-        )?;
-        let same = self.on.iter().map(|key| ident(key).eq(ident(aside(key))));
-        let joined = log.join_on(labels, JoinType::Inner, same)?;
+        )?)
+    }
+
+    /// The condition that a label came after the request, and within the time limit.
+    pub(super) fn in_time(&self, requested_at: &str) -> Expr {
         let within = i64::try_from(self.within.as_nanos()).unwrap_or(i64::MAX);
         let within = IntervalMonthDayNano::new(0, 0, within);
         let within = lit(ScalarValue::IntervalMonthDayNano(Some(within)));
-        let requested_at = || ident(logged("requested_at", &of_log));
+        let requested_at = || timestamp(ident(requested_at));
         let known_at = || ident(&self.known_at);
-        let in_time = known_at()
-            .gt_eq(timestamp(requested_at()))
-            .and(known_at().lt_eq(timestamp(requested_at()) + within));
+        known_at()
+            .gt_eq(requested_at())
+            .and(known_at().lt_eq(requested_at() + within))
+    }
+
+    fn join(&self, log: DataFrame, labels: DataFrame) -> Result<DataFrame> {
+        let (of_log, of_labels) = (names(&log), names(&labels));
+        self.check_columns(&of_log, "log", &[])?;
+        self.check_columns(&of_labels, "labels", &[&self.label, &self.known_at])?;
+        self.check_apart(&of_log)?;
+        let labels = self.first(labels)?;
+        let same = self.on.iter().map(|key| ident(key).eq(ident(aside(key))));
+        let joined = log.join_on(labels, JoinType::Inner, same)?;
+        let in_time = self.in_time(&logged("requested_at", &of_log));
         let columns = of_log.iter().chain([&self.label, &self.known_at]);
         let columns = columns.map(ident).collect::<Vec<_>>();
         let rows = joined.filter(in_time)?.select(columns)?;
@@ -190,24 +232,51 @@ impl<L: DataSource> LabelledRequests<L> {
         Ok(rows.filter(self.span_of().in_list(chosen, false))?)
     }
 
+    /// Checks that no column of the log has the name of the label or of its time.
+    pub(super) fn check_apart(&self, of_log: &[String]) -> Result<()> {
+        match [&self.label, &self.known_at]
+            .into_iter()
+            .find(|name| of_log.contains(name))
+        {
+            None => Ok(()),
+            Some(name) => Err(Error::config(format!(
+                "column `{name}` of the labels is in the log too; rename it in the labels"
+            ))),
+        }
+    }
+
     /// The number of the span in which a label came.
-    fn span_of(&self) -> datafusion::logical_expr::Expr {
+    fn span_of(&self) -> Expr {
         let micros = i64::try_from(self.period.as_micros()).unwrap_or(i64::MAX);
         // Before 1970 nothing was labelled.
         cast(timestamp(ident(&self.known_at)), DataType::Int64) / lit(micros.max(1))
     }
 }
 
-/// In microseconds, in UTC.
-fn timestamp(column: datafusion::logical_expr::Expr) -> datafusion::logical_expr::Expr {
+/// The names of the columns.
+pub(super) fn names(rows: &DataFrame) -> Vec<String> {
+    let fields = rows.schema().fields().iter();
+    fields.map(|field| field.name().clone()).collect()
+}
+
+/// Rows that were read; `None` if there are none yet.
+fn found(read: Result<DataFrame>) -> Result<Option<DataFrame>> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// A time in microseconds, in UTC.
+pub(super) fn timestamp(column: Expr) -> Expr {
     cast(
         column,
         DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))),
     )
 }
 
-/// A name of a key of the labels beside that of the log.
-fn aside(key: &str) -> String {
+/// The name of a key of the labels, beside that of the log.
+pub(super) fn aside(key: &str) -> String {
     format!("fourfold:label:{key}")
 }
 
@@ -244,7 +313,7 @@ impl<L: DataSource> Stage for LabelledRequests<L> {
 
 impl<L: DataSource> DataSource for LabelledRequests<L> {
     async fn read(&self, engine: &Engine) -> Result<DataFrame> {
-        self.there(engine).await?.ok_or_else(|| {
+        self.labelled(engine).await?.ok_or_else(|| {
             Error::not_found(format!(
                 "there are no labelled requests in `{}` yet",
                 self.log.display()
@@ -255,7 +324,7 @@ impl<L: DataSource> DataSource for LabelledRequests<L> {
 
 impl<L: DataSource + Clone> SpanSource for LabelledRequests<L> {
     async fn spans_there(&self, engine: &Engine) -> Result<Vec<SpanId>> {
-        let Some(rows) = self.there(engine).await? else {
+        let Some(rows) = self.labelled(engine).await? else {
             return Ok(Vec::new());
         };
         let numbers = rows

@@ -1,27 +1,27 @@
-//! How the versions do on what they were asked, as far as the labels have come.
+//! The quality of the versions on live requests, as far as labels have arrived.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Float64Type, UInt64Type};
-use datafusion::logical_expr::{ident, lit};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use datafusion::logical_expr::ident;
 use datafusion::prelude::DataFrame;
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, Axis};
 use serde::{Deserialize, Serialize};
 
-use super::labels::{LabelledRequests, logged};
+use super::labels::{LabelledRequests, logged, names, timestamp};
+use super::view;
 use crate::accumulate::Accumulate;
-use crate::data::DataSource;
+use crate::data::{DataSource, FileSource};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::metrics::{Catalogue, Evaluator, Metrics, Scored};
 use crate::model::{Label, Target, Task};
-use crate::schema::{normalize_batch, normalized_schema};
 
 /// The live metrics of a version: of its labelled answers, with 95 % intervals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct LiveMetrics {
     pub metrics: Metrics,
 }
 
-/// How wrong an answer was, in `0..=1`: what canaries are compared by.
+/// The loss of an answer, in `0..=1`, by which canaries are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -84,7 +84,7 @@ impl Loss {
         }
     }
 
-    /// Whether it is a loss of this task.
+    /// Checks that the loss applies to a task.
     pub(super) fn check_task(self, task: Task) -> Result<()> {
         let fits = matches!(
             (self, task),
@@ -104,21 +104,48 @@ type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<DataFrame>>> + Send
 
 /// Labelled requests of any source of labels.
 pub(super) trait Labelled: std::fmt::Debug + Send + Sync {
-    fn there<'a>(&'a self, engine: &'a Engine) -> Reading<'a>;
+    fn labelled<'a>(&'a self, engine: &'a Engine) -> Reading<'a>;
+    fn first_labels<'a>(&'a self, engine: &'a Engine, from_us: i64) -> Reading<'a>;
+    fn log(&self) -> FileSource;
+    fn check_log(&self, columns: &[String]) -> Result<()>;
+    fn keys(&self) -> &[String];
     fn known_at(&self) -> &str;
+    fn time_limit(&self) -> Duration;
 }
 
 impl<L: DataSource + std::fmt::Debug> Labelled for LabelledRequests<L> {
-    fn there<'a>(&'a self, engine: &'a Engine) -> Reading<'a> {
-        Box::pin(LabelledRequests::there(self, engine))
+    fn labelled<'a>(&'a self, engine: &'a Engine) -> Reading<'a> {
+        Box::pin(LabelledRequests::labelled(self, engine))
+    }
+
+    fn first_labels<'a>(&'a self, engine: &'a Engine, from_us: i64) -> Reading<'a> {
+        Box::pin(LabelledRequests::first_labels(self, engine, from_us))
+    }
+
+    fn log(&self) -> FileSource {
+        LabelledRequests::log(self)
+    }
+
+    fn check_log(&self, columns: &[String]) -> Result<()> {
+        self.check_columns(columns, "log", &[])?;
+        self.check_apart(columns)
+    }
+
+    fn keys(&self) -> &[String] {
+        LabelledRequests::keys(self)
     }
 
     fn known_at(&self) -> &str {
         self.known_at_column()
     }
+
+    fn time_limit(&self) -> Duration {
+        LabelledRequests::time_limit(self)
+    }
 }
 
 /// Labelled answers, in the order in which their labels came.
+#[derive(Clone, Debug)]
 pub(super) struct Answers {
     target: Arc<Target>,
     /// `(n_rows)`: values, or indexes of classes.
@@ -126,100 +153,114 @@ pub(super) struct Answers {
     /// `(n_rows, n_outputs)`.
     outputs: Array2<f64>,
     versions: Vec<u64>,
+    /// In microseconds since 1970-01-01T00:00:00Z.
+    requested_at: Vec<i64>,
 }
 
 impl Answers {
-    /// Those that were answered from a time on; `None` if there are none.
+    /// The answers that were given from a time on, in microseconds since 1970-01-01T00:00:00Z; `None` if nothing was logged or
+    /// labelled yet. It reads the whole log.
     pub(super) async fn since(
         requests: &dyn Labelled,
         engine: &Engine,
         (target, label): (&Arc<Target>, &Label),
-        since: Option<SystemTime>,
+        since: i64,
     ) -> Result<Option<Self>> {
-        let Some(rows) = requests.there(engine).await? else {
+        let Some(rows) = requests.labelled(engine).await? else {
             return Ok(None);
         };
-        let fields = rows.schema().fields().iter();
-        let columns: Vec<String> = fields.map(|field| field.name().clone()).collect();
+        let columns = names(&rows);
         let name = |name: &str| logged(name, &columns);
-        let rows = match since {
-            Some(since) => {
-                let since = since
-                    .duration_since(SystemTime::UNIX_EPOCH)
-                    .unwrap_or_default();
-                let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-                let since = lit(datafusion::common::ScalarValue::TimestampMicrosecond(
-                    Some(since),
-                    Some(Arc::from("UTC")),
-                ));
-                rows.filter(ident(name("requested_at")).gt_eq(since))?
-            }
-            None => rows,
-        };
-        let outputs = match target.task() {
-            Task::Regression => "prediction_value",
-            Task::Binary => "prediction_probability",
-            Task::Multiclass => "prediction_probabilities",
-        };
+        let requested_at = name("requested_at");
+        let rows = rows.filter(ident(&requested_at).gt_eq(view::at(since)))?;
         let order = [
-            ("fourfold:known_at", requests.known_at().to_owned()),
-            ("fourfold:id", name("request_id")),
-            ("fourfold:row", name("request_row")),
+            ("fourfold:id", ident(name("request_id"))),
+            ("fourfold:row", ident(name("request_row"))),
         ];
         let columns = [
             ident(label.source_column()),
-            ident(name(outputs)).alias("fourfold:outputs"),
+            timestamp(ident(requests.known_at())).alias("fourfold:known_at"),
+            ident(name(view::outputs_column(target))).alias("fourfold:outputs"),
             ident(name("version")).alias("fourfold:version"),
+            timestamp(ident(requested_at)).alias("fourfold:requested_at"),
         ];
-        let of_order = order
-            .iter()
-            .map(|(alias, column)| ident(column).alias(*alias));
+        let of_order = order.map(|(alias, column)| column.alias(alias));
         let rows = rows.select(columns.into_iter().chain(of_order).collect::<Vec<_>>())?;
-        let order = order
-            .iter()
-            .map(|(alias, _)| ident(*alias).sort(true, true));
-        let rows = rows.sort(order.collect())?;
-        let plain = normalized_schema(rows.schema().as_arrow());
-        let batches = rows.collect().await?;
-        let batches = batches.iter().map(|batch| normalize_batch(batch, &plain));
-        let batches: Vec<RecordBatch> = batches.collect::<Result<_>>()?;
-        let rows = concat_batches(&plain, &batches)?;
-        let rows = label.apply(&rows, &label.schema(&plain)?)?;
-        if rows.num_rows() == 0 {
-            return Ok(None);
-        }
-        let versions = arrow::compute::cast(rows.column(2), &arrow::datatypes::DataType::UInt64)?;
-        Ok(Some(Answers {
+        let order = ["fourfold:known_at", "fourfold:id", "fourfold:row"];
+        let rows = rows.sort(order.map(|alias| ident(alias).sort(true, true)).to_vec())?;
+        let rows = view::collect(rows).await?;
+        Answers::of(&rows, target, label).map(Some)
+    }
+
+    /// The answers of rows of label, time of the label, outputs, version and time of the request, and more columns.
+    pub(super) fn of(rows: &RecordBatch, target: &Arc<Target>, label: &Label) -> Result<Self> {
+        let rows = label.apply(rows, &label.schema(rows.schema_ref())?)?;
+        let versions = cast(rows.column(3), &DataType::UInt64)?;
+        let requested_at = cast(rows.column(4), &DataType::Int64)?;
+        Ok(Answers {
             target: Arc::clone(target),
             labels: target.encode(rows.column(0))?,
-            outputs: outputs_of(rows.column(1), target.n_outputs())?,
+            outputs: outputs_of(rows.column(2), target.n_outputs())?,
             versions: versions.as_primitive::<UInt64Type>().values().to_vec(),
-        }))
+            requested_at: requested_at.as_primitive::<Int64Type>().values().to_vec(),
+        })
+    }
+
+    /// Adds answers whose labels have come later.
+    pub(super) fn append(&mut self, later: Answers) {
+        self.labels.extend(later.labels);
+        self.versions.extend(later.versions);
+        self.requested_at.extend(later.requested_at);
+        let both = [self.outputs.view(), later.outputs.view()];
+        // Both have the width of the target.
+        if let Ok(outputs) = ndarray::concatenate(Axis(0), &both) {
+            self.outputs = outputs;
+        }
+    }
+
+    /// Forgets the answers that were given before a time.
+    pub(super) fn forget_before(&mut self, time: i64) {
+        if self.requested_at.iter().all(|at| *at >= time) {
+            return;
+        }
+        let kept: Vec<usize> = self.rows_from(time).collect();
+        self.labels = kept.iter().map(|row| self.labels[*row]).collect();
+        self.outputs = self.outputs.select(Axis(0), &kept);
+        self.versions = kept.iter().map(|row| self.versions[*row]).collect();
+        self.requested_at = kept.iter().map(|row| self.requested_at[*row]).collect();
+    }
+
+    pub(super) fn n_bytes(&self) -> usize {
+        size_of::<f64>() * (3 * self.labels.len() + self.outputs.len())
     }
 
     pub(super) fn task(&self) -> Task {
         self.target.task()
     }
 
-    /// The loss of each answer with its version, in the order of the labels.
-    pub(super) fn losses(&self, loss: Loss) -> impl Iterator<Item = (u64, f64)> {
-        let rows = self.labels.iter().zip(self.outputs.rows());
-        let rows = rows.zip(&self.versions);
-        rows.map(move |((label, outputs), version)| {
-            (*version, loss.of(&self.target, *label, outputs))
+    fn rows_from(&self, time: i64) -> impl Iterator<Item = usize> {
+        let rows = self.requested_at.iter().enumerate();
+        rows.filter(move |(_, at)| **at >= time).map(|(row, _)| row)
+    }
+
+    /// The loss of each answer since a time with its version, in the order of the labels.
+    pub(super) fn losses(&self, loss: Loss, since: i64) -> impl Iterator<Item = (u64, f64)> {
+        self.rows_from(since).map(move |row| {
+            let (label, outputs) = (self.labels[row], self.outputs.row(row));
+            (self.versions[row], loss.of(&self.target, label, outputs))
         })
     }
 
-    /// The metrics of each version.
-    pub(super) fn metrics(&self) -> Result<Vec<LiveMetrics>> {
+    /// The metrics of each version, of the answers since a time.
+    pub(super) fn metrics(&self, since: i64) -> Result<Vec<LiveMetrics>> {
         let mut of_versions: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-        for (row, version) in self.versions.iter().enumerate() {
-            of_versions.entry(*version).or_default().push(row);
+        for row in self.rows_from(since) {
+            of_versions.entry(self.versions[row]).or_default().push(row);
         }
         let of = |(version, rows): (u64, Vec<usize>)| -> Result<LiveMetrics> {
             let scored = Scored {
                 labels: rows.iter().map(|row| self.labels[*row]).collect(),
-                candidate: self.outputs.select(ndarray::Axis(0), &rows),
+                candidate: self.outputs.select(Axis(0), &rows),
                 ..Scored::default()
             };
             let target = Arc::clone(&self.target);

@@ -1,4 +1,4 @@
-//! What has come, one span after the other.
+//! Looking for new spans, and checking them one by one.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::serving::Server;
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::training::Trainer;
 
-/// Whether it may be otherwise when it is tried again.
+/// Whether a failure may be temporary.
 pub(super) fn may_pass(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -32,19 +32,19 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    /// Looks what has come, and does what follows: decides about a canary, checks new spans, trains. Of several new spans
-    /// each is checked, and the newest window is trained on once. What was done.
+    /// Looks once for labels and spans: decides about a canary, checks new spans, trains, and returns the steps taken. Each of
+    /// several new spans is checked; the newest window is trained on once.
     ///
-    /// It may be dropped at any time: what was under way is done the next time.
+    /// The future may be dropped at any time: the next look repeats what was not finished.
     ///
     /// # Errors
-    /// Only if there is no going on: the spans cannot be listed, the state cannot be written, or the pipeline was
-    /// [cancelled](crate::pipeline::PipelineBuilder::cancellation). All else is a step or an alert.
+    /// Only if the loop cannot go on: the spans cannot be listed, the state cannot be written, or the pipeline was
+    /// [cancelled](crate::pipeline::PipelineBuilder::cancellation). Any other failure is a step or an alert.
     pub async fn look(&self) -> Result<Vec<Step>> {
         self.look_at(None).await
     }
 
-    /// Looks at the spans that have arrived by now; at all that are there by default.
+    /// Looks at the spans that have arrived; at all spans if `arrived` is `None`.
     pub(super) async fn look_at(&self, arrived: Option<&BTreeSet<i64>>) -> Result<Vec<Step>> {
         let mut store = self.store.lock().await;
         let mut steps = Vec::new();
@@ -67,7 +67,7 @@ where
         Ok(steps)
     }
 
-    /// A step that begins.
+    /// A new step.
     pub(super) fn step(&self, store: &Store, reason: String, span: Option<i64>) -> Step {
         Step {
             number: store.state.n_steps,
@@ -87,7 +87,7 @@ where
         }
     }
 
-    /// Checks a span, and trains on it if that is to be now.
+    /// Checks a span, and trains on it if it is the last one.
     async fn take(
         &self,
         store: &mut Store,
@@ -113,7 +113,7 @@ where
         step.too_far = checked.too_far();
         step.anomalies = checked.anomalies;
         if !is_good {
-            // What a bad span brings is not taken in.
+            // The schema does not learn from a bad span.
             state.note(span, false);
             step.ended = Ended::BadSpan;
             let errors = step
@@ -142,7 +142,7 @@ where
         }
     }
 
-    /// Reads a span and checks it, again after a while if that fails for a reason that may pass.
+    /// Reads and checks a span, and retries temporary failures.
     async fn checked(
         &self,
         store: &Store,
@@ -191,16 +191,17 @@ where
         };
         let label = data.label_rule()?.source_column();
         let given = data.given_columns();
-        let held = |column: &str| match &given {
+        let is_compared = |column: &str| match &given {
             Some(columns) => columns.contains(&column),
             None => column != label && !data.is_excluded(column),
         };
         let schemas = (data.given_schema(), store.state.schema.as_ref());
-        let checked = (self.setup.check).run(&statistics, previous.as_ref(), schemas, held)?;
+        let checked =
+            (self.setup.check).run(&statistics, previous.as_ref(), schemas, is_compared)?;
         Ok((checked, statistics))
     }
 
-    /// Puts a step on record.
+    /// Records a step.
     pub(super) async fn finish(
         &self,
         store: &mut Store,
@@ -209,7 +210,7 @@ where
     ) -> Result<Step> {
         step.at_ms = self.setup.clock.now_ms();
         store.finish(&step, state).await?;
-        self.setup.gauges.stepped(&self.name, &step);
+        self.gauges().stepped(&self.name, &step);
         tracing::info!(pipeline = &*self.name, "{step}");
         Ok(step)
     }

@@ -121,7 +121,10 @@ mod run;
 mod sequential;
 mod state;
 mod step;
+#[cfg(test)]
+mod tests;
 mod trigger;
+mod view;
 mod watch;
 
 use std::any::Any;
@@ -142,6 +145,7 @@ pub use self::sequential::{Decision, Evidence, Sequence, SequentialTest};
 use self::state::Store;
 pub use self::step::{Ended, Step};
 pub use self::trigger::{BackOff, Signal, Trigger};
+use self::view::View;
 #[cfg(doc)]
 use crate::clock::VirtualClock;
 use crate::data::{RollingWindow, SpanSource};
@@ -151,24 +155,26 @@ use crate::pipeline::Pipeline;
 use crate::serving::Server;
 use crate::training::Trainer;
 
-/// A pipeline that trains again and again, as spans come; see [the module](crate::continuous).
+/// A pipeline that trains again as spans arrive; see [the module](crate::continuous).
 #[derive(Debug)]
 pub struct ContinuousPipeline<S, T, V, R> {
     pipeline: Pipeline<RollingWindow<S>, T, V, R>,
     setup: Setup,
-    /// One thing is done at a time.
+    /// Steps are taken one at a time.
     store: Mutex<Store>,
     name: Arc<str>,
-    /// What was deployed last: a server may stop with its last endpoint.
+    /// The endpoint of the last deployment: a server may stop when its last endpoint is dropped.
     held: SyncMutex<Option<Box<dyn Any + Send>>>,
-    /// The canary that this process has given its share.
+    /// The canary whose traffic share this process has set.
     shared: AtomicU64,
+    /// The part of the request log that was already read.
+    view: Mutex<View>,
 }
 
 /// No version.
 const NONE: u64 = u64::MAX;
 
-/// Does what waits for a disk, or computes for long, off the async threads.
+/// Runs work that waits for a disk or computes for long off the async threads.
 async fn blocking<O: Send + 'static>(
     work: impl FnOnce() -> Result<O> + Send + 'static,
 ) -> Result<O> {
@@ -197,6 +203,7 @@ where
             store: Mutex::new(store),
             held: SyncMutex::default(),
             shared: AtomicU64::new(NONE),
+            view: Mutex::default(),
         }
     }
 
@@ -206,7 +213,7 @@ where
         &self.name
     }
 
-    /// What was done, from a step's number on, the oldest first.
+    /// The steps on record from a number on, the oldest first.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) or [`ErrorKind::Io`](crate::ErrorKind::Io) if a record cannot be read.
@@ -221,7 +228,7 @@ where
         self.pipeline.data().source()
     }
 
-    /// Tells people.
+    /// Sends an alert to listeners, log and metrics.
     fn alert(&self, kind: AlertKind, span: Option<i64>, message: impl Into<String>) {
         let alert = Alert {
             pipeline: self.name.to_string(),
@@ -230,8 +237,17 @@ where
             span,
             message: message.into(),
         };
-        self.setup.gauges.alerted(&alert);
+        self.gauges().alerted(&alert);
         self.setup.listeners.tell(&alert);
+    }
+
+    /// The metrics that were given, or else those of the server.
+    fn gauges(&self) -> Gauges {
+        #[cfg(feature = "http")]
+        let gauges = self.setup.gauges.or(|| self.pipeline.server().metrics());
+        #[cfg(not(feature = "http"))]
+        let gauges = self.setup.gauges.clone();
+        gauges
     }
 
     fn hold(&self, endpoint: Box<dyn Any + Send>) {

@@ -19,11 +19,12 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    /// Lets spans arrive one after the other, each at its time, and does what the loop would have done: what a year brings, in
-    /// the time that training takes. Waits of the schedule, of back-off and of canaries pass on the clock. Spans that are
-    /// there and have not arrived yet are not seen. What was done.
+    /// Replays the arrival of spans, each at its time, on a virtual clock, and returns the steps that the loop would have taken: a
+    /// year passes in the time that training takes. Waits of the schedule, of back-off and of canaries pass on the clock. Spans
+    /// that exist and have not arrived yet are not seen. A [`RequestLog`](crate::serving::observe::RequestLog::clock) may be on the clock
+    /// too.
     ///
-    /// It begins where the state stands: spans that were looked at before are not looked at again.
+    /// The replay resumes from the state: spans that were checked before are not checked again.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the clock is not [the pipeline's](super::ContinuousBuilder::clock), or a
@@ -50,7 +51,7 @@ where
         Ok(steps)
     }
 
-    /// Lets the time pass, with what the schedule does meanwhile.
+    /// Advances the clock to a time, and trains whenever the schedule is due.
     async fn pass_to(
         &self,
         time: SystemTime,

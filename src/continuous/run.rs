@@ -28,8 +28,8 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    /// Trains anew on the newest window, for a reason that goes on record. While a canary is out it is put off until that is
-    /// decided.
+    /// Trains on the newest window, for a reason that is recorded. While a canary is being tried, training is postponed until it
+    /// is decided.
     ///
     /// # Errors
     /// As [`ContinuousPipeline::look`].
@@ -40,11 +40,11 @@ where
         self.train(&mut store, state, step).await
     }
 
-    /// Looks and trains as its [triggers](super::Trigger) say, until it is told to stop. What is under way then is left, and
-    /// done by who goes on.
+    /// Looks and trains as the [triggers](super::Trigger) demand, until `stop` completes. Work that is not finished then is
+    /// repeated by the next process.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if the pipeline is. Everything else is an alert, and is tried again.
+    /// [`ErrorKind::Cancelled`] if the pipeline is cancelled. Any other failure is an alert, and is retried.
     pub async fn run_until(&self, stop: impl Future<Output = ()> + Send) -> Result<()> {
         let mut stop = pin!(stop);
         let mut failures = 0;
@@ -78,7 +78,7 @@ where
         }
     }
 
-    /// Does what is due; how long until something may be due again.
+    /// Does what is due, and returns the time until something may be due again.
     async fn turn(&self) -> Result<Duration> {
         self.keep_schedule().await?;
         let said = self.take_said();
@@ -125,7 +125,7 @@ where
         all
     }
 
-    /// How often it is trained by the clock.
+    /// The interval of scheduled training.
     fn schedule(&self) -> Option<Duration> {
         let every = self
             .setup
@@ -138,14 +138,14 @@ where
         every.min()
     }
 
-    /// When the schedule is due, in milliseconds since 1970-01-01T00:00:00Z.
+    /// The time of the next scheduled training, in milliseconds since 1970-01-01T00:00:00Z.
     pub(super) async fn due_ms(&self) -> Option<u64> {
         let every = u64::try_from(self.schedule()?.as_millis()).unwrap_or(u64::MAX);
         let last = self.store.lock().await.state.scheduled_ms;
         last.map(|last| last.saturating_add(every))
     }
 
-    /// Trains if the schedule is due; the first time it only begins.
+    /// Trains if the schedule is due; the first call only starts the schedule.
     pub(super) async fn keep_schedule(&self) -> Result<Option<Step>> {
         if self.schedule().is_none() {
             return Ok(None);
@@ -183,8 +183,8 @@ where
         looks.chain(due).min().unwrap_or(day)
     }
 
-    /// Trains on the newest window, and deploys what is blessed. The state is that after the step, but for what training
-    /// changes.
+    /// Trains on the newest window, and deploys a blessed model. `state` is the state after the step, except for the changes by
+    /// training.
     pub(super) async fn train(
         &self,
         store: &mut Store,
@@ -273,7 +273,7 @@ where
         }
     }
 
-    /// With canaries, has the version that serves keep the traffic.
+    /// With canaries, makes the version that serves keep the traffic.
     async fn pin(&self) -> Result<Option<u64>> {
         let Some(canary) = self.setup.canary.clone() else {
             return Ok(None);
@@ -284,7 +284,7 @@ where
 }
 
 impl Step {
-    /// Notes what a run has found.
+    /// Adds the results of a run.
     fn judged(&mut self, run: RunRecord) {
         self.metrics = run.metrics.overall;
         let serving = run.baseline_metrics;

@@ -1,9 +1,9 @@
-//! A test that may be looked at as often as one likes: whether a canary does harm, or is no worse.
+//! An anytime-valid test of whether a canary is harmful or not inferior.
 //!
-//! A fixed test that is looked at after every label finds harm in nearly every harmless canary, sooner or later. This
-//! one is an e-process: capital that is bet against a hypothesis. While the hypothesis holds the capital is a supermartingale
-//! that begins with 1, so that it ever reaches `1 / alpha` with probability `alpha` at most (Ville 1939), however often
-//! it is looked at and whenever it is stopped.
+//! A fixed-sample test that is evaluated after every label sooner or later finds harm in nearly every harmless canary. This
+//! test is an e-process: capital that is bet against a hypothesis. While the hypothesis holds, the capital is a
+//! supermartingale that starts at 1, so the probability that it ever reaches `1 / alpha` is at most `alpha` (Ville 1939),
+//! however often it is evaluated and whenever it is stopped.
 //!
 //! - **The bets** are those of Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (JRSS B 86,
 //!   2024): for differences of losses in `-1..=1`, brought to `0..=1`, the capital is the product of `1 + lambda (x - m)`,
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// What to decide between, and how surely.
+/// The hypotheses and error rates of a sequential test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SequentialTest {
@@ -47,8 +47,8 @@ impl SequentialTest {
         SequentialTest::default()
     }
 
-    /// How likely it may be to roll back what does no harm, and how likely to promote what is worse by the margin or more:
-    /// above 0, below 1.
+    /// Sets the largest probability of rolling back a harmless canary, and of promoting one that is worse by the margin or more:
+    /// above 0 and below 1; 0.05 by default.
     #[must_use]
     pub fn alpha(mut self, alpha: f64) -> Self {
         self.alpha = alpha;
@@ -88,7 +88,7 @@ impl SequentialTest {
         Ok(())
     }
 
-    /// Begins to watch.
+    /// Starts the test.
     #[must_use]
     pub fn begin(&self) -> Sequence {
         Sequence {
@@ -103,7 +103,7 @@ impl SequentialTest {
     }
 }
 
-/// What evidence says of a canary.
+/// The decision of a sequential test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
@@ -139,14 +139,14 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// The loss of an answer of the canary, in `0..=1`; what is outside counts as the end, NaN not at all. What is decided
-    /// now, or was before.
+    /// Adds the loss of an answer of the canary, in `0..=1`, and returns the decision, if there is one. Values outside are
+    /// clamped, NaN is ignored.
     pub fn canary(&mut self, loss: f64) -> Option<Decision> {
         self.canary.add(loss);
         self.pair()
     }
 
-    /// The loss of an answer of the other version, likewise.
+    /// Adds the loss of an answer of the other version, likewise.
     pub fn stable(&mut self, loss: f64) -> Option<Decision> {
         self.stable.add(loss);
         self.pair()
@@ -156,7 +156,7 @@ impl Sequence {
         if let (Some(canary), Some(stable)) = (self.canary.mean(), self.stable.mean()) {
             (self.canary.sum, self.canary.n) = (0.0, 0);
             (self.stable.sum, self.stable.n) = (0.0, 0);
-            // What has been decided stays so: what follows is told, not judged.
+            // A decision is final: later losses change the evidence alone.
             let x = (1.0 + canary - stable) / 2.0;
             self.harm.bet(x);
             self.good.bet(1.0 - x);
@@ -170,13 +170,13 @@ impl Sequence {
         self.decision
     }
 
-    /// What is decided; it stays so.
+    /// The decision, which is final.
     #[must_use]
     pub fn decision(&self) -> Option<Decision> {
         self.decision
     }
 
-    /// What has been seen.
+    /// The evidence so far.
     #[must_use]
     pub fn evidence(&self) -> Evidence {
         let (lower, upper) = self.bounds.interval;
@@ -193,7 +193,7 @@ impl Sequence {
     }
 }
 
-/// What the labels of a canary have shown so far.
+/// The evidence about a canary so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evidence {
@@ -322,7 +322,7 @@ struct Bounds {
     weights: f64,
     weighted: f64,
     spread: f64,
-    /// What all intervals until now have in common.
+    /// The intersection of all intervals so far.
     interval: (f64, f64),
 }
 

@@ -1,4 +1,4 @@
-//! Where the loop stands, on disk: a process that begins again goes on where the last one was.
+//! The state of the loop on disk, from which a restarted process resumes.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -18,38 +18,38 @@ use crate::schema::Schema;
 use crate::statistics::Statistics;
 use crate::store::{self, Readers};
 
-/// How many spans are remembered one by one. Older ones count as done.
+/// The number of spans that are remembered one by one. Older ones count as done.
 const MOST_SPANS: usize = 1_000;
 /// The most bytes of a file that is read back.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// Where the loop stands.
+/// The state of the loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
     format_version: u32,
-    /// The schema that was inferred and has followed the spans.
+    /// The inferred schema, with the values and columns that were accepted since.
     #[serde(default)]
     pub(super) schema: Option<Schema>,
-    /// The spans that were looked at.
+    /// The spans that were checked.
     spans: BTreeMap<i64, Noted>,
-    /// Spans below this were looked at, and are no longer remembered.
+    /// Spans below this number were checked and are no longer remembered.
     #[serde(default)]
     done_below: Option<i64>,
-    /// Whether there are good spans that nothing was trained on yet.
+    /// Whether there are good spans that were not trained on yet.
     #[serde(default)]
     pub(super) is_behind: bool,
-    /// The canary that is out.
+    /// The canary that is being tried.
     #[serde(default)]
     pub(super) canary: Option<CanaryState>,
-    /// When it was trained by the schedule, or when that began.
+    /// The time of the last scheduled training, or of the start of the schedule.
     #[serde(default)]
     pub(super) scheduled_ms: Option<u64>,
-    /// How many steps are on record.
+    /// The number of steps on record.
     pub(super) n_steps: u64,
 }
 
-/// A span that was looked at.
+/// A span that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Noted {
     version: Option<u64>,
@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// Whether a span is to be looked at: it never was, or there is a newer version of it.
+    /// Whether a span must be checked: it never was, or there is a newer version of it.
     pub(super) fn is_due(&self, span: &SpanId) -> bool {
         match self.spans.get(&span.number) {
             Some(noted) => span.version > noted.version,
@@ -108,12 +108,12 @@ impl State {
     }
 }
 
-/// The directory of the state. One process has it at a time.
+/// The directory of the state, which one process uses at a time.
 ///
 /// ```text
-/// state.json            where the loop stands
+/// state.json            the state
 /// spans/<number>.json   the statistics of a good span, for the next one to be compared with
-/// steps/<number>.json   what was done
+/// steps/<number>.json   a step
 /// lock                  held by the process that runs it
 /// ```
 #[derive(Debug)]
@@ -122,18 +122,18 @@ pub(super) struct Store {
     pub(super) state: State,
 }
 
-/// The directory, for as long as anybody writes into it.
+/// The locked directory, held for as long as a write may be in progress.
 #[derive(Debug)]
 pub(super) struct Locked {
     path: PathBuf,
     _lock: Option<File>,
 }
 
-/// How long a process that ends may have the directory still.
+/// The time to wait for the lock of a process that is ending.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// It blocks.
+    /// Opens the directory, which is created if it does not exist. It blocks.
     pub(super) fn open(path: PathBuf) -> Result<Self> {
         let failed = |error| Error::io(format!("making `{}`", path.display()), error);
         for part in ["spans", "steps"] {
@@ -156,7 +156,7 @@ impl Store {
                     return Err(Error::new(
                         ErrorKind::Unavailable,
                         format!(
-                            "`{}` is the state of a continuous pipeline that runs already",
+                            "`{}` is the state of a continuous pipeline that is already running",
                             path.display()
                         ),
                     ));
@@ -183,7 +183,7 @@ impl Store {
         Arc::clone(&self.dir)
     }
 
-    /// Puts a state in the place of the last one.
+    /// Replaces the state.
     pub(super) async fn save(&mut self, state: State) -> Result<()> {
         let (dir, saved) = (self.dir(), state.clone());
         blocking(move || write_json(&dir.path.join("state.json"), &saved)).await?;
@@ -191,8 +191,8 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a step on record, and then the state that follows from it: a process that is killed in between does the step
-    /// again, under the same number.
+    /// Records a step, and then the state that follows from it: if the process is killed in between, the step is repeated under
+    /// the same number.
     pub(super) async fn finish(&mut self, step: &Step, mut state: State) -> Result<()> {
         let (dir, saved) = (self.dir(), step.clone());
         blocking(move || write_json(&step_path(&dir, saved.number), &saved)).await?;
@@ -200,7 +200,7 @@ impl Store {
         self.save(state).await
     }
 
-    /// The statistics of a span, if they are kept.
+    /// The statistics of a span, if they are stored.
     pub(super) async fn statistics(&self, number: i64) -> Result<Option<Statistics>> {
         let dir = self.dir();
         blocking(move || match statistics_path(&dir, number) {
@@ -210,7 +210,7 @@ impl Store {
         .await
     }
 
-    /// Keeps the statistics of a span, and those of the newest so many others that are good.
+    /// Stores the statistics of a span, and removes those of all but the newest `n` other good spans.
     pub(super) async fn keep(&self, number: i64, statistics: Statistics, n: usize) -> Result<()> {
         let kept = self.state.window(n);
         let old = self
@@ -226,7 +226,7 @@ impl Store {
                 Readers::User,
             )?;
             for old in old {
-                // What is left over takes space and nothing else.
+                // A leftover file wastes space and does no other harm.
                 let _ = std::fs::remove_file(statistics_path(&dir, old));
             }
             Ok(())
@@ -275,7 +275,7 @@ fn parse_state(dir: &Path, text: &str) -> Result<State> {
 }
 
 fn broken(path: &Path, error: serde_json::Error) -> Error {
-    Error::corrupt(format!("`{}` is not what it should be", path.display())).with_source(error)
+    Error::corrupt(format!("`{}` is not valid", path.display())).with_source(error)
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

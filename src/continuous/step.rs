@@ -1,4 +1,4 @@
-//! What the loop has done, on record.
+//! The steps of the loop.
 
 use std::fmt;
 
@@ -8,33 +8,33 @@ use super::sequential::Evidence;
 use crate::metrics::Metrics;
 use crate::schema::{Anomaly, Comparison};
 
-/// Something that a continuous pipeline has done: a span that was checked and trained on, or a canary that was decided.
+/// A step of a continuous pipeline: a span that was checked and trained on, or a canary that was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// Its place among all steps, from 0.
+    /// The index of the step, from 0.
     pub number: u64,
-    /// When it ended, in milliseconds since 1970-01-01T00:00:00Z.
+    /// The time of its end, in milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: u64,
-    /// What it was done for, such as `span 17`.
+    /// The reason of the step, such as `span 17`.
     pub reason: String,
-    /// The span, if it was about one.
+    /// The span, if the step is about one.
     pub span: Option<i64>,
-    /// The spans that were trained on, the newest last.
+    /// The spans of the training window, the newest last.
     #[serde(default)]
     pub window: Vec<i64>,
-    /// What in the span does not fit the schema; warnings were let through.
+    /// The anomalies of the span; warnings do not make it bad.
     #[serde(default)]
     pub anomalies: Vec<Anomaly>,
     /// The distances to the previous span that are above their thresholds.
     #[serde(default)]
     pub too_far: Vec<Comparison>,
-    /// What was taken into the inferred schema.
+    /// The anomalies that were accepted into the inferred schema.
     #[serde(default)]
     pub accepted: Vec<String>,
-    /// How it ended.
+    /// The outcome.
     pub ended: Ended,
-    /// How often the run was tried.
+    /// The number of attempts to run the pipeline.
     #[serde(default)]
     pub attempts: u32,
     /// The candidate's metrics on the held-out rows of the newest span.
@@ -46,12 +46,12 @@ pub struct Step {
     /// The id of the run, if the pipeline has a root.
     #[serde(default)]
     pub run: Option<String>,
-    /// What the canary's labels have shown, if the step is about one.
+    /// The evidence about the canary, if the step is about one.
     #[serde(default)]
     pub evidence: Option<Evidence>,
 }
 
-/// How a [`Step`] ended.
+/// The outcome of a [`Step`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "as", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -70,14 +70,14 @@ pub enum Ended {
     },
     /// The candidate was not good enough.
     Rejected {
-        /// Why.
+        /// The failed checks.
         reasons: Vec<String>,
     },
     /// The span is bad: nothing was trained, and no later window has it.
     BadSpan,
     /// The run failed.
     Failed {
-        /// Why.
+        /// The error.
         error: String,
     },
     /// The span is good, and trained on together with a later one: several were there at once, or a canary is undecided.
@@ -104,7 +104,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The name, as it stands in files and metrics.
+    /// The name, as written in files and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -139,20 +139,20 @@ impl fmt::Display for Ended {
             Ended::RolledBack { version, to } => {
                 write!(
                     f,
-                    "version {version} does harm, rolled back to version {to}"
+                    "version {version} is harmful, rolled back to version {to}"
                 )
             }
             Ended::Undecided { version, to } => {
                 write!(
                     f,
-                    "version {version} is undecided, withdrawn for version {to}"
+                    "version {version} is undecided, withdrawn in favour of version {to}"
                 )
             }
         }
     }
 }
 
-/// A line, and one for each anomaly and each thing that was taken in.
+/// One line, and a further one for each anomaly and each accepted value.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.ended)?;

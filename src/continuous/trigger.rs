@@ -1,4 +1,4 @@
-//! What makes the loop look, and train.
+//! The triggers of the loop, and its back-off.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 
 use crate::error::{Error, Result};
 
-/// What makes a continuous pipeline look for spans, or train anew. Several may be given; without any, it looks for
-/// spans every minute.
+/// An event that makes a continuous pipeline look for spans, or train. Several may be given; by default the pipeline looks
+/// for spans every minute.
 #[derive(Clone, Debug)]
 pub struct Trigger(pub(super) Kind);
 
@@ -20,20 +20,20 @@ pub(super) enum Kind {
 }
 
 impl Trigger {
-    /// Looks for new spans so often, and at canaries and live metrics too.
+    /// Looks for new spans at an interval, and at canaries and live metrics too.
     #[must_use]
     pub fn spans_every(time: Duration) -> Self {
         Trigger(Kind::Spans(time))
     }
 
-    /// Trains anew so often, whether there are new spans or not. The time of the last is kept in the state: a restart does
-    /// not begin again.
+    /// Trains at an interval, whether there are new spans or not. The time of the last training is in the state, so that a
+    /// restart does not restart the schedule.
     #[must_use]
     pub fn schedule(every: Duration) -> Self {
         Trigger(Kind::Schedule(every))
     }
 
-    /// When the application says so.
+    /// Looks or trains when the application [signals](Signal) it.
     #[must_use]
     pub fn signal(signal: &Signal) -> Self {
         Trigger(Kind::Signal(signal.clone()))
@@ -42,7 +42,7 @@ impl Trigger {
     pub(super) fn check(&self) -> Result<()> {
         match self.0 {
             Kind::Spans(Duration::ZERO) | Kind::Schedule(Duration::ZERO) => Err(Error::config(
-                "a trigger that goes off every 0 s, must be more",
+                "a trigger has an interval of 0 s, must be above 0 s",
             )),
             _ => Ok(()),
         }
@@ -73,27 +73,27 @@ struct Inner {
     notify: Notify,
 }
 
-/// What was said since it was asked last.
+/// The requests since the last call of [`Signal::take`].
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) look: bool,
-    /// Why it is to train; the first reason of those that were said.
+    /// The reason to train; the first of several.
     pub(super) retrain: Option<String>,
 }
 
 impl Signal {
-    /// A channel.
+    /// A new channel.
     #[must_use]
     pub fn new() -> Self {
         Signal::default()
     }
 
-    /// Look for new spans now.
+    /// Requests a look for new spans.
     pub fn look(&self) {
         self.say(|said| said.look = true);
     }
 
-    /// Train anew, on the newest window, for a reason that goes on record.
+    /// Requests training on the newest window, for a reason that is recorded.
     pub fn retrain(&self, reason: impl Into<String>) {
         let reason = reason.into();
         self.say(|said| {
@@ -120,7 +120,7 @@ impl Signal {
         let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut said);
         drop(said);
-        // Kept for who waits next, if nobody waits now.
+        // Stored for the next waiter if there is none now.
         self.0.notify.notify_one();
     }
 
@@ -134,7 +134,7 @@ impl Signal {
     }
 }
 
-/// How long to wait after failures: doubled with each in a row, up to a limit.
+/// The waits after failures: doubled with each failure in a row, up to a limit.
 ///
 /// ```
 /// use std::time::Duration;
@@ -171,15 +171,15 @@ impl Default for BackOff {
 }
 
 impl BackOff {
-    /// The longest wait.
+    /// Sets the longest wait; 64 times the first by default.
     #[must_use]
     pub fn up_to(mut self, most: Duration) -> Self {
         self.most = most;
         self
     }
 
-    /// How often a run is tried whose failure [may pass](crate::pipeline::PipelineBuilder::retry), at least once; others are
-    /// tried once. After that the loop goes on to what comes next.
+    /// Sets the number of attempts of a run whose failure [may be temporary](crate::pipeline::PipelineBuilder::retry), at least
+    /// 1; 3 by default. Other failures are not retried. After the last attempt the loop goes on to the next span.
     #[must_use]
     pub fn attempts(mut self, n: u32) -> Self {
         self.attempts = n;
@@ -199,7 +199,7 @@ impl BackOff {
         self.attempts
     }
 
-    /// The wait after so many failures in a row, at least one.
+    /// The wait after a number of failures in a row, at least one.
     pub(super) fn wait(&self, failures: u32) -> Duration {
         let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
         self.first.saturating_mul(factor).min(self.most)

@@ -1,18 +1,19 @@
-//! What labels say of the versions that serve.
+//! Live metrics, and the decision about a canary.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::canary::{Canary, CanaryState, Verdict};
-use super::live::{Answers, LiveMetrics};
+use super::live::{Answers, Labelled, LiveMetrics};
 use super::state::Store;
 use super::step::{Ended, Step};
+use super::view::{Wanted, micros};
 use super::{AlertKind, ContinuousPipeline, blocking};
 use crate::blessing::Serving;
 use crate::data::SpanSource;
-use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluation::Validator;
+use crate::model::Servable;
 use crate::serving::Server;
 use crate::training::Trainer;
 
@@ -23,49 +24,83 @@ where
     V: Validator<T::Model>,
     R: Server<T::Model>,
 {
-    /// The metrics of each version that has answered since a time, with 95 % intervals, of the answers whose labels have
-    /// come; of all that is logged, without a time. Empty before the first label.
+    /// The metrics of each version on the answers since a time whose labels have arrived, with 95 % intervals; `None` takes the
+    /// whole log. Empty before the first label.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] without [live labels](super::ContinuousBuilder::live); those of reading log and labels.
     pub async fn live(&self, since: Option<SystemTime>) -> Result<Vec<LiveMetrics>> {
         let engine = self.pipeline.engine()?;
-        match self.answers(&engine, since).await? {
-            Some(answers) => blocking(move || answers.metrics()).await,
+        let since = since.map_or(0, since_1970);
+        let (requests, servable) = match self.live_requests().await? {
+            (requests, Some(servable)) => (requests, servable),
+            (_, None) => return Ok(Vec::new()),
+        };
+        let label = self.pipeline.data().label_rule()?;
+        let of = (servable.target(), label);
+        match Answers::since(&**requests, &engine, of, since).await? {
+            Some(answers) => blocking(move || answers.metrics(since)).await,
             None => Ok(Vec::new()),
         }
     }
 
-    async fn answers(&self, engine: &Engine, since: Option<SystemTime>) -> Result<Option<Answers>> {
+    /// The labelled requests, and the model that serves, whose target their labels are of.
+    async fn live_requests(&self) -> Result<(&Arc<dyn Labelled>, Option<Arc<Servable>>)> {
         let requests = self.setup.live.as_ref().ok_or_else(|| {
             Error::config("there are no live labels: call `.live(requests)` on the builder")
         })?;
         let server = self.pipeline.server();
         let loaders = self.pipeline.all_loaders();
-        let servable = match server.serving(&self.name, &loaders).await? {
-            Serving::Model(servable) => servable,
-            Serving::None => return Ok(None),
-            Serving::Unknown => {
-                return Err(Error::config(
-                    "the server does not say what is serving, which live labels are of",
-                ));
-            }
-        };
-        let label = self.pipeline.data().label_rule()?;
-        let of = (servable.target(), label);
-        Answers::since(&**requests, engine, of, since).await
+        match server.serving(&self.name, &loaders).await? {
+            Serving::Model(servable) => Ok((requests, Some(servable))),
+            Serving::None => Ok((requests, None)),
+            Serving::Unknown => Err(Error::config(
+                "the server does not say what is serving, which live labels are of",
+            )),
+        }
     }
 
-    /// Looks at the labels that have come: shows live metrics, and decides about the canary that is out. What cannot be
-    /// read now is an alert, and looked at the next time.
+    /// The labelled answers from the [horizon](Self::horizon) on; `None` before the first one. Only new files of the log are
+    /// read.
+    async fn answers(&self, store: &Store) -> Result<Option<Arc<Answers>>> {
+        let engine = self.pipeline.engine()?;
+        let (requests, Some(servable)) = self.live_requests().await? else {
+            return Ok(None);
+        };
+        let label = self.pipeline.data().label_rule()?;
+        let wanted = Wanted {
+            requests: &**requests,
+            target: servable.target(),
+            label,
+            horizon: self.horizon(store),
+            now: since_1970(self.setup.clock.now()),
+        };
+        let mut view = self.view.lock().await;
+        if Box::pin(view.update(&engine, wanted)).await? {
+            return Ok(view.answers());
+        }
+        let of = (wanted.target, label);
+        let answers = Answers::since(wanted.requests, &engine, of, wanted.horizon).await?;
+        Ok(answers.map(Arc::new))
+    }
+
+    /// Looks at the labels that have arrived: updates live metrics, and decides about a canary. A failure to read is an alert,
+    /// and the next look tries again.
     pub(super) async fn watch(&self, store: &mut Store) -> Result<Option<Step>> {
         if self.setup.live.is_none() {
             return Ok(None);
         }
-        let since = self.setup.clock.now().checked_sub(SHOWN);
-        if self.setup.gauges.are_shown() {
-            match self.live(since).await {
-                Ok(live) => self.setup.gauges.live(&self.name, &live),
+        let gauges = self.gauges();
+        if gauges.are_shown() {
+            let shown = self.shown_from();
+            let live = async {
+                match self.answers(store).await? {
+                    Some(answers) => blocking(move || answers.metrics(shown)).await,
+                    None => Ok(Vec::new()),
+                }
+            };
+            match live.await {
+                Ok(live) => gauges.live(&self.name, &live),
                 Err(error) => {
                     let message = format!("live labels cannot be read: {error:#}");
                     self.alert(AlertKind::SourceFailed, None, message);
@@ -86,6 +121,22 @@ where
         }
     }
 
+    /// The time of the first request that live metrics cover, in microseconds since 1970-01-01T00:00:00Z.
+    fn shown_from(&self) -> i64 {
+        let first = self.setup.clock.now().checked_sub(SHOWN);
+        first.map_or(0, since_1970)
+    }
+
+    /// The time of the first request that live metrics or the canary need, likewise.
+    fn horizon(&self, store: &Store) -> i64 {
+        let canary = store.state.canary.as_ref();
+        let canary = canary.map_or(i64::MAX, CanaryState::since_us);
+        match self.gauges().are_shown() {
+            true => self.shown_from().min(canary),
+            false => canary,
+        }
+    }
+
     async fn judge_canary(
         &self,
         store: &mut Store,
@@ -93,13 +144,11 @@ where
         mut out: CanaryState,
     ) -> Result<Option<Step>> {
         if out.verdict.is_none() {
-            let since = UNIX_EPOCH + Duration::from_millis(out.since_ms);
-            let engine = self.pipeline.engine()?;
-            let answers = self.answers(&engine, Some(since)).await?;
+            let since = out.since_us();
             let mut sequence = canary.test.begin();
-            if let Some(answers) = &answers {
+            if let Some(answers) = self.answers(store).await? {
                 canary.loss.check_task(answers.task())?;
-                for (version, loss) in answers.losses(canary.loss) {
+                for (version, loss) in answers.losses(canary.loss, since) {
                     let decided = match version {
                         version if version == out.version => sequence.canary(loss),
                         version if version == out.stable => sequence.stable(loss),
@@ -118,8 +167,8 @@ where
             out.verdict = decision.or(is_over.then_some(Verdict::Withdraw));
             out.evidence = Some(evidence);
             let shown = Some(&evidence);
-            self.setup.gauges.canary(&self.name, out.version, shown);
-            // On record before it is done: who goes on after a crash does it.
+            self.gauges().canary(&self.name, out.version, shown);
+            // Recorded before it is carried out: after a crash, the next process carries it out.
             let mut state = store.state.clone();
             state.canary = Some(out.clone());
             store.save(state).await?;
@@ -129,7 +178,7 @@ where
         };
         let (name, told) = (Arc::clone(&self.name), out.clone());
         blocking(move || canary.end(&name, &told)).await?;
-        self.setup.gauges.canary(&self.name, out.version, None);
+        self.gauges().canary(&self.name, out.version, None);
         let (version, to) = (out.version, out.stable);
         let mut step = self.step(store, format!("canary, version {version}"), None);
         let kind;
@@ -146,7 +195,7 @@ where
         Ok(Some(step))
     }
 
-    /// Gives the canary that is out its share, once in a process: it may have begun in another.
+    /// Sets the traffic share of a canary, once per process: it may have started in another.
     pub(super) async fn share_traffic(&self, store: &Store) {
         let (Some(canary), Some(out)) = (self.setup.canary.clone(), store.state.canary.clone())
         else {
@@ -159,12 +208,17 @@ where
         match blocking(move || canary.begin(&name, &out)).await {
             Ok(()) => self.set_shared(version),
             Err(error) => {
-                let message = format!("the canary cannot be given its share: {error:#}");
+                let message = format!("the traffic share of the canary cannot be set: {error:#}");
                 self.alert(AlertKind::SourceFailed, None, message);
             }
         }
     }
 }
 
-/// Of which time live metrics are shown.
+/// A time in microseconds since 1970-01-01T00:00:00Z; 0 before.
+fn since_1970(time: SystemTime) -> i64 {
+    micros(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// The period of the live metrics in the server's metrics.
 const SHOWN: Duration = Duration::from_secs(30 * 86_400);

@@ -1,5 +1,6 @@
 //! Rows from files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,6 +89,9 @@ pub struct FileSource {
     spans: Spans,
     #[serde(default, skip_serializing_if = "TextOptions::is_default")]
     text: TextOptions,
+    /// Of the files that are there, these alone.
+    #[serde(skip)]
+    only: Option<Arc<BTreeSet<String>>>,
 }
 
 impl FileSource {
@@ -100,7 +104,24 @@ impl FileSource {
             format,
             spans: Spans::default(),
             text: TextOptions::default(),
+            only: None,
         }
+    }
+
+    /// The same source with these of its files alone, by their paths as [`FileSource::sizes`] has them.
+    pub(crate) fn only(mut self, files: BTreeSet<String>) -> Self {
+        self.only = Some(Arc::new(files));
+        self
+    }
+
+    /// The paths of the files that are there, with their sizes in bytes.
+    ///
+    /// # Errors
+    /// As [`DataSource::read`], without reading them.
+    pub(crate) async fn sizes(&self, engine: &Engine) -> Result<BTreeMap<String, u64>> {
+        let (_, _, files) = self.find(engine).await?;
+        let files = files.into_iter();
+        Ok(files.map(|file| (file.shown, file.meta.size)).collect())
     }
 
     /// CSV files.
@@ -242,7 +263,13 @@ impl FileSource {
     async fn find(&self, engine: &Engine) -> Result<(Location, Vec<Span>, Vec<Found>)> {
         let location = Location::parse(&self.path)?;
         let found = location.list(engine).await?;
-        let found = self.of_this_format(&location, found)?;
+        let mut found = self.of_this_format(&location, found)?;
+        if let Some(only) = &self.only {
+            found.retain(|file| only.contains(&file.shown));
+            if found.is_empty() {
+                return Err(nothing_in(&self.path.to_string_lossy()));
+            }
+        }
         let with_spans = location.pattern().filter(|pattern| pattern.has_spans());
         let Some(pattern) = with_spans else {
             if !self.spans.is_default() {

@@ -155,6 +155,13 @@ pub trait Server<M: Model>: Stage {
         None
     }
 
+    /// The metrics of this server, if it has any: [continuous training](crate::continuous) shows there what it does, and the
+    /// server's [dashboard](http::ServerOptions::dashboard) what it shows. None by default.
+    #[cfg(feature = "http")]
+    fn metrics(&self) -> Option<observe::Metrics> {
+        None
+    }
+
     /// Whether it could deploy: that its directory can be written, its port is free. Asked before anything else of a
     /// run, which may take hours until it gets to [`deploy`](Server::deploy).
     ///

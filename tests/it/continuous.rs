@@ -515,7 +515,7 @@ async fn what_is_set_up_wrong_is_named() {
         .trigger(Trigger::schedule(Duration::ZERO))
         .build()
         .unwrap_err();
-    assert!(error.to_string().contains("every 0 s"), "{error}");
+    assert!(error.to_string().contains("an interval of 0 s"), "{error}");
     let error = of()
         .check(SpanCheck::new().new_values(1.5))
         .build()

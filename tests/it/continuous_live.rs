@@ -1,7 +1,9 @@
 //! The loop closes: requests are logged, their labels come later, and decide about canaries and train the next model.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +12,8 @@ use fourfold::StageFn;
 use fourfold::arrow::array::{
     ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use fourfold::arrow::compute::concat;
+use fourfold::clock::{Clock, SystemClock, VirtualClock};
 use fourfold::continuous::{
     Canary, ContinuousPipeline, Ended, LabelledRequests, Loss, SequentialTest, Signal, Step,
     Trigger,
@@ -20,6 +24,7 @@ use fourfold::prelude::*;
 use fourfold::serving::observe::{
     DriftMonitor, DriftOptions, Metrics, RequestLog, RequestLogOptions,
 };
+use fourfold::serving::http::{Admin, ServerOptions};
 use fourfold::training::Linear;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -60,10 +65,14 @@ struct Service {
 
 impl Service {
     async fn start(server: &InProcess, dir: &Path) -> Self {
+        Service::start_on(server, dir, SystemClock).await
+    }
+
+    async fn start_on(server: &InProcess, dir: &Path, clock: impl Clock) -> Self {
         let options = RequestLogOptions::default().max_queued_bytes(1 << 30);
         Service {
             endpoint: server.open("loans").await.unwrap(),
-            log: RequestLog::open(dir, options).unwrap(),
+            log: RequestLog::open(dir, options).unwrap().clock(clock),
             n: 0,
             answered: BTreeMap::new(),
         }
@@ -230,7 +239,7 @@ async fn canaries_are_promoted_and_rolled_back_by_their_labels() {
     known.push(2, [labels(&asked, SystemTime::now())]);
     let steps = loop_of_loans.look().await.unwrap();
     assert_eq!(ended(&steps), [Ended::RolledBack { version: 3, to: 2 }]);
-    assert!(steps[0].to_string().contains("does harm"), "{}", steps[0]);
+    assert!(steps[0].to_string().contains("is harmful"), "{}", steps[0]);
     let before = service.answered[&2].0;
     service.ask(50);
     assert_eq!(
@@ -389,4 +398,163 @@ async fn drift_in_serving_trains_anew() {
         step.reason
     );
     assert_eq!(step.window, [1]);
+}
+
+/// The files of a log, or of whatever lies below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+/// Requests, labels and canaries go by the clock of the replay, and each look reads the files of the log that are new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_is_whole_and_reads_the_log_once() {
+    let (root, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // 2020, when no clock of a machine that runs this stands.
+    let clock = VirtualClock::at_seconds(1_600_000_000);
+    let server = InProcess::new();
+    let (spans, known) = (SpanBatches::new("loans"), SpanBatches::new("labels"));
+    for n in 1..=3 {
+        spans.push(n, [rows(n)]);
+    }
+    let mut service = Service::start_on(&server, dir.path(), clock.clone()).await;
+    let endpoint = service.endpoint.clone();
+    let open = || {
+        let canary = Canary::of(&endpoint).share(0.5);
+        let canary = canary.test(SequentialTest::new().alpha(0.001).margin(0.1));
+        ContinuousPipeline::of(loans(&spans, answering(&[0.9, 0.4]), &server, root.path()))
+            .live(LabelledRequests::new(
+                dir.path().join("loans"),
+                known.clone(),
+                "y",
+                "known_at",
+            ))
+            .canary(canary)
+            .clock(clock.clone())
+            .build()
+            .unwrap()
+    };
+    let loop_of_loans = open();
+    // What the server's own metrics say, without anybody having given them to the loop.
+    let counted = || {
+        let page = service_metrics(&endpoint);
+        let of = page.lines().filter(|line| {
+            line.starts_with("fourfold_live_metric{")
+                && line.contains("metric=\"example_count\",of=\"value\"")
+        });
+        let counts = of.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+        counts.sum::<f64>()
+    };
+    let day = HOUR * 24;
+    let new_year = clock.now();
+    let arrive = |n: u32| [(i64::from(n), new_year + day * n)];
+    let steps = loop_of_loans.replay(arrive(1), &clock).await.unwrap();
+    assert_eq!(ended(&steps), [Ended::Deployed { version: Some(1) }]);
+    let began = Ended::CanaryBegan {
+        version: 2,
+        stable: 1,
+    };
+    let steps = loop_of_loans.replay(arrive(2), &clock).await.unwrap();
+    assert_eq!(ended(&steps), [began]);
+
+    // A few labels come an hour later, and decide nothing.
+    let asked = service.ask(30);
+    let folders = files(dir.path());
+    assert!(
+        folders
+            .iter()
+            .all(|file| file.to_string_lossy().contains("requested_on=2020-09-15")),
+        "{folders:?}"
+    );
+    known.push(1, [labels(&asked[..20], clock.now() + HOUR)]);
+    let steps = loop_of_loans.replay(arrive(3), &clock).await.unwrap();
+    assert_eq!(ended(&steps), [Ended::Noted]);
+    assert_eq!(counted(), 20.0);
+
+    // The files that were read are gone, and what was in them counts; also the requests that were without a label.
+    for file in files(dir.path()) {
+        std::fs::remove_file(file).unwrap();
+    }
+    known.push(2, [labels(&asked[20..], clock.now() + HOUR)]);
+    let later = service.ask(300);
+    known.push(2, [labels(&later, clock.now() + HOUR)]);
+    clock.advance(day);
+    let steps = loop_of_loans.look().await.unwrap();
+    assert_eq!(steps[0].ended, Ended::Promoted { version: 2 });
+    assert_eq!(counted(), 330.0);
+    let at = UNIX_EPOCH + Duration::from_millis(steps[0].at_ms);
+    assert_eq!(at.duration_since(new_year).unwrap(), day * 4);
+
+    // A process that begins again finds what is in the files that are there.
+    drop(loop_of_loans);
+    let loop_of_loans = open();
+    loop_of_loans.look().await.unwrap();
+    assert_eq!(counted(), 300.0);
+    let live = loop_of_loans.live(None).await.unwrap();
+    let found: f64 = live
+        .iter()
+        .map(|of| of.metrics["example_count"].value)
+        .sum();
+    assert_eq!(found, 300.0);
+}
+
+fn service_metrics(endpoint: &Endpoint) -> String {
+    endpoint.core().metrics().encode()
+}
+
+/// Nobody has told the server of the loop, or the loop of the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_shows_live_metrics_and_alerts_by_itself() {
+    let (root, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let options = ServerOptions::default().admin(Admin::SamePort);
+    let server = InProcess::new()
+        .listen("127.0.0.1:0")
+        .options(options.dashboard());
+    let (spans, known) = (SpanBatches::new("loans"), SpanBatches::new("labels"));
+    spans.push(1, [rows(1)]);
+    let of = loans(&spans, Linear::default(), &server, root.path());
+    let requests = LabelledRequests::new(dir.path().join("loans"), known.clone(), "y", "known_at");
+    let loop_of_loans = ContinuousPipeline::of(of).live(requests).build().unwrap();
+    loop_of_loans.look().await.unwrap();
+    // A span of one value.
+    let one = rows(2).columns()[0].slice(0, 1);
+    let x = concat(&[one.as_ref(); 400]).unwrap();
+    let y = Arc::clone(rows(2).column(1));
+    let bad = RecordBatch::try_from_iter([("x", x), ("y", y)]).unwrap();
+    spans.push(2, [bad]);
+    let mut service = Service::start(&server, dir.path()).await;
+    let asked = service.ask(100);
+    known.push(1, [labels(&asked, SystemTime::now())]);
+    loop_of_loans.look().await.unwrap();
+
+    let address = service.endpoint.address().unwrap();
+    let page = tokio::task::spawn_blocking(move || {
+        let mut connection = TcpStream::connect(address).unwrap();
+        let ask = "GET /dashboard HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        connection.write_all(ask.as_bytes()).unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let page = page.await.unwrap();
+    let live = loop_of_loans.live(None).await.unwrap();
+    let auc = live[0].metrics["auc"];
+    let number = |x: f64| match x.fract() == 0.0 {
+        true => format!("{x:.0}"),
+        false => format!("{x:.4}"),
+    };
+    let [value, low, high] = [auc.value, auc.lower.unwrap(), auc.upper.unwrap()].map(number);
+    let row = format!(
+        "<bdi>auc</bdi></td><td class=\"n\">{value} <span class=\"muted\">{low} to {high}</span>"
+    );
+    for part in [row.as_str(), "loans: bad_span (span 2): "] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
 }

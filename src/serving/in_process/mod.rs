@@ -16,6 +16,8 @@ use self::memory::Memory;
 use self::running::Running;
 use super::blocking::off_async_threads;
 #[cfg(feature = "http")]
+use super::metrics::Metrics;
+#[cfg(feature = "http")]
 use super::requests::ServerCoreBuilder;
 #[cfg(feature = "http")]
 use super::transport::ServerOptions;
@@ -63,6 +65,10 @@ pub struct InProcess {
     #[cfg(feature = "http")]
     #[serde(skip)]
     core: Option<running::CoreSetup>,
+    /// Of all servers that this stage starts, one after the other.
+    #[cfg(feature = "http")]
+    #[serde(skip)]
+    metrics: Metrics,
     #[serde(skip)]
     loaders: Loaders,
     /// State that all endpoints share, while there is one.
@@ -115,6 +121,8 @@ impl InProcess {
             options: ServerOptions::default(),
             #[cfg(feature = "http")]
             core: None,
+            #[cfg(feature = "http")]
+            metrics: Metrics::new(),
             loaders: Loaders::default(),
             running: Arc::default(),
         }
@@ -296,6 +304,14 @@ impl<M: Model> Server<M> for InProcess {
 
     fn deployed_version(&self, endpoint: &Endpoint) -> Option<u64> {
         endpoint.version()
+    }
+
+    /// Those of the server that runs, which may have been [set](InProcess::core); else those that it will have.
+    #[cfg(feature = "http")]
+    fn metrics(&self) -> Option<Metrics> {
+        let running = self.current();
+        let metrics = running.map(|running| running.core.metrics().clone());
+        Some(metrics.unwrap_or_else(|| self.metrics.clone()))
     }
 
     async fn prepare(&self) -> Result<()> {

@@ -12,8 +12,6 @@ use crate::serving::Manager;
 use crate::serving::ServerCore;
 use crate::serving::lifecycle::{FoundVersion, Loader, Router, SourceAdapter};
 #[cfg(feature = "http")]
-use crate::serving::metrics::Metrics;
-#[cfg(feature = "http")]
 use crate::serving::requests::ServerCoreBuilder;
 #[cfg(feature = "http")]
 use crate::serving::transport::{Ports, ServerHandle, Spoken};
@@ -81,7 +79,7 @@ impl Running {
             }
         };
         #[cfg(feature = "http")]
-        let metrics = Metrics::new();
+        let metrics = stage.metrics.clone();
         #[cfg(feature = "http")]
         let builder = builder.listener(Arc::new(metrics.clone()));
         let manager = Arc::new(builder.open()?);

@@ -26,10 +26,9 @@ pub struct Alert {
 pub(super) struct Alerts(Mutex<VecDeque<Alert>>);
 
 impl Alerts {
-    pub(super) fn add(&self, text: &str) {
+    pub(super) fn add(&self, at: SystemTime, text: &str) {
         let text: String = text.chars().take(LONGEST).collect();
         let mut alerts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = SystemTime::now();
         if let Some(last) = alerts.back_mut().filter(|last| last.text == text) {
             (last.at, last.times) = (at, last.times + 1);
             return;
@@ -54,10 +53,11 @@ mod tests {
     fn the_newest_are_kept_and_equal_ones_counted() {
         let alerts = Alerts::default();
         for n in 0..150 {
-            alerts.add(&format!("alert {n}"));
+            alerts.add(SystemTime::now(), &format!("alert {n}"));
         }
-        alerts.add(&"é".repeat(1_000));
-        alerts.add(&"é".repeat(1_000));
+        for _ in 0..2 {
+            alerts.add(SystemTime::now(), &"é".repeat(1_000));
+        }
         let all = alerts.all();
         assert_eq!(all.len(), KEPT);
         assert_eq!(all[0].text, "alert 51");

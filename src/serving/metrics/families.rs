@@ -259,6 +259,19 @@ impl Families {
         }
     }
 
+    /// Takes away the live metrics of a model but these: versions and names.
+    #[cfg_attr(
+        not(feature = "datafusion"),
+        allow(dead_code, reason = "for continuous training")
+    )]
+    pub(super) fn keep_live(&self, model: &str, kept: &BTreeSet<(u64, &str)>) {
+        self.remove_live(|labels| {
+            let is_kept = |version| kept.contains(&(version, labels.metric.as_str()));
+            let version = labels.version.as_str().parse();
+            labels.model.as_str() == model && !version.is_ok_and(is_kept)
+        });
+    }
+
     fn remove_live(&self, is_gone: impl Fn(&LiveLabels) -> bool) {
         self.known().live.retain(|labels| {
             let is_gone = is_gone(labels);

@@ -1,8 +1,7 @@
 //! Metrics of continuous training.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,18 +9,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
+use crate::metrics::MetricValue;
 
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// The families, and which series of gauges are there.
+/// The families.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loops {
     steps: Family<Labels, Counter>,
     alerts: Family<Labels, Counter>,
-    live: Gauges,
     canary: Gauges,
-    shown: Arc<Mutex<Vec<(String, Labels)>>>,
 }
 
 impl Loops {
@@ -32,8 +30,6 @@ impl Loops {
         registry.register("continuous_steps", help, all.steps);
         let help = "Alerts of continuous training";
         registry.register("continuous_alerts", help, all.alerts);
-        let help = "Metrics of labelled answers, with the bounds of their confidence intervals";
-        registry.register("live_metric", help, all.live);
         let help = "Evidence from the labels of a canary";
         registry.register("canary_evidence", help, all.canary);
         loops
@@ -51,41 +47,24 @@ impl Metrics {
         self.inner.loops.steps.get_or_create_owned(&labels).inc();
     }
 
-    pub(crate) fn continuous_alert(&self, model: &str, kind: &str) {
+    /// Counts an alert, and tells it to operators.
+    pub(crate) fn continuous_alert(&self, model: &str, kind: &str, at: SystemTime, text: &str) {
         let labels = vec![("model", model.to_owned()), ("kind", kind.to_owned())];
         self.inner.loops.alerts.get_or_create_owned(&labels).inc();
+        self.inner.alerts.add(at, text);
     }
 
-    /// Shows these live metrics of a model, and no others: version, metric, `value`, `lower` or `upper`.
-    pub(crate) fn show_live(
+    /// Shows these live metrics of a model, and no others: the version, the metric's name, and its value.
+    pub(crate) fn show_live<'a>(
         &self,
         model: &str,
-        values: impl IntoIterator<Item = (u64, String, &'static str, f64)>,
+        values: impl IntoIterator<Item = (u64, &'a str, MetricValue)>,
     ) {
-        let loops = &self.inner.loops;
-        let values = values.into_iter().map(|(version, metric, of, value)| {
-            let labels = vec![
-                ("model", model.to_owned()),
-                ("version", version.to_string()),
-                ("metric", metric),
-                ("of", of.to_owned()),
-            ];
-            (labels, value)
-        });
-        let values: Vec<(Labels, f64)> = values.collect();
-        let mut shown = loops.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.retain(|(of, labels)| {
-            let stays = of != model || values.iter().any(|(new, _)| new == labels);
-            if !stays {
-                loops.live.remove(labels);
-            }
-            stays
-        });
-        for (labels, value) in values {
-            loops.live.get_or_create_owned(&labels).set(value);
-            if !shown.iter().any(|(_, known)| *known == labels) {
-                shown.push((model.to_owned(), labels));
-            }
+        let values: Vec<_> = values.into_iter().collect();
+        let names = values.iter().map(|(version, name, _)| (*version, *name));
+        self.inner.families.keep_live(model, &names.collect());
+        for (version, name, value) in values {
+            self.live(model, version, name, value);
         }
     }
 

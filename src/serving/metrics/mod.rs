@@ -14,7 +14,7 @@ mod states;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::{counter, gauge};
@@ -237,7 +237,7 @@ impl Metrics {
     /// assert_eq!(metrics.alerts()[0].times, 1);
     /// ```
     pub fn alert(&self, text: impl AsRef<str>) {
-        self.inner.alerts.add(text.as_ref());
+        self.inner.alerts.add(SystemTime::now(), text.as_ref());
     }
 
     /// Recent alerts, the newest last.
