@@ -1,7 +1,6 @@
-//! Pages that people read: text, numbers, tables, figures, and the style sheet that makes them light or dark.
+//! HTML pages: text, numbers, tables, figures, and the style sheet for light and dark.
 //!
-//! Whatever a name holds, it is text, and as much of it as is shown is bounded: pages are made of what files and clients call
-//! things.
+//! Names come from files and clients: they are escaped, and their shown length is bounded.
 #![cfg_attr(
     not(all(feature = "datafusion", feature = "http")),
     allow(dead_code, reason = "reports and the dashboard use what they need")
@@ -20,7 +19,7 @@ const LABEL: usize = 200;
 /// The most characters of a string that are shown.
 const TEXT: usize = 4_000;
 
-/// Writes text so that it is nothing but text, whatever it holds, in attributes too.
+/// Escapes a string for elements and attributes, and abbreviates it to `most` characters.
 fn escape(f: &mut fmt::Formatter<'_>, text: &str, most: usize) -> fmt::Result {
     for (at, c) in text.chars().enumerate() {
         if at == most {
@@ -44,7 +43,7 @@ fn escape(f: &mut fmt::Formatter<'_>, text: &str, most: usize) -> fmt::Result {
     Ok(())
 }
 
-/// Text of any characters.
+/// A string of any characters.
 pub(crate) struct Text<T>(pub(crate) T);
 
 impl<T: Display> Display for Text<T> {
@@ -53,7 +52,7 @@ impl<T: Display> Display for Text<T> {
     }
 }
 
-/// A name of any characters, long ones in short.
+/// A name of any characters, abbreviated if it is long.
 pub(crate) struct Name<T>(pub(crate) T);
 
 impl<T: Display> Display for Name<T> {
@@ -64,7 +63,7 @@ impl<T: Display> Display for Name<T> {
     }
 }
 
-/// A label or a caption, in an attribute or a picture, where there are no elements.
+/// A label or a caption in an attribute or a picture, where elements are not allowed.
 pub(crate) struct Plain<T>(pub(crate) T);
 
 impl<T: Display> Display for Plain<T> {
@@ -73,7 +72,7 @@ impl<T: Display> Display for Plain<T> {
     }
 }
 
-/// A number with four digits that matter.
+/// A number with four decimal places, or four significant digits if it is small or large.
 pub(crate) struct Number(pub(crate) f64);
 
 impl Display for Number {
@@ -109,7 +108,7 @@ impl Display for Value<'_> {
     }
 }
 
-/// Bytes as people read them.
+/// A number of bytes with a unit.
 pub(crate) struct Bytes(pub(crate) u64);
 
 impl Display for Bytes {
@@ -124,7 +123,7 @@ impl Display for Bytes {
     }
 }
 
-/// Seconds as people read them.
+/// A duration in seconds with a unit.
 pub(crate) struct Seconds(pub(crate) f64);
 
 impl Display for Seconds {
@@ -138,14 +137,14 @@ impl Display for Seconds {
     }
 }
 
-/// One cell of a table; what is in it was escaped already.
+/// A cell of a table, already escaped.
 pub(crate) enum Cell {
     Text(String),
     Number(String),
 }
 
 impl Cell {
-    /// Of what writes HTML.
+    /// A cell of HTML.
     pub(crate) fn html(html: impl Display) -> Self {
         Cell::Text(html.to_string())
     }
@@ -172,7 +171,7 @@ impl Cell {
     }
 }
 
-/// A table with a caption, at most so many rows of it.
+/// A table with a caption and a limited number of rows.
 pub(crate) struct Table {
     caption: String,
     head: String,
@@ -192,20 +191,20 @@ impl Table {
         }
     }
 
-    /// At most so many rows; the others are counted.
+    /// Sets the number of rows that are shown; the others are counted.
     pub(crate) fn most(mut self, rows: usize) -> Self {
         self.most = rows;
         self
     }
 
-    /// A column of text.
+    /// Adds a column of strings.
     pub(crate) fn text(mut self, head: &str) -> Self {
         // Writing to a string does not fail.
         let _ = write!(self.head, "<th scope=\"col\">{}</th>", Text(head));
         self
     }
 
-    /// A column of numbers.
+    /// Adds a column of numbers.
     pub(crate) fn number(mut self, head: &str) -> Self {
         let _ = write!(
             self.head,
@@ -215,7 +214,7 @@ impl Table {
         self
     }
 
-    /// Adds a row, of which the first cell is the head.
+    /// Adds a row, whose first cell is its header.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows += 1;
         if self.rows > self.most {
@@ -236,7 +235,7 @@ impl Table {
         self.rows == 0
     }
 
-    /// Closed until somebody opens it.
+    /// Adds the table to a page, folded behind a summary.
     pub(crate) fn folded(&self, page: &mut String, summary: &str) {
         if !self.is_empty() {
             let _ = write!(
@@ -253,7 +252,7 @@ impl Display for Table {
         if self.is_empty() {
             return Ok(());
         }
-        // What is wider than the page is scrolled within it, by keys too.
+        // Wide tables scroll within the page, with the keyboard too.
         write!(
             f,
             "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table><caption>{}</caption>",
@@ -275,18 +274,18 @@ impl Display for Table {
     }
 }
 
-/// Facts side by side with their names.
+/// A list of names and values.
 #[derive(Default)]
 pub(crate) struct Facts(String);
 
 impl Facts {
-    /// Adds a fact that is text; an empty one is none.
+    /// Adds a plain value, unless it is empty.
     pub(crate) fn add(&mut self, name: &str, fact: impl Display) -> &mut Self {
         let fact = Text(fact).to_string();
         self.html(name, fact)
     }
 
-    /// Adds a fact that is HTML already.
+    /// Adds a value that is HTML, unless it is empty.
     pub(crate) fn html(&mut self, name: &str, fact: impl Display) -> &mut Self {
         let fact = fact.to_string();
         if !fact.is_empty() {
@@ -305,7 +304,7 @@ impl Display for Facts {
     }
 }
 
-/// A picture with its caption, and the table of what it shows.
+/// A picture with its caption and the table of its data.
 pub(crate) fn figure(page: &mut String, caption: &str, picture: impl Display, table: &Table) {
     let _ = write!(
         page,
@@ -316,14 +315,14 @@ pub(crate) fn figure(page: &mut String, caption: &str, picture: impl Display, ta
     page.push_str("</figure>\n");
 }
 
-/// A part of the page with a heading, left out if there is nothing in it.
+/// A section with a heading, left out if it is empty.
 pub(crate) fn section(page: &mut String, title: &str, content: &str) {
     if !content.is_empty() {
         let _ = writeln!(page, "<section><h3>{}</h3>{content}</section>", Text(title));
     }
 }
 
-/// The beginning of a page.
+/// The start of a page.
 pub(crate) fn head(title: impl Display, more: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -335,7 +334,7 @@ pub(crate) fn head(title: impl Display, more: &str) -> String {
     )
 }
 
-/// Its end.
+/// The end of a page.
 pub(crate) const FOOT: &str = "</main></body></html>\n";
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! Pictures: a writer of SVG, and the charts that reports draw with it.
+//! A writer of SVG, and the charts of reports.
 //!
-//! Colours are classes that the page's style sheet gives values, so that a picture is light or dark as the page is.
+//! Colours are classes of the page's style sheet, so that a picture is light or dark as the page is.
 
 use std::fmt::{self, Display, Write};
 
 use super::{Number, Plain};
 
-/// A picture of a size in pixels, with a label for those who cannot see it.
+/// A picture of a size in pixels, with a label for screen readers.
 pub(crate) struct Svg {
     width: f64,
     height: f64,
@@ -61,7 +61,7 @@ impl Svg {
         );
     }
 
-    /// Text that begins, is in the middle or ends at `x`, by the anchor: `start`, `middle`, `end`.
+    /// Adds text at `x`, which is its `start`, `middle` or `end` by the anchor.
     pub(crate) fn text(&mut self, x: f64, y: f64, anchor: &str, text: impl Display) {
         let _ = write!(
             self.body,
@@ -86,7 +86,7 @@ impl Display for Svg {
     }
 }
 
-/// From the lowest to the highest of some values that are finite; of one value, something around it.
+/// The range of the finite values; a range around the value if there is only one.
 pub(crate) fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let finite = values.into_iter().filter(|value| value.is_finite());
     let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -95,7 +95,7 @@ pub(crate) fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)>
     if low > high {
         return None;
     }
-    // What has no width is drawn in the middle; what overflows is not drawn at all.
+    // A range without width is widened; a range that overflows is not drawn.
     let around = (low.abs() * 0.05).max(1e-12);
     let (low, high) = match low == high {
         true => (low - around, high + around),
@@ -104,7 +104,7 @@ pub(crate) fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)>
     (high - low).is_finite().then_some((low, high))
 }
 
-/// Round numbers within a range: a handful.
+/// A few round numbers within a range.
 fn ticks((low, high): (f64, f64)) -> Vec<f64> {
     let rough = (high - low) / 5.0;
     let power = 10_f64.powf(rough.log10().floor());
@@ -189,7 +189,7 @@ impl Chart {
         )
     }
 
-    /// A line through points, in a colour of the page.
+    /// Adds a line through points, in the colour of a class.
     pub(crate) fn line(&mut self, points: impl IntoIterator<Item = (f64, f64)>, class: &str) {
         let finite = points
             .into_iter()
@@ -202,7 +202,7 @@ impl Chart {
         }
     }
 
-    /// A point with its interval.
+    /// Adds a point with its interval.
     pub(crate) fn point(&mut self, x: f64, y: f64, interval: Option<(f64, f64)>) {
         if !(x.is_finite() && y.is_finite()) {
             return;
@@ -222,7 +222,7 @@ impl Display for Chart {
     }
 }
 
-/// Counts as bars side by side, small enough for a cell.
+/// Counts as bars, small enough for a cell.
 pub(crate) fn histogram(label: &str, counts: &[f64]) -> Option<Svg> {
     let most = counts.iter().copied().fold(0.0, f64::max);
     if !(most > 0.0 && most.is_finite()) {
@@ -237,7 +237,7 @@ pub(crate) fn histogram(label: &str, counts: &[f64]) -> Option<Svg> {
     Some(svg)
 }
 
-/// A share of the largest value as a bar, small enough for a cell. What is below 0 is drawn in another colour.
+/// A value as a bar, relative to the largest value, small enough for a cell. Negative values have another colour.
 pub(crate) fn bar(label: impl Display, value: f64, most: f64) -> Svg {
     let share = (value.abs() / most.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
     let mut svg = Svg::new(140.0, 12.0, label);
@@ -251,18 +251,18 @@ pub(crate) fn bar(label: impl Display, value: f64, most: f64) -> Svg {
     svg
 }
 
-/// What an [`interval`] shows.
+/// The content of an [`interval`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Span {
     pub(crate) value: f64,
     pub(crate) interval: Option<(f64, f64)>,
-    /// What it is compared with.
+    /// The bound that it is compared with.
     pub(crate) bound: Option<f64>,
-    /// What is allowed beside the bound.
+    /// The range that the margin allows.
     pub(crate) band: Option<(f64, f64)>,
 }
 
-/// A value with its interval on a line, beside what it is compared with. The range is the same for pictures below each other.
+/// A value with its interval on a line, with the bound that it is compared with. Pictures below each other share a range.
 pub(crate) fn interval(label: impl Display, span: &Span, (low, high): (f64, f64)) -> Svg {
     const WIDTH: f64 = 220.0;
     let pad = (high - low) * 0.06;
@@ -295,7 +295,7 @@ pub(crate) fn interval(label: impl Display, span: &Span, (low, high): (f64, f64)
     svg
 }
 
-/// Steps below each other, and which needs which: `(name, what it made)`, and pairs of a step and a later one.
+/// A graph of steps below each other: `(name, output)` of each, and edges from a step to a later one.
 pub(crate) fn graph(label: &str, steps: &[(String, String)], edges: &[(usize, usize)]) -> Svg {
     const ROW: f64 = 40.0;
     const X: f64 = 70.0;
@@ -303,7 +303,7 @@ pub(crate) fn graph(label: &str, steps: &[(String, String)], edges: &[(usize, us
     let middle = |at: usize| ROW * at as f64 + 18.0;
     for (from, to) in edges {
         let (a, b) = (middle(*from), middle(*to));
-        // The further, the wider: arcs of other steps are crossed as little as can be.
+        // Longer edges are wider, so that few edges cross.
         let wide = X - 8.0 - (12.0 * (to.abs_diff(*from)) as f64).min(X - 12.0);
         svg.path(
             &format!("M{X:.1} {a:.1}C{wide:.1} {a:.1} {wide:.1} {b:.1} {X:.1} {b:.1}"),

@@ -1,4 +1,4 @@
-//! What changed since the version before.
+//! The changes since the previous version.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -45,7 +45,7 @@ pub(super) fn changes(run: &RunRecord, kept: Option<&Kept>) -> String {
                 .chain(change.lower)
                 .chain(change.upper);
             let label = format!("the change in {name} is {}", Number(change.value));
-            // Without an interval there is nothing to see.
+            // Without an interval there is nothing to draw.
             let picture = span.interval.and_then(|_| range(shown));
             let picture = picture.map(|range| interval(label, &span, range).to_string());
             let better = match catalogue.direction(name) {
@@ -103,7 +103,7 @@ pub(super) fn changes(run: &RunRecord, kept: Option<&Kept>) -> String {
     }
     if let Some(comparison) = kept.and_then(|kept| kept.since.as_ref()) {
         let mut table = Table::new(format!(
-            "What differs from the run before, {}",
+            "Differences from the previous run, {}",
             comparison.before
         ))
         .text("what")
@@ -127,7 +127,7 @@ pub(super) fn changes(run: &RunRecord, kept: Option<&Kept>) -> String {
                 let before = Text(&comparison.before);
                 let _ = write!(
                     html,
-                    "<p>Configuration and files are those of the run before, {before}.</p>"
+                    "<p>Configuration and files are those of the previous run, {before}.</p>"
                 );
             }
             false => {
@@ -136,12 +136,12 @@ pub(super) fn changes(run: &RunRecord, kept: Option<&Kept>) -> String {
         }
     }
     match html.is_empty() {
-        true => "<p>There is no version before it to compare with.</p>".to_owned(),
+        true => "<p>There is no previous version to compare with.</p>".to_owned(),
         false => html,
     }
 }
 
-/// The raw values of a row, those of many columns in short.
+/// The raw values of a row, at most 40 of them.
 pub(super) fn raw_row(row: &BTreeMap<String, Option<String>>) -> String {
     const SHOWN: usize = 40;
     let mut html = String::from("<details><summary>values</summary>");

@@ -1,4 +1,4 @@
-//! Two runs beside each other.
+//! The comparison of two runs.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ pub(super) fn page(root: &Root, before: &str, after: &str) -> Result<String> {
         (root.run(before)?, root.run(after)?),
         root.compare(before, after)?,
     );
-    // Of a run that came to no verdict, its record is all there is.
+    // A run without a verdict has no record of results.
     let load = |run: &Run| RunRecord::load(root, &run.id).ok();
     let records = (load(&runs.0), load(&runs.1));
     let title = format!("{} and {}", runs.0.id, runs.1.id);
@@ -26,15 +26,11 @@ pub(super) fn page(root: &Root, before: &str, after: &str) -> Result<String> {
     );
     section(&mut page, "Runs", &facts(&runs.0, &runs.1));
     section(&mut page, "Metrics", &metrics(&found));
-    section(&mut page, "What differs", &differences(&found));
+    section(&mut page, "Differences", &differences(&found));
     if let (Some(before), Some(after)) = records {
         section(&mut page, "Curves", &curves(&before, &after));
         section(&mut page, "Slices", &slices(&before, &after));
-        section(
-            &mut page,
-            "What the models look at",
-            &importances(&before, &after),
-        );
+        section(&mut page, "Importances", &importances(&before, &after));
     }
     page.push_str(FOOT);
     Ok(page)
@@ -56,7 +52,7 @@ fn sentence(found: &Comparison) -> String {
         (_, false) => {
             "their metrics are not of the same rows, or their predictions are gone".to_owned()
         }
-        (true, true) => "no metric differs by more than chance would have it".to_owned(),
+        (true, true) => "no metric differs by more than chance explains".to_owned(),
         (false, true) => format!("these metrics differ: {}", moved.join(", ")),
     };
     Text(format!(

@@ -1,4 +1,4 @@
-//! Metrics, curves, confusion, slices.
+//! Metrics, curves, confusion matrix and slices.
 
 use std::fmt::Write;
 
@@ -47,7 +47,7 @@ fn curves(run: &RunRecord) -> String {
     let mut html = String::new();
     if !details.roc.is_empty() {
         roc(&mut html, details);
-        // Of all rows, as `mean_label` has it where it is known; else as the last point of the curve has it.
+        // The share of positives in all rows: `mean_label` where it is known, else the precision at the last point of the curve.
         let last = details.roc.last().map_or(f64::NAN, |point| point.precision);
         let share = run
             .metrics
@@ -222,7 +222,7 @@ fn residuals(html: &mut String, details: &Details) {
     );
 }
 
-/// So many classes are shown, those with the most rows.
+/// The number of classes that are shown, those with the most rows.
 const CLASSES: usize = 20;
 
 fn confusion(details: &Details) -> String {
@@ -268,7 +268,8 @@ fn write_matrix(html: &mut String, matrix: &ConfusionMatrix) {
         .filter(|at| *at < matrix.classes.len())
         .collect();
     let left_out = matrix.counts.len() - shown.len();
-    let mut table = Table::new("Rows by class (down) and answer (across)").text("class");
+    let mut table =
+        Table::new("Rows by true class (down) and predicted class (across)").text("class");
     for answer in &answers {
         table = table.number(&name(*answer).chars().take(40).collect::<String>());
     }
@@ -295,7 +296,7 @@ fn write_matrix(html: &mut String, matrix: &ConfusionMatrix) {
     }
 }
 
-/// So many slices are listed.
+/// The number of slices that are listed.
 const SLICES: usize = 1_000;
 
 fn slices(run: &RunRecord) -> String {
@@ -341,7 +342,7 @@ fn slices(run: &RunRecord) -> String {
         None => format!("All {} slices", run.metrics.slices.len()),
     };
     table.folded(&mut html, &summary);
-    let mut unseen = Table::new("Classes that training has not seen")
+    let mut unseen = Table::new("Classes that are not in the training data")
         .text("class")
         .number("rows")
         .most(50);

@@ -1,4 +1,4 @@
-//! The data: columns, what each became and why, anomalies, drift, warnings.
+//! The data: columns with their features, anomalies, drift and warnings.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -10,9 +10,9 @@ use crate::schema::{Anomaly, Comparison};
 use crate::statistics::ColumnStatistics;
 use crate::transform::Decision;
 
-/// So many columns are shown.
+/// The number of columns that are shown.
 const COLUMNS: usize = 600;
-/// So many anomalies and warnings.
+/// The number of anomalies and warnings that are shown.
 const FOUND: usize = 300;
 
 pub(super) fn write(page: &mut String, run: &RunRecord) {
@@ -43,7 +43,7 @@ fn columns(run: &RunRecord) -> String {
         .number("missing")
         .number("distinct")
         .text("values")
-        .text("became, and why")
+        .text("features, and why")
         .number("anomalies")
         .most(COLUMNS);
     for column in run.statistics.columns.iter().take(COLUMNS) {
@@ -68,7 +68,7 @@ fn columns(run: &RunRecord) -> String {
             Cell::count(anomalies as u64),
         ]);
     }
-    // Those that are not drawn are counted.
+    // Columns that are not shown are counted.
     let mut html = table.to_string();
     let more = run.statistics.columns.len().saturating_sub(COLUMNS);
     if more > 0 {
@@ -77,7 +77,7 @@ fn columns(run: &RunRecord) -> String {
     html
 }
 
-/// A histogram of many numbers, else the most frequent values; with what is drawn as a table.
+/// A histogram of numbers with its table, or the most frequent values of other columns.
 fn values(column: &ColumnStatistics) -> String {
     let few = column.top_values_exact && column.distinct <= 12;
     let mut html = String::new();
@@ -128,7 +128,7 @@ fn values(column: &ColumnStatistics) -> String {
 }
 
 fn anomalies(run: &RunRecord) -> String {
-    let mut table = Table::new("What does not fit the schema")
+    let mut table = Table::new("Anomalies against the schema")
         .text("where")
         .text("column")
         .text("severity")
@@ -165,7 +165,7 @@ fn anomalies(run: &RunRecord) -> String {
     table.to_string()
 }
 
-/// The distances, the furthest first of those that are compared with a threshold, then the others.
+/// The distances: those with a threshold first, by their excess, then the others.
 fn drift(run: &RunRecord) -> String {
     let mut found: Vec<&Comparison> = run.comparisons.iter().collect();
     let excess = |of: &Comparison| {
@@ -182,7 +182,7 @@ fn drift(run: &RunRecord) -> String {
         .map(|of| of.measured)
         .filter(|measured| measured.is_finite());
     let most = finite.fold(0.0, f64::max);
-    let mut table = Table::new("How far the train split is from other data")
+    let mut table = Table::new("Distances of the train split from other data")
         .text("column")
         .text("against")
         .text("distance")
@@ -208,7 +208,7 @@ fn drift(run: &RunRecord) -> String {
 }
 
 fn warnings(run: &RunRecord) -> String {
-    let mut table = Table::new("What was decided or left out unasked")
+    let mut table = Table::new("Automatic decisions and omissions")
         .text("stage")
         .text("column")
         .text("what")

@@ -1,4 +1,4 @@
-//! For developers: what was configured, where it ran, and how to do it again.
+//! For developers: the configuration, the environment, and how to reproduce the run.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::pipeline::RunRecord;
 pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
     page.push_str("<h2 id=\"development\">Development</h2>\n");
     section(page, "Run", &setup(run, kept));
-    section(page, "Do it again", &reproduce(run, kept));
+    section(page, "Reproduce", &reproduce(run, kept));
     section(page, "Configuration", &configuration(run, kept));
 }
 
@@ -27,6 +27,12 @@ fn setup(run: &RunRecord, kept: Option<&Kept>) -> String {
         .add(
             "trainer",
             run.setup.trainer["name"].as_str().unwrap_or_default(),
+        )
+        .add(
+            "seed",
+            seed(run, kept)
+                .map(|seed| seed.to_string())
+                .unwrap_or_default(),
         )
         .add("split", &run.setup.split)
         .html(
@@ -59,7 +65,7 @@ fn setup(run: &RunRecord, kept: Option<&Kept>) -> String {
         facts.add("note", note);
     }
     let mut html = facts.to_string();
-    let mut digests = Table::new("Digests of what it made")
+    let mut digests = Table::new("Digests of the artifacts")
         .text("kind")
         .text("SHA-256")
         .most(100);
@@ -69,11 +75,24 @@ fn setup(run: &RunRecord, kept: Option<&Kept>) -> String {
             Cell::html(format!("<code>{}</code>", output.digest().as_str())),
         ]);
     }
-    digests.folded(&mut html, "Digests of what it made");
+    digests.folded(&mut html, "Digests of the artifacts");
     html
 }
 
-/// The one command, if the application has told it, and what must be the same for the same bits.
+/// The seed of the training: that of the run, or of the record of an earlier one.
+fn seed(run: &RunRecord, kept: Option<&Kept>) -> Option<u64> {
+    let executions = kept
+        .map(|kept| kept.executions.as_slice())
+        .unwrap_or_default();
+    let mut trained = executions
+        .iter()
+        .filter(|execution| execution.stage == "train");
+    run.setup
+        .seed
+        .or_else(|| trained.find_map(|execution| execution.seed))
+}
+
+/// The command, if the model card has one, and the conditions for the same bits.
 fn reproduce(run: &RunRecord, kept: Option<&Kept>) -> String {
     let mut html = String::new();
     if !run.card.command.is_empty() {
@@ -86,18 +105,18 @@ fn reproduce(run: &RunRecord, kept: Option<&Kept>) -> String {
         );
         let _ = write!(
             html,
-            "<p>What it came of, with digests, seeds and versions:</p><pre>{}</pre>",
+            "<p>The lineage of the run, with digests, seeds and versions:</p><pre>{}</pre>",
             Text(command)
         );
     }
     html.push_str(
-        "<p class=\"muted\">The same files, configuration, seeds and versions on one kind of processor make the same bits, on any \
+        "<p class=\"muted\">The same files, configuration, seeds and versions give the same bits on one kind of processor, on any \
          number of threads.</p>",
     );
     html
 }
 
-/// A path as a shell reads it.
+/// A path quoted for a shell.
 fn shell(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     match path.chars().all(plain) {
@@ -146,7 +165,7 @@ fn configuration(run: &RunRecord, kept: Option<&Kept>) -> String {
     html
 }
 
-/// The fields of a configuration, those within others by their paths.
+/// The fields of a configuration; nested fields have paths such as `train.rounds`.
 fn leaves(table: &mut Table, path: &str, value: &Value) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {

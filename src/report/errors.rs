@@ -1,4 +1,4 @@
-//! How answers depend on columns, and the rows that are answered worst.
+//! Partial dependence, and the rows with the largest losses.
 
 use std::fmt::Write;
 
@@ -8,15 +8,15 @@ use crate::page::svg::{Chart, bar, range};
 use crate::page::{Cell, Number, Table, figure, section};
 use crate::pipeline::RunRecord;
 
-/// So many columns are drawn.
+/// The number of columns that are drawn.
 const COLUMNS: usize = 40;
 
 pub(super) fn write(page: &mut String, run: &RunRecord) {
     section(page, "Partial dependence", &effects(run));
-    section(page, "Answered worst", &mistakes(&run.mistakes));
+    section(page, "Worst predictions", &mistakes(&run.mistakes));
 }
 
-/// The output that is drawn: the value, the probability of the positive class, or that of the first class.
+/// The output that is drawn: the value, the probability of the positive class, or the probability of the first class.
 fn output(effect: &Effect) -> impl Iterator<Item = f64> {
     effect
         .points
@@ -25,19 +25,19 @@ fn output(effect: &Effect) -> impl Iterator<Item = f64> {
 }
 
 fn effects(run: &RunRecord) -> String {
-    // One scale for all, so that what matters looks as much as it matters.
+    // All pictures have one scale, so that their sizes can be compared.
     let Some(y) = range(run.effects.iter().flat_map(output)) else {
         return String::new();
     };
     let name = match run.target.classes() {
-        [] => "mean answer".to_owned(),
+        [] => "mean prediction".to_owned(),
         [_, positive] => format!("mean probability of {positive}"),
         classes => format!(
             "mean probability of {}",
             classes.first().map_or("", String::as_str)
         ),
     };
-    // Those that move the answer most come first.
+    // The columns with the largest effects come first.
     let mut effects: Vec<&Effect> = run.effects.iter().collect();
     let width = |effect: &Effect| range(output(effect)).map_or(0.0, |(low, high)| high - low);
     effects.sort_by(|a, b| width(b).total_cmp(&width(a)));
@@ -72,7 +72,7 @@ fn effects(run: &RunRecord) -> String {
                 chart.line(numbers.into_iter().zip(output(effect)), "l0");
                 figure(&mut html, &effect.column, chart, &table);
             }
-            // Values that are no numbers: the table is the picture.
+            // For values that are not numbers, the table is the picture.
             _ => {
                 let _ = write!(html, "<figure>{table}</figure>");
             }
@@ -80,8 +80,8 @@ fn effects(run: &RunRecord) -> String {
     }
     let _ = write!(
         html,
-        "</div><p class=\"muted\">The mean answer over rows of the eval split with one value in all of them, on one scale; what \
-         goes with the column in the data does not go with it here.</p>"
+        "</div><p class=\"muted\">The mean prediction over rows of the eval split in which the column has one value, on one scale. \
+         Columns that are correlated with it keep their values.</p>"
     );
     html
 }
@@ -89,7 +89,7 @@ fn effects(run: &RunRecord) -> String {
 fn mistakes(mistakes: &[Mistake]) -> String {
     let mut table = Table::new("The rows of the eval split with the largest losses")
         .number("loss")
-        .number("answer")
+        .number("prediction")
         .text("row");
     for mistake in mistakes {
         let answer: Vec<String> = mistake

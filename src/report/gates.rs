@@ -1,4 +1,4 @@
-//! Each check with what it was judged by, drawn.
+//! Each check with its value, interval and bound, as a picture.
 
 use crate::blessing::{Check, CheckOutcome};
 use crate::metrics::{Catalogue, Direction, MetricValue};
@@ -15,7 +15,7 @@ fn tag(check: &Check) -> &'static str {
     }
 }
 
-/// Each check with what it was judged by, drawn.
+/// Each check with its value, interval and bound, as a picture.
 pub(super) fn gates(run: &RunRecord) -> String {
     let mut table = Table::new("Every check, with its value, interval and bound")
         .text("check")
@@ -29,7 +29,7 @@ pub(super) fn gates(run: &RunRecord) -> String {
         .text("found")
         .most(500);
     let catalogue = Catalogue::new();
-    // What blocks comes first: it is what is looked for.
+    // Checks that block come first.
     let checks = run.verdict.checks();
     let first = checks.iter().filter(|check| check.is_blocking());
     for check in first.chain(checks.iter().filter(|check| !check.is_blocking())) {
@@ -67,7 +67,7 @@ pub(super) fn gates(run: &RunRecord) -> String {
     table.to_string()
 }
 
-/// A gate as a picture; nothing if it is not about a number.
+/// The picture of a gate; empty if the check has no number.
 fn gate(check: &Check, catalogue: &Catalogue) -> String {
     let (Some(value), Some(bound)) = (check.value, check.bound) else {
         return String::new();

@@ -1,4 +1,4 @@
-//! For whom a model is worse: slices, and groups of people.
+//! Slices and groups for which a model is worse.
 
 use std::fmt::Write;
 
@@ -13,9 +13,7 @@ pub(super) fn worst_slices(run: &RunRecord) -> String {
     let mut html = String::new();
     if let Some(found) = &run.worst_slices {
         match found.is_empty() {
-            true => {
-                html.push_str("<p>A search has found no slice that is worse than the rest.</p>")
-            }
+            true => html.push_str("<p>The search found no slice that is worse than the rest.</p>"),
             false => {
                 let mut table = Table::new("Found on one half of the rows, confirmed on the other")
                     .text("slice")
@@ -88,12 +86,12 @@ pub(super) fn worst_slices(run: &RunRecord) -> String {
     }
     let _ = write!(
         html,
-        "{table}<p class=\"muted\">The worst of many slices look worse than they are: mind the intervals.</p>"
+        "{table}<p class=\"muted\">The worst of many slices look worse than they are: see the intervals.</p>"
     );
     html
 }
 
-/// So many of the worst slices are drawn; all are among the tables.
+/// The number of the worst slices that are drawn; all are in the table of slices.
 const WORST: usize = 15;
 
 /// The slices that have a metric, the worst first.

@@ -1,16 +1,16 @@
-//! What is on record of a run beside its own results.
+//! The records of a run in its root.
 
 use crate::error::Result;
 use crate::runs::{Comparison, Execution, Root, Run, ServingPeriod, State};
 
-/// So many runs of a pipeline are shown.
+/// The number of runs of a pipeline that are shown.
 const HISTORY: usize = 60;
 
-/// What is on record of a run.
+/// The records of a run.
 pub(super) struct Kept {
     pub(super) root: String,
     pub(super) run: Run,
-    /// Its executions in the order of the stages, those of earlier runs that it reused too.
+    /// Its executions in the order of the stages, including reused ones of earlier runs.
     pub(super) executions: Vec<Execution>,
     /// The newest runs of the pipeline up to this one, the oldest first.
     pub(super) history: Vec<Run>,
@@ -20,7 +20,7 @@ pub(super) struct Kept {
     pub(super) since: Option<Since>,
 }
 
-/// What differs from a run before.
+/// The differences from the previous run.
 pub(super) struct Since {
     pub(super) before: String,
     pub(super) found: Comparison,

@@ -1,4 +1,4 @@
-//! For who answers for the product: may it be used, how sure is that, for whom is it worse, what has changed.
+//! For product managers: the verdict, its certainty, the slices that are worse, and the changes.
 
 use std::fmt::Write;
 
@@ -16,20 +16,20 @@ pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
     section(page, "Fairness", &groups::fairness(&run.metrics));
     section(
         page,
-        "What changed since the last version",
+        "Changes since the last version",
         &change::changes(run, kept),
     );
     section(page, "Model card", &card(run));
 }
 
-/// Whether the model may be used, in one sentence of plain text.
+/// The verdict in one sentence of plain text.
 pub(super) fn sentence(run: &RunRecord, kept: Option<&Kept>) -> String {
     let checks = run.verdict.checks();
     let passed = checks.iter().filter(|check| check.is_passed()).count();
     let mut text = match (run.verdict.is_blessed(), version(kept)) {
         (true, Some(version)) => format!("Blessed, and deployed as version {version}: "),
         (true, None) => "Blessed: ".to_owned(),
-        (false, _) => "Rejected, so that what served before goes on serving: ".to_owned(),
+        (false, _) => "Rejected, so the previous version goes on serving: ".to_owned(),
     };
     let _ = write!(text, "{passed} of {} checks passed", checks.len());
     if let Some((name, value)) = main_metric(run) {
@@ -57,7 +57,7 @@ fn version(kept: Option<&Kept>) -> Option<u64> {
     kept?.run.deployed.as_ref()?.version
 }
 
-/// The reasons, and what may lie behind them.
+/// The reasons, and their possible causes.
 fn verdict(run: &RunRecord) -> String {
     let mut html = match run.verdict.is_blessed() {
         true => "<p><span class=\"tag good\">blessed</span></p>".to_owned(),
@@ -86,8 +86,8 @@ fn verdict(run: &RunRecord) -> String {
             true => vec!["nothing was checked".to_owned()],
             false => reasons,
         };
-        list("Why:", reasons);
-        list("What may lie behind it:", causes(run));
+        list("Reasons:", reasons);
+        list("Possible causes:", causes(run));
     }
     list(
         "Notes:",
@@ -96,7 +96,7 @@ fn verdict(run: &RunRecord) -> String {
     html
 }
 
-/// What was found of the data and the model that may explain a rejection, the most telling first.
+/// Findings about data and model that may explain a rejection, the most informative first.
 fn causes(run: &RunRecord) -> Vec<String> {
     let mut causes = Vec::new();
     for check in run
@@ -109,7 +109,7 @@ fn causes(run: &RunRecord) -> Vec<String> {
             && detectable > margin
         {
             causes.push(format!(
-                "{}: there are too few rows to show a change as small as the margin of {}; they show {} or more",
+                "{}: too few rows to detect a change as small as the margin of {}; detectable are {} or more",
                 check.name,
                 Number(margin),
                 Number(detectable)
@@ -145,7 +145,7 @@ fn causes(run: &RunRecord) -> Vec<String> {
     if !unseen.is_empty() {
         let names: Vec<&str> = unseen.keys().take(5).map(String::as_str).collect();
         causes.push(format!(
-            "{rows} rows are of classes that training has not seen: {}",
+            "{rows} rows have classes that are not in the training data: {}",
             names.join(", ")
         ));
     }
@@ -214,7 +214,7 @@ fn card(run: &RunRecord) -> String {
     if !missing.is_empty() {
         let _ = write!(
             html,
-            "<p class=\"muted\">The application says nothing of: {}.</p>",
+            "<p class=\"muted\">Not given by the application: {}.</p>",
             missing.join(", ")
         );
     }

@@ -1,12 +1,12 @@
-//! A run as a page that people read, and as text for a terminal.
+//! Reports of runs: HTML pages, and plots for terminals.
 //!
-//! [`html`] makes one self-contained file of a [`RunRecord`], [`of_run`] of what a [root](crate::runs) has on record of a
-//! run, with its history and lineage, and [`of_runs`] of two runs beside each other. No script, no network; light and
-//! dark as the reader's system is, for screens of 400 pixels and for paper; behind every picture is its table. The
-//! sections are for readers: who answers for the product, data scientists, operators, developers.
+//! [`html`] makes one self-contained page of a [`RunRecord`], [`of_run`] one of the records of a run in a [root](crate::runs),
+//! with its history and lineage, and [`of_runs`] a comparison of two runs. Pages have no scripts and load nothing; they are
+//! light or dark as the reader's system is, fit screens of 400 pixels and paper, and have a table behind every picture. The
+//! sections are for four readers: product managers, data scientists, operators and developers.
 //!
-//! Whatever a file, a column or a value is called, it is text there; names are shown in short, and lists end with how many
-//! more there are, so that a page stays small. [`Plots`] are the curves and importances as text.
+//! The names of files, columns and values are escaped and abbreviated, and long lists end with the number of entries that are
+//! left out, so that a page stays small. [`Plots`] are curves and importances for a terminal.
 
 mod change;
 mod compare;
@@ -43,8 +43,8 @@ pub fn html(run: &RunRecord) -> String {
     page(run, None)
 }
 
-/// A run that is on record as an HTML page: what [`html`] says of it, and where it ran, what it made, what it came of, what
-/// differs from the run before, and how the metrics went from run to run.
+/// A run in a root as an HTML page: the content of [`html`], and environment, artifacts, lineage, the differences from the
+/// previous run, and the history of the metrics.
 ///
 /// ```no_run
 /// use fourfold::report;
@@ -66,7 +66,7 @@ pub fn of_run(root: &Root, run: &str) -> Result<String> {
     Ok(page(&record, Some(&kept)))
 }
 
-/// Two runs that are on record beside each other, as an HTML page: what is of the second is `after`.
+/// The comparison of two runs in a root as an HTML page; `before` is the first, `after` the second.
 ///
 /// # Errors
 /// As [`of_run`].
@@ -99,7 +99,7 @@ const NAV: &str = "<nav aria-label=\"Sections\"><ul><li><a href=\"#product\">Pro
     <li><a href=\"#science\">Data science</a></li><li><a href=\"#operation\">Operation</a></li>\
     <li><a href=\"#development\">Development</a></li></ul></nav>";
 
-/// The metric that the run is told by: what was judged first, else what is most usual for the task.
+/// The main metric of a run: that of the first check, else the most usual one of the task.
 fn main_metric(run: &RunRecord) -> Option<(&str, &MetricValue)> {
     const USUAL: [&str; 6] = ["auc", "auc_ovr", "accuracy", "rmse", "mae", "skill"];
     let judged = run.verdict.checks().iter();

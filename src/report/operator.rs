@@ -1,4 +1,4 @@
-//! For who operates it: how large and how fast it is, how to serve it and to go back, what came of what.
+//! For operators: size and latency, how to serve and roll back, lineage and timings.
 
 use std::fmt::Write;
 
@@ -12,11 +12,7 @@ pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
     page.push_str("<h2 id=\"operation\">Operation</h2>\n");
     section(page, "Model", &model(run, kept));
     section(page, "Serve and roll back", &serving(run, kept));
-    section(
-        page,
-        "Where it came from",
-        &kept.map(lineage).unwrap_or_default(),
-    );
+    section(page, "Lineage", &kept.map(lineage).unwrap_or_default());
     section(page, "Time", &timings(run, kept));
 }
 
@@ -54,7 +50,7 @@ fn model(run: &RunRecord, kept: Option<&Kept>) -> String {
     facts.add("takes", format!("{}{more}", inputs.join(", ")));
     let mut html = facts.to_string();
     if measured.is_some() {
-        html.push_str("<p class=\"muted\">As the trial before the deployment has measured, on the machine of the run.</p>");
+        html.push_str("<p class=\"muted\">Measured in the trial before deployment, on the machine of the run.</p>");
     }
     html
 }
@@ -102,14 +98,14 @@ fn serving(run: &RunRecord, kept: Option<&Kept>) -> String {
     html
 }
 
-/// The stages with what each made, and which used what.
+/// The graph of the stages, with their inputs and outputs.
 fn lineage(kept: &Kept) -> String {
-    let mut table = Table::new("Stages, what they were made of and what they made")
+    let mut table = Table::new("Stages with their inputs and outputs")
         .text("stage")
-        .text("what")
-        .text("ran in")
-        .text("of")
-        .text("made")
+        .text("stage type")
+        .text("run")
+        .text("inputs")
+        .text("outputs")
         .most(100);
     let short = |ids: &[ArtifactId]| {
         let ids: Vec<String> = ids.iter().map(ArtifactId::short).collect();
@@ -143,7 +139,7 @@ fn lineage(kept: &Kept) -> String {
             .last()
             .map(ArtifactId::short)
             .unwrap_or_default();
-        // What ran is in the table: there is room for a word.
+        // There is room for one word; the table has the rest.
         let name = execution.stage.chars().take(16).collect();
         steps.push((name, made));
         for (maker, earlier) in kept.executions[..at].iter().enumerate() {
@@ -184,13 +180,13 @@ fn lineage(kept: &Kept) -> String {
             Cell::html(format!("<code>{}</code>", Text(file.digest.as_str()))),
         ]);
     }
-    table.folded(&mut html, "Files that it is of");
+    table.folded(&mut html, "Input files");
     html
 }
 
 fn timings(run: &RunRecord, kept: Option<&Kept>) -> String {
     let most = run.timings_s.values().copied().fold(0.0, f64::max);
-    let mut table = Table::new("What each step took")
+    let mut table = Table::new("Duration of each step")
         .text("step")
         .number("time")
         .text("drawn");
@@ -207,7 +203,7 @@ fn timings(run: &RunRecord, kept: Option<&Kept>) -> String {
         if !run.reused.is_empty() {
             let _ = write!(
                 html,
-                " These stages are of earlier runs: {}.",
+                " Reused from earlier runs: {}.",
                 Text(run.reused.join(", "))
             );
         }

@@ -9,17 +9,17 @@ use crate::pipeline::RunRecord;
 use crate::statistics::{ColumnStatistics, Statistics};
 use crate::training::Importance;
 
-/// The columns of characters that a plot has.
+/// The width of a plot in characters.
 const WIDTH: usize = 40;
-/// Its lines.
+/// The height of a plot in lines.
 const HEIGHT: usize = 12;
-/// So many bars are shown.
+/// The number of bars that are shown.
 const BARS: usize = 12;
-/// The columns of characters that a name has.
+/// The width of a name in characters.
 const NAME: usize = 24;
 
-/// Plots as lines of text, of at most 90 columns: of a run its ROC curve, calibration and importances, of
-/// statistics what each column tells of the label, with histograms. Nothing where there is nothing to plot.
+/// Plots as lines of at most 90 characters: the ROC curve, calibration and importances of a run, or histograms of statistics
+/// and the association of each column with the label. Plots without data are left out.
 ///
 /// ```
 /// # fn told(run: &fourfold::pipeline::RunRecord) {
@@ -42,7 +42,7 @@ impl<'a> Plots<'a> {
         Plots(Of::Run(run))
     }
 
-    /// Histograms of columns of numbers, and what each column tells of the label if there is one.
+    /// Histograms of numeric columns, and the association of each column with the label if there is one.
     #[must_use]
     pub fn of_statistics(statistics: &'a Statistics) -> Self {
         Plots(Of::Statistics(statistics))
@@ -66,7 +66,7 @@ impl Display for Plots<'_> {
     }
 }
 
-/// A name in its columns, whatever its characters: a terminal obeys some of them.
+/// A name of fixed width, without the characters that terminals interpret.
 struct Name<'a>(&'a str);
 
 impl Display for Name<'_> {
@@ -89,7 +89,7 @@ impl Display for Name<'_> {
     }
 }
 
-/// The place of a share among so many.
+/// The index of a share among `n` positions.
 fn place(share: f64, n: usize) -> usize {
     ((share.clamp(0.0, 1.0) * (n - 1) as f64).round() as usize).min(n - 1)
 }
@@ -206,15 +206,15 @@ fn associations(f: &mut fmt::Formatter<'_>, statistics: &Statistics) -> fmt::Res
     });
     bars_of(
         f,
-        "what each column tells of the label, in bits",
+        "mutual information of each column with the label, in bits",
         bars.collect(),
     )
 }
 
-/// The largest values as bars, from the largest down.
+/// The largest values as bars, in descending order.
 fn bars_of(f: &mut fmt::Formatter<'_>, title: &str, mut bars: Vec<(&str, f64)>) -> fmt::Result {
     bars.retain(|(_, value)| value.is_finite());
-    // Of equal ones the first stays first.
+    // The sort is stable.
     bars.sort_by(|a, b| b.1.total_cmp(&a.1));
     let most = bars.first().map_or(0.0, |(_, value)| *value);
     if most <= 0.0 {

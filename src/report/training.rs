@@ -1,4 +1,4 @@
-//! How the model came to be: the history, the curve, what it looks at.
+//! The training: leaderboard, history, learning curves and importances.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,11 +11,11 @@ use crate::page::{Cell, Name, Number, Table, figure, section};
 use crate::pipeline::RunRecord;
 use crate::training::{CurvePoint, ExplainedRow, Importance, TrainingRecord};
 
-/// So many features are shown, those that matter most by the first measure.
+/// The number of features that are shown, the most important ones by the first measure.
 const SHOWN: usize = 30;
-/// So many points of a curve are drawn.
+/// The number of points of a curve that are drawn.
 const POINTS: usize = 200;
-/// So many names of a row's contributions.
+/// The number of contributions of a row that are shown.
 const NAMES: usize = 60;
 
 pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
@@ -23,17 +23,13 @@ pub(super) fn write(page: &mut String, run: &RunRecord, kept: Option<&Kept>) {
     section(page, "Leaderboard", &super::search::search(training));
     section(page, "History", &history(run, kept));
     section(page, "Learning curves", &curve(training));
-    section(
-        page,
-        "What the model looks at",
-        &importances(&training.importances),
-    );
+    section(page, "Importances", &importances(&training.importances));
     if let Some(row) = &training.explained {
-        section(page, "How one row is predicted", &explained(row));
+        section(page, "Explanation of one row", &explained(row));
     }
 }
 
-/// How the metric went from run to run of the pipeline.
+/// The main metric from run to run of the pipeline.
 fn history(run: &RunRecord, kept: Option<&Kept>) -> String {
     let (Some(kept), Some((metric, _))) = (kept, main_metric(run)) else {
         return String::new();
@@ -116,7 +112,7 @@ pub(super) fn in_short(configuration: &Value) -> String {
     }
 }
 
-/// A table a kind of name: trainers tell of features, permutations and contributions of raw columns.
+/// One table for each set of names: some measures are of features, others of raw columns.
 fn importances(importances: &[Importance]) -> String {
     let mut html = String::new();
     let measures = by_measure(importances);
@@ -179,7 +175,7 @@ pub(super) fn write_importances(html: &mut String, measures: &[(&str, Vec<&Impor
 
 fn explained(row: &ExplainedRow) -> String {
     let table = Table::new(
-        "What each column adds to the output before the link, on the first row that was held out",
+        "Contribution of each column to the output before the link, for the first row that was held out",
     );
     let outputs = row.outputs.len().min(10);
     let mut table = (0..outputs).fold(table.text("column").most(NAMES), |table, output| {
@@ -269,13 +265,13 @@ fn curve(training: &TrainingRecord) -> String {
     if let Some(best) = training.best_iteration {
         let _ = write!(
             html,
-            "<p class=\"muted\">The model is that of iteration {best}.</p>"
+            "<p class=\"muted\">The model is the one of iteration {best}.</p>"
         );
     }
     if let Some(threshold) = training.threshold {
         let _ = write!(
             html,
-            "<p class=\"muted\">It answers as positive above {}.</p>",
+            "<p class=\"muted\">Rows are predicted as positive above {}.</p>",
             Number(threshold)
         );
     }

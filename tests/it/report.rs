@@ -171,10 +171,10 @@ fn runs_on_record_have_pages() {
         "tells of late &lt;parcels&gt;",
         "parcels train --rows 2000",
         "a &lt;note&gt;",
-        "The application says nothing of: limits, data, licence.",
+        "Not given by the application: limits, data, licence.",
         "99th percentile",
         "rollback",
-        "There is no version before it to compare with.",
+        "There is no previous version to compare with.",
         id.as_str(),
     ] {
         assert!(page.contains(part), "no {part}");
@@ -187,8 +187,8 @@ fn runs_on_record_have_pages() {
     let page = report::of_run(&root, &second).unwrap();
     check_elements(&page);
     for part in [
-        "Rejected, so that what served before goes on serving: ",
-        "What may lie behind it:",
+        "Rejected, so the previous version goes on serving: ",
+        "Possible causes:",
         "train.rounds",
         "auc from run to run",
         "The rows whose answers changed most",
@@ -328,7 +328,7 @@ fn what_is_not_there_is_left_out() {
     check_elements(&page);
     for part in [
         "Partial dependence",
-        "Answered worst",
+        "Worst predictions",
         "Learning curves",
         "99th percentile",
     ] {
@@ -349,7 +349,7 @@ fn what_is_not_there_is_left_out() {
     if let Some(mut anomaly) = anomalies.next() {
         anomaly.severity = Severity::Error;
         odd.anomalies.insert("eval".to_owned(), vec![anomaly]);
-        assert!(report::html(&odd).contains("What may lie behind it:"));
+        assert!(report::html(&odd).contains("Possible causes:"));
     }
 }
 
