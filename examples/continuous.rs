@@ -1,6 +1,6 @@
-//! A year of flights in half a minute: `cargo run --example continuous`. Each month arrives on a virtual clock and is checked,
-//! trained on and judged, while clients ask the service. In April distances are in kilometres, in July a carrier is new, and
-//! half of the labels of September arrive a month late.
+//! A year of flights in half a minute: `cargo run --example continuous`. Each month arrives on a virtual clock, is checked,
+//! trained on and evaluated, while clients send requests to the service. In April distances are in kilometres, in July a
+//! carrier is new, and half of the labels of September arrive a month late.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use fourfold::continuous::{ContinuousPipeline, Step};
 use fourfold::data::{RollingWindow, SpanBatches};
 use fourfold::datafusion::logical_expr::{cast, col, lit, when};
 use fourfold::datafusion::prelude::DataFrame;
+use fourfold::metrics::Metrics;
 use fourfold::prelude::*;
 
 const MONTHS: [&str; 12] = [
@@ -32,7 +33,7 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// The flights of a month as they arrive.
+/// The rows that arrive in a month.
 async fn arrivals(engine: &Engine, month: i64) -> Result<DataFrame> {
     let file =
         |month: i64| FileSource::parquet(format!("examples/data/flights/2013-{month:02}.parquet"));
@@ -54,7 +55,7 @@ async fn arrivals(engine: &Engine, month: i64) -> Result<DataFrame> {
     })
 }
 
-/// Sends requests until it is told to stop; returns the numbers of answers and of failed requests.
+/// Sends requests until `stop` is set, and returns the numbers of answers and of failed requests.
 fn ask(flights: &Endpoint, rows: &RecordBatch, stop: &AtomicBool) -> (u64, u64) {
     let (mut answered, mut failed) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
@@ -68,13 +69,27 @@ fn ask(flights: &Endpoint, rows: &RecordBatch, stop: &AtomicBool) -> (u64, u64) 
     (answered, failed)
 }
 
-fn tell(month: &str, step: &Step) {
-    let auc = |metrics: &fourfold::metrics::Metrics| match metrics.get("auc") {
-        Some(auc) => format!("{:.3}", auc.value),
-        None => "     ".to_owned(),
-    };
-    let (served, candidate) = (auc(&step.serving_metrics), auc(&step.metrics));
+fn auc(metrics: &Metrics) -> Option<f64> {
+    metrics.get("auc").map(|auc| auc.value)
+}
+
+fn print(month: &str, step: &Step) {
+    let shown =
+        |metrics: &Metrics| auc(metrics).map_or("     ".to_owned(), |auc| format!("{auc:.3}"));
+    let (served, candidate) = (shown(&step.serving_metrics), shown(&step.metrics));
     println!("{month:9}  {served}  {candidate}  {step}");
+}
+
+/// Prints the AUC of the serving model on the flights of each month, which it has not seen.
+fn print_served(served: &[(&str, f64)]) {
+    println!("\nAUC of the serving model, before it is replaced");
+    for (month, auc) in served {
+        let bar = "#".repeat(((auc - 0.5).max(0.0) * 200.0).round() as usize);
+        println!("{month:9}  {auc:.3}  {bar}");
+    }
+    if let (Some((first, from)), Some((last, to))) = (served.first(), served.last()) {
+        println!("from {from:.3} in {first} to {to:.3} in {last}\n");
+    }
 }
 
 #[tokio::main]
@@ -109,29 +124,31 @@ async fn main() -> Result<()> {
 
     println!("AUC        served candidate");
     let stop = Arc::new(AtomicBool::new(false));
-    let mut clients = None;
+    let (mut clients, mut served) = (None, Vec::new());
     for (month, name) in (1..).zip(MONTHS) {
         let rows = arrivals(&engine, month).await?.collect().await?;
         months.push(month, rows.clone());
         let at = new_year + Duration::from_secs(30 * 86_400 * month as u64);
         for step in loop_of_flights.replay([(month, at)], &clock).await? {
-            tell(name, &step);
+            print(name, &step);
+            served.extend(auc(&step.serving_metrics).map(|auc| (name, auc)));
         }
         if clients.is_none() && flights.predictor().is_ok() {
             let (flights, rows, stop) = (flights.clone(), rows[0].clone(), Arc::clone(&stop));
             clients = Some(std::thread::spawn(move || ask(&flights, &rows, &stop)));
         }
     }
+    print_served(&served);
     stop.store(true, Ordering::Relaxed);
     let (answered, failed) = clients
         .and_then(|clients| clients.join().ok())
         .unwrap_or_default();
-    println!("meanwhile: {answered} requests answered, {failed} failed");
+    println!("{answered} requests were answered meanwhile, {failed} failed");
     match (answered, failed) {
         (1.., 0) => Ok(()),
         _ => Err(Error::new(
             ErrorKind::Other,
-            "the service has failed its clients",
+            "requests failed, or none were answered",
         )),
     }
 }

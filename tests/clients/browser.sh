@@ -46,6 +46,21 @@ for page in "$@"; do
       name=$(basename "$page" .html)
       ;;
   esac
+  # In real time, unlike below: from the start of the navigation until all of the page is laid out.
+  cat >"$work/timed.html" <<HTML
+<!doctype html><html><body><iframe id="f" style="width:1200px;height:1000px"></iframe><p id="found"></p><script>
+const frame = document.getElementById("f"), began = performance.now();
+frame.onload = () => {
+  const height = frame.contentDocument.documentElement.scrollHeight;
+  document.getElementById("found").textContent = "opened " + Math.round(performance.now() - began) + " high " + height;
+};
+frame.src = "page.html";
+</script></body></html>
+HTML
+  opened=$(timeout 120 "$chromium" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
+    --user-data-dir="$work/profile" --allow-file-access-from-files --window-size=1200,1000 \
+    --dump-dom "file://$work/timed.html" 2>/dev/null | sed -nE 's/.*opened ([0-9]+) high.*/\1/p')
+  echo "$name: $(wc -c <"$work/page.html") bytes, opened in ${opened:-?} ms"
   for width in 400 1200; do
     for scheme in light dark; do
       # No window is as narrow as 400 pixels, a frame is.
