@@ -318,15 +318,14 @@ mod tests {
         let trials = [infeasible, trial(0.2, "b", 0.3), trial(0.3, "<b>", 0.2)];
         let order: Vec<usize> = ranked(&trials).into_iter().map(|(at, _)| at).collect();
         assert_eq!(order, [2, 1, 0]);
-        let training = {
-            let mut record = TrainingRecord::default();
-            record.trials = trials.into();
-            record.parameter_importances = vec![Importance {
+        let training = TrainingRecord {
+            trials: trials.into(),
+            parameter_importances: vec![Importance {
                 feature: "boosting.rate".to_owned(),
                 measure: "fanova".to_owned(),
                 value: 0.7,
-            }];
-            record
+            }],
+            ..TrainingRecord::default()
         };
         let html = search(&training);
         assert!(html.contains("boosting.rate") && html.contains("Trials of boosting"));

@@ -1,5 +1,7 @@
 //! The folds of a data set: one of them, or all in as many passes over the rows as one takes.
 
+use std::sync::Arc;
+
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 
@@ -98,7 +100,7 @@ impl Dataset {
     ) -> Result<Vec<HoldOut>> {
         let plan = match transform {
             Some(transform) => self.plan()?.with_choice(transform.clone()).into(),
-            None => self.plan()?.clone(),
+            None => Arc::clone(self.plan()?),
         };
         let schema = self.examples.schema();
         let behind = |fold: &HoldOut, fitted| {
