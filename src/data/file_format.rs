@@ -3,6 +3,7 @@
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use serde::{Deserialize, Serialize};
 
+use super::location::Found;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The format of a file.
@@ -105,6 +106,33 @@ fn extension(path: &str) -> Option<String> {
     let name = path.rsplit('/').next()?;
     let (_, extension) = name.rsplit_once('.')?;
     Some(extension.to_lowercase())
+}
+
+/// The format that most files have by their names.
+pub(super) fn most_common(found: &[Found], shown: &str) -> Result<Option<FileFormat>> {
+    let mut formats: Vec<(FileFormat, &Found, usize)> = Vec::new();
+    for file in found {
+        let Some(format) = FileFormat::of_name(&file.name) else {
+            continue;
+        };
+        match formats
+            .iter_mut()
+            .find(|(known, ..)| known.is_like(&format))
+        {
+            Some((.., n)) => *n += 1,
+            None => formats.push((format, file, 1)),
+        }
+    }
+    formats.sort_by_key(|(.., n)| std::cmp::Reverse(*n));
+    if let [(_, first, most), (_, second, n), ..] = formats.as_slice()
+        && most == n
+    {
+        return Err(Error::config(format!(
+            "`{shown}` has as many files like `{}` as like `{}`; say which format is to be read",
+            first.name, second.name
+        )));
+    }
+    Ok(formats.into_iter().next().map(|(format, ..)| format))
 }
 
 #[cfg(test)]

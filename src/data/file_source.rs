@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DataSource;
 use super::damage::guard::guarded;
-use super::file_format::{FileFormat, INFER_ROWS, KNOWN_NAMES};
+use super::file_format::{FileFormat, INFER_ROWS, KNOWN_NAMES, most_common};
 use super::file_inspector::FileInspector;
 use super::files_table::{FilesTable, Reader};
 use super::location::{Found, Location};
@@ -422,33 +422,6 @@ impl FileSource {
         let rows = session.read_table(Arc::new(table(Arc::new(schema))?))?;
         refined.select(rows)
     }
-}
-
-/// The format that most files have by their names.
-fn most_common(found: &[Found], shown: &str) -> Result<Option<FileFormat>> {
-    let mut formats: Vec<(FileFormat, &Found, usize)> = Vec::new();
-    for file in found {
-        let Some(format) = FileFormat::of_name(&file.name) else {
-            continue;
-        };
-        match formats
-            .iter_mut()
-            .find(|(known, ..)| known.is_like(&format))
-        {
-            Some((.., n)) => *n += 1,
-            None => formats.push((format, file, 1)),
-        }
-    }
-    formats.sort_by_key(|(.., n)| std::cmp::Reverse(*n));
-    if let [(_, first, most), (_, second, n), ..] = formats.as_slice()
-        && most == n
-    {
-        return Err(Error::config(format!(
-            "`{shown}` has as many files like `{}` as like `{}`; say which format is to be read",
-            first.name, second.name
-        )));
-    }
-    Ok(formats.into_iter().next().map(|(format, ..)| format))
 }
 
 fn nothing_in(shown: &str) -> Error {

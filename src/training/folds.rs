@@ -125,8 +125,10 @@ impl Dataset {
         let mut is_first = true;
         loop {
             // Whether there is one more pass depends on the steps, not on the rows: it is so for all folds or for none.
+            // Each is asked, as steps that learn nothing are fitted then.
             let passes = fittings.iter_mut().map(|fitting| fitting.pass());
-            let passes: Option<Vec<FitPass>> = passes.collect::<Result<_>>()?;
+            let passes: Vec<Option<FitPass>> = passes.collect::<Result<_>>()?;
+            let passes: Option<Vec<FitPass>> = passes.into_iter().collect();
             let (Some(passes), Some(first)) = (passes, fittings.first()) else {
                 break;
             };

@@ -21,10 +21,10 @@ use fourfold::continuous::{
 use fourfold::data::{RollingWindow, SpanBatches, SpanSource};
 use fourfold::model::ConstantModel;
 use fourfold::prelude::*;
+use fourfold::serving::http::{Admin, ServerOptions};
 use fourfold::serving::observe::{
     DriftMonitor, DriftOptions, Metrics, RequestLog, RequestLogOptions,
 };
-use fourfold::serving::http::{Admin, ServerOptions};
 use fourfold::training::Linear;
 
 const HOUR: Duration = Duration::from_secs(3_600);

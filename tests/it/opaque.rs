@@ -266,5 +266,5 @@ async fn a_transform_that_is_given_does_not_fit_it() {
         .map(drop)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("takes the raw rows"), "{error}");
+    assert!(error.to_string().contains("takes raw rows"), "{error}");
 }

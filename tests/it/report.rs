@@ -160,6 +160,7 @@ fn runs_on_record_have_pages() {
     let mut loaded = RunRecord::load(&root, &id).unwrap();
     loaded.timings_s = record.timings_s.clone();
     loaded.setup = record.setup.clone();
+    loaded.detectable = record.detectable.clone();
     assert_eq!(loaded, record);
 
     let page = report::of_run(&root, &id).unwrap();

@@ -136,7 +136,7 @@ async fn what_does_not_fit_is_named() {
     assert!(
         message(&twice, vec![])
             .await
-            .contains("duplicate column name `id`")
+            .contains("column name `id` is a duplicate")
     );
     let other = [("id", FieldType::Other)];
     assert!(

@@ -264,7 +264,7 @@ fn what_has_not_two_classes_has_no_threshold() {
     assert!(
         error
             .to_string()
-            .contains("a decision threshold is of two classes"),
+            .contains("a decision threshold requires two classes"),
         "{error}"
     );
 }

@@ -159,7 +159,7 @@ impl fmt::Display for Element<'_> {
             Element::Signed(value) => value.fmt(f),
             Element::Unsigned(value) => value.fmt(f),
             Element::Float(value) => write!(f, "{value:?}"),
-            Element::Text(_) => f.write_str("a text"),
+            Element::Text(_) => f.write_str("a string"),
         }
     }
 }
@@ -267,7 +267,7 @@ impl Column {
                 );
                 let must = match (self.datatype, self.datatype.whole_range()) {
                     (Datatype::Bool, _) => "true or false".to_owned(),
-                    (Datatype::Bytes, _) => "a text".to_owned(),
+                    (Datatype::Bytes, _) => "a string".to_owned(),
                     (_, Some((low, high)))
                         if matches!(element, Element::Signed(_) | Element::Unsigned(_)) =>
                     {

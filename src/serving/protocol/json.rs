@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
     /// A text.
     pub(super) fn text(&mut self) -> Result<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
-            return Err(self.unexpected("a text"));
+            return Err(self.unexpected("a string"));
         }
         self.string()
     }

@@ -240,7 +240,7 @@ mod tests {
             (
                 Datatype::Int64,
                 "[\"1\", 2]",
-                "element 0 is a text, must be a whole number",
+                "element 0 is a string, must be a whole number",
             ),
             (
                 Datatype::Fp64,

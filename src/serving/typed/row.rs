@@ -51,8 +51,8 @@ impl<'c, 'm> Serializer for RowSerializer<'c, 'm> {
         serialize_u128(u128) "a number";
         serialize_f32(f32) "a number";
         serialize_f64(f64) "a number";
-        serialize_char(char) "a text";
-        serialize_str(&str) "a text";
+        serialize_char(char) "a string";
+        serialize_str(&str) "a string";
         serialize_bytes(&[u8]) "bytes";
     }
 

@@ -22,6 +22,7 @@ impl GradientBoosting {
         if is_tuned || goes_on || args.train().n_rows() > FEW_ROWS {
             return self.train_rounds(MOST, args);
         }
+        args.check_memory(self.bytes(args, self.objective(args.target())))?;
         let silent = args.clone().with_progress(Meter::default());
         let mut curves: Vec<Vec<f64>> = Vec::new();
         let mut first = None;

@@ -17,7 +17,7 @@ use crate::stage::Stage;
 use crate::warning::Warning;
 
 impl GradientBoosting {
-    fn objective(&self, target: &Target) -> Objective {
+    pub(super) fn objective(&self, target: &Target) -> Objective {
         match (target.task(), self.loss) {
             (Task::Binary, _) => Objective::Binary,
             (Task::Multiclass, _) => Objective::Classes(target.classes().len()),
@@ -259,7 +259,7 @@ impl GradientBoosting {
     }
 
     /// The memory of training at its peak.
-    fn bytes(&self, args: &TrainArgs, objective: Objective) -> u64 {
+    pub(super) fn bytes(&self, args: &TrainArgs, objective: Objective) -> u64 {
         /// Cells of all histograms that are kept, and of those that are being made.
         const MOST_CELLS: u64 = 1 << 24;
         let n_outputs = objective.n_outputs() as u64;

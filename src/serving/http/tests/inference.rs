@@ -144,7 +144,7 @@ fn missing_values_have_many_names() {
     assert_eq!(left_out, named);
     assert_ne!(
         left_out, text,
-        "without `null_value` it is a text like others"
+        "without `null_value` it is a string like others"
     );
 }
 
@@ -239,7 +239,7 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             json!({"inputs": [tensor("age", "INT64", json!(["1"]))]}),
-            "input `age`: element 0 is a text",
+            "input `age`: element 0 is a string",
         ),
         (
             json!({"inputs": [age(), tensor("vip", "INT8", json!([1, 0]))]}),

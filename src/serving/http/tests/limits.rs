@@ -134,7 +134,7 @@ fn a_body_that_does_not_come_is_not_waited_for() {
         .unwrap();
     let answer = rest(&mut connection);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("did not come within 100 ms"), "{answer}");
+    assert!(answer.contains("did not arrive within 100 ms"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
 }
 

@@ -194,7 +194,7 @@ fn what_cannot_be_read_shows_everywhere_and_the_model_goes_on() {
     let (status, answer) = server.get("/v2/health/ready");
     assert_eq!(status, 200);
     let warning = answer["warning"].as_str().unwrap();
-    assert!(warning.contains("models cannot be looked for"), "{warning}");
+    assert!(warning.contains("cannot be polled"), "{warning}");
     assert!(!reason(1).is_empty());
     assert!(page().contains("fourfold_source_readable 0\n"));
     assert_eq!(server.infer("late", all_inputs()).0, 200);

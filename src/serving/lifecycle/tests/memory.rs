@@ -11,7 +11,7 @@ fn what_is_lazy_is_loaded_when_it_is_asked_for() {
     let error = manager.get("a", None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(
-        error.to_string().contains("when it is asked for"),
+        error.to_string().contains("loaded on the first request"),
         "{error}"
     );
     assert_eq!(states(&manager, "a"), "1 start");
@@ -83,7 +83,7 @@ fn the_least_recently_used_makes_room() {
     manager.get("a", None).unwrap();
     let waited = manager.wait_for("b", None, Duration::from_millis(50));
     assert_eq!(waited.unwrap_err().kind(), ErrorKind::DeadlineExceeded);
-    assert!(states(&manager, "b").contains("waits for memory"));
+    assert!(states(&manager, "b").contains("waiting for memory"));
     drop(held);
     assert_eq!(ask("b"), 1);
 }
@@ -107,7 +107,7 @@ fn what_does_not_fit_says_so() {
     assert!(
         error
             .to_string()
-            .contains("it needs 10 bytes, and 25 of 25 are taken"),
+            .contains("it needs 10 bytes, and 25 of 25 are in use"),
         "{error}"
     );
     manager.unload("a").unwrap();

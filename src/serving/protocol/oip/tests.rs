@@ -66,7 +66,7 @@ fn bad_requests_are_named() {
         ),
         (
             age(r#""datatype": "INT64""#),
-            "input `age`: neither `data` nor",
+            "input `age`: has neither `data` nor",
         ),
         (
             age(r#""datatype": "INT65", "data": [1, 2]"#),

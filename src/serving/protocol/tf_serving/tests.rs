@@ -166,7 +166,7 @@ fn bad_requests_are_told_what_is_wrong() {
         ),
         (
             r#"{"instances": [{"age": "1"}]}"#,
-            "input `age`, row 0: a text, must be of type integer",
+            "input `age`, row 0: a string, must be of type integer",
         ),
         (
             r#"{"instances": [{"age": 99999999999999999999}]}"#,
