@@ -86,7 +86,7 @@ fn bad_requests_are_named() {
         ),
         (
             age(r#""datatype": "INT64", "data": [1, 2], "parameters": {"binary_data_size": 0}"#),
-            "input `age`: both",
+            "input `age`: has both",
         ),
         (
             age(r#""datatype": "INT64", "parameters": {"binary_data_size": 16}"#),
