@@ -113,7 +113,7 @@ fn bad_requests_are_named() {
         ),
         (
             two(r#"{"name": "age", "shape": [2], "datatype": "INT64", "data": [1, 2]}"#),
-            "duplicate `age`",
+            "duplicate input `age`",
         ),
         (
             two(r#"{"name": "city", "shape": [1], "datatype": "BYTES", "data": ["a"]}"#),
