@@ -148,7 +148,7 @@ impl Column {
             (Values::Integer(values), Kind::Timestamp(order)) => {
                 put(values, timestamp(text, order))
             }
-            (Values::Integer(values), _) => put(values, integer(text)),
+            (Values::Integer(values), _) => put(values, integer(text).or_else(|| whole(text))),
             (Values::Float(values), Kind::Float(style)) => put(values, number(text, style)),
             (Values::Date(values), Kind::Date(order)) => put(values, date(text, order)),
             _ => false,
@@ -214,6 +214,13 @@ impl Values {
     }
 }
 
+/// A whole number that is written with a fraction of zeros, as pandas writes integers with missing values: `456.0`.
+fn whole(text: &[u8]) -> Option<i64> {
+    let at = text.iter().position(|byte| *byte == b'.')?;
+    let (digits, zeros) = (&text[..at], &text[at + 1..]);
+    (!zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0')).then(|| integer(digits))?
+}
+
 fn put<T>(values: &mut Vec<T>, value: Option<T>) -> bool {
     match value {
         Some(value) => {
@@ -244,6 +251,9 @@ mod tests {
         assert_eq!(values, Values::Integer(vec![1, 2, 0, 0, 3]));
         assert_eq!(valid.unwrap().bytes, [0b1_0011]);
         assert_eq!(read, [true, true, true, true, false, true]);
+        let (values, _, read) = column(Kind::Integer, &["456.0", "-3.00", "4.5", "5.", ".0"]);
+        assert_eq!(values, Values::Integer(vec![456, -3]));
+        assert_eq!(read, [true, true, false, false, false]);
         let (values, valid, _) = column(Kind::Float(PLAIN), &["1.5", "+2", "-Inf"]);
         assert_eq!(values, Values::Float(vec![1.5, 2.0, f64::NEG_INFINITY]));
         assert_eq!(valid, None);
