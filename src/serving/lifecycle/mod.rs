@@ -4,10 +4,10 @@
 //! Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ handles
 //! ```
 //!
-//! A polling thread asks the [`Source`] what is there; the [`Registry`](registry::Registry) takes that, finds out which
+//! A polling thread asks the [`Source`] what is there; the registry takes that, finds out which
 //! versions are wanted ([`VersionPolicy`], labels, traffic, what is rolled back) and asks the [`TransitionPolicy`] for
 //! steps. A step starts a thread that loads or unloads one version and says how it went. After every change the
-//! [`Table`](routes::Table) that lookups read is made anew. A second thread does what is due at a time: retries, and looking
+//! table that lookups read is made anew. A second thread does what is due at a time: retries, and looking
 //! whether a version that goes is still held.
 //!
 //! Architecture invariant: nothing that is not ours (source, loader, model, policy, listener) is called with the registry's
