@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 
-/// Does the work on a thread for blocking work of the runtime that asks; where none does, here.
+/// Runs the work on a blocking thread of the caller's runtime; without a runtime, on this thread.
 pub(super) async fn off_async_threads<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

@@ -112,11 +112,11 @@ pub trait Server<M: Model>: Stage {
     /// Deploys.
     ///
     /// # Errors
-    /// If the model could not be deployed; what served before must go on serving then.
+    /// If the model could not be deployed; the model served before must continue to be served then.
     fn deploy(&self, model: Blessed<M>) -> impl Future<Output = Result<Self::Endpoint>> + Send;
 
-    /// Whether [`serving`](Server::serving) is implemented. The pipeline's `build()` asks: a validator that compares
-    /// with the serving model is refused beside a server that cannot tell, unless the evaluation is
+    /// Returns `true` if [`serving`](Server::serving) is implemented. The pipeline's `build()` asks: a validator that
+    /// compares with the serving model is refused beside a server that cannot tell, unless the evaluation is
     /// [given a baseline](crate::blessing::Serving).
     fn knows_serving(&self) -> bool {
         false
@@ -162,7 +162,7 @@ pub trait Server<M: Model>: Stage {
         None
     }
 
-    /// Whether it could deploy: that its directory can be written, its port is free. Asked before anything else of a
+    /// Checks that it could deploy: its directory can be written, its port is free. Called before anything else of a
     /// run, which may take hours until it gets to [`deploy`](Server::deploy).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Handles: what a request holds while it is answered.
+//! Handles that a request holds while it is answered.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Whether a server is ready for requests, by any protocol.
+//! Readiness of a server for requests, by any protocol.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -122,7 +122,7 @@ impl Probe {
     }
 }
 
-/// Whether a model is being loaded, or will be, and has not failed yet.
+/// Returns `true` if a model is being loaded, or will be, and has not failed yet.
 fn is_coming(model: &ModelState) -> bool {
     let is_coming = |version: &VersionState| {
         version.reason.is_none() && matches!(version.state, State::Start | State::Loading)

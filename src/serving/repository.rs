@@ -19,7 +19,7 @@ use crate::transform::{CustomOperation, Operations};
 /// A directory of models: `<root>/<name>/<version>/`, versions counting up from 1.
 ///
 /// As a server it pushes: a version is written aside and renamed to its place, so a server process that watches the
-/// directory (a [`Manager`](super::Manager), or several, on other machines) sees it whole or not at all.
+/// directory (a [`Manager`](super::Manager), or several, on other machines) sees all of it or nothing.
 ///
 /// As a [`Source`](super::lifecycle::Source) it lists versions as TensorFlow Serving reads directories: a name of decimal digits
 /// is a version (`00017` is 17), other names and those that start with a dot are ignored. Labels, traffic split and rollbacks
@@ -95,7 +95,7 @@ impl ModelRepository {
         &self.looking
     }
 
-    /// Says which code the name of a custom operation means, in the transforms of models that are compared with or
+    /// Sets the code for the name of a custom operation, in the transforms of models that are compared with or
     /// served from here.
     #[must_use]
     pub fn with_operation<O: CustomOperation>(mut self) -> Self {
@@ -103,7 +103,7 @@ impl ModelRepository {
         self
     }
 
-    /// Keeps the loaded versions of a model whose versions are all gone from the storage, instead of unloading them.
+    /// Keeps the loaded versions of a model whose versions are all missing from the storage, instead of unloading them.
     /// TensorFlow Serving's option of the same name; off by default.
     #[must_use]
     pub fn servable_versions_always_present(mut self) -> Self {
@@ -111,15 +111,15 @@ impl ModelRepository {
         self
     }
 
-    /// Keeps the newest so many versions of a model, at least 1, and removes older ones after each push, as
-    /// [`ModelRepository::collect_garbage`] does. Everything is kept unless this is set.
+    /// Keeps the newest `n` versions of a model, at least 1, and removes older ones after each push, as
+    /// [`ModelRepository::collect_garbage`] does. By default everything is kept.
     #[must_use]
     pub fn keep_newest(mut self, n: usize) -> Self {
         self.keep_newest = Some(n);
         self
     }
 
-    /// Whether a model without versions keeps what is loaded.
+    /// Returns `true` if a model without versions keeps what is loaded.
     pub(super) fn keeps_last_versions(&self) -> bool {
         self.versions_always_present
     }
@@ -167,7 +167,7 @@ impl ModelRepository {
         )))
     }
 
-    /// The directory of a version: as it is there (`00017`), else as it would be written (`17`).
+    /// The directory of a version: its existing name (`00017`), or the one it would be written under (`17`).
     #[must_use]
     pub fn version_dir(&self, name: &str, version: u64) -> PathBuf {
         let usual = self.root.join(name).join(version.to_string());
@@ -216,7 +216,7 @@ impl ModelRepository {
             return Ok(None);
         };
         let path = self.version_dir(name, version);
-        // What cannot be read is not what is asked for.
+        // A manifest that cannot be read does not match.
         let manifest = Manifest::load(&path).ok();
         let found = manifest.filter(|manifest| manifest.artifact() == Some(artifact));
         Ok(found.map(|_| PushedModel {
@@ -244,7 +244,7 @@ impl ModelRepository {
                 Err(error) if error.kind() == ErrorKind::NotFound => 0,
                 Err(error) => return Err(error),
             };
-            // A number that was rolled back is not used again, also where its directory is gone.
+            // The number of a rolled-back version is not used again, even if its directory is missing.
             let last = self.control(name).map_or(last, |control| {
                 last.max(control.rolled_back().last().copied().unwrap_or_default())
             });
@@ -268,7 +268,7 @@ impl ModelRepository {
         }
     }
 
-    /// Removes what is not to be kept. What was pushed is there, whether or not older versions can be removed.
+    /// Removes old versions. The pushed version remains, whether or not older versions can be removed.
     fn remove_old(&self, name: &str) {
         let Some(n) = self.keep_newest else {
             return;

@@ -77,7 +77,7 @@ fn available(core: &ServerCore, predictor: &Predictor) -> Vec<String> {
 }
 
 /// The configuration of a model beyond its metadata: which inputs are optional, the `task` and the `label`, and as
-/// `format.{input}` which texts are a `date` or a `timestamp`.
+/// `format.{input}` which strings are a `date` or a `timestamp`.
 pub(super) fn model_config(predictor: &Predictor) -> ModelConfig {
     let servable = predictor.servable();
     let plan = Plan::of(servable);

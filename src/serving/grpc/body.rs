@@ -18,7 +18,7 @@ pub(super) const HEAD: usize = 5;
 /// Bytes allocated for a message before all of it has arrived.
 const FIRST_RESERVE: usize = 1 << 20;
 
-/// Limits of a message.
+/// The limits of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageLimits {
     pub(super) max_bytes: usize,
@@ -27,19 +27,19 @@ pub(super) struct MessageLimits {
 }
 
 impl MessageLimits {
-    /// With what a client says that it waits.
+    /// The limits within the time that a client is prepared to wait.
     pub(super) fn within(mut self, asked: Option<Duration>) -> Self {
         self.timeout = asked.map_or(self.timeout, |asked| asked.min(self.timeout));
         self
     }
 }
 
-/// The body of a request whose messages keep the limits: it fails with a [`Status`] where they do not.
+/// The body of a request with limits on its messages: it fails with a [`Status`] where they are exceeded.
 #[derive(Debug)]
 pub(super) struct Limited {
     body: RequestBody,
     limits: MessageLimits,
-    /// Of a call with one message, the limit is on all of the body; else on each message.
+    /// If `false`, the limit applies to the whole body of the only message; else to each message.
     is_stream: bool,
     head: [u8; HEAD],
     /// The bytes of the head that have arrived, and those of the message that are missing.
@@ -112,7 +112,7 @@ impl Limited {
         Ok(())
     }
 
-    /// Whether the client keeps the server waiting now.
+    /// Returns `true` if the client is keeping the server waiting.
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let between = self.n_head == 0 || (self.n_head == HEAD && self.missing == 0);
         if self.is_stream && between {
@@ -127,12 +127,12 @@ impl Limited {
         self.n_head == HEAD && self.missing == 0
     }
 
-    /// The one message of the call.
+    /// The only message of the call.
     pub(super) async fn message(&mut self) -> Result<Bytes, Status> {
         let Some(first) = self.part().await? else {
             return Err(Status::internal("the call has no message"));
         };
-        // Mostly everything comes at once.
+        // Mostly everything arrives at once.
         if self.is_whole() && self.body.is_end_stream() {
             return Ok(first.slice(HEAD..));
         }
@@ -159,7 +159,7 @@ impl Limited {
         ))
     }
 
-    /// The next bytes; none at the end.
+    /// The next bytes; `None` at the end.
     async fn part(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
             let frame = poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await;

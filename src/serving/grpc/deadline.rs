@@ -37,7 +37,7 @@ fn parse(text: &str) -> Option<Duration> {
     })
 }
 
-/// The instant that so much time from now is; none where it is further away than clocks go.
+/// The instant at this distance from now; `None` where it is beyond the range of the clock.
 pub(super) fn after(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

@@ -88,7 +88,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// The next status that is not the one that was told; none once the server stops.
+    /// The next status other than the last one sent; `None` once the server stops.
     async fn changed(&mut self) -> Option<ServingStatus> {
         loop {
             let seen = *self.seen.borrow_and_update();

@@ -30,7 +30,7 @@ pub(super) struct Infer {
 type Parameters = BTreeMap<String, InferParameter>;
 
 impl Infer {
-    /// Of a request, of which the names of the model and version are not used again.
+    /// The parts of a request, without the names of the model and version, which are not used again.
     pub(super) fn new(request: ModelInferRequest) -> Self {
         Infer {
             request,

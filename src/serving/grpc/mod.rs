@@ -17,7 +17,7 @@
 //! Tensors are typed `contents` or `raw_input_contents`, the same for all inputs, and answers have the form of the
 //! request unless its parameter `binary_data_output` (a boolean) overrides it. `model_version` is a number, a
 //! label, or empty. The request's parameter `null_value` names a string that means NULL; `contributions` (a
-//! boolean) asks what each column contributes, as over HTTP.
+//! boolean) requests column contributions, as over HTTP.
 //!
 //! | metadata of the request | |
 //! | --- | --- |
@@ -95,5 +95,5 @@ use self::generated::inference as proto;
 pub(super) use self::routes::Calls;
 pub use self::routes::{router, routes, serve};
 
-/// Of answers: the version that they are of, as over HTTP.
+/// The header of answers with the version that answered, as over HTTP.
 const MODEL_VERSION: &str = "fourfold-model-version";

@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::body::HEAD;
 
-/// A message with what stands before it.
+/// A message with its prefix.
 ///
 /// # Errors
 /// If it is larger than a message may be.

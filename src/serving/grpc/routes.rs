@@ -211,7 +211,7 @@ fn text<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// The calls that are there.
+/// The calls of the services.
 pub(super) const CALLS: [&str; 12] = [
     "ModelInfer",
     "ModelStreamInfer",
@@ -227,18 +227,18 @@ pub(super) const CALLS: [&str; 12] = [
     "RepositoryModelUnload",
 ];
 
-/// The protocol's service, which says of a call that is not there that it is not.
+/// The protocol's service, which answers unknown calls with an error.
 #[derive(Clone, Debug)]
 pub(super) struct Inference {
     served: Arc<Served>,
     server: GrpcInferenceServiceServer<Served>,
     limits: MessageLimits,
-    /// For bodies in a server of an application's. Those of a port are counted there.
+    /// The budget of bodies in a server of the application. Those of a port are counted there.
     budget: Arc<Budget>,
 }
 
 impl Inference {
-    /// The path of the call that there are most of.
+    /// The path of the most frequent call.
     const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
     async fn infer(&self, request: http::Request<RequestBody>) -> http::Response<Payload> {
@@ -267,7 +267,7 @@ impl Inference {
         body: RequestBody,
     ) -> Result<(Bytes, Option<HeaderValue>), Status> {
         let asked = deadline::timeout(headers).map_err(|error| status(&error))?;
-        // What its message takes is held until there is an answer.
+        // The bytes of the message are held until it is answered.
         let mut body = Limited::new(body, self.limits.within(asked), false);
         let ends = deadline::after(asked);
         let message = body.message().await?;
@@ -297,7 +297,7 @@ impl NamedService for Inference {
     const NAME: &'static str = GrpcInferenceServiceServer::<Served>::NAME;
 }
 
-/// In a server of an application's.
+/// For use in a server of the application.
 impl<B> Service<http::Request<B>> for Inference
 where
     B: tonic::codegen::Body<Data = Bytes> + Send + 'static,
@@ -326,11 +326,11 @@ where
     }
 }
 
-/// With a body that keeps the limits.
+/// Limits the body of a request.
 fn limited(request: http::Request<RequestBody>, limits: MessageLimits) -> http::Request<Limited> {
     let path = request.uri().path();
     let is_stream = path.ends_with("/ModelStreamInfer") || path.ends_with("/ServerReflectionInfo");
-    // One that cannot be read is told of where it is used.
+    // A timeout that cannot be read is reported where it is used.
     let asked = deadline::timeout(request.headers()).ok().flatten();
     let asked = asked.filter(|_| !is_stream);
     let limits = limits.within(asked);

@@ -55,7 +55,7 @@ impl Served {
         ends.into_iter().chain(limit).min()
     }
 
-    /// Answers an inference request of so many bytes.
+    /// Answers an inference request of `n_bytes`.
     pub(super) async fn answer(
         &self,
         headers: &HeaderMap,
@@ -112,7 +112,7 @@ impl Served {
         ))))
     }
 
-    /// Changes what is served, on a thread that may wait for it: loading takes its time.
+    /// Changes the served versions, on a thread that may block: loading takes time.
     async fn change(
         &self,
         change: impl FnOnce(&Manager) -> Result<()> + Send + 'static,
@@ -161,7 +161,7 @@ impl GrpcInferenceService for Served {
         let ModelReadyRequest { name, version } = request.get_ref();
         let ready = match self.core.manager().get(name, answers::version(version)) {
             Ok(_) => true,
-            // Whether it is known and does not answer, or is not there: that is an answer.
+            // A model that is unknown or does not answer is not ready; neither is an error.
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::NotFound) => {
                 false
             }
@@ -272,7 +272,7 @@ impl GrpcInferenceService for Served {
         let request = request.into_inner();
         self.check_admin("RepositoryModelUnload")?;
         Served::check_repository(&request.repository_name)?;
-        // Models do not depend on each other, so it is passed over.
+        // Models do not depend on each other, so it is ignored.
         let mut names = request.parameters.keys();
         if let Some(name) = names.find(|name| *name != "unload_dependents") {
             return Err(not_a_parameter(

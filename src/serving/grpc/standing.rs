@@ -1,4 +1,4 @@
-//! Whether the server is ready, and whether it ends its streams.
+//! Readiness of the server, and the end of its streams.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use crate::serving::ServerCore;
 use crate::serving::readiness::{Probe, Readiness};
 use crate::serving::transport::Phase;
 
-/// The interval at which models are polled while somebody watches.
+/// The interval at which models are polled while there are watchers.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The state that watchers receive.
@@ -101,7 +101,7 @@ impl Standing {
             self.poll();
             if self.seen.receiver_count() == 0 {
                 drop(polling);
-                // Somebody may have come in between, and found that this goes on.
+                // A receiver may have subscribed in between and found the polling still active.
                 if self.seen.receiver_count() == 0 || self.is_polling.swap(true, Ordering::AcqRel) {
                     return;
                 }

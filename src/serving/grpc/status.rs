@@ -1,4 +1,4 @@
-//! Errors as gRPC tells them.
+//! Errors as gRPC statuses.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tonic::{Code, Status};
 
 use crate::error::{Error, ErrorKind, bounded, chain};
 
-/// Tells a client that tries again by itself how long to wait first, in milliseconds.
+/// The header that tells a client with automatic retries how long to wait first, in milliseconds.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// A bad request is told with its causes; what goes wrong on this side is told without, and logged.
+/// A bad request is reported with its causes; a failure of the server is reported without them, and logged.
 pub(super) fn status(error: &Error) -> Status {
     let code = match error.kind() {
         ErrorKind::NotFound => Code::NotFound,
@@ -34,7 +34,7 @@ pub(super) fn status(error: &Error) -> Status {
     status
 }
 
-/// Says how long to wait, where trying again may help.
+/// Adds the time to wait, where a retry may help.
 pub(super) fn try_again_after(status: &mut Status, after: impl FnOnce() -> Duration) {
     if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) {
         let millis = u64::try_from(after().as_millis()).unwrap_or(u64::MAX);

@@ -16,14 +16,14 @@ use super::service::Served;
 use super::{deadline, infer, status};
 use crate::error::Result;
 
-/// The most requests of a stream that are answered at once, so that they can share a batch.
+/// The most requests of a stream that are answered concurrently, so that they can share a batch.
 const CONCURRENCY: usize = 16;
 
-/// A client asks with this parameter to be told which response is a request's last: every one is.
+/// The parameter by which a client asks for a mark on the last response to a request: every one is.
 const ASKS_FOR_FINAL: &str = "triton_enable_empty_final_response";
 const IS_FINAL: &str = "triton_final_response";
 
-/// Answers one request after the other, in order; those that fail with a message, after which the stream goes on. It
+/// Answers one request after the other, in order; a failed one gets a message, and the stream continues. It
 /// ends when the client ends it, a message cannot be read, its deadline passes, or the server stops.
 pub(super) fn answers(
     served: Served,
@@ -35,7 +35,7 @@ pub(super) fn answers(
     let shared = Arc::new((served, metadata));
     let (told, end) = tokio::sync::oneshot::channel();
     let stopped = async move {
-        // It fails when the stream is gone already, where nobody is told.
+        // Sending fails when the stream has already been dropped and has no receiver.
         let _ = told.send(stopped.await);
     };
     let answers = requests
@@ -95,7 +95,7 @@ fn answered(mut answer: ModelInferResponse, asks_for_final: bool) -> ModelStream
     }
 }
 
-/// With the id, so that a client knows which request failed.
+/// A failed response with the id, so that a client knows which request failed.
 fn failed(message: &str, id: String) -> ModelStreamInferResponse {
     ModelStreamInferResponse {
         error_message: message.to_owned(),

@@ -21,7 +21,7 @@ struct LabelRequest {
     version: u64,
 }
 
-/// Changes what is served of a model, on a thread that may wait for it: loading takes its time.
+/// Changes the served versions of a model, on a thread that may block: loading takes time.
 pub(super) async fn change(
     shared: &Shared,
     method: &Method,
@@ -98,7 +98,7 @@ async fn done<T: Send + 'static>(
     let manager = Arc::clone(shared.core.manager());
     let done = tokio::task::spawn_blocking(move || work(&manager)).await;
     let done = done.map_err(|error| Error::internal("the change failed").with_source(error))?;
-    // That a model cannot be loaded is what was asked for here, and no failure of the server.
+    // A model that cannot be loaded is a failure of this request, not of the server.
     done.map_err(|error| match error.kind() {
         ErrorKind::Model => Failure::new(StatusCode::BAD_REQUEST, chain(&error)),
         _ => error.into(),

@@ -44,7 +44,7 @@ pub(in crate::serving) struct Answers {
 pub(in crate::serving) struct Routes {
     /// Inference and metadata.
     pub(in crate::serving) inference: bool,
-    /// Changes of what is served.
+    /// Changes of the served versions.
     pub(in crate::serving) admin: bool,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     pub(super) core: ServerCore,
     pub(super) max_body_bytes: usize,
     pub(super) body_time: Duration,
-    /// For bodies in a server of an application's. Those of a port are counted there.
+    /// The budget of bodies in a server of the application. Those of a port are counted there.
     budget: Arc<Budget>,
     pub(super) request_time: Option<Duration>,
     pub(super) metrics: bool,
@@ -70,7 +70,7 @@ pub(super) struct Shared {
 pub(super) type Answer = Result<Response<Bytes>, Failure>;
 
 impl Answers {
-    /// Those of a core, with the options that are not about connections.
+    /// The answers of a core, with the options that do not concern connections.
     pub(in crate::serving) fn new(
         options: &ServerOptions,
         core: &ServerCore,
@@ -212,7 +212,7 @@ impl Asking<'_> {
             .await
     }
 
-    /// Reads the body of a request for a model. A large one is only read if the model can be asked.
+    /// Reads the body of a request for a model. A large one is only read if the model can answer.
     pub(super) async fn read_for(
         self,
         asked: &Asked<'_>,
@@ -227,7 +227,7 @@ impl Asking<'_> {
         let timeout = self.timeout()?;
         if !body::is_small(&self.head.headers)
             && let Err(error) = core.manager().get(&asked.model, asked.version())
-            // One that is not loaded yet may be once the body is there.
+            // A model that is not loaded yet may be loaded by the time the body has arrived.
             && error.kind() != ErrorKind::Unavailable
         {
             return Err(error.into());
@@ -280,7 +280,7 @@ impl Asking<'_> {
         })
     }
 
-    /// Asks a model, and notes which version answered.
+    /// Sends a request to a model, and notes the version that answered.
     pub(super) async fn ask<E: Exchange>(
         &self,
         asked: &Asked<'_>,
@@ -318,7 +318,7 @@ impl Asking<'_> {
     }
 }
 
-/// An exchange that notes who answered how much.
+/// An exchange that notes the version that answered and the number of rows.
 #[derive(Debug)]
 struct Noting<E> {
     exchange: E,
@@ -404,7 +404,7 @@ fn dashboard(shared: &Shared) -> Answer {
     Ok(response)
 }
 
-/// The methods that a route takes; who takes GET takes HEAD.
+/// The methods that a route takes; a route that takes GET also takes HEAD.
 fn methods(route: &Route<'_>) -> &'static str {
     match route {
         Route::Index
@@ -454,7 +454,7 @@ fn unknown_path(unknown: Unknown<'_>, head: &Parts) -> Failure {
     }
 }
 
-/// In a server of an application's.
+/// For use in a server of the application.
 impl<B> Service<Request<B>> for Answers
 where
     B: Body<Data = Bytes> + Send + 'static,

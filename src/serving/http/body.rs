@@ -13,7 +13,7 @@ use hyper::body::Body;
 use super::failure::Failure;
 use crate::serving::transport::{BodyError, RequestBody};
 
-/// The most of a body that is read for nothing, so that its connection is kept.
+/// The most of a body that is read only to keep its connection.
 const MAX_DISCARD: usize = 256 << 10;
 
 /// The time within which that must be done.
@@ -22,10 +22,10 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// Bytes allocated for a body before any of it has arrived.
 const FIRST_RESERVE: usize = 1 << 20;
 
-/// Bodies of at most this are small: nothing is asked before they are read.
+/// Bodies of at most this are small: no model is looked up before they are read.
 const SMALL: usize = 64 << 10;
 
-/// Whether a body is said to be small.
+/// Returns `true` if the declared length of a body is small.
 pub(super) fn is_small(headers: &HeaderMap) -> bool {
     length(headers).is_some_and(|length| length <= SMALL)
 }
@@ -46,7 +46,7 @@ pub(super) async fn read(
         return Err(too_large(max_bytes));
     }
     let mut reading = pin!(collect(body, length.unwrap_or(0), max_bytes));
-    // Most bodies come with their head: only for the others is there a timer.
+    // Most bodies arrive with their head: a timer is only set for the others.
     if let Poll::Ready(body) = poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await
     {
         return body;
@@ -59,13 +59,13 @@ pub(super) async fn read(
         })
 }
 
-/// Reads what is left of a body that nobody wants; whether that is all of it. A client that writes a body while its
-/// answer is there already would find its connection closed else.
+/// Reads the rest of an unwanted body; returns `true` if that is all of it. A client that is still writing a body
+/// when its answer is sent would otherwise find its connection closed.
 pub(in crate::serving) async fn discard(headers: &HeaderMap, body: &mut RequestBody) -> bool {
     if body.is_end_stream() {
         return true;
     }
-    // Who asks first whether to send it need not send it.
+    // A client that asks first whether to send the body need not send it.
     if headers.contains_key(EXPECT) {
         return false;
     }

@@ -1,6 +1,6 @@
 //! A page for people: models, versions, traffic, latency and drift.
 //!
-//! It shows what the metrics say, drawn by the server, and asks for itself again every few seconds. No script, no network.
+//! It shows the metrics, drawn by the server, and reloads every few seconds. No script, no network.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::serving::metrics::{Sample, samples};
 
 /// The interval at which a browser reloads the page.
 const REFRESH_S: u64 = 5;
-/// So many rows a table has.
+/// The most rows of a table.
 const ROWS: usize = 200;
 
 /// The counts at the previous view.
@@ -31,7 +31,7 @@ struct Version {
     failed: f64,
     rows: f64,
     seconds: f64,
-    /// Requests that took at most so long.
+    /// Requests that took at most this long.
     buckets: BTreeMap<u64, f64>,
 }
 
@@ -93,7 +93,7 @@ fn by_version(samples: &[Sample]) -> BTreeMap<Key, Version> {
 }
 
 impl Version {
-    /// The upper end of the bucket in which this share of the requests is; none without requests.
+    /// The upper end of the bucket with this share of the requests; `None` without requests.
     fn quantile(&self, share: f64) -> Option<f64> {
         let all = *self.buckets.values().next_back()?;
         let reached = self
@@ -277,7 +277,7 @@ fn drift(samples: &[Sample]) -> String {
     table.to_string()
 }
 
-/// The metrics that were told of labels that came later, with their intervals.
+/// The live metrics, from labels that arrived later, with their intervals.
 fn live(samples: &[Sample]) -> String {
     let mut found: BTreeMap<(&str, &str, &str), [f64; 3]> = BTreeMap::new();
     for sample in samples.iter().filter(|sample| sample.name == "live_metric") {

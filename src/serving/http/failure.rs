@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, bounded, chain};
 pub(in crate::serving) struct Failure {
     status: StatusCode,
     error: String,
-    /// Whether what is left of the request is not read.
+    /// True if the rest of the request is not read.
     closes: bool,
     /// The time after which a retry may help, if any.
     retry_after: Duration,
@@ -69,7 +69,7 @@ impl Failure {
 }
 
 impl From<Error> for Failure {
-    /// A bad request is told with its causes; what goes wrong on this side is told without, and logged.
+    /// A bad request is reported with its causes; a failure of the server is reported without them, and logged.
     fn from(error: Error) -> Self {
         let status = match error.kind() {
             ErrorKind::NotFound => StatusCode::NOT_FOUND,

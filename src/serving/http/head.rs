@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Request, StatusCode, Uri, Version};
 use super::failure::Failure;
 use crate::error::shortened;
 
-/// Checks a head of at most so many bytes.
+/// Checks a head against a limit in bytes.
 ///
 /// # Errors
 /// 400 where there is not one `Host` (HTTP/1.1), or a coding of the body that is not read here; 414 for a path, and 431
@@ -43,7 +43,7 @@ fn length_of(uri: &Uri) -> usize {
     uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// As they are written in HTTP/1: `name: value` and the end of the line.
+/// The bytes of the headers as written in HTTP/1: `name: value` and the end of the line.
 fn n_bytes(headers: &HeaderMap) -> usize {
     let lengths = headers
         .iter()

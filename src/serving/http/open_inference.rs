@@ -44,7 +44,7 @@ pub(super) fn written(reply: Reply) -> Response<Bytes> {
     response
 }
 
-/// Checks what the headers say of the body; how much of it is JSON.
+/// Checks the headers about the body; returns how much of it is JSON.
 fn check_headers(headers: &HeaderMap) -> Result<Option<usize>, Failure> {
     identity(headers)?;
     let Some(length) = headers.get(JSON_LENGTH) else {
@@ -111,7 +111,7 @@ pub(super) fn models(shared: &Shared) -> Answer {
     json(&json!({ "models": names }))
 }
 
-/// Whether the server is ready. Who has no token where others have one is not told why not in full.
+/// Answers whether the server is ready. Where there are tokens, a client without one does not get the full reasons.
 pub(super) fn ready(shared: &Shared, is_known: bool) -> Answer {
     let health = shared.probe.look(&shared.core);
     let reasons = health.text(is_known);

@@ -1,4 +1,4 @@
-//! Paths: what a request asks for. Matched by hand, for that is done for every request.
+//! Paths: the targets of requests. Matched by hand, for that is done for every request.
 
 use std::borrow::Cow;
 

@@ -24,7 +24,7 @@ pub(super) async fn answer(
         Signature::Classify => PredictMethod::Classify,
         Signature::Regress => PredictMethod::Regress,
         Signature::Status => {
-            // A label is passed over, as TensorFlow Serving does.
+            // A label is ignored, as TensorFlow Serving does.
             let version = match asked.version() {
                 VersionChoice::Number(version) => Some(version),
                 VersionChoice::Default | VersionChoice::Label(_) => None,

@@ -38,13 +38,13 @@ impl Endpoint {
         &self.model
     }
 
-    /// The version whose deployment this came of; none of one that was [opened](super::InProcess::open).
+    /// The version whose deployment returned this; `None` if it was [opened](super::InProcess::open).
     #[must_use]
     pub fn version(&self) -> Option<u64> {
         self.version
     }
 
-    /// The version that answers now. A request asks for it once and stays on it; nothing is waited for.
+    /// The version that answers now. A request takes it once and keeps it; this does not wait.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] if none was deployed yet; else as [`Manager::get`].
@@ -108,7 +108,7 @@ impl Endpoint {
     }
 
     /// Ends what is answered over the port as [`ServerHandle::shutdown`](crate::serving::transport::ServerHandle::shutdown) does, for
-    /// all endpoints; in process they go on answering until they are dropped.
+    /// all endpoints; in process they continue to answer until they are dropped.
     ///
     /// # Errors
     /// As there.

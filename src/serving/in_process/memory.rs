@@ -27,7 +27,7 @@ impl Memory {
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the next version of a model, of which the newest so many are kept, with those that are in use.
+    /// Adds the next version of a model, and keeps the newest `keep_newest` versions and those in use.
     pub(super) fn push(&self, name: &str, servable: Arc<Servable>, keep_newest: usize) -> u64 {
         let mut models = self.lock();
         let kept = models.entry(name.to_owned()).or_default();

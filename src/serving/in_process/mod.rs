@@ -65,7 +65,7 @@ pub struct InProcess {
     #[cfg(feature = "http")]
     #[serde(skip)]
     core: Option<running::CoreSetup>,
-    /// Of all servers that this stage starts, one after the other.
+    /// The metrics of all servers that this stage starts, one after the other.
     #[cfg(feature = "http")]
     #[serde(skip)]
     metrics: Metrics,
@@ -128,9 +128,9 @@ impl InProcess {
         }
     }
 
-    /// Keeps the newest so many versions of a model, at least 1, and removes older ones after each deployment. What answers,
-    /// the version that it would be rolled back to and what labels or traffic name stays, however old. In a repository
-    /// everything is kept unless this is set; see [`ModelRepository::collect_garbage`].
+    /// Keeps the newest `n` versions of a model, at least 1, and removes older ones after each deployment. The version
+    /// that answers, its rollback target and those named by labels or traffic stay, however old. By default, a
+    /// repository keeps everything; see [`ModelRepository::collect_garbage`].
     #[must_use]
     pub fn keep_newest(mut self, n: usize) -> Self {
         self.models = match self.models {
@@ -290,7 +290,7 @@ impl<M: Model> Server<M> for InProcess {
         }
     }
 
-    /// Only of a server that runs: to start one is to deploy.
+    /// Answers only for a running server: to start one is to deploy.
     async fn deployed(&self, name: &str, artifact: &str) -> Result<Option<Endpoint>> {
         let running = self.current();
         let found = running.and_then(|running| {
@@ -306,7 +306,7 @@ impl<M: Model> Server<M> for InProcess {
         endpoint.version()
     }
 
-    /// Those of the server that runs, which may have been [set](InProcess::core); else those that it will have.
+    /// The metrics of the running server, which may have been [set](InProcess::core); else those that it will have.
     #[cfg(feature = "http")]
     fn metrics(&self) -> Option<Metrics> {
         let running = self.current();
@@ -320,7 +320,7 @@ impl<M: Model> Server<M> for InProcess {
         }
         #[cfg(feature = "http")]
         if let (Some(address), None) = (&self.address, self.current()) {
-            // Bound and let go: that the addresses are free is all that is asked.
+            // Bound and released: only that the addresses are free is checked.
             Ports::bind(&self.options, address).await.map(drop)?;
         }
         Ok(())

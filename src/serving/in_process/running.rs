@@ -53,7 +53,7 @@ impl std::fmt::Debug for CoreSetup {
 }
 
 impl Running {
-    /// Starts a server. It blocks: what is there already is loaded first.
+    /// Starts a server. It blocks: existing models are loaded first.
     pub(super) fn start(stage: &InProcess, loaders: &Loaders) -> Result<Self> {
         #[cfg(feature = "http")]
         let ports = match &stage.address {
@@ -65,7 +65,7 @@ impl Running {
         let builder = match &stage.models {
             Place::Memory { models, .. } => {
                 let models = InMemory(Arc::clone(models));
-                // Nobody else changes it.
+                // No other caller changes it.
                 Manager::builder(models.clone())
                     .source_adapter(models)
                     .poll_interval(None)
@@ -119,12 +119,12 @@ impl Running {
         self.known.learn(loaders);
     }
 
-    /// Whether its port was shut down: the next endpoint starts another server.
+    /// Returns `true` if its port was shut down: the next endpoint starts another server.
     pub(super) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Acquire)
     }
 
-    /// The handle of the port, for who shuts it down first.
+    /// The handle of the port, for the first caller to shut it down.
     #[cfg(feature = "http")]
     pub(super) fn stop(&self) -> Option<ServerHandle> {
         self.is_stopped.store(true, Ordering::Release);

@@ -125,11 +125,11 @@ fn versions_are_kept_by_rule() {
                     .unwrap();
             }
         }
-        // What a label names stays.
+        // A version with a label is kept.
         assert_eq!(repository.versions("answer").unwrap(), [1, 4, 5, 6]);
         assert_eq!(asked(&last.unwrap()), 6.0);
 
-        // In memory too, with what it would be rolled back to.
+        // In memory too, with the rollback target.
         let server = InProcess::new();
         let mut last = None;
         for version in 1..=6_u32 {
@@ -159,7 +159,7 @@ fn the_next_process_answers_with_what_this_one_has_left() {
         assert_eq!(asked(&endpoint), 41.0);
         drop(endpoint);
 
-        // Its type is told, or known once a model of it is deployed.
+        // Its type is given, or known once a model of it is deployed.
         let told = InProcess::at(dir.path()).loaders(Loaders::default().with::<Own>());
         assert_eq!(asked(&told.open("answer").await.unwrap()), 41.0);
         let untold = InProcess::at(dir.path());

@@ -18,7 +18,7 @@ impl Manager {
         let _operating = lock(&operating);
         let time = self.shared.read(|registry| registry.settings.slow_after);
         match self.shared.poll_within(time.min(self.timeout)) {
-            // What is known is loaded all the same.
+            // The versions already known are loaded nevertheless.
             Err(error) if error.kind() == ErrorKind::DeadlineExceeded => {
                 tracing::warn!(
                     ?error,
@@ -38,7 +38,7 @@ impl Manager {
             Ok(())
         })?;
         let came = self.wait_for(name, None, self.timeout);
-        // What failed before has had its try then, although an older version answers.
+        // By then a version that failed before has been retried, although an older version answers.
         self.settle(Some(name));
         came.map(drop).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::model(error.message()),
@@ -60,8 +60,8 @@ impl Manager {
         })
     }
 
-    /// Takes the version that answers out of service, and an older one in: the newest that there is and that can be
-    /// loaded. Done when it answers; which one that is. The version stays out, with `rolled back` as its reason, and a
+    /// Takes the version that answers out of service, and serves an older one: the newest that exists and can be
+    /// loaded. Returns that version once it answers. The old version stays out, with `rolled back` as its reason, and a
     /// newer one is served as usual. Where the source keeps such things, other servers follow and a restart remembers.
     ///
     /// # Errors
@@ -114,10 +114,10 @@ impl Manager {
         self.say(name, &[VersionRef::Number(version)], label_it)
     }
 
-    /// Takes a label away; whether it was there.
+    /// Removes a label; returns `true` if it existed.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such model; [`ErrorKind::Config`] if traffic goes by the label.
+    /// [`ErrorKind::NotFound`] if there is no such model; [`ErrorKind::Config`] if traffic uses the label.
     pub fn remove_label(&self, name: &str, label: &str) -> Result<bool> {
         let mut was_there = false;
         self.say(name, &[], &mut |control| {
@@ -138,7 +138,7 @@ impl Manager {
         self.say(name, &named, share)
     }
 
-    /// Sends a copy of what is asked to a version, or, with `None`, no longer. The version is loaded first.
+    /// Sends a copy of the requests to a version, or, with `None`, stops that. The version is loaded first.
     ///
     /// # Errors
     /// As [`Manager::set_label`].
@@ -148,8 +148,8 @@ impl Manager {
         self.say(name, &named, shadow_it)
     }
 
-    /// Says which versions of a model to load, or, with `None`, leaves that to the manager's own
-    /// [policy](super::ManagerBuilder::versions). Returns once what followed is done.
+    /// Sets the versions of a model to load, or, with `None`, leaves the choice to the manager's own
+    /// [policy](super::ManagerBuilder::versions). Returns once the changes that follow are done.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such model; as [`VersionPolicy::check`].
@@ -178,7 +178,7 @@ impl Manager {
         Ok(())
     }
 
-    /// Changes what is said about a model: tries it, and keeps it if the versions that the change names answer.
+    /// Changes the settings of a model: tries them, and keeps them if the versions that the change names answer.
     fn say(
         &self,
         name: &str,
@@ -191,7 +191,7 @@ impl Manager {
             let model = model_of(registry, name)?;
             let mut control = model.control().clone();
             change(&mut control)?;
-            // What else is named may be broken; that is no reason not to change this.
+            // Other versions that are named may be broken; that does not prevent this change.
             let named = named.iter().filter_map(|named| control.resolve(named));
             let named: Vec<u64> = named.collect();
             let is_missing = |version: &&u64| model.found.version(**version).is_none();
@@ -214,7 +214,7 @@ impl Manager {
                 model.pinned = versions.iter().copied().collect();
             }
         });
-        // Lazily, what is wanted has to be asked for too.
+        // With lazy loading, a wanted version has to be requested too.
         self.shared.with(|registry| {
             for version in versions {
                 registry.demand(name, *version);
@@ -248,7 +248,7 @@ impl Manager {
         come
     }
 
-    /// Takes back what was tried, and waits for what answered before.
+    /// Reverts the change, and waits for the versions that answered before.
     fn forget(&self, name: &str) {
         self.shared.with(|registry| {
             if let Some(model) = registry.models.get_mut(name) {
@@ -260,7 +260,7 @@ impl Manager {
         self.settle(Some(name));
     }
 
-    /// Keeps what an operator said, in the source where that can.
+    /// Keeps an operator's setting, in the source where that can.
     fn keep(&self, name: &str, change: &mut dyn FnMut(&mut Control) -> Result<()>) -> Result<()> {
         let mut kept = self.shared.source.update(name, change);
         let is_local = matches!(&kept, Err(error) if error.kind() == ErrorKind::Unsupported);

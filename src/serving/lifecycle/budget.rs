@@ -1,4 +1,4 @@
-//! Whether a version fits into memory, and what has to go for it.
+//! The memory budget: fitting a version, and the choice of versions to evict for it.
 
 /// The memory, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +25,9 @@ pub(super) enum Room<K> {
     Fits,
     /// These have to be unloaded first.
     Evict(Vec<K>),
-    /// Enough is being unloaded, or will have to be by somebody else.
+    /// Enough is being unloaded, or has to be unloaded by others.
     Wait,
-    /// It is larger than what there is.
+    /// It is larger than the limit.
     Never,
 }
 
@@ -104,7 +104,7 @@ mod tests {
             &[('a', 9, 30), ('b', 2, 30)],
             &Room::Evict(vec!['b', 'a']),
         );
-        // What is on its way out counts, and nothing goes in vain.
+        // Versions being unloaded count, and none is evicted to no effect.
         check(60, 10, 41, &[('a', 1, 60)], &Room::Wait);
         check(90, 0, 41, &[('a', 1, 20)], &Room::Wait);
         check(u64::MAX, u64::MAX, 1, &[], &Room::Wait);

@@ -141,8 +141,9 @@ impl ManagerBuilder {
         self
     }
 
-    /// The time after which a load counts as slow: it goes on, but no longer holds up those that wait for its thread, nor a newer
-    /// version of its model, nor the calls that wait for what is under way, such as [`open`](ManagerBuilder::open). Five seconds by default.
+    /// The time after which a load counts as slow: it continues, but no longer blocks loads that wait for its thread,
+    /// a newer version of its model or calls that wait for pending work, such as [`open`](ManagerBuilder::open). Five
+    /// seconds by default.
     pub fn slow_after(mut self, time: Duration) -> Self {
         self.slow_after = time;
         self
@@ -187,7 +188,7 @@ impl ManagerBuilder {
     }
 
     /// The time that [`open`](ManagerBuilder::open) and the calls that change something wait for versions to be loaded; a
-    /// minute by default. Loads that take longer go on.
+    /// minute by default. Loads that take longer continue.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
         self.open_timeout = timeout;
         self

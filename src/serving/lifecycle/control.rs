@@ -96,13 +96,13 @@ impl Control {
         self.traffic.as_ref()
     }
 
-    /// The version that gets a copy of what is asked, its answers compared and recorded but never returned.
+    /// The version that gets a copy of the requests, its answers compared and recorded but never returned.
     #[must_use]
     pub fn shadow(&self) -> Option<&VersionRef> {
         self.shadow.as_ref()
     }
 
-    /// The versions that are not to be served, although they are there.
+    /// The versions that are not to be served, although they exist.
     #[must_use]
     pub fn rolled_back(&self) -> &BTreeSet<u64> {
         &self.rolled_back
@@ -182,10 +182,10 @@ impl Control {
         })
     }
 
-    /// Takes a label away; whether it was there.
+    /// Removes a label; returns `true` if it existed.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if the traffic split or shadow traffic goes by it.
+    /// [`ErrorKind::Config`] if the traffic split or shadow traffic uses it.
     pub fn remove_label(&mut self, label: &str) -> Result<bool> {
         let had = self.labels.contains_key(label);
         self.change(|control| {
@@ -203,7 +203,7 @@ impl Control {
         self.change(|control| control.traffic = traffic)
     }
 
-    /// Sends a copy of what is asked to a version, or, with `None`, no longer.
+    /// Sends a copy of the requests to a version, or, with `None`, stops that.
     ///
     /// # Errors
     /// As [`Control::set_traffic`].
@@ -211,7 +211,7 @@ impl Control {
         self.change(|control| control.shadow = shadow)
     }
 
-    /// Says which versions to load, or, with `None`, leaves that to the servers.
+    /// Sets the versions to load, or, with `None`, leaves the choice to the servers.
     ///
     /// # Errors
     /// As [`VersionPolicy::check`].
@@ -219,8 +219,8 @@ impl Control {
         self.change(|control| control.versions = versions)
     }
 
-    /// Takes a version out of service for another: it is not served any more although it is there, and what named it
-    /// names the other. Shadow traffic that goes to it by its number ends.
+    /// Takes a version out of service for another: it is no longer served although it exists, and what named it
+    /// names the other. Shadow traffic that names it by number ends.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if both are the same, or the other is rolled back.
@@ -252,12 +252,12 @@ impl Control {
         })
     }
 
-    /// Lets a version that was rolled back be served again; whether it was.
+    /// Lets a rolled-back version be served again; returns `true` if it was rolled back.
     pub fn restore(&mut self, version: u64) -> bool {
         self.rolled_back.remove(&version)
     }
 
-    /// Makes a change whole or not at all.
+    /// Applies all of a change or none of it.
     fn change(&mut self, change: impl FnOnce(&mut Control)) -> Result<()> {
         let mut changed = self.clone();
         change(&mut changed);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, near_names, shortened};
 use crate::serving::ModelRepository;
 use crate::store;
 
-/// The file in a model's directory that says what an operator wants.
+/// The file in a model's directory with the settings of operators.
 pub(super) const CONTROL: &str = "serving.json";
 /// The most bytes that it may have.
 pub(super) const MAX_CONTROL_BYTES: u64 = 1 << 20;
@@ -87,7 +87,7 @@ impl ModelRepository {
             .found(name, &dir, versions.collect(), control)
     }
 
-    /// Waits until no other process changes what is said about a model.
+    /// Waits until no other process changes the settings of a model.
     fn lock(&self, model: &str, dir: &Path) -> Result<File> {
         if !dir.is_dir() {
             let models = self.models().unwrap_or_default();
@@ -142,7 +142,7 @@ impl ModelRepository {
         })
     }
 
-    /// Takes a version out of service for the newest older one that is not rolled back itself, and answers with that
+    /// Takes a version out of service for the newest older one that is not rolled back itself, and returns that
     /// one. What named the version names the older one. A version that is rolled back already stays so.
     ///
     /// # Errors
@@ -173,14 +173,14 @@ impl ModelRepository {
         garbage(&self.control(name)?, &found, keep_newest)
     }
 
-    /// Removes old versions, and answers with them. Kept are the newest so many that are not rolled back and all after
+    /// Removes old versions, and returns them. It keeps the newest `keep_newest` that are not rolled back and all after
     /// the oldest of these, what labels, the traffic split, shadow traffic and the version policy name, and the one
     /// that the version that answers would be rolled back to.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if 0 are to be kept;
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such model;
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if one cannot be removed: the newer ones are there still then.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if one cannot be removed: the newer ones are still present then.
     pub fn collect_garbage(&self, name: &str, keep_newest: usize) -> Result<Vec<u64>> {
         let dir = self.model_dir(name)?;
         // No label may come to name a version that is being removed.

@@ -1,4 +1,4 @@
-//! One version: its phase, its failures, and what it holds.
+//! One version: its phase, its failures, and its resources.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,14 +13,14 @@ use crate::serving::Predictor;
 #[derive(Debug)]
 pub(super) struct Harness {
     pub(super) found: FoundVersion,
-    /// Whether the source still has it.
+    /// True if the source still has it.
     pub(super) is_found: bool,
     pub(super) is_wanted: bool,
-    /// Whether it is wanted for what names it alone: a label, a share of the traffic, the shadow.
+    /// True if it is wanted only for a label, a share of the traffic or the shadow that names it.
     pub(super) is_aside: bool,
-    /// Whether it was asked for; lazily, only such a version is loaded.
+    /// True if it was requested; with lazy loading, only such a version is loaded.
     pub(super) is_demanded: bool,
-    /// Whether it waits for memory.
+    /// True if it waits for memory.
     pub(super) is_blocked: bool,
     pub(super) phase: Phase,
     pub(super) failure: Option<Failure>,
@@ -43,11 +43,11 @@ pub(super) enum Phase {
         is_slow: bool,
     },
     Available(Loaded),
-    /// Nobody finds it any more; it is dropped when the last request that holds it ends.
+    /// Lookups no longer find it; it is dropped when the last request that holds it ends.
     Draining {
         loaded: Loaded,
         reason: String,
-        /// Whether it goes to make room, although it is wanted.
+        /// True if it is unloaded to make room, although it is wanted.
         is_evicted: bool,
     },
     /// It is with an unloading thread.
@@ -128,8 +128,8 @@ impl Harness {
         }
     }
 
-    /// The state that a policy sees: what is not to be loaded now, or not yet, is at its end, and so is what hangs and is
-    /// not wanted any more.
+    /// The state that a policy sees: a version that is not to be loaded now, or not yet, is at its end, and so is one
+    /// that hangs and is no longer wanted.
     pub(super) fn state_for_policy(&self, now: Instant, may_load: bool) -> State {
         match &self.phase {
             Phase::Idle if !self.is_due(now) || !may_load => State::End,
@@ -157,17 +157,17 @@ impl Harness {
         matches!(self.phase, Phase::Available(_))
     }
 
-    /// Whether it is being loaded, and not for long.
+    /// Returns `true` if it is being loaded and not slow yet.
     pub(super) fn is_loading_in_time(&self) -> bool {
         matches!(self.phase, Phase::Loading { is_slow: false, .. })
     }
 
-    /// Whether it holds no memory and no thread.
+    /// Returns `true` if it holds no memory and no thread.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle | Phase::Queued)
     }
 
-    /// Whether, lazily, nobody has asked for it yet, or not since it made room for another.
+    /// Returns `true` if it is loaded lazily and was not requested yet, or not since it was evicted.
     pub(super) fn is_at_rest(&self) -> bool {
         let is_out = match &self.phase {
             Phase::Idle => !self.has_failed(),
@@ -177,7 +177,7 @@ impl Harness {
         is_out && !self.is_demanded
     }
 
-    /// Whether it could not be loaded the last time; it may be loading again.
+    /// Returns `true` if the last load failed; it may be loading again.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
@@ -210,7 +210,7 @@ impl Harness {
         }
     }
 
-    /// Takes what the source says of it now; files written anew deserve new tries.
+    /// Updates it from the source's latest listing; rewritten files are tried again.
     pub(super) fn update(&mut self, found: &FoundVersion) {
         if self.found.written() != found.written() {
             self.failure = None;

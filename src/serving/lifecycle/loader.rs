@@ -132,7 +132,7 @@ pub trait SourceAdapter: Debug + Send + Sync + 'static {
     /// The loader of a version, whose files are at its path. Called on a loader thread.
     ///
     /// # Errors
-    /// If there is no loader for what was found.
+    /// If there is no loader for it.
     fn adapt(&self, model: &str, version: &FoundVersion) -> Result<Box<dyn Loader>>;
 }
 
@@ -175,7 +175,7 @@ pub(super) fn with_margin(n_bytes: u64) -> u64 {
     n_bytes.saturating_add(n_bytes / 5)
 }
 
-/// The size of what can be read of a directory.
+/// The size of the readable part of a directory.
 fn size_of_dir(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else {
         return 0;

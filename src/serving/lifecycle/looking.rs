@@ -26,7 +26,7 @@ const LAST: &str = ".serving.last.json";
 pub(crate) struct Looking {
     /// Models whose directories have not answered, and since when. A thread waits for each.
     blocked: Mutex<BTreeMap<String, Instant>>,
-    /// The control of each model that was understood last; none where there was no file.
+    /// The last readable control of each model; `None` where there was no file.
     understood: Mutex<BTreeMap<String, Option<Control>>>,
     n_polls: Mutex<u64>,
 }
@@ -35,7 +35,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Looks at one model; none where its name is no model's.
+/// The lookup of one model; `None` where its name is not valid for a model.
 type Look = dyn Fn(&str) -> Result<Option<Found>> + Send + Sync;
 
 type Looked = Receiver<(String, Result<Option<Found>>)>;
@@ -47,7 +47,7 @@ struct Walk {
 }
 
 impl Looking {
-    /// Whether this poll is one that sweeps.
+    /// Returns `true` if this poll also sweeps.
     pub(super) fn sweeps(&self) -> bool {
         let mut n_polls = lock(&self.n_polls);
         *n_polls += 1;
@@ -105,7 +105,7 @@ impl Looking {
         found
     }
 
-    /// Starts a thread that looks at models, one after the other; none where there is no thread.
+    /// Starts a thread that looks at models, one after the other; `None` if it cannot be started.
     fn walk(self: &Arc<Self>, names: Vec<String>, look: &Arc<Look>) -> Option<(Arc<Walk>, Looked)> {
         let (sender, receiver) = channel();
         let walk = Arc::new(Walk {
@@ -121,7 +121,7 @@ impl Looking {
                     lock(&looking.blocked).remove(&name);
                     return;
                 }
-                // Under the lock: who gives up looks once more whether it is there.
+                // Under the lock: a caller that gives up checks for a result once more.
                 if walking.sender.send((name, found)).is_err() {
                     return;
                 }
@@ -218,7 +218,7 @@ impl Looking {
 
 fn keep(dir: &Path, control: &Control) -> Result<()> {
     let text = control.to_json()?;
-    // That of a store's cache comes with the first version.
+    // The directory in a store's cache may not exist before the first version.
     if !dir.is_dir() {
         std::fs::create_dir(dir).map_err(|error| Error::io("making its directory", error))?;
     }
@@ -235,7 +235,7 @@ fn blocks(time: Duration) -> Error {
     )
 }
 
-/// A file of a model's directory; none if it is not there.
+/// A file of a model's directory; `None` if it does not exist.
 pub(super) fn read(dir: &Path, file: &str) -> Result<Option<Control>> {
     let path = dir.join(file);
     match store::read_text(&path, MAX_CONTROL_BYTES) {

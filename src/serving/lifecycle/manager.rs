@@ -41,9 +41,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// # Ok::<(), fourfold::Error>(())
 /// ```
 ///
-/// Models are independent: one that cannot be loaded, or that hangs, is [reported](Manager::states), and the others go on
-/// serving. Requests that hold a [`Predictor`] finish on their version, which is dropped on a thread of its own after
-/// the last of them. Looking a model up takes no lock.
+/// Models are independent: one that cannot be loaded, or that hangs, is [reported](Manager::states); the others still
+/// serve. Requests that hold a [`Predictor`] finish on their version, which is dropped on a thread of its own after
+/// the last of them. The lookup of a model takes no lock.
 ///
 /// Dropping the manager stops its threads.
 pub struct Manager {
@@ -56,7 +56,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// Loads the newest version of every model, and looks for newer ones every second. Models that cannot be loaded are
+    /// Loads the newest version of every model, and polls for newer ones every second. Models that cannot be loaded are
     /// reported by [`Manager::states`].
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Manager {
             threads: Vec::new(),
             watch: Watch::none(),
         };
-        // From here on an error stops what was started.
+        // From here on an error stops the started threads.
         manager.shared.poll()?;
         manager.spawn("fourfold-manage", |shared| shared.keep_time())?;
         manager.spawn("fourfold-poll", move |shared| {
@@ -122,7 +122,7 @@ impl Manager {
         }
     }
 
-    /// Waits until nothing is under way, of a model or of all, but for what is slow.
+    /// Waits until nothing is under way, for a model or for all, except slow operations.
     pub(super) fn settle(&self, model: Option<&str>) {
         let settled = |registry: &Registry| registry.is_settled(model).then_some(());
         if self.shared.wait(until(self.timeout), settled).is_none() {
@@ -130,28 +130,28 @@ impl Manager {
         }
     }
 
-    /// Whether anything has changed since this was asked last.
+    /// Returns `true` if anything has changed since the last call.
     fn see(&self) -> bool {
         let n = self.shared.read(|registry| registry.changes.n);
         self.n_seen.swap(n, std::sync::atomic::Ordering::Relaxed) != n
     }
 
-    /// Polls the source now, and returns once what followed from that is done: what is newer is loaded, what is gone is
-    /// unloaded. It waits as long as [`open`](ManagerBuilder::open_timeout) does at most, and not for what is
-    /// [slow](ManagerBuilder::slow_after). Whether the state of any version has changed since this was asked last, or since
-    /// the start. There is no need to call it: the manager polls by itself.
+    /// Polls the source now, and returns once the changes that follow are done: newer versions loaded, missing ones
+    /// unloaded. It waits at most as long as [`open`](ManagerBuilder::open_timeout) does, and not for
+    /// [slow](ManagerBuilder::slow_after) loads. Returns `true` if any version has changed state since the last call or
+    /// since the start. There is no need to call it: the manager polls on its own.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository is not there; everything loaded goes
-    /// on serving then, as it does after [`ErrorKind::DeadlineExceeded`], where the source does not answer in time.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the repository does not exist; loaded versions continue
+    /// to serve then, as they do after [`ErrorKind::DeadlineExceeded`], if the source does not answer by the deadline.
     pub fn refresh(&self) -> Result<bool> {
         self.shared.poll_within(self.timeout)?;
         self.settle(None);
         Ok(self.see())
     }
 
-    /// Takes up a version that was pushed just now, and returns once it answers. Where an operator has said that others
-    /// are to be loaded, that stands.
+    /// Loads a version that was just pushed, and returns once it answers. If an operator has chosen other versions
+    /// to load, that choice stands.
     pub(in crate::serving) fn load_pushed(&self, name: &str, version: u64) -> Result<()> {
         self.shared.poll_within(self.timeout)?;
         let Err(error) = self.wait_for(name, version, self.timeout) else {
@@ -197,7 +197,7 @@ impl Manager {
     }
 
     /// The version that answers a request, and the one that gets a copy of it. Where no version is named, the model's traffic split
-    /// decides, by the key if it goes by keys; else the label `stable`; else the newest version.
+    /// decides, by the key if it splits by keys; else the label `stable`; else the newest version.
     ///
     /// # Errors
     /// As [`Manager::get`].
@@ -221,7 +221,7 @@ impl Manager {
     /// threads of an application: on a thread of an asynchronous runtime it goes into its `spawn_blocking`.
     ///
     /// # Errors
-    /// As [`Manager::get`]; [`ErrorKind::DeadlineExceeded`] if it is not loaded in time.
+    /// As [`Manager::get`]; [`ErrorKind::DeadlineExceeded`] if it is not loaded by the deadline.
     pub fn wait_for<'v>(
         &self,
         name: &str,
@@ -251,7 +251,7 @@ impl Manager {
                 registry.demand(name, wanted?);
                 Some(())
             });
-            // What nobody can load will not come.
+            // Without a version that can be loaded, there is nothing to wait for.
             if wanted.is_none() {
                 return Err(error);
             }
@@ -265,14 +265,14 @@ impl Manager {
         }
     }
 
-    /// Whether models are loaded when they are asked for.
+    /// Returns `true` if models are loaded on demand.
     #[cfg(feature = "http")]
     pub(crate) fn is_lazy(&self) -> bool {
         self.shared.read(|registry| registry.is_lazy())
     }
 
     /// The reason why the last poll of the source failed, or that it has not answered for long; `None` if all is well. What
-    /// is loaded goes on serving then, and nothing changes.
+    /// is loaded continues to serve then, and nothing changes.
     #[must_use]
     pub fn source_failure(&self) -> Option<String> {
         self.shared.source_failure()
@@ -295,12 +295,12 @@ impl Manager {
 
 impl Drop for Manager {
     fn drop(&mut self) {
-        // First, so that nobody asks for polls any more.
+        // First, so that no more polls are requested.
         self.watch = Watch::none();
         self.shared.stop(STOP_LIMIT);
         let is_done = self.shared.read(|registry| registry.n_tasks == 0);
         for thread in self.threads.drain(..) {
-            // A thread that hangs in somebody else's code cannot be waited for.
+            // A thread that hangs in foreign code cannot be waited for.
             if is_done && thread.join().is_err() {
                 tracing::error!("a thread of the manager panicked");
             }

@@ -8,7 +8,7 @@ use super::harness::Phase;
 use super::registry::{Job, Registry};
 
 impl Registry {
-    /// Whether a version fits into memory. Where it does not, what was used longest ago is unloaded for it.
+    /// Returns `true` if a version fits into memory. If not, the least recently used versions are unloaded for it.
     pub(super) fn make_room(&mut self, name: &Arc<str>, version: u64, needed: u64) -> bool {
         let Some(limit) = self.settings.memory_budget else {
             return true;
@@ -72,8 +72,8 @@ impl Registry {
         false
     }
 
-    /// Takes what a loader says that its version needs. Where there is no room for it now, the version goes back to where
-    /// it waits; the error says that there will never be.
+    /// Reserves the memory that a loader reports for its version. If there is no room for it now, the version is queued
+    /// again; an error is returned if there will never be.
     pub(super) fn reserve(&mut self, job: &Job, needed: u64) -> Result<bool, String> {
         let version = job.found.version();
         if let Some(harness) = self.harness(&job.model, version) {

@@ -4,14 +4,14 @@
 //! Source ─▶ Router ─▶ SourceAdapter ─▶ Loader ─▶ loader threads ─▶ Manager ─▶ handles
 //! ```
 //!
-//! A polling thread asks the [`Source`] what is there; the registry takes that, finds out which
+//! A polling thread lists the [`Source`]; the registry takes the listing, finds out which
 //! versions are wanted ([`VersionPolicy`], labels, traffic, what is rolled back) and asks the [`TransitionPolicy`] for
-//! steps. A step starts a thread that loads or unloads one version and says how it went. After every change the
-//! table that lookups read is made anew. A second thread does what is due at a time: retries, and looking
-//! whether a version that goes is still held.
+//! steps. A step starts a thread that loads or unloads one version and reports the outcome. After every change the
+//! table that lookups read is rebuilt. A second thread does what is due at a time: retries, and
+//! checks whether a version on its way out is still held.
 //!
 //! Architecture invariant: nothing that is not ours (source, loader, model, policy, listener) is called with the registry's
-//! lock held, but the transition policy, which only decides. So what hangs there holds up nobody else. Held by
+//! lock held, but the transition policy, which only decides. So foreign code that hangs blocks nothing else. Held by
 //! `tests/isolation.rs`.
 //!
 //! Architecture invariant: a loaded model is dropped by a thread that loads or unloads, never by one that answers. Held by

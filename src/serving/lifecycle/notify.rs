@@ -30,7 +30,7 @@ pub(super) fn watch(root: &Path, wake: Arc<dyn Fn() + Send + Sync>) -> Result<Wa
     let below = root.to_owned();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if event.map_or(true, |event| is_change(&below, &event)) {
-            // Without a receiver, nobody watches any more.
+            // Without a receiver, nothing is watched any more.
             let _ = sender.send(());
         }
     })

@@ -9,7 +9,7 @@ use super::registry::{Job, Registry, Task};
 use crate::model::Servable;
 
 impl Registry {
-    /// A version was loaded. It comes back if nobody wants it any more.
+    /// Records that a version was loaded. It is returned if it is no longer wanted.
     pub(super) fn loaded(
         &mut self,
         job: &Job,
@@ -78,7 +78,7 @@ impl Registry {
         model.tell(version, state, Some(reason), Some(took), &mut self.changes);
     }
 
-    /// The versions that nobody holds any more.
+    /// The versions that are no longer held.
     pub(super) fn reap(&mut self) -> Vec<Task> {
         self.reaped = Instant::now();
         let mut tasks = Vec::new();

@@ -1,4 +1,4 @@
-//! All models: what was found of them, and what is to be done now.
+//! All models: their known versions, and the tasks that are due.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +49,7 @@ pub(super) struct Job {
     pub(super) found: FoundVersion,
 }
 
-/// All models. It does nothing by itself: it says what is to be done, and is told what was done.
+/// All models. It does nothing on its own: it returns the tasks to run, and receives their outcomes.
 #[derive(Debug)]
 pub(super) struct Registry {
     pub(super) settings: Settings,
@@ -60,11 +60,11 @@ pub(super) struct Registry {
     /// Counts what operators say.
     pub(super) epoch: u64,
     pub(super) is_stopping: bool,
-    /// Whether something was asked for since it was decided what is to be done.
+    /// True if a version was requested since the last decision on what to do.
     is_asked: bool,
     /// The tasks that are not done.
     pub(super) n_tasks: usize,
-    /// The time of the last check for versions that nobody holds.
+    /// The time of the last check for versions that are no longer held.
     pub(super) reaped: Instant,
     /// The time of the last decision on the next steps.
     advanced: Instant,
@@ -95,7 +95,7 @@ impl Registry {
         own.unwrap_or(&self.settings.versions)
     }
 
-    /// Whether the policy loads a new version before the old one is unloaded.
+    /// Returns `true` if the policy loads a new version before the old one is unloaded.
     pub(super) fn loads_first(&self) -> bool {
         let swap = [
             VersionStatus::new(1, State::Available, false),
@@ -115,8 +115,8 @@ impl Registry {
         models.flat_map(|model| model.versions.values().map(move |harness| (model, harness)))
     }
 
-    /// Takes what the source has found; of models about which an operator has said something since `epoch`, what it said
-    /// before is out of date.
+    /// Merges the listing of the source; for models that an operator has changed since `epoch`, the control in it
+    /// is out of date.
     pub(super) fn merge(&mut self, found: Vec<FoundModel>, epoch: u64) {
         let mut gone: Vec<Arc<str>> = self.models.keys().cloned().collect();
         for found in found {
@@ -156,7 +156,7 @@ impl Registry {
         }
     }
 
-    /// Decides what is to be done now.
+    /// Decides on the tasks that are due.
     pub(super) fn advance(&mut self, now: Instant) -> Vec<Task> {
         if self.is_stopping {
             return Vec::new();
@@ -271,7 +271,7 @@ impl Registry {
         models.collect()
     }
 
-    /// Asks for a version that is loaded lazily.
+    /// Requests a version that is loaded lazily.
     pub(super) fn demand(&mut self, model: &str, version: u64) {
         if let Some(harness) = self.harness(model, version)
             && !harness.is_demanded
@@ -282,7 +282,7 @@ impl Registry {
         }
     }
 
-    /// Whether nothing is under way, of a model or of all, but for what is slow.
+    /// Returns `true` if nothing is under way, for a model or for all, except slow operations.
     pub(super) fn is_settled(&self, model: Option<&str>) -> bool {
         let mut models = self.models.values();
         models.all(|one| model.is_some_and(|model| *one.name != *model) || one.is_settled())
@@ -296,7 +296,7 @@ impl Registry {
         let due = self
             .harnesses()
             .filter_map(|(_, harness)| match &harness.phase {
-                // What was due already and has not been taken waits for something to change.
+                // A retry that was already due and has not been started waits for a change.
                 Phase::Idle if harness.is_wanted => {
                     let due = harness.failure.as_ref()?.due;
                     due.filter(|due| *due > self.advanced)

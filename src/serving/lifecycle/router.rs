@@ -33,7 +33,7 @@ impl Router {
         }
     }
 
-    /// Adds the adapter of a tag; it goes before what the [`Loaders`] have.
+    /// Adds the adapter of a tag; it takes precedence over the [`Loaders`].
     #[must_use]
     pub fn with(mut self, tag: impl Into<String>, adapter: Arc<dyn SourceAdapter>) -> Self {
         self.adapters.insert(tag.into(), adapter);

@@ -67,7 +67,7 @@ enum Slot {
     Live(Live),
     /// It may become available.
     Waiting(String),
-    /// It will not become available by itself.
+    /// It will not become available on its own.
     Out(String),
 }
 
@@ -89,7 +89,7 @@ impl Live {
         })
     }
 
-    /// The handle; `now` is asked only where it matters who was used last.
+    /// The handle; `now` is called only where the time of the last use matters.
     fn take(&self, now: impl Fn() -> u64) -> Predictor {
         if let Some(used) = &self.used {
             let now = now();
@@ -231,7 +231,7 @@ impl Routes {
         })
     }
 
-    /// The version that the split says; none if it does not answer, and then the default does.
+    /// The version chosen by the split; `None` if it does not answer, and then the default does.
     fn share(&self, split: &Traffic, key: Option<&str>) -> Option<&Live> {
         let version = match split.choose(key, random()) {
             VersionRef::Number(version) => version,
@@ -275,7 +275,7 @@ impl Routes {
         }
     }
 
-    /// The error that says why no version answers.
+    /// The error with the reason why no version answers.
     fn why_none(&self) -> Error {
         let name = &self.name;
         if self.is_unloaded {

@@ -29,7 +29,7 @@ pub(super) struct Shared {
     telling: Mutex<()>,
     /// One poll at a time, so that an older answer does not replace a newer one.
     polling: Mutex<()>,
-    /// The versions of which the source knows that they are in use.
+    /// The versions that the source knows to be in use.
     retained: Mutex<BTreeMap<Arc<str>, Vec<u64>>>,
     /// One operator of a model at a time.
     operating: Mutex<BTreeMap<Arc<str>, Arc<Mutex<()>>>>,
@@ -50,7 +50,7 @@ struct Signal {
     n_answered: u64,
     /// The reason why the last poll failed.
     failure: Option<(ErrorKind, String)>,
-    /// Since when the poll that is under way is.
+    /// The start of the poll that is under way.
     polling_since: Option<Instant>,
     is_stopping: bool,
 }
@@ -94,18 +94,18 @@ impl Shared {
         }
     }
 
-    /// The milliseconds since the start, by which it is known what was used last.
+    /// The milliseconds since the start, for the order of last use.
     pub(super) fn clock(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Changes the registry, and sets on its way what follows from that.
+    /// Changes the registry, and starts the tasks that follow from the change.
     pub(super) fn with<R>(self: &Arc<Self>, change: impl FnOnce(&mut Registry) -> R) -> R {
         let mut registry = lock(&self.registry);
         let answer = change(&mut registry);
         let mut tasks = registry.advance(Instant::now());
         self.publish(&mut registry);
-        // What has just left the table may be free already.
+        // Versions that have just left the table may be unused already.
         if !registry.is_stopping {
             tasks.extend(registry.reap());
         }
@@ -118,7 +118,7 @@ impl Shared {
         answer
     }
 
-    /// Asks for versions that are loaded lazily, on behalf of a request: what follows is done on a thread of the manager.
+    /// Requests versions that are loaded lazily, on behalf of a request: the work is done on a thread of the manager.
     pub(super) fn ask_for(&self, model: &str, versions: &[u64]) {
         let mut registry = lock(&self.registry);
         for version in versions {
@@ -150,12 +150,12 @@ impl Shared {
         lock(&self.untold).extend(changes);
     }
 
-    /// Tells the listeners, in order. On return everything that was untold is told, by this thread or another.
+    /// Notifies the listeners, in order. On return every pending change has been delivered, by this thread or another.
     fn tell(&self) {
         std::thread_local! {
             static IS_TELLING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
         }
-        // A listener that changes something is told of it when it is done.
+        // A listener that makes a change itself is notified of it after it returns.
         if IS_TELLING.replace(true) {
             return;
         }
@@ -175,7 +175,7 @@ impl Shared {
         IS_TELLING.set(false);
     }
 
-    /// Waits until something is there, at most until a time.
+    /// Waits until `ready` returns a value, at most until a time.
     pub(super) fn wait<R>(
         &self,
         until: Instant,
@@ -206,15 +206,15 @@ impl Shared {
         paused.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// The lock for what operators say about a model.
+    /// The lock for the settings of a model.
     pub(super) fn operating(&self, model: &str) -> Arc<Mutex<()>> {
         let mut all = lock(&self.operating);
-        // Nobody else can take one while the map is locked.
+        // No other caller can take one while the map is locked.
         all.retain(|_, operating| Arc::strong_count(operating) > 1);
         Arc::clone(all.entry(model.into()).or_default())
     }
 
-    /// Asks the source what is there, on the polling thread, so that one that hangs holds nobody up for longer.
+    /// Polls the source on the polling thread, so that a source that hangs does not block callers for longer.
     pub(super) fn poll_within(&self, time: Duration) -> Result<()> {
         let until = until(time);
         let mut signal = lock(&self.signal);
@@ -252,7 +252,7 @@ impl Shared {
         Some(reason.clone())
     }
 
-    /// Asks the source what is there.
+    /// Polls the source.
     pub(super) fn poll(self: &Arc<Self>) -> Result<()> {
         let polling = lock(&self.polling);
         let epoch = self.read(|registry| registry.epoch);
@@ -264,7 +264,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Tells the source which versions are in use, where that has changed.
+    /// Notifies the source of the versions in use, if they have changed.
     fn retain(&self) {
         let mut retained = lock(&self.retained);
         let in_use = self.read(Registry::in_use);
@@ -298,7 +298,7 @@ impl Shared {
         }
     }
 
-    /// Polls at an interval, if there is one, and when it is asked to, until the end.
+    /// Polls at an interval, if there is one, and on request, until the end.
     pub(super) fn poll_until_stopped(self: &Arc<Self>, interval: Option<Duration>) {
         let mut is_failing = false;
         loop {
@@ -332,7 +332,7 @@ impl Shared {
             signal.failure = failed.as_ref().map(|error| (error.kind(), chain(error)));
             drop(signal);
             self.signalled.notify_all();
-            // Once for each spell of failures, not every second.
+            // Once for each series of failures, not every second.
             if let Some(error) = failed.as_ref().filter(|_| !is_failing) {
                 tracing::warn!(
                     ?error,
@@ -343,13 +343,13 @@ impl Shared {
         }
     }
 
-    /// Has the source polled soon.
+    /// Requests a poll of the source soon.
     pub(super) fn ask_for_poll(&self) {
         lock(&self.signal).n_asked += 1;
         self.signalled.notify_all();
     }
 
-    /// Does what is due at its time, until the end.
+    /// Runs the tasks that are due, until the end.
     pub(super) fn keep_time(self: &Arc<Self>) {
         let mut registry = lock(&self.registry);
         while !registry.is_stopping {
@@ -373,7 +373,7 @@ impl Shared {
         }
     }
 
-    /// Says that a task is done.
+    /// Records that a task is done.
     pub(super) fn done(self: &Arc<Self>, change: impl FnOnce(&mut Registry)) {
         self.with(|registry| {
             registry.n_tasks = registry.n_tasks.saturating_sub(1);

@@ -26,7 +26,7 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// in any case, so a source that cannot watch returns [`Watch::none`], which is the default.
     ///
     /// # Errors
-    /// If it cannot watch for now; the manager goes on polling.
+    /// If it cannot watch for now; the manager continues to poll.
     fn watch(&self, _wake: Arc<dyn Fn() + Send + Sync>) -> Result<Watch> {
         Ok(Watch::none())
     }
@@ -83,7 +83,7 @@ impl Watch {
         Watch(None)
     }
 
-    /// Whether it watches.
+    /// Returns `true` if it watches.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.0.is_some()
@@ -126,7 +126,7 @@ impl FoundModel {
     /// The result of the poll.
     ///
     /// # Errors
-    /// The reason why it could not be listed; its loaded versions go on serving.
+    /// The reason why it could not be listed; its loaded versions continue to serve.
     pub fn found(&self) -> Result<&Found, &Error> {
         self.found.as_ref()
     }

@@ -65,14 +65,14 @@ pub struct ModelState {
 }
 
 impl ModelState {
-    /// Whether a version answers.
+    /// Returns `true` if a version answers.
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.versions.iter().any(VersionState::is_available)
     }
 
-    /// Whether no version is available on purpose: the model was unloaded by an operator, or is loaded lazily and has had no
-    /// request yet.
+    /// Returns `true` if no version is available on purpose: the model was unloaded by an operator, or is loaded lazily
+    /// and has had no request yet.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         !self.versions.is_empty() && self.versions.iter().all(|version| version.is_at_rest)
@@ -91,13 +91,13 @@ pub struct VersionState {
     pub reason: Option<String>,
     /// The labels it has, sorted.
     pub labels: Vec<String>,
-    /// Whether it is not loaded on purpose: it is loaded lazily and has had no request yet.
+    /// True if it is not loaded on purpose: it is loaded lazily and has had no request yet.
     #[serde(skip)]
     pub(crate) is_at_rest: bool,
 }
 
 impl VersionState {
-    /// Whether it answers.
+    /// Returns `true` if it answers.
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.state == State::Available

@@ -36,7 +36,7 @@ impl VersionStatus {
         self.state
     }
 
-    /// Whether it should be loaded.
+    /// Returns `true` if it should be loaded.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.is_wanted

@@ -1,6 +1,6 @@
-//! The version that a request asks for.
+//! The requested version.
 
-/// The version of a model that a request asks for.
+/// The version of a model that a request names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VersionChoice<'a> {
     /// The server's choice, by traffic split and policy.

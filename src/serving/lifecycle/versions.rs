@@ -1,4 +1,4 @@
-//! The versions of one model: which are wanted, and which step comes next.
+//! The versions of one model: the wanted ones, and their next steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,7 @@ pub(super) struct ModelVersions {
     pub(super) versions: BTreeMap<u64, Harness>,
 }
 
-/// The changes of states that are yet to be told.
+/// The changes of states that listeners have yet to be notified of.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) changes: Vec<StateChange>,
@@ -42,11 +42,11 @@ pub(super) struct Changes {
     pub(super) n: u64,
 }
 
-/// The inputs of a step beside the versions.
+/// The inputs of a step in addition to the versions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Given<'g> {
     pub(super) policy: &'g dyn TransitionPolicy,
-    /// Whether the policy loads a new version before the old one is unloaded.
+    /// True if the policy loads a new version before the old one is unloaded.
     pub(super) loads_first: bool,
     pub(super) is_lazy: bool,
     pub(super) now: Instant,
@@ -86,7 +86,7 @@ impl ModelVersions {
         self.local.as_ref().unwrap_or_else(|| self.found.control())
     }
 
-    /// Takes what the source has found.
+    /// Updates the versions from a listing of the source.
     pub(super) fn update(&mut self, mut found: Found, keeps_control: bool, changes: &mut Changes) {
         if keeps_control {
             let versions = found.versions().to_vec();
@@ -104,8 +104,8 @@ impl ModelVersions {
         self.found = found;
     }
 
-    /// The versions that should be loaded. Where one of them could not be, the policy is asked again without it, so that an
-    /// older one serves meanwhile.
+    /// The versions that should be loaded. If one of them could not be, the policy is applied again without it, so that
+    /// an older one serves meanwhile.
     fn wanted(&self, policy: &VersionPolicy) -> BTreeSet<u64> {
         if self.is_unloaded {
             return BTreeSet::new();
@@ -188,7 +188,7 @@ impl ModelVersions {
             }
             if !harness.is_wanted && harness.is_idle() {
                 harness.phase = Phase::Idle;
-                // What has failed is remembered as long as it is there, or it would be tried for ever.
+                // A failed version is remembered while the source has it, or it would be retried forever.
                 if !(harness.has_failed() && harness.is_found) {
                     ended.push(*version);
                 }
@@ -221,7 +221,7 @@ impl ModelVersions {
         }
     }
 
-    /// Takes the steps that the policy says; the versions that are to be loaded.
+    /// Takes the steps of the policy; returns the versions to load.
     pub(super) fn step(&mut self, given: &Given<'_>, changes: &mut Changes) -> Vec<u64> {
         let mut to_load = Vec::new();
         // A policy that never ends must not hold the others up.
@@ -265,8 +265,8 @@ impl ModelVersions {
             .values()
             .any(|harness| harness.is_available() && !harness.is_wanted);
         let state = |(version, harness): (&u64, &Harness)| {
-            // Lazily, what is not asked for is loaded only to take the place of what is; also if it has failed to, and the
-            // other is wanted again meanwhile.
+            // With lazy loading, a version that was not requested is loaded only to replace one that was; also if that
+            // failed, and the other is wanted again meanwhile.
             let replaces = is_replacing
                 || harness.has_failed() && oldest.is_some_and(|oldest| oldest < *version);
             let may_load = harness.is_wanted && (!given.is_lazy || harness.is_demanded || replaces);
@@ -288,7 +288,7 @@ impl ModelVersions {
         self.versions.iter().map(status).collect()
     }
 
-    /// Takes a version out of the lookups; it is dropped when nobody holds it.
+    /// Removes a version from the lookups; it is dropped when it is no longer held.
     pub(super) fn drain(
         &mut self,
         version: u64,
@@ -359,7 +359,7 @@ impl ModelVersions {
         reason.to_owned()
     }
 
-    /// Whether a version, although it is not wanted, may answer until another does.
+    /// Returns `true` if a version may answer until another does, although it is not wanted.
     pub(super) fn may_serve(&self, version: u64) -> bool {
         self.versions
             .get(&version)
@@ -385,7 +385,7 @@ impl ModelVersions {
         });
     }
 
-    /// The newest version older than another that is there and may be loaded.
+    /// The newest version older than `version` that exists and may be loaded.
     pub(super) fn older_than(&self, version: u64) -> Option<u64> {
         let mut older = self.found.numbers();
         older.retain(|found| *found < version && !self.control().rolled_back().contains(found));
@@ -404,7 +404,7 @@ impl ModelVersions {
         Some(&failure.reason)
     }
 
-    /// Whether nothing is under way but for what is slow.
+    /// Returns `true` if nothing is under way except slow operations.
     pub(super) fn is_settled(&self) -> bool {
         let answers = self.versions.values().any(Harness::is_available);
         self.versions.values().all(|harness| match &harness.phase {
@@ -418,7 +418,7 @@ impl ModelVersions {
         })
     }
 
-    /// Whether there is nothing left of it.
+    /// Returns `true` if nothing of it is left.
     pub(super) fn is_empty(&self) -> bool {
         self.versions.is_empty() && self.found.versions().is_empty() && self.listing.is_none()
     }

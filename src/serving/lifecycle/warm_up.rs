@@ -21,7 +21,7 @@ use crate::model::Servable;
 /// The most records that are read of a file, and rows that are taken of those given.
 const MAX_RECORDS: usize = 1_000;
 
-/// The files that are looked for: one record a line, or an array of records.
+/// The names of warm-up files: one record a line, or an array of records.
 const FILES: [&str; 2] = ["warmup.jsonl", "warmup.json"];
 
 /// Requests that warm up new versions.

@@ -54,7 +54,7 @@ pub(super) fn start(shared: &Arc<Shared>, task: Task) {
     }
 }
 
-/// Leaves the processor to the threads that answer, where that can be had.
+/// Lowers the thread's priority in favour of the threads that answer, where the system allows it.
 #[cfg(target_os = "linux")]
 fn lower_priority(shared: &Shared) {
     use rustix::process::{getpriority_process, setpriority_process};

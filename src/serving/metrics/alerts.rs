@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// So many are kept.
+/// The most alerts that are kept.
 const KEPT: usize = 100;
-/// So many characters of one.
+/// The most characters of an alert.
 const LONGEST: usize = 500;
 
-/// Something that operators were told.
+/// An alert for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alert {

@@ -240,7 +240,7 @@ impl Families {
         self.drift.get_or_create_owned(labels)
     }
 
-    /// Sets a live metric; an end of the interval that is not there is taken away.
+    /// Sets a live metric; a missing end of the interval is removed.
     pub(super) fn live(&self, model: &str, version: u64, metric: &str, values: [Option<f64>; 3]) {
         for (of, value) in ["value", "lower", "upper"].into_iter().zip(values) {
             let labels = LiveLabels {
@@ -259,7 +259,7 @@ impl Families {
         }
     }
 
-    /// Takes away the live metrics of a model but these: versions and names.
+    /// Removes the live metrics of a model except these: versions and names.
     #[cfg_attr(
         not(feature = "datafusion"),
         allow(dead_code, reason = "for continuous training")
@@ -322,7 +322,7 @@ impl Families {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes away the series of models that are gone.
+    /// Removes the series of models that no longer exist.
     pub(super) fn retire_models(&self, is_known: impl Fn(&str) -> bool) {
         let mut known = self.known();
         let (stay, go) = std::mem::take(&mut known.models)

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use super::families::Families;
 use super::labels::{Code, LaneLabels, RequestLabels};
 
-/// Of a model.
+/// The metrics of a model.
 #[derive(Debug)]
 pub(crate) struct ModelMetrics {
     pub(crate) in_flight: Gauge,
@@ -19,14 +19,14 @@ pub(crate) struct ModelMetrics {
     pub(crate) queue_duration: Histogram,
 }
 
-/// Of a version.
+/// The metrics of a version.
 #[derive(Debug)]
 pub(crate) struct VersionMetrics {
     pub(crate) inference_duration: Histogram,
     pub(crate) batch_rows: Histogram,
 }
 
-/// Of a shadow version beside the one that answers.
+/// The metrics of a shadow version beside the one that answers.
 #[derive(Debug)]
 pub(crate) struct ShadowMetrics {
     pub(crate) rows: Counter,
@@ -36,7 +36,7 @@ pub(crate) struct ShadowMetrics {
     pub(crate) dropped: Counter,
 }
 
-/// Says that the series of a version were taken away: none is made after that.
+/// Set once the series of a version were removed: none is created after that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Retired(Arc<AtomicBool>);
 
@@ -50,7 +50,7 @@ impl Retired {
     }
 }
 
-/// Of a version, asked by a protocol. A counter is there once it has counted something.
+/// The metrics of a version for one protocol. A counter is created at its first count.
 #[derive(Debug)]
 pub(crate) struct LaneMetrics {
     families: Families,

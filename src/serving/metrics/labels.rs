@@ -67,7 +67,7 @@ impl Code {
     }
 }
 
-/// The value of a label: any text. The format has escapes for `\\`, `"` and line breaks; the rest stands for itself.
+/// The value of a label: any string. The format has escapes for `\\`, `"` and line breaks; the rest is literal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Text(String);
 

@@ -36,7 +36,7 @@ impl Loops {
     }
 }
 
-/// For continuous pipelines.
+/// Metrics of continuous pipelines.
 #[cfg_attr(
     not(feature = "datafusion"),
     allow(dead_code, reason = "for continuous training")
@@ -47,7 +47,7 @@ impl Metrics {
         self.inner.loops.steps.get_or_create_owned(&labels).inc();
     }
 
-    /// Counts an alert, and tells it to operators.
+    /// Counts an alert, and shows it to operators.
     pub(crate) fn continuous_alert(&self, model: &str, kind: &str, at: SystemTime, text: &str) {
         let labels = vec![("model", model.to_owned()), ("kind", kind.to_owned())];
         self.inner.loops.alerts.get_or_create_owned(&labels).inc();
@@ -68,7 +68,7 @@ impl Metrics {
         }
     }
 
-    /// Shows what the labels of a canary have shown.
+    /// Shows the evidence from the labels of a canary.
     pub(crate) fn show_canary(&self, model: &str, version: u64, of: &'static str, value: f64) {
         let labels = canary_labels(model, version, of);
         self.inner
@@ -78,7 +78,7 @@ impl Metrics {
             .set(value);
     }
 
-    /// Takes that away.
+    /// Removes that evidence.
     pub(crate) fn remove_canary(&self, model: &str, version: u64, of: &'static str) {
         self.inner
             .loops

@@ -67,8 +67,8 @@ use crate::metrics::MetricValue;
 /// | `fourfold_model_readable` | gauge | `model` | 1 if the model and its control file could be read the last time |
 /// | `fourfold_source_readable` | gauge | | 1 if it could be read the last time which models there are |
 ///
-/// The series of a version go when the version goes, and those of a model with the model: at the latest when the page is
-/// read. Requests for models that are not there have empty labels `model`
+/// The series of a version are removed with the version, and those of a model with the model: at the latest when the
+/// page is read. Requests for unknown models have empty labels `model`
 /// and `version`, so that wrong names cost no memory.
 ///
 /// ```
@@ -95,7 +95,7 @@ struct Inner {
     before_encode: Mutex<Vec<BeforeEncode>>,
 }
 
-/// Brings metrics up to date; whether it wants to be called again.
+/// Updates metrics; returns `true` to be called again.
 type BeforeEncode = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl fmt::Debug for Inner {
@@ -109,7 +109,7 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// A number that goes up and down.
+/// A number that can increase and decrease.
 #[derive(Clone, Debug)]
 pub struct Gauge(gauge::Gauge<f64, AtomicU64>);
 
@@ -126,7 +126,7 @@ impl Gauge {
     }
 }
 
-/// A number that goes up.
+/// A number that only increases.
 #[derive(Clone, Debug)]
 pub struct Counter(counter::Counter);
 
@@ -215,7 +215,7 @@ impl Metrics {
         Gauge(self.inner.families.drift(&labels))
     }
 
-    /// Takes away what [`Metrics::drift`] has made, where it is no longer measured.
+    /// Removes the gauges that [`Metrics::drift`] has created, where they are no longer measured.
     pub fn remove_drift(&self, model: &str, version: u64, column: &str, measure: &str) {
         let gone = DriftLabels::new(model, version, column, measure);
         self.inner.families.remove_drift(|labels| *labels == gone);
@@ -227,7 +227,7 @@ impl Metrics {
         self.inner.families.live(model, version, metric, values);
     }
 
-    /// Tells operators something: the newest 100 are on the [dashboard](super::transport::ServerOptions::dashboard).
+    /// Alerts operators: the newest 100 alerts are on the [dashboard](super::transport::ServerOptions::dashboard).
     ///
     /// ```
     /// use fourfold::serving::observe::Metrics;
@@ -266,7 +266,7 @@ impl Metrics {
         self.inner.families.observe_load(model, result, took);
     }
 
-    /// Has something brought up to date before the page is made, for as long as it says so.
+    /// Calls `call` before each page is made, until it returns `false`.
     pub(crate) fn before_encode(&self, call: impl Fn() -> bool + Send + Sync + 'static) {
         self.hooks().push(Arc::new(call));
     }
@@ -281,7 +281,7 @@ impl Metrics {
         self.inner.states.show(manager);
     }
 
-    /// For metrics that are registered elsewhere in this crate.
+    /// Registers metrics that are defined elsewhere in this crate.
     #[allow(dead_code, reason = "for the servers, not all of which are built")]
     pub(crate) fn register(&self, register: impl FnOnce(&mut Registry)) {
         let registry = self.inner.registry.lock();
@@ -311,12 +311,12 @@ impl Metrics {
         self.inner.families.of_shadow(model, version, shadow)
     }
 
-    /// Takes away the series of a version that is gone.
+    /// Removes the series of a version that no longer exists.
     pub(crate) fn retire(&self, model: &str, version: u64) {
         self.inner.families.retire(model, version);
     }
 
-    /// Takes away the series of models that are gone.
+    /// Removes the series of models that no longer exist.
     pub(crate) fn retire_models(&self, is_known: impl Fn(&str) -> bool) {
         self.inner.families.retire_models(is_known);
     }

@@ -1,4 +1,4 @@
-//! The samples of the page of [`Metrics::encode`](super::Metrics::encode), for those who draw them.
+//! The samples of the page of [`Metrics::encode`](super::Metrics::encode), for drawing.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// The value of a label; none is empty.
+    /// The value of a label; empty if there is none.
     pub(crate) fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }

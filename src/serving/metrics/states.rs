@@ -1,4 +1,4 @@
-//! The states of versions, read when they are asked for.
+//! The states of versions, read on demand.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

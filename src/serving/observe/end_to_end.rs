@@ -1,4 +1,4 @@
-//! A log and a monitor behind a server: what is asked in process and over HTTP is seen by both.
+//! A log and a monitor behind a server: both see requests in process and over HTTP.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ impl Predictor {
     /// ```
     ///
     /// # Errors
-    /// As [`Predictor::predict`]; what is not answered is not shown.
+    /// As [`Predictor::predict`]; rows without an answer are not observed.
     pub fn predict_observed(
         &self,
         rows: &RecordBatch,

@@ -1,4 +1,4 @@
-//! A bounded queue from the threads that answer to one that has time.
+//! A bounded queue from the answering threads to a background thread.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,20 +16,20 @@ use crate::model::Prediction;
 
 /// The consumer of the records, on a thread of its own.
 pub(super) trait Worker: Send + 'static {
-    /// Works off some records.
+    /// Processes some records.
     fn take(&mut self, records: Vec<Record>);
 
-    /// Does what it is time for, and says when to be called again at the latest.
+    /// Does what is due, and returns the latest time of the next call.
     fn tick(&mut self) -> Duration;
 
     /// Finishes what was begun.
     fn flush(&mut self);
 
-    /// Forgets what was begun: it has panicked, over so many rows.
+    /// Discards what was begun, after a panic over `n_rows` rows.
     fn recover(&mut self, n_rows: usize);
 }
 
-/// The way to the worker. It never blocks those who offer: what there is no room for is turned away.
+/// The queue of the worker. It never blocks its callers: a record without room is rejected.
 pub(super) struct Queue {
     sender: Option<SyncSender<Message>>,
     queued: Arc<Queued>,
@@ -41,12 +41,12 @@ pub(super) struct Queue {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Size {
     pub(super) rows: usize,
-    /// In memory, with the answers.
+    /// The bytes in memory, with the answers.
     pub(super) bytes: usize,
 }
 
 impl Size {
-    /// Of rows, each with so many numbers for an answer.
+    /// The size of rows with their answers.
     pub(super) fn of(rows: &RecordBatch, prediction: &Prediction) -> Self {
         let extras = prediction.extra_names().len() * rows.num_rows();
         let numbers = prediction.outputs().len() + extras;
@@ -102,7 +102,7 @@ impl Queue {
         })
     }
 
-    /// Whether there is room for so much now: asked before anything is copied. More than there may ever be waits alone.
+    /// Returns `true` if there is room for `size`, before anything is copied. A record above the limit is queued alone.
     pub(super) fn has_room(&self, size: Size) -> bool {
         let fits = |queued: &AtomicUsize, more: usize, most: usize| {
             let queued = queued.load(Ordering::Relaxed);
@@ -112,7 +112,7 @@ impl Queue {
             && fits(&self.queued.bytes, size.bytes, self.most.bytes)
     }
 
-    /// Takes a record, or turns it away.
+    /// Queues a record, or rejects it.
     pub(super) fn offer(&self, record: Record) -> bool {
         let size = record.size();
         self.queued.add(size);

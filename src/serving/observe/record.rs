@@ -12,7 +12,7 @@ use crate::model::{Prediction, Reference};
 use crate::schema::Schema;
 use crate::serving::requests::Observation;
 
-/// An observation without its handle: what waits for its turn must not keep a version from being unloaded.
+/// An observation without its handle: a queued record must not keep a version from being unloaded.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) model: String,
@@ -61,7 +61,7 @@ impl Record {
     }
 }
 
-/// In microseconds since 1970-01-01 in UTC.
+/// Microseconds since 1970-01-01 in UTC.
 pub(super) fn micros(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {
@@ -80,7 +80,7 @@ impl Run {
     pub(super) fn all(records: Vec<Record>) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for record in records {
-            // Versions take turns. Within one the order is kept.
+            // Versions alternate. Within one the order is kept.
             let of_version = runs.iter_mut().rev().find(|run| run.is_of_version(&record));
             match of_version.filter(|run| run.takes(&record)) {
                 Some(run) => run.records.push(record),
@@ -97,7 +97,7 @@ impl Run {
         first.is_some_and(|first| first.version == record.version && first.model == record.model)
     }
 
-    /// Whether a record of the same version fits.
+    /// Returns `true` if a record of the same version fits.
     fn takes(&self, record: &Record) -> bool {
         self.records.first().is_some_and(|first| {
             first.day() == record.day()

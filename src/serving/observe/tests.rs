@@ -12,7 +12,7 @@ use crate::serving::requests::Observer;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/servable_v1");
 
-/// Whether a passenger (`age`, `fare`, `city`, ..) is late, under a name.
+/// A model, under a name, that predicts whether a passenger (`age`, `fare`, `city`, ..) is late.
 pub(super) fn servable(name: &str) -> Servable {
     let mut servable = Servable::load(Path::new(MODEL), &Loaders::default()).unwrap();
     if name != servable.manifest().name {
@@ -38,7 +38,7 @@ pub(super) fn predictor(servable: Servable, version: u64) -> Predictor {
     Predictor::new(version, Arc::new(servable))
 }
 
-/// With a reference, of rows and of the answers to them.
+/// A servable with a reference, of rows and the answers to them.
 pub(super) fn with_reference(servable: Servable, rows: &RecordBatch) -> Servable {
     use crate::accumulate::Accumulate;
     let rows = servable.schema().conform(rows).unwrap();

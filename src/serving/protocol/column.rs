@@ -30,7 +30,7 @@ pub(super) struct Layout {
 enum Items {
     /// One value a row.
     One,
-    /// A list of so many values a row.
+    /// A list with this many values a row.
     Fixed(usize),
     /// A list a row, each with its own number of values.
     Ragged,
@@ -72,7 +72,7 @@ impl Layout {
         }
     }
 
-    /// One value in each of so many rows.
+    /// One value in each of `n_rows` rows.
     #[cfg(test)]
     pub(super) fn scalars(n_rows: usize) -> Self {
         Layout {
@@ -81,7 +81,7 @@ impl Layout {
         }
     }
 
-    /// As many rows as come, up to the most that a request may have.
+    /// As many rows as arrive, up to the most that a request may have.
     pub(super) fn to_come(input: &Input) -> Self {
         Layout {
             n_rows: MAX_ROWS,
@@ -100,7 +100,7 @@ impl Layout {
         self.items == Items::Ragged
     }
 
-    /// The number of items of each list, if the shape says it.
+    /// The number of items of each list, if the shape fixes it.
     pub(super) fn width(self) -> Option<usize> {
         match self.items {
             Items::Fixed(items) => Some(items),
@@ -108,7 +108,7 @@ impl Layout {
         }
     }
 
-    /// The number of elements, if the shape says it.
+    /// The number of elements, if the shape fixes it.
     pub(super) fn n_elements(self) -> Option<usize> {
         match self.items {
             Items::One => Some(self.n_rows),
@@ -122,7 +122,7 @@ impl Layout {
 #[derive(Debug)]
 pub(super) struct Column {
     datatype: Datatype,
-    /// Whether whole numbers are wanted, which floats may stand for.
+    /// True if whole numbers are wanted, which may be sent as floats.
     of_integers: bool,
     layout: Layout,
     filled: usize,
@@ -165,7 +165,7 @@ impl fmt::Display for Element<'_> {
 }
 
 impl Column {
-    /// An empty column for an input. `at_most` is how many elements there can be at all, whatever the shape says.
+    /// An empty column for an input. `at_most` bounds the number of elements, whatever the shape says.
     pub(super) fn new(input: &Input, datatype: Datatype, layout: Layout, at_most: usize) -> Self {
         let n = layout.n_elements().unwrap_or(0).min(at_most);
         let values = match datatype {
@@ -246,7 +246,7 @@ impl Column {
         Ok(())
     }
 
-    /// Adds NULL, or says what is wrong with an element that does not fit.
+    /// Adds NULL, or returns the error of an element that does not fit.
     #[cold]
     fn push_null(&mut self, element: Element<'_>) -> Result<()> {
         match (&mut self.values, element) {
@@ -313,7 +313,7 @@ impl Column {
         }
     }
 
-    /// Adds so many rows that are NULL, of which the caller knows that they are not too many.
+    /// Adds `n` rows of NULL; the caller guarantees that they are not too many.
     pub(super) fn fill_with_null(&mut self, n: usize) -> Result<()> {
         match self.layout.items {
             Items::One => {
@@ -341,7 +341,7 @@ impl Column {
         self.finish(None)
     }
 
-    /// The column, if it is full. `null` is the text that stands for NULL.
+    /// The column, if it is full. `null` is the string that stands for NULL.
     pub(super) fn finish(mut self, null: Option<&str>) -> Result<ArrayRef> {
         match self.layout.n_elements() {
             Some(wanted) if self.filled != wanted => {
@@ -395,7 +395,7 @@ fn whole(datatype: Datatype, element: Element<'_>) -> Option<i64> {
     (low..=high).contains(&value).then_some(value)
 }
 
-/// Whether a whole number is past those that a float of double precision holds all of.
+/// Returns `true` if a whole number is beyond the range in which a double represents every integer.
 fn is_past_floats(element: Element<'_>) -> bool {
     const LARGEST: u64 = 1 << 53;
     match element {
@@ -424,7 +424,7 @@ fn float(datatype: Datatype, element: Element<'_>) -> Option<f64> {
     (near.is_finite() || !value.is_finite()).then_some(f64::from(near))
 }
 
-/// Texts, of which those that are `null` are made NULL.
+/// Strings, with those equal to `null` replaced by NULL.
 fn with_nulls(texts: &StringArray, null: &str) -> StringArray {
     if !texts.iter().any(|text| text == Some(null)) {
         return texts.clone();

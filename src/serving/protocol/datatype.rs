@@ -77,12 +77,12 @@ impl Datatype {
             })
     }
 
-    /// Whether its elements are numbers.
+    /// Returns `true` if its elements are numbers.
     pub(super) fn is_numeric(self) -> bool {
         !matches!(self, Datatype::Bool | Datatype::Bytes)
     }
 
-    /// The datatype that a field is described with; none for fields that are not served.
+    /// The datatype that a field is described with; `None` for fields that are not served.
     pub(super) fn of(field_type: FieldType) -> Option<Self> {
         match field_type {
             FieldType::Boolean => Some(Datatype::Bool),
@@ -110,7 +110,7 @@ impl Datatype {
         )))
     }
 
-    /// The bytes of an element in binary data; none where each has its own length.
+    /// The bytes of an element in binary data; `None` where each has its own length.
     pub(super) fn size(self) -> Option<usize> {
         match self {
             Datatype::Bool | Datatype::Int8 | Datatype::Uint8 => Some(1),

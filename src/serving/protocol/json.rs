@@ -1,7 +1,7 @@
 //! Reading JSON once, from front to back, without building a document of it.
 //!
 //! Requests are read field by field into columns. Nothing here calls itself, so depth costs no stack, and nothing is
-//! allocated but texts with escapes in them. TensorFlow Serving takes the bare words `NaN`, `Infinity` and
+//! allocated but strings with escapes in them. TensorFlow Serving takes the bare words `NaN`, `Infinity` and
 //! `-Infinity` for numbers, which are no JSON: a [`lenient`](Reader::lenient) reader does, too.
 
 use std::borrow::Cow;
@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Takes `NaN`, `Infinity` and `-Infinity` for numbers, and numbers past the range of doubles for infinite ones.
+    /// Accepts `NaN`, `Infinity` and `-Infinity` as numbers, and numbers past the range of doubles as infinite ones.
     pub(super) fn lenient(mut self) -> Self {
         self.lenient = true;
         self
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
         self.take(b'{', "an object")
     }
 
-    /// The next key of an object, whose value follows; none at its end.
+    /// The next key of an object, before its value; `None` at its end.
     #[inline]
     pub(super) fn key(&mut self, is_first: &mut bool) -> Result<Option<Cow<'a, str>>> {
         if self.peek() == Some(b'}') {
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         self.take(b'[', "a list")
     }
 
-    /// Whether a list has another element, which follows.
+    /// Returns `true` if another element of a list follows.
     #[inline]
     pub(super) fn element(&mut self, is_first: &mut bool) -> Result<bool> {
         if self.peek() == Some(b']') {
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         self.string()
     }
 
-    /// Reads the text that begins here.
+    /// Reads the string that begins here.
     #[inline]
     fn string(&mut self) -> Result<Cow<'a, str>> {
         let start = self.at;
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips the text that begins here; whether there are escapes in it.
+    /// Skips the string that begins here; returns `true` if it has escapes.
     #[inline]
     fn skip_string(&mut self) -> Result<bool> {
         let bytes = self.text.as_bytes();
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
         Ok(has_escapes)
     }
 
-    /// A text, a number, `true`, `false` or `null`; `text` keeps a text with escapes.
+    /// A string, a number, `true`, `false` or `null`; `text` keeps a string with escapes.
     #[inline]
     pub(super) fn scalar<'t>(&mut self, text: &'t mut Cow<'a, str>) -> Result<Element<'t>>
     where
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Takes a word, if it stands here.
+    /// Consumes a word, if it is next.
     fn word(&mut self, word: &str) -> bool {
         let rest = &self.text.as_bytes()[self.at..];
         let stands = rest.starts_with(word.as_bytes());

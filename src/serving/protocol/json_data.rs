@@ -95,7 +95,7 @@ impl Column {
         }
     }
 
-    /// Adds the value that comes next.
+    /// Adds the next value.
     #[inline]
     pub(super) fn push_json<'a>(
         &mut self,

@@ -4,15 +4,15 @@ use serde::Serialize;
 
 use super::output::OutputData;
 
-/// Appends a value of which the caller knows that it has a form in JSON: a number, a list of numbers, a text.
+/// Appends a value that is known to have a form in JSON: a number, a list of numbers, a string.
 #[inline]
 pub(super) fn push_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Writing into memory does not fail, and such values have no keys that are not texts.
+    // Writing into memory does not fail, and the keys of such values are strings.
     let written = serde_json::to_writer(&mut *out, value);
     debug_assert!(written.is_ok(), "{written:?}");
 }
 
-/// Appends a text in quotes.
+/// Appends a string in quotes.
 pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
     push_value(out, text);
 }
@@ -43,7 +43,7 @@ impl JsonList {
 }
 
 impl OutputData<'_> {
-    /// Appends the elements as a flat list. Numbers come back to the last bit.
+    /// Appends the elements as a flat list. Numbers round-trip exactly.
     pub(super) fn push_json(&self, out: &mut Vec<u8>) {
         match self {
             OutputData::Numbers(numbers) => push_value(out, &**numbers),

@@ -1,4 +1,4 @@
-//! The protocols without their transports: tensors in and out, and what a model says of itself.
+//! The protocols without their transports: tensors in and out, and the metadata of a model.
 //!
 //! A [`Plan`] is what a protocol knows of a version of a model. [`rows`] makes a batch of tensors, [`Outputs`] makes
 //! tensors of a prediction: HTTP and gRPC stand on both. [`oip`] is the Open Inference Protocol, version 2, over HTTP.
@@ -14,17 +14,17 @@
 //! | field of a struct | that of the field | named by its path: `trip.fare` |
 //!
 //! Shapes of other inputs are `[rows]` or `[rows, 1]`. NULL is `null` in JSON; binary data has none, but the request's
-//! parameter `null_value` names a text that stands for NULL in inputs of `BYTES`. Outputs are `FP64` and `BYTES`.
+//! parameter `null_value` names a string that stands for NULL in inputs of `BYTES`. Outputs are `FP64` and `BYTES`.
 //!
 //! With the request's parameter `contributions` (a boolean), two outputs more say what each raw column contributes to the
 //! outputs before the link: `contributions`, of shape `[rows, outputs, names]`, and `contribution_names`, the last of which
 //! is `base`. See [`Contributions`](crate::model::Contributions). Models of kinds that do not say refuse it.
 //!
-//! Triton's parameter `timeout` is honoured over gRPC, where it is read before the request waits. Over HTTP it stands in
-//! the body, which is only read when its turn has come, and is passed over: the header `Request-Timeout` is there.
+//! Triton's parameter `timeout` is honoured over gRPC, where it is read before the request waits. Over HTTP it is in
+//! the body, which is only read after the wait, and is ignored: the header `Request-Timeout` takes its place.
 //!
-//! The sizes that a request claims are compared with the bytes that are there before anything is allocated, so a
-//! lying request costs its sender more than its reader. Held by the tests here and of the HTTP server, which send
+//! The sizes that a request claims are compared with the bytes received before anything is allocated, so a
+//! lying request costs its sender more than its reader. Checked by the tests here and of the HTTP server, which send
 //! mutated requests.
 
 #![cfg_attr(
@@ -71,7 +71,7 @@ use crate::error::{Error, Result};
 /// The most rows that one request may have.
 pub const MAX_ROWS: usize = 100_000;
 
-/// The most bytes of a request's id, which comes back with the answer and stands in logs.
+/// The most bytes of a request's id, which is returned with the answer and written to logs.
 const MAX_ID_BYTES: usize = 4096;
 
 /// Checks a request's id.

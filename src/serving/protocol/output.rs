@@ -25,13 +25,13 @@ enum OutputKind {
     Extra(String),
 }
 
-/// An output that a request asks for.
+/// A requested output.
 #[derive(Clone, Debug)]
 pub(crate) struct AskedOutput<'a> {
     pub(crate) name: Cow<'a, str>,
-    /// Whether it comes as binary data, if the request says so.
+    /// The choice between binary data and JSON, if the request makes one.
     pub(crate) binary: Option<bool>,
-    /// Triton's classification extension: so many of the highest numbers, as texts `value:index:label`.
+    /// Triton's classification extension: the number of highest values, returned as strings `value:index:label`.
     pub(crate) classification: Option<u64>,
 }
 
@@ -39,9 +39,9 @@ pub(crate) struct AskedOutput<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     wanted: Vec<Wanted>,
-    /// Whether outputs come as binary data, unless one says for itself.
+    /// True if outputs are binary data by default.
     binary: bool,
-    /// Whether what each column contributes comes behind them.
+    /// True if column contributions follow the outputs.
     contributions: bool,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct OutputTensor<'a> {
     pub(crate) name: &'a str,
     pub(crate) datatype: Datatype,
     pub(crate) shape: Vec<i64>,
-    /// Whether the request wants binary data.
+    /// True if the request wants binary data.
     pub(crate) binary: bool,
     pub(crate) data: OutputData<'a>,
 }
@@ -152,10 +152,10 @@ fn numbers(prediction: &Prediction) -> Cow<'_, [f64]> {
 }
 
 impl Outputs {
-    /// The outputs that are asked for; all of them if none is.
+    /// The requested outputs; all of them if none is requested.
     ///
     /// # Errors
-    /// If the model has no output of a name, one is asked for twice, or one has no classes.
+    /// If the model has no output of a name, one is requested twice, or one has no classes.
     pub(crate) fn of(plan: &Plan, asked: &[AskedOutput<'_>], binary: bool) -> Result<Self> {
         if asked.is_empty() {
             let all = (0..plan.outputs().len()).map(|place| Wanted {
@@ -223,12 +223,12 @@ impl Outputs {
         self
     }
 
-    /// Whether what each column contributes is asked for.
+    /// Returns `true` if column contributions are requested.
     pub(crate) fn has_contributions(&self) -> bool {
         self.contributions
     }
 
-    /// Whether some come as binary data.
+    /// Returns `true` if any output is binary data.
     pub(crate) fn any_binary(&self) -> bool {
         self.wanted.iter().any(|wanted| wanted.binary) || (self.contributions && self.binary)
     }
@@ -328,10 +328,10 @@ fn highest(prediction: &Prediction, n: usize) -> (Vec<Cow<'static, str>>, i64) {
 }
 
 impl OutputData<'_> {
-    /// Appends the elements as binary data; how many bytes they take.
+    /// Appends the elements as binary data; returns their number of bytes.
     ///
     /// # Errors
-    /// If a text has more than 4 GiB.
+    /// If a string has more than 4 GiB.
     pub(crate) fn append(&self, out: &mut Vec<u8>) -> Result<usize> {
         let before = out.len();
         match self {

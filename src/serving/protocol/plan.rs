@@ -46,7 +46,7 @@ impl Input {
     fn of(field: &Field, items: Option<FieldType>) -> Option<Self> {
         let field_type = items.unwrap_or(field.field_type);
         let is_list = items.is_some() || field.list.is_some();
-        // A list of times has no form: texts are read as times only where they are a field of their own.
+        // A list of times has no form: strings are read as times only as fields of their own.
         if is_list && matches!(field_type, FieldType::Date | FieldType::Timestamp) {
             return None;
         }
@@ -80,12 +80,12 @@ impl Input {
         self.field_type
     }
 
-    /// Whether each row has a list of values.
+    /// Returns `true` if each row has a list of values.
     pub(crate) fn is_list(&self) -> bool {
         self.is_list
     }
 
-    /// Whether NULL is refused.
+    /// Returns `true` if NULL is refused.
     pub(crate) fn is_required(&self) -> bool {
         self.is_required
     }
@@ -166,7 +166,7 @@ impl Plan {
         &self.outputs
     }
 
-    /// The place of the input of a name, which is looked for at `hint` first.
+    /// The place of the input of a name, with `hint` tried first.
     pub(super) fn find(&self, name: &str, hint: usize) -> Result<usize> {
         if self
             .inputs
@@ -239,7 +239,7 @@ impl<'p> Rows<'p> {
         Ok(())
     }
 
-    /// The batch; none without a column.
+    /// The batch; `None` without a column.
     pub(super) fn finish(self) -> Result<Option<RecordBatch>> {
         let Some((_, first)) = self.columns.first() else {
             return Ok(None);

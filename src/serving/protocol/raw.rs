@@ -86,7 +86,7 @@ impl Column {
     }
 }
 
-/// Appends a text as an element of `BYTES`.
+/// Appends a string as an element of `BYTES`.
 pub(super) fn append_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
     let length =
         u32::try_from(text.len()).map_err(|_| Error::data("a string of more than 4 GiB"))?;

@@ -27,7 +27,7 @@ pub struct ModelStatistics {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct InferenceStatistics {
-    /// Requests that were answered, from when they came to when their answer was ready.
+    /// Answered requests, from their arrival until their answer is ready.
     pub success: StatisticDuration,
     /// Requests that ended in an error.
     pub fail: StatisticDuration,

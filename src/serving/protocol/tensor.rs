@@ -55,7 +55,7 @@ impl TensorData<'_> {
         }
     }
 
-    /// Whether typed elements are those that a datatype is sent in.
+    /// Returns `true` if typed elements are of the type in which a datatype is sent.
     fn is_of(&self, datatype: Datatype) -> bool {
         use Datatype::{Bool, Bytes, Fp32, Fp64, Int8, Int16, Int32, Int64};
         use Datatype::{Uint8, Uint16, Uint32, Uint64};
@@ -117,7 +117,7 @@ fn fill<T>(
         .try_for_each(|value| column.push(element(value)))
 }
 
-/// Tensors as rows: the columns in the order they were sent. `null` is the text that stands for NULL in `BYTES`.
+/// Tensors as rows: the columns in the order they were sent. `null` is the string that stands for NULL in `BYTES`.
 pub(crate) fn rows(
     plan: &Plan,
     tensors: &[InputTensor<'_>],

@@ -56,7 +56,7 @@ pub(super) fn half_plus_two() -> Predictor {
     )
 }
 
-/// Whether a passenger is late: `age` (an integer, required), `fare`, `city` and `vip`.
+/// A model that predicts whether a passenger is late: `age` (an integer, required), `fare`, `city` and `vip`.
 pub(super) fn late() -> Predictor {
     people(
         "late",

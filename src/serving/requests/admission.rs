@@ -11,7 +11,7 @@ use super::stop::deadline_exceeded;
 use crate::error::{Error, ErrorKind, Result};
 use prometheus_client::metrics::gauge::Gauge;
 
-/// The admission of a model: requests are admitted in the order in which they came.
+/// The admission of a model: requests are admitted in the order of their arrival.
 #[derive(Debug)]
 pub(super) struct Admission {
     max_concurrency: usize,
@@ -37,7 +37,7 @@ pub(super) enum Turn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
     Light,
-    /// It takes so long that it would starve others: it leaves them a permit, and half of the queue.
+    /// A request slow enough to starve others: it leaves them a permit, and half of the queue.
     Heavy,
 }
 
@@ -131,7 +131,7 @@ impl Admission {
                 let heavy = self.heavy_waiting.load(Ordering::Relaxed);
                 (heavy, self.waiting.fetch_add(1, Ordering::Relaxed))
             }
-            // What is light may have all of the queue, what is heavy half of it.
+            // Light requests may fill the whole queue, heavy ones half of it.
             Weight::Heavy => (
                 self.max_queue / 2,
                 self.heavy_waiting.fetch_add(1, Ordering::Relaxed),

@@ -114,7 +114,7 @@ impl ServerCore {
     }
 }
 
-/// A request on its way: counted when it ends, and as cancelled when it is dropped before.
+/// A request in flight: counted when it ends, and as cancelled when it is dropped before.
 struct Flight<'a> {
     asked: &'a Asked,
     ended: bool,
@@ -153,7 +153,7 @@ impl Drop for Flight<'_> {
 }
 
 impl ModelRuntime {
-    /// About how long those who wait take.
+    /// The approximate time that the waiting requests take.
     pub(super) fn expected_wait(&self) -> Duration {
         let waiting = self.admission.n_waiting();
         let versions = self.versions();
@@ -204,7 +204,7 @@ impl Asked {
             tokio::task::yield_now().await;
             place = self.place(expected, Instant::now());
         }
-        // What is slow may have every turn: what is quick does not wait behind it.
+        // Slow requests may hold every permit: quick ones do not wait behind them.
         let _permit = self.model.admission.try_enter();
         let _place = place.ok()?;
         let begun = Instant::now();
@@ -378,7 +378,7 @@ impl Asked {
         .await
     }
 
-    /// The answer of another thread, or the error that it was not in time.
+    /// The answer of another thread, or an error if it misses the deadline.
     async fn received<T: Send>(&self, answer: oneshot::Receiver<Result<T>>) -> Result<T> {
         let name = &self.model.name;
         match by_deadline(self.deadline, answer).await {

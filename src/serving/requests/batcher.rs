@@ -85,7 +85,7 @@ impl Batcher {
         self.lock().queue.len()
     }
 
-    /// Fails if the queue is full.
+    /// Fails if the queue is at capacity.
     pub(super) fn check(&self, model: &str) -> Result<()> {
         self.check_locked(&mut self.lock(), model)
     }
@@ -106,7 +106,7 @@ impl Batcher {
         Ok(())
     }
 
-    /// Makes room: those that nobody waits for take none.
+    /// Makes room by removing the items that nobody waits for.
     fn drop_stopped(&self, state: &mut State, model: &str) {
         let now = Instant::now();
         let is_stopped = |item: &Item| item.stop.is_stopped_at(|| now);
@@ -120,10 +120,10 @@ impl Batcher {
         self.gauge.dec_by((n_before - state.queue.len()) as i64);
     }
 
-    /// Has a request wait for a batch. Whether a thread must be started with [`Batcher::run`].
+    /// Queues a request for a batch. Returns `true` if a thread must be started with [`Batcher::run`].
     ///
     /// # Errors
-    /// [`ErrorKind::ResourceExhausted`] if the queue is full.
+    /// [`ErrorKind::ResourceExhausted`] if the queue is at capacity.
     pub(super) fn enqueue(&self, item: Item, model: &str) -> Result<bool> {
         let mut state = self.lock();
         self.check_locked(&mut state, model)?;
@@ -140,7 +140,7 @@ impl Batcher {
         Ok(start)
     }
 
-    /// A thread that was to be started was not. Where it would have been the only one, nobody would answer.
+    /// Notes that a thread could not be started. If no other is running, the queued requests fail.
     pub(super) fn not_started(&self) {
         let mut state = self.lock();
         state.runners -= 1;
@@ -152,7 +152,7 @@ impl Batcher {
         }
     }
 
-    /// Computes batches until nobody waits.
+    /// Computes batches until no request waits.
     pub(super) fn run(&self, model: &ModelRuntime, version: &VersionRuntime) {
         let mut runner = Runner {
             batcher: self,
@@ -193,7 +193,7 @@ impl Batcher {
         }
     }
 
-    /// Takes the next batch: what waits, in order, as much as fits, all of one loaded model.
+    /// Takes the next batch: the waiting requests, in order, as many as fit, all of one loaded model.
     fn take(&self) -> Vec<Item> {
         let mut state = self.lock();
         let mut batch: Vec<Item> = Vec::new();
@@ -229,7 +229,7 @@ impl Drop for Runner<'_> {
     }
 }
 
-/// Turns away those of a batch that nobody waits for.
+/// Rejects the requests of a batch that no client waits for.
 fn still_wanted<C>(items: C, model: &str) -> C
 where
     C: IntoIterator<Item = Item> + Default + Extend<Item>,

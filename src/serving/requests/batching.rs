@@ -60,7 +60,7 @@ impl Batching {
         Batching::default().max_batch_size(1)
     }
 
-    /// The most rows of a batch; 1 turns batching off.
+    /// The most rows of a batch; 1 disables batching.
     #[must_use]
     pub fn max_batch_size(mut self, rows: usize) -> Self {
         self.max_batch_size = rows;
@@ -81,15 +81,15 @@ impl Batching {
         self
     }
 
-    /// Whether each version is batched only if measurements show that batching pays. If `false`, every request goes through
-    /// a batch.
+    /// Sets whether a version is batched only if measurements show that batching pays. If `false`, every request goes
+    /// through a batch.
     #[must_use]
     pub fn adaptive(mut self, adaptive: bool) -> Self {
         self.adaptive = adaptive;
         self
     }
 
-    /// Whether there is batching at all.
+    /// Returns `true` if batching is enabled.
     pub(super) fn is_on(&self) -> bool {
         self.max_batch_size > 1
     }

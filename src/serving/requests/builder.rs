@@ -37,13 +37,13 @@ impl ServerCoreBuilder {
         }
     }
 
-    /// The limits of every model that has none of its own. Each model has them for itself.
+    /// Sets the limits of every model without limits of its own. They apply to each model separately.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// The limits of a model.
+    /// Sets the limits of a model.
     pub fn model_limits(mut self, model: impl Into<String>, limits: Limits) -> Self {
         self.settings.model_limits.insert(model.into(), limits);
         self
@@ -61,7 +61,7 @@ impl ServerCoreBuilder {
         self
     }
 
-    /// Adds one who sees every answer.
+    /// Adds an observer of every answer.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observers.push(observer);
         self

@@ -14,13 +14,13 @@ pub(crate) trait Exchange: Send + 'static {
     /// Decodes the rows, by the schema of the model that was found. Called before [`Exchange::reply`].
     fn rows(&mut self, predictor: &Predictor) -> Result<RecordBatch>;
 
-    /// The request's id, where it is written beside the rows. Asked after [`Exchange::rows`].
+    /// The request's id, where it is written beside the rows. Called after [`Exchange::rows`].
     fn id(&self) -> Option<&str> {
         None
     }
 
-    /// Whether it asks what each column contributes, which the prediction then says. Asked after [`Exchange::rows`]. Such
-    /// a request may take long: it is answered on a thread that has the time, and its rows may be read once more there.
+    /// Returns `true` if column contributions are requested; the prediction then contains them. Called after
+    /// [`Exchange::rows`]. Such a request may be slow: it is answered on another thread, which may read its rows again.
     fn explains(&self) -> bool {
         false
     }

@@ -61,8 +61,8 @@ pub(super) enum Full {
     Hangs,
 }
 
-/// The calls of a version that run on threads that must not be held. As soon as one takes long, none is let in until it
-/// has ended.
+/// The calls of a version that run on threads that must not be blocked. As soon as one is slow, none is admitted
+/// until it has ended.
 #[derive(Debug)]
 pub(super) struct Inline {
     epoch: Instant,
@@ -91,7 +91,7 @@ impl Inline {
         }
     }
 
-    /// Lets a call in, if there is a place, no other hangs, and a thread is left for what else there is to do.
+    /// Admits a call, if there is a place, no other hangs, and a thread is left for other work.
     pub(super) fn enter<'a>(
         &'a self,
         threads: &'a HeldThreads,

@@ -19,15 +19,15 @@ use crate::serving::durations::millis;
 ///
 /// A request that is expected to be quick (see [`ServerCoreBuilder::inline_below`](super::ServerCoreBuilder::inline_below))
 /// is answered on the thread that took it and waits for none of the others. Of the rest, those that take longer than 10 ms
-/// leave the others a turn, and half of the queue.
+/// leave one permit to the others, and half of the queue.
 ///
-/// A request that comes while `max_concurrency` are being answered waits; one that comes while `max_queue` wait is
-/// turned away with [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted), which HTTP answers as 429
+/// A request that arrives while `max_concurrency` are being answered waits; one that arrives while `max_queue` wait is
+/// rejected with [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted), which HTTP answers as 429
 /// with `Retry-After`. So what is accepted waits for at most `max_queue` others. A request that has not been answered
 /// after `timeout_ms`, or at its own earlier deadline, gets
 /// [`ErrorKind::DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded), and its work stops.
 ///
-/// In a file every field may be left out:
+/// In a file every field is optional:
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Waiting for models that are loaded when they are asked for.
+//! Waiting for models that are loaded on request.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Ends a wait when it is dropped, however that comes.
+/// Ends a wait when it is dropped, for whatever reason.
 struct End {
     core: Arc<Inner>,
     wanted: Wanted,
@@ -66,7 +66,7 @@ impl Loading {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a version loaded and waits until it answers or will not.
+    /// Has a version loaded and waits until it answers or fails to.
     pub(super) async fn wait(
         &self,
         core: &Arc<Inner>,

@@ -7,11 +7,11 @@
 //! ```
 //!
 //! Architecture invariant: nothing that a model does holds the threads of the async runtime, or the requests of
-//! another model. What is expected to be quick was measured to be; what hangs is not let in again; the rest runs on
+//! another model. A request expected to be quick was measured to be; one that hangs admits no more; the rest runs on
 //! threads under the model's own limit. Held by `tests/isolation.rs`.
 //!
-//! Architecture invariant: the way of a quick request takes no lock that another request could hold for long, and looks
-//! nothing up by labels: what is counted is held by the version.
+//! Architecture invariant: the path of a quick request takes no lock that another request could hold for long, and
+//! performs no lookup by labels: its counters are held by the version.
 
 mod admission;
 mod answer;
@@ -107,7 +107,7 @@ struct Inner {
     threads: Threads,
     held_threads: HeldThreads,
     refusals: Refusals,
-    /// Whether a model that is not loaded is loaded on request.
+    /// True if a model that is not loaded is loaded on request.
     is_lazy: bool,
     loading: Loading,
     draining: AtomicBool,
@@ -151,13 +151,13 @@ pub(crate) struct Call<'a> {
 }
 
 impl ServerCore {
-    /// With the defaults.
+    /// A core with the defaults.
     #[must_use]
     pub fn new(manager: Arc<Manager>) -> Self {
         ServerCoreBuilder::new(manager).build_unchecked()
     }
 
-    /// With limits, batching and observers.
+    /// A builder with limits, batching and observers.
     pub fn builder(manager: Arc<Manager>) -> ServerCoreBuilder {
         ServerCoreBuilder::new(manager)
     }
@@ -235,8 +235,8 @@ impl ServerCore {
     }
 
     /// The delay after which a client may retry that was refused with
-    /// [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted): about the time that those who wait take; at
-    /// least a second, at most a minute.
+    /// [`ErrorKind::ResourceExhausted`](crate::ErrorKind::ResourceExhausted): about the time that waiting requests
+    /// take; at least a second, at most a minute.
     #[must_use]
     pub fn retry_after(&self, model: &str) -> Duration {
         let model = self.inner.runtimes.model(model);
@@ -245,8 +245,8 @@ impl ServerCore {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Waits before a client that is too many is told so. The first are told at once; where there are thousands a second,
-    /// each is told up to a second late, so that those that ask again at once leave the processor to answers.
+    /// Waits before a client is refused for lack of capacity. The first are refused at once; with thousands a second,
+    /// each is refused up to a second late, so that clients that retry at once leave the processor to answers.
     pub(crate) async fn pace_refusal(&self) {
         let delay = self.inner.refusals.delay();
         if !delay.is_zero() {
@@ -254,13 +254,13 @@ impl ServerCore {
         }
     }
 
-    /// Says that the server is about to stop, so that whoever spreads requests sends no more: health checks fail from
-    /// now on. Requests that come anyhow are answered.
+    /// Announces that the server is about to stop, so that load balancers send no more requests: health checks fail
+    /// from now on. Requests that arrive anyway are answered.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Release);
     }
 
-    /// Whether [`ServerCore::drain`] was called.
+    /// Returns `true` if [`ServerCore::drain`] was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.inner.draining.load(Ordering::Acquire)

@@ -77,7 +77,7 @@ impl<'a> Observation<'a> {
     }
 }
 
-/// The answer of a shadow version to the rows of a request, beside the answer that was given.
+/// The answer of a shadow version to the rows of a request, with the answer that was returned.
 #[derive(Debug)]
 pub struct ShadowObservation<'a> {
     pub(super) version: u64,

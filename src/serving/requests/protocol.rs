@@ -1,6 +1,6 @@
 //! The protocol of a request.
 
-/// The protocol that a request came by.
+/// The protocol of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// No protocol: a call within the process.
@@ -22,7 +22,7 @@ impl Protocol {
         Protocol::Grpc,
     ];
 
-    /// As metrics and logs name it.
+    /// The name in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Protocol::InProcess => "in_process",

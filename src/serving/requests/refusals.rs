@@ -1,4 +1,4 @@
-//! Telling clients that they are too many, at a pace: who asks again at once must not cost what an answer does.
+//! Pacing of refusals at capacity: a client that retries at once must not cost as much as an answer.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ const EVERY: Duration = Duration::from_micros(500);
 /// The burst that is not delayed.
 const BURST: Duration = Duration::from_millis(50);
 
-/// The longest that one waits.
+/// The longest delay of a refusal.
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// The pace of refusals.

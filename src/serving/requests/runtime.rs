@@ -60,7 +60,7 @@ pub(super) struct VersionRuntime {
     /// One call of the model, by rows.
     pub(super) compute: Speed,
     pub(super) batcher: Batcher,
-    /// Whether the last call of the model was slow enough for batching.
+    /// True if the last call of the model was slow enough for batching.
     slow_calls: AtomicBool,
     explored: AtomicUsize,
     retired: Retired,
@@ -142,12 +142,12 @@ impl VersionRuntime {
         self.metrics.batch_rows.observe(rows as f64);
     }
 
-    /// Whether rows should be put together with others, as far as that can be said before they are read.
+    /// Returns `true` if rows should be batched with others, as far as that is known before they are read.
     pub(super) fn may_batch(&self, batching: &Batching) -> bool {
         batching.is_on() && (!batching.adaptive || self.slow_calls.load(Ordering::Relaxed))
     }
 
-    /// Whether this many rows should be put together with others.
+    /// Returns `true` if this many rows should be batched with others.
     pub(super) fn batches(&self, batching: &Batching, rows: usize) -> bool {
         /// Batching that does not seem to pay is tried at this interval.
         const EXPLORE_EVERY: usize = 64;
@@ -176,12 +176,12 @@ pub(super) struct Runtimes {
 }
 
 impl Runtimes {
-    /// The model's, if it was asked before.
+    /// The state of the model, if it has had a request.
     pub(super) fn model(&self, name: &str) -> Option<Arc<ModelRuntime>> {
         self.models.load().get(name).map(Arc::clone)
     }
 
-    /// The version's, if it was asked before.
+    /// The state of the version, if it has had a request.
     pub(super) fn version(&self, name: &str, version: u64) -> Option<Arc<VersionRuntime>> {
         self.models.load().get(name)?.version(version)
     }
@@ -207,7 +207,7 @@ impl Runtimes {
         let states = manager.states();
         let mut models = HashMap::clone(&self.models.load());
         retire(&mut models, metrics, &states);
-        // A request may hold a version that is gone. It is counted where nobody reads.
+        // A request may hold a version that was removed. It is counted in metrics that are never read.
         let is_gone = !may_answer(&states, name, version);
         let unread = is_gone.then(Metrics::new);
         let metrics = unread.as_ref().unwrap_or(metrics);
@@ -239,7 +239,7 @@ impl Runtimes {
     }
 }
 
-/// Whether a version answers, will, or may: those that were dropped for want of memory may come back.
+/// Returns `true` if a version answers, will, or may: versions that were evicted for lack of memory may be reloaded.
 pub(super) fn may_answer(states: &[ModelState], name: &str, version: u64) -> bool {
     let model = states.iter().find(|state| state.name == name);
     model.is_some_and(|model| {

@@ -1,4 +1,4 @@
-//! Versions that are asked beside the one that answers.
+//! Versions that are asked in addition to the one that answers.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ pub(super) struct Shadows {
 struct State {
     /// Shadows that have a thread, by their version.
     queues: BTreeMap<u64, Queue>,
-    /// By the version that answers and the shadow's.
+    /// The metrics, by the version that answers and the shadow version.
     metrics: HashMap<(u64, u64), Arc<ShadowMetrics>>,
 }
 
@@ -81,7 +81,7 @@ impl Shadows {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a shadow version asked, too, if it keeps up.
+    /// Sends a request to a shadow version, too, if it keeps up.
     pub(super) fn ask(
         &self,
         asked: &Asked,
@@ -158,7 +158,7 @@ impl Shadows {
         self.lock().metrics.len()
     }
 
-    /// Forgets what is of versions that will not answer again.
+    /// Forgets the state of versions that will not answer again.
     pub(super) fn retire(&self, model: &str, metrics: &Metrics, may_answer: impl Fn(u64) -> bool) {
         let mut state = self.lock();
         for (shadow, queue) in &mut state.queues {

@@ -83,8 +83,8 @@ impl Speed {
         Some(Duration::from_nanos(average as u64))
     }
 
-    /// Whether something larger than this was found to take clearly less time for each unit of size: `None` if nothing
-    /// larger was measured.
+    /// Returns whether a larger size was found to take clearly less time per unit of size; `None` if nothing larger
+    /// was measured.
     pub(super) fn larger_pays(&self, size: usize) -> Option<bool> {
         let class = Self::class(size);
         let each = |class: usize, average: f32| average / (1_u64 << class) as f32;

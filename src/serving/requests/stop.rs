@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Says whether an answer is still wanted: work asks between its steps and between blocks of rows.
+/// An indicator that an answer is still wanted: work checks it between its steps and between blocks of rows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop {
     deadline: Option<Instant>,
-    /// Set when nobody waits any longer; none for work on the thread of the one who waits.
+    /// Set when no client waits any longer; `None` for work on the waiting thread itself.
     dropped: Option<Arc<AtomicBool>>,
 }
 
-/// Tells the work that nobody waits, when it is dropped.
+/// Signals the work that no client waits, when it is dropped.
 #[derive(Debug)]
 pub(super) struct StopOnDrop(Arc<AtomicBool>);
 
@@ -25,7 +25,7 @@ impl Drop for StopOnDrop {
 }
 
 impl Stop {
-    /// Only at a deadline.
+    /// A stop at a deadline only.
     pub(super) fn at(deadline: Option<Instant>) -> Self {
         Stop {
             deadline,
@@ -33,7 +33,7 @@ impl Stop {
         }
     }
 
-    /// At a deadline, or when the guard is dropped.
+    /// A stop at a deadline, or when the guard is dropped.
     pub(super) fn with_guard(deadline: Option<Instant>) -> (Self, StopOnDrop) {
         let dropped = Arc::new(AtomicBool::new(false));
         let stop = Stop {
@@ -43,7 +43,7 @@ impl Stop {
         (stop, StopOnDrop(dropped))
     }
 
-    /// Whether nobody waits any longer.
+    /// Returns `true` if no client waits any longer.
     pub(super) fn is_stopped(&self) -> bool {
         self.is_stopped_at(Instant::now)
     }
@@ -58,7 +58,7 @@ impl Stop {
         dropped.is_some_and(|dropped| dropped.load(Ordering::Acquire))
     }
 
-    /// Fails where nobody waits any longer.
+    /// Fails if no client waits any longer.
     pub(super) fn check(&self, model: &str) -> Result<()> {
         if self.is_stopped() {
             return Err(deadline_exceeded(model));

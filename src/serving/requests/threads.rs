@@ -13,7 +13,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Threads that grow with the jobs and end when there are none.
 ///
 /// They are not tokio's: its runtime waits for its blocking threads when it is dropped, so a model that hangs would keep
-/// the process from ending. How many there are is bounded by those who give jobs: each model has its limit.
+/// the process from ending. Their number is bounded by their callers: each model has its limit.
 #[derive(Debug)]
 pub(super) struct Threads {
     shared: Arc<Shared>,

@@ -67,7 +67,7 @@ impl Asked {
         })
     }
 
-    /// All of it, on this thread, which was told to be quick; nothing if that is not for this thread.
+    /// Answers the request on this thread, where it is expected to be quick; `None` if it is not for this thread.
     pub(super) fn answer_quickly<E: Exchange>(
         &self,
         exchange: &mut E,
@@ -125,7 +125,7 @@ impl Asked {
             };
             let predicting = Instant::now();
             let answered = predict(self.predictor.servable(), &read.rows, stop, name);
-            // What fails slowly is slow, too.
+            // A call that fails slowly is slow, too.
             let calling = answered
                 .as_ref()
                 .map_or_else(|_| predicting.elapsed(), |(_, calling)| *calling);
@@ -234,7 +234,7 @@ fn explain(
     stop: &Stop,
     model: &str,
 ) -> Result<Contributions> {
-    /// An answer has at most so many numbers.
+    /// The most numbers of an answer.
     const MOST: usize = 1 << 20;
     const FEW: usize = 4;
 
@@ -255,7 +255,7 @@ fn explain(
     Contributions::concat(&blocks)
 }
 
-/// Whether the model was called: rows that break the schema do not get to it.
+/// Returns `true` if the model was called: rows that violate the schema do not reach it.
 fn is_call<T>(answered: &Result<T>) -> bool {
     !answered
         .as_ref()

@@ -28,7 +28,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
 /// The interval at which certificates are checked for changes.
 const CERTIFICATES: Duration = Duration::from_secs(10);
 
-/// Takes connections until it is stopped.
+/// Accepts connections until it is stopped.
 pub(super) struct Accepting {
     protocols: Arc<Protocols>,
     phase: watch::Receiver<Phase>,
@@ -75,7 +75,7 @@ impl Accepting {
         Arc::clone(&self.n_open)
     }
 
-    /// Takes connections until it is stopped, and then waits for those that are there.
+    /// Accepts connections until it is stopped, and then waits for the open ones.
     pub(super) async fn run(mut self, mut listener: Listener) {
         let mut ticks = tokio::time::interval(self.patience.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,7 +133,7 @@ impl Accepting {
         self.n_open.store(self.open.len(), Relaxed);
     }
 
-    /// Closes the connection that has kept the server waiting for the longest; whether there was one.
+    /// Closes the connection that has kept the server waiting for the longest; returns `true` if there was one.
     fn close_for_another(&mut self) -> bool {
         let now = self.clock.now();
         let open = self.open.iter();
@@ -163,7 +163,7 @@ impl Accepting {
         }
     }
 
-    /// Closes the connections whose clients have kept the server waiting, and looks after the certificates.
+    /// Closes the connections whose clients have kept the server waiting, and reloads changed certificates.
     fn sweep(&mut self) {
         let now = self.clock.advance();
         for open in self.open.values() {
@@ -193,7 +193,7 @@ impl Accepting {
         self.n_open.store(self.open.len(), Relaxed);
     }
 
-    /// Tells a client that there are too many, where that can be read.
+    /// Notifies a client that the server is at capacity, where the client can read it.
     fn refuse(&mut self, stream: TcpStream, peer: SocketAddr) {
         tracing::debug!(%peer, "too many connections");
         while self.refusals.try_join_next().is_some() {}
@@ -205,8 +205,8 @@ impl Accepting {
     }
 }
 
-/// Reads something, answers, and waits for the client to close: else what is unread resets the connection, and the
-/// answer with it.
+/// Reads some data, answers, and waits for the client to close: otherwise unread data resets the connection, and the
+/// answer is lost.
 async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
     let mut sink = [0; 4096];
     let n_bytes = read_some(&mut stream, &mut sink).await?;

@@ -70,17 +70,17 @@ impl Patience {
 
 /// The head of a request is awaited or half there.
 const HEAD: u8 = 0;
-/// Nothing is asked.
+/// No request is active.
 const IDLE: u8 = 1;
 /// A request is being answered: the server is awaited.
 const BUSY: u8 = 2;
 /// The body of a request is half there: the client is awaited.
 const READING: u8 = 3;
-/// Answers are there and not taken yet: the client is awaited.
+/// Answers are ready and not taken yet: the client is awaited.
 const WRITING: u8 = 4;
 
-/// The requests of a connection are counted in one number: those that the server works on, those whose body has not come,
-/// and those whose answer is there.
+/// The requests of a connection are counted in one number: those that the server works on, those without a body yet,
+/// and those with an answer.
 const WORKING: u64 = 1;
 const AWAITED: u64 = 1 << 21;
 const ANSWERED: u64 = 1 << 42;
@@ -92,14 +92,14 @@ const PROGRESS: usize = 1 << 10;
 /// The bytes that a client of HTTP/2 begins with: the preface, and the head of its settings.
 const OPENING: usize = 24 + 9;
 
-/// The ticks that an idle client of HTTP/2 has to close after it was told to.
+/// The ticks that an idle client of HTTP/2 has for closing after it was asked to.
 const NOTICE: u32 = 5;
 
 /// The decision about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Stay,
-    /// It is told to end once nothing is asked.
+    /// The connection is asked to close after its requests.
     Go,
     Close,
 }
@@ -109,9 +109,9 @@ pub(super) enum Verdict {
 pub(super) struct Activity {
     clock: Arc<Clock>,
     phase: AtomicU8,
-    /// Since when, or since when the client has done something.
+    /// The start of the phase, or the time of the client's last progress.
     since: AtomicU32,
-    /// Since when it is the client that is awaited, whatever it has done.
+    /// The time since which the client is awaited, whatever its progress.
     awaited_since: AtomicU32,
     requests: AtomicU64,
     /// The parts of answers that are not written.
@@ -123,7 +123,7 @@ pub(super) struct Activity {
     /// The bytes of HTTP/2's opening that have come.
     n_opening: AtomicUsize,
     half_closed: AtomicBool,
-    /// Whether something was asked since all that was written has gone to the client: HTTP/1 keeps answers in a buffer.
+    /// True if a request has arrived since the last complete flush to the client: HTTP/1 buffers answers.
     unflushed: AtomicBool,
     /// Waits for the last answer to a client that has closed its half.
     reader: AtomicWaker,
@@ -169,7 +169,7 @@ impl Activity {
         now.wrapping_sub(self.since.load(Relaxed))
     }
 
-    /// Whether the client has kept the server waiting for too long.
+    /// Decides whether the client has kept the server waiting for too long.
     pub(super) fn verdict(&self, now: u32, patience: Patience) -> Verdict {
         let waited = self.waited(now);
         let limit = match self.phase.load(Relaxed) {
@@ -218,7 +218,7 @@ impl Activity {
         self.n_held.fetch_sub(n_bytes, Relaxed);
     }
 
-    /// A request came; it is over when what is returned is dropped.
+    /// Counts a request until the returned guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.requests.fetch_add(WORKING, Relaxed);
         self.unflushed.store(true, Relaxed);
@@ -229,13 +229,13 @@ impl Activity {
         }
     }
 
-    /// The body of a request has to come; it is there when what is returned is dropped.
+    /// Marks the body of a request as awaited until the returned guard is dropped.
     pub(super) fn read(self: &Arc<Self>) -> Reading {
         self.change(WORKING, AWAITED);
         Reading(Arc::clone(self))
     }
 
-    /// A part of an answer is to be written; it is when what is returned is dropped.
+    /// Counts a part of an answer as unwritten until the returned guard is dropped.
     pub(super) fn write(self: &Arc<Self>) -> Unwritten {
         self.n_unwritten.fetch_add(1, Relaxed);
         Unwritten(Arc::clone(self))
@@ -274,7 +274,7 @@ impl Activity {
     pub(super) fn has_read(&self, n_bytes: usize) {
         match (self.phase.load(Relaxed), self.is_multiplexed()) {
             (IDLE, false) => self.set(HEAD),
-            // HTTP/2 is set up once its opening is there, be it asked something or not.
+            // HTTP/2 is set up once its opening has arrived, with or without a request.
             (HEAD, true) => {
                 let before = self.n_opening.fetch_add(n_bytes, Relaxed);
                 if before + n_bytes >= OPENING {
@@ -292,24 +292,24 @@ impl Activity {
         }
     }
 
-    /// Whether there is an answer to come, or to be written.
+    /// Returns `true` if an answer is pending, or not yet written.
     fn is_answering(&self) -> bool {
         self.requests.load(Relaxed) > 0 || self.n_unwritten.load(Relaxed) > 0
     }
 
-    /// Whether a client has something to wait for: an answer, or what of it is still buffered.
+    /// Returns `true` if the client has something to wait for: an answer, or the part of one that is still buffered.
     fn owes(&self) -> bool {
         self.is_answering() || self.unflushed.load(Relaxed)
     }
 
-    /// All that was written so far has gone to the client.
+    /// Notes that all data written so far was flushed to the client.
     pub(super) fn has_flushed(&self) {
         if !self.is_answering() && self.unflushed.swap(false, Relaxed) && self.is_half_closed() {
             self.reader.wake();
         }
     }
 
-    /// A client has ended its half of the connection; whether it waits for an answer.
+    /// Handles the end of the client's half of the connection; returns `true` if the client waits for an answer.
     pub(super) fn half_close(&self) -> bool {
         let waits = !self.is_multiplexed()
             && self.owes()
@@ -329,12 +329,12 @@ impl Activity {
         }
     }
 
-    /// Whether the head of a request is being read.
+    /// Returns `true` if the head of a request is being read.
     pub(super) fn is_reading_head(&self) -> bool {
         self.phase.load(Relaxed) == HEAD
     }
 
-    /// Whether the client sends nothing more, and waits.
+    /// Returns `true` if the client has closed its half and waits.
     pub(super) fn is_half_closed(&self) -> bool {
         self.half_closed.load(Relaxed)
     }
@@ -374,7 +374,7 @@ impl InFlight {
         &self.activity
     }
 
-    /// Whether it is the client that is waited for, and no longer the server.
+    /// Sets whether the client is awaited, and no longer the server.
     pub(super) fn set_answered(&mut self, is_answered: bool) {
         match (self.is_answered, is_answered) {
             (false, true) => self.activity.change(WORKING, ANSWERED),

@@ -33,7 +33,7 @@ impl Payload {
         }
     }
 
-    /// As the body of an answer in a server of an application's.
+    /// Converts it to the body of an answer in a server of the application.
     #[cfg(feature = "grpc")]
     pub(in crate::serving) fn into_body(self) -> tonic::body::Body {
         let kind = match self {
@@ -53,7 +53,7 @@ impl Payload {
     }
 }
 
-/// The body of an answer. The request is over when it is dropped and what it gave is written.
+/// The body of an answer. The request ends when it is dropped and its data is written.
 #[derive(Debug)]
 pub(super) struct Answering {
     body: Kind,
@@ -94,7 +94,7 @@ impl AsRef<[u8]> for Part {
 }
 
 impl Answering {
-    /// The answer to a request; another one if there is no room for it beside those that clients have not read.
+    /// The answer to a request; replaced if there is no room for it beside those that clients have not read.
     pub(super) fn new(
         response: Response<Payload>,
         mut request: InFlight,
@@ -137,7 +137,7 @@ impl Answering {
     }
 }
 
-/// In place of an answer that there is no room for.
+/// The answer in place of one that there is no room for.
 fn too_much<B>(response: &Response<B>, most: usize) -> Response<Payload> {
     let text =
         format!("the server is at capacity: buffered requests and answers exceed {most} bytes");
@@ -162,7 +162,7 @@ fn too_much<B>(response: &Response<B>, most: usize) -> Response<Payload> {
 }
 
 impl Kind {
-    /// The next frame of what is all there.
+    /// The next frame of data that is complete.
     fn next(&mut self) -> Option<Frame<Bytes>> {
         let (frame, next) = match self {
             Kind::Data(bytes, Trailers::None) if bytes.is_empty() => return None,
@@ -199,7 +199,7 @@ impl Kind {
     fn size(&self) -> SizeHint {
         match self {
             Kind::Data(bytes, Trailers::None) => SizeHint::with_exact(bytes.len() as u64),
-            // A length in the head of a gRPC answer would be another thing to write, and nobody needs it.
+            // A length in the head of a gRPC answer would be one more thing to write, and is not needed.
             #[cfg(feature = "grpc")]
             Kind::Data(_, Trailers::GrpcOk) => SizeHint::default(),
             Kind::Trailers | Kind::Ended => SizeHint::default(),
@@ -227,7 +227,7 @@ impl Body for Answering {
         Poll::Ready(frame.map(|frame| {
             Ok(frame?.map_data(|bytes| {
                 let mut held = budget.nothing(Some(Arc::clone(connection)));
-                // It is there already, and the rest of it has to follow: who takes nothing goes.
+                // The answer exists already, and the rest has to follow: a client that does not read is closed.
                 held.add(bytes.len());
                 Bytes::from_owner(Part {
                     bytes,

@@ -61,7 +61,7 @@ struct Tokens {
 }
 
 impl BearerToken {
-    /// Of tokens, any of which opens everything.
+    /// A layer with tokens, any of which grants full access.
     #[must_use]
     pub fn new<T: AsRef<[u8]>>(tokens: impl IntoIterator<Item = T>) -> Self {
         BearerToken {
@@ -74,7 +74,7 @@ impl BearerToken {
         }
     }
 
-    /// Of a file with a token a line:
+    /// A layer with the tokens of a file, one a line:
     ///
     /// ```text
     /// # for the shop
@@ -141,7 +141,7 @@ impl BearerToken {
         self
     }
 
-    /// The paths that are answered without a token, in place of the health routes. One that ends in `/` stands for
+    /// Sets the paths that are answered without a token, in place of the health routes. One that ends in `/` stands for
     /// everything below it.
     #[must_use]
     pub fn open<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
@@ -174,7 +174,7 @@ impl BearerToken {
         (!enough).then_some(Refusal::NotAdmin)
     }
 
-    /// The answer to who is refused, in the form of its protocol.
+    /// The answer to a refused client, in the form of its protocol.
     pub(in crate::serving) fn refusal(
         &self,
         refusal: Refusal,
@@ -253,7 +253,7 @@ impl Refusal {
     }
 }
 
-/// Whether a message is one of gRPC.
+/// Returns `true` for a gRPC message.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let content = headers.get(CONTENT_TYPE);
     content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
@@ -263,7 +263,7 @@ fn digest(token: impl AsRef<[u8]>) -> [u8; 32] {
     Sha256::digest(token.as_ref()).into()
 }
 
-/// Takes the same time whatever is in there, and wherever it is.
+/// Compares in constant time, whether and wherever the digest is found.
 fn contains(known: &[[u8; 32]], digest: &[u8; 32]) -> bool {
     known.iter().fold(false, |found, token| {
         let differs = token
@@ -281,9 +281,9 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// Whether a path changes what is served, or is the dashboard.
+/// Returns `true` if a path changes what is served, or is that of the dashboard.
 fn is_admin_path(path: &str) -> bool {
-    // Below a path that it was nested at, too.
+    // The server may be nested below another path.
     path.contains("/v2/repository/models/")
         || (path.ends_with("/dashboard") && !path.contains("/v2/") && !path.contains("/v1/"))
         || path.starts_with("/inference.GRPCInferenceService/RepositoryModel")

@@ -1,4 +1,4 @@
-//! The body of a request, counted while it comes and until it is answered.
+//! The body of a request, counted from its arrival until it is answered.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -21,7 +21,7 @@ pub(in crate::serving) struct RequestBody {
     connection: Option<Arc<Activity>>,
     /// The client is awaited.
     reading: Option<Reading>,
-    /// Whether some of it has been read.
+    /// True if some of it has been read.
     is_begun: bool,
     /// The number of reads in a row without data after the client closed its half.
     n_vain: u8,
@@ -33,14 +33,14 @@ const MOST_VAIN: u8 = 3;
 #[derive(Debug)]
 enum Kind {
     Incoming(Incoming),
-    /// In a server of an application's.
+    /// The body in a server of the application.
     Any(AnyBody),
 }
 
 /// The error of a body that cannot be read.
 #[derive(Debug)]
 pub(in crate::serving) enum BodyError {
-    /// All bodies and answers take more than so many bytes.
+    /// All bodies and answers together exceed this many bytes.
     TooMuch(usize),
     Broken(Box<dyn StdError + Send + Sync>),
 }
@@ -60,7 +60,7 @@ impl fmt::Display for BodyError {
 impl StdError for BodyError {}
 
 impl RequestBody {
-    /// Of a connection of this crate's.
+    /// The body of a request on a connection of this crate.
     pub(super) fn of(
         body: Incoming,
         connection: Arc<Activity>,
@@ -76,7 +76,7 @@ impl RequestBody {
         }
     }
 
-    /// In a server of an application's.
+    /// The body of a request in a server of the application.
     pub(in crate::serving) fn mounted(body: AnyBody, budget: &Arc<Budget>) -> Self {
         RequestBody {
             body: Kind::Any(body),
@@ -142,7 +142,7 @@ impl Body for RequestBody {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
             && let Some(held) = &mut this.held
-            // What comes at once waits for nobody but this server.
+            // A body that arrives at once waits for nothing but this server.
             && !(is_first && is_whole)
             && !held.add(data.len())
         {

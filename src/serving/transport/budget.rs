@@ -12,7 +12,7 @@ use super::activity::Activity;
 pub(in crate::serving) struct Budget {
     max_bytes: usize,
     n_bytes: AtomicUsize,
-    /// There are too many: somebody who keeps the port waiting has to go.
+    /// The budget is exceeded: a connection that keeps the port waiting has to be closed.
     pressed: Notify,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Holds more; whether there was room. It is held in either case.
+    /// Holds more; returns `true` if there was room. It is held in either case.
     pub(super) fn add(&mut self, n_bytes: usize) -> bool {
         self.n_bytes += n_bytes;
         if let Some(owner) = &self.owner {

@@ -23,7 +23,7 @@ use super::phase::{Phase, ending};
 use super::security::{Security, Stream};
 use super::watched::Watched;
 
-/// The most bytes of a path that is read at all.
+/// The most bytes of a path that are read.
 const MAX_URI_BYTES: usize = 64 << 10;
 
 /// The flow-control windows of HTTP/2: of one stream, and of a connection.
@@ -65,7 +65,7 @@ impl Protocols {
             .max_frame_size(FRAME)
             .max_concurrent_streams(options.max_streams)
             .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
-            // A client that answers no ping is gone.
+            // A client that answers no ping is considered gone.
             .keep_alive_interval(options.keep_alive)
             .keep_alive_timeout(options.keep_alive_timeout);
         Protocols {
@@ -85,7 +85,7 @@ pub(super) struct Connection {
     pub(super) activity: Arc<Activity>,
     pub(super) peer: SocketAddr,
     pub(super) phase: watch::Receiver<Phase>,
-    /// Says that it ends once what is asked on it is answered.
+    /// Announces that it ends once its requests are answered.
     pub(super) close: Arc<Notify>,
 }
 
@@ -103,7 +103,7 @@ impl Connection {
             () = ending(&mut phase) => return,
         };
         match shaken {
-            // What encrypted connections need is only set aside for them.
+            // The memory that encrypted connections need is only allocated for them.
             Ok((stream, is_http2)) => Box::pin(self.speak(stream, is_http2)).await,
             Err(error) => tracing::debug!(peer = %self.peer, %error, "no handshake"),
         }
@@ -174,7 +174,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// The request has begun when this returns: who ends its half of the connection right after asking is seen before the
+    /// The request has begun when this returns: a client that closes its half right after asking is noticed before the
     /// answer is polled.
     fn answer(
         self,

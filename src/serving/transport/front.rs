@@ -61,7 +61,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Whether the port's limits on bodies hold: a router of the application's has its own.
+    /// Returns `true` if the port's limits on bodies apply: a router of the application has its own.
     pub(super) fn limits_bodies(&self) -> bool {
         matches!(self.app, App::Own(_))
     }

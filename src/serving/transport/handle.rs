@@ -160,7 +160,7 @@ impl ServerHandle {
         counts.map(|count| count.load(Relaxed)).sum()
     }
 
-    /// Stops: says that it is not ready, and goes on answering for the [delay](ServerOptions::drain_delay); then takes
+    /// Stops: reports that it is not ready, and still answers for the [delay](ServerOptions::drain_delay); then takes
     /// no new connection, finishes the requests that are being answered, ends streams, and returns. It waits for them for
     /// at most the [time](ServerOptions::drain_timeout) of the options.
     ///
@@ -263,7 +263,7 @@ impl Ports {
     ) -> Result<ServerHandle> {
         let (phase, now) = watch::channel(Phase::Serving);
         let tokens = options.tokens()?;
-        // All that can fail comes before the first task.
+        // Everything that can fail precedes the first task.
         let start = || Start {
             phase: now.clone(),
             budget: Budget::new(options.max_buffered_bytes),

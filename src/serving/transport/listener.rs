@@ -41,7 +41,7 @@ impl Listener {
     /// The next connection. It may be dropped at any time without losing one.
     ///
     /// # Errors
-    /// Whether the last accept failed, mostly for too many open files: the next call pauses first.
+    /// If a connection cannot be accepted, mostly for too many open files: the next call pauses first.
     pub(super) async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             if let Some(until) = self.pause {

@@ -11,7 +11,7 @@
 //! a proxy that has these.
 //!
 //! Architecture invariant: whatever a client holds (a connection, a body, an answer) is counted, has a limit of its own and
-//! one for all, and is taken from who has held it for the longest when others want it.
+//! one for all, and is taken from the client that has held it for the longest when others want it.
 
 mod accept;
 mod activity;

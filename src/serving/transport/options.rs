@@ -27,9 +27,9 @@ use crate::serving::readiness::Readiness;
 /// | `request_timeout_ms` | none | 504 (`DEADLINE_EXCEEDED`); a client may ask for less with `Request-Timeout` (`grpc-timeout`) |
 /// | `max_connections` | 8,192 | the connection that has waited for its client the longest is closed; without one, 503 |
 /// | `max_streams` | 256 | further requests of a connection of HTTP/2 wait in its client |
-/// | `keep_alive_ms` | 60 s | a client of HTTP/2 that is silent for so long is pinged |
+/// | `keep_alive_ms` | 60 s | the time after which a silent client of HTTP/2 is pinged |
 /// | `keep_alive_timeout_ms` | 20 s | a connection that does not answer the ping is closed |
-/// | `drain_delay_ms` | 0 | the time for which a stopping server reports that it is not ready, and goes on answering |
+/// | `drain_delay_ms` | 0 | the time for which a stopping server reports that it is not ready, and still answers |
 /// | `drain_timeout_ms` | 10 s | requests that are unanswered after it are dropped |
 /// | `metrics` | on | `GET /metrics` |
 /// | `reflection` | on | clients of gRPC can ask for the protocol's description |
@@ -142,7 +142,7 @@ impl ServerOptions {
     }
 
     /// The most bytes that a port holds for its clients: bodies of requests until they are answered, answers until they are
-    /// written. A body that comes at once is not counted. It must be at least that of one body.
+    /// written. A body that arrives at once is not counted. It must be at least that of one body.
     #[must_use]
     pub fn max_buffered_bytes(mut self, n_bytes: usize) -> Self {
         self.max_buffered_bytes = n_bytes;
@@ -221,14 +221,14 @@ impl ServerOptions {
         self
     }
 
-    /// Whether `GET /metrics` is answered.
+    /// Sets whether `GET /metrics` is answered.
     #[must_use]
     pub fn metrics(mut self, on: bool) -> Self {
         self.metrics = on;
         self
     }
 
-    /// Whether clients of gRPC can use server reflection.
+    /// Sets whether gRPC clients can use server reflection.
     #[must_use]
     pub fn reflection(mut self, on: bool) -> Self {
         self.reflection = on;
@@ -250,8 +250,8 @@ impl ServerOptions {
     }
 
     /// The host names under which clients of admin routes reach the server, beside `localhost` and addresses. They are checked
-    /// where there are no tokens: otherwise a web page, in the browser of somebody who can reach the port, could rebind a name
-    /// of its own to this server and change what is served.
+    /// where there are no tokens: otherwise a web page, in the browser of a user who can reach the port, could rebind a
+    /// name of its own to this server and change what is served.
     #[must_use]
     pub fn admin_hosts<H: Into<String>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
         self.admin_hosts = hosts.into_iter().map(Into::into).collect();

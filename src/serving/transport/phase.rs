@@ -6,13 +6,13 @@ use tokio::sync::watch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::serving) enum Phase {
     Serving,
-    /// It says that it is not ready, and goes on answering.
+    /// The server reports that it is not ready, and continues to answer.
     Leaving,
-    /// It takes nothing more, and ends streams.
+    /// The server accepts nothing more, and ends streams.
     Ending,
 }
 
-/// Returns once a server takes nothing more: it says so, or its handle is gone.
+/// Returns once a server accepts nothing more: it reports so, or its handle was dropped.
 pub(super) async fn ending(phase: &mut watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
 }

@@ -47,7 +47,7 @@ impl Security {
         matches!(self, Security::None)
     }
 
-    /// Shakes hands; whether HTTP/2 is spoken.
+    /// Performs a handshake; returns `true` if HTTP/2 is spoken.
     pub(super) async fn shake(&self, stream: TcpStream) -> io::Result<(Stream, bool)> {
         match self {
             Security::None => {
@@ -63,7 +63,7 @@ impl Security {
         }
     }
 
-    /// Takes up certificates that were changed, on a thread that may wait for files.
+    /// Reloads changed certificates, on a thread that may block on files.
     pub(super) fn refresh(self: &Arc<Self>) {
         if !self.is_none() {
             let security = Arc::clone(self);

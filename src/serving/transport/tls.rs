@@ -36,13 +36,13 @@ pub struct Tls {
     key: PathBuf,
     #[serde(default)]
     client_ca: Option<PathBuf>,
-    /// In place of the files; never written anywhere.
+    /// Used in place of the files; never written anywhere.
     #[serde(skip)]
     pem: Option<Arc<(Vec<u8>, Vec<u8>)>>,
 }
 
 impl Tls {
-    /// Of files: the certificate chain, the server's own first, and the private key.
+    /// TLS with files: the certificate chain, the server's own first, and the private key.
     #[must_use]
     pub fn files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Tls {
@@ -53,7 +53,7 @@ impl Tls {
         }
     }
 
-    /// Of PEM in memory: the certificate chain, the server's own first, and the private key.
+    /// TLS with PEM in memory: the certificate chain, the server's own first, and the private key.
     #[must_use]
     pub fn pem(certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         Tls {
@@ -62,7 +62,7 @@ impl Tls {
         }
     }
 
-    /// Takes only clients with a certificate that an authority of this PEM file has signed.
+    /// Accepts only clients with a certificate signed by an authority of this PEM file.
     #[must_use]
     pub fn client_ca(mut self, path: impl Into<PathBuf>) -> Self {
         self.client_ca = Some(path.into());
@@ -83,7 +83,7 @@ impl Tls {
             ),
         };
         let chain = certificates(&chain, &named)?;
-        // What is wrong with a key is told without any of it.
+        // Errors about a key contain no part of it.
         let key = PrivateKeyDer::from_pem_slice(&key)
             .map_err(|_| Error::config(format!("{named}: no private key in PEM format")))?;
         let refused = |error: &dyn fmt::Display| Error::config(format!("{named}: {error}"));
@@ -170,7 +170,7 @@ impl Encryption {
         TlsAcceptor::from(self.config.load_full())
     }
 
-    /// Takes up files that were changed.
+    /// Reloads changed files.
     pub(super) fn refresh(&self) {
         if self.tls.pem.is_some() {
             return;

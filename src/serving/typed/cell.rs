@@ -10,11 +10,11 @@ use super::fault::Fault;
 use super::fields::Fields;
 use crate::model::Place;
 
-/// Takes a value to its column.
+/// Writes a value to its column.
 pub(super) struct CellSerializer<'c, 'm> {
     pub(super) columns: &'c mut Columns<'m>,
     pub(super) place: Place,
-    /// Whether it is an item of a list.
+    /// True for an item of a list.
     pub(super) in_list: bool,
 }
 
@@ -224,7 +224,7 @@ impl<'c, 'm> Serializer for CellSerializer<'c, 'm> {
     }
 }
 
-/// Takes the items of a list to their column.
+/// Writes the items of a list to their column.
 pub(super) struct Items<'c, 'm> {
     columns: &'c mut Columns<'m>,
     place: Place,

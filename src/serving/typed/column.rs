@@ -46,7 +46,7 @@ impl fmt::Display for Cell<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Nulls {
     n: usize,
-    /// From the first NULL on.
+    /// The presence of values, from the first NULL on.
     there: Vec<bool>,
 }
 
@@ -74,10 +74,10 @@ impl Nulls {
 }
 
 /// The buffer of all columns of single values, so that a row costs two allocations and not fifty: a slot for each
-/// value, column by column, and the texts one after the other.
+/// value, column by column, and the strings one after the other.
 #[derive(Debug)]
 pub(super) struct Store {
-    /// The bits of numbers; where texts begin and end.
+    /// The bits of numbers; the beginnings and ends of strings.
     slots: Vec<u64>,
     texts: Vec<u8>,
     /// The expected number of rows.
@@ -93,7 +93,7 @@ impl Store {
         }
     }
 
-    /// Once all rows are there.
+    /// Finishes the column once all rows are present.
     pub(super) fn finish(self) -> Filled {
         Filled {
             slots: Buffer::from_vec(self.slots),
@@ -249,7 +249,7 @@ impl Column {
     }
 }
 
-/// The texts of a column, from where each begins and ends.
+/// The strings of a column, from their beginnings and ends.
 fn texts(
     ends: &ScalarBuffer<i32>,
     bytes: &Buffer,

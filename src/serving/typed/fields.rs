@@ -9,7 +9,7 @@ use super::cell::CellSerializer;
 use super::fault::Fault;
 use crate::model::Place;
 
-/// Takes fields to their columns.
+/// Writes fields to their columns.
 pub(super) struct Fields<'c, 'm> {
     columns: &'c mut Columns<'m>,
     /// The lookup of the names; `None` for a struct without expected fields.

@@ -22,7 +22,7 @@ pub(super) struct Lists {
     nulls: Nulls,
 }
 
-/// Items in their physical types; times as texts.
+/// Items in their physical types; times as strings.
 #[derive(Debug)]
 enum Items {
     Flags(Vec<bool>),

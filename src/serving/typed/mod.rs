@@ -25,14 +25,14 @@ use super::Predictor;
 use crate::error::{Error, Result, near_names, shortened};
 use crate::model::{Paths, Place, Prediction, RawColumn, RawRows, Servable};
 
-/// The fields that a row may have, and those that it must have.
+/// The fields that a row may have, and the required ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     /// Those of the model, all of them.
     All,
-    /// Those of the model; what is not there is NULL. So it is over HTTP.
+    /// Those of the model; missing fields are NULL, as over HTTP.
     Known,
-    /// Any; what the model does not know is left out.
+    /// Any; fields that the model does not know are left out.
     Any,
 }
 
@@ -115,7 +115,7 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::predict`]; [`ErrorKind::Data`](crate::ErrorKind::Data) too if the model has no field of a name, or a
     /// field of the row is of a type that its column is not, naming the field; [`ErrorKind::Config`](crate::ErrorKind::Config) if the prediction
-    /// does not fit the type that is asked for.
+    /// does not fit the requested type.
     ///
     /// ```
     /// # use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -261,7 +261,7 @@ struct Columns<'m> {
     /// The number of complete rows.
     n_rows: usize,
     rule: Rule,
-    /// Whether a struct of the row that is being filled is NULL, and its fields are not there.
+    /// True if a struct of the row being filled is NULL, and its fields are absent.
     has_null_struct: bool,
 }
 
@@ -320,7 +320,7 @@ impl<'m> Columns<'m> {
         )))
     }
 
-    /// The column of a place, if the row has not been there yet; with what it is filled in.
+    /// The column of a place, and the store; an error if the row has filled the column already.
     #[inline]
     fn column(
         &mut self,

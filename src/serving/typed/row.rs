@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::fields::Fields;
 use crate::model::Paths;
 
-/// Takes a row apart.
+/// Splits a row into its fields.
 pub(super) struct RowSerializer<'c, 'm> {
     pub(super) columns: &'c mut Columns<'m>,
 }

@@ -26,7 +26,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The message of a call that was answered well.
+    /// The message of a call that succeeded.
     #[track_caller]
     pub(super) fn message<M: Message + Default>(&self) -> M {
         assert_eq!(self.code, Code::Ok, "{}", self.text);
@@ -34,7 +34,7 @@ impl Answer {
         M::decode(self.messages[0].clone()).unwrap()
     }
 
-    /// That the call was refused so.
+    /// Asserts that the call was refused with this code and text.
     #[track_caller]
     pub(super) fn refused(&self, code: Code, text: &str) {
         assert_eq!(self.code, code, "{}", self.text);
@@ -124,7 +124,7 @@ impl Open {
         _ = self.send.send_data(body.clone(), end);
     }
 
-    /// The next message; none at the end.
+    /// The next message; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Bytes> {
         if let Some(response) = self.response.take() {
             let (head, body) = response.await.unwrap().into_parts();

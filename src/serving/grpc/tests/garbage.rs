@@ -117,7 +117,7 @@ fn connections_of_other_protocols_are_closed() {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.write_all(text).unwrap();
-        // Whatever it says before, it ends.
+        // Whatever it sends before, it ends.
         let mut rest = Vec::new();
         _ = stream.read_to_end(&mut rest);
     }

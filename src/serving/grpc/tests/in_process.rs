@@ -1,4 +1,4 @@
-//! The server of this process, asked by gRPC and HTTP on its one port.
+//! The server of this process, with requests by gRPC and HTTP on its one port.
 
 use super::*;
 use crate::blessing::{Blessed, Verdict};
@@ -21,7 +21,7 @@ fn one_port_speaks_both_protocols_over_a_swap() {
         if version != "1" {
             endpoint = runtime.block_on(server.deploy(blessed(intercept))).unwrap();
         }
-        // The connection of before is asked on, too.
+        // The earlier connection is used again, too.
         let asking = client
             .clone()
             .ask(path.to_owned(), Vec::new(), typed().encode_to_vec());

@@ -1,4 +1,4 @@
-//! Requests in both forms, and what is refused.
+//! Requests in both forms, and refusals.
 
 use super::*;
 use crate::serving::grpc::proto::model_infer_request::InferRequestedOutputTensor;

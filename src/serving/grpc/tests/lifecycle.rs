@@ -73,7 +73,7 @@ fn readiness_follows_the_models() {
         )
     };
     assert!(ready("late").message::<ModelReadyResponse>().ready);
-    // As over HTTP: a client is told no.
+    // As over HTTP, an unknown model is reported as not ready.
     assert!(!ready("lat").message::<ModelReadyResponse>().ready);
     running.break_a_model();
     assert!(!is_ready());

@@ -8,7 +8,7 @@ const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// The beginning of a message that says that it has so many bytes.
+/// The beginning of a message with a declared length of `n_bytes`.
 fn begun(n_bytes: u32) -> Bytes {
     let mut begun = vec![0; 105];
     begun[1..5].copy_from_slice(&n_bytes.to_be_bytes());
@@ -65,7 +65,7 @@ fn a_message_that_does_not_come_is_not_waited_for() {
     });
 }
 
-/// A message of so many bytes, which is none.
+/// A message of `n_bytes` zeros, which is not valid.
 fn large(n_bytes: usize) -> Bytes {
     let mut message = vec![0; 5 + n_bytes];
     let length = u32::try_from(n_bytes).unwrap();
@@ -83,7 +83,7 @@ fn what_is_on_its_way_has_a_limit_for_all() {
     let second = running.client();
     for path in [INFER, STREAM] {
         running.runtime.block_on(async {
-            // Until it is there, the second is not refused; it goes where it keeps the server waiting.
+            // The second is not refused before the first has arrived; the first is closed if the server waits for it.
             let refused = async {
                 loop {
                     let mut holds = open(&first, path).await;
@@ -156,7 +156,7 @@ fn the_servers_limit_is_on_the_requests_of_a_stream() {
         let message = soon(stream.next()).await.unwrap();
         let error = answered(&message).error_message;
         assert!(error.contains("deadline"), "{error}");
-        // More time than the limit has passed, and the stream goes on.
+        // More time than the limit has passed, and the stream continues.
         stream.send(&client::framed(&raw().encode_to_vec()), true);
         let end = soon(stream.finish()).await;
         let answer = answered(&end.messages[0]);
@@ -178,7 +178,7 @@ fn connections_without_calls_are_closed() {
         let idle = tokio::net::TcpStream::connect(address).await.unwrap();
         let (_send, connection) = h2::client::handshake(idle).await.unwrap();
         soon(connection).await.unwrap();
-        // Another one on which nobody listens, not even for the goodbye.
+        // Another one without a reader, not even for the goodbye.
         let mut silent = tokio::net::TcpStream::connect(address).await.unwrap();
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
         tokio::io::AsyncWriteExt::write_all(&mut silent, preface)

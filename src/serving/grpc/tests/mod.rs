@@ -1,4 +1,4 @@
-//! A real server on a port of this machine, asked by a client of HTTP/2.
+//! A real server on a port of this machine, with a client of HTTP/2.
 
 mod client;
 mod garbage;
@@ -52,7 +52,7 @@ const INPUTS: [(&str, FieldType); 4] = [
     ("vip", FieldType::Boolean),
 ];
 
-/// Whether a passenger is late.
+/// A model that predicts whether a passenger is late.
 fn late_model(name: &str, intercept: f64) -> Candidate<LinearModel> {
     let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1]];
     candidate(
@@ -143,7 +143,7 @@ struct Running {
 }
 
 impl Running {
-    /// Over the model `late`.
+    /// A server with the model `late`.
     fn start() -> Running {
         Running::with(&ServerOptions::default())
     }
@@ -152,7 +152,7 @@ impl Running {
         Running::over(options, ServerCore::new)
     }
 
-    /// Over the models `late` and `gate`, with a core of the test's.
+    /// A server with the models `late` and `gate`, and the core of the test.
     fn over(options: &ServerOptions, core: impl FnOnce(Arc<Manager>) -> ServerCore) -> Running {
         Running::managed(options, core, |manager| manager)
     }

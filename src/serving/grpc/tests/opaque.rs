@@ -1,4 +1,4 @@
-//! A model with preprocessing of its own: texts in, answered, swapped and watched as others are.
+//! A model with preprocessing of its own: strings in, answered, swapped and watched as others are.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

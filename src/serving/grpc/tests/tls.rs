@@ -31,7 +31,7 @@ fn calls_are_encrypted() {
     config.alpn_protocols = vec![b"h2".to_vec()];
     let connector = TlsConnector::from(Arc::new(config));
     let answer = running.runtime.block_on(async {
-        // Who does not encrypt is let go.
+        // A client that does not encrypt is disconnected.
         let plain = tokio::net::TcpStream::connect(address).await.unwrap();
         if let Ok((_, connection)) = h2::client::handshake(plain).await {
             assert!(connection.await.is_err());

@@ -44,7 +44,7 @@ fn a_model_is_unloaded_and_loaded() {
     let change = |change: &str, body: Value| request(&server, "POST", &path(change), &body);
     assert_eq!(change("unload", Value::Null), (200, String::new()));
     assert_eq!(server.infer("late", all_inputs()).0, 503);
-    // That is what was wanted: the server is ready.
+    // The model was unloaded on purpose: the server is ready.
     assert_eq!(server.get("/v2/health/ready").0, 200);
     assert_eq!(change("load", json!({})), (200, String::new()));
     assert_eq!(answers(&server), "3");
@@ -172,7 +172,7 @@ fn other_sites_change_nothing() {
         assert!(answer.starts_with("HTTP/1.1 403"), "{headers}: {answer}");
         assert_eq!(answers(&server), "3");
     }
-    // Predictions are asked for by any name.
+    // Predictions are answered under any host name.
     let body = json!({"inputs": all_inputs()}).to_string();
     let headers = [("Host", "evil.example")];
     assert_eq!(

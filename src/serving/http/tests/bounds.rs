@@ -117,7 +117,7 @@ fn answers_that_nobody_reads_make_room() {
             while connection.write_all(&request).is_ok() {}
         }));
     }
-    // Some of them are let go, so that one who reads is answered.
+    // Some of them are closed, so that a client that reads is answered.
     until(|| reading_nothing.iter().any(|thread| thread.is_finished()));
     until(|| {
         server

@@ -39,7 +39,7 @@ fn it_is_off_unless_told_and_with_the_admin_routes_alone() {
         403
     );
 
-    // It is for those who may change what is served.
+    // It is for clients that may change what is served.
     let tokens = BearerToken::new(["for-the-shop"]).admin(["for-operators"]);
     let options = ServerOptions::default().admin(Admin::SamePort).dashboard();
     let server = Running::with_one_model(&options.auth(tokens));
@@ -98,7 +98,7 @@ fn it_shows_what_is_served_and_how() {
     assert!(!page.contains("<b>fare") && !page.contains("<script"));
     assert_eq!(core.metrics().alerts()[0].times, 2);
 
-    // What is live goes with its version.
+    // Live metrics are removed with their version.
     let live = || {
         core.metrics()
             .encode()

@@ -97,7 +97,7 @@ fn a_client_that_leaves_is_not_answered() {
     let options = ServerOptions::default().header_timeout(Duration::from_millis(100));
     let (_directory, waits, server) = waiting(&options);
     let asked = ask(&server, &waits);
-    // Who goes at once may have closed its half alone.
+    // A client that leaves at once may have closed only its half.
     std::thread::sleep(Duration::from_millis(1500));
     drop(asked);
     // The connection ends although the model still waits.
@@ -112,7 +112,7 @@ fn a_client_that_closes_its_half_is_answered() {
     let (_directory, waits, server) = waiting(&ServerOptions::default());
     let mut asked = ask(&server, &waits);
     asked.shutdown(std::net::Shutdown::Write).unwrap();
-    // One whose answer is there at once, and one whose answer takes a while and more than a buffer.
+    // One with an immediate answer, and one with an answer that takes a while and more than a buffer.
     let mut quick = server.connect();
     let rows = json!({"inputs": [tensor("age", "INT64", json!(vec![1; 100_000]))]}).to_string();
     quick

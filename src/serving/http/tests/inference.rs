@@ -442,7 +442,7 @@ fn contributions_add_up_to_the_log_odds() {
         assert!((row.iter().sum::<f64>() - odds).abs() < 1e-9, "{row:?}");
     }
 
-    // As binary data too, behind the outputs that are asked for.
+    // As binary data too, behind the requested outputs.
     let mut request = asked(json!({"contributions": true, "binary_data_output": true}));
     request["outputs"] = json!([{"name": "probability"}]);
     let mut response = server.send(path, &[], request.to_string().as_bytes());

@@ -167,7 +167,7 @@ fn a_connection_outlives_a_refusal() {
         }
         assert!(ask_if_alive(&mut connection).starts_with("HTTP/1.1 200"));
     }
-    // What is too much to be read for nothing closes it, and says so.
+    // A body too large to be discarded closes the connection, and the answer says so.
     let mut connection = open.connect();
     let body = "x".repeat(600 << 10);
     let mut writing = connection.try_clone().unwrap();

@@ -1,4 +1,4 @@
-//! A real server on a port of this machine, asked by a real client.
+//! A real server on a port of this machine, with a real client.
 
 #![expect(
     clippy::needless_pass_by_value,
@@ -122,7 +122,7 @@ fn candidate<M: Model>(name: &str, model: M, target: Target) -> Candidate<M> {
     .unwrap()
 }
 
-/// Whether a passenger is late: a binary target.
+/// A model that predicts whether a passenger is late: a binary target.
 fn late_model(name: &str, intercept: f64) -> Candidate<LinearModel> {
     let weights = array![[0.3, -0.01, 0.7, -0.7, 0.1, 0.03, 0.05, 0.02]];
     let model = LinearModel::new(Link::Logistic, &weights, &array![intercept]).unwrap();
@@ -185,14 +185,14 @@ impl Model for Panics {
     }
 }
 
-/// A model that answers when it is let to: it looks for a file.
+/// A model that answers once a file exists.
 #[derive(Debug)]
 struct Waits {
     gate: PathBuf,
 }
 
 impl Waits {
-    /// The file that appears when it is asked.
+    /// The file that appears when it is called.
     fn asked(&self) -> PathBuf {
         self.gate.with_extension("asked")
     }
@@ -290,7 +290,7 @@ struct Running {
 type Answer = (u16, Value);
 
 impl Running {
-    /// Over the models `late`, `meal` and `price`.
+    /// A server with the models `late`, `meal` and `price`.
     fn start() -> Running {
         Running::over(|root| {
             late_model("late", 0.1).save(&root.join("late/1")).unwrap();
@@ -303,7 +303,7 @@ impl Running {
         Running::with(&ServerOptions::default(), write)
     }
 
-    /// Over the model `late`.
+    /// A server with the model `late`.
     fn with_one_model(options: &ServerOptions) -> Running {
         Running::with(options, |root| {
             late_model("late", 0.1).save(&root.join("late/1")).unwrap();
@@ -375,7 +375,7 @@ impl Running {
         self.try_send(path, headers, body).unwrap()
     }
 
-    /// The answer; none if the connection was closed before it came.
+    /// The answer; `None` if the connection was closed before it arrived.
     fn try_send(
         &self,
         path: &str,

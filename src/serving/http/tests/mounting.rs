@@ -38,6 +38,6 @@ fn an_application_mounts_the_routes_beside_its_own() {
     let answer = server.send(&format!("/operators/{unload}"), &[], b"");
     assert_eq!(answer.status(), 200);
     assert_eq!(server.infer("late", all_inputs()).0, 503);
-    // Only what operators need is there.
+    // Only the routes that operators need are present.
     assert_eq!(server.get("/operators/v2/models").0, 418);
 }

@@ -1,4 +1,4 @@
-//! When a server says that it is ready.
+//! Readiness as a server reports it.
 
 use super::*;
 use crate::serving::lifecycle::VersionChoice;
@@ -160,7 +160,7 @@ fn what_cannot_be_read_shows_everywhere_and_the_model_goes_on() {
     assert_eq!(reason(1), "");
     assert!(page().contains("fourfold_model_readable{model=\"late\"} 0\n"));
     assert!(page().contains("fourfold_model_readable{model=\"meal\"} 1\n"));
-    // What an operator said before holds, also for a server that starts now.
+    // Earlier changes by an operator remain in effect, also for a server that starts now.
     let again = Manager::open(ModelRepository::at(root), Loaders::default()).unwrap();
     assert_eq!(
         again
@@ -186,7 +186,7 @@ fn what_cannot_be_read_shows_everywhere_and_the_model_goes_on() {
         "nothing is said any more"
     );
 
-    // The whole repository is gone.
+    // The whole repository is missing.
     assert!(page().contains("fourfold_source_readable 1\n"));
     let moved = root.with_extension("moved");
     fs::rename(root, &moved).unwrap();

@@ -56,7 +56,7 @@ fn status_and_metadata_are_told() {
             "status": {"error_code": "OK", "error_message": ""}}]})
     );
     assert_eq!(server.get("/v1/models/late/versions/1").1, answer);
-    // A label is passed over, as there.
+    // A label is ignored, as TensorFlow Serving does.
     assert_eq!(server.get("/v1/models/late/labels/any").1, answer);
     assert_eq!(server.get("/v1/models/late/versions/7").0, 404);
     let (status, answer) = server.get("/v1/models/late/metadata");

@@ -19,7 +19,7 @@ fn tls() -> Tls {
     Tls::files(fixture("server.pem"), fixture("server-key.pem"))
 }
 
-/// Shakes hands and asks; the status of the answer.
+/// Performs a handshake and sends a request; returns the status of the answer.
 fn ask(server: &Running, with_certificate: bool, protocols: &[&str]) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(fixture("ca.pem")).unwrap() {

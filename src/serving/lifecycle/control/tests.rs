@@ -87,7 +87,7 @@ fn what_is_named_is_loaded_too() {
     assert_eq!(control.aspired(&latest, &found), [1, 2, 4, 5, 6]);
     control.roll_back(6, 3).unwrap();
     assert_eq!(control.aspired(&latest, &found), [1, 2, 4, 5]);
-    // Its own policy goes before the server's; what is not there is not loaded.
+    // Its own policy takes precedence over the server's; a missing version is not loaded.
     let nothing = VersionPolicy::Specific(Vec::new());
     control.set_versions(Some(nothing)).unwrap();
     assert_eq!(control.aspired(&VersionPolicy::All, &[1, 3, 5]), [1, 5]);

@@ -35,7 +35,7 @@ impl Background {
         Ok(runtime.spawn(future))
     }
 
-    /// Does it, and blocks until it is done, or for so long.
+    /// Runs it, and blocks until it is done or the time is over.
     pub(super) fn wait<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -43,7 +43,7 @@ impl Background {
     ) -> Result<T> {
         let (sender, done) = mpsc::sync_channel(1);
         let task = self.spawn(async move {
-            // A receiver that has gone does not wait any more.
+            // A dropped receiver no longer waits.
             let _ = sender.send(future.await);
         })?;
         match done.recv_timeout(limit) {
@@ -65,7 +65,7 @@ impl Background {
     }
 }
 
-/// The error of a store that did not answer in time.
+/// The error of a store that did not answer by the deadline.
 pub(super) fn timed_out(limit: Duration) -> Error {
     Error::new(
         ErrorKind::DeadlineExceeded,

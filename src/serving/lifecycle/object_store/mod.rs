@@ -27,9 +27,9 @@ use crate::transform::{CustomOperation, Operations};
 /// Models below a prefix of an object store, `<prefix>/<name>/<version>/`, laid out as in a
 /// [`ModelRepository`](crate::serving::ModelRepository): a server that pushes, and a source that servers watch.
 ///
-/// A version is pushed file by file, its `SHA256SUMS` last; without that it is not there. As a source it is listed once a
-/// poll, and a version's files are brought to a cache directory on this machine when it is to be loaded, whole or not at
-/// all, with their digests checked. A store that cannot be reached changes nothing: what is loaded goes on serving. An
+/// A version is pushed file by file, its `SHA256SUMS` last; without that it does not exist. As a source it is listed
+/// once a poll, and a version's files are fetched to a cache directory on this machine when it is to be loaded, all
+/// or none, with their digests checked. If the store cannot be reached, nothing changes: loaded versions serve. An
 /// empty listing counts as that too.
 ///
 /// Methods block while they wait for the store, on any thread. Of the store itself, that writes can be conditional is
@@ -122,7 +122,7 @@ impl ObjectStoreRepository {
         self
     }
 
-    /// Keeps the loaded versions of a model whose versions are all gone from the storage, as
+    /// Keeps the loaded versions of a model whose versions are all missing from the storage, as
     /// [`ModelRepository::servable_versions_always_present`](crate::serving::ModelRepository::servable_versions_always_present).
     #[must_use]
     pub fn servable_versions_always_present(mut self) -> Self {
@@ -130,7 +130,7 @@ impl ObjectStoreRepository {
         self
     }
 
-    /// Says which code the name of a custom operation means, in the transforms of models that are compared with.
+    /// Sets the code for the name of a custom operation, in the transforms of models that are compared with.
     #[must_use]
     pub fn with_operation<O: CustomOperation>(mut self) -> Self {
         self.operations = self.operations.with::<O>();
@@ -168,7 +168,7 @@ impl ObjectStoreRepository {
         })
     }
 
-    /// The version that serves unless another one is asked for, and where it was brought to.
+    /// The version that serves by default, and the directory it was fetched to.
     async fn fetch_default(&self, name: &str) -> Result<Option<(u64, PathBuf)>> {
         let (remote, cache) = (self.remote.clone(), self.cache.join(name));
         let name = name.to_owned();
@@ -237,7 +237,7 @@ impl ObjectStoreRepository {
             None => self.known_control(name, listed).ok_or_else(panicked),
         };
         let control = control.map(|control| listed.control.is_some().then_some(control));
-        // The files of the versions are there, too, and outlive a restart.
+        // The files of the versions are there, too, and survive a restart.
         self.looking
             .found(name, &self.cache.join(name), versions, control)
     }
@@ -382,7 +382,7 @@ impl<M: Model> Server<M> for ObjectStoreRepository {
         let Some((version, path)) = self.fetch_default(name).await? else {
             return Ok(None);
         };
-        // What cannot be read is not what is asked for.
+        // A manifest that cannot be read does not match.
         let manifest = Manifest::load(&path).ok();
         let found = manifest.filter(|manifest| manifest.artifact() == Some(artifact));
         let key = self.remote.key(name, &version.to_string())?;

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::hex;
 use crate::store::{self, Aside, SUMS};
 
-/// Written first by who pushes a version, so that no other takes its number. It stays: others may have listed before.
+/// Written first by a push, so that no other takes its number. It stays: other pushes may have listed before.
 const CLAIM: &str = ".claimed";
 /// Larger files are sent in parts of this size in bytes.
 const PART: usize = 8 << 20;
@@ -51,7 +51,7 @@ struct ListedDir {
 }
 
 impl Listed {
-    /// The versions that are there whole: the name of each directory and its list of digests, by their numbers.
+    /// The complete versions: the name of each directory and its list of digests, by their numbers.
     fn versions(&self) -> BTreeMap<u64, (&str, &ObjectMeta, u64)> {
         let mut dirs: Vec<_> = self.dirs.iter().collect();
         dirs.sort_by_key(|(name, _)| name.len());
@@ -204,7 +204,7 @@ impl Remote {
         controls
     }
 
-    /// Writes what an operator has said, if nobody else has since; [`ErrorKind::AlreadyExists`] if somebody has.
+    /// Writes an operator's settings, unless they were changed since; [`ErrorKind::AlreadyExists`] if they were.
     pub(super) async fn set_control(&self, model: &str, text: String, mode: PutMode) -> Result<()> {
         let key = self.key(model, CONTROL)?;
         let put = self.store.put_opts(&key, text.into(), mode.into()).await;
@@ -212,7 +212,7 @@ impl Remote {
         Ok(())
     }
 
-    /// Brings a version to a directory, whole or not at all. One that is there and as listed stays.
+    /// Fetches a version to a directory, all of it or nothing. One that exists and is as listed stays.
     pub(super) async fn fetch(&self, model: &str, version: u64, place: &Path) -> Result<()> {
         let models = self.list(Some(model)).await?;
         let versions = models.get(model).map(Listed::versions).unwrap_or_default();
@@ -270,7 +270,7 @@ impl Remote {
         let writing = blocking(move || write(&place, received));
         let sent = async move {
             while let Some(part) = parts.try_next().await.map_err(failed)? {
-                // A writer that has failed says why.
+                // A failed writer reports the reason.
                 if sender.send(part).await.is_err() {
                     break;
                 }
@@ -290,7 +290,7 @@ impl Remote {
         }
         let listed = self.list(Some(model)).await?;
         let mut last = listed.get(model).map(Listed::last).unwrap_or_default();
-        // A number that was rolled back is not used again, also where its files are gone.
+        // The number of a rolled-back version is not used again, even if its files are missing.
         if let Ok((control, _)) = self.control(model).await {
             last = last.max(control.rolled_back().last().copied().unwrap_or_default());
         }
@@ -309,7 +309,7 @@ impl Remote {
             }
         };
         let mut files = store::files_below(dir)?;
-        // What makes a version whole is sent when the rest is there.
+        // The list of digests completes a version, and is sent last.
         files.sort_by_key(|file| file == SUMS);
         let mut sent = vec![self.key(model, &format!("{version}/{CLAIM}"))?];
         let mut send_all = async || {
@@ -328,7 +328,7 @@ impl Remote {
         Ok((version, key))
     }
 
-    /// Removes what was sent of a push that failed, the claim last.
+    /// Removes the files of a failed push, the claim last.
     async fn remove(&self, keys: &[Key]) {
         for key in keys.iter().rev() {
             if let Err(error) = self.store.delete(key).await {
@@ -383,14 +383,14 @@ fn write(place: &Path, mut parts: mpsc::Receiver<impl AsRef<[u8]>>) -> Result<St
     Ok(hex(&digest.finalize()))
 }
 
-/// Whether a listed file is below the directory that lists it.
+/// Returns `true` if a listed file is below the directory that lists it.
 fn is_below(file: &str) -> bool {
     !file.is_empty()
         && file.split('/').all(|part| !["", ".", ".."].contains(&part))
         && !PathBuf::from(file).is_absolute()
 }
 
-/// Whether a directory is there, whole and as listed.
+/// Returns `true` if a directory exists, complete and as listed.
 fn is_there(place: &Path, sums: &BTreeMap<String, String>) -> bool {
     let local = fs::read_to_string(place.join(SUMS)).ok();
     let local = local.and_then(|text| store::parse_sums(&text));

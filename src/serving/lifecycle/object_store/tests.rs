@@ -180,7 +180,7 @@ fn a_download_is_whole_or_not_there() {
 
     stored.put_bytes(file, good.into());
     assert_eq!(stored.answer("price", 1).unwrap(), 1.0);
-    // What is damaged on this machine is brought again, what is whole is not.
+    // A damaged local file is fetched again, an intact one is not.
     fs::write(place.join("model/constant.json"), "{}").unwrap();
     assert_eq!(stored.answer("price", 1).unwrap(), 1.0);
     stored.delete(file);
@@ -299,7 +299,7 @@ fn what_an_operator_says_is_kept_in_the_store() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Config);
     let missing = other.update("cost", &mut |_| Ok(()));
     assert_eq!(missing.unwrap_err().kind(), ErrorKind::NotFound);
-    // A file that is broken is that model's alone, and what was said before holds.
+    // A broken file affects only its model, and earlier settings remain in effect.
     stored.push("other", 1.0);
     stored.put(
         "all/models/price/serving.json",

@@ -1,4 +1,4 @@
-//! Lazy loading, and what goes when memory is short.
+//! Lazy loading, and eviction when memory is short.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn what_is_lazy_is_loaded_when_it_is_asked_for() {
     manager.load("b").unwrap();
     assert_eq!(version(&manager, "b"), 1);
 
-    // What is in use is swapped as usual; what is not stays unloaded.
+    // A model in use is swapped as usual; one that is not stays unloaded.
     world.push("a", 2);
     world.push("c", 1);
     manager.refresh().unwrap();
@@ -66,7 +66,7 @@ fn the_least_recently_used_makes_room() {
     let ask = |model: &str| manager.wait_for(model, None, WAIT).unwrap().version();
     ask("a");
     ask("b");
-    // Used last is what is asked for last, as far as the clock can tell.
+    // The order of use is the order of requests, as far as the clock can tell.
     let asked = manager.shared.clock();
     eventually("time passes", || manager.shared.clock() > asked);
     manager.get("a", None).unwrap();
@@ -76,7 +76,7 @@ fn the_least_recently_used_makes_room() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     eventually("b is out", || states(&manager, "b") == "1 start");
 
-    // What a request holds is waited for.
+    // A version that a request holds is waited for.
     let held = manager.get("c", None).unwrap();
     let asked = manager.shared.clock();
     eventually("time passes", || manager.shared.clock() > asked);
@@ -135,7 +135,7 @@ fn a_successor_that_fails_is_tried_again_lazily() {
     eventually("2 answers", || version(&manager, "m") == 2);
 }
 
-/// A version that is asked for by its number does not answer for the newest.
+/// A version that is requested by its number does not answer for the newest.
 #[test]
 fn a_lazy_version_stands_in_for_no_other() {
     let world = World::of(&[("m", 1), ("m", 2)]);
@@ -144,7 +144,7 @@ fn a_lazy_version_stands_in_for_no_other() {
     manager.wait_for("m", 1, WAIT).unwrap();
     eventually("the newest answers", || version(&manager, "m") == 2);
 
-    // A canary does not answer for what is stable.
+    // A canary does not answer for the stable version.
     let mut label = |control: &mut Control| {
         control.set_label("stable", 1)?;
         control.set_label("canary", 2)

@@ -1,4 +1,4 @@
-//! A manager over models that are made up: their loaders fail, hang and panic as they are told.
+//! A manager over artificial models: their loaders fail, hang and panic as instructed.
 
 mod isolation;
 mod memory;
@@ -76,7 +76,7 @@ enum Does {
     Hangs,
 }
 
-/// A source and an adapter that do as they are told.
+/// A source and an adapter that behave as instructed.
 #[derive(Clone, Debug, Default)]
 struct World(Arc<Inside>);
 
@@ -161,7 +161,7 @@ impl World {
         self.0.dropped.lock().unwrap().clone()
     }
 
-    /// A manager that polls when it is told to.
+    /// A manager that polls only on request.
     fn builder(&self) -> ManagerBuilder {
         Manager::builder(self.clone())
             .source_adapter(self.clone())

@@ -45,7 +45,7 @@ fn a_rollback_to_what_cannot_be_loaded_changes_nothing() {
         "nothing is kept"
     );
 
-    // What fails is passed over the next time.
+    // A version that fails is skipped the next time.
     world.push("m", 3);
     manager.refresh().unwrap();
     world.tell("m", 2, Does::Loads);
@@ -117,7 +117,7 @@ fn labels_name_versions() {
     );
     assert_eq!(answer(&manager.get("m", 3).unwrap()), 3.0);
 
-    // A label does not move to what does not load.
+    // A label does not move to a version that does not load.
     world.tell("m", 4, Does::Fails);
     world.push("m", 4);
     manager.refresh().unwrap();
@@ -193,7 +193,7 @@ fn traffic_is_split_by_weight_and_by_key() {
     assert_eq!(first, second);
     assert!(first.contains(&1) && first.contains(&2));
 
-    // A share whose version is gone goes to what answers by default.
+    // The share of a missing version goes to the default.
     world.remove("m", 2);
     manager.refresh().unwrap();
     assert!(keys.iter().all(|key| by_key(key) == 1));

@@ -28,7 +28,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A registry of one model, and what is around it.
+/// A registry of one model, and its environment.
 struct Bench {
     world: World,
     registry: Registry,
@@ -156,7 +156,7 @@ proptest! {
             let unwanted = after.iter().filter(|(_, is_wanted)| !is_wanted).count();
             prop_assert!(unwanted <= 1, "{after:?}");
         }
-        // In the end everything loads, and what is wanted answers, and nothing else.
+        // In the end everything loads, and only the wanted versions answer.
         for _ in 0..100 {
             bench.happens(Event::Passes);
             while !bench.loading.is_empty() {
@@ -178,7 +178,7 @@ proptest! {
         // A load that hangs is passed by.
         bench.registry.settings.slow_after = Duration::MAX;
         for event in events {
-            // A version that failed is tried again beside the older one that answers: that is another story.
+            // A version that failed is retried beside the older one that answers: that is not tested here.
             let event = match event {
                 Event::Ends(at, _) => Event::Ends(at, true),
                 other => other,

@@ -36,7 +36,7 @@ fn tags_say_who_loads() {
     let manager = open(Manager::builder(repository.clone()));
     assert_eq!(answer(&manager.get("m", None).unwrap()), 7.0);
 
-    // An adapter goes before the loaders.
+    // An adapter takes precedence over the loaders.
     let world = World::default();
     let builder =
         Manager::builder(repository.clone()).adapter(ConstantModel::FORMAT, world.clone());

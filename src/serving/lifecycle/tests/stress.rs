@@ -36,7 +36,7 @@ fn no_request_fails_while_versions_are_swapped() {
             })
             .collect();
         for next in 2..=40 {
-            // It is announced before it is there.
+            // It is announced before it exists.
             newest.store(next, Ordering::Release);
             world.push("m", next);
             if next % 3 == 0 {

@@ -22,7 +22,7 @@ fn the_newest_version_answers_and_the_old_one_goes() {
         "{error}"
     );
 
-    // A newer one that is taken away brings the older one back.
+    // The removal of a newer one restores the older one.
     world.remove("m", 3);
     manager.refresh().unwrap();
     assert_eq!(version(&manager, "m"), 2);

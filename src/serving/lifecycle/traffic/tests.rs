@@ -10,7 +10,7 @@ fn key(i: u64) -> String {
     format!("customer {i}")
 }
 
-/// How often each version is chosen, is within five standard deviations of its share.
+/// Asserts that the count of each version is within five standard deviations of its share.
 fn assert_shares<'t>(traffic: &'t Traffic, choose: impl Fn(u64) -> &'t VersionRef) {
     let mut counts: BTreeMap<&VersionRef, u64> = BTreeMap::new();
     for i in 0..N {

@@ -10,7 +10,7 @@ type Measures = BTreeSet<(String, &'static str)>;
 
 impl Metrics {
     /// Shows the distances of each report as `fourfold_drift`: what a [`DriftMonitor`](crate::serving::observe::DriftMonitor) is
-    /// started with. What a report no longer measures is taken away.
+    /// started with. Distances that a report no longer measures are removed.
     #[must_use = "a drift monitor calls it"]
     pub fn on_drift(&self) -> impl Fn(&DriftReport) + Send + 'static {
         let metrics = self.clone();

@@ -1,4 +1,4 @@
-//! Whether what is served looks like what was trained on.
+//! Comparison of served data with training data.
 
 mod gauges;
 mod options;
@@ -22,10 +22,10 @@ use super::sampling::Sampling;
 use crate::error::Result;
 use crate::serving::requests::{Observation, Observer};
 
-/// Holds what is served against what the model was trained and evaluated on, by windows of rows and time.
+/// Compares served data with the data that the model was trained and evaluated on, by windows of rows and time.
 ///
 /// For each version of each model it keeps [statistics](crate::statistics) of the raw rows and of the answers, in memory
-/// that does not grow with the rows (about 100 KB a column). When a window is full it is compared:
+/// that does not grow with the rows (about 100 KB a column). A full window is compared:
 ///
 /// | what | with | thresholds |
 /// | --- | --- | --- |
@@ -34,9 +34,9 @@ use crate::serving::requests::{Observation, Observer};
 /// | drift of each column | the window before | the field's [`drift`](crate::schema::Field::drift); measured only, if it has none |
 /// | the rows themselves | the schema: domains, missing values, bounds of the distribution | the schema's |
 ///
-/// Distances are [those of the data pipeline](crate::statistics::distance), and what is too far is an
-/// [`Anomaly`](crate::schema::Anomaly) as there. When something becomes too far it is said once as a warning of `tracing`,
-/// and again when it no longer is. The same rows in windows of the same size make the same report.
+/// Distances are [those of the data pipeline](crate::statistics::distance), and one above its threshold is an
+/// [`Anomaly`](crate::schema::Anomaly) as there. Each is reported once as a warning of `tracing` when it appears,
+/// and again when it disappears. The same rows in windows of the same size make the same report.
 ///
 /// No request waits for it: one thread counts, and rows that it has no room for are left out
 /// ([`dropped_rows`](DriftMonitor::dropped_rows)).
@@ -98,8 +98,8 @@ impl DriftMonitor {
         })
     }
 
-    /// The last report of a model, of the version that was measured last; `None` before the first. Windows with too few
-    /// rows do not take the place of a report that had enough.
+    /// The last report of a model, for the version measured last; `None` before the first. Windows with too few
+    /// rows do not replace a report that had enough.
     #[must_use]
     pub fn report(&self, model: &str) -> Option<DriftReport> {
         let reports = self.reports.lock();
@@ -107,8 +107,8 @@ impl DriftMonitor {
         of_model.max_by_key(|report| report.ended).cloned()
     }
 
-    /// The last report of each version that is watched, by model and version. Of a model's versions the last
-    /// few are. One that is no longer asked is forgotten after a few times of a window, and its report stays.
+    /// The last report of each version that is watched, by model and version. Only the last few versions of a model
+    /// are. One without requests is forgotten after a few window times, and its report stays.
     #[must_use]
     pub fn reports(&self) -> Vec<DriftReport> {
         self.reports.lock().values().cloned().collect()

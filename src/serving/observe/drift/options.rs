@@ -15,8 +15,8 @@ use crate::serving::durations::seconds;
 /// from those of training by the L-infinity distance and by the Jensen-Shannon divergence; numbers 0.1 by that divergence, 0.25
 /// by the population stability index and 0.15 by the Kolmogorov-Smirnov distance.
 ///
-/// A field of the model's schema that has thresholds of its own (`skew`) is held to those and to no others. The rest are
-/// held to the defaults here; dates and timestamps are measured only, for time goes on.
+/// A field of the model's schema with thresholds of its own (`skew`) is compared with those and no others. The rest are
+/// compared with the defaults here; dates and timestamps are only measured, for they advance with time.
 ///
 /// ```
 /// use fourfold::serving::observe::DriftOptions;
@@ -59,37 +59,37 @@ impl Default for DriftOptions {
 }
 
 impl DriftOptions {
-    /// The share of the requests that are looked at, in `0..=1`; of models without one of their own.
+    /// Sets the share of the requests that are observed, in `0..=1`, for models without a share of their own.
     #[must_use]
     pub fn share(mut self, share: f64) -> Self {
         self.share = share;
         self
     }
 
-    /// The share of a model's requests that are looked at, in `0..=1`.
+    /// Sets the share of a model's requests that are observed, in `0..=1`.
     #[must_use]
     pub fn model_share(mut self, model: impl Into<String>, share: f64) -> Self {
         self.models.insert(model.into(), share);
         self
     }
 
-    /// A window is measured when it has so many rows.
+    /// Sets the number of rows at which a window is measured.
     #[must_use]
     pub fn window_rows(mut self, rows: u64) -> Self {
         self.window_rows = rows;
         self
     }
 
-    /// A window is measured so long after its first row, if it has [enough rows](DriftOptions::min_rows) by then. In the
-    /// file of options it is `window_seconds`.
+    /// Sets the time after its first row at which a window is measured, if it has
+    /// [enough rows](DriftOptions::min_rows) by then. In the file of options it is `window_seconds`.
     #[must_use]
     pub fn window_time(mut self, time: Duration) -> Self {
         self.window_time = time;
         self
     }
 
-    /// The fewest rows that tell anything. A window that has fewer when its time is over says so and goes on until it has
-    /// them.
+    /// Sets the fewest rows for a comparison. A window with fewer at the end of its time reports so and continues until
+    /// it has them.
     #[must_use]
     pub fn min_rows(mut self, rows: u64) -> Self {
         self.min_rows = rows;

@@ -22,7 +22,7 @@ pub struct DriftReport {
     pub ended: SystemTime,
     /// The rows that were looked at.
     pub n_rows: u64,
-    /// Whether these are enough to tell anything. If not, nothing was measured, and the window goes on.
+    /// True if the rows suffice for a comparison. If not, nothing was measured, and the window continues.
     pub has_enough_rows: bool,
     /// The reason why there is no reference, if there is none: the model was saved without statistics, or they are gone.
     pub without_reference: Option<String>,
@@ -51,7 +51,7 @@ pub struct DriftMeasure<'a> {
 }
 
 impl DriftReport {
-    /// Whether a column or the answers are farther than a threshold allows.
+    /// Returns `true` if the distance of a column or of the answers exceeds a threshold.
     #[must_use]
     pub fn has_drifted(&self) -> bool {
         self.too_far().next().is_some()

@@ -77,7 +77,7 @@ fn what_looks_like_training_is_no_drift() {
         ("city", vec![norm, divergence]),
         ("prediction_class", vec![norm, divergence]),
         ("prediction_probability", vec![divergence, index, ks]),
-        // Nobody has sent it.
+        // No request has sent it.
         ("vip", vec![]),
     ] {
         assert_eq!(measured(column), distances, "{column}");
@@ -238,7 +238,7 @@ fn a_saved_model_is_watched_with_its_saved_statistics() {
         (&expected.skew, &expected.predictions)
     );
 
-    // The directory is gone before the first request: there is nothing to compare with, and nothing breaks.
+    // The directory is removed before the first request: there is nothing to compare with, and nothing breaks.
     let late = predictor(loaded(), 3);
     std::fs::remove_dir_all(&place).unwrap();
     let found = thousands(&monitor(), &late, &odd);

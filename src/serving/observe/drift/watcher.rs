@@ -16,9 +16,9 @@ use crate::model::Prediction;
 /// Versions of a model that are watched at once.
 const MOST_VERSIONS: usize = 4;
 
-/// A version that has not been asked for so many times of a window is forgotten if another of its model was,
+/// A version without requests for this many window times is forgotten if another version of its model had some,
 const IDLE: u32 = 4;
-/// and after so many in any case: a model that is asked rarely has its window filled all the same.
+/// and after this many in any case: a model with few requests still has its window filled.
 const IDLE_ALONE: u32 = 144;
 
 pub(super) struct Watcher {
@@ -26,7 +26,7 @@ pub(super) struct Watcher {
     windows: Vec<Window>,
     reports: Arc<Reports>,
     on_report: Box<dyn Fn(&DriftReport) + Send>,
-    /// Whether the rows that came last could not be counted.
+    /// True if the most recent rows could not be counted.
     failed: bool,
 }
 

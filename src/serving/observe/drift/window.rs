@@ -14,7 +14,7 @@ use crate::model::{Reference, Target, Task};
 use crate::schema::{Anomaly, Field, FieldType, Schema, Validation};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 
-/// The rows of one version since the last report, as what is learned of them.
+/// The rows of one version since the last report, as statistics.
 #[derive(Debug)]
 pub(super) struct Window {
     model: String,
@@ -42,7 +42,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(record: &Record, options: &DriftOptions) -> Self {
-        // Read now: the directory may be gone when it is needed.
+        // Read now: the directory may be missing when it is needed.
         if let Err(error) = record.reference.get() {
             tracing::warn!(
                 model = record.model,
@@ -89,7 +89,7 @@ impl Window {
         self.version == record.version && self.model == record.model
     }
 
-    /// Whether the version is still the one that it was: a number may be given to another model while none is served.
+    /// Returns `true` if the version is unchanged: its number may be given to another model while none is served.
     pub(super) fn is_as(&mut self, record: &Record) -> bool {
         if Arc::ptr_eq(&self.model_schema, &record.schema) {
             return true;
@@ -113,7 +113,7 @@ impl Window {
         self.ended
     }
 
-    /// Takes in rows, and the answers to them.
+    /// Adds rows, and the answers to them.
     pub(super) fn take(
         &mut self,
         rows: &RecordBatch,
@@ -155,7 +155,7 @@ impl Window {
         }
     }
 
-    /// Reports that there are too few rows; the window goes on.
+    /// Reports that there are too few rows; the window continues.
     pub(super) fn too_few(&mut self) -> DriftReport {
         self.since = Some(Instant::now());
         self.report()
@@ -209,7 +209,7 @@ impl Window {
         report
     }
 
-    /// Says what has become too far since the last report, and what no longer is.
+    /// Reports the anomalies that have appeared since the last report, and those that have disappeared.
     fn say(&mut self, found: &[(&str, Anomaly)]) {
         let (model, version) = (&self.model, self.version);
         let key = |(scope, anomaly): &(&str, Anomaly)| {

@@ -18,7 +18,7 @@ use super::columns::{PARTITION, free_name};
 use crate::error::{Error, Result};
 use crate::statistics::days_text;
 
-/// Of how much data a row group is made: what a file keeps in memory.
+/// The amount of data in a row group: the data that a file keeps in memory.
 const ROW_GROUP_BYTES: usize = 4 << 20;
 /// Rows of this many bytes are worth a file.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -41,7 +41,7 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// For the rows of a record's version and day.
+    /// Begins a file for the rows of a record's version and day.
     pub(super) fn begin(dir: &Path, unique: &str, record: &Record, schema: SchemaRef) -> Self {
         let first = timestamp_us_to_datetime(record.micros());
         let first = first.map_or_else(String::new, |first| {
@@ -88,7 +88,7 @@ impl OpenFile {
             .map_err(|error| parquet_error(&self.aside, error))
     }
 
-    /// Whether rows of this schema may be written to it.
+    /// Returns `true` if rows of this schema may be written to it.
     pub(super) fn takes(&self, record: &Record, schema: &SchemaRef) -> bool {
         self.version == record.version
             && self.model == record.model
@@ -123,7 +123,7 @@ impl OpenFile {
         Ok(writer)
     }
 
-    /// Whether it is there, under its hidden name.
+    /// Returns `true` if the file exists, under its hidden name.
     pub(super) fn is_open(&self) -> bool {
         self.writer.is_some()
     }
@@ -134,7 +134,7 @@ impl OpenFile {
         self.buffered_bytes + writer.map_or(0, ArrowWriter::in_progress_size)
     }
 
-    /// Writes what it keeps in memory.
+    /// Writes the data kept in memory.
     pub(super) fn write_out(&mut self) -> Result<()> {
         let flushed = self.write_buffered()?.flush();
         flushed.map_err(|error| parquet_error(&self.aside, error))
@@ -146,7 +146,7 @@ impl OpenFile {
         (written + self.in_memory()) as u64
     }
 
-    /// Completes it and moves it to its place; how large it is.
+    /// Completes it and moves it to its place; returns its size.
     pub(super) fn close(mut self) -> Result<u64> {
         self.write_buffered()?;
         let Some(writer) = self.writer.take() else {
@@ -188,7 +188,7 @@ fn parquet_error(path: &Path, error: parquet::errors::ParquetError) -> Error {
 
 const EXTENSION: &str = ".parquet";
 
-/// Whether a file is one of a log's, and not somebody else's: `20261124T091500123456Z-v3-...parquet`.
+/// Returns `true` if the name is one of a log's files: `20261124T091500123456Z-v3-...parquet`.
 pub(super) fn is_log_file(name: &str) -> bool {
     let Some((time, rest)) = name.split_once("Z-v") else {
         return false;

@@ -51,7 +51,7 @@ use crate::serving::requests::{Observation, Observer};
 /// [counted](RequestLog::counts), and so is what cannot be written (a full disk, say), with one warning until it can be
 /// again.
 ///
-/// **A file is there whole or not at all.** It is written under a name that starts with a dot, which readers pass over,
+/// **A file is complete or absent.** It is written under a name that starts with a dot, which readers ignore,
 /// and gets its own when it is complete: when it is large or old enough, on [`flush`](RequestLog::flush), and when the
 /// log is dropped. A process that is killed loses the files it had open, and leaves at most such a dot-file, which is
 /// removed later. Several processes may log into one directory.
@@ -149,9 +149,9 @@ impl RequestLog {
         })
     }
 
-    /// Takes the times of requests from another clock than the machine's, such as that of a
-    /// [replay](crate::clock::VirtualClock): `requested_at`, the folder's day and the file's name. When files are closed and
-    /// removed still goes by the machine's clock.
+    /// Takes the times of requests from a clock other than the machine's, such as that of a
+    /// [replay](crate::clock::VirtualClock): `requested_at`, the folder's day and the file's name. The times at which
+    /// files are closed and removed still follow the machine's clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));

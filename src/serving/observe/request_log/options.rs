@@ -65,14 +65,14 @@ impl RequestLogOptions {
         self
     }
 
-    /// A file is closed when it has so many rows.
+    /// Sets the number of rows at which a file is closed.
     #[must_use]
     pub fn max_file_rows(mut self, rows: u64) -> Self {
         self.max_file_rows = rows;
         self
     }
 
-    /// A file is closed when it has about so many bytes.
+    /// Sets the approximate number of bytes at which a file is closed.
     #[must_use]
     pub fn max_file_bytes(mut self, bytes: u64) -> Self {
         self.max_file_bytes = bytes;

@@ -21,7 +21,7 @@ use crate::schema::{Field, FieldType, Schema};
 use crate::serving::Predictor;
 use crate::serving::requests::Observation;
 
-/// The files below a directory, sorted; those whose names start with a dot too, if asked for.
+/// The files below a directory, sorted; optionally with those whose names start with a dot.
 fn files(dir: &Path, hidden: bool) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -104,7 +104,7 @@ fn rows_answers_and_requests_are_read_back() {
         column("age").as_primitive::<Int64Type>().values(),
         &[31, 99, 40]
     );
-    // What no request had is NULL, in the type of the schema.
+    // Columns that no request had are NULL, in the type of the schema.
     assert_eq!(column("day").data_type(), &DataType::Date32);
     assert_eq!(column("day").null_count(), 3);
     assert!(column("fare").is_null(0) && column("fare").is_valid(1));

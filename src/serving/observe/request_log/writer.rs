@@ -24,7 +24,7 @@ const MOST_OPEN: usize = 64;
 const MOST_IN_MEMORY: usize = 64 << 20;
 /// The directory is looked through no more often than this, unless there are many new bytes.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// After a failure, so long nothing is tried.
+/// The pause after a failure, in which nothing is written.
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
@@ -35,12 +35,12 @@ pub(super) struct Writer {
     unique: u64,
     n_opened: u64,
     open: Vec<OpenFile>,
-    /// Since when nothing could be written.
+    /// The start of the period in which nothing could be written.
     failed: Option<Instant>,
-    /// Whether rows cannot be logged were spoken of.
+    /// True once rows that cannot be logged have been reported.
     said_unfit: bool,
     swept: Instant,
-    /// In files that were closed since then.
+    /// The bytes of files that were closed since then.
     unswept_bytes: Option<u64>,
 }
 
@@ -65,7 +65,7 @@ impl Writer {
         }
     }
 
-    /// Writes as many of the rows as the file has room for, and says how many.
+    /// Writes as many of the rows as the file has room for, and returns their number.
     fn write(&mut self, first: &Record, rows: &RecordBatch) -> Result<usize> {
         let schema = rows.schema();
         let found = self.open.iter().position(|file| file.takes(first, &schema));

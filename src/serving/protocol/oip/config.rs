@@ -10,7 +10,7 @@ use crate::serving::protocol::{Datatype, Input, Output, Plan};
 ///
 /// `max_batch_size` is 0, as in Triton's own files where shapes name the rows themselves: `dims` begin with -1. The
 /// version policy is the one version that this is the configuration of. The parameters are the `task`, the `label` and,
-/// for times in texts, `format.` and the name of the input, with `date` or `timestamp`.
+/// for times as strings, `format.` and the name of the input, with `date` or `timestamp`.
 pub(crate) fn model_config(predictor: &Predictor) -> Value {
     let servable = predictor.servable();
     let plan = Plan::of(servable);

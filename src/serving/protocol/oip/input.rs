@@ -64,7 +64,7 @@ struct Tensor<'a> {
 enum Data<'a> {
     #[default]
     Missing,
-    /// The place of the data in the text, if it came before shape and datatype.
+    /// The place of the data in the text, if it precedes shape and datatype.
     At(Reader<'a>),
     Read(Column),
 }
@@ -117,7 +117,7 @@ impl<'a> Tensor<'a> {
         Error::new(error.kind(), format!("input {which}: {}", error.message()))
     }
 
-    /// Reads the tensor that comes next, and adds its column.
+    /// Reads the next tensor, and adds its column.
     fn read(
         &mut self,
         rows: &mut Rows<'_>,
@@ -230,7 +230,7 @@ fn empty(
     Ok(Column::new(input, datatype, layout, at_most))
 }
 
-/// A column filled from the list that comes next.
+/// A column filled from the next list.
 fn filled(
     rows: &Rows<'_>,
     place: usize,

@@ -20,7 +20,7 @@ struct TensorMetadata<'a> {
     parameters: Map<String, Value>,
 }
 
-/// The extensions that are there.
+/// The supported extensions.
 pub(crate) const EXTENSIONS: &[&str] = &[
     "binary_tensor_data",
     "classification",
@@ -46,7 +46,7 @@ pub(crate) fn model_metadata(predictor: &Predictor) -> Result<Value> {
 
 /// The metadata of a model with its versions, as one of them sees it.
 ///
-/// An input's parameters are `required` (whether NULL is refused) and, for times in texts, `format`: `date` or
+/// An input's parameters are `required` (whether NULL is refused) and, for times as strings, `format`: `date` or
 /// `timestamp`. The properties are the `task`, the `label` and its `classes`, in the order of `probabilities`; of
 /// two, the second is the one that `probability` is of, and it is the answer above the `threshold`.
 pub(crate) fn model_metadata_of(predictor: &Predictor, versions: &[u64]) -> Value {

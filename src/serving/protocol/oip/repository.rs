@@ -43,7 +43,7 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
         .map_err(|error| Error::data(format!("the request is not valid: {error}")))
 }
 
-/// Reads a question for the repository's index; whether only versions that answer are asked for.
+/// Reads a request for the repository's index; returns `true` if only versions that answer are wanted.
 ///
 /// # Errors
 /// If it is no JSON, or `ready` is no boolean.
@@ -55,14 +55,14 @@ pub(crate) fn index_request(body: &[u8]) -> Result<bool> {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Listed {
     pub(crate) name: String,
-    /// Empty for a model of which no version is known.
+    /// Empty for a model without known versions.
     pub(crate) version: String,
     pub(crate) state: &'static str,
     /// The reason why it does not answer, or, if it does, why its model or all models could not be read the last time.
     pub(crate) reason: String,
 }
 
-/// The versions of every model with their states: of those that answer only, if so asked.
+/// The versions of every model with their states; on request, only those that answer.
 pub(crate) fn repository_index(manager: &Manager, ready: bool) -> Vec<Listed> {
     let failure = manager.source_failure();
     listed(&manager.states(), failure.as_deref(), ready)
@@ -122,7 +122,7 @@ pub(crate) fn check_load_request(body: &[u8]) -> Result<()> {
     }
 }
 
-/// Checks a request to unload a model, whose answer is empty. `unload_dependents` is passed over: models do not
+/// Checks a request to unload a model, whose answer is empty. `unload_dependents` is ignored: models do not
 /// depend on each other.
 ///
 /// # Errors
@@ -195,7 +195,7 @@ mod tests {
             [of("1", "READY", ""), broken()]
         );
         assert_eq!(listed(&models, None, true), [of("1", "READY", "")]);
-        // What is wrong with all of it shows where nothing else does.
+        // An error of the whole repository is reported for versions without one of their own.
         let gone = listed(&models, Some("gone"), false);
         assert_eq!(gone, [of("1", "READY", "gone"), broken()]);
         models[0].reason = Some("unreadable".to_owned());

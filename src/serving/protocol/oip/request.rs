@@ -22,15 +22,15 @@ pub(super) struct Request {
 }
 
 /// The parameters of a request. Triton's `timeout` (the header `Request-Timeout` says how long a client waits) and
-/// `priority` and whatever else is there is passed over.
+/// `priority`, and any others, are ignored.
 #[derive(Debug, Default)]
 struct Parameters {
-    /// Whether outputs come as binary data, unless one says for itself.
+    /// True if outputs are binary data by default.
     binary_data_output: bool,
-    /// Whether the answer says what each column contributes.
+    /// True if the answer contains column contributions.
     contributions: bool,
-    /// The text that stands for NULL in inputs of `BYTES`. Binary data has no NULL, and the public Python client
-    /// sends a `None` among strings as the text `None`.
+    /// The string that stands for NULL in inputs of `BYTES`. Binary data has no NULL, and the public Python client
+    /// sends a `None` among strings as the string `None`.
     null_value: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Request {
         if let Some(null) = parameters.null_value.as_deref()
             && !has_parameters
         {
-            // What stands for NULL came after the inputs.
+            // The value that stands for NULL came after the inputs.
             rows = read_rows(plan, &mut start, tail, Some(null))?;
         }
         let asked = asked.unwrap_or_default();
@@ -141,7 +141,7 @@ impl Parameters {
     }
 }
 
-/// Reads the list of outputs that are asked for.
+/// Reads the list of requested outputs.
 fn read_outputs<'a>(reader: &mut Reader<'a>) -> Result<Vec<AskedOutput<'a>>> {
     let mut asked: Vec<AskedOutput<'a>> = Vec::new();
     if reader.next()? == Next::Scalar {

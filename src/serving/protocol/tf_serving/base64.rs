@@ -1,6 +1,6 @@
 //! Bytes in JSON.
 
-/// The bytes of a base64 text of the standard alphabet, with or without `=` at its end; none if it is not one.
+/// The bytes of a base64 string of the standard alphabet, with or without `=` at its end; `None` if it is invalid.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim_end_matches('=').as_bytes();
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);

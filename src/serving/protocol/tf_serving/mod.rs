@@ -11,7 +11,7 @@
 //! output (a regression) gives bare values. A value may stand in a list of its own, as for models whose inputs are
 //! of shape `[-1, 1]`. Columns of lists take a list a row. What is `null` or left out is NULL. Texts may be
 //! `{"b64": ".."}`, of UTF-8. `NaN`, `Infinity` and `-Infinity` stand for numbers, although they are no JSON; numbers
-//! past the range of doubles are infinite. Unknown keys beside these are passed over, however deep they are. The one
+//! past the range of doubles are infinite. Unknown keys beside these are ignored, however deep they are. The one
 //! signature is `serving_default`.
 //!
 //! Here it differs from TensorFlow Serving: answers have a key more, `model_version`, with the version that answered
@@ -44,7 +44,7 @@ pub(crate) enum PredictMethod {
     Regress,
 }
 
-/// Whether rows or columns were sent, and are answered.
+/// The format of a request and of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Rows,

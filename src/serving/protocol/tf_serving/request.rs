@@ -57,7 +57,7 @@ struct Places<'a> {
     context: Option<Reader<'a>>,
 }
 
-/// Finds the parts of a request. What is not known is passed over.
+/// Finds the parts of a request. Unknown keys are ignored.
 fn find(mut reader: Reader<'_>, method: PredictMethod) -> Result<(Places<'_>, Format)> {
     let (mut rows, mut columns, mut context) = (None, None, None);
     let rows_key = match method {
@@ -133,7 +133,7 @@ fn check_signature(reader: &mut Reader<'_>) -> Result<()> {
 struct Columns<'a, 'p> {
     plan: &'p Plan,
     columns: Vec<Option<Column>>,
-    /// The columns in the order they came, which tends to be that of the next row.
+    /// The columns in the order they arrived, which tends to be that of the next row.
     order: Vec<usize>,
     /// The value for columns that a row leaves out.
     context: Vec<Repeated<'a>>,
@@ -165,7 +165,7 @@ impl<'a, 'p> Columns<'a, 'p> {
         }
     }
 
-    /// The place of the input of a name, which came at the `nth` place of its row.
+    /// The place of the input of a name, the `nth` of its row.
     fn place(&self, name: &str, nth: usize) -> Result<usize> {
         let hint = self.order.get(nth).copied().unwrap_or(nth);
         self.plan.find(name, hint)
@@ -196,7 +196,7 @@ impl<'a, 'p> Columns<'a, 'p> {
         Ok(())
     }
 
-    /// Adds the value that comes next to a column.
+    /// Adds the next value to a column.
     fn push(&mut self, place: usize, reader: &mut Reader<'a>) -> Result<()> {
         let input = &self.plan.inputs()[place];
         let row = self.n_rows;

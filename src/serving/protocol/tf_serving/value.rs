@@ -13,7 +13,7 @@ use crate::serving::protocol::plan::Input;
 /// Above it a double no longer holds every whole number.
 const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
 
-/// Adds the value that comes next as a row of a column.
+/// Adds the next value as a row of a column.
 pub(super) fn push<'a>(
     column: &mut Column,
     input: &Input,
@@ -90,7 +90,7 @@ fn push_item<'a>(
     column.push(element)
 }
 
-/// The value that comes next, which is no list.
+/// The next value, which is no list.
 #[inline]
 fn item<'a, 't>(
     input: &Input,
@@ -129,7 +129,7 @@ fn item<'a, 't>(
     Ok(Element::Text(text))
 }
 
-/// Whether the object that comes next is a text: `{"b64": ..}`.
+/// Returns `true` if the next object is a string: `{"b64": ..}`.
 pub(super) fn is_base64(mut reader: Reader<'_>) -> bool {
     let mut is_first = true;
     reader.begin_object().is_ok()

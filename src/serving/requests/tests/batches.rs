@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::serving::requests::{Observation, Observer};
 
-/// Every request goes through a batch, one at a time.
+/// Every request is answered in a batch, one at a time.
 fn batching(core: ServerCoreBuilder) -> ServerCoreBuilder {
     core.limits(Limits::default().max_concurrency(1))
         .batching(Batching::default().adaptive(false))
 }
 
 fn waiting(stage: &Stage, n: usize) {
-    // It is there once the model was asked.
+    // The gauge exists once the model has had a request.
     let queue = "fourfold_queue_length{model=\"model\"}";
     until(|| stage.samples().get(queue) == Some(&(n as f64)));
 }
@@ -52,7 +52,7 @@ fn a_batch_has_no_more_rows_than_it_may_and_requests_are_not_split() {
         asked.answer().unwrap();
     }
     assert_eq!(script.calls()[8..], [1, 6, 6, 6]);
-    // As many rows as a batch, or more, go alone.
+    // Requests with as many rows as a batch, or more, are answered alone.
     assert_eq!(stage.answer("model", &[1.0; 9]).unwrap(), [3.0; 9]);
     assert_eq!(script.calls().last(), Some(&9));
 }

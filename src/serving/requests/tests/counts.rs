@@ -122,7 +122,7 @@ fn the_series_of_a_version_go_with_it() {
     assert!(stage.samples().contains_key(&requests("1", "OK")));
     Actor::new().save_as("model", 2, stage.models.path());
     stage.core.manager().refresh().unwrap();
-    // The new one was not asked yet.
+    // The new one has had no request yet.
     until(|| !has_series_of(&stage, "version=\"1\",protocol"));
     stage.answer("model", &[1.0]).unwrap();
     assert!(stage.samples().contains_key(&requests("2", "OK")));
@@ -178,7 +178,7 @@ fn the_series_of_a_model_go_with_it() {
         models,
         scripts: Vec::new(),
     };
-    // One that is never asked goes, too.
+    // A model that is never requested is removed, too.
     stage.answer("model", &[1.0]).unwrap();
     for name in ["model", "other"] {
         metrics.drift(name, 1, "x", "psi").set(0.5);

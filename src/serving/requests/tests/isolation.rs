@@ -174,7 +174,7 @@ fn a_deadline_ends_the_wait_at_once_and_the_work_at_the_next_block() {
     let many: Vec<f64> = (0..20_000).map(f64::from).collect();
     let asked = stage.ask("model", &many);
     until(|| script.running() == 1);
-    // This one waits for its turn, which does not come.
+    // This one waits for a permit that never comes.
     let waits = stage.ask("model", &[1.0]);
     for asked in [asked, waits] {
         let error = asked.answer().unwrap_err();

@@ -29,7 +29,7 @@ fn what_is_beyond_the_queue_is_turned_away_at_once() {
     assert_eq!(script.calls().len(), 5, "what is turned away costs nothing");
 }
 
-/// Under any load, what is accepted is answered after at most as many calls as were let in before it.
+/// Under any load, an accepted request is answered after at most as many calls as were admitted before it.
 #[test]
 fn what_is_accepted_waits_for_a_bounded_number_of_others() {
     const QUEUE: usize = 8;
@@ -58,7 +58,7 @@ fn what_is_accepted_waits_for_a_bounded_number_of_others() {
     }
     assert!(accepted.len() > QUEUE && refused > 0, "{refused}");
     assert_eq!(accepted.len() + refused, 400);
-    // In the order in which they came, none overtaken: so none waited for more than the queue.
+    // In the order of arrival, none overtaken: so none waited for more than the queue.
     assert_eq!(*script.asked.lock().unwrap(), accepted);
     assert_eq!(script.most_running.load(Ordering::SeqCst), 1);
 }

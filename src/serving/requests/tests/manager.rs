@@ -21,7 +21,7 @@ impl Observer for Shadows {
     }
 }
 
-/// Two versions, the newer one a shadow; `two` holds what it does.
+/// Two versions, the newer one a shadow; `two` controls its behaviour.
 fn shadowed(shadows: &Arc<Shadows>) -> (Stage, Arc<Script>, Arc<Script>) {
     let models = tempfile::tempdir().unwrap();
     let one = Actor::new().save_as("model", 1, models.path());

@@ -1,4 +1,4 @@
-//! The core over models that do what a test tells them.
+//! The core over models that do what a test prescribes.
 
 mod batches;
 mod counts;
@@ -179,7 +179,7 @@ struct Stage {
     scripts: Vec<Arc<Script>>,
 }
 
-/// So that a test that fails ends.
+/// Opens the gates, so that a failing test ends.
 impl Drop for Stage {
     fn drop(&mut self) {
         for script in &self.scripts {
@@ -210,7 +210,7 @@ impl Stage {
         (stage, scripts)
     }
 
-    /// Asks on a task of its own.
+    /// Sends a request on a task of its own.
     fn ask(&self, model: &str, xs: &[f64]) -> Asked {
         let (core, model, rows) = (self.core.clone(), model.to_owned(), rows(xs));
         let (send, receive) = mpsc::channel();
@@ -220,7 +220,7 @@ impl Stage {
         Asked { receive, task }
     }
 
-    /// Asks and waits.
+    /// Sends a request and waits.
     fn answer(&self, model: &str, xs: &[f64]) -> Result<Vec<f64>> {
         self.ask(model, xs).answer()
     }

@@ -39,7 +39,7 @@ impl Cabin {
     }
 }
 
-/// Something that is written as a text, as the types of date libraries are.
+/// A type that is written as a string, as the types of date libraries are.
 #[derive(Clone, Debug)]
 struct Day(i32);
 

@@ -91,7 +91,7 @@ fn fields_that_are_misspelt_or_missing_are_errors_in_every_row() {
         "row 1 has no field `from.height`, which the model requires; use an `Option` for values that may be missing"
     );
 
-    // One row alone goes by the rule of HTTP: what is not there is NULL, what is unknown an error.
+    // A single row follows the rule of HTTP: a missing field is NULL, an unknown one an error.
     assert!(predictor.predict_row::<_, f64>(&less).is_ok());
     let error = predictor
         .predict_row::<_, f64>(&renamed("fare", "farre"))
