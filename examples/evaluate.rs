@@ -45,7 +45,7 @@ struct Args {
     /// A file of requirements (.toml or .json): gates, slices, protected columns, costs and metrics.
     #[arg(long)]
     gates: Option<PathBuf>,
-    /// A column of which the rows of one value belong together, such as a customer (intervals take 200 times as long).
+    /// A column; rows of one value belong together, such as those of a customer (intervals take 200 times as long).
     #[arg(long)]
     cluster: Option<String>,
     /// A column whose groups are to be treated alike (may be repeated).

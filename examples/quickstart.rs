@@ -111,7 +111,7 @@ struct Flight {
     origin: &'static str,
 }
 
-/// What of the answer the application wants.
+/// The fields of an answer that the application uses.
 #[derive(Deserialize)]
 struct Late {
     probability: f64,

@@ -49,9 +49,9 @@ enum What {
     List,
     /// One run, by its id or the beginning of it.
     Show { run: String },
-    /// How something came to be: a run's model, a deployed model (`name` or `name:version`), or an artifact.
+    /// The lineage of something: of a run's model, a deployed model (`name` or `name:version`), or an artifact.
     Lineage { what: String },
-    /// What differs between two runs.
+    /// The differences between two runs.
     Compare { before: String, after: String },
     /// A run as an HTML page, or two beside each other.
     Report {
@@ -61,11 +61,11 @@ enum What {
         #[arg(long)]
         output: Option<PathBuf>,
     },
-    /// What came of an input file or an artifact, what serves of it, and what to roll back to.
+    /// The artifacts, runs and deployments that an input file or an artifact affects, and those to roll back to.
     Affected { what: String },
-    /// When which model of a pipeline was deployed, and which was blessed last.
+    /// The times at which models of a pipeline were deployed, and the one that was blessed last.
     Serving { pipeline: String },
-    /// Which artifacts no rule keeps; removes them with `--remove`.
+    /// The artifacts that no rule keeps; removes them with `--remove`.
     Gc {
         /// Keep those of the newest runs of each pipeline.
         #[arg(long, default_value_t = 10)]
@@ -73,7 +73,7 @@ enum What {
         /// Keep those of the runs of the last days.
         #[arg(long, default_value_t = 0)]
         days: u64,
-        /// Keep at most so many bytes of these.
+        /// Keep at most this number of bytes of these.
         #[arg(long)]
         at_most: Option<u64>,
         /// Remove the others.

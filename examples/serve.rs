@@ -51,19 +51,19 @@ struct Arguments {
     /// The private key of the certificate, in PEM.
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// A file with a token a line: only who has one is answered.
+    /// A file with a token a line: only requests with one of them are answered.
     #[arg(long)]
     token_file: Option<PathBuf>,
-    /// How often the directory is looked at, in milliseconds.
+    /// The interval at which the directory is polled, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll: u64,
-    /// How long the server says that it is not ready before it stops, in milliseconds.
+    /// The time for which the server reports that it is not ready before it stops, in milliseconds.
     #[arg(long, default_value_t = 0)]
     drain_delay: u64,
-    /// Loads models when they are asked for.
+    /// Loads models on request.
     #[arg(long)]
     lazy: bool,
-    /// How many bytes the loaded models may take together.
+    /// The number of bytes that the loaded models may take together.
     #[arg(long)]
     memory_budget: Option<u64>,
     /// A directory to write requests and their answers to, as Parquet. It needs the feature `request-log`.
@@ -119,7 +119,7 @@ fn open(arguments: &Arguments, metrics: &Metrics) -> Result<Arc<Manager>> {
     Ok(Arc::new(builder.open()?))
 }
 
-/// What answers, and what sees its answers.
+/// The core that answers, and the observers of its answers.
 fn core(arguments: &Arguments, manager: &Arc<Manager>, metrics: &Metrics) -> Result<ServerCore> {
     let mut builder = ServerCore::builder(Arc::clone(manager)).metrics(metrics.clone());
     if arguments.drift {

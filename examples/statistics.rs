@@ -41,7 +41,7 @@ struct Args {
     /// A column to slice by (may be repeated).
     #[arg(long)]
     slice: Vec<String>,
-    /// A column of which it is said how much the others tell.
+    /// A column; reports how much the others predict of it.
     #[arg(long)]
     label: Option<String>,
     /// A column that says how much each row counts.
@@ -53,7 +53,7 @@ struct Args {
     /// Saved statistics (.json) or another file of data to compare with.
     #[arg(long)]
     baseline: Option<PathBuf>,
-    /// A schema (.json or .toml) to hold the data against.
+    /// A schema (.json or .toml) to validate the data against.
     #[arg(long)]
     schema: Option<PathBuf>,
     /// Write the schema that the data suggests (.json or .toml), to be edited by hand.
@@ -140,14 +140,14 @@ async fn run(
         .finish())
 }
 
-/// What the source tells of how it reads its columns.
+/// Prints the source's warnings about how it reads its columns.
 fn print_remarks(rows: &DataFrame) {
     for warning in source_warnings(rows.schema().as_arrow()) {
         println!("warning: {warning}");
     }
 }
 
-// What is printed.
+// The output.
 
 /// A share that is 0 or 100 % only where it is exactly.
 fn percent(n: u64, total: u64) -> String {
@@ -389,7 +389,7 @@ fn print_slices(statistics: &Statistics) {
     print_table(&rows);
 }
 
-/// What breaks the schema; with a baseline, the drift that its thresholds allow, too.
+/// Prints the anomalies of the statistics; with a baseline, also the drift beyond the schema's thresholds.
 fn hold_against(
     statistics: &Statistics,
     schema: &Path,
@@ -423,7 +423,7 @@ async fn read_baseline(engine: &Engine, args: &Args, path: &Path) -> Result<Stat
     run(engine, &source, rows, &StatisticsOptions::new()).await
 }
 
-/// How far each column is from the baseline.
+/// Prints the distances of each column from the baseline.
 fn compare(statistics: &Statistics, baseline: &Statistics) {
     use Distance::{
         InfinityNorm, JensenShannonDivergence, KolmogorovSmirnov, PopulationStabilityIndex,
@@ -465,7 +465,7 @@ fn compare(statistics: &Statistics, baseline: &Statistics) {
     print_table(&rows);
 }
 
-// How it is printed.
+// The layout of the output.
 
 fn print_table(rows: &[Vec<String>]) {
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or_default();

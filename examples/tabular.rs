@@ -56,7 +56,7 @@ struct Args {
     /// A column that must not be used (may be repeated).
     #[arg(long)]
     exclude: Vec<String>,
-    /// A column that says of each row whether it is for `train` or for `eval`; by default, the rows' content decides.
+    /// A column that marks each row as one for `train` or for `eval`; by default, the rows' content decides.
     #[arg(long, value_name = "COLUMN")]
     split_by: Option<String>,
     /// A column to evaluate by (may be repeated).
@@ -96,7 +96,7 @@ async fn run(args: &Args) -> Result<()> {
     for (metric, bound) in &args.at_least {
         thresholds = thresholds.at_least(metric, *bound);
     }
-    // What is no slice either is not read at all.
+    // An excluded column that is no slice either is not read at all.
     let columns = args.exclude.iter().cloned();
     let (excluded, left_out): (Vec<_>, Vec<_>) = columns.partition(|it| args.slice.contains(it));
     let source = args.reading.source(&args.input)?;

@@ -24,7 +24,7 @@ pub struct Cancellation {
 }
 
 impl Cancellation {
-    /// Not cancelled.
+    /// A cancellation that has not been requested.
     #[must_use]
     pub fn new() -> Self {
         Cancellation::default()
@@ -44,7 +44,7 @@ impl Cancellation {
         }
     }
 
-    /// Whether work should stop.
+    /// Returns true if work should stop.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.flag.load(Ordering::Acquire)

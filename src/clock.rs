@@ -70,7 +70,7 @@ impl VirtualClock {
         }
     }
 
-    /// A clock that shows so many seconds after 1970-01-01T00:00:00Z.
+    /// A clock that shows a time in seconds after 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn at_seconds(seconds: u64) -> Self {
         VirtualClock::at(UNIX_EPOCH + Duration::from_secs(seconds))

@@ -124,7 +124,7 @@ impl Engine {
         }
         let ours = SessionConfig::new()
             .with_target_partitions(partitions)
-            // Which rows a part gets must not depend on which thread is free first.
+            // The rows of a part must not depend on which thread is free first.
             .with_round_robin_repartition(false);
         // Its configuration records that the default catalogue exists, and must be kept.
         let mut state = SessionStateBuilder::new_from_existing(session.state());
@@ -272,7 +272,7 @@ impl Engine {
     }
 }
 
-/// Batches that are read when they are asked for.
+/// Batches that are read on request.
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
 
 /// A part of an analysis, whose memory is counted.

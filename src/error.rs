@@ -342,7 +342,7 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     bounded(joined(error, TOLD_BYTES))
 }
 
-/// An error with its causes on one line, each said once, until there are so many bytes.
+/// An error with its causes on one line, without duplicates, up to about `enough` bytes.
 fn joined(error: &(dyn StdError + 'static), enough: usize) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

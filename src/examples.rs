@@ -285,7 +285,7 @@ fn read_file(
     let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(unreadable)?
         .with_batch_size(8_192);
-    // By place: in a path of Parquet, a dot of a name is taken for the way into a struct.
+    // Columns are selected by place: in a path of Parquet, a dot in a name would mean a field of a struct.
     let fields = builder.schema().fields().iter().enumerate();
     let places = fields
         .filter(|(_, field)| wanted(field.name()))

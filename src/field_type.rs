@@ -93,7 +93,7 @@ impl FieldType {
         })
     }
 
-    /// Whether an Arrow type is the physical one, or there is none: [`FieldType::data_type`] without making one.
+    /// Returns true if a type is the physical one, or there is none: [`FieldType::data_type`] without making one.
     pub(crate) fn is_physical(self, data_type: &DataType) -> bool {
         match (self, data_type) {
             (FieldType::Boolean, DataType::Boolean)
@@ -109,7 +109,7 @@ impl FieldType {
         }
     }
 
-    /// Whether its values are numbers, or read as numbers (`boolean` is 0 or 1).
+    /// Returns true if its values are numbers, or read as numbers (`boolean` is 0 or 1).
     #[must_use]
     pub fn is_numeric(self) -> bool {
         matches!(

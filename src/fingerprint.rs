@@ -108,7 +108,7 @@ impl Fingerprint {
         &self.0
     }
 
-    /// The first 12 digits, for names of directories and for people.
+    /// The first 12 digits, for names of directories and for display.
     #[must_use]
     pub fn short(&self) -> &str {
         &self.0[..12.min(self.0.len())]

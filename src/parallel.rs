@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use crate::error::{Error, Result};
 
-/// How many threads to keep busy where no more than so many may be; 0 is all that the machine has.
+/// The number of threads to keep busy, given their maximum; 0 is all that the machine has.
 pub(crate) fn at_most(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -27,9 +27,9 @@ use crate::schema::FieldType;
 pub(crate) enum Purpose {
     /// A sample of all rows.
     Sample,
-    /// Rows held out of those that were left by so many others.
+    /// Rows held out of those that a number of other hold-outs left.
     HoldOut(u64),
-    /// Folds of those that were left by so many others.
+    /// Folds of those that a number of hold-outs left.
     Fold(u64),
 }
 

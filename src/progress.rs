@@ -73,7 +73,7 @@ pub enum Event {
         /// All units.
         total: Option<u64>,
     },
-    /// A step reports a result on its way, such as a trial of a search that has ended: one line for people.
+    /// A step reports an intermediate result, such as a trial of a search that has ended, on one line.
     Message {
         /// The step.
         step: Step,
@@ -227,7 +227,7 @@ impl Meter {
         }
     }
 
-    /// Reports a result on the way as one line for people. The line is made only if somebody listens.
+    /// Reports an intermediate result on one line, which is formatted only if there is a listener.
     pub fn message(&self, text: impl FnOnce() -> String) {
         if let Some(listener) = &self.message {
             listener(text());

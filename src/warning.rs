@@ -1,10 +1,10 @@
-//! Warnings: decisions that a program made on its own, and what it left out, for people to know.
+//! Warnings: decisions that a program made on its own, and what it left out.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that a person should know of a run that went on: what was left out, guessed, or not done as asked.
+/// Something to know about a run that continued: what was left out, guessed, or not done as asked.
 ///
 /// All of a run's are in its record, its report and its JSON, in the order of the stages.
 ///
@@ -24,7 +24,7 @@ pub struct Warning {
     pub column: Option<String>,
     /// The kind, for programs: lower case, words joined by `_`. It stays the same between versions.
     pub code: String,
-    /// The message, for people.
+    /// The message.
     pub message: String,
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Keeping {
     /// Print what would run and why, and stop.
     #[arg(long, requires = "root")]
     pub(crate) explain: bool,
-    /// Run everything, whatever is on record.
+    /// Run everything, whatever is recorded.
     #[arg(long, requires = "root")]
     pub(crate) no_cache: bool,
 }

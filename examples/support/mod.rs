@@ -20,7 +20,7 @@ pub(crate) fn progress_bar() -> impl Fn(&Event) + Send + Sync {
             total: Some(total),
         } => bar.set_message(format!("train: {done} of {total}")),
         Event::Advanced { step, done, .. } => bar.set_message(format!("{step}: {done} rows")),
-        // Where there is no terminal, such as in a log, there is no bar to print above.
+        // Without a terminal, such as in a log, there is no bar to print above.
         Event::Message { text, .. } if bar.is_hidden() => eprintln!("{text}"),
         Event::Message { text, .. } => bar.println(text),
         Event::Finished(step, _) => {

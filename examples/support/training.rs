@@ -29,7 +29,7 @@ pub(crate) struct Training {
     /// Try each configuration of `--space` once, with one value of each range, instead of searching.
     #[arg(long, requires = "space")]
     grid: bool,
-    /// Compare trials of `--space` by so many folds instead of rows held out.
+    /// Compare trials of `--space` by this number of folds instead of rows held out.
     #[arg(long, value_name = "N", requires = "space")]
     folds: Option<usize>,
     /// The cost of a positive row predicted as negative, where the other mistake costs 1: chooses the decision threshold

@@ -1,16 +1,16 @@
-//! How much memory a value takes, as far as its serialized form tells.
+//! The memory that a value takes, estimated from its serialized form.
 
 use std::fmt;
 
 use serde::ser::{self, Serialize, Serializer};
 
-/// What a list, a text or an entry of a map takes beside what is in it.
+/// The overhead of a list, a string or an entry of a map, in bytes.
 const HEADER: usize = 24;
 
-/// Bytes: numbers by their widths, and 24 for each text, list and entry of a map beside what is in them.
+/// The size in bytes: numbers by their widths, and 24 for each string, list and entry of a map beside its content.
 pub(super) fn serialized_size(value: &impl Serialize) -> usize {
     let mut meter = Meter(0);
-    // What cannot be serialized fails where it is.
+    // A value that cannot be serialized is counted up to the error.
     let _ = value.serialize(&mut meter);
     meter.0
 }
@@ -24,7 +24,7 @@ impl Meter {
     }
 }
 
-/// What a value says that refuses to be serialized.
+/// The error of a value that cannot be serialized.
 #[derive(Debug)]
 struct Never;
 

@@ -1,4 +1,4 @@
-//! What is saved with a model, and models as earlier versions saved them.
+//! Files saved with a model, and models as earlier versions saved them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::model::{LinearModel, Loaders, Model, ReferenceStatistics, Servable};
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
-/// A model as version 0.1 saved it, before there were references. Never made anew.
+/// A model as version 0.1 saved it, before there were references. It is never rewritten.
 const V1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/servable_v1");
 
 /// The fixture's model with a reference of three passengers.

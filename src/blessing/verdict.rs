@@ -1,4 +1,4 @@
-//! What validators say: checks, and the verdict they make.
+//! Checks, and the verdict of a validator.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::Slice;
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckOutcome {
@@ -50,34 +50,34 @@ pub(crate) fn detectable_change((lower, upper): (f64, f64)) -> Option<f64> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Check {
-    /// What was looked at, such as `auc`.
+    /// The quantity that was checked, such as `auc`.
     pub name: String,
-    /// How it came out.
+    /// The outcome.
     pub outcome: CheckOutcome,
-    /// Whether too few rows are allowed: the check then stands in no model's way.
+    /// Whether too few rows are allowed: the check then does not block a model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-    /// What was found and what would do.
+    /// The value found and the value required, in words.
     pub message: String,
-    /// What was found, as a number.
+    /// The value found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// The 95 % confidence interval of what was found.
+    /// The 95 % confidence interval of the value found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<(f64, f64)>,
-    /// What it was compared with.
+    /// The bound it was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
-    /// By how much it may be worse than what is serving.
+    /// The margin by which it may be worse than the model that is serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,
-    /// The smallest change that so many rows can show, with 95 % confidence in 80 % of such evaluations.
+    /// The smallest change that this number of rows can show, with 95 % confidence in 80 % of such evaluations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detectable: Option<f64>,
     /// The rows it was found on; all, if none are named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
-    /// How many rows these are.
+    /// The number of these rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<u64>,
 }
@@ -110,28 +110,28 @@ impl Check {
         Check::of(name, outcome, message)
     }
 
-    /// A check for which there are too few rows. It stands in the way of the model unless it is
+    /// A check for which there are too few rows. It blocks the model unless it is
     /// [optional](Check::optional).
     #[must_use]
     pub fn too_few_rows(name: impl Into<String>, message: impl Into<String>) -> Self {
         Check::of(name, CheckOutcome::TooFewRows, message)
     }
 
-    /// The same, which does not stand in the way of the model where there are too few rows.
+    /// The same, which does not block the model where there are too few rows.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
         self
     }
 
-    /// With what was found.
+    /// With the value found.
     #[must_use]
     pub fn value(mut self, value: f64) -> Self {
         self.value = Some(value);
         self
     }
 
-    /// With the 95 % confidence interval of what was found. Its width is that of the [detectable](Check::detectable) change,
+    /// With the 95 % confidence interval of the value. Its width is that of the [detectable](Check::detectable) change,
     /// which is set with it.
     #[must_use]
     pub fn interval(mut self, lower: f64, upper: f64) -> Self {
@@ -140,21 +140,21 @@ impl Check {
         self
     }
 
-    /// With the smallest change that so many rows can show.
+    /// With the smallest change that this number of rows can show.
     #[must_use]
     pub fn detectable(mut self, change: f64) -> Self {
         self.detectable = Some(change);
         self
     }
 
-    /// With by how much it may be worse than what is serving.
+    /// With the margin by which it may be worse than the model that is serving.
     #[must_use]
     pub fn margin(mut self, margin: f64) -> Self {
         self.margin = Some(margin);
         self
     }
 
-    /// With what it was compared with.
+    /// With the bound it was compared with.
     #[must_use]
     pub fn bound(mut self, bound: f64) -> Self {
         self.bound = Some(bound);
@@ -175,13 +175,13 @@ impl Check {
         self
     }
 
-    /// Whether it passed.
+    /// Returns true if it passed.
     #[must_use]
     pub fn is_passed(&self) -> bool {
         self.outcome == CheckOutcome::Passed
     }
 
-    /// Whether it stands in the way of the model.
+    /// Returns true if it blocks the model.
     #[must_use]
     pub fn is_blocking(&self) -> bool {
         match self.outcome {
@@ -192,7 +192,7 @@ impl Check {
     }
 }
 
-/// What a validator says of a candidate: its checks.
+/// The verdict of a validator on a candidate: its checks.
 ///
 /// ```
 /// use fourfold::blessing::Verdict;
@@ -244,7 +244,7 @@ impl Verdict {
         self
     }
 
-    /// Whether a check passed and none [stands in the way](Check::is_blocking).
+    /// Returns true if a check passed and none [blocks the model](Check::is_blocking).
     #[must_use]
     pub fn is_blessed(&self) -> bool {
         self.checks.iter().any(Check::is_passed) && !self.checks.iter().any(Check::is_blocking)
@@ -256,13 +256,13 @@ impl Verdict {
         &self.checks
     }
 
-    /// What is worth knowing beside the checks.
+    /// Remarks beside the checks.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Why it does not bless: the messages of the checks that stand in the way, and the notes. Empty if it blesses.
+    /// The reasons why it does not bless: the messages of the blocking checks, and the notes. Empty if it blesses.
     #[must_use]
     pub fn reasons(&self) -> Vec<&str> {
         if self.is_blessed() {

@@ -10,14 +10,14 @@ use crate::data::DataSource;
 use crate::engine::Engine;
 use crate::placing::content_hashes;
 
-/// Holds a source against the contract of [`DataSource`]: it is a good [stage](fn@stage); its plan can be run again and
+/// Checks a source against [`DataSource`]'s contract: it is a good [stage](fn@stage); its plan can be run again and
 /// again, cut into any number of parts, with the same rows, whatever their order; its columns have names of their own;
 /// rows are of the plan's schema; and as long as nothing changes, its snapshot does not.
 ///
 /// The rows are read into memory four times: take a source of a few thousand.
 ///
 /// # Errors
-/// What does not hold.
+/// The first requirement that does not hold.
 pub async fn data_source<S: DataSource>(source: &S) -> Result<(), Violation> {
     stage(source)?;
     let who = source.name();

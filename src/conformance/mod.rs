@@ -1,4 +1,4 @@
-//! The contracts of the traits that users implement, as functions that hold an implementation against them.
+//! The contracts of the traits that users implement, as functions that check an implementation against them.
 //!
 //! A trait says more than its types do: that equal arguments give equal models, that rows do not influence each other,
 //! that what was saved loads with the same answers. Call these from your tests, with your own stage; this crate's own
@@ -55,7 +55,7 @@ pub use self::trainer::trainer;
 use crate::error::Error;
 use crate::stage::Stage;
 
-/// What of a contract does not hold.
+/// A requirement of a contract that does not hold.
 #[derive(Debug, thiserror::Error)]
 #[error("{who}: {what}")]
 pub struct Violation {
@@ -74,7 +74,7 @@ impl Violation {
         }
     }
 
-    /// For what must not fail.
+    /// The violation of a call that must not fail.
     fn failed(who: &str, what: impl Display) -> impl FnOnce(Error) -> Violation {
         let (who, what) = (who.to_owned(), format!("{what} failed"));
         move |error| Violation {
@@ -105,11 +105,11 @@ fn without_panic<T>(who: &str, what: &str, call: impl FnOnce() -> T) -> Result<T
         .map_err(|_| Violation::new(who, format!("{what} panicked, must be an error")))
 }
 
-/// Holds a stage against the contract of [`Stage`]: it has a name, its values pass its own check, and its configuration is
-/// the same whenever it is asked for.
+/// Checks a stage against the contract of [`Stage`]: it has a name, its values pass its own check, and its
+/// configuration is the same whenever it is asked for.
 ///
 /// # Errors
-/// What does not hold.
+/// The first requirement that does not hold.
 pub fn stage(stage: &(impl Stage + ?Sized)) -> Result<(), Violation> {
     let who = stage.name().to_owned();
     holds(

@@ -8,16 +8,16 @@ use super::{Violation, holds, without_panic};
 use crate::features::Features;
 use crate::model::{Loaders, Model};
 
-/// Rows that are asked for alone: as many as tell.
+/// The number of rows that are predicted one by one: enough to find a difference.
 const ALONE: usize = 200;
 
-/// Holds a model against the contracts of [`Model`] and [`Predict`](crate::model::Predict), on some rows of features in
+/// Checks a model against the contracts of [`Model`] and [`Predict`](crate::model::Predict), on rows of features in
 /// the form that it [takes](crate::model::Predict::takes): outputs are of the right shape and finite; rows do not
 /// influence each other; threads do not either; features of another width are an error; what is saved loads with the same
 /// answers, bit for bit, and what is damaged does not make it panic.
 ///
 /// # Errors
-/// What does not hold.
+/// The first requirement that does not hold.
 pub fn model<M: Model>(model: &M, features: &Features) -> Result<(), Violation> {
     let who = M::FORMAT;
     holds(

@@ -9,8 +9,8 @@ use crate::pipeline::{Outcome, Pipeline};
 use crate::serving::Server;
 use crate::training::Trainer;
 
-/// Holds the server of a pipeline against the contract of [`Server`]: it is a good [stage](fn@stage); it can be asked again
-/// and again whether it could deploy; a blessed model is deployed, and then another one over it; and what it says is
+/// Checks the server of a pipeline against the contract of [`Server`]: it is a good [stage](fn@stage); it can be asked
+/// repeatedly whether it could deploy; a blessed model is deployed, and then another one over it; and what it says is
 /// serving is the model that was deployed last, if it [knows](Server::knows_serving), and else unknown. Nothing of the
 /// pipeline's name may be deployed before.
 ///
@@ -35,7 +35,7 @@ use crate::training::Trainer;
 /// ```
 ///
 /// # Errors
-/// What does not hold.
+/// The first requirement that does not hold.
 pub async fn server<S, T, V, R>(pipeline: &Pipeline<S, T, V, R>) -> Result<(), Violation>
 where
     S: DataSource,

@@ -6,14 +6,14 @@ use super::{Violation, holds, without_panic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::lifecycle::{FoundModel, Source};
 
-/// Holds a source against the contract of [`Source`]: while nothing changes, it finds the same; what it found can be
+/// Checks a source against the contract of [`Source`]: while nothing changes, it finds the same; what it found can be
 /// fetched, twice and by two threads at once, and is a directory then; versions that are wanted stay; a change that fails
 /// changes nothing, and one of a model that is not there is an error.
 ///
 /// It must find at least one version. Wanted are all that it finds, so that nothing is lost.
 ///
 /// # Errors
-/// What does not hold.
+/// The first requirement that does not hold.
 pub fn source(source: &dyn Source) -> Result<(), Violation> {
     let who = format!("{source:?}");
     let who = who.as_str();
@@ -86,7 +86,7 @@ fn poll(source: &dyn Source, who: &str) -> Result<Vec<FoundModel>, Violation> {
     source.poll().map_err(Violation::failed(who, "a poll"))
 }
 
-/// That two polls found the same.
+/// Checks that two polls found the same.
 fn same(before: &[FoundModel], after: &[FoundModel], who: &str) -> Result<(), Violation> {
     let sorted = |models: &[FoundModel]| {
         let mut all: Vec<(String, Option<crate::serving::lifecycle::Found>)> = models

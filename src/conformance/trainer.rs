@@ -10,7 +10,7 @@ use crate::error::ErrorKind;
 use crate::model::{Model, Predict};
 use crate::training::{TrainArgs, Trainer};
 
-/// Holds a trainer against the contract of [`Trainer`], on rows of yours: it is a good [stage](fn@stage); equal arguments
+/// Checks a trainer against [`Trainer`]'s contract, on rows of yours: it is a good [stage](fn@stage); equal arguments
 /// give equal models, on any number of threads; the model has the features and outputs that the rows and the target ask
 /// for; a training that is cancelled before it begins ends with a model or with
 /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled); and its model keeps the contract of [`fn@model`].
@@ -18,7 +18,7 @@ use crate::training::{TrainArgs, Trainer};
 /// It trains five times: take few rows.
 ///
 /// # Errors
-/// What does not hold.
+/// The first requirement that does not hold.
 pub fn trainer<T: Trainer>(trainer: &T, args: &TrainArgs) -> Result<(), Violation> {
     stage(trainer)?;
     let who = trainer.name();
@@ -72,7 +72,7 @@ pub fn trainer<T: Trainer>(trainer: &T, args: &TrainArgs) -> Result<(), Violatio
     )
 }
 
-/// What a model saves: its files by their paths.
+/// The files that a model saves, by their paths.
 fn saved(who: &str, model: &impl Model) -> Result<BTreeMap<PathBuf, Vec<u8>>, Violation> {
     let io =
         |error: std::io::Error| Violation::new(who, format!("a directory to save in: {error}"));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// An event that operators should know about. The loop goes on, and the model that serves goes on serving.
+/// An event that operators should know about. The loop continues, and the model that serves keeps serving.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Alert {

@@ -219,7 +219,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// Whether the span may be trained on.
+    /// Returns true if the span may be trained on.
     pub(super) fn is_good(&self) -> bool {
         let mut anomalies = self.anomalies.iter();
         anomalies.all(|anomaly| anomaly.severity < Severity::Error)

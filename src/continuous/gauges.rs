@@ -29,7 +29,7 @@ impl Gauges {
         }
     }
 
-    /// Whether there are metrics to write to.
+    /// Returns true if there are metrics to write to.
     pub(super) fn are_shown(&self) -> bool {
         self.metrics.is_some()
     }

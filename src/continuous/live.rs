@@ -153,7 +153,7 @@ pub(super) struct Answers {
     /// `(n_rows, n_outputs)`.
     outputs: Array2<f64>,
     versions: Vec<u64>,
-    /// In microseconds since 1970-01-01T00:00:00Z.
+    /// The times of the requests, in microseconds since 1970-01-01T00:00:00Z.
     requested_at: Vec<i64>,
 }
 

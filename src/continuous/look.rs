@@ -14,7 +14,7 @@ use crate::serving::Server;
 use crate::statistics::{Statistics, StatisticsAccumulator};
 use crate::training::Trainer;
 
-/// Whether a failure may be temporary.
+/// Returns true if a failure may be temporary.
 pub(super) fn may_pass(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -38,7 +38,7 @@ where
     /// The future may be dropped at any time: the next look repeats what was not finished.
     ///
     /// # Errors
-    /// Only if the loop cannot go on: the spans cannot be listed, the state cannot be written, or the pipeline was
+    /// Only if the loop cannot continue: the spans cannot be listed, the state cannot be written, or the pipeline was
     /// [cancelled](crate::pipeline::PipelineBuilder::cancellation). Any other failure is a step or an alert.
     pub async fn look(&self) -> Result<Vec<Step>> {
         self.look_at(None).await

@@ -19,8 +19,8 @@
 //! 3. what the validators bless is deployed, or tried as a [canary](Canary) first; what they reject is not.
 //!
 //! **Nothing stops the loop**: a bad span, a run that fails, a rejected model, a source that cannot be read, a listener that
-//! panics. Each is an [`Alert`] and a [`Step`] on record, what served goes on serving, and the loop goes on with what comes
-//! next, after a [`BackOff`] where the reason may pass.
+//! panics. Each is an [`Alert`] and a recorded [`Step`], what served keeps serving, and the loop continues with what
+//! comes next, after a [`BackOff`] where the reason may pass.
 //!
 //! **Nothing is forgotten**: where the loop stands is on disk, and a process that was stopped or killed at any point goes
 //! on there. With a [root](crate::pipeline::PipelineBuilder::root) the stages of a run that were done are not run again.
@@ -213,7 +213,7 @@ where
         &self.name
     }
 
-    /// The steps on record from a number on, the oldest first.
+    /// The recorded steps from a number on, the oldest first.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) or [`ErrorKind::Io`](crate::ErrorKind::Io) if a record cannot be read.

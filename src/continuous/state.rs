@@ -45,7 +45,7 @@ pub(super) struct State {
     /// The time of the last scheduled training, or of the start of the schedule.
     #[serde(default)]
     pub(super) scheduled_ms: Option<u64>,
-    /// The number of steps on record.
+    /// The number of recorded steps.
     pub(super) n_steps: u64,
 }
 
@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// Whether a span must be checked: it never was, or there is a newer version of it.
+    /// Returns true if a span must be checked: it never was, or there is a newer version of it.
     pub(super) fn is_due(&self, span: &SpanId) -> bool {
         match self.spans.get(&span.number) {
             Some(noted) => span.version > noted.version,

@@ -18,7 +18,7 @@ use crate::training::DecisionTree;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A hundred rows, of which a number tells the label, more or less; `unit` is what the number is multiplied by.
+/// A hundred rows in which a number mostly determines the label; `unit` is the number's factor.
 fn rows(n: i64, unit: i64) -> RecordBatch {
     let x = (0..100).map(|row| (row * 7 + n) % 25);
     let y = x
@@ -34,7 +34,7 @@ fn clock() -> VirtualClock {
     VirtualClock::at_seconds(1_800_000_000)
 }
 
-/// Days, of which the second is in another unit.
+/// Days, the second of which is in another unit.
 async fn three_days(dir: &Path) -> Result<Vec<Step>> {
     let (days, clock) = (SpanBatches::new("days"), clock());
     for (n, unit) in [(1, 1), (2, 1_000), (3, 1)] {
@@ -72,7 +72,7 @@ fn digests(models: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Stops the loop at every so many steps, and begins again; how many steps there are.
+/// Stops the loop at every `stride` steps, and begins again; returns the number of steps.
 async fn stopped_at_every(stride: usize) -> usize {
     let undisturbed = tempfile::tempdir().unwrap();
     let steps = three_days(undisturbed.path()).await.unwrap();
@@ -124,7 +124,7 @@ mod canaries {
     use crate::serving::InProcess;
     use crate::serving::observe::{RequestLog, RequestLogOptions};
 
-    /// What a canary has come to: the steps that are on record, what answers, and whether traffic is shared still.
+    /// The state of a canary: the recorded steps, the version that answers, and whether traffic is still shared.
     #[derive(Debug, PartialEq)]
     struct Found {
         ended: Vec<&'static str>,

@@ -164,7 +164,7 @@ impl From<Duration> for BackOff {
 }
 
 impl Default for BackOff {
-    /// From ten seconds on.
+    /// The first wait is ten seconds.
     fn default() -> Self {
         BackOff::from(Duration::from_secs(10))
     }
@@ -179,7 +179,7 @@ impl BackOff {
     }
 
     /// Sets the number of attempts of a run whose failure [may be temporary](crate::pipeline::PipelineBuilder::retry), at least
-    /// 1; 3 by default. Other failures are not retried. After the last attempt the loop goes on to the next span.
+    /// 1; 3 by default. Other failures are not retried. After the last attempt the loop continues with the next span.
     #[must_use]
     pub fn attempts(mut self, n: u32) -> Self {
         self.attempts = n;

@@ -220,7 +220,7 @@ pub(super) async fn collect(rows: DataFrame) -> Result<RecordBatch> {
     Ok(concat_batches(&plain, &batches)?)
 }
 
-/// In the order in which the labels came; of those of one time, by the request.
+/// Sorts rows in the order in which the labels came; those of one time, by the request.
 fn sorted(rows: &RecordBatch) -> Result<RecordBatch> {
     let order = [rows.column(1)].into_iter();
     let order = order.chain(

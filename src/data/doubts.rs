@@ -175,7 +175,7 @@ impl Labels {
         if self.task == Task::Regression {
             return self.values.len() >= ENOUGH;
         }
-        // The rarest but one class: what has a class of two rows is told by anything.
+        // The rarest class but one: a class of two rows can be predicted from anything.
         let mut counts = vec![0; self.n_classes.max(2)];
         for value in &self.values {
             if let Some(count) = counts.get_mut(*value as usize) {

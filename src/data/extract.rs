@@ -98,7 +98,7 @@ type PartFiles = Vec<(usize, ExampleFile)>;
 /// Adds the source's knowledge to an error.
 pub(super) type Explain<'a> = dyn Fn(Error, &ArrowSchema) -> Error + Send + Sync + 'a;
 
-/// Why a part of the plan has stopped.
+/// The reason why a part of the plan has stopped.
 enum Stopped {
     /// The source failed, which can say more of it.
     Reading(Error),
@@ -206,7 +206,7 @@ pub(super) async fn extract(
         let (number, files) = match part {
             Ok(part) => part,
             Err(error) => {
-                // The folder is removed when nobody writes to it any more.
+                // The folder is removed once there are no more writers.
                 parts.shutdown().await;
                 return Err(error);
             }
@@ -266,7 +266,7 @@ pub(super) async fn extract(
     })
 }
 
-/// Why no row is in any split.
+/// The error that no row is in any split.
 fn no_rows_left(
     label: &Label,
     load: &Load,
@@ -343,7 +343,7 @@ pub(super) fn reopen(split: &Split, place: &Path) -> Result<Option<Extracted>> {
     }))
 }
 
-/// As TFX names them.
+/// The directory of a split, as TFX names it.
 pub(super) fn split_dir(name: &str) -> String {
     format!("Split-{name}")
 }

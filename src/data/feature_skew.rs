@@ -154,7 +154,7 @@ impl FeatureSkew {
         self
     }
 
-    /// Rounds floats to so many digits behind the point before they are compared. NaN equals NaN, and 0 equals -0, in
+    /// Rounds floats to a number of decimal places before they are compared. NaN equals NaN, and 0 equals -0, in
     /// any case.
     #[must_use]
     pub fn float_digits(mut self, digits: u32) -> Self {

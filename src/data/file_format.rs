@@ -54,12 +54,12 @@ impl FileFormat {
         }
     }
 
-    /// Whether files of the two are read alike.
+    /// Returns true if files of the two formats are read the same way.
     pub(super) fn is_like(&self, other: &FileFormat) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Whether files of it are never text.
+    /// Returns true if files of the format are never text.
     pub(super) fn is_binary(&self) -> bool {
         matches!(self, FileFormat::Parquet | FileFormat::Arrow)
     }

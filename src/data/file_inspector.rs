@@ -48,7 +48,7 @@ impl FileInspector<'_> {
         merged(names.zip(schemas))
     }
 
-    /// Refuses Parquet files that have a column twice: their schemas above have each name once. Tells the columns that
+    /// Refuses Parquet files with a duplicate column: their schemas above have each name once. Tells the columns that
     /// pandas made of an index.
     pub(super) async fn parquet_names(&self) -> Result<Vec<String>> {
         let cache = self
@@ -61,7 +61,7 @@ impl FileInspector<'_> {
             .files
             .iter()
             .map(async |file| {
-                // Without the page indexes: where they are is a claim too.
+                // The page indexes are not read: their positions are a claim too.
                 let metadata = DFParquetMetadata::new(self.store.as_ref(), &file.meta)
                     .with_file_metadata_cache(Some(Arc::clone(&cache)))
                     .with_page_index_policy(Some(PageIndexPolicy::Skip));
@@ -179,7 +179,7 @@ impl FileInspector<'_> {
     }
 }
 
-/// The key of what pandas tells of a table.
+/// The key of the metadata that pandas writes about a table.
 const PANDAS: &str = "pandas";
 
 /// The columns that are no more than a table's index, as pandas tells: those of a range are not in the file.

@@ -67,8 +67,8 @@ use crate::stage::Stage;
 ///   `AWS_ENDPOINT`, `AWS_ALLOW_HTTP=true`, ..). A store that the [engine's session](Engine::session) has registered for
 ///   a URL is taken instead, whatever its scheme.
 ///
-/// Whether the files have [changed](DataSource::snapshot) is told by their names, sizes and times of modification, and
-/// in object stores by entity tags too: not by reading them. A change that keeps the name, the size and the time of a
+/// [Changes](DataSource::snapshot) of the files are detected by their names, sizes and times of modification, and
+/// in object stores by entity tags too, without reading them. A change that keeps the name, the size and the time of a
 /// local file is not seen; a file that is touched counts as changed.
 ///
 /// ```no_run
@@ -89,7 +89,7 @@ pub struct FileSource {
     spans: Spans,
     #[serde(default, skip_serializing_if = "TextOptions::is_default")]
     text: TextOptions,
-    /// Of the files that are there, these alone.
+    /// The files to read, if not all that are there.
     #[serde(skip)]
     only: Option<Arc<BTreeSet<String>>>,
 }
@@ -194,7 +194,7 @@ impl FileSource {
         self
     }
 
-    /// The words that stand for no value in CSV and JSON files, beside an empty field, instead of the usual ones.
+    /// The words for a missing value in CSV and JSON files, beside an empty field, instead of the usual ones.
     #[must_use]
     pub fn null_marks<M: Into<String>>(mut self, marks: impl IntoIterator<Item = M>) -> Self {
         self.text.nulls = Some(marks.into_iter().map(Into::into).collect());
@@ -259,7 +259,7 @@ impl FileSource {
         Ok(spans)
     }
 
-    /// Where the files are, their spans, and all of them: none is of another format.
+    /// The place of the files, their spans, and all of them: none is of another format.
     async fn find(&self, engine: &Engine) -> Result<(Location, Vec<Span>, Vec<Found>)> {
         let location = Location::parse(&self.path)?;
         let found = location.list(engine).await?;
@@ -453,7 +453,7 @@ impl DataSource for FileSource {
     }
 
     fn explain(&self, error: Error, _columns: &ArrowSchema) -> Error {
-        // What cannot be found or is configured wrong says so itself.
+        // Errors of missing files and of the configuration need no explanation.
         if matches!(
             error.kind(),
             ErrorKind::NotFound | ErrorKind::Config | ErrorKind::Unsupported

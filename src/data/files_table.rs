@@ -251,7 +251,7 @@ impl TableProvider for FilesTable {
         TableType::Base
     }
 
-    // What the macro of the crate `async_trait` makes of an `async fn`.
+    // The expansion of an `async fn` by the macro of the crate `async_trait`.
     fn scan<'me, 'state, 'columns, 'filters, 'scan>(
         &'me self,
         state: &'state dyn Session,
@@ -273,7 +273,7 @@ impl TableProvider for FilesTable {
         &self,
         filters: &[&Expr],
     ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
-        // Which files are left out does not tell which rows.
+        // The files that are left out do not determine the rows.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct DataFacts {
     pub(crate) rows: BTreeMap<String, u64>,
     pub(crate) n_unlabelled: u64,
     pub(crate) schema: Schema,
-    /// Of the `train` split, without sketches.
+    /// The statistics of the `train` split, without sketches.
     pub(crate) statistics: Statistics,
     pub(crate) anomalies: BTreeMap<String, Vec<Anomaly>>,
     pub(crate) comparisons: Vec<Comparison>,

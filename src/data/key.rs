@@ -20,12 +20,12 @@ use crate::transform::FittedTransform;
 /// Counts the ways in which rows were placed and written.
 const PLACING_VERSION: u32 = 2;
 
-/// Of what a key is made.
+/// The configuration from which a key is made.
 #[derive(Clone, Copy, Serialize)]
 pub(super) enum Configuration<'a> {
     /// The key of an extraction: the source and all that is done to its rows.
     Division(&'a Division),
-    /// All of it: the key of what is prepared.
+    /// The whole configuration: the key of prepared data.
     Plan(&'a DataPlan),
 }
 
@@ -63,7 +63,7 @@ fn formats() -> [(&'static str, u32); 4] {
     ]
 }
 
-/// The key of what a source in this state makes with a configuration. Left out is where it is written, and who is told of
+/// The key of what a source in this state makes with a configuration. It excludes the destination, and the receivers of
 /// its progress.
 pub(super) fn key_of<S: DataSource>(
     source: &S,

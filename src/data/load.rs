@@ -22,7 +22,7 @@ const AT_ONCE: usize = 8_192;
 /// Makes the classes of the `train` split more even, by leaving out rows or by repeating some. The other splits stay as
 /// they are: models are judged on the data as it is. (Probabilities then are those of the rebalanced classes.)
 ///
-/// Which rows are left out or repeated depends on their order in the split, and is the same in every run.
+/// The choice of rows to leave out or repeat depends on their order in the split, and is the same in every run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rebalance {
     how: How,
@@ -120,7 +120,7 @@ impl Load {
         Ok(())
     }
 
-    /// Whether rows are in the sample, by their keys.
+    /// For each key, whether its row is in the sample; `None` without a sample.
     pub(super) fn within_sample(&self, keys: &[u64]) -> Option<BooleanArray> {
         let fraction = self.sample?;
         let within = keys

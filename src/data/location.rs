@@ -1,4 +1,4 @@
-//! Where files are, and which are there.
+//! The places of files, and the files that are there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -249,7 +249,7 @@ fn split(path: &str) -> (&str, Option<&str>) {
     (path, None)
 }
 
-/// Of other programs: markers, checkpoints, files that are being written. Hive's folders are none.
+/// Returns true for files of other programs: markers, checkpoints, files being written. Hive's folders are none.
 fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_']) && !name.contains('=')
 }

@@ -157,8 +157,8 @@
 //!
 //! # When the data breaks its schema
 //!
-//! By default the pipeline stops before training, and says what was found and what is allowed. An [`AnomalyPolicy`]
-//! has it go on, or set the rows at fault aside into [Parquet files](Quarantined) of their own. Given the statistics
+//! By default the pipeline stops before training, and reports what was found and what is allowed. An [`AnomalyPolicy`]
+//! has it continue, or set the rows at fault aside into [Parquet files](Quarantined) of their own. Given the statistics
 //! of the [previous span](DataPipeline::previous_statistics) or of the
 //! [data in serving](DataPipeline::serving_statistics), it measures drift and skew of every column;
 //! [`FeatureSkew`] compares two data sets row by row.

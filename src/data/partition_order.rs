@@ -35,7 +35,7 @@ impl PhysicalOptimizerRule for InOrder {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
             if let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() {
-                // Of equal rows, that of the first part comes first.
+                // Among equal rows, that of the first part comes first.
                 let merge = merge.clone().with_round_robin_repartition(false);
                 return Ok(Transformed::yes(Arc::new(merge)));
             }
@@ -88,8 +88,8 @@ fn with_children(
     node.replace_children(children, options)
 }
 
-/// Whether a join gives rows of its left side when all of the right has been seen: the last part of the right does,
-/// whichever that is.
+/// Returns true if a join gives rows of its left side when all of the right has been seen: the part of the right that
+/// ends last gives them.
 fn ends_with_rows_of_the_left(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let hash = plan.downcast_ref::<HashJoinExec>();
     let nested = plan.downcast_ref::<NestedLoopJoinExec>();

@@ -69,7 +69,7 @@ impl Captures {
         self.0[token as usize].as_deref()
     }
 
-    /// Whether both write the span, or the date, alike.
+    /// Returns true if both have the same text for the span, or the date.
     pub(super) fn same_span(&self, other: &Captures) -> bool {
         let tokens = [Token::Span, Token::Year, Token::Month, Token::Day];
         tokens
@@ -78,7 +78,7 @@ impl Captures {
     }
 }
 
-/// Whether a part of a path is more than a name.
+/// Returns true if a part of a path is more than a name.
 pub(super) fn is_wild(text: &str) -> bool {
     let mut behind_braces = text.split('{').skip(1);
     text.contains(['*', '?', '['])
@@ -163,7 +163,7 @@ impl Pattern {
         Ok(())
     }
 
-    /// Whether it has tokens.
+    /// Returns true if it has tokens.
     pub(super) fn has_spans(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Number(..)))
     }

@@ -25,13 +25,13 @@ pub enum AnomalyPolicy {
     /// The pipeline stops before training, with all anomalies.
     #[default]
     Fail,
-    /// The pipeline goes on; the anomalies are in its record as warnings, and in the log.
+    /// The pipeline continues; the anomalies are in its record as warnings, and in the log.
     Warn,
-    /// Rows that break a rule are [set aside](Quarantined), and the pipeline goes on with the others, which are
+    /// Rows that break a rule are [set aside](Quarantined), and the pipeline continues with the others, which are
     /// analysed and validated again. It stops if they still break the schema: a missing column, a wrong type or drift
     /// is no fault of single rows.
     Quarantine,
-    /// The pipeline goes on; the anomalies are in its record.
+    /// The pipeline continues; the anomalies are in its record.
     Proceed,
 }
 
@@ -157,7 +157,7 @@ pub(super) async fn quarantine(
         let part = match part {
             Ok(part) => part,
             Err(error) => {
-                // The folder is removed when nobody writes to it any more.
+                // The folder is removed once there are no more writers.
                 tasks.shutdown().await;
                 return Err(error);
             }

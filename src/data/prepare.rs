@@ -227,7 +227,7 @@ impl<S: DataSource> DataPipeline<S> {
     }
 }
 
-/// Where rows go that are kept when others are set aside.
+/// The destination of rows that are kept when others are set aside.
 #[derive(Clone, Copy)]
 pub(super) struct KeptRows<'a> {
     pub(super) dir: &'a Path,

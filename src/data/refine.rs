@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
 
-/// Of so many values a column that is text in a tenth of them is text.
+/// The number of values from which a tenth of text makes a column one of text.
 const ENOUGH: u64 = 1_000;
 
 /// The columns of a table after refinement.
@@ -117,7 +117,7 @@ impl Refined {
                         text_of(data_type, chosen.kind, chosen.marks, name, column.clone())
                     })
                 }
-                // A type that is told of a column that is no text.
+                // A type that is declared for a column that is no text.
                 _ => told
                     .and_then(|told| told.data_type())
                     .filter(|wanted| FieldType::of(wanted) != FieldType::of(field.data_type()))
@@ -143,13 +143,13 @@ impl Refined {
 
 /// The evidence collected from a column.
 enum Seen {
-    /// Whether a number is past 2^63.
+    /// Whether a number exceeds 2^63.
     Unsigned(bool),
     /// The tally of the strings, and whether it is conclusive.
     Text(Box<Tally>, bool),
 }
 
-/// Looks at columns in the order of their rows, until all are known for what they are.
+/// Looks at columns in the order of their rows, until the types of all are known.
 async fn see(
     engine: &Engine,
     table: &DataFrame,

@@ -1,4 +1,4 @@
-//! Object stores by the URL of what is in them.
+//! Object stores by the URL of their content.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where raw rows come from.
+//! The sources of raw rows.
 
 use std::collections::HashSet;
 use std::future::Future;

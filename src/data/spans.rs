@@ -1,4 +1,4 @@
-//! Which spans of data are read.
+//! The choice of the spans of data to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use super::location::Found;
 use super::pattern::{Pattern, Token};
 use crate::error::{Error, Result};
 
-/// Which spans of a source are read, and of each which version: of a path with `{SPAN}`, or with `{YYYY}`, `{MM}`
+/// The spans of a source to read, and the version of each: of a path with `{SPAN}`, or with `{YYYY}`, `{MM}`
 /// and `{DD}`. The table in [the module](crate::data) has the tokens.
 ///
 /// ```

@@ -173,7 +173,7 @@ impl<S: DataSource> DataPipeline<S> {
         self.plan.schema.as_ref()
     }
 
-    /// Whether a column is not to make features.
+    /// Returns true if a column is not to make features.
     pub(crate) fn is_excluded(&self, column: &str) -> bool {
         self.plan.exclude.iter().any(|excluded| excluded == column)
             || self.plan.not_features().any(|other| other == column)
@@ -209,11 +209,11 @@ pub struct RollingWindow<S> {
     chosen: Option<Vec<i64>>,
 }
 
-/// The column that says whether a row is of the newest span.
+/// The column that marks the rows of the newest span.
 pub(super) const IS_NEWEST: &str = "fourfold:newest";
 
 impl<S: SpanSource> RollingWindow<S> {
-    /// The newest so many spans of a source, at least 1.
+    /// The newest `n_spans` spans of a source, at least 1.
     #[must_use]
     pub fn new(source: S, n_spans: usize) -> Self {
         RollingWindow {

@@ -1,4 +1,4 @@
-//! Which rows train, and which judge.
+//! The split of rows into those that train, and those that judge.
 
 use std::fmt;
 
@@ -96,14 +96,14 @@ impl fmt::Display for Split {
 }
 
 impl Default for Split {
-    /// By the whole row, 8 : 1 : 1 to `train`, `eval` and `test`.
+    /// The split by the whole row, 8 : 1 : 1 to `train`, `eval` and `test`.
     fn default() -> Self {
         Split::by_row([(TRAIN, 8), (EVAL, 1), (TEST, 1)])
     }
 }
 
 impl Split {
-    /// By the hash of one or more key columns, to named splits with weights. `train` and `eval` must be among
+    /// Splits by the hash of one or more key columns, to named splits with weights. `train` and `eval` must be among
     /// them.
     #[must_use]
     pub fn by_hash<K: Into<String>, N: Into<String>>(
@@ -119,13 +119,13 @@ impl Split {
         }))
     }
 
-    /// By the hash of the whole row, and of how many equal rows came before it.
+    /// Splits by the hash of the whole row, and of how many equal rows came before it.
     #[must_use]
     pub fn by_row<N: Into<String>>(splits: impl IntoIterator<Item = (N, u64)>) -> Self {
         Split::by_hash(Vec::<String>::new(), splits)
     }
 
-    /// By a column of dates or timestamps: to each split the rows before its time and not before that of the split in
+    /// Splits by a column of dates or timestamps: to each split rows before its time and not before that of the one in
     /// front of it; from the last time on, to `rest`. A time is a date (its midnight) or a timestamp in ISO 8601, in UTC
     /// unless it has an offset. Every row must have a time.
     #[must_use]
@@ -144,7 +144,7 @@ impl Split {
         }))
     }
 
-    /// By a column whose values stand for splits: pairs of a value and the name of its split. Values that are none of
+    /// Splits by a column whose values stand for splits: pairs of a value and a split's name. Values that are none of
     /// these, NULL among them, are an error. The column stays in the examples; a chosen transform makes no feature of it.
     #[must_use]
     pub fn by_column<V: Into<String>, N: Into<String>>(
@@ -198,7 +198,7 @@ impl Split {
         }
     }
 
-    /// Whether a row's place follows from a hash, of keys or of the whole row.
+    /// Returns true if a row's place follows from a hash, of keys or of the whole row.
     pub(super) fn is_by_hash(&self) -> bool {
         matches!(self.0, Rule::Hash(_))
     }
@@ -211,7 +211,7 @@ impl Split {
         }
     }
 
-    /// Whether equal rows are to be told apart by a count of them.
+    /// Returns true if equal rows are to be told apart by a count of them.
     pub(super) fn counts_equal_rows(&self) -> bool {
         self.key_columns().is_empty()
     }

@@ -25,7 +25,7 @@ impl ByTime {
         until.chain([self.rest.as_str()])
     }
 
-    /// Where each split ends, in microseconds since 1970-01-01.
+    /// The end of each split, in microseconds since 1970-01-01.
     fn ends(&self) -> Result<Vec<i64>> {
         self.until
             .iter()
@@ -89,7 +89,7 @@ impl ByTime {
     }
 }
 
-/// Of the newest span a part is held out.
+/// The rule that holds out a part of the newest span.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewestHeldOut {
@@ -99,7 +99,7 @@ pub(super) struct NewestHeldOut {
 impl NewestHeldOut {
     pub(super) fn new(hold_out: f64) -> Self {
         NewestHeldOut {
-            // What is no share is 0, which the check refuses.
+            // A value that is no fraction becomes 0, which the check refuses.
             newest_held_out_per_mille: (hold_out * 1_000.0).round() as u64,
         }
     }

@@ -156,7 +156,7 @@ fn in_table(name: &str, error: Error) -> Error {
     Error::new(error.kind(), format!("table `{name}`: {}", error.message())).with_source(error)
 }
 
-/// Why a query is no query over these tables.
+/// The error of a query that is no query over these tables.
 fn refused(error: DataFusionError) -> Error {
     if let DataFusionError::SchemaError(schema_error, _) = error.find_root()
         && let SchemaError::FieldNotFound {

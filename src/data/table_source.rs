@@ -183,7 +183,7 @@ fn in_plan(error: ArrowError) -> DataFusionError {
     }
 }
 
-/// Whether two readers give the same columns; what else they say of them does not matter.
+/// Returns true if two schemas have the same columns; their metadata does not matter.
 fn alike(first: &SchemaRef, other: &SchemaRef) -> bool {
     let columns = |schema: &SchemaRef| {
         let fields = schema.fields().iter();

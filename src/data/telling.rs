@@ -45,7 +45,7 @@ pub(super) fn parted_groups(split: &Split, group: Option<&str>) -> Option<Warnin
     Some(Warning::new("split", "groups_parted", message).of_column(group))
 }
 
-/// Which rows were left out, and what the source tells of its columns.
+/// The warnings about rows that were left out, and those of the source about its columns.
 pub(super) fn warnings(
     label: &Label,
     note: &Note,

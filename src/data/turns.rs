@@ -1,7 +1,7 @@
 //! Equal rows counted across parts that are read side by side.
 //!
 //! The parts take turns of [`TURN`] rows, in the order of the parts, whatever the batches and the threads: which of equal
-//! rows is the first does not depend on who is faster. A part whose turn has not come waits with one batch in hand.
+//! rows is the first does not depend on which thread is faster. A part waits for its turn with one batch in hand.
 
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +16,7 @@ const TURN: usize = 8_192;
 /// Some rows of a part.
 struct Ask {
     hashes: Vec<u64>,
-    /// Whether the next part follows.
+    /// Whether the turn of the next part follows.
     ends: bool,
     answer: oneshot::Sender<Result<Vec<u64>>>,
 }
@@ -53,7 +53,7 @@ fn gone() -> Error {
 }
 
 impl Turns {
-    /// Places for so many parts. Equal rows are counted until the last of them is dropped, which ends a part's turns.
+    /// Places for `n_parts` parts. Equal rows are counted until the last of them is dropped, which ends a part's turns.
     pub(super) fn of(n_parts: usize, engine: &Engine) -> Vec<Turns> {
         let (turns, parts): (Vec<_>, Vec<_>) = (0..n_parts)
             .map(|_| {
@@ -67,7 +67,7 @@ impl Turns {
         turns
     }
 
-    /// Asks for the keys of the part's next rows, of which these are the hashes. They are counted when the part's turn comes.
+    /// Asks for the keys of the part's next rows, given their hashes. They are counted when the part's turn comes.
     pub(super) async fn ask(&mut self, mut hashes: Vec<u64>) -> Result<Keys> {
         let mut keys = Vec::with_capacity(1 + hashes.len() / TURN);
         while !hashes.is_empty() {

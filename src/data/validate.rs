@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Anomaly, AnomalyKind, Comparison, Schema, Severity, TRAINING, Validation};
 use crate::statistics::Statistics;
 
-/// Where anomalies of all rows together stand: no split can have this name.
+/// The key of anomalies of all rows together: no split can have this name.
 const ALL: &str = "all splits";
 
 /// The result of validating the splits.
@@ -19,7 +19,7 @@ pub(super) struct Validated {
 }
 
 impl Validated {
-    /// Stops or goes on, as the policy says.
+    /// Stops or continues, according to the policy.
     pub(super) fn under(mut self, policy: AnomalyPolicy) -> Result<Self> {
         let errors: Vec<String> = self
             .anomalies
@@ -85,7 +85,7 @@ impl DataPlan {
         }
     }
 
-    /// Holds every split against the schema, and all rows together where it is about numbers of rows.
+    /// Validates every split against the schema, and all rows together where it is about numbers of rows.
     pub(super) fn validate(
         &self,
         schema: &Schema,

@@ -62,7 +62,7 @@ impl Decision {
 
 type Ask = Arc<dyn Fn(&ApprovalRequest<'_>) -> Result<Decision> + Send + Sync>;
 
-/// A gate that is a person. Who approved and when is in the check, and so in the run's record and in the model's manifest.
+/// A gate for approval by a person. Name and time are in the check, and so in the run's record and model's manifest.
 ///
 /// In a [file](Approval::file), the person names the very model, by its digest; so an approval of yesterday's lets no other
 /// model through:
@@ -118,8 +118,8 @@ struct Written {
 }
 
 impl Approval {
-    /// By a TOML or JSON file, see [`Approval`]. Where there is none, or it names another model, the check fails and says
-    /// what to write; the next run of the same data and configuration then passes.
+    /// Approval by a TOML or JSON file, see [`Approval`]. If there is none, or it names another model, the check fails
+    /// and says what to write; the next run of the same data and configuration then passes.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Approval {
@@ -129,7 +129,7 @@ impl Approval {
         }
     }
 
-    /// By a function of the application, which may take its time. The name stands for it in fingerprints.
+    /// Approval by a function of the application, which may take its time. The name stands for it in fingerprints.
     #[must_use]
     pub fn ask(
         name: impl Into<String>,

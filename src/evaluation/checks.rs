@@ -13,7 +13,7 @@ use crate::stage::Stage;
 use crate::statistics::ColumnStatistics;
 
 impl<V: Stage> EvaluationPipeline<V> {
-    /// Whether it compares with the model that is serving, which the server must then know.
+    /// Returns true if it compares with the model that is serving, which the server must then know.
     #[must_use]
     pub fn asks_for_serving<M: Model>(&self) -> bool
     where

@@ -23,7 +23,7 @@ use crate::warning::Warning;
 pub struct Detectable {
     /// The metric.
     pub metric: String,
-    /// By how much it may be worse than that of the serving model, if a gate wants that proved.
+    /// The margin by which it may be worse than that of the serving model, if a gate requires a proof of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Margin>,
     /// The bound of a gate that compares it with a number.
@@ -36,7 +36,7 @@ pub struct Detectable {
 }
 
 impl Detectable {
-    /// Of a metric and rows of which the label's statistics are known; `None` for metrics that no assumption is made of.
+    /// For a metric, and rows whose label has these statistics; `None` for metrics without an assumption.
     pub(super) fn new(
         metric: &str,
         asked: Asked,

@@ -1,4 +1,4 @@
-//! Where a candidate answers otherwise than what is serving.
+//! Differences between the answers of a candidate and those of the model that is serving.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::error::{Result, shortened};
 use crate::examples::Examples;
 use crate::metrics::{Evaluation, MetricValue};
 
-/// So many rows are shown.
+/// The number of rows that are shown.
 const SHOWN: usize = 10;
 
-/// Where a candidate answers otherwise than what is serving: how often, and the rows with the largest changes.
+/// The differences of a candidate's answers from those of the serving model: their share, and the largest changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Differences {
-    /// Of classes: the share of rows whose answered class differs, with its interval.
+    /// For classes: the share of rows whose answered class differs, with its interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flip_rate: Option<MetricValue>,
     /// The mean of the largest change of an output, in a row.

@@ -136,7 +136,7 @@ fn most_frequent(column: &dyn Array) -> Result<Vec<usize>> {
         counts.entry(value).or_insert((0, row)).0 += 1;
     }
     let mut counts: Vec<(usize, usize)> = counts.into_values().collect();
-    // Of equally frequent ones, the first.
+    // The first of equally frequent ones comes first.
     counts.sort_by_key(|(count, row)| (usize::MAX - count, *row));
     Ok(counts
         .into_iter()

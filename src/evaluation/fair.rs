@@ -39,7 +39,7 @@ pub struct Fair {
 }
 
 impl Fair {
-    /// The difference is at most so much.
+    /// A gate that limits the difference from above.
     #[must_use]
     pub fn difference(column: impl Into<String>, parity: Parity, at_most: f64) -> Self {
         Fair {
@@ -51,7 +51,7 @@ impl Fair {
         }
     }
 
-    /// The ratio is at least so much.
+    /// A gate that limits the ratio from below.
     #[must_use]
     pub fn ratio(column: impl Into<String>, parity: Parity, at_least: f64) -> Self {
         Fair {

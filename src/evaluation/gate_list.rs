@@ -16,7 +16,7 @@ use crate::written;
 
 type Maker<M> = Arc<dyn Fn(Value) -> Result<Box<dyn Validator<M>>> + Send + Sync>;
 
-/// Which code makes the gates that a file names: an explicit registry, as [`Loaders`](crate::model::Loaders) are.
+/// The code of the gates that a file names: an explicit registry, as [`Loaders`](crate::model::Loaders) are.
 ///
 /// The default knows `thresholds`, `prove_no_worse`, `no_evidence_of_harm`, `fair`, `approval` and `rubber_stamp`; [`Gates::with`]
 /// adds yours. A file is a list,

@@ -1,4 +1,4 @@
-//! The steps of an evaluation: what is found, what is said of it, the blessing.
+//! The steps of an evaluation: the findings, the verdict, the blessing.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ impl<V: Stage> EvaluationPipeline<V> {
         let mistakes = mistakes::worst(&predictions, eval).map_err(in_stage)?;
         let effects = match &self.effects {
             None => Vec::new(),
-            // What was not asked for fails no evaluation.
+            // Effects that were not requested fail no evaluation.
             Some(first) if first.is_empty() => effects(candidate.servable(), eval, first)
                 .unwrap_or_else(|error| {
                     tracing::warn!(error = %format!("{error:#}"), "no partial dependence");
@@ -134,7 +134,7 @@ impl<V: Stage> EvaluationPipeline<V> {
             .validator
             .validate(args)
             .map_err(|error| error.in_stage(name))?;
-        // The trial in a server blesses nobody that a validator has not looked at.
+        // The trial in a server blesses no candidate that a validator has not judged.
         let verdict = if verdict.checks().is_empty() {
             verdict
         } else {
@@ -155,7 +155,7 @@ pub(crate) struct Assessed {
     pub(super) worst_slices: Option<Vec<WorstSlice>>,
     pub(super) mistakes: Vec<Mistake>,
     pub(super) effects: Vec<Effect>,
-    /// Whether it could be saved, loaded and queried as a server does it.
+    /// The checks that it could be saved, loaded and queried as a server does it.
     pub(super) trial: Verdict,
     /// The measurements of the trial.
     pub(super) measured: Option<Measured>,

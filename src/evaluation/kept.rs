@@ -49,7 +49,7 @@ pub(crate) struct Findings {
     pub(crate) mistakes: Vec<Mistake>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) effects: Vec<Effect>,
-    /// The label's statistics on the `eval` split: what its rows are likely to show is told by them.
+    /// The label's statistics on the `eval` split, which determine what its rows are likely to show.
     #[serde(default)]
     pub(crate) label: Option<ColumnStatistics>,
     trial: Verdict,
@@ -176,7 +176,7 @@ impl Findings {
         }
     }
 
-    /// Whether a model was compared with, which validators may look at.
+    /// Returns true if the candidate was compared with a model, which validators may look at.
     pub(crate) fn is_compared(&self) -> bool {
         matches!(self.baseline, SavedBaseline::Evaluated)
     }

@@ -1,11 +1,11 @@
-//! By how much a candidate may be worse.
+//! The margin by which a candidate may be worse.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// By how much a metric may be worse than that of the model that is serving: in the metric's own unit, as a share of the
-/// serving model's value, or both, which then must both hold.
+/// The margin by which a metric may be worse than that of the serving model: in the metric's own unit, as a share of
+/// the serving model's value, or both, which then must both hold.
 ///
 /// In a file it is a number, which is absolute, or an object: `{"absolute": 0.01, "relative": 0.05}`.
 ///
@@ -66,7 +66,7 @@ impl From<f64> for Margin {
 }
 
 impl Margin {
-    /// In the metric's own unit.
+    /// A margin in the metric's own unit.
     #[must_use]
     pub fn absolute(margin: f64) -> Self {
         Margin {
@@ -75,7 +75,7 @@ impl Margin {
         }
     }
 
-    /// As a share of the serving model's value: 0.05 is 5 %. Where that value is 0, nothing passes.
+    /// A margin as a share of the serving model's value: 0.05 is 5 %. If that value is 0, nothing passes.
     #[must_use]
     pub fn relative(share: f64) -> Self {
         Margin {

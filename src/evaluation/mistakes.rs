@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::examples::Examples;
 use crate::metrics::row_losses;
 
-/// So many are kept.
+/// The number of mistakes that are kept.
 const KEPT: usize = 10;
 
 /// A row that a candidate answers badly.

@@ -183,7 +183,7 @@ pub enum Baseline {
         /// The candidate's metrics less its own, of those whose difference has an interval.
         changes: Evaluation,
     },
-    /// Whether there is one is not known.
+    /// It is not known whether there is one.
     Unknown,
     /// There is one, and it cannot be compared with: it is damaged, or asks for other data.
     Unusable(Error),
@@ -226,7 +226,7 @@ pub struct Evaluated<M> {
     pub baseline: Baseline,
     /// The verdict of the validator and of the trial in a server.
     pub verdict: Verdict,
-    /// Where the candidate answers otherwise than the baseline, if there is one.
+    /// The differences of the candidate's answers from the baseline's, if there is one.
     pub differences: Option<Differences>,
     /// The slices in which the candidate does worst, if [they were searched](EvaluationPipeline::worst_slices).
     pub worst_slices: Option<Vec<WorstSlice>>,
@@ -253,7 +253,7 @@ impl<V: Stage> EvaluationPipeline<V> {
         }
     }
 
-    /// So many times rows are resampled.
+    /// The number of resamples of the rows.
     pub const REPLICATES: u32 = 200;
 
     /// Gives an interval to metrics that have none of their own, such as those of the application, and to the changes of
@@ -329,7 +329,7 @@ impl<V: Stage> EvaluationPipeline<V> {
         self
     }
 
-    /// Adds a metric of one's own, for thresholds, slices and reports.
+    /// Adds a custom metric, for thresholds, slices and reports.
     #[must_use]
     pub fn metric(mut self, metric: impl Metric) -> Self {
         self.catalogue = self.catalogue.with(Arc::new(metric));

@@ -108,13 +108,13 @@ impl Needs {
         self
     }
 
-    /// Whether it is compared with the model that is serving.
+    /// Returns true if the candidate is compared with the model that is serving.
     #[must_use]
     pub fn is_compared(&self) -> bool {
         self.compared
     }
 
-    /// The slices that are asked for.
+    /// The slices that are requested.
     pub(super) fn slices(&self) -> &[SliceBy] {
         &self.slice_by
     }

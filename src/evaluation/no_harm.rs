@@ -15,7 +15,7 @@ use crate::stage::Stage;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Correction {
-    /// Of the slices that are found, a share of `q` is found falsely (Benjamini and Hochberg 1995).
+    /// A share of `q` of the slices that are found is found falsely (Benjamini and Hochberg 1995).
     #[default]
     BenjaminiHochberg,
     /// With a probability of `q`, any slice is found falsely (Holm 1979): fewer are found.
@@ -59,7 +59,7 @@ pub struct NoEvidenceOfHarm {
 }
 
 impl NoEvidenceOfHarm {
-    /// Of a metric, at a rate such as 0.05.
+    /// A gate for a metric, at a rate such as 0.05.
     #[must_use]
     pub fn new(metric: impl Into<String>, q: f64) -> Self {
         NoEvidenceOfHarm {
@@ -71,7 +71,7 @@ impl NoEvidenceOfHarm {
         }
     }
 
-    /// Judges slices of at least so many rows; the default is 30.
+    /// Sets the minimum number of rows of the slices that are judged; the default is 30.
     #[must_use]
     pub fn min_rows(mut self, rows: u64) -> Self {
         self.min_rows = rows;
@@ -85,7 +85,7 @@ impl NoEvidenceOfHarm {
         self
     }
 
-    /// Where no slice has enough rows, the gate stands in no model's way.
+    /// Allows too few rows: where no slice has enough, the gate does not block a model.
     #[must_use]
     pub fn allow_too_few_rows(mut self) -> Self {
         self.allow_too_few_rows = true;
@@ -167,7 +167,7 @@ impl NoEvidenceOfHarm {
             };
             match gain(direction, change) {
                 Some((gain, low, error)) if change.support >= self.min_rows => {
-                    // Where nothing varies there is no error: any loss is certain.
+                    // Without variation there is no error: any loss is certain.
                     let p = match error {
                         error if error > 0.0 => normal_below(gain / error),
                         _ if gain < 0.0 => 0.0,

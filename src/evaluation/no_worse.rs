@@ -40,7 +40,7 @@ pub struct ProveNoWorse {
 }
 
 impl ProveNoWorse {
-    /// Of a metric, by at most a margin: a number is in the metric's own unit.
+    /// A gate for a metric, with a margin: a number is in the metric's own unit.
     #[must_use]
     pub fn new(metric: impl Into<String>, margin: impl Into<Margin>) -> Self {
         ProveNoWorse {
@@ -51,14 +51,14 @@ impl ProveNoWorse {
         }
     }
 
-    /// In each slice of at least so many rows, instead of over all rows.
+    /// Compares each slice of at least `min_rows` rows, instead of all rows.
     #[must_use]
     pub fn in_slices(mut self, min_rows: u64) -> Self {
         self.in_slices = Some(min_rows);
         self
     }
 
-    /// Where there are too few rows for an interval, the gate stands in no model's way.
+    /// Allows too few rows: where there are too few for an interval, the gate does not block a model.
     #[must_use]
     pub fn allow_too_few_rows(mut self) -> Self {
         self.allow_too_few_rows = true;
@@ -254,7 +254,7 @@ mod tests {
             lucky.message
         );
         assert!(judged(-0.005, 0.002).is_passed());
-        // Of a loss, lower is better.
+        // A lower loss is better.
         let loss = ProveNoWorse::new("log_loss", 0.01);
         let serving = metrics("log_loss", MetricValue::new(0.5, 500));
         let better = metrics("log_loss", change(-0.02, 0.001, 500));

@@ -21,7 +21,7 @@ use crate::model::{Prediction, Servable, Target, Task, Weighting};
 use crate::parallel::side_by_side;
 use crate::statistics::{Statistics, StatisticsAccumulator};
 
-/// So many batches are scored at a time.
+/// The number of batches that are scored at a time.
 const AT_A_TIME: usize = 16;
 
 /// The predictions of a candidate, and of a baseline beside it, for labelled raw rows: columns of numbers in memory, about
@@ -85,7 +85,7 @@ impl PredictedRows {
 struct Part {
     scored: Vec<Scored>,
     distribution: StatisticsAccumulator,
-    /// Why the baseline has no answers.
+    /// The reason why the baseline has no answers.
     unusable: Option<Error>,
 }
 
@@ -222,12 +222,12 @@ fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// Which raw columns say what beside the label.
+/// The roles of the raw columns beside the label.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Columns<'a> {
     /// The weight of each row.
     pub(super) weight: Option<&'a str>,
-    /// Which rows belong together.
+    /// The column by which rows belong together.
     pub(super) cluster: Option<&'a str>,
     pub(super) slice_by: &'a [SliceBy],
 }

@@ -1,4 +1,4 @@
-//! Intervals from whole resamples of the rows: for metrics of one's own, and for rows that belong together.
+//! Intervals from whole resamples of the rows: for custom metrics, and for rows that belong together.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,7 +19,7 @@ use crate::parallel::side_by_side;
 
 /// The seed of all resampling.
 const SEED: u64 = 20_131_127;
-/// So many resamples are one job.
+/// The number of resamples in one job.
 const AT_A_TIME: u32 = 8;
 
 /// The resampling of rows: one by one, or all of those that have one value of a column at once.

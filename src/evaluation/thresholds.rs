@@ -254,14 +254,14 @@ impl Thresholds {
         )
     }
 
-    /// With fewer rows than so many, no threshold is judged: the outcome is that there are too few.
+    /// Sets the minimum number of rows: with fewer, no threshold is judged, and the outcome is that there are too few.
     #[must_use]
     pub fn min_rows(mut self, rows: u64) -> Self {
         self.min_rows = rows;
         self
     }
 
-    /// Thresholds for which there are too few rows stand in no model's way; one of them, at least, must have enough.
+    /// Allows too few rows: thresholds that lack rows do not block a model. At least one must have enough.
     #[must_use]
     pub fn allow_too_few_rows(mut self) -> Self {
         self.allow_too_few_rows = true;

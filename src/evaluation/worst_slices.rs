@@ -199,7 +199,7 @@ impl WorstSlices {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorstSlice {
-    /// Which rows.
+    /// The slice.
     pub slice: Slice,
     /// The mean loss in it: log loss of classes, absolute error of values.
     pub loss: MetricValue,
@@ -320,7 +320,7 @@ fn codes_of(way: &SliceBy, rows: &Examples) -> Result<Option<(Vec<String>, Vec<u
     Ok(Some((names, codes)))
 }
 
-/// As it is: the keys are made of any type. A dictionary column is read as its values.
+/// Leaves columns as they are, since keys are made of any type. A dictionary column is read as its values.
 fn utf8(batch: &RecordBatch) -> Result<RecordBatch> {
     let columns = batch
         .schema()

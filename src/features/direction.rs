@@ -1,10 +1,10 @@
-//! Which way predictions go with a feature.
+//! The direction of predictions with a feature.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which way predictions go with a feature.
+/// The direction of predictions with a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {

@@ -11,7 +11,7 @@ use super::{Columns, Features, Layout, SparseColumn};
 pub(crate) struct FeaturesMut {
     layout: Arc<Layout>,
     n_rows: usize,
-    /// Where the next block begins.
+    /// The first row of the next block.
     first_row: usize,
     columns: Columns,
 }

@@ -41,7 +41,7 @@ pub struct Features {
     data: Data,
 }
 
-/// In the form that is wanted first; the other is made when it is asked for.
+/// The features in the form that is wanted first; the other is made when it is requested.
 #[derive(Clone, Debug)]
 enum Data {
     Matrix {
@@ -55,7 +55,7 @@ enum Data {
     },
     Rows {
         rows: RecordBatch,
-        /// Of no columns.
+        /// A matrix without columns.
         matrix: Array2<f32>,
     },
 }

@@ -15,7 +15,7 @@ pub(super) struct Row {
     weight: f64,
     loss: f64,
     key: u32,
-    /// Whether it is answered as positive.
+    /// Whether the prediction is positive.
     above: bool,
 }
 
@@ -78,7 +78,7 @@ impl Weight {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Binary {
     rows: u64,
-    /// By class: negatives, positives, neither.
+    /// The losses by class: negatives, positives, neither.
     losses: [Mean; 3],
     predictions: [Mean; 3],
     squares: Mean,

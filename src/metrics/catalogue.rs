@@ -9,7 +9,7 @@ use super::Metric;
 use crate::error::{Error, Result, near_names};
 use crate::model::Task;
 
-/// Which values of a metric are better.
+/// The direction in which a metric is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -29,7 +29,7 @@ struct Known {
     /// The lowest and the highest value that it can have.
     range: (f64, f64),
     tasks: &'static [Task],
-    /// The minimum number of rows, and of which kind.
+    /// The minimum number of rows, and their kind.
     needs: (u64, &'static str),
     /// Its parameters, each with its range; without any it is computed unasked.
     parameters: &'static [(&'static str, f64, f64)],
@@ -118,7 +118,7 @@ static KNOWN: &[Known] = known! {
     "interval_width" Lower POSITIVE VALUES WITH_INTERVALS;
 };
 
-/// The metrics that can be asked for: those of this crate, and those of the application.
+/// The metrics that can be requested: those of this crate, and those of the application.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     own: Vec<Arc<dyn Metric>>,
@@ -172,13 +172,13 @@ impl Catalogue {
         &self.own
     }
 
-    /// Which values of a metric are better; `None` if it is not known.
+    /// The direction in which a metric is better; `None` if it is not known.
     #[must_use]
     pub fn direction(&self, name: &str) -> Option<Direction> {
         self.find(name).ok().map(|found| found.direction)
     }
 
-    /// Whether a metric is computed only where it is asked for: one with parameters. All others always are.
+    /// Returns true if a metric is computed only on request: one with parameters. All others always are.
     pub(crate) fn is_computed_when_asked(name: &str) -> bool {
         name.contains('(')
     }

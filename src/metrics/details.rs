@@ -19,19 +19,19 @@ const BINS: usize = 10;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Details {
-    /// Of two classes: the ROC curve, from the highest threshold to the lowest, at most 200 points of it.
+    /// For two classes: the ROC curve, from the highest threshold to the lowest, at most 200 points of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roc: Vec<CurvePoint>,
-    /// Of two classes: predictions and shares of positives in ten bins of equal width; bins without rows are left out.
+    /// For two classes: predictions and shares of positives in ten bins of equal width; bins without rows are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calibration: Vec<CalibrationBin>,
-    /// Of classes: rows (their weights) by class and answer.
+    /// For classes: rows (their weights) by class and answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion: Option<ConfusionMatrix>,
-    /// Of three classes or more: the metrics of each class against the rest.
+    /// For three classes or more: the metrics of each class against the rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassMetrics>,
-    /// Of values: the errors in each tenth of the rows by prediction.
+    /// For values: the errors in each tenth of the rows by prediction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub residuals: Vec<ResidualDecile>,
 }
@@ -156,7 +156,7 @@ fn roc(buckets: &[Bucket]) -> Vec<CurvePoint> {
         .filter(|bucket| bucket.weight() > 0.0)
         .collect();
     let mut points = Vec::new();
-    // Where the curve has moved by a share of its length, which is at most 2.
+    // A point is kept each time the curve has moved by a share of its length, which is at most 2.
     let (mut moved, step) = (f64::INFINITY, 2.0 / (MAX_POINTS as f64 - 2.0));
     for (at, bucket) in held.iter().enumerate() {
         hits += bucket.positives;

@@ -56,7 +56,7 @@ impl MetricValue {
     }
 }
 
-/// The value, with the precision that is asked for.
+/// The value, with the requested precision.
 impl fmt::Display for MetricValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)
@@ -188,7 +188,7 @@ impl Mean {
         self.wx / self.w
     }
 
-    /// As how many rows of equal weight these count.
+    /// The number of rows of equal weight that these count as.
     pub(crate) fn n(&self) -> f64 {
         self.w * self.w / self.w2
     }

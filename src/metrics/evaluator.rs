@@ -39,7 +39,7 @@ impl Evaluator {
     pub const PAIRED: [&str; 6] = ["auc", "log_loss", "brier", "accuracy", "mae", "mse"];
     /// The most values that a column to slice by may have.
     pub const MAX_SLICES: usize = 10_000;
-    /// The most classes of which slices, too, have areas under curves, `auc_ovr`.
+    /// The largest number of classes with which slices, too, have areas under curves, `auc_ovr`.
     pub const MAX_CLASSES_OF_AREAS: usize = 10;
     /// The most classes that the target does not know and that are named.
     pub const MAX_UNSEEN: usize = 1_000;

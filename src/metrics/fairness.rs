@@ -66,15 +66,15 @@ pub struct Disparity {
 pub struct Fairness {
     /// The column.
     pub column: String,
-    /// Of each value: `selection_rate`, `recall` (the true positive rate), `false_positive_rate` and `calibration`, where
-    /// they are defined.
+    /// The rates of each value: `selection_rate`, `recall` (the true positive rate), `false_positive_rate` and
+    /// `calibration`, where they are defined.
     pub groups: Vec<(String, Metrics)>,
     /// The disparities of the quantities that at least two groups have.
     pub disparities: Vec<Disparity>,
 }
 
 impl Fairness {
-    /// Of the slices by one column, of at least so many rows each.
+    /// The fairness of the slices by one column, of at least `min_rows` rows each.
     #[must_use]
     pub fn of(evaluation: &Evaluation, column: &str, min_rows: u64) -> Self {
         const NAMES: [&str; 4] = [

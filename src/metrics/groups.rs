@@ -19,10 +19,10 @@ use crate::model::Target;
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) target: Arc<Target>,
-    /// Of two classes: the threshold of the baseline.
+    /// The threshold of the baseline, for two classes.
     pub(super) baseline_threshold: f64,
     pub(super) catalogue: Catalogue,
-    /// Names with parameters, which are computed when asked for only.
+    /// Names with parameters, which are computed only on request.
     pub(super) asked: Vec<String>,
     pub(super) slice_by: Vec<SliceBy>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Slices {
     pub(super) places: HashMap<String, usize>,
 }
 
-/// Which rows are counted.
+/// The rows that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Rows {
     All,
@@ -266,7 +266,7 @@ pub(super) enum Which {
 }
 
 impl Setup {
-    /// From which probability of the positive class on a model answers it.
+    /// The probability of the positive class from which a model answers it.
     pub(super) fn threshold(&self, which: Which) -> f64 {
         match which {
             Which::Candidate => self.target.threshold(),

@@ -1,4 +1,4 @@
-//! Metrics of one's own.
+//! Custom metrics.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -78,7 +78,7 @@ pub trait Metric: Debug + Send + Sync + 'static {
     /// Its name, by which thresholds and reports know it: none of this crate's.
     fn name(&self) -> &str;
 
-    /// Which values are better.
+    /// The direction in which values are better.
     fn direction(&self) -> Direction;
 
     /// The lowest and the highest value it can have; bounds outside are refused.
@@ -160,12 +160,12 @@ pub struct AnyState(Inner);
 #[derive(Debug)]
 enum Inner {
     Live(Box<dyn Erased>),
-    /// As it came from another place; a live one knows its type.
+    /// The state as it came from another place; a live one knows its type.
     Stored(Vec<u8>),
 }
 
 impl AnyState {
-    /// Of a state of one's own.
+    /// Wraps a custom state.
     #[must_use]
     pub fn new(state: impl MetricState) -> Self {
         AnyState(Inner::Live(Box::new(state)))

@@ -106,7 +106,7 @@ pub type Metrics = BTreeMap<String, MetricValue>;
 /// The metrics of a slice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SliceMetrics {
-    /// Which rows.
+    /// The slice.
     pub slice: Slice,
     /// Their metrics.
     pub metrics: Metrics,
@@ -123,9 +123,9 @@ impl SliceMetrics {
 /// Metrics overall and of each slice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Of every row.
+    /// The metrics of all rows.
     pub overall: Metrics,
-    /// Of each slice, sorted by columns and values.
+    /// The metrics of each slice, sorted by columns and values.
     pub slices: Vec<SliceMetrics>,
     /// Classes of the label that the target does not know, with their rows: they count as mistakes whatever the model
     /// answers. At most [`Evaluator::MAX_UNSEEN`] are named.
@@ -134,7 +134,7 @@ pub struct Evaluation {
     /// The curves and tables behind the metrics of all rows.
     #[serde(default, skip_serializing_if = "Details::is_empty")]
     pub details: Details,
-    /// The disparities between groups, for the columns that were asked for.
+    /// The disparities between groups, for the requested columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fairness: Vec<Fairness>,
 }
@@ -196,7 +196,7 @@ fn surprise(probability: f64) -> f64 {
     -probability.clamp(1e-15, 1.0).ln()
 }
 
-/// Counts rows of a class that the target does not know. Those past the first so many share a name.
+/// Counts rows of a class that the target does not know. Beyond a maximum, classes share a name.
 fn count_unseen(unseen: &mut BTreeMap<String, u64>, class: Option<&str>, rows: u64) {
     const OTHERS: &str = "<others>";
     let class = class.unwrap_or("<null>");

@@ -82,7 +82,7 @@ impl<'a> Row<'a> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Multiclass {
     rows: u64,
-    /// Of each class, and of those that are not known.
+    /// The losses of each class, and of those that are not known.
     losses: Vec<Mean>,
     squares: Mean,
     /// Rows by class and answer.
@@ -215,7 +215,7 @@ impl Multiclass {
         })
     }
 
-    /// As how many rows of equal weight a weight of one counts.
+    /// The number of rows of equal weight that a weight of one counts as.
     pub(super) fn kish(&self) -> f64 {
         let mut all = Mean::default();
         self.losses.iter().for_each(|class| all.merge(class));

@@ -56,7 +56,7 @@ pub(super) struct Regression {
     predictions: Mean,
     absolute: Mean,
     squared: Mean,
-    /// Where the label is above the prediction, and where it is below: by how much.
+    /// The mean distances of labels above the prediction, and of labels below it.
     above: Mean,
     below: Mean,
     relative: Mean,
@@ -66,7 +66,7 @@ pub(super) struct Regression {
     moments: Spread,
     /// Σ w² label prediction.
     products: f64,
-    /// Whether the model's interval holds the label, and how wide it is.
+    /// The coverage of the labels by the model's interval, and its width.
     covered: Mean,
     widths: Mean,
     /// Rows whose label is 0: no relative error; below or at -1: no logarithmic one.

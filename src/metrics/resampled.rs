@@ -61,7 +61,7 @@ pub(super) fn points(
 /// spread of the resamples, the interval is that of the normal, moved down by the bias on both levels at its lower end only:
 /// it is wide rather than narrow.
 fn around(value: f64, samples: &[f64]) -> Option<(f64, f64)> {
-    // Where many resamples have no value, the rest tell little.
+    // If many resamples have no value, the rest say little.
     if samples.len() * 10 < REPLICATES as usize * 9 {
         return None;
     }

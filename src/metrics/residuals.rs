@@ -16,7 +16,7 @@ pub(crate) fn residuals(batches: &[RecordBatch]) -> Result<Vec<ResidualDecile>> 
         let predicted = view.labels.iter().zip(view.candidate.column(0)).enumerate();
         rows.extend(predicted.map(|(at, (label, p))| (*p, label - p, view.weight(at))));
     }
-    // Of equal predictions too, an order that does not depend on that of the rows: sums have the same bits.
+    // The order of equal predictions, too, does not depend on that of the rows: sums have the same bits.
     rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let mut deciles = Vec::new();
     let mut start = 0;

@@ -77,7 +77,7 @@ enum Bins {
     Values,
     Edges(Vec<f64>),
     Quantiles(u32),
-    /// Whether a SQL predicate, in place of the column, is true; with the columns that it names.
+    /// The value of a SQL predicate, in place of the column; with the columns that it names.
     Predicate(Vec<String>),
 }
 
@@ -87,13 +87,13 @@ const NULL: &str = "<null>";
 const BETWEEN: char = '\u{1f}';
 
 impl SliceBy {
-    /// By bins of a number: below the first edge, between each two (the lower included), from the last on.
+    /// Slices by bins of a number: below the first edge, between each two (the lower included), from the last on.
     #[must_use]
     pub fn edges(column: impl Into<String>, edges: impl IntoIterator<Item = f64>) -> Self {
         SliceBy::of(column, Bins::Edges(edges.into_iter().collect()))
     }
 
-    /// By so many bins of a number with about equally many rows.
+    /// Slices by `n_bins` bins of a number with about equally many rows.
     #[must_use]
     pub fn quantiles(column: impl Into<String>, n_bins: u32) -> Self {
         SliceBy::of(column, Bins::Quantiles(n_bins))
@@ -114,7 +114,7 @@ impl SliceBy {
     #[must_use]
     pub fn sql(predicate: impl Into<String>) -> Self {
         let predicate = predicate.into();
-        // Without its columns if it is refused, which `check` tells.
+        // A refused predicate has no columns, which `check` reports.
         let columns = crate::transform::sql::columns(&predicate).unwrap_or_default();
         SliceBy::of(predicate, Bins::Predicate(columns))
     }
@@ -186,7 +186,7 @@ impl SliceBy {
         predicates.try_for_each(|by| by.texts(&none).map(drop))
     }
 
-    /// The columns of which the values must be known to tell the edges of quantiles.
+    /// The columns whose values must be known to derive the edges of quantiles.
     pub(crate) fn open_columns(&self) -> impl Iterator<Item = &str> {
         let open = |by: &&By| matches!(by.bins, Bins::Quantiles(_));
         self.columns
@@ -280,7 +280,7 @@ impl By {
     }
 }
 
-/// Where a predicate is true, as texts.
+/// The values of a predicate, as strings.
 #[cfg(feature = "sql")]
 fn predicate(predicate: &str, columns: &[String], rows: &RecordBatch) -> Result<ArrayRef> {
     use crate::transform::InputColumn;

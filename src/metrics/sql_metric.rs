@@ -328,7 +328,7 @@ mod tests {
             parts[at % 2].add(&ScoredRow::new(*label, ArrayView1::from(&outputs), *weight));
         }
         let [mut first, second] = parts;
-        // As it comes from another process.
+        // The state as it comes from another process.
         let stored = serde_json::to_string(&second).unwrap();
         first.merge(serde_json::from_str(&stored).unwrap()).unwrap();
         first.finish()

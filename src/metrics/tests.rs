@@ -386,7 +386,7 @@ fn odd_rows_have_no_value_rather_than_a_wrong_one() {
     let one_row = evaluate(0, &Rows::new([(0.0, vec![1.0])]), &[]);
     assert_eq!(one_row.overall["mae"], MetricValue::new(1.0, 1));
     assert!(!one_row.overall.contains_key("mape") && !one_row.overall.contains_key("r2"));
-    // A class that nobody has seen is a mistake, in every number.
+    // An unseen class is a mistake, in every number.
     let unseen = evaluate(
         2,
         &Rows::new([(1.0, vec![0.9]), (0.0, vec![0.1]), (f64::NAN, vec![0.9])]),

@@ -24,7 +24,7 @@ impl Prediction {
     ///
     /// Structs may have fields of the model's [extras](Prediction::extra_names) too, such as `lower` and `upper`: numbers.
     ///
-    /// A class is a text, a unit variant of an enum, a `bool` or a whole number (if the classes are such);
+    /// A class is a string, a unit variant of an enum, a `bool` or a whole number (if the classes are such);
     /// probabilities are a `Vec` in the order of [`Target::classes`], or a map by class.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Prediction {
 }
 
 impl Target {
-    /// Whether every answer, with extras of these names, fits a type, all of whose fields are such as answers have.
+    /// Checks that a type fits all answers with extras of these names, and that its fields are all fields of answers.
     pub(crate) fn check_answer<P: DeserializeOwned>(&self, extras: &[String]) -> Result<()> {
         let values = vec![0.5; extras.len()];
         let fits = |outputs: &[f64]| {
@@ -73,7 +73,7 @@ impl Target {
     }
 }
 
-/// Why a prediction does not fit a type.
+/// The reason why a prediction does not fit a type.
 #[derive(Debug)]
 struct Misfit(String);
 
@@ -98,7 +98,7 @@ struct Answer<'p> {
     outputs: ArrayView1<'p, f64>,
     /// Names and values.
     extras: (&'p [String], ArrayView1<'p, f64>),
-    /// Whether a struct may have no field that an answer has not, be it an `Option`.
+    /// Whether a struct is refused if it has a field that answers lack, even an `Option`.
     is_checked: bool,
 }
 
@@ -148,7 +148,7 @@ impl<'p> Answer<'p> {
             .chain(extras)
     }
 
-    /// Of each class; of a regression, the value.
+    /// The probability of each class; the value of a regression.
     fn probabilities(&self) -> impl Iterator<Item = f64> + use<'p> {
         let negative = match self.target.task() {
             Task::Binary => self.outputs.first().map(|positive| 1.0 - positive),

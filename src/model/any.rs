@@ -67,7 +67,7 @@ impl AnyModel {
         AnyModel(model)
     }
 
-    /// The model, of which only predictions can be had.
+    /// The model, for predictions only.
     #[must_use]
     pub fn as_predict(&self) -> &dyn Predict {
         self.0.as_predict()
@@ -109,7 +109,7 @@ impl Predict for AnyModel {
 }
 
 impl Model for AnyModel {
-    /// That of no file: each is saved under the tag of what it holds.
+    /// The format of no file: each model is saved under its own tag.
     const FORMAT: &'static str = "fourfold.any.v1";
 
     fn format(&self) -> &str {

@@ -67,7 +67,7 @@ impl Predict for BaggedModel {
         Ok(sum)
     }
 
-    /// That of the models.
+    /// The link of the models.
     fn link(&self) -> Link {
         self.models[0].link()
     }

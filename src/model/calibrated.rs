@@ -17,7 +17,7 @@ use crate::features::Features;
 pub enum Calibration {
     /// `1 / (1 + exp(-(slope * logit(p) + intercept)))`: Platt's.
     Sigmoid {
-        /// Of the logit.
+        /// The slope of the logit.
         slope: f64,
         /// At a probability of one half.
         intercept: f64,

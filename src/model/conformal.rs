@@ -74,7 +74,7 @@ impl ConformalModel {
         &self.model
     }
 
-    /// With what probability an interval holds the label.
+    /// The probability with which an interval holds the label.
     #[must_use]
     pub fn coverage(&self) -> f64 {
         self.margins.coverage
@@ -108,7 +108,7 @@ impl ConformalModel {
 }
 
 impl Margins {
-    /// Whether they are finite, and of features that a model has.
+    /// Checks that they are finite, and of features that a model has.
     pub(super) fn check(&self, model: &AnyModel) -> Result<()> {
         let groups = &self.by_feature;
         let finite = self.overall.is_finite() && groups.values().all(|it| it.is_finite());

@@ -73,7 +73,7 @@ impl ConformalSetsModel {
         &self.model
     }
 
-    /// With what probability a set holds the label.
+    /// The probability with which a set holds the label.
     #[must_use]
     pub fn coverage(&self) -> f64 {
         self.sets.margins.coverage

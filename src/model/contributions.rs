@@ -45,7 +45,7 @@ impl Contributions {
         Contributions::by_column(&columns, values)
     }
 
-    /// Of `(n_rows, n_outputs, n + 1)` contributions of `n` features, the base last.
+    /// Sums of `(n_rows, n_outputs, n + 1)` contributions of `n` features, the base last.
     ///
     /// # Errors
     /// [`ErrorKind::Model`](crate::ErrorKind::Model) if they are of another number of features.

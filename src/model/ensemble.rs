@@ -166,7 +166,7 @@ impl Predict for EnsembleModel {
         Ok(sum)
     }
 
-    /// That of the models.
+    /// The link of the models.
     fn link(&self) -> Link {
         self.members[0].model.link()
     }

@@ -28,7 +28,7 @@ pub enum Combine {
     Mean,
     /// `link(base + sum of the trees' outputs)`: boosting.
     Sum {
-        /// Where each output begins.
+        /// The initial value of each output.
         base: Vec<f64>,
         /// The function from sums to outputs.
         link: Link,
@@ -66,7 +66,7 @@ pub enum Combine {
 pub struct ForestModel {
     header: Header,
     forest: Forest,
-    /// Of columns, where the forest finds them.
+    /// The places at which the forest finds the features of columns.
     places: Option<Places>,
 }
 
@@ -325,7 +325,7 @@ impl ForestModel {
         Ok(self.forest.sums_of_rows(rows, n_rows, base, threads))
     }
 
-    /// That these are the features that it was trained on.
+    /// Checks that these are the features that it was trained on.
     fn check(&self, features: &Features) -> Result<()> {
         check_width(self, features)?;
         let Some(columns) = &self.header.columns else {

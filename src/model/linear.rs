@@ -43,7 +43,7 @@ impl Link {
     }
 }
 
-/// So many features are better taken as columns.
+/// The number of features from which they are better taken as columns.
 const WIDE: usize = 512;
 
 /// `link(features . weights + intercepts)`.
@@ -54,7 +54,7 @@ pub struct LinearModel {
     intercepts: Vec<f64>,
     /// Row by row: the weights of each output.
     weights: Vec<Vec<f64>>,
-    /// Of each feature, over the training rows; of none, where nobody has told.
+    /// The mean of each feature, over the training rows; empty if they are not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     means: Vec<f64>,
 }
@@ -93,7 +93,7 @@ impl LinearModel {
         }
     }
 
-    /// The features' means over the training rows; none, where nobody has told.
+    /// The features' means over the training rows; none if they are not known.
     #[must_use]
     pub fn means(&self) -> &[f64] {
         &self.means

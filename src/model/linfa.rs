@@ -21,7 +21,7 @@ const FILE: &str = "linfa.json";
 /// of the saved model. The implementing type holds its hyperparameters, and its serialized form is the stage's
 /// configuration.
 ///
-/// [`Linfa`](crate::training::Linfa) trains it; [`LinfaModel`] is what comes of it, and is loaded with
+/// [`Linfa`](crate::training::Linfa) trains it; [`LinfaModel`] is the trained model, and is loaded with
 /// `Loaders::default().with::<LinfaModel<Yours>>()`. What is fitted must be `Serialize` and `Deserialize`: linfa's crates
 /// have a feature `serde` for it.
 pub trait LinfaEstimator: Serialize + Send + Sync + 'static {
@@ -61,10 +61,10 @@ pub trait LinfaEstimator: Serialize + Send + Sync + 'static {
 
 /// A label of an estimator of linfa: `usize` (the index of a class), `f32` or `f64` (a value). Sealed.
 pub trait LinfaLabel: Copy + fmt::Debug + Send + Sync + sealed::Sealed + 'static {
-    /// Whether it is a class.
+    /// Whether the label is a class.
     const IS_CLASS: bool;
 
-    /// From the number that a dataset has as label; `None` if it is not finite, too large, or no index.
+    /// Converts the number that a dataset has as label; `None` if it is not finite, too large, or no index.
     fn from_number(number: f64) -> Option<Self>;
 
     /// The class's index or the value.
@@ -238,7 +238,7 @@ impl<E: LinfaEstimator> Model for LinfaModel<E> {
     const FORMAT: &'static str = E::FORMAT;
 
     fn save(&self, dir: &Path) -> Result<()> {
-        // As a value first: its maps are sorted, so equal models have equal files.
+        // Serialized to a value first: its maps are sorted, so equal models have equal files.
         let fitted = serde_json::to_value(&self.fitted).map_err(|error| {
             Error::model(format!("`{}` cannot be saved", E::NAME)).with_source(error)
         })?;
@@ -277,7 +277,7 @@ fn check_outputs<E: LinfaEstimator>(n_outputs: usize) -> Result<()> {
     )))
 }
 
-/// Runs code of linfa's, of which a panic is an error that names the stage.
+/// Runs code of linfa; a panic of it is an error that names the stage.
 pub(crate) fn caught<T>(stage: &str, doing: &str, run: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let text = panic

@@ -1,4 +1,4 @@
-//! Which code loads which saved model.
+//! The registry of the code that loads saved models.
 
 use std::collections::BTreeMap;
 use std::fmt;

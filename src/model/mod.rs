@@ -157,7 +157,7 @@ pub trait Predict: Any + Debug + Send + Sync {
     }
 
     /// The outputs, and the [extras](Predict::extras) `(n_rows, n_extras)`: finite numbers. A model that has some answers
-    /// both in one call here, and [`Predict::predict`] is for those who want the outputs alone.
+    /// both in one call here, and [`Predict::predict`] gives the outputs alone.
     ///
     /// # Errors
     /// As [`Predict::predict`].
@@ -328,7 +328,7 @@ fn matrix_for<'f>(model: &impl Predict, features: &'f Features) -> Result<ArrayV
     Ok(features.matrix())
 }
 
-/// That features are of the width a model was trained on.
+/// Checks that features are of the width a model was trained on.
 fn check_width(model: &impl Predict, features: &Features) -> Result<()> {
     if features.n_features() != model.n_features() {
         return Err(Error::model(format!(

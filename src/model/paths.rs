@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// Which column a field of a row goes to; fields of nested structs go by path, `a.b`.
+/// The columns of the fields of a row; fields of nested structs are named by path, `a.b`.
 #[derive(Clone, Debug)]
 pub(crate) struct Paths {
     nodes: Vec<Node>,
@@ -11,26 +11,26 @@ pub(crate) struct Paths {
 /// The fields of a row, or of a struct in it.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// In the order in which they are most likely to come.
+    /// The fields, in the order in which they are most likely to come.
     entries: Vec<(String, Place)>,
     /// The indexes of the entries, sorted by name.
     sorted: Vec<usize>,
 }
 
-/// What a field is.
+/// The place of a field.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     /// The column that a value goes to.
     pub(crate) column: Option<usize>,
-    /// What the fields of a struct are found in.
+    /// The node that holds the fields of a struct.
     pub(crate) node: Option<usize>,
 }
 
 impl Paths {
-    /// Where the fields of a row are found.
+    /// The node of the fields of a row.
     pub(crate) const ROOT: usize = 0;
 
-    /// Of columns, in the order in which they are most likely to come.
+    /// The paths of columns, in the order in which they are most likely to come.
     pub(super) fn new<'p>(columns: impl IntoIterator<Item = (&'p str, usize)>) -> Self {
         let mut paths = Paths {
             nodes: vec![Node::default()],

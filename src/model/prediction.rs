@@ -68,7 +68,7 @@ impl Prediction {
         }
     }
 
-    /// The rows of several predictions of one servable, of which there is at least one.
+    /// The rows of several predictions of one servable; there must be at least one.
     #[cfg(feature = "http")]
     pub(crate) fn concat(parts: &[Prediction]) -> Result<Self> {
         let odd = || Error::internal("predictions of different models are put together");

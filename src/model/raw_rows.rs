@@ -1,4 +1,4 @@
-//! From the rows of a request to the columns that a transform reads.
+//! Conversion of the rows of a request into the columns that a transform reads.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ impl RawColumn {
             .map_or(self.input.field_type, |field| field.field_type)
     }
 
-    /// Whether each row has a list of values.
+    /// Returns true if each row has a list of values.
     pub(crate) fn is_list(&self) -> bool {
         self.field()
             .map_or(self.input.is_list, |field| field.list.is_some())
@@ -80,7 +80,7 @@ impl RawRows {
         &self.columns
     }
 
-    /// Which column a field of a row goes to.
+    /// The columns of the fields of a row.
     pub(crate) fn paths(&self) -> &Paths {
         &self.paths
     }

@@ -51,13 +51,13 @@ impl ReferenceStatistics {
         self
     }
 
-    /// Of the columns that the model reads, in the rows it was trained on.
+    /// The statistics of the columns that the model reads, in the rows it was trained on.
     #[must_use]
     pub fn training(&self) -> Option<&Statistics> {
         self.training.as_ref()
     }
 
-    /// Of its answers to the rows it was evaluated on; the columns are those of [`Prediction::to_distribution`].
+    /// The statistics of its answers to the rows it was evaluated on; columns as in [`Prediction::to_distribution`].
     #[must_use]
     pub fn predictions(&self) -> Option<&Statistics> {
         self.predictions.as_ref()
@@ -84,8 +84,8 @@ impl ReferenceStatistics {
     }
 }
 
-/// Where a servable's reference is: with it, or in its directory, from where it is read when it is first asked for.
-/// Most servers never ask.
+/// The place of a servable's reference: with it, or in its directory, from where it is read when it is first requested.
+/// Most servers never request it.
 #[derive(Clone, Default)]
 pub(crate) enum Reference {
     #[default]
@@ -103,7 +103,7 @@ impl Reference {
     /// The file in a servable's directory.
     pub(super) const FILE: &'static str = "statistics.json";
 
-    /// That of a directory; models of earlier versions have none.
+    /// The reference that is saved in a directory; models of earlier versions have none.
     pub(super) fn saved(dir: &Path) -> Self {
         if !dir.join(Self::FILE).is_file() {
             return Reference::None;

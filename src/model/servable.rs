@@ -51,7 +51,7 @@ struct SavedManifest {
     model_format: String,
     target: Target,
     label: Option<Label>,
-    /// Where the column of weights was before it was the target's.
+    /// The column of weights in manifests written before it was the target's.
     weight: Option<String>,
     #[serde(default)]
     details: BTreeMap<String, serde_json::Value>,
@@ -81,7 +81,7 @@ impl Manifest {
     /// The detail that names the artifact of a pipeline's root that a model is.
     pub(crate) const ARTIFACT: &'static str = "artifact";
 
-    /// That of a directory.
+    /// Loads the manifest of a directory.
     pub(crate) fn load(dir: &Path) -> Result<Self> {
         let manifest: Manifest = load_json(dir, MANIFEST)?;
         if manifest.format_version == Manifest::FORMAT_VERSION {
@@ -120,7 +120,7 @@ pub struct Servable {
     derived: std::sync::OnceLock<Arc<dyn std::any::Any + Send + Sync>>,
     raw_rows: Arc<RawRows>,
     reference: Reference,
-    /// Of the files that it was loaded from.
+    /// The fingerprint of the files that it was loaded from.
     #[cfg(feature = "datafusion")]
     saved: Option<crate::fingerprint::Fingerprint>,
 }
@@ -232,13 +232,13 @@ impl Servable {
         Ok(servable)
     }
 
-    /// Where the model's own files are, of a servable that is saved in a directory.
+    /// The directory of the model's own files, in a servable that is saved in a directory.
     pub(crate) fn model_dir(&self, dir: &Path) -> std::path::PathBuf {
         dir.join(MODEL)
     }
 
-    /// What it is known by on record: the artifact that it is, or the files that it was loaded from; else it is not known
-    /// again.
+    /// The identity under which it is recorded: its artifact, or the files that it was loaded from; otherwise a unique
+    /// one.
     #[cfg(feature = "datafusion")]
     pub(crate) fn identity(&self) -> String {
         match (self.manifest.artifact(), &self.saved) {
@@ -274,7 +274,7 @@ impl Servable {
     }
 
     /// The statistics of what it was trained and evaluated on; `None` if they were not saved with it. Those of a
-    /// loaded servable are read from its directory when they are first asked for: not where a request waits.
+    /// loaded servable are read from its directory when they are first requested: not where a request waits.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the directory was removed since it was loaded;
@@ -354,8 +354,8 @@ impl Servable {
         &self.model
     }
 
-    /// What serving works out of it once and keeps with it. There is one such thing; asked for one of another type,
-    /// it is made anew.
+    /// A value that serving derives from it once and keeps with it. There is only one; if a value of another type is
+    /// requested, it is computed again.
     #[cfg(feature = "http")]
     pub(crate) fn derived<T: std::any::Any + Send + Sync>(
         &self,

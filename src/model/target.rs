@@ -16,8 +16,8 @@ use crate::statistics::ColumnStatistics;
 /// The default of the threshold.
 const HALF: f64 = 0.5;
 
-/// What is predicted: the label's column, what a model's outputs mean, and what else is known of the rows it is learned
-/// from. It is saved with the model, in its manifest.
+/// The target of a prediction: the label's column, the meaning of a model's outputs, and what else is known of the rows
+/// it is learned from. It is saved with the model, in its manifest.
 ///
 /// | task | outputs of a model |
 /// | --- | --- |
@@ -39,7 +39,7 @@ pub struct Target {
     label: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
-    /// Of two classes; one half is not saved.
+    /// The threshold of two classes; one half is not saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,9 +142,9 @@ impl Target {
         })
     }
 
-    /// The target that a label's statistics suggest. Without a task it is told by the label: booleans, texts and two
+    /// The target that a label's statistics suggest. By default the label decides the task: booleans, strings and two
     /// distinct numbers are classes; at most ten consecutive whole numbers are classes; other numbers are values.
-    /// Classes are sorted (numbers by value, texts by their bytes, `false` before `true`); the second of two is the
+    /// Classes are sorted (numbers by value, strings by their bytes, `false` before `true`); the second of two is the
     /// positive one.
     ///
     /// # Errors
@@ -286,7 +286,7 @@ impl Target {
         self
     }
 
-    /// That a model's outputs `(n_rows, n_outputs)` are what they are said to be: finite, and probabilities if there
+    /// Checks that a model's outputs `(n_rows, n_outputs)` are valid: finite, and probabilities if there
     /// are classes.
     pub(crate) fn check_outputs(&self, outputs: ArrayView2<'_, f64>) -> Result<()> {
         const TOLERANCE: f64 = 1e-4;
@@ -369,8 +369,8 @@ impl Target {
         self.time.as_deref()
     }
 
-    /// Whether the outputs of a model for the other target mean the same: values, or probabilities of the same classes
-    /// in the same order. Labels may have other names, and thresholds and columns of rows may differ.
+    /// Returns true if the outputs of a model for the other target mean the same: values, or probabilities of the same
+    /// classes in the same order. Labels may have other names, and thresholds and columns of rows may differ.
     #[must_use]
     pub fn answers_as(&self, other: &Target) -> bool {
         self.task == other.task && self.classes == other.classes

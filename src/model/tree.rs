@@ -114,7 +114,7 @@ impl TreeModel {
         at
     }
 
-    /// That nodes form a tree.
+    /// Checks that nodes form a tree.
     pub(super) fn check_nodes(
         n_features: usize,
         n_outputs: usize,

@@ -19,12 +19,12 @@ pub enum ClassWeights {
     /// The rarer a class, the more: a row of class `c` counts `n / (k * n_c)`, for `n` rows of `k` classes of which
     /// `n_c` are of `c`. All classes then count the same together, as with `class_weight="balanced"` of scikit-learn.
     Balanced,
-    /// So much for each class. Every class must have a weight.
+    /// A given weight for each class. Every class must have one.
     Given(BTreeMap<String, f64>),
 }
 
 impl ClassWeights {
-    /// So much for each class.
+    /// A given weight for each class.
     #[must_use]
     pub fn given<C: Into<String>>(weights: impl IntoIterator<Item = (C, f64)>) -> Self {
         ClassWeights::Given(
@@ -106,13 +106,13 @@ impl ClassWeights {
 pub struct Weighting {
     column: Option<String>,
     classes: Option<Vec<f64>>,
-    /// By class: how many rows of the data as it was one row stands for.
+    /// The number of original rows that one row stands for, by class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stands_for: Option<Vec<f64>>,
 }
 
 impl Weighting {
-    /// By the column of a target, and by its classes, of which the label has these statistics in the `train` split.
+    /// A weighting by the column of a target, and by its classes; the label has these statistics in the `train` split.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the weights are not of the target's classes.
@@ -128,7 +128,7 @@ impl Weighting {
         })
     }
 
-    /// The same times how many rows of the data as it was a row of each class stands for.
+    /// The same times the number of original rows that a row of each class stands for.
     #[cfg(feature = "datafusion")]
     pub(crate) fn standing_for(mut self, rows: &[f64]) -> Self {
         self.stands_for = Some(match self.stands_for {
@@ -145,7 +145,7 @@ impl Weighting {
         self
     }
 
-    /// By the column of a target alone, if it has one.
+    /// A weighting by the column of a target alone, if it has one.
     #[must_use]
     pub fn of(target: &Target) -> Self {
         Weighting {
@@ -154,7 +154,7 @@ impl Weighting {
         }
     }
 
-    /// By a column of finite numbers of at least 0 alone.
+    /// A weighting by a column of finite numbers of at least 0 alone.
     #[must_use]
     pub fn of_column(column: impl Into<String>) -> Self {
         Weighting {
@@ -163,7 +163,7 @@ impl Weighting {
         }
     }
 
-    /// Whether every row has the same weight.
+    /// Returns true if every row has the same weight.
     #[must_use]
     pub fn is_uniform(&self) -> bool {
         self.column.is_none() && self.classes.is_none() && self.stands_for.is_none()

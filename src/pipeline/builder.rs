@@ -244,7 +244,7 @@ impl<D, T, V, R> PipelineBuilder<D, T, V, R> {
 
     /// Limits the time of a [stage](crate::runs), such as `train`, which fails with
     /// [`DeadlineExceeded`](crate::ErrorKind::DeadlineExceeded) after it. Trainers of this crate stop then; code that ignores its
-    /// cancellation goes on in its thread, and its result is dropped.
+    /// cancellation continues in its thread, and its result is dropped.
     pub fn time_limit(mut self, stage: impl Into<String>, limit: Duration) -> Self {
         self.settings.limits.time(stage.into(), limit);
         self

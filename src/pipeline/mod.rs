@@ -184,7 +184,7 @@ impl<E> Outcome<E> {
         }
     }
 
-    /// Whether the model was deployed.
+    /// Returns true if the model was deployed.
     #[must_use]
     pub fn is_deployed(&self) -> bool {
         matches!(self, Outcome::Deployed { .. })

@@ -100,7 +100,7 @@ where
     ) -> Result<(Extracted, Outputs)> {
         let data = &self.pipeline.data;
         let (extracted, id) = data.extract_to(root, &self.engine, &self.progress).await?;
-        // What is on record is of the files as they were listed.
+        // The recorded inputs are the files as they were listed.
         if files != data.look(&self.engine).await?.0 {
             return Err(Error::new(
                 ErrorKind::Unavailable,

@@ -21,7 +21,7 @@ use crate::training::Trainer;
 /// The stages that a cancelled run drops at once. The others run code of applications, which gets the token and is waited for.
 const DROPPED: [&str; 3] = ["extract", "prepare", "evaluate"];
 
-/// How often a run checks whether it was cancelled.
+/// The interval at which a run checks whether it was cancelled.
 const CHECK: Duration = Duration::from_millis(50);
 
 /// The time after which a stage that ignores its cancellation is named in the log.
@@ -84,7 +84,7 @@ where
         })
     }
 
-    /// Whether the run has ended because its only stage is done.
+    /// Returns true if the run has ended because its only stage is done.
     pub(super) fn is_done(&self) -> bool {
         self.is_done.load(Ordering::Relaxed)
     }

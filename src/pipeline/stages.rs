@@ -38,7 +38,7 @@ pub(super) struct Judged {
     predictions: Option<ArtifactId>,
 }
 
-/// Whether the candidate is deployed already, and the baseline; none if the candidate itself serves.
+/// The deployment of the candidate, if it is deployed already, and the baseline; none if the candidate itself serves.
 struct Standing<E> {
     already: Option<E>,
     serving: Option<Result<Serving>>,

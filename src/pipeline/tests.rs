@@ -23,7 +23,7 @@ use crate::store::Fault;
 use crate::training::DecisionTree;
 use crate::transform::FittedTransform;
 
-/// Eighty rows, of which a number tells the label.
+/// Eighty rows in which a number determines the label.
 fn rows() -> RecordBatch {
     let x: ArrayRef = Arc::new(Int64Array::from_iter_values((0..80).map(|x| x % 16)));
     let y: ArrayRef = Arc::new(Int64Array::from_iter_values(
@@ -73,7 +73,7 @@ fn a_run_that_was_stopped_at_any_step_goes_on_as_if_it_had_not_been() {
     stopped_at_every(1);
 }
 
-/// Stops a run at every so many steps, and runs again.
+/// Stops a run at every `stride` steps, and runs again.
 fn stopped_at_every(stride: usize) {
     let undisturbed = tempfile::tempdir().unwrap();
     let outcome = pipeline(undisturbed.path()).run_blocking().unwrap();
@@ -88,7 +88,7 @@ fn stopped_at_every(stride: usize) {
         let disturbed = pipeline(dir.path()).run_blocking();
         let stopped = fault.has_stopped();
         drop(fault);
-        // What was promised is kept, also by a run that could not note its end.
+        // The guarantees hold, even for a run that could not record its end.
         assert_eq!(disturbed.is_err(), stopped, "step {at}");
         let outcome = pipeline(dir.path()).run_blocking().unwrap();
         assert!(outcome.is_deployed(), "step {at}");
@@ -141,7 +141,7 @@ fn a_disk_that_is_full_or_must_not_be_written_is_an_error_and_nothing_is_lost() 
             let root = Root::open(dir.path().join("root")).unwrap();
             assert!(root.verify().unwrap().damaged.is_empty(), "step {at}");
             assert!(root.executions().is_ok(), "step {at}");
-            // What is there is used: each time it comes further.
+            // Existing outputs are reused, so each attempt gets further.
             at += 31;
         }
         let outcome = pipeline(dir.path()).run_blocking().unwrap();
@@ -193,8 +193,8 @@ fn write_root(place: &Path) {
     }
 }
 
-/// What was written by this version is read by all later ones: to write it anew is to break the form. `FOURFOLD_FREEZE=1`
-/// does.
+/// All later versions read what this version writes, so rewriting the fixture breaks the format. `FOURFOLD_FREEZE=1`
+/// rewrites it.
 #[test]
 fn a_root_of_format_1_is_read() {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/root_v1");

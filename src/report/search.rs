@@ -1,4 +1,4 @@
-//! What a search tried: the leaderboard, how it went, which parameters matter.
+//! The report of a search: the leaderboard, its progress, and the importance of parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -11,9 +11,9 @@ use crate::page::svg::{Chart, Svg, range};
 use crate::page::{Cell, Number, Seconds, Table, figure};
 use crate::training::{Importance, TrainingRecord, Trial};
 
-/// So many trials are shown.
+/// The number of trials that are shown.
 const TRIALS: usize = 200;
-/// So many axes.
+/// The number of axes.
 const AXES: usize = 12;
 
 pub(super) fn search(training: &TrainingRecord) -> String {
@@ -187,7 +187,7 @@ impl<'a> Axis<'a> {
                 high: known.last().cloned().unwrap_or_default(),
             };
         };
-        // What spans orders of magnitude is drawn by them.
+        // Values that span orders of magnitude are on a logarithmic scale.
         let log = low > 0.0 && high / low > 30.0;
         let scale = |value: f64| if log { value.ln() } else { value };
         let place = |value: f64| (scale(value) - scale(low)) / (scale(high) - scale(low));
@@ -273,7 +273,7 @@ fn drawn(trainer: &str, axes: &[Axis<'_>], n_trials: usize) -> Svg {
     }
     for (at, axis) in axes.iter().enumerate() {
         svg.line((x(at), TOP), (x(at), BOTTOM), "axis");
-        // Names of neighbours are long: they stand in two rows.
+        // Names of neighbours are long, so they are in two rows.
         let row = if at % 2 == 0 { 12.0 } else { 24.0 };
         svg.text(x(at), row, "middle", axis.name);
         svg.text(x(at), TOP - 4.0, "middle", &axis.high);

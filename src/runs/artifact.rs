@@ -105,14 +105,14 @@ impl ArtifactId {
         &self.digest
     }
 
-    /// A short form for people: `model/3f2a10b7c4d5`.
+    /// A short form for display: `model/3f2a10b7c4d5`.
     #[must_use]
     pub fn short(&self) -> String {
         format!("{}/{}", self.kind, self.digest.short())
     }
 }
 
-/// Whether a kind is a valid name of a directory.
+/// Returns true if a kind is a valid name of a directory.
 fn is_kind(kind: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     !kind.is_empty() && kind.len() <= 64 && kind.bytes().all(plain)

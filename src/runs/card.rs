@@ -83,7 +83,7 @@ impl ModelCard {
         self
     }
 
-    /// Whether all fields are empty.
+    /// Returns true if all fields are empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == ModelCard::default()

@@ -66,7 +66,7 @@ impl Client {
         }
         let authority = uri.authority().ok_or_else(|| refused("has no host"))?;
         if authority.as_str().contains('@') {
-            // It would stand in errors and logs.
+            // It would appear in errors and logs.
             return Err(Error::config(
                 "a URL must not contain credentials; pass a token instead",
             ));
@@ -167,7 +167,7 @@ impl Client {
                 asked,
                 status,
                 body: serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-                    // What is no JSON is only shown.
+                    // A body that is no JSON is only shown.
                     Value::String(String::from_utf8_lossy(&bytes).into_owned())
                 }),
             }),
@@ -195,7 +195,7 @@ impl Client {
             // The connection ends with the sender, which is dropped here.
             Ok((status, collect(response.into_body()).await?))
         };
-        // Where the connection fails, the exchange says so.
+        // An error of the connection is reported by the exchange.
         let (_, exchanged) = tokio::join!(connection, exchange);
         exchanged
     }
@@ -218,7 +218,7 @@ async fn collect(mut body: Incoming) -> Result<Vec<u8>, BoxError> {
     Ok(whole)
 }
 
-/// What a server has answered.
+/// The answer of a server.
 #[derive(Debug)]
 pub(super) struct Answer {
     asked: String,

@@ -8,7 +8,7 @@ use super::record::Execution;
 use super::{Outputs, Root, Task};
 use crate::error::Result;
 
-/// The plan of a run; its `Display` form is a table for people.
+/// The plan of a run; its `Display` form is a table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -24,7 +24,7 @@ pub struct StagePlan {
     pub stage: String,
     /// The name of its implementation, such as `gradient_boosting`.
     pub name: String,
-    /// Whether it would run.
+    /// The decision whether it would run.
     pub planned: Planned,
     /// The reason.
     pub why: String,
@@ -32,7 +32,7 @@ pub struct StagePlan {
     pub last_seconds: Option<f64>,
 }
 
-/// Whether a stage would run.
+/// The decision whether a stage would run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -214,7 +214,7 @@ pub(super) fn is_blessed(run: &Run) -> bool {
     run.verdict.as_deref() == Some("blessed")
 }
 
-/// Whether a run made or reused an artifact.
+/// Returns true if a run made or reused an artifact.
 fn uses(history: &History, run: &Run, id: &ArtifactId) -> bool {
     let mut executions = history.of_run(run).into_iter();
     executions.any(|execution| execution.outputs.contains(id))

@@ -97,7 +97,7 @@ impl Mlflow {
     /// | tags | the run's own, `fourfold.run`, `fourfold.pipeline`, `fourfold.verdict`, `fourfold.model` |
     /// | artifacts | `model`: an `MLmodel` file, and the model's files in `model/servable`, unless they were collected |
     ///
-    /// Characters that MLflow does not take in names become `_`; values of more than 5,000 bytes are cut.
+    /// Characters that MLflow does not accept in names become `_`; values of more than 5,000 bytes are cut.
     ///
     /// # Errors
     /// As [`Root::run`]; [`ErrorKind::Corrupt`] if the model's files were changed; [`ErrorKind::Unavailable`] or
@@ -201,7 +201,7 @@ impl Mlflow {
         Ok(())
     }
 
-    /// Where the artifacts of a run are put.
+    /// The place of the artifacts of a run.
     fn artifact_path(&self, uri: &str) -> Result<(Client, String)> {
         let path = uri.strip_prefix("mlflow-artifacts:").ok_or_else(|| {
             let message = format!(
@@ -239,7 +239,7 @@ impl Mlflow {
     }
 }
 
-/// What is logged of a run.
+/// The parts of a run that are logged.
 struct Found {
     run: Run,
     executions: BTreeMap<String, Execution>,
@@ -360,7 +360,7 @@ fn leaves(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match name.as_str() {
-                    // That of a stage within a stage.
+                    // The configuration of a stage within a stage.
                     "configuration" => leaves(path, value, found),
                     name => leaves(&format!("{path}.{name}"), value, found),
                 }

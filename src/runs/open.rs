@@ -47,7 +47,7 @@ pub(crate) struct OpenRun {
     reuse: bool,
     environment: Environment,
     began: Instant,
-    /// How often the run was restarted.
+    /// The number of restarts of the run.
     attempt: AtomicU32,
     run: Mutex<Run>,
     /// Shared with other runs, exclusive to collections; `None` if the file system has no locks.
@@ -337,8 +337,8 @@ pub(super) fn open_lock(root: &Root) -> std::io::Result<File> {
         .open(root.path().join(LOCK))
 }
 
-/// Whether the process of a run that is in progress according to its record still holds the lock. Without locks, it is
-/// assumed to be alive.
+/// Returns true if the process of a run that is in progress according to its record still holds the lock.
+/// Without locks, it is assumed to be alive.
 pub(super) fn is_alive(record: &Path) -> bool {
     match File::open(record).map(|file| file.try_lock()) {
         Ok(Ok(())) => false,

@@ -1,4 +1,4 @@
-//! Runs as events of [OpenLineage](https://openlineage.io), which catalogues of other tools take in.
+//! Runs as events of [OpenLineage](https://openlineage.io), which catalogues of other tools accept.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const OWN: &str = concat!(
     "/fourfold/runs/struct."
 );
 
-/// A server that takes in events of OpenLineage at `/api/v1/lineage`, such as Marquez.
+/// A server that accepts events of OpenLineage at `/api/v1/lineage`, such as Marquez.
 ///
 /// ```no_run
 /// use fourfold::runs::{OpenLineage, Root, Secret};

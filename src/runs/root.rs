@@ -61,7 +61,7 @@ impl Root {
     }
 
     /// The same root with another clock, for tests and replays. A clock that goes back does no harm: a run begins after all
-    /// that are on record.
+    /// that are recorded.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -110,7 +110,7 @@ impl Root {
         self.write_json(&self.path.join(FORMAT), &format)
     }
 
-    /// Whether the directory is a root, of a format that this build reads.
+    /// Checks whether the directory is a root, of a format that this build reads.
     fn check_format(&self) -> Result<bool> {
         let format = self.path.join(FORMAT);
         match store::read_text(&format, 1 << 16) {

@@ -100,7 +100,7 @@ const SMALL: i64 = 20_000;
 const MANY_FILES: usize = 4_096;
 /// The age at which a record has settled.
 const SETTLED: Duration = Duration::from_secs(86_400);
-/// How often a reader retries if a segment was replaced by a larger one in between.
+/// The number of times a reader retries if a segment was replaced by a larger one in between.
 const TRIES: usize = 8;
 
 /// The result of [`Root::compact`].
@@ -461,7 +461,7 @@ fn texts<'b>(batch: &'b RecordBatch, at: usize, name: &str) -> Result<&'b String
         .ok_or_else(|| unreadable(name, "a column is not a string"))
 }
 
-/// Whether a row group, which is sorted by key, may hold a key.
+/// Returns true if a row group, which is sorted by key, may hold a key.
 fn may_hold(group: &RowGroupMetaData, key: &str) -> bool {
     let Some(statistics) = group.column(KEY).statistics() else {
         return true;

@@ -81,7 +81,7 @@ impl fmt::Display for Anomaly {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// It is reported, and the pipeline goes on.
+    /// It is reported, and the pipeline continues.
     Warning,
     /// The pipeline stops before training.
     Error,
@@ -111,7 +111,7 @@ macro_rules! kinds {
             /// All kinds.
             pub const ALL: &[AnomalyKind] = &[$(AnomalyKind::$kind,)*];
 
-            /// The name, as it stands in files.
+            /// The name in files.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -153,7 +153,7 @@ kinds! {
     BoolTypeBigInt = "BOOL_TYPE_BIG_INT",
     /// Numbers below 0 where only 0 and 1 are allowed.
     BoolTypeSmallInt = "BOOL_TYPE_SMALL_INT",
-    /// Texts that mean neither true nor false.
+    /// Strings that mean neither true nor false.
     BoolTypeUnexpectedString = "BOOL_TYPE_UNEXPECTED_STRING",
     /// Floats other than 0 and 1.
     BoolTypeUnexpectedFloat = "BOOL_TYPE_UNEXPECTED_FLOAT",
@@ -161,13 +161,13 @@ kinds! {
     IntTypeBigInt = "INT_TYPE_BIG_INT",
     /// Whole numbers below the range.
     IntTypeSmallInt = "INT_TYPE_SMALL_INT",
-    /// Texts that are no whole numbers.
+    /// Strings that are no whole numbers.
     IntTypeNotIntString = "INT_TYPE_NOT_INT_STRING",
     /// Floats above the range.
     FloatTypeBigFloat = "FLOAT_TYPE_BIG_FLOAT",
     /// Floats below the range.
     FloatTypeSmallFloat = "FLOAT_TYPE_SMALL_FLOAT",
-    /// Texts that are no numbers.
+    /// Strings that are no numbers.
     FloatTypeStringNotFloat = "FLOAT_TYPE_STRING_NOT_FLOAT",
     /// NaN where it is not allowed.
     FloatTypeHasNan = "FLOAT_TYPE_HAS_NAN",
@@ -227,7 +227,7 @@ impl AnomalyKind {
         }
     }
 
-    /// Whether it is about numbers of rows, which a part of the data does not have.
+    /// Returns true if it is about numbers of rows, which a part of the data does not have.
     #[cfg(any(feature = "datafusion", feature = "http"))]
     pub(crate) fn needs_all_rows(self) -> bool {
         matches!(

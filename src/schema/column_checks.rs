@@ -133,7 +133,7 @@ impl ColumnCheck<'_> {
         let (field, column) = (self.field, self.column);
         let rows = column.count + column.missing;
         let present = column.present();
-        // What rounds to all of the rows would still turn down the one that is missing.
+        // A fraction that rounds to 1 would still reject the row that is missing.
         let observed = if column.missing > 0 {
             present.min(0.9999)
         } else {

@@ -168,7 +168,7 @@ impl Field {
             } else {
                 distance.of_columns((now.statistics, column), (control.statistics, before))
             };
-            // Of thresholds that do not fit their field, the check of the schema tells.
+            // The check of the schema reports thresholds that do not fit their field.
             let Ok(measured) = measured else {
                 continue;
             };

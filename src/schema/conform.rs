@@ -124,12 +124,12 @@ impl<F: Borrow<Field>> Conformer<F> {
 }
 
 impl Field {
-    /// Whether values can break a rule.
+    /// Returns true if values can break a rule.
     fn has_rules(&self) -> bool {
         self.domain.is_some() || self.disallow_nan || self.disallow_inf || self.list.is_some()
     }
 
-    /// Whether a column of single values is as it should be.
+    /// Returns true if a column of single values has its physical type.
     fn has_physical_type(&self, column: &ArrayRef) -> bool {
         self.list.is_none() && self.field_type.is_physical(column.data_type())
     }
@@ -234,7 +234,7 @@ impl Field {
     }
 
     fn times(&self, column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
-        // What cannot be read comes back as NULL, so the value and its row can be named.
+        // Values that cannot be read come back as NULL, so the value and its row can be named.
         let times = cast(column, data_type)?;
         let texts = cast(column, &DataType::Utf8)?;
         let texts = texts.as_string::<i32>();

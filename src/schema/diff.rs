@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Field, Schema};
 
-/// The changes from one schema to another, for programs and, by its `Display`, for people. See [`Schema::diff`].
+/// The changes from one schema to another, also in words by its `Display`. See [`Schema::diff`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SchemaDiff {
@@ -30,7 +30,7 @@ pub struct SchemaChange {
 }
 
 impl SchemaDiff {
-    /// Whether nothing has changed.
+    /// Returns true if nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

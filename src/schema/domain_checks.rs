@@ -157,7 +157,7 @@ impl ColumnCheck<'_> {
         }
     }
 
-    /// Texts that are read as something else: each kind of problem is an anomaly.
+    /// Strings that are read as something else: each kind of problem is an anomaly.
     fn texts(&mut self, domain: &Domain) {
         let mut problems: Vec<(AnomalyKind, Vec<(String, u64)>)> = Vec::new();
         for (value, n) in &self.column.top_values {
@@ -223,7 +223,7 @@ impl ColumnCheck<'_> {
             .cloned()
             .collect();
         let (total, rest) = total_and_rest(column);
-        // Of values that are not listed, at most so many are allowed ones; the others are outside, too.
+        // `could_hide` limits the count of allowed values that are not listed; other unlisted values are outside too.
         let listed_allowed = column.top_values.len() - unexpected.len();
         let least = column.top_values.last().map_or(0, |(_, n)| *n);
         let could_hide =

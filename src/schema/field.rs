@@ -159,13 +159,13 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
-    /// Whether the values of fields at this stage are checked.
+    /// Returns true if the values of fields at this stage are checked.
     #[must_use]
     pub fn is_validated(self) -> bool {
         matches!(self, Lifecycle::Beta | Lifecycle::Production)
     }
 
-    /// Whether a transform that is chosen may make features of fields at this stage.
+    /// Returns true if a chosen transform may make features of fields at this stage.
     #[must_use]
     pub fn is_feature(self) -> bool {
         matches!(
@@ -216,13 +216,13 @@ impl Field {
         self
     }
 
-    /// Whether every row must have a value.
+    /// Returns true if every row must have a value.
     #[must_use]
     pub fn is_required(&self) -> bool {
         self.min_fraction >= 1.0 && self.lifecycle.is_validated()
     }
 
-    /// Whether the field is not there in serving: a label, a weight.
+    /// Returns true if the field is absent in serving: a label, a weight.
     #[must_use]
     pub fn is_training_only(&self) -> bool {
         self.not_in_environment.iter().any(|name| name == SERVING)
@@ -244,7 +244,7 @@ impl Field {
         type_text(self.field_type, self.list.is_some())
     }
 
-    /// Whether distances of the field's values are those of categories.
+    /// Returns true if distances of the field's values are those of categories.
     pub(crate) fn is_categorical(&self) -> bool {
         matches!(self.field_type, FieldType::Boolean | FieldType::Text)
             || matches!(

@@ -128,7 +128,7 @@ impl Layout {
     }
 }
 
-/// The version of a document of which nothing else may be readable.
+/// The version of a document whose other parts may be unreadable.
 struct Version(u64);
 
 impl<'de> Deserialize<'de> for Version {

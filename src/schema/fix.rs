@@ -357,7 +357,7 @@ impl Schema {
     /// No error that data can cause.
     pub fn update(&self, statistics: &Statistics) -> Result<Self> {
         let mut updated = self.clone();
-        // What a fix uncovers is fixed in the next round: a field that is deprecated, a domain that is dropped.
+        // Anomalies that a fix uncovers, as by deprecating a field or dropping a domain, are fixed in the next round.
         for _ in 0..4 {
             let anomalies = Validation::new(&updated).run(statistics)?.anomalies;
             let before = updated.clone();

@@ -34,7 +34,7 @@ impl Schema {
     ///   (`min_fraction` 1).
     /// - Lists: as many items as were seen, if that is always the same number and not 0; else at least one, if none is
     ///   empty; else any number.
-    /// - Texts with at most 100 distinct values are limited to these; whole numbers that are all 0 or 1, with
+    /// - Strings with at most 100 distinct values are limited to these; whole numbers that are all 0 or 1, with
     ///   both seen, to 0 and 1 (the reference takes a column of ones for one, too).
     /// - Fields of structs have no rules of their own; a rule may be written for them by their path.
     /// - Ranges of numbers are never inferred: the data's range is not a rule.

@@ -116,7 +116,7 @@ pub struct Comparator {
 }
 
 impl Bounds {
-    /// From `min` to `max`.
+    /// Bounds from `min` to `max`.
     #[must_use]
     pub fn within(min: f64, max: f64) -> Self {
         Bounds {
@@ -139,13 +139,13 @@ impl Bounds {
         }
     }
 
-    /// Whether nothing is outside.
+    /// Returns true if there are no bounds.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self == Bounds::default()
     }
 
-    /// Whether a number is within. NaN is not, unless nothing is outside.
+    /// Returns true if a number is within the bounds. NaN is within only if there are none.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         self.min.is_none_or(|min| value >= min) && self.max.is_none_or(|max| value <= max)
@@ -174,7 +174,7 @@ impl fmt::Display for Bounds {
 }
 
 impl Counts {
-    /// From `min` to `max`.
+    /// Counts from `min` to `max`.
     #[must_use]
     pub fn within(min: u64, max: u64) -> Self {
         Counts {
@@ -183,7 +183,7 @@ impl Counts {
         }
     }
 
-    /// Whether nothing is outside.
+    /// Returns true if there are no bounds.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self == Counts::default()
@@ -198,7 +198,7 @@ impl Counts {
 }
 
 impl Distribution {
-    /// Whether nothing is limited.
+    /// Returns true if nothing is limited.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self == Distribution::default()
@@ -238,7 +238,7 @@ impl Comparator {
         }
     }
 
-    /// Whether nothing is compared.
+    /// Returns true if nothing is compared.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self == Comparator::default()
@@ -262,7 +262,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Whether nothing is limited.
+    /// Returns true if nothing is limited.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self == Dataset::default()

@@ -6,7 +6,7 @@
 //! [`Anomaly`]s. The same schema [checks rows](Schema::check_rows), and in serving it
 //! [converts every request](Schema::conform) and rejects rows that do not fit, naming the field and the row.
 //!
-//! # Who owns the file
+//! # Ownership of the file
 //!
 //! The people who know the data own the schema, whether they write Rust or not:
 //!
@@ -298,7 +298,7 @@ impl Schema {
         )))
     }
 
-    /// Whether a field is in an environment. See [the module](self#environments).
+    /// Returns true if a field is in an environment. See [the module](self#environments).
     #[must_use]
     pub fn is_in_environment(&self, field: &Field, name: &str) -> bool {
         let lists = |names: &[String]| names.iter().any(|listed| listed == name);

@@ -52,7 +52,7 @@ pub struct RowExample {
 }
 
 impl RowReport {
-    /// Whether no row breaks a rule.
+    /// Returns true if no row breaks a rule.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.reasons.is_empty()

@@ -61,7 +61,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether there is no error; there may be warnings.
+    /// Returns true if there is no error; there may be warnings.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.anomalies
@@ -193,7 +193,7 @@ impl Schema {
 }
 
 impl<'a> Validation<'a> {
-    /// A validation that holds statistics against a schema.
+    /// A validation of statistics against a schema.
     #[must_use]
     pub fn new(schema: &'a Schema) -> Self {
         Validation {
@@ -265,7 +265,7 @@ impl<'a> Validation<'a> {
         Ok(report)
     }
 
-    /// The distances to the others alone, without holding the statistics against the schema.
+    /// The distances to the others alone, without validating the statistics against the schema.
     #[cfg(feature = "http")]
     pub(crate) fn distances(&self, statistics: &Statistics) -> Report {
         let mut report = Report::default();

@@ -176,7 +176,7 @@ impl Trainer for AutoTrainer {
             args: &args,
             log,
             limits: self.limits,
-            // Of many rows, one model is trained on all of them.
+            // With many rows, one model is trained on all of them.
             are_bagged: share >= 1.0,
             memory: Arc::default(),
         };

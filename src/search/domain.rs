@@ -94,7 +94,7 @@ impl Domain {
         }
     }
 
-    /// The places of a grid of at most so many steps: a choice has all of its values.
+    /// The places of a grid of at most `steps` steps: a choice has all of its values.
     pub(super) fn grid(&self, steps: usize) -> Vec<f64> {
         let middles = |n: usize| (0..n).map(|at| (at as f64 + 0.5) / n as f64).collect();
         match self {

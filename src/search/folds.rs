@@ -57,7 +57,7 @@ pub(super) struct Folds {
 
 /// The alternative whose transform it is (none for the pipeline's), the form of the features, and the share of the rows.
 type Key = (Option<usize>, Takes, u64);
-/// The folds behind a transform, once they are: who needs them meanwhile waits.
+/// The folds behind a transform, once they are made: until then, other threads wait.
 type Slot = Arc<Mutex<Option<Arc<[HoldOut]>>>>;
 
 /// A trained model, with its predictions for the rows that its fold held out.

@@ -58,7 +58,7 @@ impl History {
         }
         let loss = match is_whole {
             true => done.loss(trials.judge),
-            // What was stopped is not compared with what learned from all rows.
+            // A stopped trial is not compared with those that learned from all rows.
             false => f64::INFINITY,
         };
         self.seen.push(Observation {
@@ -72,7 +72,7 @@ impl History {
         }
     }
 
-    /// Whether any trial has produced a model that can be chosen.
+    /// Returns true if any trial has produced a model that can be chosen.
     pub(super) fn has_model(&self) -> bool {
         !self.best.is_empty()
     }
@@ -98,7 +98,7 @@ impl History {
         Ok(best.map(|(_, done)| done).collect())
     }
 
-    /// Puts on record all trials, how the best so far became better, and which parameters matter.
+    /// Records all trials, how the best so far became better, and which parameters matter.
     pub(super) fn record(
         self,
         mut trained: Trained<AnyModel>,

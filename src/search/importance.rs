@@ -22,7 +22,7 @@ const MEASURE: &str = "fanova";
 
 /// A box of the space, where a tree has one value.
 struct Leaf {
-    /// From and to of each parameter.
+    /// The lower and upper bound of each parameter.
     sides: Vec<(f64, f64)>,
     value: f64,
 }

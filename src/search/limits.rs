@@ -55,7 +55,7 @@ impl Limits {
         })
     }
 
-    /// Whether everything that is limited was measured.
+    /// Returns true if everything that is limited was measured.
     pub(super) fn are_measured(&self, cost: &Cost) -> bool {
         (self.bytes.is_none() || cost.bytes.is_some())
             && (self.row_time.is_none() || cost.row_seconds.is_some())
@@ -92,7 +92,7 @@ impl Cost {
         }
     }
 
-    /// The cost of the dearer one of two models, of which one will answer.
+    /// The cost of the dearer of two models, one of which will answer.
     pub(super) fn or(self, other: Cost) -> Cost {
         let dearer = |(a, b): (f64, f64)| a.max(b);
         Cost {

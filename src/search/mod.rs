@@ -22,12 +22,12 @@
 //! beside: a limit of the [time for a row](Tune::max_row_time), and which trials fail for memory, where the engine has a
 //! limit that a single trial exceeds. Trials that fit one by one but not side by side wait for each other.
 //!
-//! # What is on record
+//! # Records
 //!
 //! Every trial is in the [record](crate::training::TrainingRecord::trials) of the training: its parameters, value,
 //! standard error, duration, and the reason if it failed, was stopped or is infeasible. In a pipeline with a root, each is
-//! an execution of its own, so a search that was stopped goes on with those that have ended. While the search runs, each
-//! batch is told as [`Event::Message`](crate::progress::Event::Message), a line a trial.
+//! an execution of its own, so a search that was stopped continues with those that have ended. During the search, each
+//! batch is reported as [`Event::Message`](crate::progress::Event::Message), a line a trial.
 //!
 //! # Importance of parameters
 //!

@@ -3,7 +3,7 @@
 //! It begins with a portfolio: configurations that do well on most tables, of which at least one does well on each
 //! (zero-shot learning, as in FLAML: Wang and others, MLSys 2021). The portfolio is `portfolio.toml`, one list for few rows
 //! and one for more. `benches/peers/portfolio.py` makes such a file of runs on public tables; the header of the file says
-//! how its present content came to be.
+//! the origin of its present content.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use crate::written;
 
 /// Trials of a batch.
 const BATCH: usize = 4;
-/// The portfolio of few rows is for up to so many.
+/// The maximum number of rows of the portfolio of few rows.
 const FEW_ROWS: usize = 1_000;
 const PORTFOLIO: &str = include_str!("portfolio.toml");
 
@@ -115,7 +115,7 @@ impl Portfolio {
     }
 }
 
-/// The list of the portfolio for so many rows.
+/// The list of the portfolio for a number of rows.
 fn first(n_rows: usize) -> Result<Space> {
     let mut lists: Value = written::from_toml(PORTFOLIO)?;
     let list = if n_rows <= FEW_ROWS { "few" } else { "many" };

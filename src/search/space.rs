@@ -312,7 +312,7 @@ impl Alternative {
         (self.build)(Value::Object(configuration)).map_err(|error| error.in_stage(&self.name))
     }
 
-    /// Whether the trainer has a parameter.
+    /// Returns true if the trainer has a parameter.
     pub(super) fn has(&self, name: &str) -> bool {
         self.base.get(name).is_some()
     }

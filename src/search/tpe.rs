@@ -44,7 +44,7 @@ pub(super) fn propose(space: &Space, seen: &[Observation], random: &mut Random) 
     order.sort_by(|(_, a), (_, b)| a.loss.total_cmp(&b.loss));
     let n_best = ((BEST * order.len() as f64).ceil() as usize).min(MOST_BEST);
     let mut rest = order.split_off(n_best);
-    // By their age, which their weights depend on.
+    // The order is by age, which the weights depend on.
     order.sort_by_key(|(number, _)| *number);
     rest.sort_by_key(|(number, _)| *number);
     let good = Estimate::of(space, &order);
@@ -62,7 +62,7 @@ pub(super) fn propose(space: &Space, seen: &[Observation], random: &mut Random) 
 
 /// The density of places among some trials: a mixture of one kernel a trial and one that is uniform.
 struct Estimate {
-    /// By alternative: its share, and its trials.
+    /// For each alternative: its share, and its trials.
     alternatives: Vec<(f64, Kernels)>,
 }
 
@@ -82,7 +82,7 @@ struct Kernel {
 }
 
 impl Estimate {
-    /// Of trials by their age, the oldest first.
+    /// The estimate of trials in the order of their age, the oldest first.
     fn of(space: &Space, trials: &[(usize, &Observation)]) -> Self {
         let n = space.alternatives.len();
         let mut alternatives = vec![(0.0, Kernels::default()); n];

@@ -28,7 +28,7 @@ pub(super) struct Trials<'a> {
     pub(super) validation: Validation,
     pub(super) judge: &'a Judge,
     pub(super) args: &'a TrainArgs,
-    /// Where trials are put on record, and found again.
+    /// The log in which trials are recorded, and found again.
     pub(super) log: Option<&'a TrialLog>,
     pub(super) limits: Limits,
     /// Whether the models of all folds will answer together, and not one of all rows.
@@ -93,7 +93,7 @@ impl Done {
         self.value.as_ref().err().or(self.exceeded.as_ref())
     }
 
-    /// The trial as it is put on record.
+    /// The trial as it is recorded.
     pub(super) fn trial(&self, space: &Space, judge: &Judge) -> Trial {
         let alternative = space.alternative(&self.point);
         let trainer = alternative.trainer(&self.point.places);

@@ -148,7 +148,7 @@ impl StatisticsAccumulator {
         columns
     }
 
-    /// Whether what was read from outside can be worked with.
+    /// Returns true if what was read from outside is valid.
     pub(super) fn is_whole(&self) -> bool {
         let parts = self.slices.values().chain(self.labels.values());
         self.columns.iter().all(ColumnAccumulator::is_whole)

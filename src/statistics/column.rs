@@ -38,7 +38,7 @@ pub(super) struct ColumnAccumulator {
 pub(super) enum Values {
     /// Booleans, numbers, dates, timestamps.
     Number(NumberSketch),
-    /// Text and bytes.
+    /// Strings and bytes.
     Text(TextSketch),
     Other,
 }
@@ -336,12 +336,12 @@ impl ColumnAccumulator {
         self.children.iter().for_each(|child| child.flat(into));
     }
 
-    /// Whether rows have a single value each.
+    /// Returns true if rows have a single value each.
     pub(super) fn is_single(&self) -> bool {
         self.valency.is_none() && !self.nested
     }
 
-    /// Whether what was read from outside can be worked with.
+    /// Returns true if what was read from outside is valid.
     pub(super) fn is_whole(&self) -> bool {
         let values = match &self.values {
             Values::Number(values) => values.is_whole(),

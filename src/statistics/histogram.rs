@@ -65,7 +65,7 @@ fn counted(points: &Points) -> Histogram {
             buckets.push(Bucket {
                 low: from,
                 high: to,
-                // Of ends that rounding makes equal to the highest, the last one has its values.
+                // If rounding makes several ends equal to the highest, the last one has its values.
                 count: match i + 1 == ends.len() {
                     true => points.up_to(to),
                     false => points.below(to),

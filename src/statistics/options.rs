@@ -173,7 +173,7 @@ impl StatisticsOptions {
                 .iter()
                 .map(|column| of("slice", column, single, value));
             let places = places.collect::<Result<Vec<usize>>>()?;
-            // Asked for twice, rows still count once.
+            // Rows count once even if the columns are requested twice.
             if !slices.contains(&places) {
                 slices.push(places);
             }

@@ -9,7 +9,7 @@ use super::{Statistics, StatisticsAccumulator};
 use crate::accumulate::Accumulate;
 use crate::error::ErrorKind;
 
-/// 50,000 rows of a float, a whole number, a key and a text, whose distribution moves with `shift`.
+/// 50,000 rows of a float, a whole number, a key and a string, whose distribution moves with `shift`.
 fn statistics(shift: f64) -> Statistics {
     let n = 50_000_u32;
     let spread = |i: u32| f64::from(i.wrapping_mul(2_654_435_761) >> 8) / f64::from(1_u32 << 24);

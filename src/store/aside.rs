@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 
 pub(super) const PREFIX: &str = ".writing-";
 
-/// How often a writer retries if its temporary entry was swept before it was locked.
+/// The number of times a writer retries if its temporary entry was swept before it was locked.
 const TRIES: usize = 16;
 
 /// Writes a directory: `write` fills an empty temporary one, which is then synced and renamed to `place`.

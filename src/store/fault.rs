@@ -50,7 +50,7 @@ mod stopping {
         below: PathBuf,
         at: usize,
         seen: usize,
-        /// The error of the disk, if the process goes on.
+        /// The error of the disk, if the process continues.
         fails: Option<io::ErrorKind>,
     }
 
@@ -83,7 +83,7 @@ mod stopping {
             Fault(below)
         }
 
-        /// Whether the process was stopped or the disk failed.
+        /// Returns true if the process was stopped or the disk failed.
         pub(crate) fn has_stopped(&self) -> bool {
             armed(|all| {
                 let own = all.iter().find(|armed| armed.below == self.0);

@@ -40,7 +40,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// The file that lists the digests.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 
-/// Whether a string is a plain name: not a path, not hidden.
+/// Returns true if a string is a plain name: not a path, not hidden.
 pub(crate) fn is_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);

@@ -208,7 +208,7 @@ fn a_text_has_a_size() {
 #[test]
 fn what_killed_writers_left_is_swept_and_living_ones_are_not() {
     let root = tempfile::tempdir().unwrap();
-    // As a writer leaves it that was killed: nobody holds its lock.
+    // The entry is as a killed writer leaves it: nobody holds its lock.
     let left = root.path().join(".writing-dead");
     fs::create_dir_all(left.join("model")).unwrap();
     fs::write(left.join("model/half"), "x").unwrap();

@@ -224,7 +224,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether a link leads to a regular file within the directory.
+    /// Returns true if a link leads to a regular file within the directory.
     fn leads_to_own_file(&self, link: &Path) -> bool {
         let (Ok(root), Ok(target)) = (self.root.canonicalize(), link.canonicalize()) else {
             return false;

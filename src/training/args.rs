@@ -41,9 +41,9 @@ pub struct TrainArgs {
     warm_start: Option<Arc<dyn Predict>>,
     /// The features of the model to start from, where they may be others.
     warm_start_names: Option<Arc<[String]>>,
-    /// Where trials on these rows are on record.
+    /// The log of the trials on these rows.
     trials: Option<TrialLog>,
-    /// What it may take of the memory that trainings side by side share.
+    /// Its share of the memory that concurrent trainings have together.
     lease: Option<Arc<Lease>>,
 }
 
@@ -90,7 +90,7 @@ impl TrainArgs {
         self
     }
 
-    /// Where all randomness comes from.
+    /// Sets the seed of all randomness.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -107,7 +107,7 @@ impl TrainArgs {
         self
     }
 
-    /// Where to tell how far the training is.
+    /// Sets the meter for the progress of the training.
     #[must_use]
     pub fn with_progress(mut self, progress: Meter) -> Self {
         self.progress = progress;
@@ -143,14 +143,14 @@ impl TrainArgs {
         self
     }
 
-    /// Where a search on these rows, from this model, puts its trials on record. Arguments with other rows or another
+    /// Sets the log of a search on these rows, from this model. Arguments with other rows or another
     /// model have none.
     pub(crate) fn with_trials(mut self, trials: Option<TrialLog>) -> Self {
         self.trials = trials;
         self
     }
 
-    /// Where trials on these rows are on record, if they are.
+    /// The log of the trials on these rows, if there is one.
     pub(crate) fn trials(&self) -> Option<&TrialLog> {
         self.trials.as_ref()
     }
@@ -185,7 +185,7 @@ impl TrainArgs {
         }
     }
 
-    /// Where all randomness must come from.
+    /// The seed from which all randomness must be derived.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
@@ -213,7 +213,7 @@ impl TrainArgs {
         self.threads
     }
 
-    /// Where to tell how far the training is.
+    /// The meter for the progress of the training.
     #[must_use]
     pub fn progress(&self) -> &Meter {
         &self.progress

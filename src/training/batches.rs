@@ -38,7 +38,7 @@ impl Default for BatchOptions {
 }
 
 impl BatchOptions {
-    /// So many rows are mixed at a time.
+    /// The number of rows that are mixed at a time.
     pub const SHUFFLED_ROWS: usize = 65_536;
 
     /// Every row once, in the order of the examples, in batches as they are read: of 8,192 rows at most.
@@ -51,7 +51,7 @@ impl BatchOptions {
         }
     }
 
-    /// Batches of exactly so many rows, but for the last of an epoch; at least one, which 0 stands for too.
+    /// Sets the size of batches in rows; the last of an epoch may be smaller. At least 1, which 0 stands for too.
     #[must_use]
     pub fn rows(mut self, n: usize) -> Self {
         self.rows = Some(n.max(1));
@@ -105,7 +105,7 @@ impl Dataset {
 /// Batches that are read and turned into features ahead of whoever takes them, on threads of their own, and come in an
 /// order that the threads do not change. An error ends them.
 struct Batches<T> {
-    /// Of each worker, who take turns.
+    /// The batches of each worker; workers take turns.
     made: Vec<Receiver<Result<T>>>,
     next: usize,
 }
@@ -130,7 +130,7 @@ impl<T: Send + 'static> Batches<T> {
         let dataset = dataset.clone();
         thread::spawn(move || {
             let mut to = Deal { to: read, next: 0 };
-            // Who cannot read on tells the one whose turn it is.
+            // An error of the reader goes to the worker whose turn it is.
             if let Err(error) = Reading::new(&dataset, options).run(&mut to) {
                 to.send(Err(error));
             }
@@ -175,7 +175,7 @@ struct Deal {
 }
 
 impl Deal {
-    /// Whether somebody still takes batches.
+    /// Sends a batch; returns true if it was received.
     fn send(&mut self, batch: Result<RecordBatch>) -> bool {
         let sent = self.to.get(self.next).map(|to| to.send(batch));
         self.next = (self.next + 1) % self.to.len().max(1);
@@ -228,7 +228,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Takes in rows, and gives what is complete; whether somebody still takes it.
+    /// Takes in rows, and sends what is complete; returns true if it is still received.
     fn take(
         &mut self,
         batch: RecordBatch,
@@ -253,7 +253,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Gives what is held, in batches of the size that is wanted; and keeps what is less than so many rows.
+    /// Sends the held rows in batches of the requested size, and keeps the rest if it has fewer than `keep` rows.
     fn give(&mut self, keep: usize, random: &mut Option<Random>, to: &mut Deal) -> Result<bool> {
         let Some(schema) = self.held.first().map(RecordBatch::schema) else {
             return Ok(true);

@@ -9,9 +9,9 @@ use crate::stage::Stage;
 
 /// Trains by one trainer where there are few rows, and by another where there are more.
 ///
-/// What is best for a hundred rows is seldom what is best for a million, and a search that takes seconds on the one takes
+/// The best trainer for a hundred rows is seldom the best for a million, and a search that takes seconds on one takes
 /// hours on the other. The rows to train on are counted when they are known, so it does not depend on where they are from.
-/// Which trainer it was is in the record's trials, or in the model's format.
+/// The trainer that was used is in the record's trials, or in the model's format.
 ///
 /// ```
 /// use fourfold::Stage;
@@ -32,7 +32,7 @@ pub struct ByRows<F: Trainer, M: Trainer> {
 }
 
 impl<F: Trainer, M: Trainer> ByRows<F, M> {
-    /// The trainer of up to so many rows of the `train` split, and that of more. Both must
+    /// The trainer of up to `rows` rows of the `train` split, and that of more. Both must
     /// [take](Trainer::capabilities) features of the same form.
     #[must_use]
     pub fn up_to(rows: usize, few: F, many: M) -> Self {

@@ -30,11 +30,11 @@ pub struct Capabilities {
     pub directions: BTreeMap<String, Direction>,
 }
 
-/// Which models a trainer can start from.
+/// The models that a trainer can start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarmStart {
-    /// Those of the same features. Where features have changed, training starts anew and says so.
+    /// Those of the same features. Where features have changed, training starts from scratch and says so.
     SameFeatures,
     /// Those of other features too, by their names: see
     /// [`TrainArgs::warm_start_by_name`](super::TrainArgs::warm_start_by_name).

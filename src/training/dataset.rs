@@ -15,7 +15,7 @@ use crate::model::{Target, Weighting};
 use crate::parallel::side_by_side;
 use crate::transform::{FittedPlan, FittedTransform, Roles, TransformChoice, TransformPlan};
 
-/// A split as a trainer sees it: features `(n_rows, n_features)` and labels `(n_rows)`, computed when asked for.
+/// A split as a trainer sees it: features `(n_rows, n_features)` and labels `(n_rows)`, computed on request.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub(super) examples: Examples,
@@ -31,7 +31,7 @@ pub struct Dataset {
     pub(super) threads: usize,
 }
 
-/// Where the rows of a part are written to.
+/// The destination of the rows of a part.
 struct Place<'a> {
     features: ArrayViewMut2<'a, f32>,
     labels: ArrayViewMut1<'a, f64>,
@@ -71,7 +71,7 @@ impl Dataset {
         self
     }
 
-    /// The same, of which classes were rebalanced: one row stands for so many of the data as it was, by class in the
+    /// The same, with classes rebalanced: the number of original rows that one row stands for, by class in the
     /// target's order. What is [held out](Dataset::hold_out) is weighted by it.
     #[must_use]
     pub fn rebalanced(mut self, stands_for: Option<&[f64]>) -> Self {
@@ -297,7 +297,7 @@ impl Dataset {
         self.target.encode(column)
     }
 
-    /// The labels and the weights batch by batch, for those who need no features: none are made. Weights are `None` if all
+    /// The labels and the weights batch by batch, without features: none are made. Weights are `None` if all
     /// rows count the same.
     pub(super) fn labels(
         &self,

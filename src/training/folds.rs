@@ -16,7 +16,7 @@ use crate::placing::Purpose;
 use crate::transform::{FitPass, Roles, TransformChoice};
 
 impl Dataset {
-    /// Fold `k`, from 0, of so many, held out: every row is in one of them. (Folds by [time](HoldOutBy::Time) leave out
+    /// Holds out fold `k`, from 0, of `of` folds. Every row is in one. (Folds by [time](HoldOutBy::Time) leave out
     /// the first rows.) As [`Dataset::hold_out`] otherwise.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Dataset {
         divided.flatten().ok_or_else(|| self.empty_fold(k, of))
     }
 
-    /// All folds of so many, each as [`Dataset::fold`] gives it. The rows are read as often as for one fold: two passes at
+    /// All `of` folds, each as [`Dataset::fold`] gives it. The rows are read as often as for one fold: two passes at
     /// most read the columns that decide.
     ///
     /// # Errors
@@ -124,8 +124,8 @@ impl Dataset {
         let mut fittings = vec![fitting; folds.len()];
         let mut is_first = true;
         loop {
-            // Whether there is one more pass depends on the steps, not on the rows: it is so for all folds or for none.
-            // Each is asked, as steps that learn nothing are fitted then.
+            // The number of passes depends on the steps, not on the rows, so it is the same for all folds.
+            // Each fold is asked, as steps that learn nothing are fitted then.
             let passes = fittings.iter_mut().map(|fitting| fitting.pass());
             let passes: Vec<Option<FitPass>> = passes.collect::<Result<_>>()?;
             let passes: Option<Vec<FitPass>> = passes.into_iter().collect();
@@ -153,7 +153,7 @@ impl Dataset {
             .collect()
     }
 
-    /// A pass of which all folds' states are alike when it begins: a state a cell, the rows that one fold holds out, and
+    /// A pass that all folds begin in equal states: a state a cell, the rows that one fold holds out, and
     /// one of the rows that none does.
     fn pass_by_cell(
         &self,
@@ -188,7 +188,7 @@ impl Dataset {
         Ok(passes)
     }
 
-    /// A pass of which each fold has a state of its own.
+    /// A pass in which each fold has a state of its own.
     fn pass_by_fold(
         &self,
         folds: &[HoldOut],
@@ -215,7 +215,7 @@ impl Dataset {
         Ok(passes)
     }
 
-    /// Whether a fold trains on the rows that another one holds out, or on those, last, that none does.
+    /// Returns true if a fold trains on the rows of a cell: those that another fold holds out or, in the last, no fold.
     fn trains_on(&self, fold: usize, cell: usize, n_folds: usize) -> bool {
         match self.hold_out_by {
             HoldOutBy::Time(_) => cell < fold || cell == n_folds,

@@ -225,7 +225,7 @@ impl GradientBoosting {
         self
     }
 
-    /// Ends training after so many rounds without a lower loss on the tuning rows, at least 1. Off by default.
+    /// Sets the number of rounds without a lower loss on the tuning rows that end training, at least 1. Off by default.
     #[must_use]
     pub fn patience(mut self, rounds: usize) -> Self {
         self.patience = Some(rounds);

@@ -39,7 +39,7 @@ pub enum HoldOutBy {
 }
 
 impl HoldOutBy {
-    /// By the time of a target's rows, or else their group, or else by row.
+    /// The way for a target: by the time of its rows, or else their group, or else by row.
     pub(super) fn of(target: &Target) -> Self {
         match (target.time(), target.group()) {
             (Some(column), _) => HoldOutBy::Time(column.to_owned()),
@@ -102,7 +102,7 @@ impl Selection {
         }
     }
 
-    /// Whether each row of a batch is left by the last cut; the batch has the columns of [`Selection::last_columns`].
+    /// For each row of a batch, whether the last cut keeps it. The batch has the [`Selection::last_columns`].
     pub(super) fn last_holds(&self, batch: &RecordBatch, target: &Target) -> Result<Vec<bool>> {
         match self.cuts.last() {
             Some(cut) => cut.holds(batch, target),
@@ -170,7 +170,7 @@ fn with_keys<'a>(
 }
 
 impl Cut {
-    /// Whether each row is of this side.
+    /// For each row, whether it is on this side.
     fn holds(&self, batch: &RecordBatch, target: &Target) -> Result<Vec<bool>> {
         let strata = self.measure.strata(batch, target)?;
         let numbers = self.measure.of(batch)?;
@@ -193,7 +193,7 @@ impl Measure {
         }
     }
 
-    /// Whether what it gives is even over 0..1.
+    /// Returns true if its numbers are uniform over 0..1.
     pub(super) fn is_share(&self) -> bool {
         matches!(self.by, HoldOutBy::Row | HoldOutBy::Group(_))
     }
@@ -282,14 +282,14 @@ fn times(name: &str, column: &ArrayRef) -> Result<Vec<f64>> {
 }
 
 impl Dataset {
-    /// By what rows are held out; by default, by the target's time or group, or by row.
+    /// Sets how rows are held out; by default, by the target's time or group, or by row.
     #[must_use]
     pub fn hold_out_by(mut self, by: HoldOutBy) -> Self {
         self.hold_out_by = by;
         self
     }
 
-    /// By what rows are held out.
+    /// The way in which rows are held out.
     #[must_use]
     pub fn holds_out_by(&self) -> &HoldOutBy {
         &self.hold_out_by
@@ -327,7 +327,7 @@ impl Dataset {
         let by_time = matches!(self.hold_out_by, HoldOutBy::Time(_));
         let ranges = self.sorted(&measure)?.into_iter().map(|sorted| {
             let n = sorted.len();
-            // Of two rows or more, at least one on either side.
+            // Of two rows or more, at least one is on either side.
             let wanted = (fraction * n as f64).round() as usize;
             let held = wanted.clamp(n.min(2) / 2, n.saturating_sub(1));
             match by_time {

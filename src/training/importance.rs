@@ -17,7 +17,7 @@ use crate::stage::Stage;
 /// A trainer whose model's permutation importances are measured (Breiman, 2001): by how much the loss on rows that it was
 /// not trained on rises when the values of one raw column are shuffled among the rows, all its features together.
 ///
-/// Where the model says what each feature [contributes](Predict::contributions), the record gets the mean absolute
+/// If the model reports what each feature [contributes](Predict::contributions), the record gets the mean absolute
 /// contribution of each raw column, `contribution`, over the first rows, and the first row's own.
 ///
 /// The rows are those to [tune](TrainArgs::tune) by, or a part held out. The loss is that of the task: the log loss, or
@@ -120,7 +120,7 @@ impl<T: Trainer> Trainer for Explained<T> {
     }
 }
 
-/// By how much the loss rises when a column is shuffled.
+/// The rise of the loss when a column is shuffled.
 struct Rise {
     column: String,
     mean: f64,
@@ -128,9 +128,9 @@ struct Rise {
 }
 
 impl<T: Trainer> Explained<T> {
-    /// Of the first rows; `None` if the model does not say.
+    /// The contributions for the first rows; `None` if the model does not report them.
     fn contributions(&self, model: &T::Model, args: &TrainArgs) -> Result<Option<Contributions>> {
-        /// Deep forests take a second for so many.
+        /// The number of rows; deep forests take a second for them.
         const ROWS: usize = 100;
         let rows = args.rows_to_tune()?;
         let rows = rows.of_batch(rows.first_rows(ROWS.min(self.max_rows))?)?;

@@ -36,7 +36,7 @@ pub(super) struct Solver {
 }
 
 impl LinearRows {
-    /// Reads all rows, if a solver of so many outputs has the memory for them.
+    /// Reads all rows, if a solver with `n_outputs` outputs has the memory for them.
     pub(super) fn read(args: &TrainArgs, n_outputs: usize) -> Result<Self> {
         /// Vectors of the solver: of the last steps, of the search.
         const VECTORS: u64 = 24;
@@ -147,16 +147,16 @@ impl LinearRows {
     }
 }
 
-/// Where a training starts: what the previous model has of each feature, found by name.
+/// The start of a training: the previous model's coefficients of each feature, found by name.
 pub(super) struct Start {
     pub(super) coefficients: Coefficients,
-    /// Of features that the previous model does not have.
+    /// The warning about features that the previous model does not have.
     pub(super) warning: Option<Warning>,
 }
 
 impl Start {
-    /// From the previous model, if there is one of the same link and outputs. A feature that it does not know starts at 0,
-    /// and what it knows of features that are gone is left out: the selective warm start of the TFX paper (Baylor and
+    /// The start from the previous model, if there is one of the same link and outputs. A new feature starts at 0,
+    /// and coefficients of features that are gone are left out: the selective warm start of the TFX paper (Baylor and
     /// others, KDD 2017).
     pub(super) fn of(args: &TrainArgs, link: Link, n_outputs: usize) -> Option<Self> {
         let (model, names) = args.warm_start_by_name::<LinearModel>()?;

@@ -1,6 +1,6 @@
 //! Any estimator of linfa as a trainer.
 //!
-//! An estimator is told once, as a [`LinfaEstimator`]:
+//! An estimator is declared once, as a [`LinfaEstimator`]:
 //!
 //! ```ignore
 //! #[derive(Serialize)]
@@ -43,7 +43,7 @@ use crate::warning::Warning;
 /// categories one-hot, and what the estimator needs comes on top. The warning `linfa_memory` says how much that is, and
 /// what a million rows would take; it is logged before the training begins too.
 ///
-/// What linfa would panic on is refused before: no rows, no features, a feature or label that is not finite, one class
+/// Input on which linfa would panic is refused: no rows, no features, a feature or label that is not finite, one class
 /// only. Weights are refused, as most of linfa's estimators ignore them. Any other panic is an error. It cannot be
 /// stopped once linfa fits. It is as deterministic as the estimator, which may draw from the seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ impl<E: LinfaEstimator> Trainer for Linfa<E> {
     }
 }
 
-/// That classes are learned of classes, and values of values.
+/// Checks that an estimator of classes has a label with classes, and one of values a label with values.
 fn check_task<E: LinfaEstimator>(target: &Target) -> Result<()> {
     let has_classes = target.task() != Task::Regression;
     if E::Label::IS_CLASS == has_classes {

@@ -132,7 +132,7 @@ pub(super) fn of_classes(target: &Target) -> Result<(Loss, Link)> {
     }
 }
 
-/// That labels are indexes of classes.
+/// Checks that labels are indexes of classes.
 pub(super) fn check_classes(labels: &[f64], target: &Target) -> Result<()> {
     let n_classes = target.classes().len();
     let is_class = |label: &f64| label.fract() == 0.0 && (0.0..n_classes as f64).contains(label);

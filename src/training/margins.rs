@@ -11,7 +11,7 @@ use crate::model::Margins;
 use crate::stage::Stage;
 use crate::warning::Warning;
 
-/// By how much the label of a row is outside of what is answered; below 0 within it.
+/// The distance of a row's label from the answer; below 0 within it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Score {
     pub(super) miss: f64,

@@ -6,7 +6,7 @@ use super::{Dataset, TrainArgs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::{FeatureKind, Takes};
 
-/// So many entries a sparse row is thought to have.
+/// The assumed number of entries of a sparse row.
 const ENTRIES: u64 = 16;
 
 impl Dataset {
@@ -39,8 +39,8 @@ impl Dataset {
 }
 
 impl TrainArgs {
-    /// That training stays within the [engine's limit](crate::engine::Engine::memory_limit), where there is one: for trainers that
-    /// hold all rows, before they read them. `bytes` is what it takes at its peak, estimated.
+    /// Checks that training stays within the [engine's limit](crate::engine::Engine::memory_limit), if there is one.
+    /// Trainers that hold all rows call it before they read them. `bytes` is the estimated peak of memory.
     ///
     /// ```
     /// # use fourfold::Result;

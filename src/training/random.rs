@@ -32,7 +32,7 @@ impl Random {
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// The places of so many rows, shuffled (Fisher and Yates).
+    /// The places of `n` rows, shuffled (Fisher and Yates).
     pub(super) fn order(&mut self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
         for last in (1..n).rev() {

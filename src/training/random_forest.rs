@@ -16,8 +16,8 @@ use crate::warning::Warning;
 /// Many deep trees, each on a bootstrap sample of the rows and trying some features at each split; the prediction is their
 /// mean: of values, or of the classes' shares.
 ///
-/// What the trees predict for the rows that they have not seen is the out-of-bag score, an estimate on fresh rows that
-/// needs none: `out_of_bag_log_loss` or `out_of_bag_mean_squared_error` in the
+/// The predictions of the trees for rows that they have not seen give the out-of-bag score, an estimate for fresh rows
+/// that needs none: `out_of_bag_log_loss` or `out_of_bag_mean_squared_error` in the
 /// [curve](super::TrainingRecord::curve). Missing values and categories need no preparation. Rows count as much as they
 /// weigh.
 ///
@@ -110,7 +110,7 @@ impl RandomForest {
         self
     }
 
-    /// Whether each tree sees a bootstrap sample, or all rows.
+    /// Sets whether each tree sees a bootstrap sample, or all rows.
     #[must_use]
     pub fn bootstrap(mut self, bootstrap: bool) -> Self {
         self.bootstrap = bootstrap;

@@ -88,7 +88,7 @@ impl Inner {
         })
     }
 
-    /// Whether the model stands behind another transform than the rows.
+    /// Returns true if the model has another transform than the rows.
     pub(super) fn has_own_transform(&self) -> bool {
         let ours = self.args.train().transform();
         let own = self.fitted.as_ref();

@@ -50,7 +50,7 @@ pub struct TrainingRecord {
     pub explained: Option<ExplainedRow>,
     /// The configurations that were tried, in their order.
     pub trials: Vec<Trial>,
-    /// How much of the spread of the trials' values each searched parameter explains, see
+    /// The part of the variation of the trials' values that each searched parameter explains, see
     /// [`search`](crate::search#importance-of-parameters).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parameter_importances: Vec<Importance>,
@@ -121,7 +121,7 @@ pub struct Trial {
     /// The searched parameters by name, those that mattered: what tells it from other trials of its trainer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Value>,
-    /// Why it came to no value, was stopped before its end, or cannot be chosen because its model exceeds a limit.
+    /// The reason why it has no value, was stopped early, or cannot be chosen because its model exceeds a limit.
     pub reason: Option<String>,
     /// The standard error of the value, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,7 +135,7 @@ pub struct Trial {
     /// The size of the saved model with its transform, where a search has a limit of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// How long the model takes for one raw row, in seconds as measured, where a search has a limit of it.
+    /// The measured time that the model takes for one raw row, in seconds, if a search limits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_seconds: Option<f64>,
 }
@@ -174,8 +174,8 @@ impl Trial {
 }
 
 impl Trial {
-    /// Whether it came to a value that can be compared with those of others: it was neither stopped nor does its model
-    /// exceed a limit.
+    /// Returns true if it has a value that can be compared with those of others: it was not stopped, and its model does
+    /// not exceed a limit.
     #[must_use]
     pub fn is_comparable(&self) -> bool {
         self.value.is_some() && self.reason.is_none()
@@ -221,7 +221,7 @@ impl<M: Model> From<M> for Trained<M> {
 }
 
 impl<M> Trained<M> {
-    /// A model of which nothing more is known.
+    /// A model about which nothing more is known.
     #[must_use]
     pub fn new(model: M) -> Self {
         Trained {
@@ -272,7 +272,7 @@ impl<M> Trained<M> {
         self
     }
 
-    /// Says which iteration the model is of.
+    /// Sets the iteration that the model is of.
     #[must_use]
     pub fn with_best_iteration(mut self, iteration: u64) -> Self {
         self.record.best_iteration = Some(iteration);
@@ -396,7 +396,7 @@ impl<M> Trained<M> {
     }
 }
 
-/// That a trainer makes other probabilities of those that a threshold was chosen for.
+/// The warning that a trainer makes other probabilities than those that a threshold was chosen for.
 pub(super) fn threshold_left_out(threshold: f64) -> Warning {
     let message = format!(
         "the decision threshold {threshold} of the trainer within is of its probabilities, and left out; choose it around \
@@ -410,7 +410,7 @@ pub trait IntoTrained {
     /// The model.
     type Model: Model;
 
-    /// As a trained model.
+    /// Converts it into a trained model.
     fn into_trained(self) -> Trained<Self::Model>;
 }
 

@@ -38,7 +38,7 @@ impl Rows {
         self.weights.as_deref()
     }
 
-    /// That labels are classes of the target.
+    /// Checks that labels are classes of the target.
     pub(super) fn check_classes(&self, n_classes: usize) -> Result<()> {
         let classes = self.table.classes()?;
         match classes.iter().find(|class| **class >= n_classes) {
@@ -101,7 +101,7 @@ pub(super) fn with_importances(
         .with_importances("splits", splits))
 }
 
-/// That a number is within a range, ends included.
+/// Checks that a number is within a range, ends included.
 pub(super) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
     name: &str,
     value: T,
@@ -116,7 +116,7 @@ pub(super) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
     )))
 }
 
-/// That a number is above 0, up to a limit.
+/// Checks that a number is above 0, up to a limit.
 pub(super) fn check_positive(name: &str, value: f64, most: f64) -> Result<()> {
     if value > 0.0 && value <= most {
         return Ok(());

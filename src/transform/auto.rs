@@ -77,13 +77,13 @@ impl Decision {
     pub(super) const DROPPED: &str = "dropped";
     const HASHED: &str = "hashed to";
 
-    /// Whether the column's values are hashed, so that some share a feature.
+    /// Returns true if the column's values are hashed, so that some share a feature.
     #[must_use]
     pub fn is_hashed(&self) -> bool {
         self.action.starts_with(Self::HASHED)
     }
 
-    /// Whether the column makes no feature.
+    /// Returns true if the column makes no feature.
     #[must_use]
     pub fn is_dropped(&self) -> bool {
         self.action == Self::DROPPED

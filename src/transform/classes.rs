@@ -11,7 +11,7 @@ use crate::schema::FieldType;
 pub(super) struct Classes(Vec<String>);
 
 impl Classes {
-    /// As many as a classification has.
+    /// The maximum number of classes, as in a classification.
     const MAX: usize = 100;
 
     /// The names by their places.

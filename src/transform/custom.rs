@@ -287,7 +287,7 @@ impl<O: CustomOperation> Configured for O {
         })?;
         let fitted = CustomOperation::fit(self, learned)?;
         let json = serde_json::to_value(&fitted).map_err(|error| cannot_be_saved::<O>(&error))?;
-        // What is used is what will be loaded.
+        // The operation in use is the one that will be loaded.
         let entry = Entry::of::<O>();
         let code = (entry.fitted)(&json).map_err(|error| cannot_be_saved::<O>(&error))?;
         Ok(FittedCustom::new(O::NAME, json, code, entry))
@@ -373,7 +373,7 @@ impl Clone for State {
     }
 }
 
-/// Two learners of which nothing is known are never the same.
+/// Learners cannot be compared, so no two are equal.
 impl PartialEq for CustomLearner {
     fn eq(&self, _other: &Self) -> bool {
         false

@@ -28,7 +28,7 @@ impl TryFrom<Document> for Transform {
             {
                 step.inputs = inputs;
             }
-            // What is wrong with a step that knows its inputs, `check` tells.
+            // `check` reports errors of a step that knows its inputs.
             if step.op.operation().own_inputs().is_none() {
                 step.check_columns()?;
             }

@@ -209,7 +209,7 @@ impl Transform {
     /// The raw columns that the steps read.
     #[must_use]
     pub fn inputs(&self) -> Vec<&str> {
-        // What was read or written before.
+        // The columns that were read or written before.
         let mut known: HashSet<&str> = HashSet::new();
         let mut inputs: Vec<&str> = Vec::new();
         for step in &self.steps {
@@ -220,7 +220,7 @@ impl Transform {
         inputs
     }
 
-    /// Whether a step learns from the label.
+    /// Returns true if a step learns from the label.
     #[must_use]
     pub fn needs_label(&self) -> bool {
         self.steps

@@ -143,7 +143,7 @@ impl TransformPlan {
         }
     }
 
-    /// Whether it can be fitted on rows of a schema, as far as that is known before.
+    /// Checks that it can be fitted on rows of a schema, as far as that is known before.
     ///
     /// # Errors
     /// As [`Transform::fitting`].
@@ -263,13 +263,13 @@ impl FittedPlan {
         }
     }
 
-    /// The plan, to be fitted anew; `None` of a transform that came fitted.
+    /// The plan, to be fitted again; `None` for a transform that came fitted.
     #[must_use]
     pub fn plan(&self) -> Option<&Arc<TransformPlan>> {
         self.plan.as_ref()
     }
 
-    /// The columns that make no feature, and those of which values share features.
+    /// The columns that make no feature, and those whose values share features.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         let hashed = self
@@ -292,7 +292,7 @@ impl FittedPlan {
     }
 }
 
-/// A transform that was fitted elsewhere, of which no decisions are known.
+/// A transform that was fitted elsewhere, without known decisions.
 impl From<Arc<FittedTransform>> for FittedPlan {
     fn from(transform: Arc<FittedTransform>) -> Self {
         FittedPlan {

@@ -19,9 +19,9 @@ pub(super) enum Value {
     Raw(ArrayRef, FieldType),
     /// Numbers made by a step.
     Numbers(Numbers),
-    /// Text made by a step.
+    /// Strings made by a step.
     Text(Box<StringArray>),
-    /// Categories: `width` features, of which number `id` is 1; [`NO_CATEGORY`] sets none.
+    /// Categories: `width` features, where that of number `id` is 1; [`NO_CATEGORY`] sets none.
     Categories { ids: Few<u32>, width: usize },
     /// Several numbers a row, each a feature.
     Columns(Vec<Numbers>),
@@ -71,7 +71,7 @@ impl List {
         if n_items == values.len() {
             return Ok(whole);
         }
-        // Arrow lets NULL lists have items; they are nobody's.
+        // Arrow lets NULL lists have items; they belong to no row.
         let mut offsets = vec![0];
         let mut kept = Vec::with_capacity(n_items);
         for row in whole.rows() {

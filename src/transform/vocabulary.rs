@@ -46,7 +46,7 @@ impl Vocabulary {
         self.values.len()
     }
 
-    /// Whether there is none.
+    /// Returns true if there are no values.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

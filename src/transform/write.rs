@@ -1,4 +1,4 @@
-//! From the columns of a transform to features.
+//! Conversion of the columns of a transform into features.
 
 use super::fitted::Written;
 use super::numbers::NumbersView;
@@ -14,7 +14,7 @@ pub(super) struct Cells<'a> {
     pub(super) width: usize,
     /// The number of the first row, for errors.
     pub(super) first_row: usize,
-    /// Whether what is missing is NaN, and no error.
+    /// Whether a missing value is written as NaN; otherwise it is an error.
     pub(super) missing: bool,
 }
 

@@ -18,7 +18,7 @@ pub enum Column<'a> {
     /// Sparse rows, such as multi-hot or TF-IDF: row `i` holds `ids[offsets[i]..offsets[i + 1]]` with their values,
     /// ids ascending and below `width`.
     Sparse {
-        /// Where each row begins `(n_rows + 1)`.
+        /// The start of each row `(n_rows + 1)`.
         offsets: &'a [usize],
         /// The ids of all rows.
         ids: &'a [u32],
@@ -51,7 +51,7 @@ impl Column<'_> {
     }
 }
 
-/// So many codes of missing categories.
+/// A number of codes of missing categories.
 #[must_use]
 pub fn missing_codes(n: usize) -> Vec<u32> {
     vec![MISSING_CODE; n]

@@ -14,7 +14,7 @@ use arrow_schema::{DataType, TimeUnit};
 pub struct RowHashes(Vec<Xxh64>);
 
 impl RowHashes {
-    /// Of rows without columns yet.
+    /// The hashes of rows without columns yet.
     #[must_use]
     pub fn new(n_rows: usize) -> Self {
         RowHashes(vec![Xxh64::with_seed(0); n_rows])

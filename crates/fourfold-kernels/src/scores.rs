@@ -6,7 +6,7 @@
 /// The rows of one bucket, by class: their weights, and the squares of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bucket {
-    /// Which bucket it is: [`key_of`] its probabilities.
+    /// The bucket's key: the [`key_of`] its probabilities.
     pub key: u32,
     /// Σ w of the negatives.
     pub negatives: f64,
@@ -141,9 +141,9 @@ pub struct Estimate {
 #[derive(Clone, Debug, Default)]
 pub struct Ranks {
     keys: Vec<u32>,
-    /// Of a positive in the bucket: the share of negatives below it.
+    /// For a positive in the bucket: the share of negatives below it.
     v10: Vec<f64>,
-    /// Of a negative in the bucket: the share of positives above it.
+    /// For a negative in the bucket: the share of positives above it.
     v01: Vec<f64>,
     auc: f64,
     positives: f64,
@@ -423,7 +423,7 @@ pub fn calibration_line(buckets: &[Bucket]) -> Option<Line> {
     None
 }
 
-/// The mean distance of prediction and share of positives over so many bins of equal width, weighted by their rows
+/// The mean distance of prediction and share of positives over `n_bins` bins of equal width, weighted by their rows
 /// (expected calibration error: Naeini, Cooper and Hauskrecht 2015).
 #[must_use]
 pub fn calibration_error(buckets: &[Bucket], n_bins: usize) -> Option<f64> {

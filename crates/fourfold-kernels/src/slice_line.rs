@@ -149,7 +149,7 @@ impl Search {
             Some(last) => last.score.max(0.0),
             None => 0.0,
         };
-        // By all values but the last: two of one beginning make one of the next level.
+        // Slices are grouped by all values but the last: two with the same beginning make one of the next level.
         let mut beginnings: HashMap<&[(usize, u32)], Vec<usize>> = HashMap::new();
         for (at, slice) in level.iter().enumerate() {
             let values = &slice.found.values;
@@ -234,7 +234,7 @@ mod tests {
         (i * step + 13) % 1_009 % n
     }
 
-    /// Of 600 rows: four columns, and errors that are large in two places.
+    /// Six hundred rows of four columns, with errors that are large in two places.
     fn rows() -> (Vec<Vec<u32>>, Vec<f64>) {
         let n = 600;
         let columns: Vec<Vec<u32>> = [(7_919, 3), (104_729, 4), (611, 5), (1_299, 2)]

@@ -1,4 +1,4 @@
-//! Texts that have a number each.
+//! Strings that have a number each.
 
 use std::hash::Hasher;
 
@@ -19,7 +19,7 @@ use crate::hash::FastHasher;
 /// ```
 #[derive(Debug, Default)]
 pub struct TermIndex {
-    /// One more than the number of a text; 0 where there is none.
+    /// One more than the number of a string; 0 where there is none.
     slots: Vec<u32>,
     /// All texts, one after the other.
     bytes: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct TermIndex {
 }
 
 impl TermIndex {
-    /// Texts by their numbers `0 ..`.
+    /// The strings by their numbers `0 ..`.
     ///
     /// # Panics
     /// If there are 2^32 texts or more.
@@ -55,7 +55,7 @@ impl TermIndex {
         &self.bytes[start..self.ends[id]]
     }
 
-    /// The slot of a text, or the empty one that it would take.
+    /// The slot of a string, or the empty one that it would take.
     fn slot_of(&self, text: &[u8]) -> usize {
         let mask = self.slots.len() - 1;
         let mut slot = hash(text) as usize & mask;
@@ -68,7 +68,7 @@ impl TermIndex {
         }
     }
 
-    /// The number of a text.
+    /// The number of a string.
     #[must_use]
     pub fn id_of(&self, text: &str) -> Option<u32> {
         if self.slots.is_empty() {

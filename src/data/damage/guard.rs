@@ -1,4 +1,4 @@
-//! Where a panic of a decoder becomes an error.
+//! Conversion of the panics of decoders into errors.
 
 use std::any::Any;
 use std::fmt;
@@ -43,7 +43,7 @@ fn panicked(what: &str, panic: &(dyn Any + Send)) -> Error {
     Error::data(format!("`{what}` cannot be read: it is damaged: {said}"))
 }
 
-/// A scan of files, of which a panic becomes an error. Rows, order and parts are those of the scan.
+/// A scan of files that turns a panic into an error. Rows, order and parts are those of the scan.
 pub(in crate::data) struct GuardExec {
     scan: Arc<dyn ExecutionPlan>,
     /// The name of the input, for error messages.

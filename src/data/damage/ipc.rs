@@ -19,7 +19,7 @@ const MARKER: [u8; 4] = [0xff; 4];
 /// The longest schema or message without its body.
 const LONGEST_MESSAGE: u64 = 1 << 28;
 
-/// Holds a file's claims against its size and the engine's memory. What is no Arrow file at all is left to the reader.
+/// Checks a file's claims against its size and the engine's memory. A file of another format is left to the reader.
 ///
 /// # Errors
 /// [`ErrorKind::Data`](crate::ErrorKind::Data) with what is wrong.
@@ -157,7 +157,7 @@ impl Claims<'_> {
         Ok(())
     }
 
-    /// A message whose body of so many bytes begins at a byte.
+    /// A message whose body of `body` bytes begins at a byte.
     async fn message(&mut self, message: &[u8], begin: u64, body: u64) -> Result<()> {
         let message: Message<'_> = root_as_message(message).map_err(|error| {
             self.wrong("a message is not whole")

@@ -80,11 +80,11 @@ impl ParquetFileReaderFactory for CheckedReaders {
 
 struct CheckedReader {
     inner: Box<dyn AsyncFileReader + Send>,
-    /// The file, for people.
+    /// The name of the file for messages.
     shown: Arc<str>,
     n_bytes: u64,
     limit: u64,
-    /// By their first bytes, as soon as the footer was read.
+    /// The chunks by their first bytes, as soon as the footer was read.
     chunks: Vec<Chunk>,
 }
 

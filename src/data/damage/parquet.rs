@@ -9,7 +9,7 @@ use crate::data::location::Found;
 use crate::error::Result;
 use crate::statistics::base64;
 
-/// Holds the claims of a footer against the file's size. Those of its pages are checked when these are read: see
+/// Checks the claims of a footer against the file's size. Those of its pages are checked when these are read: see
 /// [`pages`](super::pages).
 ///
 /// # Errors
@@ -79,7 +79,7 @@ fn unsound_schema(metadata: &ParquetMetaData) -> Option<String> {
         Some(rest) => rest.get(4..)?,
         None => &bytes,
     };
-    // What is no message at all the reader refuses.
+    // The reader refuses bytes that are no message at all.
     let message = root_as_message(message).ok()?;
     message.header_as_schema().and_then(types::unsound)
 }
@@ -94,7 +94,7 @@ fn is_range(offset: i64, length: i64, size: u64) -> bool {
     offset >= 0 && length >= 0 && end.is_some_and(|end| end as u64 <= size)
 }
 
-/// Whether the bytes of a column chunk are behind the magic at the beginning and before the end of the file.
+/// Returns true if a column chunk lies behind the magic at the beginning and before the end of the file.
 fn is_within(column: &ColumnChunkMetaData, size: u64) -> bool {
     let end = start(column).checked_add(column.compressed_size());
     start(column) >= 4

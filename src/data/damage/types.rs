@@ -1,4 +1,4 @@
-//! The types that a schema of Arrow IPC names: those that arrow's reader panics on are told here.
+//! The types that a schema of Arrow IPC names: those that arrow's reader panics on are detected here.
 
 use arrow::ipc::{DateUnit, Field, IntervalUnit, Precision, Schema, TimeUnit, Type, UnionMode};
 

@@ -60,7 +60,7 @@ impl Blocks {
         })
     }
 
-    /// Whether any part of the file can be read at once.
+    /// Returns true if any part of the file can be read at once.
     pub(super) fn is_local(&self) -> bool {
         matches!(self.from, From::File(..))
     }
@@ -88,7 +88,7 @@ impl Blocks {
         }
     }
 
-    /// Appends bytes until there are so many, or no more; says whether there may be more.
+    /// Appends bytes until there are `n`, or no more; returns whether there may be more.
     pub(super) async fn fill(&mut self, buffer: &mut Vec<u8>, n: usize) -> Result<bool> {
         while buffer.len() < n {
             if !self.next(buffer).await? {

@@ -18,14 +18,14 @@ const CANDIDATES: [u8; 4] = *b",;\t|";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) dialect: Dialect,
-    /// As they are in the file, without blanks around them: some may be empty.
+    /// The names as they are in the file, without blanks around them: some may be empty.
     pub(super) names: Vec<String>,
-    /// Where the rows begin, in bytes and in lines.
+    /// The start of the rows, in bytes and in lines.
     pub(super) offset: usize,
     pub(super) line: u64,
     /// The number of lines before the header.
     pub(super) before: u64,
-    /// Whether the first column's values count rows, as far as was looked.
+    /// Whether the first column's values count rows, in the rows that were read.
     pub(super) first_counts: bool,
     /// Whether the names look like values.
     pub(super) is_values: bool,
@@ -38,7 +38,7 @@ pub(super) struct Header {
 type Record = Vec<Vec<u8>>;
 
 impl Header {
-    /// Of the first bytes of a file.
+    /// Finds the header in the first bytes of a file.
     ///
     /// # Errors
     /// If they are not UTF-8, or have no record.
@@ -238,7 +238,7 @@ fn before_header(found: &[(usize, Record)]) -> usize {
     if before >= found.len() { 0 } else { before }
 }
 
-/// Whether the names may be one more row: numbers in columns of numbers, and in the others values that they have.
+/// Returns true if the names may be another row: numbers in numeric columns, and in the others values of the column.
 fn are_values(names: &[String], rows: &[(usize, Record)]) -> bool {
     let is_number = |field: &[u8]| number::number(field, number::PLAIN).is_some();
     let is_numeric = |at: usize| {
@@ -275,7 +275,7 @@ fn by_spaces(text: &[u8]) -> Option<usize> {
     (fields > 1 && found.len() > 2 && count == found.len()).then_some(fields)
 }
 
-/// Whether the first fields count up by one.
+/// Returns true if the first fields count up by one.
 fn counts_rows(rows: &[(usize, Record)]) -> bool {
     let numbers: Option<Vec<i64>> = rows
         .iter()

@@ -53,7 +53,7 @@ const TIMES: [Reading; 2] = [Reading::Date, Reading::Timestamp];
 pub(in crate::data) struct Inference<'a> {
     options: &'a TextOptions,
     marks: Marks,
-    /// Whether a comma is the decimal one in these files.
+    /// Whether the decimal separator of these files is a comma.
     decimal_comma: bool,
     /// The unit of positions in remarks: `line` or `row`.
     place: &'static str,

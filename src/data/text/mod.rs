@@ -1,6 +1,6 @@
 //! Files of text, CSV and JSON, as tables.
 //!
-//! Such files do not say of themselves what their columns are. The [`inspector`] cuts the first rows into fields and
+//! Such files do not declare the types of their columns. The [`inspector`] cuts the first rows into fields and
 //! counts what these can be read as, [`infer`] chooses from the counts, and [`TextTable`] reads every row as what was
 //! chosen: in parts, side by side, the rows in order. The loops over bytes are those of [`fourfold_kernels::text`].
 
@@ -38,7 +38,7 @@ const LONGEST_RECORD: usize = 1 << 26;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct TextOptions {
-    /// The words that stand for no value, instead of the usual ones.
+    /// The words that stand for a missing value, instead of the usual ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) nulls: Option<Vec<String>>,
     /// The types of some columns.
@@ -50,7 +50,7 @@ pub(super) struct TextOptions {
     /// Columns that are not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) leave_out: Vec<String>,
-    /// Whether a comma is the decimal one.
+    /// Whether the decimal separator is a comma.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) decimal_comma: bool,
 }
@@ -79,7 +79,7 @@ impl TextOptions {
         given.or_else(|| self.expected.get(column)).copied()
     }
 
-    /// Refuses what is said of a column that is not there.
+    /// Refuses options of a column that is not there.
     fn check_names(&self, names: &[String]) -> Result<()> {
         let mut said = self.types.keys().chain(&self.leave_out);
         match said.find(|name| !names.contains(name)) {
@@ -100,7 +100,7 @@ enum Format {
 }
 
 impl Format {
-    /// Where the last whole record of a chunk that begins with a record ends.
+    /// The end of the last whole record of a chunk that begins with a record.
     fn cut(&self, chunk: &[u8], lines: bool) -> Option<usize> {
         match self {
             Format::Csv(dialect) => csv::cut(chunk, dialect),
@@ -125,10 +125,10 @@ impl Format {
     }
 }
 
-/// Where the rows of a file begin.
+/// The start of the rows of a file.
 #[derive(Clone, Copy, Debug)]
 struct Start {
-    /// In bytes.
+    /// The offset in bytes.
     offset: u64,
     /// The line, counted from 1.
     line: u64,
@@ -146,7 +146,7 @@ pub(super) struct TextColumn {
     nested: Option<DataType>,
     /// Whether it is a column of the table.
     is_given: bool,
-    /// Whether its type was told, not inferred.
+    /// Whether its type was declared rather than inferred.
     is_told: bool,
 }
 
@@ -179,7 +179,7 @@ pub(super) struct TextTable {
     columns: Vec<TextColumn>,
     /// The columns of the table.
     schema: SchemaRef,
-    /// Where the rows of each file begin, in the order of the files.
+    /// The start of the rows of each file, in the order of the files.
     starts: Vec<Start>,
     infer_rows: usize,
 }

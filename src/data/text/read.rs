@@ -20,7 +20,7 @@ use super::explain::{Place, failed, shown};
 use super::{LONGEST_RECORD, TextColumn, TextTable, nested};
 use crate::error::{Error, Result};
 
-/// A batch ends with so many rows, or with so many bytes of text.
+/// The maximum size of a batch, in rows and in bytes of text.
 const BATCH_ROWS: usize = 8_192;
 const BATCH_BYTES: usize = 1 << 22;
 
@@ -254,7 +254,7 @@ pub(in crate::data) fn array_of(column: &mut Column) -> Result<ArrayRef> {
     })
 }
 
-/// Which array or object is not of the type.
+/// The error of the array or object that is not of the type.
 fn odd_one(texts: &StringArray, column: &TextColumn, file: &str, line: u64) -> Error {
     let wanted = column.data_type();
     let what = match wanted {

@@ -26,7 +26,7 @@ use super::read::{Piece, Rows};
 use super::{LONGEST_RECORD, TextTable};
 use crate::error::Result;
 
-/// A part is at least so many bytes.
+/// The minimum size of a part, in bytes.
 const SMALLEST_PART: u64 = 1 << 22;
 
 /// Files of text to be scanned.
@@ -39,7 +39,7 @@ pub(in crate::data) struct TextScan {
 }
 
 impl TextScan {
-    /// A plan of at most so many parts. `projection` is of the table's columns and those that folders make behind them.
+    /// A plan of at most `n_parts` parts. `projection` is of the table's columns and the folders' columns after them.
     pub(in crate::data) async fn plan(
         self,
         store: Arc<dyn ObjectStore>,
@@ -107,7 +107,7 @@ impl TextScan {
                 line: start.line,
                 lines: start.lines,
             };
-            // Where a record ends is known only by reading all that is before it: of files that are at hand.
+            // The end of a record is known only after reading all that precedes it, so only files at hand are cut.
             let is_cut = size > 2 * wanted && start.lines && !self.compression.is_compressed();
             let ranges = match is_cut {
                 true => self.ranges(store, &whole, wanted).await?,
@@ -144,7 +144,7 @@ impl TextScan {
         Ok(parts)
     }
 
-    /// Ranges of a file that end with records, each of about so many bytes, with the lines they begin with. `None` if
+    /// Ranges of a file that end with records, each of about `wanted` bytes, with the lines they begin with. `None` if
     /// the file is far away.
     async fn ranges(
         &self,

@@ -1,4 +1,4 @@
-//! Thresholds against metrics.
+//! Validation of metrics against thresholds.
 
 use super::{Bound, InSlices, NoWorseInSlices, Threshold};
 use crate::blessing::{Check, detectable_change};

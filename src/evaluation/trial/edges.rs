@@ -25,13 +25,13 @@ pub(super) struct Edge {
     pub(super) wanted: Wanted,
 }
 
-/// Edges are tried of as many columns as make about so many values in all, each edge being a row.
+/// The approximate maximum of values in all edges, each of which is a row: it limits the columns whose edges are tried.
 const MOST_VALUES: usize = 1 << 20;
 
 /// Rows like a real one, in which one column is at an edge.
 pub(super) fn edges(schema: &Schema, real: &RecordBatch) -> Result<Vec<Edge>> {
     let mut edges = Vec::new();
-    // Of rows with hundreds of columns some are looked at, evenly.
+    // Of hundreds of columns only some are tried, at even steps.
     let n_columns = schema.fields.len().max(1);
     let every = n_columns.div_ceil((MOST_VALUES / (EDGES_OF_A_COLUMN * n_columns)).max(1));
     for field in schema.fields.iter().step_by(every) {

@@ -75,7 +75,7 @@ impl Default for Trial {
 }
 
 impl Trial {
-    /// In this process, for at most a minute, without other limits.
+    /// A trial in this process, for at most a minute, without other limits.
     #[must_use]
     pub fn new() -> Self {
         Trial::default()
@@ -124,8 +124,8 @@ impl Trial {
         self
     }
 
-    /// By how many bytes the process may grow during the burst. In this process, whatever else it does counts, too. Judged on
-    /// Linux only.
+    /// Sets the number of bytes by which the process may grow during the burst. In this process, its other work counts
+    /// too. Judged on Linux only.
     #[must_use]
     pub fn max_memory_growth(mut self, bytes: u64) -> Self {
         self.memory_growth = Some(bytes);
@@ -297,7 +297,7 @@ fn here(time: Duration, place: &Path, loaders: &Loaders, asked: Asked) -> Result
     let probe = move || {
         let report = catch_unwind(AssertUnwindSafe(|| probe::run(&place, &loaders, &asked)));
         let report = report.unwrap_or_else(|panic| Err(probe::panicked(&*panic)));
-        // Who gave up does not listen any more.
+        // The receiver no longer listens if it gave up.
         let _ = sender.send(report);
     };
     std::thread::Builder::new()

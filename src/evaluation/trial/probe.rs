@@ -15,10 +15,10 @@ use crate::model::{Loaders, Prediction, Servable};
 
 /// The rows that are asked one by one.
 const ALONE: usize = 10;
-/// The burst: so many threads, each with so many single rows.
+/// The burst: the number of threads, and the number of single rows of each.
 const THREADS: usize = 4;
 const REQUESTS: usize = 100;
-/// The most faults that are told.
+/// The maximum number of faults that are reported.
 const MAX_FAULTS: usize = 20;
 
 /// The queries.
@@ -34,9 +34,9 @@ pub(super) struct Report {
     pub(super) load: Duration,
     pub(super) p50: Duration,
     pub(super) p99: Duration,
-    /// By how many bytes the process grew during the burst, where that can be told.
+    /// The number of bytes by which the process grew during the burst, if it is known.
     pub(super) memory_growth: Option<u64>,
-    /// Of the rows at the edges.
+    /// The number of answered rows at the edges.
     pub(super) answered: usize,
     pub(super) refused: usize,
     pub(super) faults: Vec<String>,

@@ -1,4 +1,4 @@
-//! Whether intervals cover what they say.
+//! Tests of the coverage of intervals.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn intervals_cover_what_they_say() {
     }
 }
 
-/// Without resampling, which takes long in a thousand sets.
+/// An evaluation without resampling, which takes long in a thousand sets.
 fn quick(rows: &Rows) -> Evaluation {
     let mut evaluator = evaluator(2, &[], Vec::new());
     evaluator.update(&rows.batch()).unwrap();
@@ -184,13 +184,13 @@ fn resampled_intervals_cover_what_they_say() {
         }
     }
     for (name, covered) in names.iter().zip(covered) {
-        // That of the largest distance is wide by design.
+        // The interval of the largest distance is wide by design.
         let most = if *name == "ks" { 500 } else { 490 };
         assert!((465..=most).contains(&covered), "{name}: {covered} of 500");
     }
 }
 
-/// Of a bootstrap of the same rows with numpy: 0.00728 and 0.000879.
+/// The errors by a bootstrap of the same rows with numpy: 0.00728 and 0.000879.
 #[test]
 fn the_errors_of_r2_and_calibration_are_those_of_the_bootstrap() {
     let found = evaluate(0, &values(), &[]);

@@ -20,13 +20,13 @@ struct Stored {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredTree {
-    /// Of each node; -1 of a leaf.
+    /// The feature of each node; -1 for a leaf.
     features: Vec<i64>,
-    /// Of each split, in order.
+    /// The threshold of each split, in order.
     thresholds: Vec<f32>,
-    /// Of each split, the nodes for values up to the threshold and for others.
+    /// The nodes of each split, for values up to the threshold and for others.
     children: Vec<[usize; 2]>,
-    /// Of each leaf, in order: one output after the other.
+    /// The outputs of each leaf, in order: one output after the other.
     outputs: Vec<f64>,
 }
 

@@ -99,7 +99,7 @@ fn numbers_of_items() {
         "error VALUE_NESTEDNESS_MISMATCH: column `x`: is of type list of text, must be text (fix: mark `x` as \
          deprecated)",
     );
-    // Of the time before lists had a type.
+    // A schema from before lists had a type.
     check_statistics(
         x(FieldType::Other).required(),
         &of_lists(1, 2),

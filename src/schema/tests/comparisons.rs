@@ -47,7 +47,7 @@ fn drift_and_skew_are_measured_alarm_or_not() {
         assert_eq!(report.anomalies.len(), alarms);
         assert!((report.comparisons[0].measured - 0.2).abs() < 1e-12);
     }
-    // Without a threshold drift shows, too, of texts and of numbers.
+    // Without a threshold drift is shown too, for strings and for numbers.
     let schema = Schema::new([Field::new("n", FieldType::Integer)]);
     let numbers = |n: i64| statistics(vec![("n", whole(&(n..n + 100).collect::<Vec<_>>()))]);
     let report = Validation::new(&schema)

@@ -79,7 +79,7 @@ fn x(field_type: FieldType) -> Field {
     Field::new("x", field_type)
 }
 
-/// Statistics of a list column of texts, with so many items a row.
+/// Statistics of a list column of strings, with `min` to `max` items a row.
 fn of_lists(min: u64, max: u64) -> Statistics {
     let mut statistics = statistics(vec![("x", words(&["a", "b", "c"]))]);
     statistics.columns[0].valency = Some(Valency {

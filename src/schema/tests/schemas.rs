@@ -37,7 +37,7 @@ fn environments() {
     );
     assert_eq!(schema.environment("serving").unwrap().fields.len(), 1);
 
-    // What a field says of an environment is stronger than the defaults, and to be in one than not to be.
+    // The environments of a field override the defaults, and membership overrides exclusion.
     schema.default_environments = vec!["batch".to_owned()];
     assert_eq!(schema.environment("training").unwrap().fields.len(), 0);
     assert_eq!(schema.environment("batch").unwrap().fields.len(), 2);

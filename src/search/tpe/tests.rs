@@ -198,7 +198,7 @@ fn objectives() -> Vec<Objective> {
     ]
 }
 
-/// The least value that so many trials find, a batch at a time.
+/// The least value that a number of trials finds, a batch at a time.
 fn least(objective: &Objective, trials: usize, batch: usize, seed: u64) -> f64 {
     let space = &objective.space;
     let mut seen: Vec<Observation> = Vec::new();

@@ -1,4 +1,4 @@
-//! The numbers are those of the reference's own tests, or worked out by hand where they differ.
+//! The numbers are those of the reference's own tests, or computed by hand where they differ.
 
 use super::*;
 use crate::statistics::Bucket;
@@ -180,7 +180,7 @@ fn the_stability_index_is_its_formula() {
 
 #[test]
 fn a_list_that_is_cut_off_makes_no_difference_of_its_own() {
-    // The same thousand values of equal share, of which each side lists another half of two hundred.
+    // A thousand values of equal share; each side lists another half of two hundred.
     let side = |from: usize| Categories {
         counts: (from..from + 100)
             .map(|i| (format!("{i:03}"), 5.0))

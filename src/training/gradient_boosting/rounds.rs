@@ -10,7 +10,7 @@ use crate::warning::Warning;
 
 /// The most rounds, as in LightGBM and scikit-learn.
 const MOST: usize = 100;
-/// More rows overfit less in so many rounds, and take longer.
+/// Above this number of rows, the same rounds overfit less, and take longer.
 const FEW_ROWS: usize = 10_000;
 const FOLDS: usize = 3;
 

@@ -103,7 +103,7 @@ impl GradientBoosting {
         self.interactions.iter().map(group).collect()
     }
 
-    /// That the loss is defined for the labels.
+    /// Checks that the loss is defined for the labels.
     fn check_labels(&self, objective: Objective, rows: &Rows) -> Result<()> {
         let (least, what) = match objective {
             Objective::Poisson | Objective::Tweedie(_) => (0.0, "at least 0"),
@@ -183,7 +183,7 @@ impl Trainer for GradientBoosting {
     }
 }
 
-/// Whether trees can be added to those of a model.
+/// Returns true if trees can be added to those of a model.
 fn can_go_on(model: &ForestModel, objective: Objective) -> bool {
     let same_link =
         matches!(model.combine(), Combine::Sum { link: own, .. } if *own == link(objective));

@@ -19,7 +19,7 @@ pub(super) struct Moved {
     pub(super) change: Option<String>,
 }
 
-/// Where a feature of the previous trees is now.
+/// The new place of a feature of the previous trees.
 #[derive(Clone)]
 enum Place {
     Gone,
@@ -31,7 +31,7 @@ enum Place {
 /// The features of now, by the names of their columns in the matrix.
 struct Now<'a> {
     info: &'a [Feature],
-    /// Of each feature, its first feature of the trees.
+    /// For each feature, its first feature of the trees.
     first: Vec<u32>,
     /// The feature, and the place among its columns.
     by_name: HashMap<&'a str, (usize, usize)>,
@@ -67,7 +67,7 @@ impl<'a> Now<'a> {
         place.filter(|(number, _)| self.info[*number].kind == kind)
     }
 
-    /// Where the features of a column of the previous trees are.
+    /// The new places of the features of a column of the previous trees.
     fn places(&self, column: ForestColumn, names: &[String]) -> Vec<Place> {
         let place = |name: &String, kind| match self.find(name, kind) {
             Some((number, at)) => Place::Number(self.first[number] + at as u32),

@@ -172,7 +172,7 @@ fn rows_beyond_the_processs_limit_train() {
         ])
         .arg("--test-threads=1")
         .env(FILE, &path)
-        // Address space that nobody uses is not what is measured.
+        // Unused address space is not what is measured.
         .env("MALLOC_ARENA_MAX", "1")
         .env("RUST_BACKTRACE", "0")
         .output()

@@ -82,7 +82,7 @@ impl Custom {
     fn new<O: CustomOperation>(operation: O) -> Self {
         Custom {
             name: O::NAME.to_owned(),
-            // What cannot be saved is refused by `check`.
+            // An operation that cannot be saved is refused by `check`.
             config: serde_json::to_value(&operation).unwrap_or_default(),
             code: Some(Arc::new(operation)),
         }

@@ -63,7 +63,7 @@ impl Transform {
         let derive = Derive {
             expression: expression.into(),
         };
-        // Without its columns if it is refused, which `check` tells.
+        // A refused expression has no columns, which `check` reports.
         let inputs = derive.columns().unwrap_or_default();
         self.step_of(inputs, [output], derive)
     }

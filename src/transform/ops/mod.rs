@@ -101,7 +101,7 @@ pub(super) trait Operation {
         None
     }
 
-    /// Whether its learner must see the label.
+    /// Returns true if its learner must see the label.
     fn needs_label(&self) -> bool {
         false
     }
@@ -383,7 +383,7 @@ impl FittedOp {
         }
     }
 
-    /// Whether its output is lists, or may be.
+    /// Returns true if its output is lists, or may be.
     pub(super) fn makes_lists(&self, of_lists: bool) -> bool {
         match self {
             FittedOp::Tokens(_)

@@ -12,7 +12,7 @@ use crate::transform::value::{Sparse, Value};
 /// One feature per frequent item of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MultiHot {
-    /// At most so many items.
+    /// The maximum number of items.
     pub max_categories: usize,
 }
 

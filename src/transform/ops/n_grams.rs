@@ -20,7 +20,7 @@ pub struct NGrams {
 }
 
 impl Transform {
-    /// Replaces each list of words by its n-grams: all runs of so many neighbours, joined by a space. They are in
+    /// Replaces each list of words by its n-grams: all runs of `sizes` neighbours, joined by a space. They are in
     /// tf.Transform's order: for each word those that start there, from the shortest. NULL items are skipped.
     ///
     /// ```

@@ -11,7 +11,7 @@ use crate::transform::value::Value;
 /// One feature per frequent value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OneHot {
-    /// At most so many values.
+    /// The maximum number of values.
     pub max_categories: usize,
 }
 

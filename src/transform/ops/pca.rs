@@ -20,7 +20,7 @@ use crate::transform::value::Value;
 pub struct Pca {
     /// The number of components; at most that of columns.
     pub n_components: usize,
-    /// Whether each is scaled to variance 1.
+    /// Whether each component is scaled to variance 1.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whiten: bool,
 }
@@ -115,7 +115,7 @@ impl Operation for Pca {
             ));
         }
         let (variances, vectors) = symmetric_eigen(covariance);
-        // What rounding leaves of a variance that is none.
+        // The bound up to which a variance is 0, apart from rounding.
         let least = f64::EPSILON * variances.iter().fold(0.0_f64, |most, x| most.max(*x));
         let of = variances.iter().zip(vectors.columns());
         let components = of
@@ -141,7 +141,7 @@ impl Operation for Pca {
 pub struct Components {
     /// The mean of each column.
     pub means: Vec<f64>,
-    /// From the one of the largest variance.
+    /// The components, in descending order of variance.
     pub components: Vec<Component>,
 }
 

@@ -28,9 +28,9 @@ pub struct TargetEncode {
     pub smoothing: f64,
     /// The number of folds of the training rows; 5 by default.
     pub n_folds: usize,
-    /// The largest number of categories, of which the most frequent ones stay; 10,000 by default.
+    /// The maximum number of categories; the most frequent ones stay. 10,000 by default.
     pub max_categories: usize,
-    /// Whether a label of numbers is classes.
+    /// Whether the values of a numeric label are classes.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub classes: bool,
     /// Raw columns that tell rows apart besides the transform's inputs.

@@ -50,12 +50,12 @@ pub struct Terms {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TermOrder {
-    /// By the number of occurrences.
+    /// Order by the number of occurrences.
     #[default]
     Count,
-    /// By mutual information with the label.
+    /// Order by mutual information with the label.
     MutualInformation,
-    /// By mutual information less its expected value for independent terms, so that rare terms gain nothing by chance.
+    /// Order by mutual information less its expected value for independent terms, so rare terms gain nothing by chance.
     AdjustedMutualInformation,
 }
 

@@ -127,7 +127,7 @@ impl Apply for SplitText {
                 lower.clear();
                 match word.is_ascii() {
                     true => lower.extend(word.chars().map(|c| c.to_ascii_lowercase())),
-                    // Not character by character: the last sigma of a word has its own form.
+                    // Words are lower-cased whole, as the last sigma of a word has its own form.
                     false => lower.push_str(&word.to_lowercase()),
                 }
                 words.push(&lower)

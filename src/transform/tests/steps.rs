@@ -394,7 +394,7 @@ fn an_operation_of_ones_own_writes_several_columns() {
     let loaded = loaded.with_operations(&fitted.operations()).unwrap();
     assert_eq!(loaded.apply(&rows).unwrap(), features);
 
-    // From a file of configuration, too.
+    // The same applies to a configuration file.
     let configured = serde_json::to_string(&transform).unwrap();
     let configured: Transform = serde_json::from_str(&configured).unwrap();
     assert!(refusal(&configured, &rows).contains("was loaded without its code"));

@@ -119,13 +119,13 @@ fn a_training_row_is_encoded_by_the_other_folds_and_a_served_one_by_all() {
         );
         assert_eq!(served[[row, 0]], encoded(row, &|_| true), "row {row}");
     }
-    // In any blocks of rows the same.
+    // The result is the same in any blocks of rows.
     for (from, n) in [(0, 1), (37, 200)] {
         let part = fitted.apply_training(&rows.slice(from, n)).unwrap();
         let same = (from..from + n).zip(part.rows());
         same.for_each(|(row, part)| assert_eq!(part, trained_on.row(row)));
     }
-    // What serving reads: not the key.
+    // Serving reads the inputs, not the key.
     assert_eq!(fitted.apply(&rows.project(&[0]).unwrap()).unwrap(), served);
     let error = fitted
         .apply_training(&rows.project(&[0]).unwrap())

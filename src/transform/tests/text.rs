@@ -82,7 +82,7 @@ pub(super) fn rows_of(fitted: &FittedTransform, rows: &RecordBatch) -> Vec<Vec<f
         .collect()
 }
 
-/// The lists that a chain of steps without learners makes of a text.
+/// The lists that a chain of steps without learners makes of a string.
 #[track_caller]
 fn made(transform: &Transform, column: &ArrayRef) -> Vec<Option<Vec<String>>> {
     let mut value = Value::of(ArrayRef::clone(column), FieldType::Text).unwrap();

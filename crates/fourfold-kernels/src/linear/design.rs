@@ -34,7 +34,7 @@ impl<'a> Design<'a> {
         }
     }
 
-    /// The same of so many rows where there are no columns at all.
+    /// Sets the number of rows for a design without columns.
     #[must_use]
     pub fn with_rows(mut self, n_rows: usize) -> Self {
         self.n_rows = n_rows;
@@ -227,7 +227,7 @@ fn add_times(to: &mut [f64], factor: f64, from: &[f64]) {
     }
 }
 
-/// In eight sums side by side, which the compiler turns into vectors.
+/// The dot product, in eight sums side by side, which the compiler turns into vectors.
 #[inline(always)]
 fn dot(residuals: &[f64], values: &[f32]) -> f64 {
     let mut sums = [0.0; 8];

@@ -50,7 +50,7 @@ pub struct Coefficients {
 }
 
 impl Coefficients {
-    /// Of all scores that give the same shares of classes, those that sum to 0: no penalty is less.
+    /// Shifts coefficients so that scores sum to 0, which keeps the shares of classes: no penalty is less.
     fn centre(&mut self) {
         let n_outputs = self.intercepts.len();
         let rows = self.weights.chunks_exact_mut(n_outputs);
@@ -74,7 +74,7 @@ pub struct Fit {
     pub iterations: usize,
     /// The passes over the rows.
     pub evaluations: usize,
-    /// Why it ended.
+    /// The reason why it ended.
     pub stop: Stop,
 }
 
@@ -233,7 +233,7 @@ fn gradient_len(coefficients: &Coefficients) -> usize {
     coefficients.weights.len() + coefficients.intercepts.len()
 }
 
-/// From coefficients to the solver's unknowns and back: those of features `(x - centre) / divisor`.
+/// Conversion of coefficients to the solver's unknowns and back: those of features `(x - centre) / divisor`.
 struct Scale {
     centres: Vec<f64>,
     /// `(width, n_outputs)`.

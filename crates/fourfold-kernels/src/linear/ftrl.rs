@@ -32,7 +32,7 @@ pub struct Ftrl {
 }
 
 impl Ftrl {
-    /// Coefficients of 0 for so many expanded features. The loss is [`Loss::Logistic`] or [`Loss::Softmax`].
+    /// Coefficients of 0 for `width` expanded features. The loss is [`Loss::Logistic`] or [`Loss::Softmax`].
     #[must_use]
     pub fn new(width: usize, loss: Loss, options: FtrlOptions) -> Self {
         let n_outputs = loss.n_outputs();

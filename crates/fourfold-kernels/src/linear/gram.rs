@@ -24,7 +24,7 @@ pub struct Gram {
 }
 
 impl Gram {
-    /// Of no rows.
+    /// The sums of no rows.
     #[must_use]
     pub fn empty(width: usize) -> Self {
         Gram {
@@ -40,7 +40,7 @@ impl Gram {
         self.means.len() - 1
     }
 
-    /// Of rows, on any number of threads with the same result. Numbers, labels and weights are finite.
+    /// The sums of rows, on any number of threads with the same result. Numbers, labels and weights are finite.
     #[must_use]
     pub fn of(
         design: &Design<'_>,
@@ -106,7 +106,7 @@ pub struct GramSums {
 }
 
 impl GramSums {
-    /// Of no rows, of the columns of a design.
+    /// The sums of no rows, for the columns of a design.
     #[must_use]
     pub fn new(design: &Design<'_>) -> Self {
         let (mut dense_places, mut sparse_places) = (Vec::new(), Vec::new());

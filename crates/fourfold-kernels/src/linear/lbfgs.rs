@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-/// Why a solver ended.
+/// The reason why a solver ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The gradient is as short as was asked for, or the value does not fall any more.
+    /// The gradient is as short as requested, or the value does not fall any more.
     Converged,
     /// After as many iterations as are allowed.
     Iterations,
@@ -19,11 +19,11 @@ pub enum Stop {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) max_iterations: usize,
-    /// Of the largest component of the gradient.
+    /// The tolerance of the largest component of the gradient.
     pub(super) tolerance: f64,
 }
 
-/// Where the solver ended.
+/// The point at which the solver ended.
 #[derive(Clone, Debug)]
 pub(super) struct Minimum {
     pub(super) x: Vec<f64>,

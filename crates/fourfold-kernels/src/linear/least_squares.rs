@@ -101,7 +101,7 @@ fn descend(
     tolerance: f64,
 ) -> Vec<f64> {
     let n = weights.len();
-    // What each feature still explains: `target - matrix . weights`.
+    // The part that each feature still explains: `target - matrix . weights`.
     let mut rest: Vec<f64> = (0..n)
         .map(|at| {
             let row = &matrix[at * n..(at + 1) * n];

@@ -4,7 +4,7 @@ use super::design::Design;
 use crate::columns::Column;
 use crate::parallel;
 
-/// Of each expanded feature.
+/// The moments of each expanded feature.
 #[derive(Clone, Debug)]
 pub(super) struct Moments {
     pub(super) means: Vec<f64>,

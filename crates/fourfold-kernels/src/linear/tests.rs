@@ -779,7 +779,7 @@ fn rows_one_by_one() {
         let least = solve(&problem).value;
         let (reached, _) = objective(&problem, &ftrl.coefficients(), 1);
         assert!(reached < 1.02 * least, "{loss:?} {reached} {least}");
-        // What it starts from is what it has, and a large penalty leaves nothing.
+        // The coefficients after `start_from` are the given ones, and a large penalty leaves none.
         let mut next = Ftrl::new(7, loss, options);
         next.start_from(&ftrl.coefficients(), 100.0);
         let pairs = next.coefficients();

@@ -22,7 +22,7 @@ impl CoMoments {
         CoMoments { n, means, products }
     }
 
-    /// Of the rows in which every column is finite. Columns are of one length.
+    /// The co-moments of the rows in which every column is finite. Columns are of one length.
     #[must_use]
     pub fn of(columns: &[&[f64]]) -> Self {
         let n_rows = columns.first().map_or(0, |column| column.len());
@@ -38,7 +38,7 @@ impl CoMoments {
         for column in columns {
             let rows = column.iter().zip(&complete);
             let mut kept: Vec<f64> = rows.filter_map(|(x, ok)| ok.then_some(*x)).collect();
-            // Of distances from the first value, whose sum does not overflow or round where that of the values would.
+            // The sum of distances from the first value does not overflow or round where that of the values would.
             let first = kept.first().copied().unwrap_or_default();
             let mean = first + kept.iter().map(|x| x - first).sum::<f64>() / n.max(1) as f64;
             kept.iter_mut().for_each(|x| *x -= mean);

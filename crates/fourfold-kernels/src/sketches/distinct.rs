@@ -1,6 +1,6 @@
 //! The number of distinct values of a stream, in bounded memory.
 //!
-//! Why not a crate: the published sketches hash every value once more, by a hash that is slower than the rest of
+//! This is no crate, as the published sketches hash every value once more, by a hash that is slower than the rest of
 //! the statistics of a value together; here one hash serves counts and distinct values.
 
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ impl DistinctSketch {
         }
     }
 
-    /// Whether it can be a sketch of this size: what is read from outside may not.
+    /// Returns true if it can be a sketch of this size: what is read from outside may not.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.registers.len() == REGISTERS

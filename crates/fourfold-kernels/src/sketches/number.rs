@@ -2,7 +2,7 @@
 //!
 //! While a column has few values, they are counted, and everything else follows from the counts, exactly: whole
 //! numbers of a small range in an array, other numbers in a table. Once there are more, sketches take over, and the
-//! counts go on for whole numbers only, until it shows that no value stands out.
+//! counts continue for whole numbers only, until it shows that no value stands out.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::hash::hash_u64;
 pub const TOP_CAPACITY: usize = 2_048;
 /// Values counted in an array: the largest range of whole numbers.
 const DENSE_RANGE: i64 = 1 << 14;
-/// After so many values past the exact ones it is looked at whether some value stands out.
+/// The number of values past the exact ones after which it is checked whether some value stands out.
 const PATIENCE: u64 = 1 << 16;
 
 /// A sketch of a column of numbers. Values are counted by a key that orders as they do: a whole number's value, a float's
@@ -260,7 +260,7 @@ impl NumberSketch {
         Ok(())
     }
 
-    /// Whether it is of floats.
+    /// Returns true if it is a sketch of floats.
     #[must_use]
     pub fn is_real(&self) -> bool {
         self.real
@@ -345,7 +345,7 @@ impl NumberSketch {
         }
     }
 
-    /// Whether what was read from outside can be worked with.
+    /// Returns true if what was read from outside is valid.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         match &self.state {
@@ -395,7 +395,7 @@ impl Sketches {
     }
 }
 
-/// Whether the counts of values have no meaning: none is past four times what it may be too low by.
+/// Returns true if the counts of values have no meaning: none exceeds four times the error by which it may be too low.
 #[must_use]
 pub fn stands_out_not<K: Eq + std::hash::Hash + Ord + Clone>(top: &TopValues<K>) -> bool {
     top.error() > 0 && top.highest() <= 4 * top.error()
@@ -409,7 +409,7 @@ impl Counts {
         }
     }
 
-    /// By key.
+    /// The counts, sorted by key.
     fn sorted(&self) -> Vec<(i64, u64)> {
         match self {
             Counts::Dense { low, counts } => (counts.iter().enumerate())

@@ -1,6 +1,6 @@
 //! Quantiles of a stream in bounded memory: a KLL sketch.
 //!
-//! Why not a crate: the published sketches draw their coin from a random number generator seeded by the thread, so
+//! This is no crate, as the published sketches draw their coin from a random number generator seeded by the thread, so
 //! two runs over the same data differ, and transforms fitted on them too. Here the coin is a counter's hash: equal
 //! parts merged in equal order give equal bits.
 
@@ -21,7 +21,7 @@ use crate::hash::hash_u64;
 /// the variance of the error at most.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantileSketch {
-    /// Not yet sorted; each stands for `2^sampling` values.
+    /// Values that are not yet sorted; each stands for `2^sampling` values.
     fresh: Floats,
     sampling: u32,
     /// Those at place `i` stand for `2^i` values each.
@@ -265,7 +265,7 @@ impl QuantileSketch {
 
 // Functions and not methods: fourfold shows the sketch to its users as it is, and these are for its own use.
 
-/// At most so many values that stand for all: the middles of as many equal parts; all values, if they are few.
+/// At most `most` values that stand for all: the middles of as many equal parts; all values, if they are few.
 #[must_use]
 pub fn sample(sketch: &QuantileSketch, most: usize) -> Vec<f64> {
     let n = sketch.count().min(most as u64);
@@ -273,7 +273,7 @@ pub fn sample(sketch: &QuantileSketch, most: usize) -> Vec<f64> {
     sketch.quantiles(&ranks)
 }
 
-/// Whether it can have been made here: what is read from outside may not.
+/// Returns true if a sketch can have been made here: what is read from outside may not.
 #[must_use]
 pub fn is_whole(sketch: &QuantileSketch) -> bool {
     let values = |values: &Floats| values.0.iter().all(|value| !value.is_nan());
@@ -366,7 +366,7 @@ pub struct Points {
 }
 
 impl Points {
-    /// Of some values with their weights, in any order.
+    /// The points of some values with their weights, in any order.
     #[must_use]
     pub fn new(mut points: Vec<(f64, f64)>, exact: bool, range: (f64, f64)) -> Self {
         points.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));

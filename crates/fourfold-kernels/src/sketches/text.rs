@@ -14,7 +14,7 @@ use super::number::{TOP_CAPACITY, stands_out_not};
 use super::top_values::TopValues;
 use crate::hash::hash_bytes;
 
-/// After so many values past the exact ones it is looked at whether some value stands out.
+/// The number of values past the exact ones after which it is checked whether some value stands out.
 const PATIENCE: u64 = 1 << 16;
 
 /// A sketch of a column of strings or bytes: counts while there are few values, as with
@@ -37,9 +37,9 @@ pub struct TextSketch {
 pub struct Lengths {
     /// The mean.
     pub mean: f64,
-    /// Of the shortest value.
+    /// The length of the shortest value.
     pub shortest: u64,
-    /// Of the longest value.
+    /// The length of the longest value.
     pub longest: u64,
     /// Values that are not UTF-8.
     pub invalid_utf8: u64,
@@ -310,7 +310,7 @@ impl TextSketch {
         })
     }
 
-    /// Whether what was read from outside can be worked with.
+    /// Returns true if what was read from outside is valid.
     pub fn is_whole(&self) -> bool {
         self.distinct.as_ref().is_none_or(DistinctSketch::is_whole)
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::hash::hash_one;
 
-/// What is kept for a value: a count (`u64`), a weight (`f64`), or anything that has a count.
+/// The counter of a value: a count (`u64`), a weight (`f64`), or anything that has a count.
 pub trait Counter: Clone {
     /// The type of counts.
     type Count: Copy + Debug + Default + PartialEq + Serialize + DeserializeOwned;
@@ -137,7 +137,7 @@ impl<K, C: Counter> TopValues<K, C> {
         self.counts.len()
     }
 
-    /// Whether no value was seen.
+    /// Returns true if no value was seen.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
@@ -321,7 +321,7 @@ impl<K: Eq + Hash + Ord + Clone> TopValues<K> {
         });
     }
 
-    /// Whether one more value that is not held would cost exactness.
+    /// Returns true if one more value that is not held would cost exactness.
     pub(super) fn is_full(&self) -> bool {
         self.counts.len() >= self.capacity.saturating_mul(2)
     }

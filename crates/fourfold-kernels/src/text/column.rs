@@ -50,17 +50,17 @@ impl Bits {
 /// The values of a column; whatever stands where one is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Of [`Kind::Boolean`].
+    /// Values of [`Kind::Boolean`].
     Boolean(Bits),
-    /// Of [`Kind::Integer`] and [`Kind::Timestamp`].
+    /// Values of [`Kind::Integer`] and [`Kind::Timestamp`].
     Integer(Vec<i64>),
-    /// Of [`Kind::Float`].
+    /// Values of [`Kind::Float`].
     Float(Vec<f64>),
-    /// Of [`Kind::Date`].
+    /// Values of [`Kind::Date`].
     Date(Vec<i32>),
-    /// Of [`Kind::Text`]: where each begins, and their bytes, which are UTF-8.
+    /// Values of [`Kind::Text`]: their offsets, and their bytes, which are UTF-8.
     Text(Vec<i32>, Vec<u8>),
-    /// Of [`Kind::Skip`] and [`Kind::Empty`].
+    /// No values, for [`Kind::Skip`] and [`Kind::Empty`].
     None,
 }
 
@@ -75,7 +75,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// An empty one, in which these words stand for no value.
+    /// An empty one, in which these words stand for a missing value.
     #[must_use]
     pub fn new(kind: Kind, marks: Marks) -> Self {
         Column {
@@ -128,7 +128,7 @@ impl Column {
         true
     }
 
-    /// What is not as most values are: blanks around it, a style, a mark.
+    /// Appends a value that is not as most are: with blanks around it, in a style, or a mark.
     #[inline(never)]
     fn push_odd(&mut self, text: &[u8]) -> bool {
         let text = trimmed(text);
@@ -186,7 +186,7 @@ impl Column {
         self.valid.len
     }
 
-    /// Whether there are no rows.
+    /// Returns true if there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.valid.len == 0

@@ -18,12 +18,12 @@ pub struct Dialect {
     pub delimiter: u8,
     /// The terminator of records: a line feed, or a carriage return alone.
     pub terminator: u8,
-    /// Whether blanks before a field are none of it.
+    /// Whether blanks before a field are skipped.
     pub skip_blanks: bool,
 }
 
 impl Dialect {
-    /// Where the quote of a field that begins here is, if it has one.
+    /// The position of the quote of a field that begins here, if it has one.
     #[inline]
     fn opening(&self, chunk: &[u8], at: usize) -> Option<usize> {
         let mut at = at;
@@ -34,7 +34,7 @@ impl Dialect {
     }
 }
 
-/// Where the last whole record of a chunk ends, the chunk beginning with a record: behind its terminator. `None` if no
+/// The end of the last whole record of a chunk that begins with a record: behind its terminator. `None` if no
 /// record ends in it.
 #[must_use]
 pub fn cut(chunk: &[u8], dialect: &Dialect) -> Option<usize> {
@@ -80,7 +80,7 @@ trait Visitor {
     /// A field of a record that begins at a byte.
     fn field(&mut self, index: usize, text: &[u8], at: usize) -> Result<(), FaultKind>;
 
-    /// The end of a record of so many fields. Says whether another is wanted.
+    /// Ends a record of `n_fields` fields. Returns whether another is wanted.
     fn end(&mut self, n_fields: usize) -> Result<bool, FaultKind>;
 }
 
@@ -215,8 +215,8 @@ pub fn records(chunk: &[u8], dialect: &Dialect, at_most: usize) -> Vec<(usize, V
 
 /// Counts what the fields of whole records can be read as.
 ///
-/// Fields past the columns must be empty. `line` is that of the chunk's beginning; at most so many records are taken,
-/// and their number comes back.
+/// Fields past the columns must be empty. `line` is that of the chunk's beginning. Takes at most `at_most` records,
+/// and returns their number.
 ///
 /// # Errors
 /// A record with another number of fields.

@@ -69,7 +69,7 @@ trait Visitor {
     fn end(&mut self) -> bool;
 }
 
-/// Where the last whole record of a chunk ends; `None` if none does. Where every record is a line, that is the end of
+/// The end of the last whole record of a chunk; `None` if there is none. If every record is a line, that is the end of
 /// the last line.
 #[must_use]
 pub fn cut(chunk: &[u8], lines: bool) -> Option<usize> {
@@ -85,7 +85,7 @@ pub fn cut(chunk: &[u8], lines: bool) -> Option<usize> {
                 Some(behind) => at = behind,
                 None => return end,
             },
-            // What is no record is told when it is read.
+            // Anything but a record is reported when it is read.
             Some(_) => return Some(chunk.len()),
             None => return Some(at).filter(|at| *at > 0).or(end),
         }
@@ -93,7 +93,7 @@ pub fn cut(chunk: &[u8], lines: bool) -> Option<usize> {
     }
 }
 
-/// Whether nearly all lines of a chunk of whole lines are objects: one that is not is then an error of that line.
+/// Returns true if nearly all lines of a chunk of whole lines are objects: any other is then an error of that line.
 #[must_use]
 pub fn is_lines(chunk: &[u8]) -> bool {
     let lines = chunk.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -111,7 +111,7 @@ fn between(chunk: &[u8]) -> usize {
     chunk.iter().take_while(is_one).count()
 }
 
-/// Where an array or an object that begins here ends.
+/// The end of an array or an object that begins here.
 fn nested(chunk: &[u8], at: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = at;
@@ -134,7 +134,7 @@ fn nested(chunk: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Where the quote that ends a string is, of which `at` is the first byte, and whether it has escapes.
+/// The position of the quote that ends a string whose first byte is at `at`, and whether it has escapes.
 #[inline]
 fn string(chunk: &[u8], at: usize) -> Option<(usize, bool)> {
     let mut at = at;
@@ -323,12 +323,12 @@ pub struct Tallies {
     n_rows: u64,
 }
 
-/// How many arrays and objects of a field are kept, to see what is in them.
+/// The number of arrays and objects of a field that are kept, to see what is in them.
 const NESTED: usize = 1_000;
 
 impl Tallies {
-    /// Counts what the fields of whole records can be read as. `line` is that of the chunk's beginning; at most so many
-    /// records are taken, and their number comes back.
+    /// Counts what the fields of whole records can be read as. `line` is that of the chunk's beginning. Takes at most
+    /// `at_most` records, and returns their number.
     ///
     /// # Errors
     /// Invalid JSON and duplicate fields.

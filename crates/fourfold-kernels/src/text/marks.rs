@@ -1,6 +1,6 @@
-//! Words that stand for no value.
+//! Words that stand for a missing value.
 
-/// Words that stand for no value. An empty field always does.
+/// Words that stand for a missing value. An empty field always does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     words: Vec<Vec<u8>>,
@@ -8,7 +8,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Of these words; an empty one is left out.
+    /// The marks of these words; an empty one is left out.
     #[must_use]
     pub fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {
         let words: Vec<Vec<u8>> = words
@@ -34,7 +34,7 @@ impl Marks {
         self.longest
     }
 
-    /// Which of the words this is.
+    /// The position among the words, if this is one of them.
     #[inline]
     #[must_use]
     pub fn position(&self, text: &[u8]) -> Option<usize> {
@@ -44,7 +44,7 @@ impl Marks {
         self.words.iter().position(|word| word == text)
     }
 
-    /// Whether this is one of the words.
+    /// Returns true if this is one of the words.
     #[inline]
     #[must_use]
     pub fn has(&self, text: &[u8]) -> bool {

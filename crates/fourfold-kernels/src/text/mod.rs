@@ -19,7 +19,7 @@ pub use self::tally::{First, Reading, Tally};
 /// The reason that a record cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where the record begins, in bytes from the beginning of the chunk.
+    /// The start of the record, in bytes from the beginning of the chunk.
     pub at: usize,
     /// The fault.
     pub kind: FaultKind,
@@ -39,7 +39,7 @@ pub enum FaultKind {
     Fields(usize),
     /// A field of a record of JSON that is no column.
     UnknownField(Vec<u8>),
-    /// A field that is there twice.
+    /// A duplicate field.
     RepeatedField(Vec<u8>),
     /// Invalid JSON, from this byte of the chunk on.
     Syntax(usize),

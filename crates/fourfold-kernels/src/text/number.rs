@@ -208,8 +208,8 @@ pub fn styles_of_float(text: &[u8]) -> u8 {
     PLAIN | COMMA_GROUPS | BLANK_GROUPS | commas
 }
 
-/// Whether a string looks like a number that is not read: with a unit or the code of a currency, such as `5 km`, `EUR 3.50`,
-/// or with groups of other than three digits, such as `1,23,456`.
+/// Returns true if a string looks like a number that is not read: with a unit or the code of a currency, such as
+/// `5 km`, `EUR 3.50`, or with groups of other than three digits, such as `1,23,456`.
 #[must_use]
 pub fn looks_like_number(text: &[u8]) -> bool {
     let is_word = |word: &[u8]| {

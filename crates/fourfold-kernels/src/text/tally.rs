@@ -36,9 +36,9 @@ pub enum Reading {
     ShortYear,
     /// A time without a day.
     TimeOfDay,
-    /// What looks like a date and is not read: a month of a year, names of zones.
+    /// A string that looks like a date and is not read: a month of a year, names of zones.
     OtherDate,
-    /// What looks like a number and is not read: with a unit, in groups of other than three digits.
+    /// A string that looks like a number and is not read: with a unit, in groups of other than three digits.
     OtherNumber,
     /// An array or an object of JSON.
     Nested,
@@ -56,7 +56,7 @@ impl Reading {
 pub struct First {
     /// The line or row of it, as the caller counts.
     pub line: u64,
-    /// The value, of which long ones are cut.
+    /// The value, cut if it is long.
     pub value: Vec<u8>,
 }
 
@@ -81,7 +81,7 @@ pub struct Tally {
 const SHOWN: usize = 60;
 
 impl Tally {
-    /// Of a column in which these words may stand for no value.
+    /// A tally of a column in which these words may stand for a missing value.
     #[must_use]
     pub fn new(marks: &Marks) -> Self {
         Tally {
@@ -131,7 +131,7 @@ impl Tally {
         self.count(Reading::Nested, text, line);
     }
 
-    /// Counts so many rows without a value.
+    /// Counts `n` rows without a value.
     pub fn see_none(&mut self, n: u64) {
         self.n += n;
         self.empty += n;
@@ -253,7 +253,7 @@ impl Tally {
         self.empty
     }
 
-    /// Whether a field was empty or blank, and not missing otherwise.
+    /// Returns true if a field was empty or blank, and not missing otherwise.
     #[must_use]
     pub fn has_blank(&self) -> bool {
         self.blank
@@ -280,7 +280,7 @@ impl Tally {
             .sum()
     }
 
-    /// The first value, by line, that is of none of the readings.
+    /// The first value, by line, that fits none of the readings.
     #[must_use]
     pub fn first_beside(&self, readings: &[Reading]) -> Option<&First> {
         let beside = |at: &usize| !readings.iter().any(|reading| *reading as usize == *at);
@@ -302,13 +302,13 @@ impl Tally {
         self.styles
     }
 
-    /// Whether numbers were all plain.
+    /// Returns true if numbers were all plain.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.styles & PLAIN != 0
     }
 
-    /// Whether a number was there that has a decimal comma in every reading of it.
+    /// Returns true if there was a number that has a decimal comma in every reading of it.
     #[must_use]
     pub fn has_decimal_comma(&self) -> bool {
         self.comma
@@ -320,13 +320,13 @@ impl Tally {
         self.percent
     }
 
-    /// How many numbers were in parentheses.
+    /// The number of numbers in parentheses.
     #[must_use]
     pub fn in_parentheses(&self) -> u64 {
         self.parentheses
     }
 
-    /// How many whole numbers are [dates](super::time::is_compact_date) too.
+    /// The number of whole numbers that are [dates](super::time::is_compact_date) too.
     #[must_use]
     pub fn compact_dates(&self) -> u64 {
         self.compact_dates

@@ -9,7 +9,7 @@ pub const MDY: u8 = 4;
 
 const MICROS_A_DAY: i64 = 86_400_000_000;
 
-/// The days since 1970-01-01 that a text is by each order of its parts.
+/// The days since 1970-01-01 that a string stands for by each order of its parts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Days([Option<i32>; 3]);
 
@@ -45,7 +45,7 @@ fn days(year: i32, month: i32, day: i32) -> Option<i32> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
-/// A number of at most so many digits, and what is behind it.
+/// A number of at most `at_most` digits, and the rest.
 fn digits(text: &[u8], at_most: usize) -> Option<(i32, usize, &[u8])> {
     let mut value = 0;
     let mut n = 0;
@@ -104,7 +104,7 @@ fn compact(text: &[u8]) -> Option<i32> {
     days(year, month_and_day / 100, month_and_day % 100)
 }
 
-/// Whether a string is a date of eight digits from the years 1900 to 2099: `20130131`.
+/// Returns true if a string is a date of eight digits from the years 1900 to 2099: `20130131`.
 #[must_use]
 pub fn is_compact_date(text: &[u8]) -> bool {
     text.len() == 8
@@ -112,7 +112,7 @@ pub fn is_compact_date(text: &[u8]) -> bool {
         && compact(text).is_some()
 }
 
-/// Whether a string is a time of day: `14:30`, `08:05:00`, `2:30 pm`.
+/// Returns true if a string is a time of day: `14:30`, `08:05:00`, `2:30 pm`.
 #[must_use]
 pub fn is_time_of_day(text: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_digit) && time_of_day(text).is_some()
@@ -128,8 +128,8 @@ const WEEKDAYS: [&str; 7] = [
     "sunday",
 ];
 
-/// Whether a string looks like a date that is not read: a year of four digits beside the name of a month, or a month or a
-/// week of a year. `January 2013`, `2013-01`, `2013-W05`, `Thu, 31 Jan 2013 05:00:00 EST`.
+/// Returns true if a string looks like a date that is not read: a year of four digits beside the name of a month, or a
+/// month or a week of a year. `January 2013`, `2013-01`, `2013-W05`, `Thu, 31 Jan 2013 05:00:00 EST`.
 #[must_use]
 pub fn looks_like_date(text: &[u8]) -> bool {
     let n_digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -187,7 +187,7 @@ fn blank_or(text: &[u8], also: u8) -> Option<&[u8]> {
     }
 }
 
-/// The date that a text begins with.
+/// The date at the beginning of a string.
 fn date_prefix(text: &[u8]) -> Option<(Days, &[u8])> {
     if let Some(day) = compact(text.get(..8).unwrap_or_default())
         && !text.get(8).is_some_and(u8::is_ascii_digit)
@@ -238,7 +238,7 @@ fn date_prefix(text: &[u8]) -> Option<(Days, &[u8])> {
     let (year, 4, rest) = digits(rest, 4)? else {
         return None;
     };
-    // With points nobody writes the month first.
+    // With points the month is never written first.
     let month_first = if *separator == b'.' {
         None
     } else {
@@ -364,7 +364,7 @@ pub fn timestamp(text: &[u8], order: u8) -> Option<i64> {
     }
 }
 
-/// The orders by which a text is a date or a date and a time, 0 if it is none; and whether it has a time.
+/// The orders by which a string is a date or a date and a time, 0 if it is none; and whether it has a time.
 #[must_use]
 pub fn orders(text: &[u8]) -> (u8, bool) {
     // Every one of them has 8 characters or more, and a digit among the first.
@@ -383,8 +383,8 @@ pub fn orders(text: &[u8]) -> (u8, bool) {
     (days.orders(), has_time)
 }
 
-/// Whether a string is a date, or a date and a time, whose year has two digits: `31/01/13`, `31-Jan-13 05:00`. Of which
-/// century it is, nothing says. With points, day and month have two digits too: `1.2.34` is a version.
+/// Returns true if a string is a date, or a date and a time, whose year has two digits: `31/01/13`, `31-Jan-13 05:00`.
+/// The century is unknown. With points, day and month have two digits too: `1.2.34` is a version.
 #[must_use]
 pub fn has_short_year(text: &[u8]) -> bool {
     short_year(text).is_some_and(|rest| match rest {
@@ -394,7 +394,7 @@ pub fn has_short_year(text: &[u8]) -> bool {
     })
 }
 
-/// What is behind a date of two digits each, or of a month by its name.
+/// The rest after a date of two digits each, or after one with the name of a month.
 fn short_year(text: &[u8]) -> Option<&[u8]> {
     let (first, n, rest) = digits(text, 2)?;
     let (separator, rest) = rest.split_first()?;

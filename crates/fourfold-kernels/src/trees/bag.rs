@@ -36,7 +36,7 @@ pub struct BagOptions {
     pub max_bins: usize,
     /// Whether each row is predicted by the trees that have not seen it.
     pub out_of_bag: bool,
-    /// Where all randomness comes from.
+    /// The seed of all randomness.
     pub seed: u64,
     /// The most threads. The forest is the same on any number.
     pub threads: usize,
@@ -49,11 +49,11 @@ pub struct Bagged {
     pub forest: Forest,
     /// For each row the mean output `(n_rows, n_outputs)` of the trees that have not seen it; NaN where all have.
     pub out_of_bag: Option<Vec<f64>>,
-    /// Whether `watch` or `stop` ended it before all trees were grown.
+    /// Whether `watch` or `stop` ended training before all trees were grown.
     pub was_stopped: bool,
 }
 
-/// Grows a forest. `watch` is told how many trees there are; `stop` is asked between splits.
+/// Grows a forest. `watch` receives the number of trees; `stop` is called between splits.
 ///
 /// # Errors
 /// If the forest has more than 2^32 nodes or outputs.
@@ -135,7 +135,7 @@ struct TreeGrower<'a> {
     seed: u64,
     rows: Vec<u32>,
     scratch: Vec<u32>,
-    /// Of each row; empty if all weigh 1.
+    /// The weight of each row; empty if all weigh 1.
     weights: Vec<f32>,
     /// The features in an order that is shuffled at every node.
     features: Vec<usize>,
@@ -272,7 +272,7 @@ impl<'a> TreeGrower<'a> {
         let n_above = mine.len() - n_below;
         mine[n_below..].copy_from_slice(&scratch[..n_above]);
         let mut cut = found.cut.clone();
-        // What training has not seen missing goes where more rows go.
+        // If training has seen no missing value of the feature, missing values go to the side with more rows.
         if let (Cut::AtMost { missing_below, .. }, Kind::Numbers { missing: false, .. }) =
             (&mut cut, &self.bins.features[found.feature].kind)
         {
@@ -321,7 +321,7 @@ impl<'a> TreeGrower<'a> {
         let n = self.features.len();
         let mut tried = 0;
         for at in 0..n {
-            // As many as wanted, and more while none of them can be split.
+            // At least the requested number is tried, and more while none of them can be split.
             if tried >= self.options.features_per_split && best.is_some() {
                 break;
             }
@@ -466,7 +466,7 @@ impl<'a> TreeGrower<'a> {
         best
     }
 
-    /// By what categories are put in order: their mean label (which finds the best set, Breiman et al. 1984), or the
+    /// The value that orders categories: their mean label (which finds the best set, Breiman et al. 1984), or the
     /// share of the node's most frequent class.
     fn mean(&self, cell: &[f64], total: &[f64]) -> f64 {
         let of = match self.outcome {

@@ -10,7 +10,7 @@ use crate::parallel;
 /// The bin of missing values, and of categories that have no bin of their own.
 pub(super) const MISSING_BIN: usize = 0;
 
-/// Cut points are learned from so many rows.
+/// The number of rows from which cut points are learned.
 const SAMPLE: usize = 200_000;
 
 /// The bins of the features that can be split.
@@ -43,9 +43,9 @@ pub(super) enum Kind {
 /// The columns, each feature by itself.
 pub(super) struct Expanded<'a> {
     columns: &'a [Column<'a>],
-    /// Of each sparse column, its entries by id.
+    /// The entries of each sparse column by id.
     by_id: Vec<ById>,
-    /// Of each feature: the column and the id.
+    /// The column and the id of each feature.
     features: Vec<(usize, u32)>,
 }
 

@@ -52,13 +52,13 @@ pub struct BoostOptions {
     pub row_fraction: f64,
     /// The share of features that a tree sees, above 0.
     pub feature_fraction: f64,
-    /// Of each feature, whether scores must rise (1) or fall (-1) with it; empty for no constraints.
+    /// For each feature, whether scores must rise (1) or fall (-1) with it; empty for no constraints.
     pub monotone: Vec<i8>,
     /// Groups of features that may stand together on a path; the others are one more group. Empty for no constraints.
     pub interactions: Vec<Vec<u32>>,
     /// Rounds without a lower loss on the tuning rows after which training ends.
     pub patience: Option<usize>,
-    /// Where all randomness comes from.
+    /// The seed of all randomness.
     pub seed: u64,
     /// The most threads. The forest is the same on any number.
     pub threads: usize,
@@ -107,7 +107,7 @@ pub struct Boosted {
     pub curve: Vec<f64>,
     /// Rounds whose trees are kept.
     pub rounds: usize,
-    /// Whether `watch` or `stop` ended it.
+    /// Whether `watch` or `stop` ended training.
     pub was_stopped: bool,
 }
 
@@ -347,7 +347,7 @@ fn draw(n_rows: usize, fraction: f64, seed: u64) -> (Vec<u32>, Vec<u32>) {
     }
 }
 
-/// Which features a tree may look at: at least one.
+/// The features that a tree may look at: at least one.
 fn features(n: usize, fraction: f64, seed: u64) -> Vec<bool> {
     if fraction >= 1.0 {
         return vec![true; n];
@@ -383,7 +383,7 @@ fn groups(bins: &Bins, groups: &[Vec<u32>]) -> Vec<Vec<bool>> {
     all
 }
 
-/// The tuning rows as training goes on.
+/// The tuning rows during training.
 struct Watched<'a> {
     examples: Examples<'a>,
     columns: Vec<Vec<u8>>,

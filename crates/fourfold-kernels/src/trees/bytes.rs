@@ -169,7 +169,7 @@ impl Forest {
         if !rest.0.is_empty() {
             return Err(Malformed::new("a stored forest with bytes left over"));
         }
-        // Where sets begin, so that a split leads to one.
+        // The starts of the sets, so that a split leads to one.
         let mut begins = vec![false; sets.len()];
         let mut at = 0;
         while at < sets.len() {
@@ -269,7 +269,7 @@ impl Forest {
     }
 }
 
-/// Whether a feature takes four bytes rather than two.
+/// Returns true if a feature takes four bytes rather than two.
 fn wide(n_features: usize) -> bool {
     n_features > 1 << 16
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
-/// Why nodes or bytes are not a forest.
+/// The reason why nodes or bytes are not a forest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(pub(super) String);
 
@@ -21,14 +21,14 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Which rows a split sends to the first of its children.
+/// The rule by which a split sends rows to the first of its children.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
     /// Those whose number is at most a threshold.
     AtMost {
         /// The threshold, any number but NaN.
         threshold: f32,
-        /// Whether missing values go there too.
+        /// Whether missing values go below too.
         missing_below: bool,
     },
     /// Those whose category is in a set; missing and unknown categories are not.
@@ -45,11 +45,11 @@ pub enum Node {
     Split {
         /// The feature.
         feature: u32,
-        /// Which rows go to the first child.
+        /// The rule for the rows that go to the first child.
         rule: Rule,
         /// The places of the children in the list of nodes.
         children: [u32; 2],
-        /// By how much the split lowers the loss; 0 where it is not known.
+        /// The decrease of the loss by the split; 0 if it is not known.
         gain: f32,
     },
     /// Answers.
@@ -63,7 +63,7 @@ pub enum Node {
 
 /// Trees that were trained on the same features, and whose outputs are added up.
 ///
-/// The nodes of a tree stand in the order of breadth-first search, the children of a split side by side.
+/// The nodes of a tree are in the order of breadth-first search, the children of a split side by side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     pub(super) n_features: usize,
@@ -71,16 +71,16 @@ pub struct Forest {
     /// Outputs of a leaf: all, or one: then tree `i` adds to output `i % n_outputs`.
     pub(super) leaf_width: usize,
     pub(super) nodes: Vec<FlatNode>,
-    /// Where each tree begins.
+    /// The root of each tree.
     pub(super) roots: Vec<u32>,
     /// The features that are looked at; nodes hold places in this list.
     pub(super) used: Vec<u32>,
     pub(super) leaf_outputs: Vec<f64>,
     /// Sets of categories: the number of words, then the words.
     pub(super) sets: Vec<u32>,
-    /// Of each node; empty if not known.
+    /// The cover of each node; empty if not known.
     pub(super) covers: Vec<f32>,
-    /// Of each node, 0 of a leaf; empty if not known.
+    /// The gain of each node, 0 for a leaf; empty if not known.
     pub(super) gains: Vec<f32>,
     pub(super) depth: usize,
 }
@@ -98,7 +98,7 @@ pub(super) struct FlatNode {
     pub(super) word: u32,
     /// The first child; the second is the next node. Of a leaf, the leaf.
     pub(super) first: u32,
-    /// Of a leaf, where its outputs begin. Of a split by a set, where the set begins.
+    /// The start of the outputs of a leaf, or of the set of a split by a set.
     pub(super) place: u32,
 }
 
@@ -220,7 +220,7 @@ impl Forest {
         self.depth
     }
 
-    /// Whether the covers of the nodes are known, which contributions need.
+    /// Returns true if the covers of the nodes are known, which contributions need.
     #[must_use]
     pub fn has_covers(&self) -> bool {
         !self.covers.is_empty()
@@ -268,7 +268,7 @@ impl Forest {
         }
     }
 
-    /// Where the nodes of a tree begin and end.
+    /// The range of the nodes of a tree.
     pub(super) fn span(&self, tree: usize) -> (usize, usize) {
         let end = self
             .roots
@@ -316,7 +316,7 @@ pub struct ForestBuilder {
 #[derive(Debug)]
 pub(super) struct Slots {
     n_features: usize,
-    /// Of the first features, so that memory does not depend on how many there are said to be.
+    /// The slots of the first features only, so that memory does not depend on the declared number of features.
     slot_of: Vec<u32>,
     others: HashMap<u32, u32>,
     used: Vec<u32>,
@@ -355,7 +355,7 @@ impl Slots {
     }
 }
 
-/// Features and nodes are counted by so many bits.
+/// Features and nodes are counted by 30 bits.
 pub(super) const MOST_FEATURES: usize = 1 << 30;
 /// Outputs, which are made for each row.
 pub(super) const MOST_OUTPUTS: usize = 1 << 16;

@@ -17,11 +17,11 @@ pub(super) struct Grower<'a> {
     pub(super) limits: Limits,
     pub(super) max_leaves: usize,
     pub(super) max_depth: usize,
-    /// Of each feature of the bins; empty without constraints.
+    /// The constraint of each feature of the bins; empty without constraints.
     pub(super) monotone: &'a [i8],
     /// Groups of features that may stand on one path; empty without constraints.
     pub(super) interactions: &'a [Vec<bool>],
-    /// Of each row; `None` if all weigh 1.
+    /// The weight of each row; `None` if all weigh 1.
     pub(super) weights: Option<&'a [f64]>,
     pub(super) threads: usize,
 }
@@ -209,7 +209,7 @@ impl Grower<'_> {
             }
         }
         let mut cut = split.cut;
-        // What training has not seen missing goes where more rows go.
+        // If training has seen no missing value of the feature, missing values go to the side with more rows.
         if let (Cut::AtMost { missing_below, .. }, Kind::Numbers { missing: false, .. }) =
             (&mut cut, &self.bins.features[split.feature].kind)
         {

@@ -1,6 +1,6 @@
 //! Sums of gradients by bin.
 //!
-//! Rows stand in tiles of up to 8 features, a row's bytes side by side, so that one line of the cache feeds all their
+//! Rows are in tiles of up to 8 features, a row's bytes side by side, so that one line of the cache feeds all their
 //! histograms, and these (32 kB) stay in the cache next to the core. Where rows are cut into parts depends on their number
 //! only, and parts are added up in order, so sums have
 //! the same bits on any number of threads.
@@ -13,14 +13,14 @@ pub(super) type Pair = [f32; 2];
 /// Features of a tile.
 const WIDTH: usize = 8;
 
-/// A part of the rows has at least so many.
+/// The minimum number of rows of a part.
 const PART: usize = 1 << 14;
 
 /// The features of a data set as training reads them.
 #[derive(Debug)]
 pub(super) struct Tiles {
     tiles: Vec<Tile>,
-    /// Where the cells of each feature begin in a histogram.
+    /// The start of the cells of each feature in a histogram.
     pub(super) starts: Vec<usize>,
 }
 

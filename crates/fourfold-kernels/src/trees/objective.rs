@@ -23,7 +23,7 @@ pub enum Objective {
     Tweedie(f64),
     /// The log loss of labels 0 and 1; predictions are `1 / (1 + exp(-score))`.
     Binary,
-    /// The log loss of so many classes, labelled from 0; predictions are the softmax of the scores.
+    /// The log loss of a number of classes, labelled from 0; predictions are the softmax of the scores.
     Classes(usize),
 }
 
@@ -79,7 +79,7 @@ impl Objective {
         }
     }
 
-    /// Whether leaves answer with a quantile of what is left to predict, not with a Newton step.
+    /// Returns true if leaves answer with a quantile of what is left to predict, not with a Newton step.
     pub(super) fn renews(&self) -> bool {
         matches!(self, Objective::Absolute | Objective::Quantile(_))
     }

@@ -7,7 +7,7 @@ pub enum Outcome {
     Mean,
     /// The share of label 1 among labels 0 and 1.
     Binary,
-    /// The shares of so many classes, labelled from 0.
+    /// The shares of a number of classes, labelled from 0.
     Classes(usize),
 }
 

@@ -12,7 +12,7 @@ pub(super) fn unit(seed: u64, at: u64) -> f64 {
     hash::unit(mix(seed, at))
 }
 
-/// A Poisson number of mean 1: how often a row stands in a bootstrap sample of many rows.
+/// A Poisson number of mean 1: the number of times a row is in a bootstrap sample of many rows.
 pub(super) fn times(seed: u64, at: u64) -> u32 {
     let drawn = unit(seed, at);
     let (mut n, mut share, mut sum) = (0, (-1.0_f64).exp(), 0.0);

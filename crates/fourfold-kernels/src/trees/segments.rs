@@ -1,4 +1,4 @@
-//! Which rows are in which leaf.
+//! The rows of each leaf.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};

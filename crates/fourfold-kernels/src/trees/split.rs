@@ -84,7 +84,7 @@ pub(super) struct Search<'a> {
     pub(super) bins: &'a Bins,
     pub(super) starts: &'a [usize],
     pub(super) limits: Limits,
-    /// Of each feature of the bins: -1, 0 or 1. Empty if there are no constraints.
+    /// The constraint of each feature of the bins: -1, 0 or 1. Empty if there are no constraints.
     pub(super) monotone: &'a [i8],
 }
 
@@ -334,7 +334,7 @@ impl Scan {
         }
     }
 
-    /// Whether both sides were large enough to be tried.
+    /// Offers a cut as the best; returns true if both sides were large enough to be tried.
     fn offer(
         &self,
         below: [f64; 2],

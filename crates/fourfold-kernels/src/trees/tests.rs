@@ -148,7 +148,7 @@ fn small() -> BoostOptions {
     }
 }
 
-/// Down the nodes as they are told, the plainest way.
+/// The plainest walk down the nodes, from their definition.
 fn plain(nodes: &[Node], row: &[f32]) -> Vec<f64> {
     let mut at = 0;
     loop {

@@ -8,15 +8,15 @@ use super::{Forest, tree_width};
 use crate::columns::{Column, MISSING_CODE};
 use crate::parallel;
 
-/// So many walks go on side by side: a walk waits for memory at every step, and another can use the time.
+/// The number of interleaved walks: a walk waits for memory at every step, and another can use the time.
 const LANES: usize = 8;
 
-/// Where the features of columns stand among those that a forest looks at, see [`Forest::places`]: of each column, pairs
-/// of an id and a place, ids ascending.
+/// The places of the features of columns among those that a forest looks at, see [`Forest::places`]: of each column,
+/// pairs of an id and a place, ids ascending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places(Vec<Vec<(u32, u32)>>);
 
-/// As many rows as stay in the cache while all trees pass by, of rows of so many words.
+/// The number of rows of `n_words` words that stay in the cache while all trees pass by.
 fn block(n_words: usize) -> usize {
     ((1 << 15) / n_words).clamp(LANES, 64)
 }
@@ -123,7 +123,7 @@ impl Forest {
         }
     }
 
-    /// Where the features of columns of these [widths](super::tree_width) stand.
+    /// The places of the features of columns of these [widths](super::tree_width).
     #[must_use]
     pub fn places(&self, widths: &[usize]) -> Places {
         let mut used: Vec<(u32, u32)> = (0..).zip(&self.used).map(|(at, id)| (*id, at)).collect();
@@ -167,7 +167,7 @@ impl Forest {
         let n_outputs = self.n_outputs;
         for (tree, root) in self.roots.iter().enumerate() {
             let mut rows = rows.clone();
-            // Lanes without a row go on with the row that they had.
+            // Lanes without a row continue with the row that they had.
             let mut lanes: [&[u32]; LANES] = [&[]; LANES];
             for sums in sums.chunks_mut(LANES * n_outputs) {
                 lanes
@@ -216,7 +216,7 @@ impl Forest {
         let code = word / 32;
         let is_set = node.set_mask();
         let is_within = u32::from(code < node.key);
-        // Of what is no set or not within it, the first word, whose bits do not count.
+        // A category outside of the set, or a split without one, reads the first word, whose bits do not count.
         let at = node.place.wrapping_add(1 + code) & is_set & is_within.wrapping_neg();
         let is_outside = !(self.sets[at as usize] >> (word % 32) & is_within) & 1;
         node.first + ((above & !is_set) | (is_outside & is_set))

@@ -161,7 +161,7 @@ fn training_stops_early_and_when_it_is_told() {
         (2, 2, true)
     );
 
-    // In the middle of a tree: the tree is left out.
+    // A stop in the middle of a tree leaves the tree out.
     let asked = AtomicUsize::new(0);
     let stop = || asked.fetch_add(1, Ordering::Relaxed) == 10;
     let go_on = &mut |_| ControlFlow::Continue(());

@@ -126,7 +126,7 @@ fn nodes_that_are_no_tree_are_refused() {
     ] {
         assert_eq!(push(&nodes), Err(reason.to_owned()));
     }
-    // What was refused leaves nothing behind.
+    // A refused tree leaves nothing behind.
     let mut builder = ForestBuilder::new(2, 1, 1);
     assert!(
         builder
