@@ -3,7 +3,7 @@
 //! Measured, in CPU seconds of the process: 1 million predictions of two classes in memory, 33 slices, all metrics with their
 //! intervals (area under the curve, log loss, calibration, confusion and the rest); beside it, reading the predictions and
 //! one sort of their probabilities. No model is asked: the predictions are columns. `peers/evaluation.py` measures the same
-//! with scikit-learn and pandas and 20 bootstraps. Arguments: the number of rows, 1,000,000 unless told. No seed, the rows are
+//! with scikit-learn and pandas and 20 bootstraps. Arguments: the number of rows, 1,000,000 by default. No seed, the rows are
 //! a fixed pattern.
 
 #![allow(missing_docs, reason = "a program")]

@@ -61,7 +61,7 @@ async fn rows(source: &impl DataSource, engine: &Engine) -> Result<Content, Viol
         holds(
             names.insert(field.name()),
             who,
-            format!("column name `{}` is there twice", field.name()),
+            format!("column name `{}` is a duplicate", field.name()),
         )?;
     }
     let explained = |error: datafusion::error::DataFusionError| {

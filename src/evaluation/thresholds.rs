@@ -184,7 +184,7 @@ impl Thresholds {
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it is not there;
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) naming the file and what is wrong in it: unknown keys, with the
-    /// near ones, and keys that are there twice.
+    /// near ones, and duplicate keys.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         written::load(path.as_ref(), "thresholds")
     }

@@ -314,7 +314,8 @@ impl Accumulate for Evaluator {
         let mut places = Vec::with_capacity(self.slices.len());
         for ((slices, keys), by) in self.slices.iter_mut().zip(&view.keys).zip(&setup.slice_by) {
             let names = keys.values().as_string_opt::<i32>();
-            let names = names.ok_or_else(|| Error::internal("keys of slices that are no texts"))?;
+            let names =
+                names.ok_or_else(|| Error::internal("keys of slices that are not strings"))?;
             places.push(slices.places(names, by, &setup)?);
         }
         let rows = Self::rows(&setup, Which::Candidate, &view, view.candidate);

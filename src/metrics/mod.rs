@@ -6,7 +6,7 @@
 //!
 //! Names and rules follow TensorFlow Model Analysis and scikit-learn where they have them: a positive is a probability
 //! *above* the threshold, a ratio with a zero denominator has no value (and is left out here), overall is the slice of every
-//! row. Row weights are heeded by every metric: a weight of 2 counts as two rows. Every value has a 95 % interval where the
+//! row. Every metric takes row weights into account: a weight of 2 counts as two rows. Every value has a 95 % interval where the
 //! table names its kind; [`MetricValue`] says what these are.
 //!
 //! | metric | task | better | what it is | interval |

@@ -182,7 +182,7 @@ impl Target {
         }
         if !(numeric || matches!(label.field_type, FieldType::Text | FieldType::Boolean)) {
             return Err(wrong(format!(
-                "is of type {}, classes are texts, booleans or numbers",
+                "is of type {}, must be text, boolean or a number to be classes",
                 label.field_type
             )));
         }

@@ -379,7 +379,7 @@ async fn batch_scoring_writes_all_answers_or_none() {
     assert_eq!(left, ["models"]);
 }
 
-/// Row weights are heeded by every metric: a weight of 2 is a row that is there twice.
+/// Every metric takes row weights into account: a weight of 2 counts as two rows.
 #[test]
 fn the_weights_of_rows_are_heeded() {
     let weight = |i: usize| 1.0 + (i % 2) as f64;

@@ -1,4 +1,4 @@
-//! In every file that a person writes, a key that is not known, or is there twice, is an error that names it.
+//! In every file that a person writes, an unknown or duplicate key is an error that names it.
 
 use fourfold::Result;
 use fourfold::prelude::*;

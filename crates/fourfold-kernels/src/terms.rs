@@ -14,7 +14,7 @@ use crate::hash::FastHasher;
 ///
 /// let carriers = TermIndex::new(["UA", "AA", "UA"]);
 /// assert_eq!(carriers.id_of("AA"), Some(1));
-/// assert_eq!(carriers.id_of("UA"), Some(2), "of a text that is there twice, the last");
+/// assert_eq!(carriers.id_of("UA"), Some(2), "of duplicates, the last");
 /// assert_eq!(carriers.id_of("DL"), None);
 /// ```
 #[derive(Debug, Default)]

@@ -269,7 +269,7 @@ fn retire(
         let stays = |version| may_answer(states, name, version);
         model.shadows.retire(name, metrics, stays);
     }
-    // The door of a model stays as long as the model is known, so that limits hold across versions.
+    // The admission of a model lives as long as the model is known, so that limits hold across versions.
     let is_known = |name: &str| states.iter().any(|state| state.name == name);
     models.retain(|name, _| is_known(name));
     metrics.retire_models(is_known);

@@ -155,7 +155,7 @@ impl Operation for TargetEncode {
         {
             return Err(Error::data(
                 "no category has rows in two folds, so training rows can learn nothing of it; either no category is \
-                 there twice, or the inputs do not tell rows apart: name a key with `TargetEncode::fold_by`",
+                 repeated, or the inputs do not tell rows apart: name a key with `TargetEncode::fold_by`",
             ));
         }
         let (names, categories): (Vec<_>, Vec<_>) = learned.categories.into_iter().unzip();

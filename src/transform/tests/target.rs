@@ -262,7 +262,7 @@ fn odd_encodings_are_refused() {
     assert_eq!(
         error(Transform::new().target_encode("c")),
         "transform of `c`: no category has rows in two folds, so training rows can learn nothing of it; either no \
-         category is there twice, or the inputs do not tell rows apart: name a key with `TargetEncode::fold_by`"
+         category is repeated, or the inputs do not tell rows apart: name a key with `TargetEncode::fold_by`"
     );
     assert_eq!(
         error(Transform::new().step("c", TargetEncode::default().fold_by(["y"]))),
