@@ -26,7 +26,7 @@ fn calls_that_are_not_there_are_named() {
     for call in ["SystemSharedMemoryStatus", "TraceSetting", "Infer", ""] {
         let path = format!("/inference.GRPCInferenceService/{call}");
         let answer = running.send(&path, &[], client::framed(b"").to_vec());
-        answer.refused(Code::Unimplemented, &format!("no call `{call}`"));
+        answer.refused(Code::Unimplemented, &format!("has no method `{call}`"));
     }
     for path in ["/inference.Other/ModelInfer", "/", "/a/b/c"] {
         let answer = running.send(path, &[], client::framed(b"").to_vec());

@@ -147,7 +147,7 @@ fn bad_requests_are_named() {
     refused(&|r| r.inputs.clear(), "`inputs` is empty");
     refused(
         &|r| r.inputs[0].contents = None,
-        "input `age`: neither `contents` nor",
+        "input `age`: has neither `contents` nor",
     );
     refused(
         &|r| r.inputs[0].name = "agee".to_owned(),

@@ -37,12 +37,12 @@ fn a_message_that_does_not_come_is_not_waited_for() {
         for path in [INFER, ready, WATCH] {
             let silent = open(&client, path).await;
             let answer = soon(silent.finish()).await;
-            answer.refused(Code::DeadlineExceeded, "deadline");
+            answer.refused(Code::DeadlineExceeded, "did not arrive within 100 ms");
         }
         let mut half = open(&client, INFER).await;
         half.send(&begun(1000), false);
         let answer = soon(half.finish()).await;
-        answer.refused(Code::DeadlineExceeded, "deadline");
+        answer.refused(Code::DeadlineExceeded, "did not arrive within 100 ms");
         // Between its messages a stream may wait.
         let mut stream = open(&client, STREAM).await;
         for _ in 0..2 {
@@ -53,7 +53,7 @@ fn a_message_that_does_not_come_is_not_waited_for() {
         }
         stream.send(&begun(1000), false);
         let end = soon(stream.finish()).await;
-        end.refused(Code::DeadlineExceeded, "deadline");
+        end.refused(Code::DeadlineExceeded, "did not arrive within 100 ms");
     });
     let options = ServerOptions::default().body_timeout(Duration::from_secs(3600));
     let running = Running::with(&options);
