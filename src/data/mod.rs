@@ -325,7 +325,7 @@ impl<S: DataSource> DataPipeline<S> {
         self
     }
 
-    /// Weights the rows of each class in training; equally by default. A trainer that cannot heed it says so.
+    /// Weights the rows of each class in training; equally by default. A trainer that does not support them says so.
     #[must_use]
     pub fn class_weights(mut self, weights: ClassWeights) -> Self {
         self.plan.class_weights = Some(weights);

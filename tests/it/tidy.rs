@@ -72,7 +72,7 @@ const LAYERS: &[&[&str]] = &[
     &["continuous"],
 ];
 
-/// The path of a module in a text, such as `["schema", "field"]` of `schema::field`.
+/// The path of a module in a line of code, such as `["schema", "field"]` of `schema::field`.
 fn segments(text: &str) -> Vec<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let end = text.find(|c| !is_name(c) && c != ':').unwrap_or(text.len());

@@ -62,6 +62,12 @@ fn a_message_that_does_not_come_is_not_waited_for() {
         let silent = client.open(INFER, &[("grpc-timeout", "50m")]).await;
         let answer = soon(silent.unwrap().finish()).await;
         answer.refused(Code::DeadlineExceeded, "");
+        let told = ["deadline", "did not arrive within 50 ms"];
+        assert!(
+            told.iter().any(|text| answer.text.contains(text)),
+            "{}",
+            answer.text
+        );
     });
 }
 
