@@ -39,8 +39,9 @@ use crate::error::{Error, Result};
 /// An analysis of rows, in parts that merge.
 ///
 /// A value fresh from the caller is the *prototype*: every part starts as a clone of it, and the final result is
-/// the prototype merged with every part. Between threads a part is passed in its serialized form; what a prototype
-/// needs to work but is not a result (a model to predict with, say) is marked `#[serde(skip)]`.
+/// the prototype merged with every part, in the order of the parts. Where a part is saved or sent, it is in its
+/// serialized form; what a prototype needs to work but is not a result (a model to predict with, say) is marked
+/// `#[serde(skip)]`.
 pub trait Accumulate: Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Takes in some rows.
     ///

@@ -31,34 +31,27 @@
 //! runtime's threads for blocking work. Each trait says which of its methods run where.
 //!
 //! Architecture invariant: results do not depend on the number of threads. The rows are always divided into the same
-//! [`Engine::partitions`] on any machine; the parts' results are merged in an order that depends on their
-//! content only. Held by `tests/it/determinism.rs`.
+//! [`Engine::partitions`] on any machine; the parts' results are merged in the order of the parts. Held by `tests/it/determinism.rs`.
 
-use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use datafusion::common::ScalarValue;
-use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryReservation, TrackConsumersPool,
 };
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
-};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures_util::StreamExt;
+use tokio::task::JoinSet;
 
 use crate::accumulate::Accumulate;
+use crate::cancellation::Cancellation;
 use crate::error::{Error, Result};
 
 /// The number of largest memory consumers that an error names.
@@ -190,54 +183,22 @@ impl Engine {
     /// # Errors
     /// Those of reading the rows and of the analysis.
     pub async fn accumulate<A: Accumulate>(&self, rows: DataFrame, prototype: A) -> Result<A> {
-        let schema: SchemaRef = Arc::clone(rows.schema().inner());
+        let schema = Arc::clone(rows.schema().inner());
         if schema.fields().is_empty() {
             return Ok(prototype);
         }
-        if schema.fields().len() > MANY_COLUMNS {
-            return self.accumulate_by_parts(rows, prototype).await;
-        }
-        let columns: Vec<Expr> = rows
-            .schema()
-            .columns()
-            .into_iter()
-            .map(Expr::Column)
-            .collect();
-        let udaf = AggregateUDF::from(AccumulateUdaf {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            prototype: prototype.clone(),
-            schema,
-            signature: Signature::any(columns.len(), Volatility::Immutable),
-        });
-        let result = rows
-            .aggregate(vec![], vec![udaf.call(columns).alias("state")])?
-            .collect()
-            .await?;
-        let state = result
-            .iter()
-            .find(|batch| batch.num_rows() > 0)
-            .ok_or_else(|| Error::internal("an analysis without a result"))?
-            .column(0)
-            .as_binary::<i32>()
-            .value(0)
-            .to_vec();
-        // The prototype has what is not serialized.
-        let mut whole = prototype;
-        whole.merge(A::from_state(&state)?)?;
-        Ok(whole)
-    }
-
-    /// The same without a function of all columns, which takes a plan a time that is quadratic in them.
-    async fn accumulate_by_parts<A: Accumulate>(&self, rows: DataFrame, prototype: A) -> Result<A> {
         let plan = rows.create_physical_plan().await?;
-        let mut tasks = tokio::task::JoinSet::new();
-        for mut part in execute_stream_partitioned(plan, self.session.task_ctx())? {
+        let mut tasks = JoinSet::new();
+        let parts = execute_stream_partitioned(plan, self.session.task_ctx())?;
+        for (number, mut part) in parts.into_iter().enumerate() {
             let mut analysis = self.analysis(&prototype);
+            let schema = Arc::clone(&schema);
             tasks.spawn(async move {
                 while let Some(batch) = part.next().await {
-                    analysis.update(&batch?)?;
+                    // A plan may know more of its columns than the rows' schema, such as that one has no NULL.
+                    analysis.update(&with_schema(&batch?, &schema)?)?;
                 }
-                analysis.own.state()
+                Ok((number, analysis))
             });
         }
         merged(prototype, tasks).await
@@ -249,14 +210,18 @@ impl Engine {
         parts: impl IntoIterator<Item = impl FnOnce() -> Batches + Send + 'static>,
         prototype: A,
     ) -> Result<A> {
-        let mut tasks = tokio::task::JoinSet::new();
-        for part in parts {
+        let cancellation = Cancellation::new();
+        let _guard = cancellation.on_drop();
+        let mut tasks = JoinSet::new();
+        for (number, part) in parts.into_iter().enumerate() {
             let mut analysis = self.analysis(&prototype);
+            let cancellation = cancellation.clone();
             tasks.spawn_blocking(move || {
                 for batch in part() {
+                    cancellation.check()?;
                     analysis.update(&batch?)?;
                 }
-                analysis.own.state()
+                Ok((number, analysis))
             });
         }
         merged(prototype, tasks).await
@@ -293,157 +258,38 @@ impl<A: Accumulate> Analysis<A> {
     }
 }
 
-/// The prototype merged with what the parts of an analysis have learned.
+/// The prototype merged with what the parts of an analysis have learned, in the order of the parts: they end in any.
 async fn merged<A: Accumulate>(
-    prototype: A,
-    mut tasks: tokio::task::JoinSet<Result<Vec<u8>>>,
+    mut prototype: A,
+    mut tasks: JoinSet<Result<(usize, Analysis<A>)>>,
 ) -> Result<A> {
-    let mut states = Vec::new();
-    while let Some(state) = tasks.join_next().await {
+    let mut parts = BTreeMap::new();
+    while let Some(part) = tasks.join_next().await {
         let stopped = |error| Error::internal("a part of an analysis stopped").with_source(error);
-        states.push(state.map_err(stopped)??);
+        let (number, analysis) = part.map_err(stopped)??;
+        parts.insert(number, analysis);
     }
-    // Parts end in any order; their merging must not show it.
-    states.sort_unstable();
-    let mut whole = prototype;
-    for state in &states {
-        whole.merge(A::from_state(state)?)?;
+    for analysis in parts.into_values() {
+        prototype.merge(analysis.own)?;
     }
-    Ok(whole)
+    Ok(prototype)
 }
 
-/// The number of columns above which an analysis runs part by part: the time of plans is quadratic in them.
-pub(crate) const MANY_COLUMNS: usize = 500;
+/// The batch with the fields of a schema.
+fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns().to_vec();
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
+}
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("partitions", &self.partitions)
             .finish_non_exhaustive()
-    }
-}
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-
-/// Carries any [`Accumulate`] through a plan.
-#[derive(Debug)]
-struct AccumulateUdaf<A> {
-    id: u64,
-    prototype: A,
-    schema: SchemaRef,
-    signature: Signature,
-}
-
-impl<A> PartialEq for AccumulateUdaf<A> {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-}
-
-impl<A> Eq for AccumulateUdaf<A> {}
-
-impl<A> Hash for AccumulateUdaf<A> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id.hash(state);
-    }
-}
-
-impl<A: Accumulate + Any> AggregateUDFImpl for AccumulateUdaf<A> {
-    fn name(&self) -> &str {
-        "accumulate"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _arg_types: &[DataType]) -> DataFusionResult<DataType> {
-        Ok(DataType::Binary)
-    }
-
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> DataFusionResult<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(
-            format!("{}_state", args.name),
-            DataType::Binary,
-            true,
-        ))])
-    }
-
-    fn accumulator(&self, _args: AccumulatorArgs<'_>) -> DataFusionResult<Box<dyn Accumulator>> {
-        Ok(Box::new(Part {
-            own: self.prototype.clone(),
-            fresh: self.prototype.clone(),
-            others: Vec::new(),
-            schema: Arc::clone(&self.schema),
-            n_batches: 0,
-            own_size: 0,
-        }))
-    }
-}
-
-/// The state of one part of the rows; or, in the final step, the states of all parts.
-#[derive(Debug)]
-struct Part<A> {
-    own: A,
-    fresh: A,
-    others: Vec<Vec<u8>>,
-    schema: SchemaRef,
-    n_batches: u64,
-    own_size: usize,
-}
-
-fn external(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
-}
-
-impl<A: Accumulate> Part<A> {
-    fn result(&mut self) -> Result<Vec<u8>> {
-        if self.others.is_empty() {
-            return self.own.state();
-        }
-        // Parts end in any order; their merging must not show it.
-        self.others.sort_unstable();
-        let mut whole = self.fresh.clone();
-        for state in &self.others {
-            whole.merge(A::from_state(state)?)?;
-        }
-        whole.state()
-    }
-}
-
-impl<A: Accumulate> Accumulator for Part<A> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> DataFusionResult<()> {
-        let n_rows = values.first().map_or(0, |column| column.len());
-        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        let batch =
-            RecordBatch::try_new_with_options(Arc::clone(&self.schema), values.to_vec(), &options)?;
-        self.own.update(&batch).map_err(external)?;
-        self.n_batches += 1;
-        if self.n_batches.is_power_of_two() {
-            self.own_size = self.own.size();
-        }
-        Ok(())
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> DataFusionResult<()> {
-        let states = states[0].as_binary::<i32>();
-        self.others
-            .extend(states.iter().flatten().map(<[u8]>::to_vec));
-        Ok(())
-    }
-
-    fn state(&mut self) -> DataFusionResult<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Binary(Some(
-            self.result().map_err(external)?,
-        ))])
-    }
-
-    fn evaluate(&mut self) -> DataFusionResult<ScalarValue> {
-        Ok(ScalarValue::Binary(Some(self.result().map_err(external)?)))
-    }
-
-    fn size(&self) -> usize {
-        let others = self.others.iter().map(Vec::capacity);
-        size_of_val(self) + self.own_size + others.sum::<usize>()
     }
 }

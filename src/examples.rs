@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use datafusion::prelude::{DataFrame, ParquetReadOptions, ident};
+use datafusion::prelude::{DataFrame, ParquetReadOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::accumulate::Accumulate;
-use crate::engine::{Batches, Engine, MANY_COLUMNS};
+use crate::engine::{Batches, Engine};
 use crate::error::{Error, Result};
 
 /// The column that the files of examples have beside those of their schema: each row's key, by which it is
@@ -133,46 +133,70 @@ impl Examples {
         columns: &[&str],
         prototype: A,
     ) -> Result<A> {
-        if self.schema.fields().len() <= MANY_COLUMNS {
-            let rows = self.data_frame(engine).await?;
-            let rows = match columns {
-                [] => rows,
-                columns => rows.select(columns.iter().copied().map(ident).collect::<Vec<_>>())?,
-            };
-            return engine.accumulate(rows, prototype).await;
-        }
-        let n_parts = self.parts().len();
         let columns: Arc<[String]> = columns.iter().map(|name| (*name).to_owned()).collect();
-        let parts = (0..n_parts).map(|at| {
+        let parts = self.pieces(engine.partitions()).into_iter().map(|pieces| {
             let (examples, columns) = (self.clone(), Arc::clone(&columns));
-            move || examples.into_batches(at, &columns)
+            move || -> Batches {
+                Box::new(
+                    pieces
+                        .into_iter()
+                        .flat_map(move |piece| examples.read_piece(&piece, &columns)),
+                )
+            }
         });
         engine.accumulate_batches(parts, prototype).await
     }
 
-    /// The batches of a part.
-    fn into_batches(self, part: usize, columns: &[String]) -> Batches {
+    /// All rows in the order of the files, divided into about `n` parts of about equal numbers of rows. They depend on the files
+    /// only.
+    fn pieces(&self, n: usize) -> Vec<Vec<Piece>> {
+        let n_rows: Vec<usize> = match &self.rows {
+            Rows::Files(files) => files.iter().map(|file| file.n_rows).collect(),
+            Rows::Batches(batches) => batches.iter().map(RecordBatch::num_rows).collect(),
+        };
+        let of_part = n_rows.iter().sum::<usize>().div_ceil(n).max(1);
+        let (mut parts, mut part, mut held) = (Vec::new(), Vec::new(), 0);
+        for (at, n_rows) in n_rows.into_iter().enumerate() {
+            // Batches in memory are small enough as they are.
+            let of = match &self.rows {
+                Rows::Files(_) => n_rows.div_ceil(of_part).max(1),
+                Rows::Batches(_) => 1,
+            };
+            for number in 0..of {
+                part.push(Piece { at, number, of });
+                held += n_rows / of;
+                if held >= of_part {
+                    parts.push(std::mem::take(&mut part));
+                    held = 0;
+                }
+            }
+        }
+        if !part.is_empty() {
+            parts.push(part);
+        }
+        parts
+    }
+
+    /// The batches of a piece.
+    fn read_piece(&self, piece: &Piece, columns: &[String]) -> Batches {
         let columns: HashSet<&str> = columns.iter().map(String::as_str).collect();
         let wanted = |name: &str| match columns.is_empty() {
             true => name != ROW_KEY,
             false => columns.contains(name),
         };
         match &self.rows {
-            Rows::Files(files) => {
-                match files.get(part).map(|file| read_file(&file.path, &wanted)) {
-                    Some(Ok(batches)) => Box::new(batches),
-                    Some(Err(error)) => Box::new(std::iter::once(Err(error))),
-                    None => Box::new(std::iter::empty()),
-                }
-            }
+            Rows::Files(files) => match read_file(&files[piece.at].path, &wanted, piece) {
+                Ok(batches) => Box::new(batches),
+                Err(error) => Box::new(std::iter::once(Err(error))),
+            },
             Rows::Batches(batches) => {
                 let fields = self.schema.fields().iter().enumerate();
                 let places: Vec<usize> = fields
                     .filter(|(_, field)| wanted(field.name()))
                     .map(|(place, _)| place)
                     .collect();
-                let batches = Arc::clone(batches);
-                Box::new((0..batches.len()).map(move |at| Ok(batches[at].project(&places)?)))
+                let projected = batches[piece.at].project(&places).map_err(Error::from);
+                Box::new(std::iter::once(projected))
             }
         }
     }
@@ -254,7 +278,7 @@ impl<'a> ExamplePart<'a> {
         wanted: &dyn Fn(&str) -> bool,
     ) -> Box<dyn Iterator<Item = Result<RecordBatch>> + 'a> {
         match self {
-            ExamplePart::File(file) => match read_file(&file.path, wanted) {
+            ExamplePart::File(file) => match read_file(&file.path, wanted, &Piece::WHOLE) {
                 Ok(batches) => Box::new(batches),
                 Err(error) => Box::new(std::iter::once(Err(error))),
             },
@@ -273,9 +297,26 @@ impl<'a> ExamplePart<'a> {
     }
 }
 
+/// One of `of` pieces of the file or the batch at a place: as many of its row groups.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    at: usize,
+    number: usize,
+    of: usize,
+}
+
+impl Piece {
+    const WHOLE: Self = Piece {
+        at: 0,
+        number: 0,
+        of: 1,
+    };
+}
+
 fn read_file(
     path: &Path,
     wanted: &dyn Fn(&str) -> bool,
+    piece: &Piece,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
     let shown = path.display().to_string();
     let unreadable = |error: parquet::errors::ParquetError| {
@@ -293,6 +334,12 @@ fn read_file(
         .collect::<Vec<_>>();
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     builder = builder.with_projection(mask);
+    if piece.of > 1 {
+        let n_groups = builder.metadata().num_row_groups();
+        let begin = |number| number * n_groups / piece.of;
+        let groups = begin(piece.number)..begin(piece.number + 1);
+        builder = builder.with_row_groups(groups.collect());
+    }
     let reader = builder.build().map_err(unreadable)?;
     Ok(reader.map(move |batch| {
         batch.map_err(|error| {
