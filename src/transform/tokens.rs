@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use arrow::array::{Array, AsArray, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
-use fourfold_kernels::hash::FastMap;
+use fourfold_kernels::distinct::{self, whole};
 
 use super::numbers::{Few, NumbersView};
 use super::value::{NO_CATEGORY, Value};
@@ -58,12 +58,6 @@ fn finite<'a>(numbers: &'a NumbersView<'_>) -> impl ExactSizeIterator<Item = Opt
     numbers
         .iter()
         .map(|number| number.filter(|number| number.is_finite()))
-}
-
-/// A whole float as an integer, where it is one.
-fn whole(number: f64) -> Option<i64> {
-    const LOW: f64 = i64::MIN as f64;
-    (LOW..-LOW).contains(&number).then_some(number as i64)
 }
 
 fn flag_text(flag: bool) -> &'static str {
@@ -159,14 +153,26 @@ impl Tokens<'_> {
     /// Calls `text` and `number` with each distinct value and its number of occurrences, in the order of first
     /// appearance.
     pub(super) fn count(&self, mut text: impl FnMut(&str, u64), mut number: impl FnMut(i64, u64)) {
+        let mut numbers = |counts: Vec<(i64, u64)>| {
+            counts.into_iter().for_each(|(value, n)| number(value, n));
+        };
         match self {
-            Tokens::Text(array) => tally(array.iter().flatten(), text),
-            Tokens::Whole(array) => tally(array.iter().flatten(), number),
-            Tokens::Flags(array) => tally(array.iter().flatten(), |flag, n| {
-                text(flag_text(flag), n);
-            }),
+            Tokens::Text(array) => {
+                let counts = distinct::strings(array).into_iter();
+                counts.for_each(|(value, n)| text(value, n));
+            }
+            Tokens::Whole(array) => numbers(distinct::integers(array)),
+            Tokens::Flags(array) => {
+                let counts = [(true, array.true_count()), (false, array.false_count())];
+                let mut counts = counts.map(|(flag, n)| (flag_text(flag), n as u64));
+                if array.iter().flatten().next() == Some(false) {
+                    counts.reverse();
+                }
+                let counts = counts.into_iter().filter(|(_, n)| *n > 0);
+                counts.for_each(|(flag, n)| text(flag, n));
+            }
             Tokens::Numbers(array) => {
-                tally(finite(array).flatten().filter_map(whole), &mut number);
+                numbers(distinct::whole_floats(array.values(), array.nulls()));
                 let long = finite(array).flatten().filter(|n| whole(*n).is_none());
                 long.for_each(|value| text(&format!("{value:.0}"), 1));
             }
@@ -176,22 +182,6 @@ impl Tokens<'_> {
 
 fn map<T>(values: impl Iterator<Item = Option<T>>, id: impl Fn(T) -> u32) -> Few<u32> {
     values.map(|value| value.map_or(NO_CATEGORY, &id)).collect()
-}
-
-fn tally<T: Copy + Eq + std::hash::Hash>(
-    values: impl Iterator<Item = T>,
-    mut each: impl FnMut(T, u64),
-) {
-    let mut places: FastMap<T, usize> = FastMap::default();
-    let mut counts: Vec<(T, u64)> = Vec::new();
-    for value in values {
-        let place = *places.entry(value).or_insert_with(|| {
-            counts.push((value, 0));
-            counts.len() - 1
-        });
-        counts[place].1 += 1;
-    }
-    counts.into_iter().for_each(|(value, n)| each(value, n));
 }
 
 #[cfg(test)]

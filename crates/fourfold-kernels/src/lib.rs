@@ -15,6 +15,7 @@
 //! It is an implementation detail of fourfold: its API may change in any release.
 
 pub mod columns;
+pub mod distinct;
 pub mod hash;
 pub mod linear;
 pub mod narrow;
