@@ -12,6 +12,7 @@ use arrow::util::display::array_value_to_string;
 use crate::error::Result;
 use crate::examples::Examples;
 use crate::model::{Target, Task};
+use crate::parallel::side_by_side;
 use crate::schema::{FieldType, place_of};
 use crate::statistics::{ColumnStatistics, Statistics};
 use crate::warning::Warning;
@@ -133,26 +134,29 @@ pub(super) fn leaking_columns(
         }
     }
     let labels = Labels::new(labels, target);
-    let mut warnings = Vec::new();
     if !labels.are_enough() {
-        return Ok(warnings);
+        return Ok(Vec::new());
     }
-    for (column, arrays) in columns.iter().zip(&values) {
+    let columns = columns.iter().zip(&values).collect();
+    let warnings = side_by_side(0, columns, |(column, arrays)| {
         let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
         if arrays.is_empty() {
-            continue;
+            return Ok(None);
         }
         let array = arrow::compute::concat(&arrays)?;
-        if let Some(how) = labels.told_by(&array)? {
-            let message = format!(
-                "it nearly tells `{}` alone: {how} of {} training rows; is it known before the label is?",
-                target.label(),
-                labels.values.len()
-            );
-            warnings.push(Warning::new("analyse", "column_leaks", message).of_column(*column));
-        }
-    }
-    Ok(warnings)
+        let Some(how) = labels.told_by(&array)? else {
+            return Ok(None);
+        };
+        let message = format!(
+            "it nearly tells `{}` alone: {how} of {} training rows; is it known before the label is?",
+            target.label(),
+            labels.values.len()
+        );
+        Ok(Some(
+            Warning::new("analyse", "column_leaks", message).of_column(*column),
+        ))
+    })?;
+    Ok(warnings.into_iter().flatten().collect())
 }
 
 /// The labels of the rows that are looked at.
