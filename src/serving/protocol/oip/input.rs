@@ -36,7 +36,7 @@ pub(super) fn read_rows(
         let mut tensor = Tensor::default();
         tensor
             .read(&mut rows, plan, reader, &mut tail, null)
-            .map_err(|error| tensor.named(index, &error))?;
+            .map_err(|fault| tensor.named(index, fault))?;
         index += 1;
     }
     let batch = rows.finish()?.ok_or_else(no_inputs)?;
@@ -47,6 +47,20 @@ pub(super) fn read_rows(
         )));
     }
     Ok(batch)
+}
+
+/// What is wrong with an input.
+enum Fault {
+    /// Something within it.
+    Within(Error),
+    /// Something between inputs, which names them.
+    Between(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Within(error)
+    }
 }
 
 /// An input while it is read.
@@ -105,11 +119,11 @@ impl Shape {
 
 impl<'a> Tensor<'a> {
     /// An error about it.
-    fn named(&self, index: usize, error: &Error) -> Error {
-        // Errors between inputs name them already.
-        if error.message().starts_with("input `") || error.message().starts_with("the model has") {
-            return Error::new(error.kind(), error.message());
-        }
+    fn named(&self, index: usize, fault: Fault) -> Error {
+        let error = match fault {
+            Fault::Within(error) => error,
+            Fault::Between(error) => return error,
+        };
         let which = match &self.name {
             Some(name) => format!("`{}`", shortened(name)),
             None => index.to_string(),
@@ -125,7 +139,7 @@ impl<'a> Tensor<'a> {
         reader: &mut Reader<'a>,
         tail: &mut &[u8],
         null: Option<&str>,
-    ) -> Result<()> {
+    ) -> Result<(), Fault> {
         let mut place = None;
         let mut is_first = true;
         reader.begin_object()?;
@@ -134,7 +148,8 @@ impl<'a> Tensor<'a> {
                 "name" => {
                     let name = reader.text().map_err(|error| named("name", &error))?;
                     once(&mut self.name, name, "name")?;
-                    place = Some(rows.next(self.name.as_deref().unwrap_or_default())?);
+                    let next = rows.next(self.name.as_deref().unwrap_or_default());
+                    place = Some(next.map_err(Fault::Between)?);
                 }
                 "shape" => {
                     let shape = Shape::read(reader).map_err(|error| named("shape", &error))?;
@@ -157,7 +172,7 @@ impl<'a> Tensor<'a> {
                 }
                 "data" => {
                     if !matches!(self.data, Data::Missing) {
-                        return Err(Error::data("duplicate `data`"));
+                        return Err(Error::data("duplicate `data`").into());
                     }
                     let input = place.map(|place| (place, &plan.inputs()[place]));
                     match (input, self.shape, self.datatype) {
@@ -200,18 +215,16 @@ impl<'a> Tensor<'a> {
                 column
             }
             (Data::Missing, None) => {
-                return Err(Error::data(
-                    "has neither `data` nor `binary_data_size`, must have one of them",
-                ));
+                let error = "has neither `data` nor `binary_data_size`, must have one of them";
+                return Err(Error::data(error).into());
             }
             (Data::Read(_) | Data::At(_), Some(_)) => {
-                return Err(Error::data(
-                    "has both `data` and `binary_data_size`, must have one of them",
-                ));
+                let error = "has both `data` and `binary_data_size`, must have one of them";
+                return Err(Error::data(error).into());
             }
         };
         let column: ArrayRef = column.finish(null)?;
-        rows.push(place, column)
+        rows.push(place, column).map_err(Fault::Between)
     }
 }
 
@@ -223,10 +236,11 @@ fn empty(
     shape: &Shape,
     datatype: Datatype,
     at_most: usize,
-) -> Result<Column> {
+) -> Result<Column, Fault> {
     datatype.check_fits(input)?;
     let layout = Layout::of(shape.sizes(), input)?;
-    rows.check_n_rows(place, layout.n_rows())?;
+    let checked = rows.check_n_rows(place, layout.n_rows());
+    checked.map_err(Fault::Between)?;
     Ok(Column::new(input, datatype, layout, at_most))
 }
 
@@ -238,7 +252,7 @@ fn filled(
     shape: &Shape,
     datatype: Datatype,
     reader: &mut Reader<'_>,
-) -> Result<Column> {
+) -> Result<Column, Fault> {
     let mut column = empty(rows, place, input, shape, datatype, reader.left())?;
     column.fill_from_json(reader)?;
     Ok(column)
