@@ -20,8 +20,9 @@ const PATH_TOO_LONG: &[u8; 46] = b"HTTP/1.1 414 URI Too Long                   \
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
-    /// The bytes of the line that the head of a request ends with so far.
+    /// The bytes of the first line of a head, and whether it has ended.
     line: usize,
+    has_line_ended: bool,
     max_line: usize,
 }
 
@@ -32,19 +33,22 @@ impl<S> Watched<S> {
             stream,
             activity,
             line: 0,
+            has_line_ended: false,
             max_line,
         }
     }
 
     fn has_read(&mut self, bytes: &[u8]) {
+        let was_reading_head = self.activity.is_reading_head();
         self.activity.has_read(bytes.len());
-        if !self.activity.is_reading_head() {
-            self.line = 0;
-            return;
+        let is_reading_head = self.activity.is_reading_head();
+        if !(was_reading_head && is_reading_head) {
+            (self.line, self.has_line_ended) = (0, false);
         }
-        match bytes.iter().rposition(|byte| *byte == b'\n') {
-            Some(at) => self.line = bytes.len() - at - 1,
-            None => self.line += bytes.len(),
+        if is_reading_head && !self.has_line_ended {
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            self.line += end.unwrap_or(bytes.len());
+            self.has_line_ended = end.is_some();
         }
     }
 
