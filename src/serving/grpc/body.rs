@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use prost::bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
+use crate::serving::requests::Client;
 use crate::serving::transport::{BodyError, RequestBody};
 
 /// The bytes before a message: whether it is compressed, and its length.
@@ -59,6 +61,11 @@ impl Limited {
             missing: 0,
             timer: None,
         }
+    }
+
+    /// The client, where the connection is one of the port's own.
+    pub(super) fn client(&self) -> Option<&Arc<Client>> {
+        self.body.client()
     }
 
     /// Follows the messages as they pass.

@@ -275,7 +275,9 @@ impl Inference {
         let request = ModelInferRequest::decode(message)
             .map_err(|error| Status::internal(format!("the message cannot be decoded: {error}")))?;
         let deadline = self.served.deadline(ends);
-        let answer = self.served.answer(headers, deadline, n_bytes, request);
+        let answer = self
+            .served
+            .answer(headers, body.client(), deadline, n_bytes, request);
         let answer = answer.await?;
         let version = HeaderValue::from_str(&answer.model_version).ok();
         Ok((framed(&answer, self.limits.max_bytes)?, version))
@@ -334,7 +336,11 @@ fn limited(request: http::Request<RequestBody>, limits: MessageLimits) -> http::
     let asked = deadline::timeout(request.headers()).ok().flatten();
     let asked = asked.filter(|_| !is_stream);
     let limits = limits.within(asked);
-    request.map(|body| Limited::new(body, limits, is_stream))
+    let mut request = request.map(|body| Limited::new(body, limits, is_stream));
+    if is_stream && let Some(client) = request.body().client().map(Arc::clone) {
+        request.extensions_mut().insert(client);
+    }
+    request
 }
 
 /// The call of the protocol that a path names.

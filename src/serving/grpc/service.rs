@@ -16,7 +16,7 @@ use super::{answers, deadline, stream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::lifecycle::VersionChoice;
 use crate::serving::protocol::check_id;
-use crate::serving::requests::{Call, Protocol};
+use crate::serving::requests::{Call, Client, Protocol};
 use crate::serving::transport::{Admin, ServerOptions};
 use crate::serving::{Manager, Predictor, ServerCore};
 
@@ -59,6 +59,7 @@ impl Served {
     pub(super) async fn answer(
         &self,
         headers: &HeaderMap,
+        client: Option<&Arc<Client>>,
         deadline: Option<Instant>,
         n_bytes: usize,
         mut request: ModelInferRequest,
@@ -78,6 +79,7 @@ impl Served {
         let call = Call {
             model: &model,
             version: answers::version(&version),
+            client,
             protocol: Protocol::Grpc,
             routing_key: text(headers, ROUTING_KEY),
             id: own_id.as_deref().or_else(|| text(headers, REQUEST_ID)),

@@ -15,6 +15,7 @@ use super::proto::{
 use super::service::Served;
 use super::{deadline, infer, status};
 use crate::error::Result;
+use crate::serving::requests::Client;
 
 /// The most requests of a stream that are answered concurrently, so that they can share a batch.
 const CONCURRENCY: usize = 16;
@@ -29,10 +30,11 @@ pub(super) fn answers(
     served: Served,
     request: Request<Streaming<ModelInferRequest>>,
 ) -> Result<BoxStream<ModelStreamInferResponse>> {
-    let (metadata, _, requests) = request.into_parts();
+    let (metadata, extensions, requests) = request.into_parts();
+    let client = extensions.get::<Arc<Client>>().map(Arc::clone);
     let ends = deadline::after(deadline::timeout(metadata.as_ref())?);
     let stopped = end_of(served.clone(), ends);
-    let shared = Arc::new((served, metadata));
+    let shared = Arc::new((served, metadata, client));
     let (told, end) = tokio::sync::oneshot::channel();
     let stopped = async move {
         // Sending fails when the stream has already been dropped and has no receiver.
@@ -43,7 +45,7 @@ pub(super) fn answers(
         .map(move |request| {
             let shared = Arc::clone(&shared);
             async move {
-                let (served, metadata) = &*shared;
+                let (served, metadata, client) = &*shared;
                 let request = request?;
                 let id = request.id.clone();
                 let asks = infer::boolean(&request.parameters, ASKS_FOR_FINAL);
@@ -53,7 +55,8 @@ pub(super) fn answers(
                         .unwrap_or_default();
                     let n_bytes = request.encoded_len();
                     let deadline = served.deadline(ends);
-                    let answer = served.answer(metadata.as_ref(), deadline, n_bytes, request);
+                    let (headers, client) = (metadata.as_ref(), client.as_ref());
+                    let answer = served.answer(headers, client, deadline, n_bytes, request);
                     Ok((answer.await?, asks))
                 };
                 Ok(match answer.await {

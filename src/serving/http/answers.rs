@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::serving::ServerCore;
 use crate::serving::metrics::Metrics;
 use crate::serving::readiness::Probe;
-use crate::serving::requests::{Call, Exchange, Protocol};
+use crate::serving::requests::{Call, Client, Exchange, Protocol};
 use crate::serving::transport::{Anonymous, Budget, RequestBody, Seen, ServerOptions};
 
 /// The id of a request, in its logs and in its answer.
@@ -285,6 +285,7 @@ impl Asking<'_> {
         &self,
         asked: &Asked<'_>,
         deadline: Option<Instant>,
+        client: Option<&Arc<Client>>,
         exchange: E,
         protocol: Protocol,
         seen: &mut Seen,
@@ -297,6 +298,7 @@ impl Asking<'_> {
             routing_key: self.header(&ROUTING_KEY),
             id: self.header(&REQUEST_ID),
             deadline,
+            client,
             n_bytes: seen.n_bytes,
         };
         let exchange = Noting {

@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-use super::answers::{Answer, Asking, Question, Shared, json, json_text};
+use super::answers::{Answer, Asking, Shared, json, json_text};
 use super::failure::Failure;
 use super::path::{About, Asked};
 use crate::error::{Error, Result};
@@ -24,10 +24,10 @@ pub(super) async fn infer(
 ) -> Answer {
     let json_length = check_headers(&asking.head.headers)?;
     let question = asking.read_for(asked, body, seen).await?;
-    let Question { body, deadline } = question;
-    let exchange = InferExchange::new(body, json_length);
+    let exchange = InferExchange::new(question.body, json_length);
+    let (deadline, client) = (question.deadline, body.client());
     let reply = asking
-        .ask(asked, deadline, exchange, Protocol::Http, seen)
+        .ask(asked, deadline, client, exchange, Protocol::Http, seen)
         .await?;
     Ok(written(reply))
 }

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use super::answers::{Answer, Asking, Question, json};
+use super::answers::{Answer, Asking, json};
 use super::failure::Failure;
 use super::open_inference::{identity, written};
 use super::path::{Asked, Signature};
@@ -41,10 +41,11 @@ pub(super) async fn answer(
     };
     identity(&asking.head.headers)?;
     let question = asking.read_for(asked, body, seen).await;
-    let Question { body, deadline } = question.map_err(|failure| refuse(asking, asked, failure))?;
-    let exchange = PredictExchange::new(body, method);
+    let question = question.map_err(|failure| refuse(asking, asked, failure))?;
+    let exchange = PredictExchange::new(question.body, method);
+    let (deadline, client) = (question.deadline, body.client());
     let reply = asking
-        .ask(asked, deadline, exchange, Protocol::Rest, seen)
+        .ask(asked, deadline, client, exchange, Protocol::Rest, seen)
         .await;
     reply
         .map(written)

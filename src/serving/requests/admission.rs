@@ -1,12 +1,12 @@
 //! Admission of a model's requests: how many are answered at a time, and how many are queued.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Limits;
+use super::line::Line;
 use super::stop::deadline_exceeded;
 use crate::error::{Error, ErrorKind, Result};
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,13 +15,10 @@ use prometheus_client::metrics::gauge::Gauge;
 #[derive(Debug)]
 pub(super) struct Admission {
     max_concurrency: usize,
-    max_queue: usize,
     permits: Arc<Semaphore>,
     /// Permits that heavy requests need in addition: one less, so that they never hold every permit.
     heavy: Arc<Semaphore>,
-    heavy_waiting: AtomicUsize,
-    waiting: AtomicUsize,
-    gauge: Gauge,
+    line: Line,
 }
 
 /// The step of a request that needs a permit.
@@ -51,32 +48,14 @@ pub(super) struct Entered {
     _heavy: Option<Permit>,
 }
 
-/// Counts a queued request as long as it lives.
-struct Waiting<'a> {
-    admission: &'a Admission,
-    weight: Weight,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.admission
-            .waiting_of(self.weight)
-            .fetch_sub(1, Ordering::Relaxed);
-        self.admission.gauge.dec();
-    }
-}
-
 impl Admission {
     /// The admission by a model's limits; the gauge shows how many requests are queued.
     pub(super) fn new(limits: &Limits, gauge: Gauge) -> Self {
         Admission {
             max_concurrency: limits.max_concurrency,
-            max_queue: limits.max_queue,
             permits: Arc::new(Semaphore::new(limits.max_concurrency)),
             heavy: Arc::new(Semaphore::new((limits.max_concurrency - 1).max(1))),
-            heavy_waiting: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            gauge,
+            line: Line::new(limits.max_queue, gauge),
         }
     }
 
@@ -97,14 +76,7 @@ impl Admission {
 
     /// The number of queued requests.
     pub(super) fn n_waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed) + self.heavy_waiting.load(Ordering::Relaxed)
-    }
-
-    fn waiting_of(&self, weight: Weight) -> &AtomicUsize {
-        match weight {
-            Weight::Light => &self.waiting,
-            Weight::Heavy => &self.heavy_waiting,
-        }
+        self.line.n_waiting()
     }
 
     /// The most requests that are computed at a time.
@@ -112,7 +84,7 @@ impl Admission {
         self.max_concurrency
     }
 
-    /// Admits a request, or queues it until its deadline.
+    /// Admits a request of a client, or queues it until its deadline.
     ///
     /// # Errors
     /// [`ErrorKind::ResourceExhausted`] if too many wait; [`ErrorKind::DeadlineExceeded`].
@@ -122,52 +94,46 @@ impl Admission {
         deadline: Option<Instant>,
         turn: Turn,
         weight: Weight,
+        client: u64,
     ) -> Result<Entered> {
         if let Some(entered) = self.try_enter_as(weight) {
             return Ok(entered);
         }
-        let (others, before) = match weight {
-            Weight::Light => {
-                let heavy = self.heavy_waiting.load(Ordering::Relaxed);
-                (heavy, self.waiting.fetch_add(1, Ordering::Relaxed))
-            }
-            // Light requests may fill the whole queue, heavy ones half of it.
-            Weight::Heavy => (
-                self.max_queue / 2,
-                self.heavy_waiting.fetch_add(1, Ordering::Relaxed),
-            ),
-        };
-        if turn == Turn::First && others + before >= self.max_queue {
-            self.waiting_of(weight).fetch_sub(1, Ordering::Relaxed);
-            return Err(Error::new(
+        let full = || {
+            Error::new(
                 ErrorKind::ResourceExhausted,
                 format!(
                     "model `{model}` is at capacity: {} requests are computed and {} queued",
                     self.max_concurrency,
                     self.n_waiting()
                 ),
-            ));
-        }
-        self.gauge.inc();
-        let _waiting = Waiting {
-            admission: self,
-            weight,
+            )
+        };
+        let mut place = match turn {
+            Turn::First => self.line.join(weight, client).ok_or_else(full)?,
+            Turn::Next => self.line.stay(weight, client),
         };
         let closed = || Error::internal(format!("model `{model}` no longer accepts requests"));
         let entering = async {
-            let heavy = match weight {
-                Weight::Light => None,
-                Weight::Heavy => Some(Self::enter(Arc::clone(&self.heavy)).await?),
-            };
-            Some(Entered {
-                _permit: Self::enter(self.permits()).await?,
-                _heavy: heavy,
-            })
+            tokio::select! {
+                biased;
+                entered = self.enter_as(weight) => entered.ok_or_else(closed),
+                () = place.lost() => Err(full()),
+            }
         };
         let entered = by_deadline(deadline, entering).await;
-        entered
-            .ok_or_else(|| deadline_exceeded(model))?
-            .ok_or_else(closed)
+        entered.ok_or_else(|| deadline_exceeded(model))?
+    }
+
+    async fn enter_as(&self, weight: Weight) -> Option<Entered> {
+        let heavy = match weight {
+            Weight::Light => None,
+            Weight::Heavy => Some(Self::enter(Arc::clone(&self.heavy)).await?),
+        };
+        Some(Entered {
+            _permit: Self::enter(self.permits()).await?,
+            _heavy: heavy,
+        })
     }
 
     fn try_enter_as(&self, weight: Weight) -> Option<Entered> {

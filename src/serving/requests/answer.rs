@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use super::admission::{Turn, Weight, by_deadline};
+use super::admission::{Entered, Turn, Weight, by_deadline};
 use super::batcher::{Answered, Item};
 use super::inline::{Full, Place};
 use super::runtime::ModelRuntime;
 use super::statistics::Parts;
 use super::stop::{Stop, deadline_exceeded};
-use super::work::{Asked, Read};
-use super::{Call, Exchange, ServerCore};
+use super::work::{Asked, Outcome, Read};
+use super::{Call, Client, Exchange, ServerCore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::metrics::Code;
 
-/// Requests that take longer than this are heavy, and so are larger ones as long as nothing near was measured. (Sizes are
-/// bytes, or rows within the process.)
+/// Requests that take longer than this are heavy, and so are larger ones as long as none was measured. (Sizes are bytes, or
+/// rows within the process.)
 const HEAVY: Duration = Duration::from_millis(10);
-const HEAVY_BYTES: usize = 1 << 20;
+const HEAVY_BYTES: usize = 16 << 10;
 
 /// The time that a quick request yields to others before it moves to another thread.
 const MOST_YIELDING: Duration = Duration::from_millis(2);
@@ -95,6 +95,7 @@ impl ServerCore {
             version,
             predictor,
             shadow,
+            client: call.client.map(Arc::clone),
             protocol: call.protocol,
             n_bytes: call.n_bytes,
             started,
@@ -179,6 +180,7 @@ impl Asked {
             version: Arc::clone(&self.version),
             predictor: self.predictor.clone(),
             shadow: self.shadow.clone(),
+            client: self.client.clone(),
             ..*self
         }
     }
@@ -238,7 +240,9 @@ impl Asked {
         if self.version.batches(batching, read.rows.num_rows()) && !exchange.explains() {
             self.answer_in_batch(exchange, read, id).await
         } else {
-            self.answer_on_thread(exchange, Some(read), id).await
+            // Whatever waits long does not hold its rows, but what it was sent.
+            let read = Some(read).filter(|_| !exchange.explains());
+            self.answer_on_thread(exchange, read, id).await
         }
     }
 
@@ -276,21 +280,21 @@ impl Asked {
         if let Some(_place) = self.place_around() {
             return self.catch(|| step(self));
         }
-        self.on_thread(turn, |asked, _, _| asked.catch(|| step(asked)))
-            .await
+        self.on_thread(turn, self.weight(), |asked, _, _| {
+            asked.catch(|| step(asked))
+        })
+        .await
     }
 
     /// Does work on an inference thread when it is the model's turn.
     async fn on_thread<T: Send + 'static>(
         self: &Arc<Self>,
         turn: Turn,
+        weight: Weight,
         work: impl FnOnce(&Asked, Duration, &Stop) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let queued = Instant::now();
-        let admission = &self.model.admission;
-        let permit = admission
-            .wait(&self.model.name, self.deadline, turn, self.weight())
-            .await?;
+        let permit = self.permit(turn, weight).await?;
         let (stop, _guard) = Stop::with_guard(self.deadline);
         let (reply, answer) = oneshot::channel();
         let asked = Arc::clone(self);
@@ -305,18 +309,49 @@ impl Asked {
         self.received(answer).await
     }
 
+    /// Waits for the model's turn. A client that does not read its answers waits outside of the queue until it does, also
+    /// where it has come to that while it was queued.
+    async fn permit(&self, turn: Turn, weight: Weight) -> Result<Entered> {
+        let (name, admission) = (&self.model.name, &self.model.admission);
+        let client = self.client.as_deref();
+        let id = client.map_or(Client::IN_PROCESS, Client::id);
+        let unread = || client.filter(|client| turn == Turn::First && !client.is_reading());
+        loop {
+            if let Some(client) = unread() {
+                let reading = by_deadline(self.deadline, client.reading()).await;
+                reading.ok_or_else(|| deadline_exceeded(name))?;
+            }
+            let entered = admission
+                .wait(name, self.deadline, turn, weight, id)
+                .await?;
+            if unread().is_none() {
+                return Ok(entered);
+            }
+        }
+    }
+
     async fn answer_on_thread<E: Exchange>(
         self: &Arc<Self>,
         mut exchange: E,
-        read: Option<Read>,
+        mut read: Option<Read>,
         id: Option<String>,
     ) -> Result<E::Reply> {
-        self.on_thread(Turn::First, move |asked, queue, stop| {
-            let queues = &asked.model.metrics.queue_duration;
-            queues.observe(queue.as_secs_f64());
-            asked.answer_slowly(&mut exchange, read, queue, stop, id.as_deref())
-        })
-        .await
+        let mut weight = match exchange.explains() {
+            true => Weight::Heavy,
+            false => self.weight(),
+        };
+        loop {
+            let (read, id) = (read.take(), id.clone());
+            let work = move |asked: &Asked, queue: Duration, stop: &Stop| {
+                let queues = &asked.model.metrics.queue_duration;
+                queues.observe(queue.as_secs_f64());
+                asked.answer_slowly(exchange, read, weight, queue, stop, id.as_deref())
+            };
+            match self.on_thread(Turn::First, weight, work).await? {
+                Outcome::Replied(reply) => return Ok(reply),
+                Outcome::Explains(again) => (exchange, weight) = (again, Weight::Heavy),
+            }
+        }
     }
 
     async fn answer_in_batch<E: Exchange>(

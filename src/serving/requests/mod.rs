@@ -6,6 +6,9 @@
 //!                                        └─ no ─▶ wait for the model's turn ─▶ predict, reply on an inference thread
 //! ```
 //!
+//! Architecture invariant: a client that does not read its answers waits for no turn and holds none, and where a queue is
+//! full, it is shared between the clients. Held by `tests/clients.rs`.
+//!
 //! Architecture invariant: nothing that a model does holds the threads of the async runtime, or the requests of
 //! another model. A request expected to be quick was measured to be; one that hangs admits no more; the rest runs on
 //! threads under the model's own limit. Held by `tests/isolation.rs`.
@@ -18,9 +21,11 @@ mod answer;
 mod batcher;
 mod batching;
 mod builder;
+mod client;
 mod exchange;
 mod inline;
 mod limits;
+mod line;
 mod loading;
 mod observer;
 mod protocol;
@@ -43,6 +48,7 @@ use arrow::array::RecordBatch;
 
 pub use self::batching::Batching;
 pub use self::builder::ServerCoreBuilder;
+pub(crate) use self::client::Client;
 pub(crate) use self::exchange::Exchange;
 use self::exchange::InProcessExchange;
 use self::inline::HeldThreads;
@@ -137,6 +143,8 @@ pub(crate) struct Call<'a> {
     pub(crate) model: &'a str,
     /// The choice of version.
     pub(crate) version: VersionChoice<'a>,
+    /// The client; none for a call within the process.
+    pub(crate) client: Option<&'a Arc<Client>>,
     /// The protocol of the request.
     pub(crate) protocol: Protocol,
     /// The key for traffic that is split by key.

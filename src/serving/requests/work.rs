@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
+use super::admission::Weight;
 use super::runtime::{Lane, ModelRuntime, VersionRuntime};
 use super::statistics::Parts;
 use super::stop::Stop;
-use super::{Exchange, Inner, Observation};
+use super::{Client, Exchange, Inner, Observation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Contributions, Prediction, Servable};
 use crate::serving::Predictor;
@@ -25,6 +26,7 @@ pub(super) struct Asked {
     pub(super) version: Arc<VersionRuntime>,
     pub(super) predictor: Predictor,
     pub(super) shadow: Option<Predictor>,
+    pub(super) client: Option<Arc<Client>>,
     pub(super) protocol: super::Protocol,
     pub(super) n_bytes: usize,
     pub(super) started: Instant,
@@ -36,6 +38,13 @@ pub(super) struct Asked {
 pub(super) struct Read {
     pub(super) rows: RecordBatch,
     pub(super) took: Duration,
+}
+
+/// What comes of a turn.
+pub(super) enum Outcome<E: Exchange> {
+    Replied(E::Reply),
+    /// Contributions are asked for, which is known once the request is read: it takes another turn, as a heavy one.
+    Explains(E),
 }
 
 impl Asked {
@@ -106,23 +115,29 @@ impl Asked {
         })
     }
 
-    /// Prediction and answer, after the rows were read or not, on a thread that has the time.
+    /// Prediction and answer, after the rows were read or not, on a thread that has the time. Contributions need a turn
+    /// of their weight.
     pub(super) fn answer_slowly<E: Exchange>(
         &self,
-        exchange: &mut E,
+        mut exchange: E,
         read: Option<Read>,
+        weight: Weight,
         queue: Duration,
         stop: &Stop,
         id: Option<&str>,
-    ) -> Result<E::Reply> {
+    ) -> Result<Outcome<E>> {
         self.catch(|| {
             let name = &self.model.name;
             stop.check(name)?;
             let begun = Instant::now();
             let read = match read {
                 Some(read) => read,
-                None => self.read(exchange)?,
+                None => self.read(&mut exchange)?,
             };
+            let explains = exchange.explains();
+            if explains && weight == Weight::Light {
+                return Ok(Outcome::Explains(exchange));
+            }
             let predicting = Instant::now();
             let answered = predict(self.predictor.servable(), &read.rows, stop, name);
             // A call that fails slowly is slow, too.
@@ -133,7 +148,6 @@ impl Asked {
                 self.version.called(read.rows.num_rows(), calling);
             }
             let (mut prediction, _) = answered?;
-            let explains = exchange.explains();
             if explains {
                 let found = explain(self.predictor.servable(), &read.rows, stop, name)?;
                 prediction = prediction.with_contributions(found);
@@ -145,7 +159,7 @@ impl Asked {
                 ..Parts::default()
             };
             stop.check(name)?;
-            let reply = self.reply(exchange, &read.rows, &prediction, parts, true, id);
+            let reply = self.reply(&exchange, &read.rows, &prediction, parts, true, id);
             if !explains {
                 let lane = self.lane();
                 let total = begun.elapsed();
@@ -153,7 +167,7 @@ impl Asked {
                 lane.around
                     .observe(self.n_bytes, total.saturating_sub(calling));
             }
-            reply
+            reply.map(Outcome::Replied)
         })
     }
 

@@ -114,7 +114,8 @@ impl Accepting {
             self.refuse(stream, peer);
             return;
         }
-        let activity = Arc::new(Activity::new(Arc::clone(&self.clock)));
+        let max_unread = self.protocols.budget.max_unread();
+        let activity = Arc::new(Activity::new(Arc::clone(&self.clock), max_unread));
         let close = Arc::new(Notify::new());
         let connection = Connection {
             protocols: Arc::clone(&self.protocols),

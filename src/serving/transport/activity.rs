@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 
+use crate::serving::requests::Client;
+
 /// A client that ends its half of a connection within this time of asking waits for its answer. One that ends it later
 /// has left.
 const HALF_CLOSE: Duration = Duration::from_secs(1);
@@ -114,8 +116,11 @@ pub(super) struct Activity {
     /// The time since which the client is awaited, whatever its progress.
     awaited_since: AtomicU32,
     requests: AtomicU64,
-    /// The parts of answers that are not written.
-    n_unwritten: AtomicUsize,
+    /// The client, with the bytes of its answers that are not written.
+    client: Arc<Client>,
+    /// The time since which there have been such bytes, and the last time that some of them were written.
+    unread_since: AtomicU32,
+    taken_at: AtomicU32,
     /// The bytes of bodies and answers that are held for it.
     n_held: AtomicUsize,
     /// HTTP/2 has frames of its own between requests.
@@ -130,7 +135,7 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn new(clock: Arc<Clock>) -> Self {
+    pub(super) fn new(clock: Arc<Clock>, max_unread: usize) -> Self {
         let now = clock.now();
         Activity {
             clock,
@@ -138,7 +143,9 @@ impl Activity {
             since: AtomicU32::new(now),
             awaited_since: AtomicU32::new(now),
             requests: AtomicU64::new(0),
-            n_unwritten: AtomicUsize::new(0),
+            client: Arc::new(Client::new(max_unread)),
+            unread_since: AtomicU32::new(now),
+            taken_at: AtomicU32::new(now),
             n_held: AtomicUsize::new(0),
             multiplexed: AtomicBool::new(false),
             n_opening: AtomicUsize::new(0),
@@ -165,12 +172,27 @@ impl Activity {
         }
     }
 
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
     fn waited(&self, now: u32) -> u32 {
         now.wrapping_sub(self.since.load(Relaxed))
     }
 
-    /// Decides whether the client has kept the server waiting for too long.
+    /// The time since a time that was noted, if there are answers that the client has not read.
+    fn unread(&self, since: &AtomicU32, now: u32) -> Option<u32> {
+        let is_unread = self.client.n_unread() > 0;
+        is_unread.then(|| now.wrapping_sub(since.load(Relaxed)))
+    }
+
+    /// Decides whether the client has kept the server waiting for too long. One whose answers are not read may ask for
+    /// more, and is waited for all the same.
     pub(super) fn verdict(&self, now: u32, patience: Patience) -> Verdict {
+        let untaken = self.unread(&self.taken_at, now);
+        if untaken.is_some_and(|untaken| untaken >= patience.idle) {
+            return Verdict::Close;
+        }
         let waited = self.waited(now);
         let limit = match self.phase.load(Relaxed) {
             HEAD => patience.head,
@@ -198,20 +220,27 @@ impl Activity {
             IDLE => Some((2, waited)),
             HEAD => (waited > 1).then_some((1, waited)),
             READING | WRITING => (waited > 1).then_some((0, waited)),
-            _ => None,
+            _ => {
+                let untaken = self.unread(&self.taken_at, now);
+                untaken
+                    .filter(|untaken| *untaken > 1)
+                    .map(|untaken| (0, untaken))
+            }
         }
     }
 
     /// The bytes held for a client that has been awaited for more than a tick, whatever it did meanwhile.
     pub(super) fn burden(&self, now: u32) -> Option<usize> {
         let is_awaited = self.phase.load(Relaxed) >= READING;
-        let waited = now.wrapping_sub(self.awaited_since.load(Relaxed));
+        let awaited = is_awaited.then(|| now.wrapping_sub(self.awaited_since.load(Relaxed)));
+        let waited = awaited.max(self.unread(&self.unread_since, now))?;
         let n_held = self.n_held.load(Relaxed);
-        (is_awaited && waited > 1 && n_held > 0).then_some(n_held)
+        (waited > 1 && n_held > 0).then_some(n_held)
     }
 
-    pub(super) fn hold(&self, n_bytes: usize) {
-        self.n_held.fetch_add(n_bytes, Relaxed);
+    /// Holds more bytes for it; returns their number.
+    pub(super) fn hold(&self, n_bytes: usize) -> usize {
+        self.n_held.fetch_add(n_bytes, Relaxed) + n_bytes
     }
 
     pub(super) fn release(&self, n_bytes: usize) {
@@ -236,9 +265,16 @@ impl Activity {
     }
 
     /// Counts a part of an answer as unwritten until the returned guard is dropped.
-    pub(super) fn write(self: &Arc<Self>) -> Unwritten {
-        self.n_unwritten.fetch_add(1, Relaxed);
-        Unwritten(Arc::clone(self))
+    pub(super) fn write(self: &Arc<Self>, n_bytes: usize) -> Unwritten {
+        if self.client.has_answer(n_bytes) {
+            let now = self.clock.now();
+            self.unread_since.store(now, Relaxed);
+            self.taken_at.store(now, Relaxed);
+        }
+        Unwritten {
+            activity: Arc::clone(self),
+            n_bytes,
+        }
     }
 
     fn change(&self, from: u64, to: u64) {
@@ -253,7 +289,7 @@ impl Activity {
             BUSY
         } else if requests & (COUNT * AWAITED) > 0 {
             READING
-        } else if requests > 0 || self.n_unwritten.load(Relaxed) > 0 {
+        } else if requests > 0 || self.client.n_unread() > 0 {
             WRITING
         } else {
             IDLE
@@ -286,15 +322,17 @@ impl Activity {
     }
 
     pub(super) fn has_written(&self, n_bytes: usize) {
-        let is_waiting = matches!(self.phase.load(Relaxed), IDLE | WRITING);
-        if is_waiting && (n_bytes >= PROGRESS || !self.is_multiplexed()) {
-            self.progress();
+        if n_bytes >= PROGRESS || !self.is_multiplexed() {
+            self.taken_at.store(self.clock.now(), Relaxed);
+            if matches!(self.phase.load(Relaxed), IDLE | WRITING) {
+                self.progress();
+            }
         }
     }
 
     /// Returns `true` if an answer is pending, or not yet written.
     fn is_answering(&self) -> bool {
-        self.requests.load(Relaxed) > 0 || self.n_unwritten.load(Relaxed) > 0
+        self.requests.load(Relaxed) > 0 || self.client.n_unread() > 0
     }
 
     /// Returns `true` if the client has something to wait for: an answer, or the part of one that is still buffered.
@@ -352,12 +390,17 @@ impl Drop for Reading {
 
 /// A part of an answer that is not written.
 #[derive(Debug)]
-pub(super) struct Unwritten(Arc<Activity>);
+pub(super) struct Unwritten {
+    activity: Arc<Activity>,
+    n_bytes: usize,
+}
 
 impl Drop for Unwritten {
     fn drop(&mut self) {
-        if self.0.n_unwritten.fetch_sub(1, Relaxed) == 1 {
-            self.0.settle(self.0.requests.load(Relaxed));
+        let activity = &self.activity;
+        activity.taken_at.store(activity.clock.now(), Relaxed);
+        if activity.client.has_read(self.n_bytes) {
+            activity.settle(activity.requests.load(Relaxed));
         }
     }
 }
@@ -402,7 +445,8 @@ mod tests {
     fn activity() -> (Arc<Activity>, Arc<Clock>, Patience) {
         let patience = Patience::new(10 * SECOND, 75 * SECOND);
         let clock = Arc::new(Clock::new(patience));
-        (Arc::new(Activity::new(Arc::clone(&clock))), clock, patience)
+        let activity = Arc::new(Activity::new(Arc::clone(&clock), 10));
+        (activity, clock, patience)
     }
 
     fn phase(activity: &Activity) -> u8 {
@@ -425,7 +469,7 @@ mod tests {
         assert_eq!(phase(&activity), BUSY);
         assert_eq!(activity.makes_room(clock.now()), None);
         request.set_answered(true);
-        let part = activity.write();
+        let part = activity.write(1);
         drop(request);
         assert_eq!(phase(&activity), WRITING, "it is not written yet");
         assert!(activity.is_answering());
@@ -451,6 +495,32 @@ mod tests {
         assert_eq!(activity.verdict(clock.now(), patience), Verdict::Stay);
         assert_eq!(activity.makes_room(clock.now()), None);
         assert_eq!(activity.burden(clock.now()), Some(5));
+    }
+
+    #[test]
+    fn one_who_reads_nothing_and_asks_for_more_is_waited_for_all_the_same() {
+        let (activity, clock, patience) = activity();
+        activity.set_multiplexed();
+        let mut first = activity.begin();
+        activity.hold(5);
+        first.set_answered(true);
+        let part = activity.write(5);
+        let _second = activity.begin();
+        (0..2).for_each(|_| _ = clock.advance());
+        assert_eq!(phase(&activity), BUSY);
+        assert_eq!(activity.burden(clock.now()), Some(5));
+        assert_eq!(activity.makes_room(clock.now()), Some((0, 2)));
+        for _ in 0..80 {
+            clock.advance();
+            activity.has_written(PROGRESS - 1);
+        }
+        assert_eq!(activity.verdict(clock.now(), patience), Verdict::Close);
+        activity.has_written(PROGRESS);
+        assert_eq!(activity.verdict(clock.now(), patience), Verdict::Stay);
+        assert_eq!(activity.burden(clock.now()), Some(5));
+        drop(part);
+        assert_eq!(activity.burden(clock.now()), None);
+        assert_eq!(activity.makes_room(clock.now()), None);
     }
 
     #[test]

@@ -116,9 +116,9 @@ impl Answering {
         let part = |bytes: Bytes| match bytes.is_empty() {
             true => bytes,
             false => Bytes::from_owner(Part {
-                bytes,
                 _held: held,
-                _unwritten: request.connection().write(),
+                _unwritten: request.connection().write(bytes.len()),
+                bytes,
             }),
         };
         let body = match payload {
@@ -230,9 +230,9 @@ impl Body for Answering {
                 // The answer exists already, and the rest has to follow: a client that does not read is closed.
                 held.add(bytes.len());
                 Bytes::from_owner(Part {
-                    bytes,
                     _held: held,
-                    _unwritten: connection.write(),
+                    _unwritten: connection.write(bytes.len()),
+                    bytes,
                 })
             }))
         }))

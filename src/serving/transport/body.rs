@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::activity::{Activity, Reading};
 use super::budget::{Budget, Held};
+use crate::serving::requests::Client;
 
 /// The body of a request. What of it has been read is held until this is dropped, but for bodies that come at once.
 #[derive(Debug)]
@@ -86,6 +87,13 @@ impl RequestBody {
             is_begun: false,
             n_vain: 0,
         }
+    }
+
+    /// The client, where the connection is one of the port's own.
+    pub(in crate::serving) fn client(&self) -> Option<&Arc<Client>> {
+        self.connection
+            .as_ref()
+            .map(|connection| connection.client())
     }
 
     /// Releases the bytes read so far: a message of a stream was taken.

@@ -12,9 +12,12 @@ use super::activity::Activity;
 pub(in crate::serving) struct Budget {
     max_bytes: usize,
     n_bytes: AtomicUsize,
-    /// The budget is exceeded: a connection that keeps the port waiting has to be closed.
+    /// The budget is nearly used: a connection that keeps the port waiting has to be closed.
     pressed: Notify,
 }
+
+/// A connection that holds no more than this is not refused: answers to a few rows have room beside any that nobody reads.
+const SMALL: usize = 16 << 10;
 
 impl Budget {
     pub(in crate::serving) fn new(max_bytes: usize) -> Arc<Self> {
@@ -29,7 +32,12 @@ impl Budget {
         self.max_bytes
     }
 
-    /// Returns when there are too many.
+    /// The most bytes of answers that a client may leave unread and still get turns of a model.
+    pub(super) fn max_unread(&self) -> usize {
+        (self.max_bytes / 16).min(8 << 20)
+    }
+
+    /// Returns when the last eighth of the budget is used: what others have not read leaves that to those who read.
     pub(super) async fn pressed(&self) {
         self.pressed.notified().await;
     }
@@ -56,15 +64,19 @@ impl Held {
     /// Holds more; returns `true` if there was room. It is held in either case.
     pub(super) fn add(&mut self, n_bytes: usize) -> bool {
         self.n_bytes += n_bytes;
-        if let Some(owner) = &self.owner {
-            owner.hold(n_bytes);
-        }
+        let owned = match &self.owner {
+            Some(owner) => owner.hold(n_bytes),
+            None => self.n_bytes,
+        };
+        let Budget {
+            max_bytes, pressed, ..
+        } = &*self.budget;
         let before = self.budget.n_bytes.fetch_add(n_bytes, Relaxed);
-        let fits = before.saturating_add(n_bytes) <= self.budget.max_bytes;
-        if !fits {
-            self.budget.pressed.notify_one();
+        let all = before.saturating_add(n_bytes);
+        if all > max_bytes - max_bytes / 8 {
+            pressed.notify_one();
         }
-        fits
+        all <= *max_bytes || owned <= SMALL
     }
 
     /// Lets go of all of it.

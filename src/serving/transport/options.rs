@@ -142,7 +142,11 @@ impl ServerOptions {
     }
 
     /// The most bytes that a port holds for its clients: bodies of requests until they are answered, answers until they are
-    /// written. A body that arrives at once is not counted. It must be at least that of one body.
+    /// written. A body that arrives at once is not counted, and a connection that holds at most 16 KiB is never refused.
+    /// It must be at least that of one body.
+    ///
+    /// Once seven eighths are used, the connection that holds the most is closed if its client is awaited. A client that
+    /// leaves more than a sixteenth of it unread, or 8 MiB, gets no turn of a model until it reads.
     #[must_use]
     pub fn max_buffered_bytes(mut self, n_bytes: usize) -> Self {
         self.max_buffered_bytes = n_bytes;

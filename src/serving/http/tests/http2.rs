@@ -12,15 +12,15 @@ fn begin(server: &Running, settings: &[u8]) -> TcpStream {
     connection
 }
 
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0, 0, u8::try_from(payload.len()).unwrap(), kind, flags];
-    frame.extend([0, 0, 0, stream]);
+    frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
 }
 
 /// `GET` of a path, in the header compression's plainest form.
-fn get(stream: u8, path: &str) -> Vec<u8> {
+fn get(stream: u32, path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
     block.extend(path.as_bytes());
     block.extend([0x01, 1, b'x']);
@@ -54,6 +54,26 @@ fn an_answer_that_is_not_taken_is_not_kept() {
     closes(&mut connection);
     let _ = connection.shutdown(std::net::Shutdown::Both);
     pings.join().unwrap();
+    until(|| server.handle.as_ref().unwrap().n_connections() == 0);
+}
+
+#[test]
+fn one_who_asks_for_more_has_not_read_its_answers() {
+    let options = ServerOptions::default().idle_timeout(Duration::from_millis(200));
+    let server = Running::with_one_model(&options);
+    let mut connection = begin(&server, &NO_WINDOW);
+    let mut asking = connection.try_clone().unwrap();
+    // At most as many streams as a connection may have, and far longer than it is waited for.
+    let asks = std::thread::spawn(move || {
+        (0..250).any(|n| {
+            std::thread::sleep(Duration::from_millis(50));
+            let get = get(2 * n + 1, "/v2/health/live");
+            asking.write_all(&get).is_err()
+        })
+    });
+    closes(&mut connection);
+    let _ = connection.shutdown(std::net::Shutdown::Both);
+    assert!(asks.join().unwrap(), "it was closed while it asked");
     until(|| server.handle.as_ref().unwrap().n_connections() == 0);
 }
 

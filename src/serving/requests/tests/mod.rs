@@ -1,6 +1,7 @@
 //! The core over models that do what a test prescribes.
 
 mod batches;
+mod clients;
 mod counts;
 mod isolation;
 mod limits;
