@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::dashboard::{self, LastLook};
 use super::failure::Failure;
-use super::path::{About, Asked, Change, Route, Signature, Unknown};
+use super::path::{About, Change, ModelPath, Route, Signature, Unknown};
 use super::{admin, body, open_inference, tf_serving};
 use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::serving::ServerCore;
@@ -215,7 +215,7 @@ impl Asking<'_> {
     /// Reads the body of a request for a model. A large one is only read if the model can answer.
     pub(super) async fn read_for(
         self,
-        asked: &Asked<'_>,
+        asked: &ModelPath<'_>,
         body: &mut RequestBody,
         seen: &mut Seen,
     ) -> Result<Question, Failure> {
@@ -283,7 +283,7 @@ impl Asking<'_> {
     /// Sends a request to a model, and notes the version that answered.
     pub(super) async fn ask<E: Exchange>(
         &self,
-        asked: &Asked<'_>,
+        asked: &ModelPath<'_>,
         deadline: Option<Instant>,
         client: Option<&Arc<Client>>,
         exchange: E,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::answers::{Answer, Asking, Shared, json, json_text};
 use super::failure::Failure;
-use super::path::{About, Asked};
+use super::path::{About, ModelPath};
 use crate::error::{Error, Result};
 use crate::serving::lifecycle::VersionChoice;
 use crate::serving::protocol::{self, InferExchange, Reply};
@@ -18,7 +18,7 @@ const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-conten
 
 pub(super) async fn infer(
     asking: Asking<'_>,
-    asked: &Asked<'_>,
+    asked: &ModelPath<'_>,
     body: &mut RequestBody,
     seen: &mut Seen,
 ) -> Answer {
@@ -67,7 +67,7 @@ pub(super) fn identity(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// Answers requests about a model other than predictions.
-pub(super) fn about(shared: &Shared, asked: &Asked<'_>, about: About) -> Answer {
+pub(super) fn about(shared: &Shared, asked: &ModelPath<'_>, about: About) -> Answer {
     if about == About::Statistics {
         return statistics(shared, Some(asked));
     }
@@ -89,7 +89,7 @@ pub(super) fn about(shared: &Shared, asked: &Asked<'_>, about: About) -> Answer 
 }
 
 /// The statistics of a model, or of all.
-pub(super) fn statistics(shared: &Shared, asked: Option<&Asked<'_>>) -> Answer {
+pub(super) fn statistics(shared: &Shared, asked: Option<&ModelPath<'_>>) -> Answer {
     let Some(asked) = asked else {
         return json(&protocol::statistics(&shared.core.statistics(None, None)?));
     };

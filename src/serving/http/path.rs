@@ -14,18 +14,18 @@ pub(super) enum Route<'p> {
     AllStatistics,
     Index,
     /// `/v2/models/..`
-    Model(Asked<'p>, About),
+    Model(ModelPath<'p>, About),
     /// `/v2/repository/models/..`
     Admin(Cow<'p, str>, Change<'p>),
     /// `/v1/models/..`
-    TensorFlow(Asked<'p>, Signature),
+    TensorFlow(ModelPath<'p>, Signature),
     Metrics,
     Dashboard,
 }
 
 /// The model that a path names.
 #[derive(Debug, PartialEq)]
-pub(super) struct Asked<'p> {
+pub(super) struct ModelPath<'p> {
     pub(super) model: Cow<'p, str>,
     version: Version<'p>,
 }
@@ -37,7 +37,7 @@ enum Version<'p> {
     Label(Cow<'p, str>),
 }
 
-impl Asked<'_> {
+impl ModelPath<'_> {
     pub(super) fn version(&self) -> VersionChoice<'_> {
         match &self.version {
             Version::Default => VersionChoice::Default,
@@ -208,9 +208,9 @@ fn tensorflow<'p>(parts: &[&'p str]) -> Option<Route<'p>> {
     Some(Route::TensorFlow(asked(model, version).ok()?, signature))
 }
 
-fn asked<'p>(model: &'p str, version: Version<'p>) -> Result<Asked<'p>, Unknown<'p>> {
+fn asked<'p>(model: &'p str, version: Version<'p>) -> Result<ModelPath<'p>, Unknown<'p>> {
     match decoded(model) {
-        Some(model) if !model.is_empty() => Ok(Asked { model, version }),
+        Some(model) if !model.is_empty() => Ok(ModelPath { model, version }),
         _ => Err(Unknown::Path),
     }
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use super::answers::{Answer, Asking, json};
 use super::failure::Failure;
 use super::open_inference::{identity, written};
-use super::path::{Asked, Signature};
+use super::path::{ModelPath, Signature};
 use crate::serving::lifecycle::VersionChoice;
 use crate::serving::protocol::{PredictExchange, PredictMethod, model_status, signatures};
 use crate::serving::requests::Protocol;
@@ -13,7 +13,7 @@ use crate::serving::transport::{RequestBody, Seen};
 
 pub(super) async fn answer(
     asking: Asking<'_>,
-    asked: &Asked<'_>,
+    asked: &ModelPath<'_>,
     signature: Signature,
     body: &mut RequestBody,
     seen: &mut Seen,
@@ -53,7 +53,7 @@ pub(super) async fn answer(
 }
 
 /// A label that a model does not have is a bad request there, and nothing that is not found.
-fn refuse(asking: Asking<'_>, asked: &Asked<'_>, failure: Failure) -> Failure {
+fn refuse(asking: Asking<'_>, asked: &ModelPath<'_>, failure: Failure) -> Failure {
     let is_label = matches!(asked.version(), VersionChoice::Label(_));
     if is_label
         && failure.status() == StatusCode::NOT_FOUND

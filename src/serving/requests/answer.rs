@@ -12,7 +12,7 @@ use super::inline::{Full, Place};
 use super::runtime::ModelRuntime;
 use super::statistics::Parts;
 use super::stop::{Stop, deadline_exceeded};
-use super::work::{Asked, Outcome, Read};
+use super::work::{Outcome, Read, Request};
 use super::{Call, Client, Exchange, ServerCore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::serving::metrics::Code;
@@ -89,7 +89,7 @@ impl ServerCore {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        let asked = Asked {
+        let asked = Request {
             core: Arc::clone(inner),
             model,
             version,
@@ -117,12 +117,12 @@ impl ServerCore {
 
 /// A request in flight: counted when it ends, and as cancelled when it is dropped before.
 struct Flight<'a> {
-    asked: &'a Asked,
+    asked: &'a Request,
     ended: bool,
 }
 
 impl<'a> Flight<'a> {
-    fn new(asked: &'a Asked) -> Self {
+    fn new(asked: &'a Request) -> Self {
         asked.model.metrics.in_flight.inc();
         Flight {
             asked,
@@ -171,10 +171,10 @@ impl ModelRuntime {
     }
 }
 
-impl Asked {
+impl Request {
     /// A copy, for work that may outlive the request.
-    fn detached(&self) -> Asked {
-        Asked {
+    fn detached(&self) -> Request {
+        Request {
             core: Arc::clone(&self.core),
             model: Arc::clone(&self.model),
             version: Arc::clone(&self.version),
@@ -275,7 +275,7 @@ impl Asked {
     async fn around<T: Send + 'static>(
         self: &Arc<Self>,
         turn: Turn,
-        step: impl FnOnce(&Asked) -> Result<T> + Send + 'static,
+        step: impl FnOnce(&Request) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         if let Some(_place) = self.place_around() {
             return self.catch(|| step(self));
@@ -291,7 +291,7 @@ impl Asked {
         self: &Arc<Self>,
         turn: Turn,
         weight: Weight,
-        work: impl FnOnce(&Asked, Duration, &Stop) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Request, Duration, &Stop) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let queued = Instant::now();
         let permit = self.permit(turn, weight).await?;
@@ -342,7 +342,7 @@ impl Asked {
         };
         loop {
             let (read, id) = (read.take(), id.clone());
-            let work = move |asked: &Asked, queue: Duration, stop: &Stop| {
+            let work = move |asked: &Request, queue: Duration, stop: &Stop| {
                 let queues = &asked.model.metrics.queue_duration;
                 queues.observe(queue.as_secs_f64());
                 asked.answer_slowly(exchange, read, weight, queue, stop, id.as_deref())
@@ -362,7 +362,7 @@ impl Asked {
     ) -> Result<E::Reply> {
         let Read { rows, took } = read;
         let raw = rows.clone();
-        let making = move |asked: &Asked| {
+        let making = move |asked: &Request| {
             let begun = Instant::now();
             let features = asked.predictor.servable().features(&raw)?;
             Ok((features, begun.elapsed()))

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 
 use super::runtime::may_answer;
 use super::stop::Stop;
-use super::work::{Asked, predict};
+use super::work::{Request, predict};
 use super::{Inner, ModelRuntime, ShadowObservation};
 use crate::error::Result;
 use crate::model::Prediction;
@@ -84,7 +84,7 @@ impl Shadows {
     /// Sends a request to a shadow version, too, if it keeps up.
     pub(super) fn ask(
         &self,
-        asked: &Asked,
+        asked: &Request,
         shadow: &Predictor,
         rows: &RecordBatch,
         prediction: &Prediction,

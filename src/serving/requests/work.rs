@@ -20,7 +20,7 @@ const BLOCK: usize = 2_048;
 
 /// A request for a version.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Request {
     pub(super) core: Arc<Inner>,
     pub(super) model: Arc<ModelRuntime>,
     pub(super) version: Arc<VersionRuntime>,
@@ -47,7 +47,7 @@ pub(super) enum Outcome<E: Exchange> {
     Explains(E),
 }
 
-impl Asked {
+impl Request {
     pub(super) fn lane(&self) -> &Lane {
         let metrics = &self.core.metrics;
         self.version.lane(self.protocol, &self.model.name, metrics)

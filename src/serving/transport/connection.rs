@@ -123,7 +123,7 @@ impl Connection {
             Arc::clone(&activity),
             protocols.max_header_bytes,
         ));
-        let asked = Asked {
+        let asked = ConnectionService {
             protocols: Arc::clone(&protocols),
             activity: Arc::clone(&activity),
             peer,
@@ -168,13 +168,13 @@ impl Connection {
 
 /// The service of a connection.
 #[derive(Clone)]
-struct Asked {
+struct ConnectionService {
     protocols: Arc<Protocols>,
     activity: Arc<Activity>,
     peer: SocketAddr,
 }
 
-impl Asked {
+impl ConnectionService {
     /// The request has begun when this returns: a client that closes its half right after asking is noticed before the
     /// answer is polled.
     fn answer(

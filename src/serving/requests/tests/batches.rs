@@ -24,7 +24,7 @@ fn what_gathers_while_a_batch_is_computed_is_the_next_batch() {
     script.close();
     let first = stage.ask("model", &[1.0]);
     until(|| script.running() == 1);
-    let others: Vec<Asked> = (0..10)
+    let others: Vec<Pending> = (0..10)
         .map(|i| stage.ask("model", &[f64::from(i), 0.5]))
         .collect();
     waiting(&stage, 10);
@@ -65,7 +65,7 @@ fn one_that_poisons_a_batch_fails_alone() {
         script.close();
         let first = stage.ask("model", &[1.0]);
         until(|| script.running() == 1);
-        let good: Vec<Asked> = (0..3)
+        let good: Vec<Pending> = (0..3)
             .map(|i| stage.ask("model", &[f64::from(i)]))
             .collect();
         let bad = stage.ask("model", &[1.0, poison]);
@@ -124,7 +124,7 @@ fn what_was_computed_is_answered_however_many_wait() {
             )
             .observer(Arc::new(Slow))
     });
-    let asked: Vec<Asked> = (0..8)
+    let asked: Vec<Pending> = (0..8)
         .map(|i| {
             let asked = stage.ask("model", &[f64::from(i)]);
             if i < 7 {
@@ -150,7 +150,7 @@ fn one_that_is_gone_takes_no_room_in_the_queue() {
     until(|| script.running() == 1);
     let gone = [2.0, 3.0].map(|x| stage.ask("model", &[x]));
     waiting(&stage, 2);
-    gone.into_iter().for_each(Asked::cancel);
+    gone.into_iter().for_each(Pending::cancel);
     until(|| stage.samples()["fourfold_requests_in_flight{model=\"model\"}"] == 1.0);
     let stays = stage.ask("model", &[4.0]);
     until(|| {
@@ -195,7 +195,7 @@ fn the_first_of_a_batch_may_wait_for_others() {
         batching(core).batching(delayed)
     });
     // None of these is answered before there are four rows.
-    let asked: Vec<Asked> = (0..4)
+    let asked: Vec<Pending> = (0..4)
         .map(|i| stage.ask("model", &[f64::from(i)]))
         .collect();
     for (i, asked) in asked.into_iter().enumerate() {
@@ -248,7 +248,7 @@ proptest! {
             core.limits(limits).batching(batching)
         });
         let alone = stage.core.manager().get("model", None).unwrap();
-        let asked: Vec<Asked> = requests.iter().map(|xs| stage.ask("model", xs)).collect();
+        let asked: Vec<Pending> = requests.iter().map(|xs| stage.ask("model", xs)).collect();
         for (xs, asked) in requests.iter().zip(asked) {
             let own = alone.predict(&rows(xs)).unwrap();
             let own: Vec<f64> = own.outputs().iter().copied().collect();

@@ -29,7 +29,7 @@ impl Exchange for Explains {
 
 impl Stage {
     /// Sends a request of a client on a task of its own.
-    fn ask_as(&self, client: &Arc<Client>, x: f64) -> Asked {
+    fn ask_as(&self, client: &Arc<Client>, x: f64) -> Pending {
         let (core, client) = (self.core.clone(), Arc::clone(client));
         let (send, receive) = mpsc::channel();
         let task = self.runtime.spawn(async move {
@@ -40,7 +40,7 @@ impl Stage {
             };
             let _ = send.send(core.answer(call, InProcessExchange(rows(&[x]))).await);
         });
-        Asked { receive, task }
+        Pending { receive, task }
     }
 
     fn n_waiting(&self) -> f64 {
@@ -63,12 +63,12 @@ fn who_does_not_read_waits_for_no_turn() {
     let (stage, script) = one_at_a_time(1);
     let client = Arc::new(Client::new(100));
     client.has_answer(101);
-    let waits: Vec<Asked> = (0..2).map(|_| stage.ask_as(&client, 1.0)).collect();
+    let waits: Vec<Pending> = (0..2).map(|_| stage.ask_as(&client, 1.0)).collect();
     for _ in 0..20 {
         assert_eq!(stage.answer("model", &[2.0]).unwrap(), [5.0]);
         assert!(stage.n_waiting() < 1.0);
     }
-    assert!(!waits.iter().any(Asked::is_answered));
+    assert!(!waits.iter().any(Pending::is_answered));
     assert_eq!(script.calls().len(), 20);
     client.has_read(101);
     // They are no more than there is room for.
@@ -105,16 +105,16 @@ fn who_fills_the_queue_makes_room_for_another() {
     script.close();
     let first = stage.ask_as(&client, 0.0);
     until(|| script.running() == 1);
-    let queued: Vec<Asked> = (1..4)
+    let queued: Vec<Pending> = (1..4)
         .map(|n| stage.ask_as(&client, f64::from(n)))
         .collect();
     until(|| stage.n_waiting() == 3.0);
     let other = stage.ask_as(&Arc::new(Client::new(100)), 9.0);
-    until(|| queued.iter().any(Asked::is_answered));
+    until(|| queued.iter().any(Pending::is_answered));
     script.open();
     assert_eq!(other.answer().unwrap(), [19.0]);
     assert_eq!(first.answer().unwrap(), [1.0]);
-    let answers: Vec<_> = queued.into_iter().map(Asked::answer).collect();
+    let answers: Vec<_> = queued.into_iter().map(Pending::answer).collect();
     assert_eq!(answers[0].as_ref().unwrap(), &[3.0]);
     assert_eq!(answers[1].as_ref().unwrap(), &[5.0]);
     let refused = answers[2].as_ref().unwrap_err();

@@ -9,7 +9,7 @@ fn a_model_that_hangs_holds_neither_threads_nor_other_models() {
         core.limits(Limits::default().max_concurrency(2).max_queue(100))
     });
     slow.close();
-    let asked: Vec<Asked> = (0..50)
+    let asked: Vec<Pending> = (0..50)
         .map(|i| stage.ask("slow", &[f64::from(i)]))
         .collect();
     until(|| slow.running() == 2);
@@ -35,7 +35,7 @@ fn a_model_that_was_quick_and_hangs_leaves_a_thread_to_the_others() {
     warm(&stage, "other");
     model.close();
     // All at once: none of them can know yet that it hangs.
-    let asked: Vec<Asked> = (0..20).map(|_| stage.ask("model", &[1.0])).collect();
+    let asked: Vec<Pending> = (0..20).map(|_| stage.ask("model", &[1.0])).collect();
     for _ in 0..100 {
         assert_eq!(stage.answer("other", &[1.0]).unwrap(), [3.0]);
     }
@@ -81,7 +81,7 @@ fn what_is_done_around_a_batch_leaves_a_thread_to_the_others() {
     warm(&stage, "held");
     warm(&stage, "other");
     holds.set(true);
-    let asked: Vec<Asked> = (0..20).map(|_| stage.ask("held", &[1.0])).collect();
+    let asked: Vec<Pending> = (0..20).map(|_| stage.ask("held", &[1.0])).collect();
     for _ in 0..100 {
         let answer = stage.ask("other", &[1.0]);
         let answer = answer.receive.recv_timeout(LONG);

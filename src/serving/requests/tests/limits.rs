@@ -9,7 +9,7 @@ fn what_is_beyond_the_queue_is_turned_away_at_once() {
         core.limits(Limits::default().max_concurrency(2).max_queue(3))
     });
     script.close();
-    let asked: Vec<Asked> = (0..5).map(|_| stage.ask("model", &[1.0])).collect();
+    let asked: Vec<Pending> = (0..5).map(|_| stage.ask("model", &[1.0])).collect();
     until(|| script.running() == 2);
     until(|| stage.samples()["fourfold_queue_length{model=\"model\"}"] == 3.0);
     for _ in 0..20 {
@@ -39,7 +39,7 @@ fn what_is_accepted_waits_for_a_bounded_number_of_others() {
             .inline_below(Duration::ZERO)
     });
     script.take(Duration::from_millis(1));
-    let asked: Vec<(u32, Asked)> = (0..400)
+    let asked: Vec<(u32, Pending)> = (0..400)
         .map(|i| (i, stage.ask("model", &[f64::from(i)])))
         .collect();
     let mut refused = 0;

@@ -159,7 +159,7 @@ fn a_lazy_model_is_loaded_for_who_asks_first() {
         models,
         scripts: Vec::new(),
     };
-    let asked: Vec<Asked> = (0..30).map(|_| stage.ask("model", &[1.0])).collect();
+    let asked: Vec<Pending> = (0..30).map(|_| stage.ask("model", &[1.0])).collect();
     for asked in asked {
         assert_eq!(asked.answer().unwrap(), [3.0]);
     }

@@ -212,13 +212,13 @@ impl Stage {
     }
 
     /// Sends a request on a task of its own.
-    fn ask(&self, model: &str, xs: &[f64]) -> Asked {
+    fn ask(&self, model: &str, xs: &[f64]) -> Pending {
         let (core, model, rows) = (self.core.clone(), model.to_owned(), rows(xs));
         let (send, receive) = mpsc::channel();
         let task = self.runtime.spawn(async move {
             let _ = send.send(core.predict(&model, None, rows).await);
         });
-        Asked { receive, task }
+        Pending { receive, task }
     }
 
     /// Sends a request and waits.
@@ -240,12 +240,12 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
-struct Asked {
+struct Pending {
     receive: mpsc::Receiver<Result<Prediction>>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Asked {
+impl Pending {
     fn answer(self) -> Result<Vec<f64>> {
         let answer = self.receive.recv_timeout(LONG).expect("an answer in time");
         answer.map(|prediction| prediction.outputs().iter().copied().collect())
