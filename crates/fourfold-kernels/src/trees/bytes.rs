@@ -6,6 +6,7 @@
 //! them; nothing is allocated that the bytes are not there for.
 
 use super::forest::{FlatNode, MOST_CATEGORIES, MOST_FEATURES, MOST_OUTPUTS, Slots, add_covers};
+use super::set_bits::{SetBits, SetNode};
 use super::{Forest, Malformed};
 
 const MAGIC: [u8; 8] = *b"fourtree";
@@ -49,7 +50,7 @@ impl Forest {
             let kinds = nodes.iter().enumerate().map(|(lane, node)| {
                 let kind = match () {
                     () if is_leaf(chunk * 4 + lane) => LEAF,
-                    () if node.is_set() => SET,
+                    () if self.set_of(*node).is_some() => SET,
                     () if node.missing_above() => MISSING_ABOVE,
                     () => MISSING_BELOW,
                 };
@@ -60,7 +61,7 @@ impl Forest {
         let splits = || (0..self.nodes.len()).filter(|at| !is_leaf(*at));
         let leaves = || (0..self.nodes.len()).filter(|at| is_leaf(*at));
         for at in splits() {
-            let feature = self.used[self.nodes[at].slot()];
+            let feature = self.used[self.slot_of(self.nodes[at])];
             match wide(self.n_features) {
                 true => bytes.extend(feature.to_le_bytes()),
                 false => bytes.extend((feature as u16).to_le_bytes()),
@@ -68,11 +69,9 @@ impl Forest {
         }
         for at in splits() {
             let node = self.nodes[at];
-            let word = if node.is_set() {
-                node.place
-            } else {
-                node.threshold().to_bits()
-            };
+            let word = self
+                .set_of(node)
+                .unwrap_or_else(|| node.threshold().to_bits());
             bytes.extend(word.to_le_bytes());
         }
         bytes.extend(
@@ -188,11 +187,13 @@ impl Forest {
             used: Vec::new(),
             leaf_outputs,
             sets,
+            set_bits: SetBits::default(),
             covers: Vec::with_capacity(if has_covers { n_nodes } else { 0 }),
             gains: Vec::with_capacity(if has_covers { n_nodes } else { 0 }),
             depth,
         };
         let mut slots = Slots::new(n_features);
+        let mut set_nodes = Vec::new();
         let mut features = features.into_iter();
         let mut leaves = (0..).step_by(leaf_width);
         let no_tree = || Malformed::new("the nodes of a stored forest do not form trees");
@@ -241,7 +242,12 @@ impl Forest {
                             "a stored forest splits by a set that is not there",
                         ));
                     }
-                    FlatNode::set(slot, word, size, first)
+                    set_nodes.push(SetNode {
+                        node: at as u32,
+                        slot,
+                        set: word,
+                    });
+                    FlatNode::set(first)
                 } else {
                     let threshold = f32::from_bits(word);
                     if threshold.is_nan() {
@@ -264,7 +270,7 @@ impl Forest {
         if forest.nodes.len() != n_nodes || deepest != depth {
             return Err(no_tree());
         }
-        forest.used = slots.into_used();
+        forest.finish(slots, set_nodes);
         Ok(forest)
     }
 }

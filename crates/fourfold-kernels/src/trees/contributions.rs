@@ -132,7 +132,7 @@ impl Walk<'_> {
             }
             return;
         }
-        let slot = node.slot();
+        let slot = forest.slot_of(node);
         let (mut unknown, mut known) = (1.0, 1.0);
         // A feature counts once, however often the path splits by it.
         if let Some(place) = path.iter().position(|step| step.slot == slot) {

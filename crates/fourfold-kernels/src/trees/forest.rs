@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
+use super::set_bits::{SetBits, SetNode, is_outside, words_at};
+
 /// The reason why nodes or bytes are not a forest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(pub(super) String);
@@ -78,6 +80,8 @@ pub struct Forest {
     pub(super) leaf_outputs: Vec<f64>,
     /// Sets of categories: the number of words, then the words.
     pub(super) sets: Vec<u32>,
+    /// The words of rows that splits by sets look at.
+    pub(super) set_bits: SetBits,
     /// The cover of each node; empty if not known.
     pub(super) covers: Vec<f32>,
     /// The gain of each node, 0 for a leaf; empty if not known.
@@ -87,37 +91,33 @@ pub struct Forest {
 
 /// A split; or a leaf, which leads to itself, so that rows that arrive early wait for the others.
 ///
-/// A row stands before the walk as four words a feature (see [`words_of`]), so that one comparison of integers decides
-/// where it goes, a missing value included.
+/// A row stands before the walk as two words for each feature that is used (see [`words_of`]), followed by the
+/// [`SetBits`] of its categories, so that one comparison of integers decides where it goes, a missing value included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct FlatNode {
-    /// The row goes to the second child if its word is higher. Of a leaf, the highest; of a split by a set, the number of
-    /// words of the set.
+    /// The row goes to the second child if its word, masked, is higher. Of a leaf, the highest; of a split by a set, 0.
     pub(super) key: u32,
-    /// The word of a row that is compared: four times the place in `used`, and the kind.
+    /// The word of a row that is compared: twice the place in `used`, and the kind; or one of the [`SetBits`].
     pub(super) word: u32,
     /// The first child; the second is the next node. Of a leaf, the leaf.
     pub(super) first: u32,
-    /// The start of the outputs of a leaf, or of the set of a split by a set.
+    /// The bits of the word that are compared: all, or the one of the set. Of a leaf, the start of its outputs.
     pub(super) place: u32,
 }
 
 /// Words of a row for each feature that is used.
-pub(super) const WORDS: usize = 4;
-/// The kinds of nodes, and the words that they look at.
+pub(super) const WORDS: usize = 2;
+/// The kinds of splits by numbers, and the words that they look at.
 const MISSING_ABOVE: u32 = 0;
 const MISSING_BELOW: u32 = 1;
-const SET: u32 = 2;
 
-/// A value as nodes look at it: numbers as integers of the same order, a missing one above all and below all, and the
-/// category, of a missing or negative value one that is in no set.
+/// A number as splits look at it: integers of the same order, a missing one above all and below all.
 #[inline]
 pub(super) fn words_of(value: f32) -> [u32; WORDS] {
     let key = key_of(value);
-    let code = if value >= 0.0 { value as u32 } else { u32::MAX };
     match value.is_nan() {
-        true => [u32::MAX, 0, code, 0],
-        false => [key, key, code, 0],
+        true => [u32::MAX, 0],
+        false => [key, key],
     }
 }
 
@@ -150,17 +150,24 @@ impl FlatNode {
             key: key_of(threshold),
             word: slot * WORDS as u32 + kind,
             first,
+            place: u32::MAX,
+        }
+    }
+
+    /// A split by a set, whose word and bit are known once the forest is [finished](Forest::finish).
+    pub(super) fn set(first: u32) -> Self {
+        FlatNode {
+            key: 0,
+            word: 0,
+            first,
             place: 0,
         }
     }
 
-    pub(super) fn set(slot: u32, set: u32, n_words: u32, first: u32) -> Self {
-        FlatNode {
-            key: n_words,
-            word: slot * WORDS as u32 + SET,
-            first,
-            place: set,
-        }
+    /// Makes a split by a set look at a bit.
+    pub(super) fn look_at(&mut self, word: u32, bit: usize) {
+        self.word = word;
+        self.place = 1 << bit;
     }
 
     /// The threshold of a split by numbers.
@@ -171,25 +178,47 @@ impl FlatNode {
         })
     }
 
-    pub(super) fn is_set(self) -> bool {
-        self.word % WORDS as u32 == SET
-    }
-
-    /// All bits of a split by a set, none of others.
-    pub(super) fn set_mask(self) -> u32 {
-        (self.word >> 1 & 1).wrapping_neg()
-    }
-
     pub(super) fn missing_above(self) -> bool {
         self.word % WORDS as u32 == MISSING_ABOVE
-    }
-
-    pub(super) fn slot(self) -> usize {
-        self.word as usize / WORDS
     }
 }
 
 impl Forest {
+    /// Puts the features that are used and the splits by sets into their places, once all nodes are there.
+    pub(super) fn finish(&mut self, slots: Slots, splits: Vec<SetNode>) {
+        self.used = slots.into_used();
+        let first = self.n_number_words();
+        self.set_bits = SetBits::arrange(splits, &mut self.nodes, &self.sets, first);
+    }
+
+    /// Words of a row that stand for numbers.
+    pub(super) fn n_number_words(&self) -> usize {
+        self.used.len().max(1) * WORDS
+    }
+
+    /// The place of the set of a split by one, and `None` for a split by numbers.
+    pub(super) fn set_of(&self, node: FlatNode) -> Option<u32> {
+        let word = (node.word as usize).checked_sub(self.n_number_words())?;
+        Some(self.set_bits.set(word, node.place.trailing_zeros()))
+    }
+
+    /// The place of a split's feature among those that are used.
+    pub(super) fn slot_of(&self, node: FlatNode) -> usize {
+        match (node.word as usize).checked_sub(self.n_number_words()) {
+            Some(word) => self.set_bits.slot(word),
+            None => node.word as usize / WORDS,
+        }
+    }
+
+    /// The second child of a split rather than the first, for a row that holds the features that are used.
+    pub(super) fn goes_above(&self, node: FlatNode, slots: &[f32]) -> bool {
+        let value = slots[self.slot_of(node)];
+        match self.set_of(node) {
+            Some(set) => is_outside(&self.sets, set, value),
+            None => words_of(value)[node.word as usize % WORDS] > node.key,
+        }
+    }
+
     /// The width of a row.
     #[must_use]
     pub fn n_features(&self) -> usize {
@@ -245,7 +274,7 @@ impl Forest {
                 }
                 let child = node.first - root as u32;
                 Node::Split {
-                    feature: self.used[node.slot()],
+                    feature: self.used[self.slot_of(node)],
                     rule: self.rule(node),
                     children: [child, child + 1],
                     gain: self.gains.get(at).copied().unwrap_or_default(),
@@ -255,11 +284,9 @@ impl Forest {
     }
 
     fn rule(&self, node: FlatNode) -> Rule {
-        if node.is_set() {
-            let at = node.place as usize;
-            let n = self.sets[at] as usize;
+        if let Some(set) = self.set_of(node) {
             return Rule::OneOf {
-                words: self.sets[at + 1..at + 1 + n].to_vec(),
+                words: words_at(&self.sets, set).to_vec(),
             };
         }
         Rule::AtMost {
@@ -283,7 +310,7 @@ impl Forest {
         let mut sums = vec![(0, 0.0); self.n_features];
         for (at, node) in self.nodes.iter().enumerate() {
             if node.first as usize != at {
-                let (splits, gain) = &mut sums[self.used[node.slot()] as usize];
+                let (splits, gain) = &mut sums[self.used[self.slot_of(*node)] as usize];
                 *splits += 1;
                 *gain += f64::from(self.gains.get(at).copied().unwrap_or_default());
             }
@@ -309,6 +336,7 @@ impl Forest {
 pub struct ForestBuilder {
     forest: Forest,
     slots: Slots,
+    set_nodes: Vec<SetNode>,
     knows_covers: bool,
 }
 
@@ -382,11 +410,13 @@ impl ForestBuilder {
                 used: Vec::new(),
                 leaf_outputs: Vec::new(),
                 sets: Vec::new(),
+                set_bits: SetBits::default(),
                 covers: Vec::new(),
                 gains: Vec::new(),
                 depth: 0,
             },
             slots: Slots::new(n_features),
+            set_nodes: Vec::new(),
             knows_covers: true,
         }
     }
@@ -401,8 +431,9 @@ impl ForestBuilder {
             forest.nodes.len(),
             forest.leaf_outputs.len(),
             forest.sets.len(),
+            self.set_nodes.len(),
         );
-        let pushed = add_tree(forest, &mut self.slots, nodes);
+        let pushed = add_tree(forest, &mut self.slots, &mut self.set_nodes, nodes);
         match pushed {
             Ok(knows_covers) => {
                 self.knows_covers &= knows_covers;
@@ -415,6 +446,7 @@ impl ForestBuilder {
                 forest.gains.truncate(lengths.0);
                 forest.leaf_outputs.truncate(lengths.1);
                 forest.sets.truncate(lengths.2);
+                self.set_nodes.truncate(lengths.3);
                 Err(error)
             }
         }
@@ -424,7 +456,7 @@ impl ForestBuilder {
     #[must_use]
     pub fn finish(self) -> Forest {
         let mut forest = self.forest;
-        forest.used = self.slots.into_used();
+        forest.finish(self.slots, self.set_nodes);
         if !self.knows_covers {
             forest.covers = Vec::new();
             forest.gains = Vec::new();
@@ -433,7 +465,12 @@ impl ForestBuilder {
     }
 }
 
-fn add_tree(forest: &mut Forest, slots: &mut Slots, nodes: &[Node]) -> Result<bool, Malformed> {
+fn add_tree(
+    forest: &mut Forest,
+    slots: &mut Slots,
+    set_nodes: &mut Vec<SetNode>,
+    nodes: &[Node],
+) -> Result<bool, Malformed> {
     let root = forest.nodes.len();
     let too_many = || Malformed::new("a forest of more than 2^32 nodes or outputs");
     u32::try_from(root + nodes.len()).map_err(|_| too_many())?;
@@ -505,7 +542,12 @@ fn add_tree(forest: &mut Forest, slots: &mut Slots, nodes: &[Node]) -> Result<bo
                         let n_words = words.len() as u32;
                         forest.sets.push(n_words);
                         forest.sets.extend(words);
-                        FlatNode::set(slot, set, n_words, first)
+                        set_nodes.push(SetNode {
+                            node: at,
+                            slot,
+                            set,
+                        });
+                        FlatNode::set(first)
                     }
                 });
                 forest.covers.push(0.0);

@@ -19,6 +19,7 @@ mod objective;
 mod outcome;
 mod random;
 mod segments;
+mod set_bits;
 mod split;
 mod walk;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::slice::ChunksExact;
 
-use super::forest::{FlatNode, WORDS, words_of};
+use super::forest::{FlatNode, words_of};
 use super::{Forest, tree_width};
 use crate::columns::{Column, MISSING_CODE};
 use crate::parallel;
@@ -24,19 +24,25 @@ fn block(n_words: usize) -> usize {
 impl Forest {
     /// Adds the outputs of all trees for a row to `sums`, tree by tree. The row is `n_features` wide.
     pub fn add_row(&self, row: &[f32], sums: &mut [f64]) {
-        const ROOM: usize = 32;
-        let values = self.used.iter().map(|feature| row[*feature as usize]);
-        if self.used.len() <= ROOM {
-            let mut words = [[0; WORDS]; ROOM];
-            for (words, value) in words.iter_mut().zip(values) {
-                *words = words_of(value);
-            }
-            let n = self.used.len().max(1) * WORDS;
-            self.add_words(&words.as_flattened()[..n], sums);
-        } else {
-            let words: Vec<u32> = values.flat_map(words_of).collect();
-            self.add_words(&words, sums);
+        let mut values = self.slots_of(row);
+        values.resize(self.used.len().max(1), 0.0);
+        let mut words = vec![0; self.n_words()];
+        self.prepare(&values, &mut words);
+        self.add_words(&words, sums);
+    }
+
+    /// Words of a row.
+    fn n_words(&self) -> usize {
+        self.n_number_words() + self.set_bits.n_words()
+    }
+
+    /// A row of the features that are used, as words.
+    fn prepare(&self, values: &[f32], row: &mut [u32]) {
+        let (numbers, bits) = row.split_at_mut(self.n_number_words());
+        for (words, value) in numbers.as_chunks_mut().0.iter_mut().zip(values) {
+            *words = words_of(*value);
         }
+        self.set_bits.fill(&self.sets, values, bits);
     }
 
     /// The outputs of all trees `(n_rows, n_outputs)` for rows that stand one after the other, each added to `base`
@@ -85,22 +91,23 @@ impl Forest {
             return Vec::new();
         }
         let stride = self.used.len().max(1);
-        let block = block(stride * WORDS);
+        let width = self.n_words();
+        let block = block(width);
         let parts = parallel::parts(n_rows, 2048, 1 << 16);
         let sums = parallel::map(&parts, threads, |part| {
             let mut sums = base.repeat(part.len());
             let mut values = vec![0.0; stride * block.min(part.len())];
-            let mut words = vec![[0; WORDS]; values.len()];
+            let mut words = vec![0; width * block.min(part.len())];
             let starts = part.clone().step_by(block);
             for (start, sums) in starts.zip(sums.chunks_mut(block * self.n_outputs)) {
                 let n = sums.len() / self.n_outputs;
                 let values = &mut values[..n * stride];
                 fill(start..start + n, values, stride);
-                for (words, value) in words.iter_mut().zip(&*values) {
-                    *words = words_of(*value);
+                let rows = values.chunks_exact(stride);
+                for (values, row) in rows.zip(words.chunks_exact_mut(width)) {
+                    self.prepare(values, row);
                 }
-                let rows = words[..values.len()].as_flattened();
-                let rows = rows.chunks_exact(stride * WORDS);
+                let rows = words[..n * width].chunks_exact(width);
                 if n < LANES {
                     // Lanes of trees are fuller than lanes of rows.
                     rows.zip(sums.chunks_exact_mut(self.n_outputs))
@@ -142,20 +149,12 @@ impl Forest {
         Places(widths.iter().map(of).collect())
     }
 
-    fn has_sets(&self) -> bool {
-        !self.sets.is_empty()
-    }
-
     /// Adds the outputs of all trees for one row, several trees at a time.
     fn add_words(&self, row: &[u32], sums: &mut [f64]) {
         for (group, roots) in self.roots.chunks(LANES).enumerate() {
             let mut at = [roots[0]; LANES];
             at[..roots.len()].copy_from_slice(roots);
-            if self.has_sets() {
-                self.descend(&mut at, |_, node| self.child::<true>(node, row));
-            } else {
-                self.descend(&mut at, |_, node| self.child::<false>(node, row));
-            }
+            self.descend(&mut at, |_, node| child(node, row));
             for (lane, leaf) in at[..roots.len()].iter().enumerate() {
                 self.add_leaf(group * LANES + lane, *leaf, sums);
             }
@@ -175,11 +174,7 @@ impl Forest {
                     .zip(&mut rows)
                     .for_each(|(lane, row)| *lane = row);
                 let mut at = [*root; LANES];
-                if self.has_sets() {
-                    self.descend(&mut at, |lane, node| self.child::<true>(node, lanes[lane]));
-                } else {
-                    self.descend(&mut at, |lane, node| self.child::<false>(node, lanes[lane]));
-                }
+                self.descend(&mut at, |lane, node| child(node, lanes[lane]));
                 for (leaf, sums) in at.iter().zip(sums.chunks_exact_mut(n_outputs)) {
                     self.add_leaf(tree, *leaf, sums);
                 }
@@ -202,35 +197,6 @@ impl Forest {
                 return;
             }
         }
-    }
-
-    /// The child of a node that a row goes to, by arithmetic alone: which way rows go cannot be guessed. Both kinds of
-    /// splits are evaluated and one of the results is taken.
-    #[inline]
-    fn child<const SETS: bool>(&self, node: FlatNode, row: &[u32]) -> u32 {
-        let word = row[node.word as usize];
-        let above = u32::from(word > node.key);
-        if !SETS {
-            return node.first + above;
-        }
-        let code = word / 32;
-        let is_set = node.set_mask();
-        let is_within = u32::from(code < node.key);
-        // A category outside of the set, or a split without one, reads the first word, whose bits do not count.
-        let at = node.place.wrapping_add(1 + code) & is_set & is_within.wrapping_neg();
-        let is_outside = !(self.sets[at as usize] >> (word % 32) & is_within) & 1;
-        node.first + ((above & !is_set) | (is_outside & is_set))
-    }
-
-    /// The second child rather than the first, for a row that holds the features that are used.
-    pub(super) fn goes_above(&self, node: FlatNode, slots: &[f32]) -> bool {
-        let word = words_of(slots[node.slot()])[node.word as usize % WORDS];
-        if !node.is_set() {
-            return word > node.key;
-        }
-        let is_in = word / 32 < node.key
-            && self.sets[(node.place + 1 + word / 32) as usize] >> (word % 32) & 1 == 1;
-        !is_in
     }
 
     /// The features that are used of some rows of columns, row by row.
@@ -276,6 +242,12 @@ impl Forest {
             .zip(outputs)
             .for_each(|(sum, output)| *sum += output);
     }
+}
+
+/// The child of a node that a row goes to, by arithmetic alone: which way rows go cannot be guessed.
+#[inline]
+fn child(node: FlatNode, row: &[u32]) -> u32 {
+    node.first + u32::from(row[node.word as usize] & node.place > node.key)
 }
 
 /// The values of some rows of a column into rows of slots.
