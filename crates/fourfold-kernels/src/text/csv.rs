@@ -18,7 +18,7 @@ pub struct Dialect {
     pub delimiter: u8,
     /// The terminator of records: a line feed, or a carriage return alone.
     pub terminator: u8,
-    /// Whether blanks before a field are skipped.
+    /// Whether blanks before a field are skipped: if blanks are the delimiter, several of them are one.
     pub skip_blanks: bool,
 }
 
@@ -50,7 +50,11 @@ pub fn cut(chunk: &[u8], dialect: &Dialect) -> Option<usize> {
             return end;
         };
         let mut before = quote;
-        while dialect.skip_blanks && before > 0 && chunk[before - 1] == b' ' {
+        while dialect.skip_blanks
+            && dialect.delimiter != b' '
+            && before > 0
+            && chunk[before - 1] == b' '
+        {
             before -= 1;
         }
         let opens = before == 0
@@ -75,6 +79,15 @@ pub fn cut(chunk: &[u8], dialect: &Dialect) -> Option<usize> {
     }
 }
 
+/// The end of a line without its carriage returns: of two, if line feeds were converted twice.
+#[inline]
+fn without_returns(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\r'] = text {
+        text = rest;
+    }
+    text
+}
+
 /// The receiver of fields.
 trait Visitor {
     /// A field of a record that begins at a byte.
@@ -92,6 +105,7 @@ fn visit<V: Visitor>(chunk: &[u8], dialect: &Dialect, visitor: &mut V) -> Result
         terminator,
         ..
     } = *dialect;
+    let by_runs = dialect.skip_blanks && delimiter == b' ';
     let mut scratch = Vec::new();
     let mut at = 0;
     'records: while at < chunk.len() {
@@ -103,14 +117,26 @@ fn visit<V: Visitor>(chunk: &[u8], dialect: &Dialect, visitor: &mut V) -> Result
             at += 1;
             continue;
         }
-        if let [b'\r', next, ..] = rest
-            && *next == terminator
-        {
-            at += 2;
+        let n_returns = rest.iter().take_while(|byte| **byte == b'\r').count();
+        if n_returns > 0 && rest.get(n_returns) == Some(&terminator) {
+            at += n_returns + 1;
             continue;
         }
         let mut index = 0;
         loop {
+            if by_runs {
+                at += chunk[at..].iter().take_while(|byte| **byte == b' ').count();
+                let rest = &chunk[at..];
+                let is_return = |byte: &&u8| **byte == b'\r' && terminator != b'\r';
+                let n_returns = rest.iter().take_while(is_return).count();
+                if rest.len() == n_returns || rest[n_returns] == terminator {
+                    at += n_returns + 1;
+                    if index > 0 && !visitor.end(index).map_err(fault)? {
+                        break 'records;
+                    }
+                    break;
+                }
+            }
             let quote = match chunk.get(at) {
                 Some(b'"' | b' ') => dialect.opening(chunk, at),
                 _ => None,
@@ -143,7 +169,7 @@ fn visit<V: Visitor>(chunk: &[u8], dialect: &Dialect, visitor: &mut V) -> Result
                 }
                 let mut behind = &chunk[close + 1..end];
                 if end == chunk.len() || chunk[end] == terminator {
-                    behind = behind.strip_suffix(b"\r").unwrap_or(behind);
+                    behind = without_returns(behind);
                 }
                 let is_blank = behind.iter().all(|byte| *byte == b' ');
                 if is_blank && !escaped {
@@ -164,7 +190,7 @@ fn visit<V: Visitor>(chunk: &[u8], dialect: &Dialect, visitor: &mut V) -> Result
                 }
                 let mut text = &chunk[at..end];
                 if end == chunk.len() || chunk[end] == terminator {
-                    text = text.strip_suffix(b"\r").unwrap_or(text);
+                    text = without_returns(text);
                 }
                 if dialect.skip_blanks {
                     text = text.trim_ascii_start();
@@ -176,7 +202,7 @@ fn visit<V: Visitor>(chunk: &[u8], dialect: &Dialect, visitor: &mut V) -> Result
             at = end + 1;
             if end < chunk.len() && chunk[end] == delimiter {
                 // A delimiter at the very end has an empty field behind it.
-                if at == chunk.len() {
+                if at == chunk.len() && !by_runs {
                     visitor.field(index, &[], start).map_err(fault)?;
                     index += 1;
                 } else {
@@ -352,6 +378,7 @@ mod tests {
         };
         check("a,b\n1,2\n", &[&["a", "b"], &["1", "2"]]);
         check("a,b\r\n1,2", &[&["a", "b"], &["1", "2"]]);
+        check("a,b\r\r\n\r\r\n1,\"2\"\r\r\n", &[&["a", "b"], &["1", "2"]]);
         check("a,\n,b\n,", &[&["a", ""], &["", "b"], &["", ""]]);
         check("\n\r\na\n\n b\n", &[&["a"], &[" b"]]);
         check("\"a,\nb\",\"c \"\"d\"\"\"\n", &[&["a,\nb", "c \"d\""]]);
@@ -370,6 +397,19 @@ mod tests {
             ..COMMAS
         };
         assert_eq!(fields("a,b\r1,2\r", &dialect), [["a", "b"], ["1", "2"]]);
+        let dialect = Dialect {
+            delimiter: b' ',
+            skip_blanks: true,
+            ..COMMAS
+        };
+        let text = "a   b\n  1 2  \r\n   \n\"x  \ny\"  3 \n4 5 ";
+        let rows = [["a", "b"], ["1", "2"], ["x  \ny", "3"], ["4", "5"]];
+        assert_eq!(fields(text, &dialect), rows);
+        let end = text.len() - "4 5 ".len();
+        assert_eq!(cut(text.as_bytes(), &dialect), Some(end));
+        let quoted = text.find("\ny").unwrap() + 1;
+        let begin = text.find('"').unwrap();
+        assert_eq!(cut(&text.as_bytes()[..quoted], &dialect), Some(begin));
     }
 
     #[test]

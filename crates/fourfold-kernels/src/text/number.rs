@@ -208,22 +208,74 @@ pub fn styles_of_float(text: &[u8]) -> u8 {
     PLAIN | COMMA_GROUPS | BLANK_GROUPS | commas
 }
 
+/// Units that are written without a blank before them.
+const UNITS: [&str; 45] = [
+    "km", "m", "cm", "mm", "kg", "g", "mg", "lb", "lbs", "oz", "h", "hr", "hrs", "min", "s", "sec",
+    "ms", "l", "ml", "k", "kB", "KB", "MB", "GB", "TB", "px", "pt", "mph", "km/h", "kmh", "in",
+    "ft", "sqft", "m2", "m\u{b2}", "kW", "kWh", "hp", "bhp", "cc", "CC", "\u{b0}", "\u{b0}C",
+    "\u{b0}F", "x",
+];
+
 /// Returns true if a string looks like a number that is not read: with a unit or the code of a currency, such as
-/// `5 km`, `EUR 3.50`, or with groups of other than three digits, such as `1,23,456`.
+/// `5 km`, `EUR 3.50`; with a relation, such as `<0.5`; with a minus sign behind it; in quotes; with the exponent of
+/// Fortran; or with groups of other than three digits, such as `1,23,456`.
 #[must_use]
 pub fn looks_like_number(text: &[u8]) -> bool {
+    if !text.iter().any(u8::is_ascii_digit) {
+        return false;
+    }
+    let is_number = |text: &[u8]| styles(text).0 != 0;
+    has_word(text, is_number)
+        || has_sign_or_quotes(text, is_number)
+        || has_fortran_exponent(text)
+        || has_odd_groups(text, is_number)
+}
+
+/// A word beside a number.
+fn has_word(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
     let is_word = |word: &[u8]| {
         (1..=5).contains(&word.len())
             && word
                 .iter()
                 .all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80)
     };
-    let is_number = |text: &[u8]| styles(text).0 != 0;
     if let Some(at) = text.iter().position(|byte| *byte == b' ') {
         let (first, last) = (&text[..at], text[at..].trim_ascii_start());
         return is_word(first) && is_number(last) || is_number(first) && is_word(last);
     }
-    let mut groups = text.split(|byte| *byte == b',');
+    let ends = |unit: &&str| text.strip_suffix(unit.as_bytes()).is_some_and(&is_number);
+    UNITS.iter().any(|unit| ends(unit))
+}
+
+fn has_sign_or_quotes(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
+    let rest = match text {
+        [b'<' | b'>', b'=', rest @ ..] | [b'<' | b'>' | b'~', rest @ ..] => rest,
+        // Of at most and at least.
+        [0xe2, 0x89, 0xa4 | 0xa5, rest @ ..] => rest,
+        [b'=', b'"', rest @ .., b'"'] | [b'\'', rest @ .., b'\''] | [b'\'', rest @ ..] => rest,
+        [b'-', ..] => return false,
+        [rest @ .., b'-'] => rest,
+        _ => return false,
+    };
+    is_number(trimmed(rest))
+}
+
+/// `1.5D+02`.
+fn has_fortran_exponent(text: &[u8]) -> bool {
+    let Some(at) = text.iter().position(|byte| matches!(byte, b'D' | b'd')) else {
+        return false;
+    };
+    let (before, after) = (&text[..at], &text[at + 1..]);
+    before.contains(&b'.')
+        && float(before).is_some()
+        && (1..=4).contains(&after.len())
+        && integer(after).is_some()
+}
+
+/// `1,23,456`, `1_234`.
+fn has_odd_groups(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
+    let mark = if text.contains(&b'_') { b'_' } else { b',' };
+    let mut groups = text.split(|byte| *byte == mark);
     let is_group =
         |group: &[u8]| (1..=3).contains(&group.len()) && group.iter().all(u8::is_ascii_digit);
     let Some(last) = groups.next_back() else {
@@ -504,11 +556,29 @@ mod tests {
             "1,23,456",
             "12,34,567.50",
             "20 °C",
+            "5km",
+            "20°C",
+            "1.5k",
+            "<0.5",
+            ">= 1,000",
+            "≤5",
+            "5.3-",
+            "=\"5.3\"",
+            "'5.3'",
+            "'5.3",
+            "1.5D+02",
+            "1_234",
         ] {
             assert!(looks_like_number(text.as_bytes()), "{text}");
         }
         for text in [
-            "5km",
+            "5A",
+            "M5",
+            "-5-",
+            "<a",
+            "D5",
+            "1D5",
+            "1_2",
             "",
             " ",
             "km",

@@ -208,7 +208,7 @@ impl Tally {
                 return Reading::TimeOfDay;
             }
         }
-        if text.len() <= 40 && text.is_ascii() && looks_like_date(text) {
+        if text.len() <= 40 && looks_like_date(text) {
             return Reading::OtherDate;
         }
         if text.len() <= 40 && looks_like_number(text) {

@@ -112,10 +112,16 @@ pub fn is_compact_date(text: &[u8]) -> bool {
         && compact(text).is_some()
 }
 
-/// Returns true if a string is a time of day: `14:30`, `08:05:00`, `2:30 pm`.
+/// Returns true if a string is a time of day or a duration: `14:30`, `08:05:00`, `2:30 pm`, `37:12:05`.
 #[must_use]
 pub fn is_time_of_day(text: &[u8]) -> bool {
-    text.first().is_some_and(u8::is_ascii_digit) && time_of_day(text).is_some()
+    let is_duration = || {
+        let (_, _, rest) = digits(text, 4)?;
+        let minutes = rest.strip_prefix(b":")?.split_at_checked(2)?;
+        Some(time_of_day(&[b"0:", minutes.0, minutes.1].concat()).is_some())
+    };
+    text.first().is_some_and(u8::is_ascii_digit)
+        && (time_of_day(text).is_some() || is_duration() == Some(true))
 }
 
 const WEEKDAYS: [&str; 7] = [
@@ -128,16 +134,21 @@ const WEEKDAYS: [&str; 7] = [
     "sunday",
 ];
 
-/// Returns true if a string looks like a date that is not read: a year of four digits beside the name of a month, or a
-/// month or a week of a year. `January 2013`, `2013-01`, `2013-W05`, `Thu, 31 Jan 2013 05:00:00 EST`.
+/// Returns true if a string looks like a date that is not read: a year of four digits beside the name of a month in any
+/// language, a month, a week or a day of a year, or a time with the name of a zone. `January 2013`, `5. Januar 2013`,
+/// `2013-01`, `2013-W05`, `2013-031`, `2013-01-31 05:00 CET`.
 #[must_use]
 pub fn looks_like_date(text: &[u8]) -> bool {
     let n_digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
     if text.len() < 7 || n_digits < 4 {
         return false;
     }
+    if is_day_of_year(text) || has_zone_name(text) {
+        return true;
+    }
     let (mut years, mut months, mut numbers, mut words) = (0, 0, 0, 0);
-    let parts = text.split(|byte| !byte.is_ascii_alphanumeric());
+    let mut others = 0;
+    let parts = text.split(|byte| !byte.is_ascii_alphanumeric() && *byte < 0x80);
     for part in parts.filter(|part| !part.is_empty()) {
         let is_number = part.iter().all(u8::is_ascii_digit);
         let is_weekday = WEEKDAYS.iter().any(|name| {
@@ -155,12 +166,44 @@ pub fn looks_like_date(text: &[u8]) -> bool {
             _ if month_name(part).is_some_and(|(_, rest)| rest.is_empty()) => months += 1,
             // A zone, half of a day.
             _ if part.len() <= 4 => words += 1,
+            // A month of another language.
+            _ if part.len() <= 12 && !part.iter().any(u8::is_ascii_digit) => others += 1,
             _ => return false,
         }
     }
-    let has_month = months == 1 && words <= 2;
+    let is_foreign_month = months == 0 && words + others == 1 && numbers == 1;
+    let has_month = months == 1 && words <= 2 && others == 0
+        || is_foreign_month && text[0].is_ascii_digit() && ends_with_year(text);
     let is_month_of_year = words == 0 && numbers == 1 && is_year_and_month(text);
     years == 1 && (has_month || is_month_of_year)
+}
+
+/// Returns true if the last four bytes are a number of their own.
+fn ends_with_year(text: &[u8]) -> bool {
+    matches!(text, [.., before, a, b, c, d]
+        if !before.is_ascii_alphanumeric() && [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()))
+}
+
+/// `2013-031`, of the years 1800 to 2199.
+fn is_day_of_year(text: &[u8]) -> bool {
+    let Some((year, 4, [b'-', day @ ..])) = digits(text, 4) else {
+        return false;
+    };
+    let is_day = |(day, n, rest): (i32, usize, &[u8])| n == 3 && day <= 366 && rest.is_empty();
+    (1800..2200).contains(&year) && digits(day, 3).is_some_and(is_day)
+}
+
+/// `2013-01-31 05:00 CET`, `2013-01-31 05:00 Europe/Berlin`.
+fn has_zone_name(text: &[u8]) -> bool {
+    let Some(at) = text.iter().rposition(|byte| *byte == b' ') else {
+        return false;
+    };
+    let (before, name) = (text[..at].trim_ascii_end(), &text[at + 1..]);
+    name.len() > 1
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphabetic() || b"/_".contains(byte))
+        && orders(before).1
 }
 
 fn is_week(text: &[u8]) -> bool {
@@ -187,8 +230,31 @@ fn blank_or(text: &[u8], also: u8) -> Option<&[u8]> {
     }
 }
 
+/// A string without the day of the week that it begins with: `Thu, `, `Thursday `.
+fn without_weekday(text: &[u8]) -> &[u8] {
+    if !text.first().is_some_and(u8::is_ascii_alphabetic) {
+        return text;
+    }
+    let n = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphabetic())
+        .count();
+    let (word, rest) = text.split_at(n);
+    let is_weekday = WEEKDAYS.iter().any(|name| {
+        let name = name.as_bytes();
+        word.eq_ignore_ascii_case(name) || word.eq_ignore_ascii_case(&name[..3])
+    });
+    let rest = if is_weekday {
+        blank_or(rest, b',')
+    } else {
+        None
+    };
+    rest.unwrap_or(text)
+}
+
 /// The date at the beginning of a string.
 fn date_prefix(text: &[u8]) -> Option<(Days, &[u8])> {
+    let text = without_weekday(text);
     if let Some(day) = compact(text.get(..8).unwrap_or_default())
         && !text.get(8).is_some_and(u8::is_ascii_digit)
     {
@@ -289,7 +355,9 @@ fn time_of_day(text: &[u8]) -> Option<i64> {
             };
         rest = after.trim_ascii_start();
     }
-    if hour > 23 || minute > 59 || second > 59 {
+    // The end of a day, and a leap second.
+    let is_end = (hour, minute, second, micros) == (24, 0, 0, 0);
+    if hour > 23 && !is_end || minute > 59 || second > 60 {
         return None;
     }
     let seconds = i64::from(hour * 3_600 + minute * 60 + second);
@@ -318,6 +386,11 @@ fn time_behind_t(text: &[u8]) -> Option<i64> {
 
 /// The number of seconds that a zone is ahead of UTC.
 fn zone(text: &[u8]) -> Option<i64> {
+    // An offset has the name of its zone behind it, as Java writes it: `+01:00[Europe/Berlin]`.
+    let text = match text.iter().position(|byte| *byte == b'[') {
+        Some(at) if at > 0 && text.ends_with(b"]") => &text[..at],
+        _ => text,
+    };
     let (east, rest) = match text {
         b"" | b"Z" | b"z" | b"UTC" | b"GMT" => return Some(0),
         [b'+', rest @ ..] => (1, rest),
@@ -450,7 +523,14 @@ mod tests {
             "2013-01",
             "01/2013",
             "2013-W05",
-            "Thu, 31 Jan 2013 05:00:00 GMT",
+            "Thu, 31 Jan 2013 05:00:00 EST",
+            "2013-031",
+            "2013-W05-3",
+            "2013-01-31 05:00:00 CET",
+            "2013-01-31 05:00 Europe/Berlin",
+            "5. Januar 2013",
+            "5 mars 2013",
+            "31 d\u{e9}cembre 2013",
             "Thu Jan 31 05:00:00 EST 2013",
             "Thu Jan 31 05:00:00 +0000 2013",
             "2013 Jan 31",
@@ -471,6 +551,11 @@ mod tests {
             "W05",
             "1.2013",
             "x 2013 Jan 31 of something",
+            "2013-367",
+            "4321-031",
+            "room 5 of 2013",
+            "summer 2013",
+            "12 long names 2013",
         ] {
             assert!(!looks_like_date(text.as_bytes()), "{text}");
         }
@@ -478,7 +563,10 @@ mod tests {
             ("14:30", true),
             ("8:05:00", true),
             ("2:30 pm", true),
-            ("24:00", false),
+            ("24:00", true),
+            ("37:12:05", true),
+            ("120:59.5", false),
+            ("120:60", false),
             ("16:9", false),
             ("a", false),
             ("", false),
@@ -568,7 +656,19 @@ mod tests {
             ("2013-01-31 05:00:00 UTC", YMD, Some(day + 5 * hour)),
             ("31/01/2013 05:00 PM", DMY, Some(day + 17 * hour)),
             ("31/01/2013 12:00 am", DMY, Some(day)),
-            ("2013-01-31T24:00", YMD, None),
+            ("2013-01-31T24:00", YMD, Some(day + 24 * hour)),
+            ("2013-01-31T24:01", YMD, None),
+            ("2013-01-31T23:59:60Z", YMD, Some(day + 24 * hour)),
+            ("2013-01-31T23:59:61Z", YMD, None),
+            (
+                "2013-01-31T05:00+01:00[Europe/Berlin]",
+                YMD,
+                Some(day + 4 * hour),
+            ),
+            ("2013-01-31T05:00[Europe/Berlin]", YMD, None),
+            ("Thu, 31 Jan 2013 05:00:00 GMT", YMD, Some(day + 5 * hour)),
+            ("Thursday, January 31, 2013", YMD, Some(day)),
+            ("Foo, 31 Jan 2013", YMD, None),
             ("2013-01-31T05:60", YMD, None),
             ("2013-01-31T05", YMD, None),
             ("2013-01-31T05:00:00X", YMD, None),
