@@ -156,17 +156,35 @@ pub(crate) fn to_physical(
     })
 }
 
+/// The types by the names that they are shown as.
+const NAMES: [(&str, FieldType); 7] = [
+    ("boolean", FieldType::Boolean),
+    ("integer", FieldType::Integer),
+    ("float", FieldType::Float),
+    ("text", FieldType::Text),
+    ("date", FieldType::Date),
+    ("timestamp", FieldType::Timestamp),
+    ("other", FieldType::Other),
+];
+
+impl std::str::FromStr for FieldType {
+    type Err = Error;
+
+    /// The type of a name as [`Display`](fmt::Display) shows it.
+    fn from_str(name: &str) -> Result<Self> {
+        let named = NAMES.iter().find(|(known, _)| *known == name);
+        named.map(|(_, field_type)| *field_type).ok_or_else(|| {
+            Error::config(format!(
+                "`{name}` is no type of columns, must be boolean, integer, float, text, date or timestamp"
+            ))
+        })
+    }
+}
+
 impl fmt::Display for FieldType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FieldType::Boolean => "boolean",
-            FieldType::Integer => "integer",
-            FieldType::Float => "float",
-            FieldType::Text => "text",
-            FieldType::Date => "date",
-            FieldType::Timestamp => "timestamp",
-            FieldType::Other => "other",
-        })
+        let shown = NAMES.iter().find(|(_, field_type)| field_type == self);
+        f.write_str(shown.map_or("other", |(name, _)| name))
     }
 }
 
@@ -221,6 +239,18 @@ mod tests {
                 assert_eq!(field_type.is_physical(&data_type), field_type == other);
             }
         }
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_shown() {
+        for (name, field_type) in NAMES {
+            assert_eq!(name.parse::<FieldType>().unwrap(), field_type);
+            assert_eq!(field_type.to_string(), name);
+        }
+        assert_eq!(
+            "int".parse::<FieldType>().unwrap_err().to_string(),
+            "`int` is no type of columns, must be boolean, integer, float, text, date or timestamp"
+        );
     }
 
     #[test]
