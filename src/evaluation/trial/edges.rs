@@ -26,7 +26,7 @@ pub(super) struct Edge {
 }
 
 /// The approximate maximum of values in all edges, each of which is a row: it limits the columns whose edges are tried.
-const MOST_VALUES: usize = 1 << 20;
+const MOST_VALUES: usize = 1 << 19;
 
 /// Rows like a real one, in which one column is at an edge.
 pub(super) fn edges(schema: &Schema, real: &RecordBatch) -> Result<Vec<Edge>> {

@@ -18,6 +18,8 @@ const ALONE: usize = 10;
 /// The burst: the number of threads, and the number of single rows of each.
 const THREADS: usize = 4;
 const REQUESTS: usize = 100;
+/// The approximate maximum of values in the burst, which limits the rows of thousands of columns.
+const BURST_VALUES: usize = 1 << 19;
 /// The maximum number of faults that are reported.
 const MAX_FAULTS: usize = 20;
 
@@ -120,9 +122,11 @@ impl Report {
     }
 
     fn burst(&mut self, servable: &Servable, rows: &RecordBatch) {
+        let requests = BURST_VALUES / (THREADS * rows.num_columns().max(1));
+        let requests = requests.clamp(5, REQUESTS);
         let one = |thread: usize| {
-            let mut took = Vec::with_capacity(REQUESTS);
-            for request in 0..REQUESTS {
+            let mut took = Vec::with_capacity(requests);
+            for request in 0..requests {
                 let row = rows.slice((thread + request * THREADS) % rows.num_rows(), 1);
                 let started = Instant::now();
                 ask(servable, &row)?;
@@ -140,7 +144,7 @@ impl Report {
             });
             joined.collect()
         });
-        let mut took = Vec::with_capacity(THREADS * REQUESTS);
+        let mut took = Vec::with_capacity(THREADS * requests);
         for answer in answers {
             match answer {
                 Ok(times) => took.extend(times),
