@@ -208,9 +208,10 @@ impl Target {
         }
         match (task, classes.len()) {
             (_, 0 | 1) => Err(wrong(format!(
-                "has one class only, `{}`, in all {} rows; a classification needs at least two",
+                "has one class only, `{}` ({} {}); a classification needs at least two",
                 classes.first().map_or("", String::as_str),
-                label.count
+                label.count,
+                if label.count == 1 { "row" } else { "rows" }
             ))),
             (Task::Binary, n) if n != 2 => {
                 Err(wrong(format!("has {n} classes, a binary task has two")))

@@ -138,7 +138,7 @@ impl TransformPlan {
         let optional = |name: &str| optional.contains(name);
         let (transform, decisions) = auto.plan(&self.statistics, &columns, optional, takes);
         match transform.steps().is_empty() {
-            true => Err(no_feature(&decisions)),
+            true => Err(self.no_feature(&decisions)),
             false => Ok((transform, decisions)),
         }
     }
@@ -182,9 +182,22 @@ impl TransformPlan {
             });
         }
         if inputs.is_empty() {
-            return Err(no_feature(&decisions));
+            return Err(self.no_feature(&decisions));
         }
         Ok(self.fitted(FittedTransform::of_rows(inputs)?, decisions))
+    }
+
+    /// The error that no column makes a feature, with what became of each.
+    fn no_feature(&self, decisions: &[Decision]) -> Error {
+        let decisions = decisions.iter().chain(&self.left_out);
+        let reasons: String = decisions
+            .map(|decision| format!("\n  {decision}"))
+            .collect();
+        Error::data(if reasons.is_empty() {
+            "no column makes a feature: there is none beside the label".to_owned()
+        } else {
+            format!("no column makes a feature:{reasons}")
+        })
     }
 
     /// The plan with what came of it.
@@ -202,14 +215,6 @@ impl TransformPlan {
             plan: Some(Arc::clone(self)),
         }
     }
-}
-
-fn no_feature(decisions: &[Decision]) -> Error {
-    let reasons = decisions.iter().map(|decision| format!("\n  {decision}"));
-    Error::data(format!(
-        "no column makes a feature:{}",
-        reasons.collect::<String>()
-    ))
 }
 
 /// An operation's name, as in JSON.

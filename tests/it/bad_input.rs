@@ -138,7 +138,7 @@ fn a_file_without_rows_is_named() {
 fn a_label_that_cannot_be_learned_is_named() {
     let place = Place::new();
     let one_class = place.file("one.csv", csv("kilograms,late", |i| format!("{i},yes")));
-    assert_snapshot!(place.refusal(FileSource::csv(one_class).label("late")), @"Data | label: label `late` has one class only, `yes`, in all 242 rows; a classification needs at least two");
+    assert_snapshot!(place.refusal(FileSource::csv(one_class).label("late")), @"Data | label: label `late` has one class only, `yes` (242 rows); a classification needs at least two");
     let no_value = place.file("null.csv", csv("kilograms,late", |i| format!("{i},")));
     assert_snapshot!(place.refusal(FileSource::csv(no_value).label("late")), @"Data | validate: label `late` has no value in any of 300 rows");
     let good = place.file("parcels.csv", good_csv());
