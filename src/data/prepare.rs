@@ -379,7 +379,8 @@ impl DataPlan {
         examples: &Examples,
         train: &Statistics,
     ) -> Result<TransformPlan> {
-        let known = || train.columns.iter().map(|column| column.name.as_str());
+        let columns = || train.columns.iter().filter(|column| !column.nested);
+        let known = || columns().map(|column| column.name.as_str());
         for excluded in &self.exclude {
             if !known().any(|name| name == excluded) {
                 return Err(Error::config(format!(

@@ -76,16 +76,16 @@ impl Statistics {
     /// # Errors
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) if there is none of that name, with the near ones.
     pub fn column(&self, name: &str) -> Result<&ColumnStatistics> {
-        self.columns
-            .iter()
-            .find(|column| column.name == name)
-            .ok_or_else(|| {
-                let names = self.columns.iter().map(|column| column.name.as_str());
-                Error::data(format!(
-                    "there is no column `{name}`{}",
-                    near_names(name, names)
-                ))
-            })
+        let mut named = self.columns.iter().filter(|column| column.name == name);
+        // A path within a column may be the name of another one.
+        let whole = named.clone().find(|column| !column.nested);
+        whole.or_else(|| named.next()).ok_or_else(|| {
+            let names = self.columns.iter().map(|column| column.name.as_str());
+            Error::data(format!(
+                "there is no column `{name}`{}",
+                near_names(name, names)
+            ))
+        })
     }
 }
 
