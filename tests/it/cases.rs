@@ -795,3 +795,14 @@ async fn doubtful_shapes_are_told() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn row_groups_without_rows_are_read() {
+    // Written by Arrow C++ with groups of 0, 2, 0 and 1 rows.
+    let (batch, _) = rows_of("empty_groups.parquet").await;
+    assert_eq!(floats(&batch, "x"), [0.5, 1.5, 2.5]);
+    assert_eq!(texts(&batch, "k"), [Some("a"), None, Some("b")]);
+    let (batch, _) = rows_of("no_rows.parquet").await;
+    assert_eq!(batch.num_rows(), 0);
+    assert_eq!(types(&batch), ["x float", "k text"]);
+}

@@ -94,11 +94,12 @@ fn is_range(offset: i64, length: i64, size: u64) -> bool {
     offset >= 0 && length >= 0 && end.is_some_and(|end| end as u64 <= size)
 }
 
-/// Returns true if a column chunk lies behind the magic at the beginning and before the end of the file.
+/// Returns true if a column chunk lies behind the magic at the beginning and before the end of the file. One without
+/// values need have no page of data.
 fn is_within(column: &ColumnChunkMetaData, size: u64) -> bool {
     let end = start(column).checked_add(column.compressed_size());
     start(column) >= 4
-        && column.data_page_offset() >= 4
+        && (column.data_page_offset() >= 4 || column.num_values() == 0)
         && column.compressed_size() >= 0
         && end.is_some_and(|end| end as u64 <= size)
 }
