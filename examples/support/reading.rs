@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fourfold::data::FileSource;
 use fourfold::schema::FieldType;
-use fourfold::{Error, ErrorKind, Result};
+use fourfold::{Error, Result};
 
 /// The reading of files.
 #[derive(clap::Args)]
@@ -13,11 +13,14 @@ pub(crate) struct Reading {
     #[arg(long = "null", value_name = "MARK")]
     nulls: Vec<String>,
     /// The type of a column: boolean, integer, float, text, date or timestamp (may be repeated).
-    #[arg(long = "type", value_name = "COLUMN=TYPE")]
-    types: Vec<String>,
+    #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = column_type)]
+    types: Vec<(String, FieldType)>,
     /// The delimiter of CSV files, one character or `tab`; by default, the one by which the first rows are a table.
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
+    /// The first line of CSV files is a row; columns are named column_1 and so on.
+    #[arg(long)]
+    no_header: bool,
     /// The number of rows of CSV and JSON files that types are inferred from.
     #[arg(long, value_name = "N")]
     infer_rows: Option<usize>,
@@ -37,12 +40,14 @@ impl Reading {
         if !self.nulls.is_empty() {
             source = source.null_marks(self.nulls.iter().cloned());
         }
-        for told in &self.types {
-            let (column, field_type) = column_type(told)?;
-            source = source.column_type(column, field_type);
+        for (column, field_type) in &self.types {
+            source = source.column_type(column, *field_type);
         }
         if let Some(n) = self.infer_rows {
             source = source.infer_rows(n);
+        }
+        if self.no_header {
+            source = source.without_header();
         }
         if self.decimal_comma {
             source = source.decimal_comma();
@@ -60,28 +65,15 @@ fn delimiter(text: &str) -> Result<u8, String> {
 }
 
 /// A column and its type, such as `zip=text`.
-fn column_type(told: &str) -> Result<(&str, FieldType)> {
-    let types = [
-        FieldType::Boolean,
-        FieldType::Integer,
-        FieldType::Float,
-        FieldType::Text,
-        FieldType::Date,
-        FieldType::Timestamp,
-    ];
-    let (column, name) = told.rsplit_once('=').unwrap_or((told, ""));
-    let named = types
-        .into_iter()
-        .find(|field_type| field_type.to_string() == name);
-    let field_type = named.ok_or_else(|| {
-        Error::new(
-            ErrorKind::Config,
-            format!(
-                "`--type {told}` must be a column, `=`, and boolean, integer, float, text, date or timestamp"
-            ),
-        )
-    })?;
-    Ok((column, field_type))
+fn column_type(told: &str) -> Result<(String, FieldType), String> {
+    let (column, name) = told
+        .rsplit_once('=')
+        .ok_or("must be a column, `=` and a type, such as `zip=text`")?;
+    let field_type = name.parse::<FieldType>();
+    Ok((
+        column.to_owned(),
+        field_type.map_err(|error| error.to_string())?,
+    ))
 }
 
 /// An error that names the options of the command line.

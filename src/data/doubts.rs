@@ -30,8 +30,12 @@ pub(super) fn near_equal_spellings(statistics: &Statistics) -> Vec<Warning> {
 fn spellings(column: &ColumnStatistics) -> Option<Warning> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    for (value, n) in &column.top_values {
-        let key = folded(value);
+    let booleans = booleans(column);
+    for (at, (value, n)) in column.top_values.iter().enumerate() {
+        let key = match &booleans {
+            Some(truths) => truths[at].to_string(),
+            None => folded(value),
+        };
         let place = *places.entry(key.clone()).or_insert_with(|| {
             groups.push((key, Vec::new()));
             groups.len() - 1
@@ -50,6 +54,23 @@ fn spellings(column: &ColumnStatistics) -> Option<Warning> {
     let more = if alike.len() > 5 { "; .." } else { "" };
     let message = format!("nearly equal values count as different: {shown}{more}");
     Some(Warning::new("analyse", "near_equal_values", message).of_column(&column.name))
+}
+
+/// Words for true and for false, in lower case.
+const TRUE: [&str; 6] = ["true", "t", "yes", "y", "1", "on"];
+const FALSE: [&str; 6] = ["false", "f", "no", "n", "0", "off"];
+
+/// What each value says, if all of a column are words for true and for false, of both.
+fn booleans(column: &ColumnStatistics) -> Option<Vec<bool>> {
+    let truth = |(value, _): &(String, u64)| {
+        let word = value.trim().to_lowercase();
+        let is_true = TRUE.contains(&word.as_str());
+        (is_true || FALSE.contains(&word.as_str())).then_some(is_true)
+    };
+    let truths: Option<Vec<bool>> = column.top_values.iter().map(truth).collect();
+    truths.filter(|truths| {
+        column.top_values_exact && truths.contains(&true) && truths.contains(&false)
+    })
 }
 
 /// A string by which nearly equal spellings are equal.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ::parquet::file::metadata::PageIndexPolicy;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::{root_as_footer, root_as_message};
 use datafusion::datasource::file_format::FileFormat as Reader;
@@ -15,8 +15,8 @@ use datafusion::object_store::{ObjectStore, ObjectStoreExt};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::damage::{ipc, parquet};
-use super::files_table::merged;
 use super::location::Found;
+use super::merging::merged;
 use super::source::check_names;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -128,8 +128,46 @@ impl FileInspector<'_> {
         }
         index.sort_unstable();
         index.dedup();
+        self.alike(&schemas)?;
         let names = self.files.iter().map(|file| file.shown.as_str());
         Ok((merged(names.zip(schemas))?, index))
+    }
+
+    /// Refuses Arrow files of different columns: DataFusion reads these by their places.
+    fn alike(&self, schemas: &[SchemaRef]) -> Result<()> {
+        let Some((first, schema)) = self.files.first().zip(schemas.first()) else {
+            return Ok(());
+        };
+        for (file, other) in self.files.iter().zip(schemas) {
+            let columns = |schema: &SchemaRef| {
+                let fields = schema.fields().iter();
+                let fields =
+                    fields.map(|field| format!("`{}` {}", field.name(), field.data_type()));
+                fields.collect::<Vec<_>>()
+            };
+            let is_alike = |(one, other): (&FieldRef, &FieldRef)| {
+                one.name() == other.name() && one.data_type() == other.data_type()
+            };
+            let (fields, others) = (schema.fields(), other.fields());
+            if fields.len() == others.len() && fields.iter().zip(others).all(is_alike) {
+                continue;
+            }
+            let (own, others) = (columns(schema), columns(other));
+            let at = own.iter().zip(&others).take_while(|(a, b)| a == b).count();
+            let shown = |columns: &[String]| match columns.get(at) {
+                Some(column) => column.clone(),
+                None => "missing".to_owned(),
+            };
+            return Err(Error::data(format!(
+                "column {} is {} in `{}` and {} in `{}`; Arrow files must have the same columns in the same order",
+                at + 1,
+                shown(&own),
+                first.shown,
+                shown(&others),
+                file.shown
+            )));
+        }
+        Ok(())
     }
 
     /// A file ends with its schema, the length of that, and a magic that it also starts with; a stream starts with a
@@ -150,6 +188,12 @@ impl FileInspector<'_> {
             u64::from(u32::from_le_bytes(bytes))
         };
         let start = range(0..size.min(8)).await?;
+        if start.starts_with(b"FEA1") {
+            return Err(Error::data(format!(
+                "`{}` cannot be read: it is a Feather file of version 1, must be of version 2",
+                file.shown
+            )));
+        }
         let is_file = start.starts_with(b"ARROW1");
         let schema = if is_file {
             let end = size.saturating_sub(10);

@@ -26,7 +26,6 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::runs::InputFile;
-use crate::schema::{Field, FieldType, Schema};
 use crate::stage::Stage;
 
 /// Files of one format and schema: one, those of a folder and the folders below it, or those whose paths are like a
@@ -40,7 +39,8 @@ use crate::stage::Stage;
 /// | Arrow IPC: files and streams | `.arrow`, `.feather`, `.ipc` | the file's own |
 ///
 /// - **CSV.** The delimiter is the one of `,`, `;`, tab and `|` by which the first rows are a table; `sep=;` in the first
-///   line says it too. Lines before the header (titles, comments) are left out. A column without a name is `column_1`, by
+///   line says it too. Lines before the header (titles, comments) are left out. Several files are read by the names of
+///   their columns, which must be the same in all. A column without a name is `column_1`, by
 ///   its place; one that counts the rows (an index) and empty ones at the end of the rows are left out.
 /// - **JSON.** `NaN` is NULL. A field whose values are now a number and now text, or now a list, is text. Fields that are
 ///   objects or lists become structs and lists.
@@ -51,12 +51,14 @@ use crate::stage::Stage;
 ///   are text, and so is a column of which a single value is none of these: which one is [told](super::source_warnings), as is every reading that is not the
 ///   plain one. Timestamps are in UTC.
 /// - **NULL** is an empty field, and one of the usual words (`NA`, `null`, `NaN`, `?`, ..): but `NA`, `N/A`, `null`,
-///   `None` and `nil` are values of a column of text where they are 5 % of it and 5 rows at least.
+///   `None` and `nil` are values of a column of text where they are 5 % of it and 5 rows at least, and others
+///   (`-`, `..`, `unknown`, ..) are so in every column of text.
 ///   [`FileSource::null_marks`] and [`FileSource::column_type`] tell otherwise.
-/// - **Parquet and Arrow.** Columns that pandas made of an index are left out; unsigned numbers past 2^63 are text. What a
-///   file claims of itself is checked before it is decoded, and a panic of a decoder is an error. What is not: a claim
-///   within the [engine's](Engine) memory that the machine does not have; and in an object store the headers of the
-///   pages of Parquet, which are not at hand.
+/// - **Parquet and Arrow.** Columns that pandas made of an index are left out; unsigned numbers past 2^63 are text. Where
+///   Parquet files differ, a column is of the wider type (integers and floats are floats), or NULL where there is none;
+///   Arrow files must have the same columns in the same order. What a file claims of itself is checked before it is
+///   decoded, and a panic of a decoder is an error. What is not: a claim within the [engine's](Engine) memory that the
+///   machine does not have; and in an object store the headers of the pages of Parquet, which are not at hand.
 /// - **Limits**: 65,536 columns, names of 16 KiB, records of 64 MiB.
 /// - **Compression** of CSV and JSON: `.gz`, `.bz2`, `.xz` or `.zst` at the end of the name (feature `compression`).
 /// - **Patterns**: `*` and `?` within a folder, `**` across folders, `[0-9]`; and the tokens of [spans](Spans).
@@ -84,11 +86,11 @@ use crate::stage::Stage;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSource {
     path: PathBuf,
-    format: FileFormat,
+    pub(super) format: FileFormat,
     #[serde(default, skip_serializing_if = "Spans::is_default")]
-    spans: Spans,
+    pub(super) spans: Spans,
     #[serde(default, skip_serializing_if = "TextOptions::is_default")]
-    text: TextOptions,
+    pub(super) text: TextOptions,
     /// The files to read, if not all that are there.
     #[serde(skip)]
     only: Option<Arc<BTreeSet<String>>>,
@@ -172,76 +174,6 @@ impl FileSource {
             }
         };
         Ok(FileSource::new(path, format))
-    }
-
-    /// The delimiter of a CSV file, such as `b';'`.
-    #[must_use]
-    pub fn delimiter(mut self, byte: u8) -> Self {
-        if let FileFormat::Csv { delimiter, .. } = &mut self.format {
-            *delimiter = Some(byte);
-        }
-        self
-    }
-
-    /// The number of rows of a CSV or JSON file that types are inferred from.
-    #[must_use]
-    pub fn infer_rows(mut self, n: usize) -> Self {
-        if let FileFormat::Csv { infer_rows, .. } | FileFormat::Json { infer_rows } =
-            &mut self.format
-        {
-            *infer_rows = n;
-        }
-        self
-    }
-
-    /// The words for a missing value in CSV and JSON files, beside an empty field, instead of the usual ones.
-    #[must_use]
-    pub fn null_marks<M: Into<String>>(mut self, marks: impl IntoIterator<Item = M>) -> Self {
-        self.text.nulls = Some(marks.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// The type of a column of CSV and JSON files, which is then not inferred. A value that is not of it is an error.
-    #[must_use]
-    pub fn column_type(mut self, column: impl Into<String>, field_type: FieldType) -> Self {
-        self.text.types.insert(column.into(), field_type);
-        self
-    }
-
-    /// Reads the columns of a schema as its types, such as those of a saved model for rows to be evaluated or scored: a few
-    /// rows may suggest other types than the training data did. Columns that the files lack are ignored.
-    #[must_use]
-    pub fn typed_as(mut self, schema: &Schema) -> Self {
-        let plain = |field: &&Field| field.list.is_none() && field.field_type != FieldType::Other;
-        let typed = |field: &Field| (field.name.clone(), field.field_type);
-        let expected = schema.fields.iter().filter(plain).map(typed);
-        self.text.expected.extend(expected);
-        self
-    }
-
-    /// Columns that are not read at all. They are then no keys of a split and no slices either: to keep a column from the
-    /// features only, see [`DataPipeline::exclude`](super::DataPipeline::exclude).
-    #[must_use]
-    pub fn leave_out<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
-        self.text
-            .leave_out
-            .extend(columns.into_iter().map(Into::into));
-        self
-    }
-
-    /// Takes commas in the numbers of CSV and JSON files for decimal ones, and points for those between thousands,
-    /// wherever that reads all numbers of a column.
-    #[must_use]
-    pub fn decimal_comma(mut self) -> Self {
-        self.text.decimal_comma = true;
-        self
-    }
-
-    /// Sets which spans are read, of a path with the tokens of spans; the newest by default.
-    #[must_use]
-    pub fn spans(mut self, spans: Spans) -> Self {
-        self.spans = spans;
-        self
     }
 
     /// The path or URL.
@@ -438,6 +370,12 @@ impl Stage for FileSource {
             self.format
         {
             return Err(Error::config("`infer_rows` is 0, must be at least 1"));
+        }
+        if self.text.no_header && !self.format.is_like(&FileFormat::csv()) {
+            return Err(Error::config(format!(
+                "`{}` is to be read without a header, and only CSV files have one",
+                self.path.display()
+            )));
         }
         Location::parse(&self.path)?;
         self.text.check()?;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::compute::kernels::cast_utils::Parser;
-use arrow::datatypes::{DataType, Date32Type, Field, Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{DataType, Date32Type, Field, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{DFSchema, Result as DataFusionResult, ScalarValue, Statistics};
@@ -364,41 +364,4 @@ fn percent_decoded(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
-}
-
-/// The schemas of files that hold the same columns, as one: of the first, with whatever others have more.
-///
-/// # Errors
-/// [`ErrorKind::Data`](crate::ErrorKind::Data) naming both files, if a column is of different types.
-pub(super) fn merged<'a>(
-    schemas: impl IntoIterator<Item = (&'a str, SchemaRef)>,
-) -> Result<SchemaRef> {
-    let mut fields: Vec<(Arc<Field>, &str)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    for (file, schema) in schemas {
-        for field in schema.fields() {
-            let place = places.get(field.name()).copied();
-            match place.and_then(|place| fields.get_mut(place)) {
-                None => {
-                    places.insert(field.name().clone(), fields.len());
-                    fields.push((Arc::new(field.as_ref().clone().with_nullable(true)), file));
-                }
-                Some((known, _)) if known.data_type() == field.data_type() => {}
-                Some((known, _)) if known.data_type().is_null() => {
-                    *known = Arc::new(field.as_ref().clone().with_nullable(true));
-                }
-                Some(_) if field.data_type().is_null() => {}
-                Some((known, first)) => {
-                    return Err(Error::data(format!(
-                        "column `{}` is of type {} in `{first}` and of type {} in `{file}`",
-                        field.name(),
-                        known.data_type(),
-                        field.data_type()
-                    )));
-                }
-            }
-        }
-    }
-    let fields: Vec<Arc<Field>> = fields.into_iter().map(|(field, _)| field).collect();
-    Ok(Arc::new(ArrowSchema::new(fields)))
 }

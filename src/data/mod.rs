@@ -172,12 +172,14 @@ mod extract;
 mod feature_skew;
 mod file_format;
 mod file_inspector;
+mod file_options;
 mod file_source;
 mod files_table;
 mod kept;
 mod key;
 mod load;
 mod location;
+mod merging;
 #[cfg(feature = "sql")]
 mod partition_order;
 mod pattern;

@@ -16,7 +16,7 @@ use datafusion::prelude::{DataFrame, ident};
 use fourfold_kernels::text::{Column, Kind, Marks, Reading, Tally};
 use futures_util::StreamExt;
 
-use super::text::{Inference, Remark, TextColumn, TextOptions};
+use super::text::{Inference, Remark, TextColumn, TextOptions, remarks_of};
 use crate::engine::Engine;
 use crate::error::{Error, Result, near_names};
 use crate::schema::FieldType;
@@ -50,7 +50,7 @@ impl Refined {
                 )));
             }
         }
-        let mut remarks = Vec::new();
+        let mut remarks = remarks_of(&schema);
         let is_left_out = |name: &String| options.leave_out.contains(name);
         let looked_at: Vec<usize> = (0..schema.fields().len())
             .filter(|at| {

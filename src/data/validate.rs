@@ -76,8 +76,11 @@ impl DataPlan {
                     false => "at least 1",
                 };
                 Err(Error::data(format!(
-                    "the `{needed}` split has none of the {} labelled rows and needs {needs}; {}",
-                    whole.n_rows,
+                    "the `{needed}` split is empty and needs {needs}: of {} with a label {}",
+                    match whole.n_rows {
+                        1 => "1 row".to_owned(),
+                        n => format!("{n} rows"),
+                    },
                     others.collect::<Vec<_>>().join(", ")
                 )))
             }

@@ -306,7 +306,7 @@ fn files_of_different_columns_in_one_directory_are_told_apart() {
     std::fs::create_dir(place.path("mixed")).unwrap();
     place.file("mixed/a.csv", good_csv());
     place.file("mixed/b.csv", csv("stars,late", |i| format!("{i},yes")));
-    assert_snapshot!(place.refusal(FileSource::csv(place.path("mixed")).label("late")), @"Data | file: `<dir>/mixed` cannot be read: `<dir>/mixed/b.csv` has another header than `<dir>/mixed/a.csv`");
+    assert_snapshot!(place.refusal(FileSource::csv(place.path("mixed")).label("late")), @"Data | file: `<dir>/mixed` cannot be read: `<dir>/mixed/b.csv` has another header than `<dir>/mixed/a.csv`: it has a column `stars` that the other has not");
 }
 
 #[test]

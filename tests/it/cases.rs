@@ -533,6 +533,25 @@ async fn spellings_and_leaks_are_warned_of() {
         "{message}"
     );
 
+    let mut text = "x,member\n".to_owned();
+    let spelled = ["yes", "no", "Y", "N", "1", "0", "true", "F"];
+    (0..400).for_each(|i| writeln!(text, "{},{}", i % 7, spelled[i % 8]).unwrap());
+    let (_file, path) = file("booleans.csv", &text);
+    let (prepared, _dir) = prepare(FileSource::csv(path), "member").await;
+    let told = prepared
+        .warnings()
+        .iter()
+        .find(|warning| warning.code == "near_equal_values");
+    let message = &told.unwrap().message;
+    let (first, second) = message.rsplit_once(';').unwrap();
+    for words in [
+        ["`yes`", "`Y`", "`1`", "`true`"],
+        ["`no`", "`N`", "`0`", "`F`"],
+    ] {
+        let has_all = |text: &str| words.iter().all(|word| text.contains(word));
+        assert!(has_all(first) != has_all(second), "{message}");
+    }
+
     let mut text = "leak,copy,honest,gone,y\n".to_owned();
     for i in 0..600_u32 {
         let y = (i * 7_919) % 10 < 3;
@@ -784,6 +803,25 @@ async fn doubtful_shapes_are_told() {
         "{why}"
     );
 
+    let (_, _, why) = told("columns.json", r#"{"x": {"0": 1, "1": 2}, "y": 3}"#).await;
+    assert!(why.contains("in which field `x` is an object"), "{why}");
+    let (_dir, path) = file("empty.json", "[]");
+    assert_eq!(
+        error(&FileSource::json(path)).await,
+        "`<file>` cannot be read: there are no rows"
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    let rows = "1\n".repeat(20);
+    std::fs::write(dir.path().join("a.csv"), format!("x\n{rows}")).unwrap();
+    std::fs::write(dir.path().join("b.csv"), format!("x\n2\nabc\n{rows}")).unwrap();
+    let (_, told_of_files) = read(&FileSource::csv(dir.path())).await;
+    assert!(
+        told_of_files[0].contains("the first that is not is `abc` in line 3 of `")
+            && told_of_files[0].contains("b.csv`"),
+        "{told_of_files:?}"
+    );
+
     let (_dir, path) = file("marks.csv", "x,kind\n1,NA\n2,none\n3,NA\n");
     let dir = tempfile::tempdir().unwrap();
     let data = FileSource::csv(path).label("kind");
@@ -793,6 +831,123 @@ async fn doubtful_shapes_are_told() {
     assert!(
         refused.contains("label `kind` has no value in any of 3 rows; no value in 3 rows: `NA` (2), `none` (1) are taken as missing"),
         "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn files_of_the_same_columns_in_another_order_are_read_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("a.csv", "x,kind,y\n1.5,a,2\n2.5,b,3\n");
+    write("b.csv", "kind,y,x\nc,4,3.5\n");
+    write("c.csv", "y,x,kind\n5,4.5,d\n");
+    let source = FileSource::csv(dir.path());
+    let (batch, _) = read(&source).await;
+    assert_eq!(types(&batch), ["x float", "kind text", "y integer"]);
+    assert_eq!(floats(&batch, "x"), [1.5, 2.5, 3.5, 4.5]);
+    assert_eq!(
+        texts(&batch, "kind"),
+        [Some("a"), Some("b"), Some("c"), Some("d")]
+    );
+    let said = source.clone().column_type("kind", FieldType::Integer);
+    let engine = Engine::new().unwrap();
+    let rows = said.read(&engine).await.unwrap();
+    let columns = rows.schema().as_arrow().clone();
+    let rows = rows.select_columns(&["kind"]).unwrap();
+    let error = said.explain(rows.collect().await.unwrap_err().into(), &columns);
+    assert!(error.to_string().contains("column `kind` is"), "{error}");
+
+    write("c.csv", "y,x\n5,4.5\n");
+    assert!(
+        error_of(&source)
+            .await
+            .contains("c.csv` has another header than")
+    );
+    write("c.csv", "x;kind;y\n5;d;2\n");
+    let told = error_of(&source).await;
+    assert!(
+        told.ends_with("its delimiter is `;`, that of the other is `,`"),
+        "{told}"
+    );
+}
+
+async fn error_of(source: &FileSource) -> String {
+    try_read(source).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn columns_of_files_that_declare_their_types_are_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let x: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let kind: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let one = RecordBatch::try_from_iter([("x", x), ("kind", kind)]).unwrap();
+    let x: ArrayRef = Arc::new(Float64Array::from(vec![Some(0.5), None]));
+    let other = RecordBatch::try_from_iter_with_nullable([("x", x, true)]).unwrap();
+    write_parquet(&dir.path().join("a.parquet"), &[one.clone()]);
+    write_parquet(&dir.path().join("b.parquet"), &[other.clone()]);
+    let source = FileSource::parquet(dir.path());
+    let (batch, told) = read(&source).await;
+    assert_eq!(types(&batch), ["x float", "kind text"]);
+    let x = batch.column(0).as_primitive::<Float64Type>();
+    assert_eq!(
+        x.iter().collect::<Vec<_>>(),
+        [Some(1.0), Some(2.0), Some(0.5), None]
+    );
+    assert_eq!(batch.column(1).null_count(), 2);
+    assert!(told[0].contains("[column_widened]"), "{told:?}");
+    assert!(told[1].contains("[column_missing]"), "{told:?}");
+    let found = statistics(source, false).await;
+    assert_eq!(found.column("x").unwrap().count, 3);
+
+    // Arrow files would be read by the places of their columns.
+    let swapped = one.project(&[1, 0]).unwrap();
+    for (name, batch) in [("a.arrow", &one), ("b.arrow", &swapped)] {
+        let mut writer = FileWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        std::fs::write(dir.path().join(name), writer.into_inner().unwrap()).unwrap();
+    }
+    let refused = error_of(&FileSource::arrow(dir.path().join("*.arrow"))).await;
+    assert!(
+        refused.contains("column 1 is `x` Int64 in `")
+            && refused
+                .ends_with("b.arrow`; Arrow files must have the same columns in the same order"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn files_without_a_header_are_read() {
+    let (_dir, path) = file("iris.csv", "5.1,setosa\n4.9,virginica\n");
+    let (batch, told) = read(&FileSource::csv(&path).without_header()).await;
+    assert_eq!(types(&batch), ["column_1 float", "column_2 text"]);
+    assert_eq!((batch.num_rows(), told.len()), (2, 0));
+    let bad = FileSource::json(&path).without_header().check();
+    assert!(
+        bad.unwrap_err()
+            .to_string()
+            .contains("only CSV files have one")
+    );
+    let typed = FileSource::csv(path)
+        .without_header()
+        .column_type("column_2", FieldType::Integer);
+    assert_eq!(
+        error(&typed).await,
+        "`<file>` cannot be read: column `column_2` is `setosa` in line 1, must be of type integer as configured"
+    );
+}
+
+#[tokio::test]
+async fn files_of_other_formats_are_refused_by_name() {
+    let (_dir, path) = file("a.jsonl", b"\xff\xfe{\0}\0");
+    assert_eq!(
+        error(&FileSource::json(path)).await,
+        "`<file>` cannot be read: it is UTF-16, must be UTF-8; `iconv -f UTF-16 -t UTF-8` converts it"
+    );
+    let parquet = std::fs::read(case("lists.parquet")).unwrap();
+    let (_dir, path) = file("a.csv", parquet);
+    assert_eq!(
+        error(&FileSource::csv(path)).await,
+        "`<file>` cannot be read: it is a Parquet file"
     );
 }
 

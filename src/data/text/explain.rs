@@ -59,9 +59,14 @@ impl Place<'_> {
                 None => format!("`{}` in line {line} is in no column", shown(value)),
             },
             FaultKind::Fields(n) => format!(
-                "line {line} has {n} {}, must have {} as the header has",
+                "line {line} has {n} {}, must have {} as the header has{}",
                 if *n == 1 { "field" } else { "fields" },
-                columns.len()
+                columns.len(),
+                if self.has_escaped_quote(at) {
+                    "; a quote within quotes is doubled, a backslash does not escape it"
+                } else {
+                    ""
+                }
             ),
             FaultKind::UnknownField(name) => format!(
                 "field `{}` in line {line} is in none of the first {infer_rows} rows; `infer_rows` says how many are looked at",
@@ -95,6 +100,13 @@ impl Place<'_> {
             },
         };
         failed(self.file, reason)
+    }
+
+    /// Returns true if a quote of the line that begins at a byte follows a backslash.
+    fn has_escaped_quote(&self, at: usize) -> bool {
+        let rest = self.chunk.get(at..).unwrap_or_default();
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        line.windows(2).any(|pair| pair == b"\\\"")
     }
 
     /// A record that does not end.

@@ -4,6 +4,7 @@ use fourfold_kernels::text::csv::{Dialect, cut, records};
 use fourfold_kernels::text::number;
 
 use super::explain::failed;
+use super::foreign;
 use crate::error::{Error, Result};
 
 /// The number of records that are examined.
@@ -31,35 +32,27 @@ pub(super) struct Header {
     pub(super) is_values: bool,
     /// Whether the rows have one field more than there are names.
     pub(super) is_short: bool,
-    /// The number of columns by which a file of one column is a table, if its fields are separated by single spaces.
-    pub(super) by_spaces: Option<usize>,
+    /// The number of columns by which a file of one column is a table, and the delimiter.
+    pub(super) by_other: Option<(usize, Unsniffed)>,
 }
 
 type Record = Vec<Vec<u8>>;
 
 impl Header {
-    /// Finds the header in the first bytes of a file.
+    /// Finds the header in the first bytes of a file; without one, the columns are named by their places.
     ///
     /// # Errors
     /// If they are not UTF-8, or have no record.
-    pub(super) fn of(file: &str, head: &[u8], delimiter: Option<u8>) -> Result<Self> {
-        if head.starts_with(b"\xfe\xff") || head.starts_with(b"\xff\xfe") {
-            return Err(failed(
-                file,
-                "it is UTF-16, must be UTF-8; `iconv -f UTF-16 -t UTF-8` converts it",
-            ));
-        }
-        let begin = if head.starts_with(b"\xef\xbb\xbf") {
-            3
-        } else {
-            0
-        };
-        let text = &head[begin..];
-        let terminator = if text.contains(&b'\n') || !text.contains(&b'\r') {
-            b'\n'
-        } else {
-            b'\r'
-        };
+    pub(super) fn of(
+        file: &str,
+        head: &[u8],
+        delimiter: Option<u8>,
+        has_header: bool,
+    ) -> Result<Self> {
+        foreign::check_csv(file, head)?;
+        let text = foreign::without_mark(head);
+        let begin = head.len() - text.len();
+        let terminator = terminator(text);
         let (said, skip) = said_delimiter(text, terminator);
         let dialect = |delimiter| Dialect {
             delimiter,
@@ -72,7 +65,11 @@ impl Header {
             .unwrap_or_else(|| sniff(text, terminator));
         let mut dialect = dialect(delimiter);
         let mut found = look(text, &dialect);
-        if values(&found).all(blanks_behind_delimiters) && found.len() > 1 {
+        let has_blanks = match delimiter {
+            b' ' => by_runs(text, terminator).is_some_and(|n| is_even(&found) != Some(n)),
+            _ => values(&found).all(blanks_behind_delimiters) && found.len() > 1,
+        };
+        if has_blanks {
             dialect.skip_blanks = true;
             found = look(text, &dialect);
         }
@@ -94,6 +91,13 @@ impl Header {
             })?;
             names.push(name.trim().to_owned());
         }
+        let has_return = |name: &String| name.replace("\r\n", "").contains('\r');
+        if names.iter().any(has_return) {
+            return Err(failed(
+                file,
+                "its lines end in different ways: there is a carriage return within the header",
+            ));
+        }
         // Some write the names of rows without a name for them; others end every row with a delimiter.
         let mut is_short = false;
         let longer = |(_, row): &(usize, Record)| row.len() == names.len() + 1;
@@ -106,26 +110,47 @@ impl Header {
             }
         }
         let is_number = |name: &String| number::number(name.as_bytes(), number::PLAIN).is_some();
+        let mut is_values = !names.is_empty()
+            && names.iter().all(|name| !name.is_empty())
+            && (names.iter().all(is_number) || are_values(&names, rows));
+        let mut end = end;
+        if !has_header {
+            let fields = mode(&found[before..]).0;
+            names = (1..=fields).map(|n| format!("column_{n}")).collect();
+            (is_short, is_values, end) = (false, false, *at);
+        }
         let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == terminator).count() as u64;
         let skipped = u64::from(skip > 0);
         Ok(Header {
             dialect,
-            is_values: !names.is_empty()
-                && names.iter().all(|name| !name.is_empty())
-                && (names.iter().all(is_number) || are_values(&names, rows)),
+            is_values,
             offset: begin + skip + end,
             line: 1 + skipped + lines(&text[..end]),
-            before: skipped + lines(&text[..*at]),
+            before: lines(&text[..*at]),
             first_counts: counts_rows(rows),
             is_short,
-            by_spaces: if names.len() == 1 {
-                by_spaces(text)
+            by_other: if names.len() == 1 {
+                by_other(text, terminator)
             } else {
                 None
             },
             names,
         })
     }
+}
+
+/// A carriage return where the first lines have no line feed outside of quotes, else a line feed.
+fn terminator(text: &[u8]) -> u8 {
+    let (mut is_quoted, mut has_return) = (false, false);
+    for byte in text {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'\n' if !is_quoted => return b'\n',
+            b'\r' if !is_quoted => has_return = true,
+            _ => {}
+        }
+    }
+    if has_return { b'\r' } else { b'\n' }
 }
 
 /// Excel's `sep=;` in the first line, and how many bytes that takes.
@@ -263,16 +288,41 @@ fn are_values(names: &[String], rows: &[(usize, Record)]) -> bool {
             })
 }
 
-/// The number of fields between single spaces, if all of the first lines have as many of them, and more than one.
-fn by_spaces(text: &[u8]) -> Option<usize> {
+/// A delimiter that is not taken without being told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsniffed {
+    Space,
+    Colon,
+}
+
+/// The number of fields, if all of the first lines have as many of them, and more than one.
+fn is_even(found: &[(usize, Record)]) -> Option<usize> {
+    let (fields, count) = mode(found);
+    (fields > 1 && found.len() > 2 && count == found.len()).then_some(fields)
+}
+
+/// The number of fields between runs of spaces, if it is the same in all of the first lines.
+fn by_runs(text: &[u8], terminator: u8) -> Option<usize> {
     let dialect = Dialect {
         delimiter: b' ',
-        terminator: b'\n',
-        skip_blanks: false,
+        terminator,
+        skip_blanks: true,
     };
-    let found = look(text, &dialect);
-    let (fields, count) = mode(&found);
-    (fields > 1 && found.len() > 2 && count == found.len()).then_some(fields)
+    is_even(&look(text, &dialect))
+}
+
+fn by_other(text: &[u8], terminator: u8) -> Option<(usize, Unsniffed)> {
+    let by = |delimiter| {
+        let dialect = Dialect {
+            delimiter,
+            terminator,
+            skip_blanks: false,
+        };
+        is_even(&look(text, &dialect))
+    };
+    let by_spaces = by_runs(text, terminator).or_else(|| by(b' '));
+    let by_spaces = by_spaces.map(|n| (n, Unsniffed::Space));
+    by_spaces.or_else(|| by(b':').map(|n| (n, Unsniffed::Colon)))
 }
 
 /// Returns true if the first fields count up by one.
@@ -294,7 +344,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Header {
-        Header::of("f.csv", text.as_bytes(), None).unwrap()
+        Header::of("f.csv", text.as_bytes(), None, true).unwrap()
     }
 
     #[track_caller]
@@ -353,8 +403,19 @@ mod tests {
         }
         assert!(of("a,b\n1,2,3\n4,5,6\n").is_short);
         assert!(!of("a,b\n1,2,\n4,5,\n").is_short);
-        assert_eq!(of("a b\n1 2\n3 4\n").by_spaces, Some(2));
-        assert_eq!(of("full name\nAda\nGrace B Hopper\n").by_spaces, None);
+        let space = Some((2, Unsniffed::Space));
+        assert_eq!(of("a b\n1 2\n3 4\n").by_other, space);
+        assert_eq!(of("a   b\n1 2\n 31    4\n").by_other, space);
+        assert_eq!(of("a   b\n1   2\n3   4\n").by_other, space);
+        let colon = Some((2, Unsniffed::Colon));
+        assert_eq!(of("a:b\n1:2\n3:4\n").by_other, colon);
+        assert_eq!(of("full name\nAda\nGrace B Hopper\n").by_other, None);
+        assert_eq!(of("time\n10:30\n10:31\n").by_other, None);
+        let spaces = |text: &str| Header::of("f.csv", text.as_bytes(), Some(b' '), true).unwrap();
+        assert!(!spaces("a b\n1 \n 4\n").dialect.skip_blanks);
+        let runs = spaces("a   b\n1 2\n 31    4\n");
+        assert!(runs.dialect.skip_blanks);
+        assert_eq!((runs.names.len(), runs.offset), (2, 6));
     }
 
     #[test]
@@ -400,11 +461,24 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_named() {
-        let error = Header::of("f.csv", b"\xff\xfea\0", None).unwrap_err();
+    fn a_line_feed_in_quotes_ends_no_line() {
+        let header = of("a,b\r1,\"x\ny\"\r2,z\r");
+        assert_eq!((header.dialect.terminator, header.offset), (b'\r', 4));
+        assert_eq!(of("a,b\r\n1,2\r\n").dialect.terminator, b'\n');
+        assert_eq!(of("a,\"b\nc\"\n1,2\n").dialect.terminator, b'\n');
+    }
+
+    #[test]
+    fn files_without_a_header_begin_with_a_row() {
+        let of = |text: &str| Header::of("f.csv", text.as_bytes(), None, false).unwrap();
+        let header = of("5.1;setosa\n4.9;virginica\n");
+        assert_eq!(header.names, ["column_1", "column_2"]);
         assert_eq!(
-            error.to_string(),
-            "`f.csv` cannot be read: it is UTF-16, must be UTF-8; `iconv -f UTF-16 -t UTF-8` converts it"
+            (header.offset, header.line, header.is_values),
+            (0, 1, false)
         );
+        let header = of("# measured\n# in 2013\n1,2,3\n4,5,6\n");
+        assert_eq!((header.names.len(), header.offset, header.line), (3, 21, 3));
+        assert_eq!(of("1,2").names.len(), 2);
     }
 }

@@ -12,22 +12,10 @@ use fourfold_kernels::text::{First, Kind, Marks, Reading, Tally};
 
 use super::TextOptions;
 use super::explain::shown;
+use super::places::Places;
 use super::remarks::Remark;
+use super::words::{ALWAYS, BESIDE_NUMBERS, TOLD_BESIDE_NUMBERS, WORDS};
 use crate::schema::FieldType;
-
-/// The strings that always stand for a missing value.
-const ALWAYS: [&str; 10] = [
-    "NaN", "nan", "-NaN", "-nan", "?", "<NA>", "#N/A", "NaT", "\\N", "#NA",
-];
-
-/// The strings that stand for a missing value unless they are frequent in a text column, where they may be a category.
-const WORDS: [&str; 7] = ["NA", "N/A", "n/a", "null", "NULL", "None", "nil"];
-
-/// The strings that stand for a missing value in columns of numbers and times, and are values in text columns.
-const BESIDE_NUMBERS: [&str; 18] = [
-    "-", "--", ".", "N.A.", "n.a.", "none", "na", "Null", "Nan", "NAN", "#DIV/0!", "#VALUE!",
-    "#REF!", "#NUM!", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN",
-];
 
 /// The minimum count of a null marker that is taken as a value.
 const OFTEN: u64 = 5;
@@ -55,8 +43,7 @@ pub(in crate::data) struct Inference<'a> {
     marks: Marks,
     /// Whether the decimal separator of these files is a comma.
     decimal_comma: bool,
-    /// The unit of positions in remarks: `line` or `row`.
-    place: &'static str,
+    places: Places,
 }
 
 /// The type chosen for a column, and the remarks about it.
@@ -70,20 +57,32 @@ impl<'a> Inference<'a> {
     pub(in crate::data) fn new(options: &'a TextOptions) -> Self {
         let marks = match &options.nulls {
             Some(marks) => Marks::new(marks),
-            None => Marks::new(ALWAYS.iter().chain(&WORDS).chain(&BESIDE_NUMBERS)),
+            None => Marks::new(
+                (ALWAYS.iter().chain(&WORDS))
+                    .chain(&BESIDE_NUMBERS)
+                    .chain(&TOLD_BESIDE_NUMBERS),
+            ),
         };
         Inference {
             options,
             marks,
             decimal_comma: options.decimal_comma,
-            place: "line",
+            places: Places::of("line"),
         }
     }
 
     /// Counts positions in rows instead of lines.
     pub(in crate::data) fn in_rows(self) -> Self {
         Inference {
-            place: "row",
+            places: Places::of("row"),
+            ..self
+        }
+    }
+
+    /// Shows positions as those of files.
+    pub(super) fn in_files<'f>(self, files: impl IntoIterator<Item = &'f str>) -> Self {
+        Inference {
+            places: Places::in_files(files),
             ..self
         }
     }
@@ -208,7 +207,7 @@ impl<'a> Inference<'a> {
         if tally.of(&TIMES) == known {
             return self.time(tally, known, &mut note);
         }
-        self.tell_what_spoils(tally, numbers, known, &mut note);
+        self.tell_what_spoils(name, tally, numbers, known, &mut note);
         Kind::Text
     }
 
@@ -287,6 +286,7 @@ impl<'a> Inference<'a> {
 
     fn tell_what_spoils(
         &self,
+        name: &str,
         tally: &Tally,
         numbers: u64,
         known: u64,
@@ -342,21 +342,33 @@ impl<'a> Inference<'a> {
         let unread = [
             (
                 Reading::TimeOfDay,
-                "times of day, for which there is no type",
+                "times of day or durations, for which there is no type",
+                (0, ""),
             ),
-            (Reading::OtherDate, "dates, in a format that is not read"),
+            (
+                Reading::OtherDate,
+                "dates, in a format that is not read",
+                (times + short, "dates or times"),
+            ),
             (
                 Reading::OtherNumber,
                 "numbers with a unit or in a format that is not read",
+                (numbers, "numbers"),
             ),
         ];
-        for (reading, what) in unread {
+        for (reading, what, (n_read, read)) in unread {
             let n = tally.of(&[reading]);
-            if nearly(n) {
+            if n > 0 && nearly(n + n_read) {
                 let example = self.such_as("such as ", tally.first_of(reading));
+                let beside = match n_read {
+                    0 => String::new(),
+                    _ => format!("{n_read} are {read} and "),
+                };
                 note(
                     "column_nearly_read",
-                    format!("text although {n} of {known} values look like {what}{example}"),
+                    format!(
+                        "text although of {known} values {beside}{n} look like {what}{example}"
+                    ),
                 );
                 return;
             }
@@ -376,11 +388,12 @@ impl<'a> Inference<'a> {
             .first_beside(readings)
             .or_else(|| tally.first_beside(&NUMBERS));
         let first = first.map(|first| {
+            let header = (first.value == name.as_bytes()).then_some(", as in a header");
             format!(
-                "; the first that is not is `{}` in {} {}",
+                "; the first that is not is `{}` in {}{}",
                 shown(&first.value),
-                self.place,
-                first.line
+                self.places.show(first.line),
+                header.unwrap_or_default()
             )
         });
         note(
@@ -406,10 +419,9 @@ impl<'a> Inference<'a> {
     fn such_as(&self, before: &str, first: Option<&First>) -> String {
         first.map_or_else(String::new, |first| {
             format!(
-                " ({before}`{}` in {} {})",
+                " ({before}`{}` in {})",
                 shown(&first.value),
-                self.place,
-                first.line
+                self.places.show(first.line)
             )
         })
     }
@@ -443,7 +455,18 @@ impl<'a> Inference<'a> {
 
     /// The null markers of a column of a kind.
     fn marks_of(&self, name: &str, kind: Kind, tally: &Tally, notes: &mut Vec<Remark>) -> Marks {
-        if self.options.nulls.is_some() || kind != Kind::Text || tally.known() == 0 {
+        if self.options.nulls.is_some() || tally.known() == 0 {
+            return self.marks.clone();
+        }
+        if kind != Kind::Text {
+            for (word, n) in self.marks.words().iter().zip(tally.marked()) {
+                let told = TOLD_BESIDE_NUMBERS.iter();
+                if *n > 0
+                    && let Some(word) = told.copied().find(|told| told.as_bytes() == word)
+                {
+                    notes.push(Remark::mark_is_missing(name, word, *n, tally.rows()));
+                }
+            }
             return self.marks.clone();
         }
         let with_values = (tally.rows() - tally.empty()) as f64;
@@ -456,17 +479,14 @@ impl<'a> Inference<'a> {
                 continue;
             };
             let is_value = *n >= OFTEN && *n as f64 >= FREQUENT * with_values;
-            if *n > 0 {
-                let (code, what) = if is_value {
-                    ("mark_is_value", "taken as a value")
-                } else {
-                    ("mark_is_missing", "taken as missing")
-                };
+            if *n > 0 && is_value {
                 let message = format!(
-                    "`{word}` in {n} of {} rows is {what}; set null marks to change that",
+                    "`{word}` in {n} of {} rows is taken as a value; set null marks to change that",
                     tally.rows()
                 );
-                notes.push(Remark::of_column(name, code, message));
+                notes.push(Remark::of_column(name, "mark_is_value", message));
+            } else if *n > 0 {
+                notes.push(Remark::mark_is_missing(name, word, *n, tally.rows()));
             }
             if *n == 0 || !is_value {
                 marks.push(word);

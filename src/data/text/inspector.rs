@@ -7,15 +7,18 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::object_store::ObjectStore;
 use fourfold_kernels::text::json::{Fields, Tallies, is_lines};
-use fourfold_kernels::text::{Fault, Kind, Marks, Reading, Tally, csv};
+use fourfold_kernels::text::{Kind, Marks, Reading, Tally};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::blocks::{BLOCK, Blocks};
 use super::explain::{Place, failed};
-use super::header::Header;
+use super::header::{Header, Unsniffed};
 use super::infer::{Chosen, Inference};
+use super::order::{Order, arranged, order_of};
+use super::places::place as place_of;
 use super::remarks::{Remark, metadata};
-use super::{Format, LONGEST_RECORD, Start, TextColumn, TextOptions, TextTable, nested};
+use super::sample::{CsvSample, JsonSample, Sample};
+use super::{Format, LONGEST_RECORD, Start, TextColumn, TextOptions, TextTable, foreign, nested};
 use crate::data::location::Found;
 use crate::data::source::{check_names, check_number};
 use crate::error::{Error, Result};
@@ -32,53 +35,12 @@ pub(in crate::data) struct TextInspector<'a> {
     pub(in crate::data) options: &'a TextOptions,
 }
 
-/// Collects tallies from chunks of whole records.
-trait Sample {
-    /// The number of columns seen so far.
-    fn n_columns(&self) -> usize;
-
-    fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault>;
-}
-
-struct CsvSample<'a> {
-    dialect: csv::Dialect,
-    marks: &'a Marks,
-    columns: Vec<Tally>,
-}
-
-impl Sample for CsvSample<'_> {
-    fn n_columns(&self) -> usize {
-        self.columns.len()
-    }
-
-    fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault> {
-        csv::tally(
-            chunk,
-            &self.dialect,
-            line,
-            at_most,
-            self.marks,
-            &mut self.columns,
-        )
-    }
-}
-
-struct JsonSample<'a> {
-    marks: &'a Marks,
-    tallies: Tallies,
-}
-
-impl Sample for JsonSample<'_> {
-    fn n_columns(&self) -> usize {
-        self.tallies.columns.len()
-    }
-
-    fn see(&mut self, chunk: &[u8], line: u64, at_most: usize) -> Result<usize, Fault> {
-        self.tallies.see(chunk, line, at_most, self.marks)
-    }
-}
-
 impl TextInspector<'_> {
+    fn inference(&self) -> Inference<'_> {
+        let files = self.files.iter().map(|file| file.shown.as_str());
+        Inference::new(self.options).in_files(files)
+    }
+
     async fn open(&self, file: &Found) -> Result<Blocks> {
         Blocks::open(self.store, &file.meta, self.compression, None).await
     }
@@ -118,13 +80,22 @@ impl TextInspector<'_> {
         &self,
         format: &Format,
         starts: &[Start],
+        orders: &[Order],
         columns: &[TextColumn],
         sample: &mut impl Sample,
     ) -> Result<()> {
         let mut left = self.infer_rows;
-        for (file, start) in self.files.iter().zip(starts) {
+        for (at, (file, start)) in self.files.iter().zip(starts).enumerate() {
             if left == 0 {
                 break;
+            }
+            let order = orders.get(at).and_then(Option::as_deref);
+            let columns = match order {
+                Some(order) => &arranged(columns.to_vec(), order),
+                None => columns,
+            };
+            if let Some(order) = order {
+                sample.arrange(order);
             }
             let mut blocks = self.open(file).await?;
             let mut buffer = Vec::new();
@@ -150,7 +121,7 @@ impl TextInspector<'_> {
                 if let Err(error) = std::str::from_utf8(chunk) {
                     return Err(place(chunk).not_utf8(error.valid_up_to(), columns));
                 }
-                let seen = sample.see(chunk, line, left);
+                let seen = sample.see(chunk, place_of(at, line), left);
                 let seen = seen.map_err(|fault| {
                     place(chunk).fault(fault.at, &fault.kind, columns, self.infer_rows)
                 })?;
@@ -160,6 +131,9 @@ impl TextInspector<'_> {
                 line += format.lines(chunk);
                 buffer.drain(..end);
             }
+            if let Some(order) = order {
+                sample.restore(order);
+            }
         }
         Ok(())
     }
@@ -167,24 +141,27 @@ impl TextInspector<'_> {
     /// CSV files, which must have the same header.
     pub(in crate::data) async fn csv(&self, delimiter: Option<u8>) -> Result<TextTable> {
         let headers = self
-            .heads(|file, head| Header::of(&file.shown, head, delimiter))
+            .heads(|file, head| Header::of(&file.shown, head, delimiter, !self.options.no_header))
             .await?;
         let Some((first, header)) = self.files.first().zip(headers.first()) else {
             return Err(Error::internal("there are no files"));
         };
-        let alike = |other: &Header| {
-            (&other.names, other.dialect.delimiter) == (&header.names, header.dialect.delimiter)
-        };
-        if let Some((file, _)) = self
-            .files
-            .iter()
-            .zip(&headers)
-            .find(|(_, other)| !alike(other))
-        {
-            return Err(Error::data(format!(
-                "`{}` has another header than `{}`",
-                file.shown, first.shown
-            )));
+        let mut orders = Vec::with_capacity(headers.len());
+        for (file, other) in self.files.iter().zip(&headers) {
+            let order = match other.dialect.delimiter == header.dialect.delimiter {
+                true => order_of(&other.names, &header.names),
+                false => Err(format!(
+                    "its delimiter is `{}`, that of the other is `{}`",
+                    other.dialect.delimiter.escape_ascii(),
+                    header.dialect.delimiter.escape_ascii()
+                )),
+            };
+            orders.push(order.map_err(|why| {
+                Error::data(format!(
+                    "`{}` has another header than `{}`: {why}",
+                    file.shown, first.shown
+                ))
+            })?);
         }
         let mut dialect = header.dialect;
         dialect.skip_blanks = headers.iter().all(|header| header.dialect.skip_blanks);
@@ -217,7 +194,7 @@ impl TextInspector<'_> {
             })
             .collect();
         let format = Format::Csv(dialect);
-        let mut inference = Inference::new(self.options);
+        let mut inference = self.inference();
         let marks = inference.marks().clone();
         let mut sample = CsvSample {
             dialect,
@@ -225,7 +202,8 @@ impl TextInspector<'_> {
             columns: vec![Tally::new(&marks); names.len()],
         };
         let blank: Vec<TextColumn> = names.iter().map(|name| unread(name)).collect();
-        self.sample(&format, &starts, &blank, &mut sample).await?;
+        self.sample(&format, &starts, &orders, &blank, &mut sample)
+            .await?;
         inference.look_at_all(&sample.columns);
 
         let mut notes = Vec::new();
@@ -240,7 +218,7 @@ impl TextInspector<'_> {
             notes.push(Remark::new(
                 "header_of_values",
                 format!(
-                    "the first line of `{}` is read as names and looks like values",
+                    "the first line of `{}` is read as names and looks like values; if it is a row, read the file without a header",
                     first.shown
                 ),
             ));
@@ -256,11 +234,15 @@ impl TextInspector<'_> {
                 ),
             ));
         }
-        if let Some(n) = header.by_spaces.filter(|_| dialect.delimiter != b' ') {
+        if let Some((n, delimiter)) = header.by_other {
+            let (between, one) = match delimiter {
+                Unsniffed::Space => ("spaces", "a space"),
+                Unsniffed::Colon => ("colons", "a colon"),
+            };
             notes.push(Remark::new(
                 "one_column",
                 format!(
-                    "`{}` is read as one column, and every line has {n} fields between spaces; a delimiter of a space reads them as columns",
+                    "`{}` is read as one column, and every line has {n} fields between {between}; a delimiter of {one} reads them as columns",
                     first.shown
                 ),
             ));
@@ -318,19 +300,17 @@ impl TextInspector<'_> {
             }
             columns.push(column);
         }
-        Ok(self.table(format, columns, starts, &notes))
+        Ok(self.table(format, columns, starts, orders, &notes))
     }
 
     /// JSON files: objects, one after the other or in an array.
     pub(in crate::data) async fn json(&self) -> Result<TextTable> {
         let starts = self
-            .heads(|_, head| {
-                let begin = if head.starts_with(b"\xef\xbb\xbf") {
-                    3
-                } else {
-                    0
-                };
-                let text = &head[begin..head.len().min(1 << 16)];
+            .heads(|file, head| {
+                foreign::check(&file.shown, head)?;
+                let text = foreign::without_mark(head);
+                let begin = head.len() - text.len();
+                let text = &text[..text.len().min(1 << 16)];
                 let whole = text
                     .iter()
                     .rposition(|byte| *byte == b'\n')
@@ -342,16 +322,19 @@ impl TextInspector<'_> {
                 })
             })
             .await?;
-        let mut inference = Inference::new(self.options);
+        let mut inference = self.inference();
         let marks = inference.marks().clone();
         let mut sample = JsonSample {
             marks: &marks,
             tallies: Tallies::default(),
         };
         let format = Format::Json(Arc::new(Fields::default()));
-        self.sample(&format, &starts, &[], &mut sample).await?;
+        self.sample(&format, &starts, &[], &[], &mut sample).await?;
         let mut tallies = sample.tallies;
         let rows = tallies.rows();
+        if let Some(file) = self.files.first().filter(|_| rows == 0) {
+            return Err(failed(&file.shown, "there are no rows"));
+        }
         for tally in &mut tallies.columns {
             tally.see_none(rows.saturating_sub(tally.rows()));
         }
@@ -385,21 +368,26 @@ impl TextInspector<'_> {
             }
             columns.push(column);
         }
-        let holds_list = |column: &&TextColumn| matches!(column.nested, Some(DataType::List(_)));
+        let is_nested = |column: &&TextColumn| column.nested.is_some();
         if let [file] = self.files
             && rows == 1
-            && let Some(list) = columns.iter().find(holds_list)
+            && let Some(nested) = columns.iter().find(is_nested)
         {
+            let what = match nested.nested {
+                Some(DataType::List(_)) => "a list",
+                _ => "an object",
+            };
             notes.push(Remark::new(
                 "one_object",
                 format!(
-                    "`{}` is one object and so one row, in which field `{}` is a list; rows are objects of an array or of lines",
-                    file.shown, list.name
+                    "`{}` is one object and so one row, in which field `{}` is {what}; rows are objects of an array or of lines",
+                    file.shown, nested.name
                 ),
             ));
         }
         let fields = Fields::new(names.iter().map(String::as_str));
-        Ok(self.table(Format::Json(Arc::new(fields)), columns, starts, &notes))
+        let format = Format::Json(Arc::new(fields));
+        Ok(self.table(format, columns, starts, Vec::new(), &notes))
     }
 
     fn column(&self, name: &str, chosen: Chosen, notes: &mut Vec<Remark>) -> TextColumn {
@@ -423,6 +411,7 @@ impl TextInspector<'_> {
         format: Format,
         columns: Vec<TextColumn>,
         starts: Vec<Start>,
+        orders: Vec<Order>,
         notes: &[Remark],
     ) -> TextTable {
         let fields: Vec<Field> = columns
@@ -435,6 +424,7 @@ impl TextInspector<'_> {
             columns,
             schema: Arc::new(ArrowSchema::new_with_metadata(fields, metadata(notes))),
             starts,
+            orders,
             infer_rows: self.infer_rows,
         }
     }

@@ -6,13 +6,18 @@
 
 mod blocks;
 mod explain;
+mod foreign;
 mod header;
 mod infer;
 mod inspector;
 mod nested;
+mod order;
+mod places;
 mod read;
 mod remarks;
+mod sample;
 mod scan;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::infer::Inference;
 pub(super) use self::inspector::TextInspector;
+use self::order::Order;
 pub(super) use self::read::array_of;
 pub(super) use self::remarks::{Remark, metadata, remarks_of};
 pub(super) use self::scan::TextScan;
@@ -53,6 +59,9 @@ pub(super) struct TextOptions {
     /// Whether the decimal separator is a comma.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) decimal_comma: bool,
+    /// Whether CSV files have no header.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) no_header: bool,
 }
 
 impl TextOptions {
@@ -181,6 +190,8 @@ pub(super) struct TextTable {
     schema: SchemaRef,
     /// The start of the rows of each file, in the order of the files.
     starts: Vec<Start>,
+    /// The order of the columns of each file, in the order of the files.
+    orders: Vec<Order>,
     infer_rows: usize,
 }
 

@@ -1,5 +1,6 @@
 //! Reading the rows of pieces of files as batches.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use fourfold_kernels::text::{Bits, Column, Kind, Marks, Values};
 
 use super::blocks::Blocks;
 use super::explain::{Place, failed, shown};
+use super::order::{Order, arranged, restored};
 use super::{LONGEST_RECORD, TextColumn, TextTable, nested};
 use crate::error::{Error, Result};
 
@@ -35,6 +37,18 @@ pub(super) struct Piece {
     /// The line it begins with.
     pub(super) line: u64,
     pub(super) lines: bool,
+    /// The order of its columns.
+    pub(super) order: Order,
+}
+
+impl Piece {
+    /// The columns of the table in the order of the file.
+    fn arranged<'c>(&self, columns: &'c [TextColumn]) -> Cow<'c, [TextColumn]> {
+        match &self.order {
+            Some(order) => Cow::Owned(arranged(columns.to_vec(), order)),
+            None => Cow::Borrowed(columns),
+        }
+    }
 }
 
 /// The rows of pieces, one after the other.
@@ -144,17 +158,25 @@ impl Rows {
             _ => open.buffer.len(),
         };
         let chunk = &open.buffer[..end];
-        let columns = &self.table.columns;
+        let columns = || open.piece.arranged(&self.table.columns);
         if let Err(error) = std::str::from_utf8(chunk) {
-            return Err(place(chunk).not_utf8(error.valid_up_to(), columns));
+            return Err(place(chunk).not_utf8(error.valid_up_to(), &columns()));
         }
-        match format.read(chunk, &mut self.columns) {
+        let order = open.piece.order.as_deref();
+        if let Some(order) = order {
+            self.columns = arranged(std::mem::take(&mut self.columns), order);
+        }
+        let read = format.read(chunk, &mut self.columns);
+        if let Some(order) = order {
+            self.columns = restored(std::mem::take(&mut self.columns), order);
+        }
+        match read {
             Ok(n) => self.n_rows += n,
             Err(fault) => {
                 return Err(place(chunk).fault(
                     fault.at,
                     &fault.kind,
-                    columns,
+                    &columns(),
                     self.table.infer_rows,
                 ));
             }

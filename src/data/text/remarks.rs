@@ -39,6 +39,14 @@ impl Remark {
         }
     }
 
+    /// A word for no value that is taken as such.
+    pub(super) fn mark_is_missing(column: &str, word: &str, n: u64, n_rows: u64) -> Self {
+        let message = format!(
+            "`{word}` in {n} of {n_rows} rows is taken as missing; set null marks to change that"
+        );
+        Remark::of_column(column, "mark_is_missing", message)
+    }
+
     pub(in crate::data) fn new(code: &str, message: impl Into<String>) -> Self {
         Remark {
             column: None,

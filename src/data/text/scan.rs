@@ -106,6 +106,7 @@ impl TextScan {
                 skip: start.offset,
                 line: start.line,
                 lines: start.lines,
+                order: self.table.orders.get(*at).cloned().flatten(),
             };
             // The end of a record is known only after reading all that precedes it, so only files at hand are cut.
             let is_cut = size > 2 * wanted && start.lines && !self.compression.is_compressed();

@@ -86,6 +86,14 @@ fn what_stays_text_is_told_with_what_spoils_it() {
         Kind::Text,
         Some("text although 19 of 20 values are numbers; the first that is not is `abc` in line 9"),
     );
+    values[7] = "x";
+    check(
+        &values,
+        Kind::Text,
+        Some(
+            "text although 19 of 20 values are numbers; the first that is not is `x` in line 9, as in a header",
+        ),
+    );
     check(
         &["02134", "12345"],
         Kind::Text,
@@ -203,14 +211,14 @@ fn times_and_dates_that_are_not_read_are_told() {
         &["14:30", "8:05:00"],
         Kind::Text,
         Some(
-            "text although 2 of 2 values look like times of day, for which there is no type (such as `14:30` in line 2)",
+            "text although of 2 values 2 look like times of day or durations, for which there is no type (such as `14:30` in line 2)",
         ),
     );
     check(
         &["Jan 2013", "2013-02"],
         Kind::Text,
         Some(
-            "text although 2 of 2 values look like dates, in a format that is not read (such as `Jan 2013` in line 2)",
+            "text although of 2 values 2 look like dates, in a format that is not read (such as `Jan 2013` in line 2)",
         ),
     );
     check(
@@ -245,8 +253,30 @@ fn numbers_that_are_not_read_are_told() {
         &["5 km", "12 km"],
         Kind::Text,
         Some(
-            "text although 2 of 2 values look like numbers with a unit or in a format that is not read (such as `5 km` in line 2)",
+            "text although of 2 values 2 look like numbers with a unit or in a format that is not read (such as `5 km` in line 2)",
         ),
     );
     check(&["1.5", "1.#INF", "-1.#IND"], Kind::Float(PLAIN), None);
+    check(
+        &["0.7", "<0.5", "1.2"],
+        Kind::Text,
+        Some(
+            "text although of 3 values 2 are numbers and 1 look like numbers with a unit or in a format that is not read (such as `<0.5` in line 3)",
+        ),
+    );
+}
+
+#[test]
+fn signs_for_no_value_are_missing_beside_numbers_and_words_are_told() {
+    for sign in ["..", ":", "*", "\u{2014}", "(NA)", "#NAME?"] {
+        check(&["1", sign, "2"], Kind::Integer, None);
+        check(&["a", sign], Kind::Text, None);
+    }
+    check(&["2013-01-31", "0000-00-00"], Kind::Date(YMD), None);
+    check(
+        &["1", "unknown", "2.5"],
+        Kind::Float(PLAIN),
+        Some("`unknown` in 1 of 3 rows is taken as missing; set null marks to change that"),
+    );
+    check(&["a", "unknown"], Kind::Text, None);
 }
