@@ -38,6 +38,58 @@ fn rows_and_columns_reach_the_same_leaves() {
 }
 
 #[test]
+fn sets_that_are_too_large_for_a_table_are_asked() {
+    let leaf = |output: f64| Node::Leaf {
+        outputs: vec![output],
+        cover: 1.0,
+    };
+    let split = |feature: u32, words: Vec<u32>, children: [u32; 2]| Node::Split {
+        feature,
+        rule: Rule::OneOf { words },
+        children,
+        gain: 1.0,
+    };
+    // A table of two million categories is too large, one of 64 is not.
+    let mut large = vec![0; 1 << 16];
+    (large[0], large[(1 << 16) - 1]) = (0b100, 1 << 31);
+    let mut builder = ForestBuilder::new(2, 1, 1);
+    for (words, by) in [(large, 1.0), (vec![0b110], 10.0), (vec![0, 1], 100.0)] {
+        let nodes = [
+            split(0, words.clone(), [1, 2]),
+            split(1, vec![0b1], [3, 4]),
+            leaf(0.0),
+            leaf(by),
+            leaf(2.0 * by),
+        ];
+        builder.push(&nodes).unwrap();
+    }
+    let forest = builder.finish();
+    assert_eq!(Forest::from_bytes(&forest.to_bytes()).unwrap(), forest);
+    let last = ((1_u32 << 21) - 1) as f32;
+    for (category, sum) in [
+        (0.0, 0.0),
+        (1.0, 10.0),
+        (2.0, 11.0),
+        (32.0, 100.0),
+        (last, 1.0),
+        (f32::NAN, 0.0),
+        (-1.0, 0.0),
+        (f32::INFINITY, 0.0),
+    ] {
+        for (other, factor) in [(0.0, 1.0), (1.0, 2.0), (f32::NAN, 2.0)] {
+            let row = [category, other];
+            let mut sums = vec![0.0];
+            forest.add_row(&row, &mut sums);
+            assert_eq!(sums, [factor * sum], "{row:?}");
+            assert_eq!(
+                forest.sums_of_rows(&row.repeat(20), 20, &[0.0], 1),
+                [sums[0]; 20]
+            );
+        }
+    }
+}
+
+#[test]
 fn stored_forests_come_back_and_damage_is_found() {
     let table = table(2000, 11);
     let forest = table.boosted(Objective::Binary, &small()).forest;
