@@ -51,11 +51,13 @@ impl Protocols {
         security: Security,
         budget: Arc<Budget>,
     ) -> Self {
-        // More than a head may have, so that it is known what of it is too long.
-        let max_head = options.max_header_bytes + MAX_URI_BYTES;
+        let max_header_bytes = options.max_header_bytes;
+        // A longer path is none for HTTP/2, which would end the stream without an answer.
+        let max_list = max_header_bytes.max(MAX_URI_BYTES);
         let mut http1 = http1::Builder::new();
         http1
-            .max_header_size(max_head)
+            // More than a head may have, so that it is known what of it is too long.
+            .max_header_size(max_header_bytes + MAX_URI_BYTES)
             // Which half was closed when is for `Watched` to know.
             .half_close(false);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -65,7 +67,7 @@ impl Protocols {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME)
             .max_concurrent_streams(options.max_streams)
-            .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(max_list).unwrap_or(u32::MAX))
             // A client that answers no ping is considered gone.
             .keep_alive_interval(options.keep_alive)
             .keep_alive_timeout(options.keep_alive_timeout);
@@ -73,7 +75,7 @@ impl Protocols {
             front,
             security: Arc::new(security),
             budget,
-            max_header_bytes: options.max_header_bytes,
+            max_header_bytes,
             http1,
             http2,
         }
