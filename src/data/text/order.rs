@@ -22,9 +22,11 @@ pub(super) fn order_of(names: &[String], first: &[String]) -> Result<Order, Stri
         Err(name) if name.is_empty() => return Err("it has a column without a name".to_owned()),
         Err(name) => return Err(format!("it has a column `{name}` that the other has not")),
     };
-    match first.iter().find(|name| !names.contains(name)) {
-        Some(name) => Err(format!("it has no column `{name}`")),
-        None if names.len() == first.len() && places.len() == first.len() => Ok(Some(order.into())),
+    let mut is_there = vec![false; first.len()];
+    order.iter().for_each(|at| is_there[*at] = true);
+    match is_there.iter().position(|is_there| !is_there) {
+        Some(at) => Err(format!("it has no column `{}`", first[at])),
+        None if names.len() == first.len() => Ok(Some(order.into())),
         None => Err("the names are not unique".to_owned()),
     }
 }
