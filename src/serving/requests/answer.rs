@@ -261,12 +261,15 @@ impl Request {
         self.place(expected, Instant::now()).ok()
     }
 
-    /// The weight of the request, by the time that requests of its size took.
+    /// The weight of the request, by the time that requests of its size took. What larger ones took says nothing of a small one.
     fn weight(&self) -> Weight {
-        let expected = self.lane().total.expected(self.n_bytes);
-        match expected {
-            Some(expected) if expected >= HEAVY => Weight::Heavy,
-            None if self.n_bytes >= HEAVY_BYTES => Weight::Heavy,
+        let total = &self.lane().total;
+        let is_large = self.n_bytes >= HEAVY_BYTES;
+        match total.expected(self.n_bytes) {
+            Some(expected) if expected >= HEAVY && (is_large || total.is_known(self.n_bytes)) => {
+                Weight::Heavy
+            }
+            None if is_large => Weight::Heavy,
             _ => Weight::Light,
         }
     }

@@ -63,6 +63,11 @@ impl Speed {
         class.store(bits, Ordering::Relaxed);
     }
 
+    /// Returns `true` if the size was measured.
+    pub(super) fn is_known(&self, size: usize) -> bool {
+        self.classes[Self::class(size)].get().is_some()
+    }
+
     /// The expected time for a size; `None` as long as nothing near it has been measured. Beyond what was
     /// measured, time grows with the size.
     pub(super) fn expected(&self, size: usize) -> Option<Duration> {
