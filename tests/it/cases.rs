@@ -883,8 +883,8 @@ async fn columns_of_files_that_declare_their_types_are_one() {
     let one = RecordBatch::try_from_iter([("x", x), ("kind", kind)]).unwrap();
     let x: ArrayRef = Arc::new(Float64Array::from(vec![Some(0.5), None]));
     let other = RecordBatch::try_from_iter_with_nullable([("x", x, true)]).unwrap();
-    write_parquet(&dir.path().join("a.parquet"), &[one.clone()]);
-    write_parquet(&dir.path().join("b.parquet"), &[other.clone()]);
+    write_parquet(&dir.path().join("a.parquet"), std::slice::from_ref(&one));
+    write_parquet(&dir.path().join("b.parquet"), std::slice::from_ref(&other));
     let source = FileSource::parquet(dir.path());
     let (batch, told) = read(&source).await;
     assert_eq!(types(&batch), ["x float", "kind text"]);

@@ -244,7 +244,7 @@ fn has_word(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
         return is_word(first) && is_number(last) || is_number(first) && is_word(last);
     }
     let ends = |unit: &&str| text.strip_suffix(unit.as_bytes()).is_some_and(&is_number);
-    UNITS.iter().any(|unit| ends(unit))
+    UNITS.iter().any(ends)
 }
 
 fn has_sign_or_quotes(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
