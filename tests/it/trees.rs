@@ -729,3 +729,29 @@ fn forests_of_the_first_format_answer_as_they_did() {
     ];
     assert_eq!(outputs, expected);
 }
+
+/// With Newton steps of any length, the log loss of these carriers, one of which has one flight, is 29 after 100 rounds.
+#[tokio::test]
+async fn the_loss_of_rare_classes_does_not_grow() {
+    use fourfold::prelude::*;
+
+    let outcome = Pipeline::builder("carriers")
+        .data(
+            FileSource::parquet(crate::support::JANUARY)
+                .label("carrier")
+                .exclude(["tailnum"]),
+        )
+        .train(GradientBoosting::new())
+        .evaluate(Thresholds::new().at_most("log_loss", 0.1))
+        .serve(InProcess::new())
+        .build()
+        .unwrap()
+        .run()
+        .await
+        .unwrap();
+    assert!(
+        outcome.run().verdict.is_blessed(),
+        "{}",
+        outcome.run().verdict
+    );
+}

@@ -209,7 +209,13 @@ pub fn boost(
             grew |= !grown.steps.is_empty();
             let scores = &mut scores[range];
             let leaves = leaves(
-                &grown, &segments, &gradients, scores, &train, objective, options,
+                &grown,
+                &segments,
+                &gradients,
+                scores,
+                &train,
+                (objective, output),
+                options,
             );
             trees.push(grown.nodes(&bins, &leaves));
             let values: Vec<f64> = leaves.iter().map(|(value, _)| *value).collect();
@@ -294,7 +300,7 @@ fn leaves(
     gradients: &[Pair],
     scores: &[f64],
     train: &Examples<'_>,
-    objective: Objective,
+    (objective, class): (Objective, usize),
     options: &BoostOptions,
 ) -> Vec<(f64, f64)> {
     let all: Vec<usize> = (0..segments.n_leaves()).collect();
@@ -317,10 +323,50 @@ fn leaves(
                 let pair = gradients[*row as usize];
                 [sum[0] + f64::from(pair[0]), sum[1] + f64::from(pair[1])]
             });
-            sums.output(options.l2)
+            // What rounding left of the gradients of rows that are answered already is no step to take.
+            match sums.sums[1] >= options.min_hessian_leaf {
+                true => {
+                    let step = sums.output(options.l2);
+                    match objective.is_positive(class) {
+                        Some(is_positive) if step.abs() > FREE_STEP => {
+                            let bound = of_shares(rows, gradients, train, is_positive);
+                            step.clamp(-bound, bound)
+                        }
+                        _ => step,
+                    }
+                }
+                false => 0.0,
+            }
         };
         (output * options.learning_rate, cover)
     })
+}
+
+/// The longest Newton step in log odds that is always taken.
+const FREE_STEP: f64 = 4.0;
+
+/// The longest step of a leaf in log odds: the one from the mean prediction of its rows to the share of positive ones. A
+/// Newton step from a prediction near 0 or 1 is of the order of `1 / p` where `ln(1 / p)` is meant, and a few of those on
+/// rare classes make the loss grow without a bound.
+fn of_shares(
+    rows: &[u32],
+    gradients: &[Pair],
+    train: &Examples<'_>,
+    is_positive: impl Fn(f64) -> bool,
+) -> f64 {
+    let (mut weights, mut positive, mut off) = (0.0, 0.0, 0.0);
+    for row in rows.iter().map(|row| *row as usize) {
+        let weight = train.weights.map_or(1.0, |weights| weights[row]);
+        weights += weight;
+        positive += weight * f64::from(u8::from(is_positive(train.labels[row])));
+        off += f64::from(gradients[row][0]);
+    }
+    let n_rows = rows.len() as f64;
+    let share = (positive / weights * n_rows + 0.5) / (n_rows + 1.0);
+    let predicted = ((positive + off) / weights).clamp(1e-12, 1.0 - 1e-12);
+    let log_odds = |share: f64| (share / (1.0 - share)).ln();
+    let step = (log_odds(share) - log_odds(predicted)).abs();
+    if step > FREE_STEP { step } else { FREE_STEP }
 }
 
 /// Other rows of the same bins, in the leaves of a grown tree.

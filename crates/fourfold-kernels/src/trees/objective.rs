@@ -84,6 +84,16 @@ impl Objective {
         matches!(self, Objective::Absolute | Objective::Quantile(_))
     }
 
+    /// Returns whether a label is the class of an output, if scores are log odds.
+    pub(super) fn is_positive(&self, output: usize) -> Option<impl Fn(f64) -> bool + use<>> {
+        let class = match self {
+            Objective::Binary => 1.0,
+            Objective::Classes(_) => output as f64,
+            _ => return None,
+        };
+        Some(move |label| label == class)
+    }
+
     /// The answer of a leaf whose rows are `residuals` (and their weights) off.
     pub(super) fn renewed(&self, residuals: &mut [(f64, f64)]) -> f64 {
         quantile(residuals, self.level())
