@@ -29,8 +29,8 @@ pub(crate) enum Purpose {
     Sample,
     /// Rows held out of those that a number of other hold-outs left.
     HoldOut(u64),
-    /// Folds of those that a number of hold-outs left.
-    Fold(u64),
+    /// Folds of those that a number of hold-outs left: once, or again with this number.
+    Fold(u64, u64),
 }
 
 impl Purpose {
@@ -38,7 +38,7 @@ impl Purpose {
         match self {
             Purpose::Sample => 1,
             Purpose::HoldOut(depth) => (depth + 1) << 32,
-            Purpose::Fold(depth) => (depth + 1) << 32 | 1,
+            Purpose::Fold(depth, again) => (depth + 1) << 32 | again << 1 | 1,
         }
     }
 

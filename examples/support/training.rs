@@ -36,6 +36,9 @@ pub(crate) struct Training {
     /// of `--trainer auto`.
     #[arg(long, value_name = "COST")]
     false_negative: Option<f64>,
+    /// The milliseconds that the model of `--trainer auto` may take for one raw row, such as 1 or 1ms.
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    max_row_time: Option<Duration>,
     /// The most threads that training may keep busy; by default, all. The model does not depend on it.
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -92,6 +95,9 @@ impl Training {
         if let Some(cost) = self.false_negative {
             auto = auto.false_negative(cost);
         }
+        if let Some(time) = self.max_row_time {
+            auto = auto.max_row_time(time);
+        }
         auto.erase()
     }
 
@@ -122,8 +128,16 @@ fn by_rows() -> AnyTrainer {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.strip_suffix('s').unwrap_or(text).parse::<f64>();
-    let time = number.ok().map(Duration::try_from_secs_f64);
-    time.and_then(|time| time.ok())
+    duration(text, "s", 1.0)
         .ok_or_else(|| format!("`{text}` must be a number of seconds, such as 60s"))
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    duration(text, "ms", 1e-3)
+        .ok_or_else(|| format!("`{text}` must be a number of milliseconds, such as 1ms"))
+}
+
+fn duration(text: &str, unit: &str, seconds: f64) -> Option<Duration> {
+    let number: f64 = text.strip_suffix(unit).unwrap_or(text).parse().ok()?;
+    Duration::try_from_secs_f64(number * seconds).ok()
 }

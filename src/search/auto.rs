@@ -1,32 +1,39 @@
 //! The automatic trainer: a model for a table within a budget of time.
 
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::ensemble::ensemble;
-use super::folds::{Folds, Validation, stratified};
+use super::ensemble::{MEMBERS, ensemble};
+use super::folds::{Folds, stratified};
 use super::history::History;
 use super::judge::{Judge, check_metric};
 use super::limits::Limits;
-use super::portfolio::{Portfolio, next_batch};
+use super::portfolio::Portfolio;
+use super::schedule::{Plan, Schedule};
 use super::trials::Trials;
+use crate::cancellation::Cancellation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::features::Takes;
 use crate::metrics::Catalogue;
 use crate::model::{AnyModel, Task};
 use crate::stage::Stage;
-use crate::training::{Capabilities, Costs, TrainArgs, Trained, Trainer};
+use crate::training::{Capabilities, Costs, Dataset, TrainArgs, Trained, Trainer};
 
 /// Finds a model on its own: linear models, boosting and forests, their parameters, and which of them answer together.
 ///
 /// It begins with a handful of configurations that do well on most tables, then searches those kinds of model further
-/// that are best so far, by the tree-structured Parzen estimator. Up to 20,000 rows each configuration is trained on five
-/// folds; from the predictions out of fold, an ensemble is selected greedily (Caruana and others, 2004), in which the
-/// models of all folds answer: never worse, on these rows, than the best configuration alone. Of more rows, a fifth is
-/// held out (at most 20,000), configurations are tried on 50,000, and the selected ones are trained on all. Probabilities
-/// are calibrated by a sigmoid where that lowers the log loss of rows that it was not fitted on.
+/// that are best so far, by the tree-structured Parzen estimator. Each configuration is trained on five folds; from the
+/// predictions out of fold, an ensemble is selected greedily (Caruana and others, 2004), in which the models of all folds
+/// answer: never worse, on these rows, than the best configuration alone. Probabilities are calibrated by a sigmoid where
+/// that lowers the log loss of rows that it was not fitted on.
+///
+/// Of more than 20,000 rows, or a million values, a trial is of one fold, and the best are trained for the other folds; the
+/// first trials learn from a sample of at most 10,000 rows, of which the best go on with four times as many. Of more than
+/// 100,000 rows, at most 20,000 are held out, configurations are tried on at most 50,000, and those selected are trained on
+/// the others.
 ///
 /// The result is one model that takes raw rows. Trials run in batches of four, whatever the machine, and a
 /// [budget](AutoTrainer::budget) decides only how many batches run, so equal arguments give equal models on any number of
@@ -55,13 +62,8 @@ pub struct AutoTrainer {
 /// Trials without a budget of time, and the most with one.
 const TRIALS: usize = 40;
 const MOST_TRIALS: usize = 1_000;
-/// The most rows that are divided into folds.
-const FEW_ROWS: usize = 20_000;
-const FOLDS: usize = 5;
-/// The rows that trials learn from, where there are more.
-const TRIED_ROWS: f64 = 50_000.0;
-/// The number of trials that stay candidates for the ensemble.
-const CANDIDATES: usize = 12;
+/// The number of trials of each kind of model that stay candidates for the ensemble.
+const CANDIDATES: usize = 4;
 
 impl AutoTrainer {
     /// The time it may take. The first batch of trials always runs.
@@ -132,6 +134,10 @@ impl Stage for AutoTrainer {
         "auto"
     }
 
+    fn version(&self) -> u32 {
+        2
+    }
+
     fn check(&self) -> Result<()> {
         let n = self.n_trials();
         if !(1..=100_000).contains(&n) {
@@ -161,59 +167,64 @@ impl Trainer for AutoTrainer {
             )));
         }
         let judge = Judge::new(args.target(), &Catalogue::default(), self.metric.as_deref())?;
-        let n_rows = args.train().n_rows();
         let rows = stratified(args.train(), args.target());
         let log = args.trials();
         let args = args.clone().with_train(rows);
-        let (validation, share) = plan(n_rows);
-        let folds = Folds::new(&args, validation)?;
-        let portfolio = Portfolio::new(args.target(), n_rows)?;
+        let n_trials = self.n_trials();
+        let are_amounts = are_amounts(args.train())?;
+        let portfolio = Portfolio::new(args.target(), args.train().n_rows(), are_amounts)?;
+        let plan = Plan::of(args.train(), portfolio.first().len(), n_trials);
+        let folds = Folds::new(&args, plan.validation, plan.times)?;
         let trials = Trials {
             space: &portfolio.space,
             folds: &folds,
-            validation,
+            validation: plan.validation,
             judge: &judge,
             args: &args,
             log,
             limits: self.limits,
-            // With many rows, one model is trained on all of them.
-            are_bagged: share >= 1.0,
+            are_bagged: plan.are_bagged(),
             memory: Arc::default(),
         };
-        let n_trials = self.n_trials();
-        let mut history = History::new(CANDIDATES, share);
-        let mut longest = Duration::ZERO;
-        while history.seen.len() < n_trials {
-            // Training on all rows comes after the trials.
-            let reserve = if share < 1.0 {
-                longest.mul_f64(1.0 / share)
-            } else {
-                longest / 4
-            };
-            let over = |budget: Duration| start.elapsed() + longest + reserve > budget;
-            if !history.seen.is_empty() && self.budget.is_some_and(over) {
-                history.stop(format!(
-                    "no time for more after {} trials; as many without a budget give the same model",
-                    history.seen.len()
-                ));
+        let mut history = History::new(CANDIDATES, plan.whole(), portfolio.kinds.clone());
+        let mut schedule = Schedule::new(&plan, &portfolio);
+        let (mut work_done, mut time_taken) = (0.0, Duration::ZERO);
+        while history.len() < n_trials {
+            let step = schedule.next(&history, &trials, n_trials - history.len())?;
+            let work = step.work(&plan);
+            let time_of = |work: f64| time_taken.mul_f64(work / f64::max(work_done, 1e-9));
+            // The last models are trained, and members selected, after all trials.
+            let budget = self.budget.filter(|_| history.has_whole());
+            let deadline = budget.and_then(|budget| {
+                let last = time_of(last_work(&plan, &history));
+                start.checked_add(budget.saturating_sub(last))
+            });
+            if deadline.is_some_and(|deadline| Instant::now() + time_of(work) > deadline) {
+                history.stop_for_time();
                 break;
             }
             let begun = Instant::now();
-            let points = next_batch(&portfolio, &history.seen, &args, n_trials);
-            let points = points.into_iter().map(|point| (point, share)).collect();
-            match trials.run(points) {
-                Ok(done) => done.into_iter().for_each(|done| history.add(done, &trials)),
+            let ran = until(deadline, args.cancellation(), |cancellation| {
+                step.run(&plan, &trials, &mut history, cancellation)
+            });
+            match ran {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Cancelled && history.has_model() => {
-                    history.stop(format!("cancelled after {} trials", history.seen.len()));
+                    // What a step has found that was not completed is left out.
+                    match args.cancellation().is_cancelled() {
+                        true => history.stop(format!("cancelled after {} trials", history.len())),
+                        false => history.stop_for_time(),
+                    }
                     break;
                 }
                 Err(error) => return Err(error),
             }
-            longest = longest.max(begun.elapsed());
+            time_taken += begun.elapsed();
+            work_done += work;
             args.progress()
-                .advance(history.seen.len() as u64, n_trials as u64);
+                .advance(history.len() as u64, n_trials as u64);
         }
-        ensemble(history, &trials, share, self.costs.as_ref())
+        ensemble(history, &trials, plan.whole(), self.costs.as_ref())
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -221,15 +232,76 @@ impl Trainer for AutoTrainer {
     }
 }
 
-/// The rows to hold out, and the share of the others that trials learn from.
-fn plan(n_rows: usize) -> (Validation, f64) {
-    let n = n_rows as f64;
-    match n_rows {
-        0..=FEW_ROWS => (Validation::Folds(FOLDS), 1.0),
-        _ => {
-            let held_out = (FEW_ROWS as f64 / n).min(0.2);
-            let share = TRIED_ROWS / (n * (1.0 - held_out));
-            (Validation::HoldOut(held_out), share.min(1.0))
+/// The work that is left after the trials, in models of all rows.
+fn last_work(plan: &Plan, history: &History) -> f64 {
+    match plan.n_folds > 1 || history.bagged().next().is_some() {
+        true => 0.0,
+        false => MEMBERS as f64,
+    }
+}
+
+/// Returns true for labels that are numbers of at least 0, and not all 0.
+fn are_amounts(rows: &Dataset) -> Result<bool> {
+    if rows.target().task() != Task::Regression {
+        return Ok(false);
+    }
+    let mut most = 0.0;
+    for batch in rows.labels() {
+        let (labels, _) = batch?;
+        for label in labels {
+            if label < 0.0 || label.is_nan() {
+                return Ok(false);
+            }
+            most = f64::max(most, label);
         }
+    }
+    Ok(most > 0.0)
+}
+
+/// Does work that is cancelled at a point in time, if there is one, or with the whole.
+fn until<T>(
+    deadline: Option<Instant>,
+    whole: &Cancellation,
+    work: impl FnOnce(&Cancellation) -> T,
+) -> T {
+    let Some(deadline) = deadline else {
+        return work(whole);
+    };
+    let own = whole.child();
+    std::thread::scope(|scope| {
+        let (working, ended) = channel::<()>();
+        let alarm = own.clone();
+        scope.spawn(move || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+                alarm.cancel();
+            }
+        });
+        let result = work(&own);
+        drop(working);
+        result
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_cancelled_at_its_deadline_and_the_whole_is_not() {
+        let whole = Cancellation::new();
+        let ended = until(Some(Instant::now()), &whole, |own| {
+            while !own.is_cancelled() {
+                std::thread::yield_now();
+            }
+            "ended"
+        });
+        assert_eq!(ended, "ended");
+        assert!(!whole.is_cancelled());
+        let later = Instant::now() + Duration::from_secs(3_600);
+        let is_cancelled = until(Some(later), &whole, Cancellation::is_cancelled);
+        assert!(!is_cancelled, "it does not wait for a deadline that is far");
+        whole.cancel();
+        assert!(until(None, &whole, Cancellation::is_cancelled));
     }
 }

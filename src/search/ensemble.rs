@@ -12,8 +12,8 @@ use super::history::History;
 use super::judge::Labels;
 use super::limits::Cost;
 use super::selection::{joined, select};
-use super::tpe::Observation;
 use super::trials::{Done, Trials};
+use super::whole::on_all_rows;
 use crate::error::Result;
 use crate::model::{AnyModel, CalibratedModel, Calibration, EnsembleModel, calibrate};
 use crate::training::{Costs, Dataset, Scored, Trained, Trial, cheapest};
@@ -21,7 +21,7 @@ use crate::transform::{FittedTransform, InputColumn};
 use crate::warning::Warning;
 
 /// The most configurations of an ensemble.
-const MEMBERS: usize = 5;
+pub(super) const MEMBERS: usize = 5;
 
 /// The members and their calibration, with the metric on the rows that the models have not learned from.
 struct Chosen {
@@ -53,13 +53,16 @@ pub(super) fn ensemble(
     let mut models: Vec<(Arc<FittedTransform>, AnyModel, f64)> = Vec::new();
     for (at, n) in &chosen.members {
         let done = &best[*at];
-        if share < 1.0 {
-            let (rows, model) = on_all_rows(done, trials)?;
-            models.push((Arc::clone(rows.transform()), model, *n as f64));
-        } else {
-            for fit in &done.fits {
-                let transform = Arc::clone(fit.rows.transform());
-                models.push((transform, fit.model.clone(), *n as f64));
+        match done.n_folds {
+            1 => {
+                let (rows, model) = whole(done, trials)?;
+                models.push((Arc::clone(rows.transform()), model, *n as f64));
+            }
+            _ => {
+                for fit in &done.fits {
+                    let transform = Arc::clone(fit.rows.transform());
+                    models.push((transform, fit.model.clone(), *n as f64));
+                }
             }
         }
     }
@@ -68,7 +71,7 @@ pub(super) fn ensemble(
     let rows = raw_rows(args.train(), inputs, &best[chosen.members[0].0])?;
     let shares = chosen.members.iter().map(|(at, n)| {
         let name = &space.alternative(&best[*at].point).name;
-        json!({ "trainer": name, "trial": number_of(&history.seen, &best[*at]), "weight": n })
+        json!({ "trainer": name, "trial": best[*at].number, "weight": n })
     });
     let stage = json!({
         "name": "ensemble",
@@ -175,12 +178,6 @@ fn cost_of(members: &[(usize, usize)], best: &[Done]) -> Cost {
     costs.reduce(Cost::plus).unwrap_or_default()
 }
 
-/// The number of a trial, from 1.
-fn number_of(seen: &[Observation], done: &Done) -> usize {
-    let place = seen.iter().position(|trial| trial.point == done.point);
-    place.map_or(0, |at| at + 1)
-}
-
 fn all_labels(done: &Done) -> Labels {
     let weights = done.fits.iter().map(|fit| fit.labels.weights.clone());
     let weights: Option<Vec<Vec<f64>>> = weights.collect();
@@ -194,15 +191,21 @@ fn all_labels(done: &Done) -> Labels {
     }
 }
 
-/// A configuration trained on all rows but those held out, which it stops early by.
-fn on_all_rows(done: &Done, trials: &Trials<'_>) -> Result<(Dataset, AnyModel)> {
+/// The model of a configuration that was tried on one hold-out. From a sample it is trained on all rows but those held
+/// out, which it stops early by; else it is trained on all rows.
+fn whole(done: &Done, trials: &Trials<'_>) -> Result<(Dataset, AnyModel)> {
+    if done.share >= 1.0 {
+        let (rows, trained) = on_all_rows(done, trials)?;
+        return Ok((rows, trained.into_model()));
+    }
     let alternative = (
         done.point.alternative,
         trials.space.alternative(&done.point),
     );
+    let places = &done.point.places;
     let fit = trials
         .folds
-        .fit(0, alternative, &done.point.places, 1.0, trials.args)?;
+        .fit((0, 1), alternative, places, 1.0, trials.args)?;
     Ok((fit.rows, fit.model))
 }
 

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::{Domain, Space};
 use crate::error::{Error, Result, near_names};
 use crate::training::{
-    Constant, DecisionTree, GradientBoosting, Linear, LinearRegression, LogisticRegression,
-    RandomForest, StreamingLogistic, Trainer,
+    Constant, DecisionTree, GeneralizedLinear, GradientBoosting, Linear, LinearRegression,
+    LogisticRegression, RandomForest, StreamingLogistic, Trainer,
 };
 use crate::transform::{AutoTransform, Transform, TransformChoice};
 use crate::written;
@@ -37,6 +37,8 @@ impl Default for Trainers {
         Trainers(BTreeMap::new())
             .with(Constant)
             .with(DecisionTree::default())
+            .with(GeneralizedLinear::gamma())
+            .with(GeneralizedLinear::poisson())
             .with(GradientBoosting::default())
             .with(Linear::default())
             .with(LinearRegression::default())

@@ -50,13 +50,15 @@ pub(super) struct Folds {
     folds: Vec<HoldOut>,
     /// Whether the held-out rows are those to tune by, so that the models of trials are whole.
     pub(super) are_whole: bool,
-    /// Whether each row is held out by one of the folds.
-    are_crossed: bool,
+    /// The number of folds that divide the rows; there may be several such divisions, one after the other. `None` if rows
+    /// are held out otherwise.
+    crossed: Option<usize>,
     prepared: Mutex<HashMap<Key, Slot>>,
 }
 
-/// The alternative whose transform it is (none for the pipeline's), the form of the features, and the share of the rows.
-type Key = (Option<usize>, Takes, u64);
+/// The alternative whose transform it is (none for the pipeline's), the form of the features, the share of the rows, and
+/// the number of folds, from the first.
+type Key = (Option<usize>, Takes, u64, usize);
 /// The folds behind a transform, once they are made: until then, other threads wait.
 type Slot = Arc<Mutex<Option<Arc<[HoldOut]>>>>;
 
@@ -74,12 +76,13 @@ pub(super) struct Fit {
     pub(super) threshold: Option<f64>,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Folds {
-    pub(super) fn new(args: &TrainArgs, validation: Validation) -> Result<Self> {
+    /// Folds that divide the rows `times` times, or another hold-out.
+    pub(super) fn new(args: &TrainArgs, validation: Validation, times: u64) -> Result<Self> {
         let train = args.train();
         let mut are_whole = false;
         let folds = match (validation, args.tune()) {
@@ -92,13 +95,19 @@ impl Folds {
             }
             (Validation::Tune, None) => vec![train.hold_out(0.2)?],
             (Validation::HoldOut(share), _) => vec![train.hold_out(share)?],
-            (Validation::Folds(of), _) => train.folds(of)?,
+            (Validation::Folds(of), _) => {
+                let all = (0..times).map(|again| train.folds_again(of, again));
+                all.collect::<Result<Vec<_>>>()?.concat()
+            }
         };
         Ok(Folds {
             rows: train.clone(),
             folds,
             are_whole,
-            are_crossed: matches!(validation, Validation::Folds(_)),
+            crossed: match validation {
+                Validation::Folds(of) => Some(of),
+                Validation::Tune | Validation::HoldOut(_) => None,
+            },
             prepared: Mutex::default(),
         })
     }
@@ -107,31 +116,38 @@ impl Folds {
         self.folds.len()
     }
 
-    /// The folds behind the transform of an alternative, with a share of their rows to learn from.
+    /// The number of folds that divide the rows.
+    pub(super) fn of(&self) -> usize {
+        self.crossed.unwrap_or(1)
+    }
+
+    /// The first `n` folds behind the transform of an alternative, with a share of their rows to learn from.
     fn prepared(
         &self,
         (at, alternative): (usize, &Alternative),
         share: f64,
+        n: usize,
     ) -> Result<Arc<[HoldOut]>> {
         let own = alternative.transform.as_ref().map(|_| at);
-        let key = (own, alternative.takes, share.to_bits());
+        let key = (own, alternative.takes, share.to_bits(), n);
         let slot = Arc::clone(locked(&self.prepared).entry(key).or_default());
         let mut slot = locked(&slot);
         if let Some(folds) = &*slot {
             return Ok(Arc::clone(folds));
         }
-        let folds: Arc<[HoldOut]> = self.prepare(alternative, share)?.into();
+        let folds: Arc<[HoldOut]> = self.prepare(alternative, share, n)?.into();
         *slot = Some(Arc::clone(&folds));
         Ok(folds)
     }
 
-    fn prepare(&self, alternative: &Alternative, share: f64) -> Result<Vec<HoldOut>> {
+    fn prepare(&self, alternative: &Alternative, share: f64, n: usize) -> Result<Vec<HoldOut>> {
+        let folds = &self.folds[..n];
         let is_planned = self.rows.fitted().plan().is_some();
-        if self.are_crossed && share >= 1.0 && is_planned {
+        if let Some(of) = self.crossed.filter(|_| share >= 1.0 && is_planned) {
             let transform = alternative.transform.as_ref();
-            return self
-                .rows
-                .refit_folds(&self.folds, transform, alternative.takes);
+            let refit = |folds| self.rows.refit_folds(folds, transform, alternative.takes);
+            let all = folds.chunks(of).map(refit).collect::<Result<Vec<_>>>()?;
+            return Ok(all.concat());
         }
         let of_fold = |fold: &HoldOut| {
             let mut train = fold.train.clone();
@@ -145,19 +161,19 @@ impl Folds {
                 train,
             })
         };
-        self.folds.iter().map(of_fold).collect()
+        folds.iter().map(of_fold).collect()
     }
 
-    /// Trains a trial on a fold and predicts the rows held out.
+    /// Trains a trial on a fold, one of the first `of`, and predicts the rows held out.
     pub(super) fn fit(
         &self,
-        fold: usize,
+        (fold, of): (usize, usize),
         alternative: (usize, &Alternative),
         places: &[f64],
         share: f64,
         args: &TrainArgs,
     ) -> Result<Fit> {
-        let folds = self.prepared(alternative, share)?;
+        let folds = self.prepared(alternative, share, of)?;
         let HoldOut { train, held_out } = &folds[fold];
         let args = args
             .clone()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fourfold_kernels::losses;
 use ndarray::Array2;
 
 use crate::accumulate::Accumulate;
@@ -99,6 +100,26 @@ impl Judge {
         self.sign * value
     }
 
+    /// The metric of outputs as a loss. The common ones are computed directly: selections ask for them often.
+    pub(super) fn loss_of(&self, outputs: Array2<f64>, labels: &Labels) -> Result<f64> {
+        let weights = labels.weights.as_deref();
+        let of_labels = &labels.labels;
+        let found = match (self.metric.as_str(), outputs.ncols(), outputs.as_slice()) {
+            ("rmse", 1, Some(outputs)) => {
+                Some(losses::root_mean_squared(outputs, of_labels, weights))
+            }
+            ("log_loss", n, Some(outputs)) => {
+                Some(losses::log_loss(outputs, n, of_labels, weights))
+            }
+            ("auc", 1, Some(outputs)) => losses::area(outputs, of_labels, weights),
+            _ => None,
+        };
+        match found.filter(|value| value.is_finite()) {
+            Some(value) => Ok(self.loss(value)),
+            None => Ok(self.loss(self.value(outputs, labels)?.0)),
+        }
+    }
+
     /// The metric of outputs `(n_rows, n_outputs)`, and its standard error where that is known.
     pub(super) fn value(
         &self,
@@ -132,5 +153,47 @@ impl Judge {
             .map(|(upper, lower)| upper - lower);
         // 95 % of a normal distribution.
         Ok((found.value, width.map(|width| width / (2.0 * 1.96))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn losses_are_those_of_the_metrics() {
+        let binary = Target::classification("y", ["a", "b"]).unwrap();
+        let classes = Target::classification("y", ["a", "b", "c"]).unwrap();
+        let numbers = Target::regression("y");
+        let of_two = array![[0.2], [0.7], [0.4], [0.0], [1.0]];
+        let of_three = array![
+            [0.2, 0.3, 0.5],
+            [0.7, 0.1, 0.2],
+            [0.4, 0.6, 0.0],
+            [0.0, 0.1, 0.9],
+            [1.0, 0.0, 0.0]
+        ];
+        for (target, metric, outputs) in [
+            (&binary, "log_loss", &of_two),
+            (&binary, "auc", &of_two),
+            (&binary, "brier", &of_two),
+            (&classes, "log_loss", &of_three),
+            (&numbers, "rmse", &of_two),
+        ] {
+            let judge = Judge::new(target, &Catalogue::default(), Some(metric)).unwrap();
+            for weights in [None, Some(vec![1.0, 2.0, 0.5, 3.0, 1.0])] {
+                let labels = Labels {
+                    labels: vec![0.0, 1.0, 1.0, 0.0, 1.0],
+                    weights,
+                };
+                let wanted = judge.loss(judge.value(outputs.clone(), &labels).unwrap().0);
+                let found = judge.loss_of(outputs.clone(), &labels).unwrap();
+                assert!(
+                    (found - wanted).abs() < 1e-9,
+                    "{metric}: {found} and {wanted}"
+                );
+            }
+        }
     }
 }

@@ -48,11 +48,13 @@ mod importance;
 mod judge;
 mod limits;
 mod portfolio;
+mod schedule;
 mod selection;
 mod space;
 mod tpe;
 mod trials;
 mod tune;
+mod whole;
 
 pub use self::auto::AutoTrainer;
 pub use self::domain::Domain;

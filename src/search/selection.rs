@@ -16,7 +16,6 @@ pub(super) fn select(
     models: &[Array2<f64>],
     labels: &Labels,
 ) -> Result<(Vec<usize>, f64)> {
-    let loss = |outputs: Array2<f64>| Ok::<f64, Error>(judge.loss(judge.value(outputs, labels)?.0));
     let mut taken = vec![0; models.len()];
     let mut sum: Option<Array2<f64>> = None;
     let mut least = f64::INFINITY;
@@ -27,7 +26,7 @@ pub(super) fn select(
                 Some(sum) => (sum + model) / (round + 1) as f64,
                 None => model.clone(),
             };
-            let loss = loss(mean)?;
+            let loss = judge.loss_of(mean, labels)?;
             if found.is_none_or(|(_, best)| loss < best) {
                 found = Some((at, loss));
             }

@@ -1,17 +1,18 @@
 //! Running trials, several at a time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::folds::{Fit, Folds, Validation};
+use super::folds::{Fit, Folds, Validation, locked};
 use super::judge::Judge;
 use super::limits::{Cost, Limits};
 use super::space::{Point, Space};
-use crate::error::{Error, ErrorKind, Result};
+use crate::cancellation::Cancellation;
+use crate::error::{Error, Result};
 use crate::parallel::side_by_side;
 use crate::progress::Meter;
 use crate::runs::{Task, TrialLog};
@@ -43,6 +44,10 @@ pub(super) struct Done {
     pub(super) point: Point,
     /// The share of the rows that it learned from.
     pub(super) share: f64,
+    /// The number of folds, from the first.
+    pub(super) n_folds: usize,
+    /// Its number in the record, from 1.
+    pub(super) number: usize,
     /// The mean over the folds, or why there is none.
     pub(super) value: Result<f64, String>,
     error: Option<f64>,
@@ -130,7 +135,7 @@ impl Done {
     }
 
     /// The trial of a stored result; `None` if it cannot be read or lacks a figure that is limited now: it is run again.
-    fn of_record(point: Point, record: Value, limits: &Limits) -> Option<Self> {
+    fn of_record(job: &Job, record: Value, limits: &Limits) -> Option<Self> {
         let record: OnRecord = serde_json::from_value(record).ok()?;
         if !limits.are_measured(&record.cost) {
             return None;
@@ -138,7 +143,9 @@ impl Done {
         Some(Done {
             exceeded: limits.exceeded(&record.cost),
             cost: record.cost,
-            point,
+            point: job.point.clone(),
+            n_folds: job.n_folds,
+            number: 0,
             share: record.share,
             value: Ok(record.value),
             error: record.error,
@@ -149,66 +156,188 @@ impl Done {
     }
 }
 
+/// A configuration to train and to evaluate.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) point: Point,
+    /// The share of the rows to learn from.
+    pub(super) share: f64,
+    /// The number of folds, from the first.
+    pub(super) n_folds: usize,
+    /// The models of the first folds that are trained already.
+    pub(super) fits: Vec<Fit>,
+}
+
+/// A trial under way.
+#[derive(Default)]
+struct UnderWay {
+    /// By fold.
+    fits: Vec<Option<Fit>>,
+    left: usize,
+    /// The first fold that failed.
+    failed: Option<(usize, Error)>,
+    took: Duration,
+}
+
+impl UnderWay {
+    fn has_failed_before(&self, fold: usize) -> bool {
+        let failed = self.failed.as_ref();
+        failed.is_some_and(|(failed, _)| *failed < fold)
+    }
+}
+
 impl Trials<'_> {
-    /// Runs trials, as many at a time as there are threads. Their results are independent of each other. A trial that is
-    /// on record is not run again.
+    /// A configuration for all folds.
+    pub(super) fn job(&self, point: Point, share: f64) -> Job {
+        Job {
+            point,
+            share,
+            n_folds: self.folds.len(),
+            fits: Vec::new(),
+        }
+    }
+
+    /// Runs trials: the models of their folds, as many at a time as there are threads. Their results are independent of
+    /// each other. A trial that is on record is not run again.
     ///
     /// # Errors
     /// If it is cancelled, or the record cannot be written. A trial that fails says so in its result.
-    pub(super) fn run(&self, points: Vec<(Point, f64)>) -> Result<Vec<Done>> {
-        self.at_once(points, |(point, share), args| self.one(point, share, args))
+    pub(super) fn run(&self, jobs: Vec<Job>, cancellation: &Cancellation) -> Result<Vec<Done>> {
+        let mut all: Vec<Option<Done>> = Vec::new();
+        let mut tasks = Vec::new();
+        for job in &jobs {
+            // A trainer that cannot be made fails below.
+            let task = self
+                .log
+                .and_then(|log| Some((log, self.task(log, job).ok()?)));
+            let known = match &task {
+                Some((log, task)) => log.known(task)?,
+                None => None,
+            };
+            all.push(known.and_then(|record| Done::of_record(job, record, &self.limits)));
+            tasks.push(task);
+        }
+        let missing: Vec<usize> = (0..jobs.len()).filter(|at| all[*at].is_none()).collect();
+        let to_run = jobs.into_iter().enumerate();
+        let to_run = to_run.filter(|(at, _)| all[*at].is_none());
+        let to_run: Vec<Job> = to_run.map(|(_, job)| job).collect();
+        let done = self.train(&to_run, cancellation, |at, job, fits, took| {
+            let done = self.done(job, fits, took);
+            if let Some((log, task)) = &tasks[missing[at]] {
+                let ended = done.to_record(self.judge);
+                log.keep(task, ended.as_ref().map(Value::clone), took)?;
+            }
+            Ok(done)
+        })?;
+        for (at, done) in missing.into_iter().zip(done) {
+            all[at] = Some(done);
+        }
+        Ok(all.into_iter().flatten().collect())
     }
 
     /// Trains again the models of trials that are known from the record alone.
     ///
     /// # Errors
     /// Errors of the trainers, or if the search is cancelled.
-    pub(super) fn with_fits(&self, done: Vec<Done>) -> Result<Vec<Done>> {
-        self.at_once(done, |mut done, args| {
-            if done.fits.is_empty() {
-                done.fits = self.fits(&done.point, done.share, args)?;
-            }
-            Ok(done)
-        })
+    pub(super) fn with_fits(&self, mut done: Vec<Done>) -> Result<Vec<Done>> {
+        let are_lost = |done: &Done| done.fits.is_empty();
+        let lost: Vec<usize> = (0..done.len()).filter(|at| are_lost(&done[*at])).collect();
+        let job = |at: &usize| Job {
+            point: done[*at].point.clone(),
+            share: done[*at].share,
+            n_folds: done[*at].n_folds,
+            fits: Vec::new(),
+        };
+        let jobs: Vec<Job> = lost.iter().map(job).collect();
+        let found = self.train(&jobs, self.args.cancellation(), |_, _, fits, _| fits)?;
+        for (at, fits) in lost.into_iter().zip(found) {
+            done[at].fits = fits;
+        }
+        Ok(done)
     }
 
-    fn at_once<J: Send>(
+    /// Trains the models of each fold that a job lacks, and passes the models of a job on as soon as it has all of them.
+    fn train<T: Send>(
         &self,
-        jobs: Vec<J>,
-        work: impl Fn(J, &TrainArgs) -> Result<Done> + Sync,
-    ) -> Result<Vec<Done>> {
-        let workers = self.args.threads().min(jobs.len()).max(1);
+        jobs: &[Job],
+        cancellation: &Cancellation,
+        ended: impl Fn(usize, &Job, Result<Vec<Fit>>, Duration) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        let under_way = |job: &Job| {
+            let mut fits: Vec<Option<Fit>> = job.fits.iter().cloned().map(Some).collect();
+            fits.resize(job.n_folds, None);
+            Mutex::new(UnderWay {
+                left: job.n_folds - job.fits.len(),
+                fits,
+                ..UnderWay::default()
+            })
+        };
+        let states: Vec<Mutex<UnderWay>> = jobs.iter().map(under_way).collect();
+        let models: Vec<(usize, usize)> = (jobs.iter().enumerate())
+            .flat_map(|(at, job)| (job.fits.len()..job.n_folds).map(move |fold| (at, fold)))
+            .collect();
+        let workers = self.args.threads().min(models.len()).max(1);
         let args = self
             .args
             .clone()
             .with_threads((self.args.threads() / workers).max(1))
+            .with_cancellation(cancellation.clone())
             // The progress of a single trial is not that of the search.
             .with_progress(Meter::default());
-        side_by_side(workers, jobs, |job| {
-            let args = args.clone().with_lease(self.memory.lease());
-            work(job, &args)
-        })
+        let mut all = side_by_side(workers, models, |(at, fold)| {
+            cancellation.check()?;
+            let (job, state) = (&jobs[at], &states[at]);
+            let is_wanted = !locked(state).has_failed_before(fold);
+            let start = Instant::now();
+            let fit = match is_wanted {
+                true => Some(self.fit(job, fold, &args)),
+                false => None,
+            };
+            // A trainer may give its best so far where it was cancelled: that is no result to compare.
+            cancellation.check()?;
+            let mut state = locked(state);
+            state.took += start.elapsed();
+            state.left -= 1;
+            match fit {
+                Some(Ok(fit)) => state.fits[fold] = Some(fit),
+                Some(Err(error)) if !state.has_failed_before(fold) => {
+                    state.failed = Some((fold, error))
+                }
+                Some(Err(_)) | None => {}
+            }
+            if state.left > 0 {
+                return Ok(None);
+            }
+            let UnderWay {
+                fits, failed, took, ..
+            } = std::mem::take(&mut *state);
+            drop(state);
+            let fits = match failed {
+                Some((_, error)) => Err(error),
+                None => Ok(fits.into_iter().flatten().collect()),
+            };
+            Ok(Some((at, ended(at, job, fits, took)?)))
+        })?;
+        all.sort_by_key(|ended| ended.as_ref().map(|(at, _)| *at));
+        Ok(all.into_iter().flatten().map(|(_, of)| of).collect())
     }
 
-    fn one(&self, point: Point, share: f64, args: &TrainArgs) -> Result<Done> {
-        // A trainer that cannot be made fails below.
-        let task = self
-            .log
-            .and_then(|log| Some((log, self.task(log, &point, share).ok()?)));
-        if let Some((log, task)) = &task
-            && let Some(record) = log.known(task)?
-            && let Some(done) = Done::of_record(point.clone(), record, &self.limits)
-        {
-            return Ok(done);
-        }
-        let start = Instant::now();
-        let outcome = self
-            .fits(&point, share, args)
-            .and_then(|fits| Ok((self.value(&fits)?, self.cost(&fits)?, fits)));
-        let took = start.elapsed();
+    /// Trains the model of a fold.
+    fn fit(&self, job: &Job, fold: usize, args: &TrainArgs) -> Result<Fit> {
+        let args = args.clone().with_lease(self.memory.lease());
+        let alternative = (job.point.alternative, self.space.alternative(&job.point));
+        let (places, share) = (&job.point.places, job.share);
+        self.folds
+            .fit((fold, job.n_folds), alternative, places, share, &args)
+    }
+
+    /// A trial of these models, or of none.
+    fn done(&self, job: &Job, fits: Result<Vec<Fit>>, took: Duration) -> Done {
         let mut done = Done {
-            point,
-            share,
+            point: job.point.clone(),
+            share: job.share,
+            n_folds: job.n_folds,
+            number: 0,
             value: Err(String::new()),
             error: None,
             took,
@@ -217,7 +346,7 @@ impl Trials<'_> {
             exceeded: None,
             fits: Vec::new(),
         };
-        match outcome {
+        match fits.and_then(|fits| Ok((self.value(&fits)?, self.cost(&fits)?, fits))) {
             Ok(((value, error), cost, fits)) => {
                 (done.value, done.error) = (Ok(value), error);
                 done.cost = cost;
@@ -225,47 +354,29 @@ impl Trials<'_> {
                 done.best_iterations = fits.iter().map(|fit| fit.best_iteration).collect();
                 done.fits = fits;
             }
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => done.value = Err(format!("{error:#}")),
         }
-        if let Some((log, task)) = task {
-            let ended = done.to_record(self.judge);
-            log.keep(&task, ended.as_ref().map(Value::clone), took)?;
-        }
-        Ok(done)
+        done
     }
 
     /// A trial as an execution: the trainer as it is configured, behind its transform, and how it is judged.
-    fn task(&self, log: &TrialLog, point: &Point, share: f64) -> Result<Task> {
-        let alternative = self.space.alternative(point);
-        let trainer = alternative.trainer(&point.places)?;
+    fn task(&self, log: &TrialLog, job: &Job) -> Result<Task> {
+        let alternative = self.space.alternative(&job.point);
+        let trainer = alternative.trainer(&job.point.places)?;
         let first = self.space.alternatives.first();
-        let configuration = json!({
+        let mut configuration = json!({
             "trainer": trainer.describe()?,
             "transform": alternative.transform,
             // Rows come behind the pipeline's transform for the first alternative.
             "takes": format!("{:?}, {:?}", first.map(|first| first.takes), alternative.takes),
             "validation": self.validation,
-            "share": share,
+            "share": job.share,
             "metric": self.judge.describe(),
         });
-        Ok(log.task(trainer.name(), VERSION, &configuration, self.args.seed()))
-    }
-
-    /// Trains the model of each fold.
-    fn fits(&self, point: &Point, share: f64, args: &TrainArgs) -> Result<Vec<Fit>> {
-        let alternative = (point.alternative, self.space.alternative(point));
-        let mut fits = Vec::new();
-        for fold in 0..self.folds.len() {
-            args.cancellation().check()?;
-            let fit = self
-                .folds
-                .fit(fold, alternative, &point.places, share, args)?;
-            fits.push(fit);
+        if job.n_folds != self.folds.of() {
+            configuration["folds"] = json!(job.n_folds);
         }
-        // A trainer may give its best so far where it was cancelled: that is no result to compare.
-        args.cancellation().check()?;
-        Ok(fits)
+        Ok(log.task(trainer.name(), VERSION, &configuration, self.args.seed()))
     }
 
     /// The cost of the model that comes of a trial: of those of its folds together, or of the dearest of them.

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::folds::{Folds, Validation, refit, stratified};
+use super::folds::{Folds, Validation, stratified};
 use super::history::History;
 use super::judge::{Judge, check_metric};
 use super::limits::Limits;
 use super::space::{Point, Space};
 use super::tpe::{self, Observation};
 use super::trials::{Done, Trials};
+use super::whole::on_all_rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::{Catalogue, Metric};
 use crate::model::AnyModel;
@@ -251,14 +251,16 @@ impl Tune {
         batch: usize,
         points: Vec<Point>,
     ) -> Result<Vec<Done>> {
+        let cancellation = trials.args.cancellation();
         let Some(halving) = self.halving else {
-            return trials.run(points.into_iter().map(|point| (point, 1.0)).collect());
+            let jobs = points.into_iter().map(|point| trials.job(point, 1.0));
+            return trials.run(jobs.collect(), cancellation);
         };
         let mut left: Vec<usize> = (0..points.len()).collect();
         let mut found: Vec<Option<Done>> = points.iter().map(|_| None).collect();
         for share in halving.shares(batch) {
-            let jobs = left.iter().map(|at| (points[*at].clone(), share)).collect();
-            for (at, done) in left.iter().zip(trials.run(jobs)?) {
+            let jobs = left.iter().map(|at| trials.job(points[*at].clone(), share));
+            for (at, done) in left.iter().zip(trials.run(jobs.collect(), cancellation)?) {
                 found[*at] = Some(done);
             }
             let loss = |at: &usize| {
@@ -353,7 +355,7 @@ impl Trainer for Tune {
         let rows = stratified(args.train(), args.target());
         let log = args.trials();
         let args = args.clone().with_train(rows);
-        let folds = Folds::new(&args, self.validation)?;
+        let folds = Folds::new(&args, self.validation, 1)?;
         let trials = Trials {
             space: &self.space,
             folds: &folds,
@@ -371,7 +373,7 @@ impl Trainer for Tune {
         } else {
             grid.len()
         };
-        let mut history = History::new(1, 1.0);
+        let mut history = History::new(1, 1.0, Vec::new());
         let mut longest = Duration::ZERO;
         for batch in 0.. {
             let n = self.batch.min(n_trials - history.seen.len());
@@ -421,7 +423,6 @@ impl Tune {
             best = trials.with_fits(best)?;
         }
         let best = best.swap_remove(0);
-        let alternative = self.space.alternative(&best.point);
         let trained = match best.fits.first().filter(|_| folds.are_whole) {
             Some(fit) => {
                 let trained = Trained::new(fit.model.clone()).behind(&fit.rows);
@@ -430,22 +431,7 @@ impl Tune {
                     None => trained,
                 }
             }
-            None => {
-                let rows = refit(args.train(), alternative)?;
-                let trainer = match best.rounds().filter(|_| alternative.has("rounds")) {
-                    Some(rounds) => {
-                        let values = alternative.configuration(&best.point.places).1;
-                        let values = values
-                            .into_iter()
-                            .map(|(name, value)| (name.to_owned(), value));
-                        alternative
-                            .with(values.chain([("rounds".to_owned(), Value::from(rounds))]))?
-                    }
-                    None => alternative.trainer(&best.point.places)?,
-                };
-                let own = (*args).clone().with_train(rows.clone()).with_tune(None);
-                trainer.train(&own)?.behind(&rows)
-            }
+            None => on_all_rows(&best, trials)?.1,
         };
         let exceeded = match trained.fitted() {
             Some(fitted) => {

@@ -299,7 +299,7 @@ impl Dataset {
 
     /// The labels and the weights batch by batch, without features: none are made. Weights are `None` if all
     /// rows count the same.
-    pub(super) fn labels(
+    pub(crate) fn labels(
         &self,
     ) -> impl Iterator<Item = Result<(Array1<f64>, Option<Array1<f64>>)>> {
         let columns: Vec<&str> = [self.target.label()]

@@ -27,7 +27,7 @@ impl Dataset {
                 "fold {k} of {of}, must be from 0 and below the number of folds, which must be at least 2"
             )));
         }
-        let measure = self.measure(Purpose::Fold)?;
+        let measure = self.measure(|depth| Purpose::Fold(depth, 0))?;
         let ranges = self.fold_ranges(&measure, of)?.swap_remove(k);
         let divided = self.divide_often(&measure, vec![ranges])?.pop();
         divided.flatten().ok_or_else(|| self.empty_fold(k, of))
@@ -39,10 +39,16 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::fold`].
     pub fn folds(&self, of: usize) -> Result<Vec<HoldOut>> {
+        self.folds_again(of, 0)
+    }
+
+    /// Other folds of the same rows for each number `again`; those of 0 are [`Dataset::folds`]. Folds by time are the same
+    /// each time.
+    pub(crate) fn folds_again(&self, of: usize, again: u64) -> Result<Vec<HoldOut>> {
         if of < 2 {
             return Err(Error::config(format!("{of} folds, must be at least 2")));
         }
-        let measure = self.measure(Purpose::Fold)?;
+        let measure = self.measure(|depth| Purpose::Fold(depth, again))?;
         let ranges = self.fold_ranges(&measure, of)?;
         let divided = self.divide_often(&measure, ranges)?.into_iter();
         let folds = divided.enumerate();

@@ -344,7 +344,7 @@ impl Dataset {
         })
     }
 
-    pub(super) fn measure(&self, purpose: fn(u64) -> Purpose) -> Result<Measure> {
+    pub(super) fn measure(&self, purpose: impl Fn(u64) -> Purpose) -> Result<Measure> {
         if let HoldOutBy::Group(column) | HoldOutBy::Time(column) = &self.hold_out_by {
             let fields = self.examples.schema().fields().iter();
             let names = fields.map(|field| field.name().as_str());

@@ -301,6 +301,36 @@ fn the_automatic_trainer_is_no_worse_than_its_best_trial_and_saves() {
     assert_eq!(saved(again.model()), saved(model));
 }
 
+#[test]
+fn of_many_rows_the_best_are_trained_for_all_folds() {
+    // Four fifths of them are to train on.
+    let args = TrainArgs::new(train_set(rings(26_000), "where", Takes::CODES));
+    let ensemble = |n: usize| {
+        let trained = AutoTrainer::default().trials(n).train(&args).unwrap();
+        let mut trials = trained.record().trials.clone();
+        let ensemble = trials.pop().unwrap();
+        assert_eq!(trials.len(), n);
+        (ensemble, trials)
+    };
+    let (of_one, _) = ensemble(1);
+    assert_eq!(of_one.stage["models"], 1, "one of all rows");
+    // Nine configurations begin; the tenth trial is the best of them for the other folds.
+    let (of_folds, trials) = ensemble(10);
+    let loss = |trial: &&fourfold::training::Trial| trial.value.unwrap();
+    let best = (trials[..9].iter()).min_by(|a, b| loss(a).total_cmp(&loss(b)));
+    assert_eq!(trials[9].stage, best.unwrap().stage);
+    assert_eq!(of_folds.stage["models"], 5);
+    assert_eq!(of_folds.stage["members"][0]["trial"], 10);
+}
+
+#[test]
+fn few_rows_are_divided_into_folds_twice() {
+    let args = TrainArgs::new(train_set(rings(300), "where", Takes::CODES));
+    let trained = AutoTrainer::default().trials(1).train(&args).unwrap();
+    let ensemble = trained.record().trials.last().unwrap();
+    assert_eq!(ensemble.stage["models"], 10);
+}
+
 #[tokio::test]
 async fn a_search_is_pushed_and_answers_raw_rows() {
     let models = tempfile::tempdir().unwrap();

@@ -18,6 +18,7 @@ pub mod columns;
 pub mod distinct;
 pub mod hash;
 pub mod linear;
+pub mod losses;
 pub mod narrow;
 pub mod occurrences;
 pub mod parallel;
