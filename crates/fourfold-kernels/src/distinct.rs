@@ -77,7 +77,7 @@ mod tests {
         let nulls = NullBuffer::from(vec![true, true, true, true, true, true, true, true, false]);
         assert_eq!(whole_floats(&values, Some(&nulls)), [(2, 2), (0, 2)]);
         assert_eq!(whole_floats(&[], None), []);
-        assert_eq!(whole(9_223_372_036_854_775_808.0), None);
-        assert_eq!(whole(-9_223_372_036_854_775_808.0), Some(i64::MIN));
+        assert_eq!(whole(-(i64::MIN as f64)), None);
+        assert_eq!(whole(i64::MIN as f64), Some(i64::MIN));
     }
 }
