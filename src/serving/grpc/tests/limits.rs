@@ -216,7 +216,8 @@ fn beyond_the_limit_an_idle_connection_makes_room() {
         let mut busy = open(&client, INFER).await;
         busy.send(&client::framed(&gate.encode_to_vec()), true);
         _ = soon(idle).await;
-        // One that is used stays, and the new one is closed.
+        // One that is used stays, and the new one is closed. Before its request is read, it is as idle as the other was.
+        running.gate_is_asked().await;
         let other = tokio::net::TcpStream::connect(address).await.unwrap();
         if let Ok((_send, other)) = h2::client::handshake(other).await {
             _ = soon(other).await;

@@ -61,7 +61,7 @@ fn late_model(name: &str, intercept: f64) -> Candidate<LinearModel> {
     )
 }
 
-/// A model that answers once a file `open` lies beside it.
+/// A model that writes a file `asked` when it is asked, and answers once a file `open` lies beside it.
 #[derive(Debug, Default)]
 struct Gate {
     place: PathBuf,
@@ -78,6 +78,8 @@ impl Predict for Gate {
 
     fn predict(&self, features: &Features) -> Result<Array2<f64>> {
         let features = features.matrix();
+        std::fs::create_dir_all(&self.place).unwrap();
+        std::fs::write(self.place.join("asked"), "").unwrap();
         until("the gate to be open", || self.place.join("open").exists());
         Ok(Array2::from_elem((features.nrows(), 1), 0.25))
     }
@@ -186,6 +188,16 @@ impl Running {
 
     fn metrics(&self) -> String {
         self.handle.as_ref().unwrap().core().metrics().encode()
+    }
+
+    /// Waits until the model `gate` is asked.
+    async fn gate_is_asked(&self) {
+        let asked = self.models.path().join("gate/1/model/asked");
+        let start = Instant::now();
+        while !asked.exists() {
+            assert!(start.elapsed() < LIMIT, "waited for the gate to be asked");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Lets the model `gate` answer.
