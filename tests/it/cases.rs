@@ -45,10 +45,12 @@ async fn try_read(source: &FileSource) -> Result<(RecordBatch, Vec<String>)> {
         .iter()
         .map(ToString::to_string)
         .collect();
-    let batches = rows
-        .collect()
+    // In the order of the parts, which end in any.
+    let parts = rows
+        .collect_partitioned()
         .await
         .map_err(|error| source.explain(error.into(), &schema))?;
+    let batches = parts.concat();
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok((concat_batches(&schema, &batches)?, told))
 }
