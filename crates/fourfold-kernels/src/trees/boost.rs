@@ -312,32 +312,30 @@ fn leaves(
             Some(_) => rows.iter().map(weight).sum(),
         };
         let mut sums = grown.leaves[*leaf];
+        let [low, high] = sums.bounds;
         let output = if objective.renews() {
             let off = |row: &u32| train.labels[*row as usize] - scores[*row as usize];
             let mut residuals: Vec<(f64, f64)> =
                 rows.iter().map(|row| (off(row), weight(row))).collect();
-            let [low, high] = sums.bounds;
-            objective.renewed(&mut residuals).max(low).min(high)
+            objective.renewed(&mut residuals)
         } else {
             sums.sums = rows.iter().fold([0.0; 2], |sum, row| {
                 let pair = gradients[*row as usize];
                 [sum[0] + f64::from(pair[0]), sum[1] + f64::from(pair[1])]
             });
-            // What rounding left of the gradients of rows that are answered already is no step to take.
-            match sums.sums[1] >= options.min_hessian_leaf {
-                true => {
-                    let step = sums.output(options.l2);
-                    match objective.is_positive(class) {
-                        Some(is_positive) if step.abs() > FREE_STEP => {
-                            let bound = of_shares(rows, gradients, train, is_positive);
-                            step.clamp(-bound, bound)
-                        }
-                        _ => step,
-                    }
+            let step = sums.output(options.l2);
+            match objective.is_positive(class) {
+                // What rounding left of the gradients of rows that are answered already is no step to take.
+                _ if sums.sums[1] < options.min_hessian_leaf => 0.0,
+                Some(is_positive) if step.abs() > FREE_STEP => {
+                    let bound = of_shares(rows, gradients, train, is_positive);
+                    step.clamp(-bound, bound)
                 }
-                false => 0.0,
+                _ => step,
             }
         };
+        // A shorter step may not leave what monotone constraints allow.
+        let output = output.max(low).min(high);
         (output * options.learning_rate, cover)
     })
 }

@@ -203,6 +203,22 @@ fn constraints_hold() {
     };
     assert_eq!(falls(&boosted), 0);
     assert!(falls(&free) > 0);
+    // Steps are shortened by shares and numbers of rows: more where there are fewer.
+    let labels = table.first.iter().enumerate();
+    let rare = labels.map(|(row, first)| match first {
+        1.97.. => 1.0,
+        1.6.. if row % 60 != 0 => 1.0,
+        _ => 0.0,
+    });
+    let rare: Vec<f64> = rare.collect();
+    let columns = table.columns();
+    let examples = Examples {
+        labels: &rare,
+        ..table.examples(&columns)
+    };
+    let (watch, stop) = (&mut |_| ControlFlow::Continue(()), &|| false);
+    let rare = boost(examples, None, Objective::Binary, &options, watch, stop);
+    assert_eq!(falls(&rare), 0);
     // Trees look at features 0 and 1, or at the others.
     let mixed = |boosted: &Boosted| {
         (0..boosted.forest.n_trees())
